@@ -1,0 +1,78 @@
+# What people type: `make run` to use Holdfast, `make test` to know that it works.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# `make run` is for trying and developing. A real site sets HOLDFAST_DEBUG=false and its own secret key.
+run types bench soak faults: export HOLDFAST_DEBUG ?= true
+HOLDFAST_ADDRESS ?= 127.0.0.1:8000
+
+.PHONY: help run setup test test-sqlite test-postgres test-js lint format types check bench soak faults clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: .venv/.runtime ## start Holdfast on HOLDFAST_ADDRESS (127.0.0.1:8000)
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py ensure_admin
+	@exec $(BIN)/python manage.py runserver --noreload $(HOLDFAST_ADDRESS)
+
+setup: .venv/.tests ## install what the tests need
+	@tests/setup
+
+test: test-sqlite test-postgres test-js ## every test but the long ones
+
+test-sqlite: setup
+	$(BIN)/pytest
+
+test-postgres: setup
+	$(BIN)/python -m tests.services postgres -- $(BIN)/pytest -m "database and not long"
+
+test-js: setup
+	$(BIN)/python -m tests.services node -- node --test --test-reporter=spec $(shell find tests/js -name '*.test.mjs')
+
+lint: .venv/.tests ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.tests ## let ruff put the format right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/.tests ## mypy
+	$(BIN)/mypy
+
+# A production-like environment; nothing connects to the names in it.
+check: export HOLDFAST_DEBUG = false
+check: export HOLDFAST_SECRET_KEY = only-for-this-check-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFG
+check: export HOLDFAST_HOSTS = holdfast.example
+check: export HOLDFAST_STATIC_ROOT = $(CURDIR)/var/check-static
+check: .venv/.tests ## Django's deployment checks, migrations, static files
+	$(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py collectstatic --no-input --clear --verbosity 0
+
+bench: setup ## measure (minutes)
+	$(BIN)/python -m tests.bench
+
+soak: setup ## run for long and watch memory (tens of minutes)
+	$(BIN)/pytest tests/scenarios -m "long and soak"
+
+faults: setup ## kill, cut and fill up, many times (minutes)
+	$(BIN)/pytest tests/scenarios -m "long and not soak"
+
+clean: ## forget everything that was installed; var/ (the data) stays
+	rm -rf .venv tests/node_modules
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit("Holdfast needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 …" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.runtime: .venv/.made requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/.tests: .venv/.runtime tests/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@

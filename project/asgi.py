@@ -1,0 +1,31 @@
+"""The ASGI application: Django for HTTP, one consumer for WebSockets, and what runs besides requests."""
+
+import os
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+http = get_asgi_application()  # first: it loads the applications that the imports below need
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402
+
+from sessions_app import process, server  # noqa: E402
+from sessions_app.consumers import SessionConsumer  # noqa: E402
+
+consumer = SessionConsumer.as_asgi()
+
+
+async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """One address has a WebSocket; any other is refused with 403 (channels' router would raise)."""
+    if scope["path"] == "/ws/":
+        await consumer(scope, receive, send)
+    else:
+        await send({"type": "websocket.close"})
+
+
+application = ProtocolTypeRouter({"http": http, "websocket": sockets, "lifespan": server.lifespan})
+
+server.install()
+server.on_start(process.start)
+server.on_drain(process.stop)

@@ -1,0 +1,77 @@
+"""Reads settings from the environment and refuses nonsense, saying what would be right."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def env_str(name: str, default: str) -> str:
+    """The variable's value without surrounding space; unset and empty both mean `default`."""
+    return os.environ.get(name, "").strip() or default
+
+
+def env_choice(name: str, default: str, choices: Iterable[str]) -> str:
+    """One of `choices`, all of them upper-case; the case of the variable's letters doesn't matter."""
+    text = env_str(name, default).upper()
+    if text not in choices:
+        raise refusal(name, f"use one of {', '.join(choices)}")
+    return text
+
+
+def env_bool(name: str, default: bool) -> bool:
+    text = env_str(name, "true" if default else "false").lower()
+    if text not in ("true", "false"):
+        raise refusal(name, "use true or false")
+    return text == "true"
+
+
+def env_int(name: str, default: int, *, low: int = 0, high: int = 2**53, choices: Iterable[int] | None = None) -> int:
+    """A whole number from `low` to `high`, or one of `choices`."""
+    text = env_str(name, str(default))
+    # str.isdecimal alone would let digits of other scripts through.
+    if not (text.isascii() and text.isdecimal()):
+        raise refusal(name, "use a whole number")
+    value = int(text)
+    if choices is not None:
+        if value not in choices:
+            raise refusal(name, f"use one of {', '.join(map(str, choices))}")
+    elif not low <= value <= high:
+        raise refusal(name, f"use a whole number from {low} to {high}")
+    return value
+
+
+def env_list(name: str, default: Iterable[str]) -> list[str]:
+    """A comma-separated list."""
+    return [item.strip() for item in env_str(name, ",".join(default)).split(",") if item.strip()]
+
+
+def env_database(name: str, default: Path) -> dict[str, Any]:
+    """A database's address as entries of Django's DATABASES, or the SQLite file `default` when there is none.
+
+    `sqlite:///relative/path`, `sqlite:////absolute/path`, or
+    `postgres://user:password@host:port/name?sslmode=require` (what follows `?` goes to OPTIONS).
+    """
+    url = urlsplit(env_str(name, f"sqlite:///{quote(str(default))}"))
+    path = unquote(url.path[1:])
+    if url.scheme == "sqlite" and not url.netloc and path:
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": path, "OPTIONS": {}}
+    if url.scheme in ("postgres", "postgresql") and url.hostname and path:
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": path,
+            "USER": unquote(url.username or ""),
+            "PASSWORD": unquote(url.password or ""),
+            "HOST": url.hostname,
+            "PORT": url.netloc.rpartition("@")[2].partition(":")[2],
+            "OPTIONS": dict(parse_qsl(url.query)),
+        }
+    # The address itself may hold a password: it is not repeated.
+    raise ImproperlyConfigured(f"{name}: use sqlite:///path/to/file or postgres://user:password@host:port/name")
+
+
+def refusal(name: str, hint: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"{name}={os.environ.get(name, '')}: {hint}")

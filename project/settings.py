@@ -1,0 +1,350 @@
+"""The site's settings: what the environment may say, what is fixed, and Holdfast's numbers with reasons."""
+
+import logging
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from project.env import env_bool, env_choice, env_database, env_int, env_list, env_str
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# What the program writes: the SQLite database, the development key, collected static files.
+VAR_DIR = BASE_DIR / "var"
+VAR_DIR.mkdir(exist_ok=True)
+
+# Off unless somebody says so: pages of a site that debugs show its inside to strangers.
+DEBUG = env_bool("HOLDFAST_DEBUG", False)
+
+
+# Secrets and hosts
+
+
+def development_key(path: Path) -> str:
+    """A random key that is made once and kept, so that a restart logs nobody out."""
+    if not path.exists():
+        ours = path.with_name(f"{path.name}.{os.getpid()}")
+        ours.touch(mode=0o600)
+        ours.write_text(secrets.token_urlsafe(64))
+        try:
+            os.link(ours, path)  # unlike a rename, never replaces the key of a process that was faster
+        except FileExistsError:
+            pass
+        ours.unlink()
+    return path.read_text()
+
+
+SECRET_KEY = env_str("HOLDFAST_SECRET_KEY", "")
+if not SECRET_KEY:
+    if not DEBUG:
+        raise ImproperlyConfigured(
+            "HOLDFAST_SECRET_KEY is not set. A site needs a secret key of its own, at least 50 random "
+            "characters, the same in all its processes. To try or develop Holdfast: HOLDFAST_DEBUG=true."
+        )
+    SECRET_KEY = development_key(VAR_DIR / "secret_key")
+
+# Names under which browsers may reach the site. The WebSocket's Origin is checked against them too.
+ALLOWED_HOSTS = env_list("HOLDFAST_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+if not ALLOWED_HOSTS:
+    raise ImproperlyConfigured("HOLDFAST_HOSTS is not set. Give the site's host names: chat.example.com,…")
+if "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("HOLDFAST_HOSTS=*: any page could open sockets in a visitor's name; name them")
+
+
+# Applications
+
+INSTALLED_APPS = [
+    # Before daphne, and daphne before staticfiles: the first application's `runserver` is the one that runs.
+    "sessions_app",
+    "agents_app",
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "servestatic",
+]
+
+# Every one of them is async: one that is not would move each request and each stream to a thread and back.
+# No GZipMiddleware: it ends a stream in browsers after the first chunk.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "project.middleware.content_security_policy",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "sessions_app.identity.identity_middleware",
+]
+
+ROOT_URLCONF = "project.urls"
+ASGI_APPLICATION = "project.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+
+# Store and channel layer
+
+DATABASES = {"default": env_database("HOLDFAST_DATABASE", VAR_DIR / "holdfast.sqlite3")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # A transaction that reads first and writes later would fail as "database is locked" whenever
+        # another process wrote in between; one that takes the write lock at its start waits instead.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,  # seconds to wait for that lock
+        # WAL: readers don't wait for the writer. FULL: a commit survives a power cut. 16 MB of cache each. Commits
+        # change the same pages over and over: they go to the database file once per 32 MB of log, not per 4 MB.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000; "
+        "PRAGMA wal_autocheckpoint=8000;",
+    }
+else:
+    DATABASES["default"]["OPTIONS"]["pool"] = {
+        "min_size": 2,
+        # Connections per process: times the processes, it must stay below the server's max_connections.
+        "max_size": env_int("HOLDFAST_DATABASE_POOL", 12, low=4),
+        "timeout": 10,  # seconds that a request waits for a free one
+    }
+
+REDIS_URL = env_str("HOLDFAST_REDIS", "")
+CHANNEL_LAYERS = {
+    "default": {
+        # Pub/Sub: three to five times the throughput of the list-based layer, and no capacity shared between
+        # readers. What it loses is noticed by serials and read from the store.
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL]},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
+
+# People
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+
+
+# Security. In production everything is on; what a site may need otherwise has a variable.
+
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = not DEBUG
+CSRF_COOKIE_SECURE = not DEBUG
+
+SECURE_SSL_REDIRECT = env_bool("HOLDFAST_SSL_REDIRECT", not DEBUG)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # load balancers ask without TLS
+SECURE_HSTS_SECONDS = 0 if DEBUG else env_int("HOLDFAST_HSTS_SECONDS", 31_536_000)
+# Only the owner of a domain knows what else lives below it, so Holdfast speaks for its own host alone.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# How many proxies of the site's own stand in front of it. Their X-Forwarded headers are believed; without
+# any, nobody's are, since every client could send them.
+PROXIES = env_int("HOLDFAST_PROXIES", 0, high=9)
+if PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# The page uses its own scripts, styles and pictures only: it shows pictures in answers as links.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self' ws: wss:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+# Static files
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+SERVESTATIC_ALLOW_ALL_ORIGINS = False  # nobody else's page needs them
+STATIC_ROOT = Path(env_str("HOLDFAST_STATIC_ROOT", str(VAR_DIR / "static")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "project.static.ModuleManifestStorage"
+    },
+}
+
+
+# Language, time, log
+
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+LOG_LEVEL = env_choice("HOLDFAST_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+QUIET_PATHS = ("/static/", "/healthz")
+
+
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Daphne's line for a request, unless all went well and it was one of the many that tell nothing."""
+    path = record.args.get("path") if isinstance(record.args, dict) else None
+    return record.levelno > logging.INFO or not str(path).startswith(QUIET_PATHS)
+
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"quiet": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line}},
+    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    # All lines go through the root's handler; Django's own loggers would otherwise have others.
+    "loggers": {
+        name: {"level": LOG_LEVEL, "propagate": True}
+        for name in ("django", "django.server", "sessions_app", "agents_app")
+    }
+    | {"django.channels.server": {"filters": ["quiet"]}},
+}
+
+
+# The REST API
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "NUM_PROXIES": PROXIES,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Holdfast",
+    "DESCRIPTION": "Durable sessions between agents and the people who use them.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    # The API page's scripts come from this server: it works offline.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+
+# Holdfast. Each number can be set as HOLDFAST_<NAME>; _S is seconds, _MS milliseconds, _BYTES bytes.
+
+HOLDFAST = {
+    # -- The link
+    # WebSocket pings: below the idle limits of AWS ALB (60 s) and Cloudflare (100 s).
+    "PING_INTERVAL_S": env_int("HOLDFAST_PING_INTERVAL_S", 50, low=1, high=3600),
+    # How long a pong may take: a link that was lost in silence is noticed after the interval and this. Below the
+    # interval: other servers drop a live client whose pong comes after the next ping.
+    "PONG_TIMEOUT_S": env_int("HOLDFAST_PONG_TIMEOUT_S", 20, low=1, high=3600),
+    # Heartbeat frames, which a page can see; it misses two before it replaces its socket.
+    "HEARTBEAT_MS": env_int("HOLDFAST_HEARTBEAT_MS", 15_000, low=100, high=600_000),
+    # How long a client calls itself disconnected before it says suspended; nothing is lost afterwards either.
+    "RECOVERY_WINDOW_MS": env_int("HOLDFAST_RECOVERY_WINDOW_MS", 120_000, low=1000),
+    # Time for open sockets to say goodbye and for agents to finish writing when the server stops.
+    "DRAIN_MS": env_int("HOLDFAST_DRAIN_MS", 5000, high=600_000),
+    # How often an open socket's identity is checked again: a logout ends it within this time.
+    "RECHECK_MS": env_int("HOLDFAST_RECHECK_MS", 10_000, low=100, high=600_000),
+    # -- Writing
+    # Appends to one part within this window become one event: 40 ms is 25 a second, which reads as smooth.
+    "ROLLUP_MS": env_int("HOLDFAST_ROLLUP_MS", 40, choices=(0, 20, 40, 100, 500)),
+    # A worker that gives no sign of life for so long is taken for dead and its answers end as interrupted.
+    "LEASE_MS": env_int("HOLDFAST_LEASE_MS", 10_000, low=300, high=600_000),
+    # Events that a response may have in the journal before they are folded into its message: catching up
+    # reads at most so many rows a response, and a long answer is rewritten only once in so many.
+    "JOURNAL_EVENTS": env_int("HOLDFAST_JOURNAL_EVENTS", 128, low=1, high=100_000),
+    # -- Delivery
+    # Unacknowledged bytes per connection. Below 64 KiB, where the servers' transports start to hold back: so
+    # a send never waits, and a reader that stands still costs no more memory than this.
+    "WINDOW_BYTES": env_int("HOLDFAST_WINDOW_BYTES", 60_000, low=1024, high=65_535),
+    # A client acknowledges after so many bytes: a quarter of the window, so a steady reader is never behind.
+    "ACK_BYTES": env_int("HOLDFAST_ACK_BYTES", 16_384, low=256, high=65_535),
+    # … and at the latest so long after a frame of events.
+    "ACK_MS": env_int("HOLDFAST_ACK_MS", 2000, low=10, high=60_000),
+    # A reader that stays behind for so long is disconnected; it resumes when it can read again.
+    "SLOW_READER_MS": env_int("HOLDFAST_SLOW_READER_MS", 30_000, low=100, high=600_000),
+    # How often a process compares its sessions' tails with the store: a hint from another may be lost.
+    "TAIL_POLL_MS": env_int("HOLDFAST_TAIL_POLL_MS", 1000, low=10, high=60_000),
+    # How many server and worker processes the site has: a check refuses an in-memory channel layer for several.
+    "PROCESSES": env_int("HOLDFAST_PROCESSES", 1, low=1),
+    # Groups of sessions on the channel layer: a commit sends one layer message for each that it touched, and
+    # a process hears only of those that it has readers in. All processes need the same number.
+    "FANOUT_SHARDS": env_int("HOLDFAST_FANOUT_SHARDS", 16, low=1, high=1024),
+    # Commits that may wait for a slow channel layer before the oldest is left to the other processes' polls.
+    "FANOUT_BACKLOG": env_int("HOLDFAST_FANOUT_BACKLOG", 256, low=1, high=65_536),
+    # Largest state that one answer to an attach carries; beyond it a resume becomes a reset (too-far).
+    "SNAPSHOT_BYTES": env_int("HOLDFAST_SNAPSHOT_BYTES", 524_288, low=4096),
+    # Messages in an attach without a cursor, and in a page of history: a screenful, and the most to ask for.
+    "HISTORY_DEFAULT": env_int("HOLDFAST_HISTORY_DEFAULT", 30, low=1, high=1000),
+    "HISTORY_MAX": env_int("HOLDFAST_HISTORY_MAX", 200, low=1, high=1000),
+    # -- Limits on what comes in
+    # Largest frame from a client: a message of MESSAGE_BYTES, escaped, fits.
+    "FRAME_BYTES": env_int("HOLDFAST_FRAME_BYTES", 65_536, low=1024),
+    # Largest message from a person: some ten pages of text.
+    "MESSAGE_BYTES": env_int("HOLDFAST_MESSAGE_BYTES", 32_768, low=1),
+    # Largest chunk from an agent: a tool's result is the big one.
+    "CHUNK_BYTES": env_int("HOLDFAST_CHUNK_BYTES", 65_536, low=1024),
+    # Largest response, all parts together: its message row is read and written whole.
+    "RESPONSE_BYTES": env_int("HOLDFAST_RESPONSE_BYTES", 4_194_304, low=4096),
+    # Frames a second from one connection: a client that acknowledges and types needs a tenth of it.
+    "FRAMES_PER_SECOND": env_int("HOLDFAST_FRAMES_PER_SECOND", 50, low=1),
+    # Signals a minute from one owner: faster than anyone types.
+    "SIGNALS_PER_MINUTE": env_int("HOLDFAST_SIGNALS_PER_MINUTE", 60, low=1),
+    # Requests a minute to the REST API from one owner: a page that loads makes a handful, a script some more.
+    "READS_PER_MINUTE": env_int("HOLDFAST_READS_PER_MINUTE", 600, low=1),
+    "WRITES_PER_MINUTE": env_int("HOLDFAST_WRITES_PER_MINUTE", 120, low=1),
+    # Sessions that one connection may follow, and connections that one owner may have open in a process.
+    "SESSIONS_PER_CONNECTION": env_int("HOLDFAST_SESSIONS_PER_CONNECTION", 64, low=1),
+    "CONNECTIONS_PER_OWNER": env_int("HOLDFAST_CONNECTIONS_PER_OWNER", 32, low=1),
+    # Sessions that one owner may have at a time: ten a day for three months.
+    "SESSIONS_PER_OWNER": env_int("HOLDFAST_SESSIONS_PER_OWNER", 1000, low=1),
+    # -- Retention
+    # Most hours that a policy may keep a session. Which policy is the default, the database says.
+    "RETENTION_MAX_HOURS": env_int("HOLDFAST_RETENTION_MAX_HOURS", 72, low=24),
+    # How often the running server removes what has expired; it is hidden from the moment it expires.
+    "PURGE_EVERY_S": env_int("HOLDFAST_PURGE_EVERY_S", 300, low=1, high=86_400),
+    # -- Agents
+    # The agent that answers where nobody chose one; this one needs no key and shows everything.
+    "DEFAULT_AGENT": env_str("HOLDFAST_DEFAULT_AGENT", "demo"),
+    # Those that a person may choose when beginning a session; the sessions don't know who runs them.
+    "AGENTS": env_list("HOLDFAST_AGENTS", ["demo"]),
+    # Agents at work at once in one process; they wait for their models most of the time.
+    "RUNS_PER_PROCESS": env_int("HOLDFAST_RUNS_PER_PROCESS", 500, low=0),
+    # How fast the demo agent speaks: as a fast model does.
+    "DEMO_TOKENS_PER_S": env_int("HOLDFAST_DEMO_TOKENS_PER_S", 30, low=1, high=10_000),
+}

@@ -1,0 +1,21 @@
+"""The site's addresses."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from project.views import healthz
+from sessions_app.views import page
+
+urlpatterns = [
+    path("", page, name="page"),
+    path("s/<str:session>/", page, name="conversation"),
+    path("login/", LoginView.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="api_docs.html"), name="api-docs"),
+    path("api/", include("sessions_app.api.urls")),
+    path("healthz", healthz, name="healthz"),
+]

@@ -1,0 +1,96 @@
+"""The environment's values are read exactly, or refused with a word on what would be right."""
+
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from project.env import env_bool, env_database, env_int, env_list, env_str
+
+NAME = "HOLDFAST_TESTED"
+DEFAULT = Path("/srv/holdfast/a b.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(NAME, raising=False)
+
+
+def test_it_gives_the_default_when_unset_or_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        assert env_str(NAME, "x") == "x"
+        assert env_bool(NAME, True) is True
+        assert env_int(NAME, 7) == 7
+        assert env_list(NAME, ["a", "b"]) == ["a", "b"]
+        assert env_database(NAME, DEFAULT)["NAME"] == str(DEFAULT)
+        monkeypatch.setenv(NAME, " ")
+
+
+def test_it_reads_text_without_surrounding_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, " word ")
+    assert env_str(NAME, "x") == "word"
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False), (" TRUE ", True)])
+def test_it_reads_booleans(monkeypatch: pytest.MonkeyPatch, text: str, value: bool) -> None:
+    monkeypatch.setenv(NAME, text)
+    assert env_bool(NAME, not value) is value
+
+
+@pytest.mark.parametrize("text", ["yes", "1", "on", "tru"])
+def test_it_refuses_other_booleans(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(NAME, text)
+    with pytest.raises(ImproperlyConfigured, match=f"^{NAME}={text}: use true or false$"):
+        env_bool(NAME, False)
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "ten", "1e3", "1_000", "٣", "0x10", "99"])
+def test_it_refuses_numbers_that_are_not_whole_or_out_of_range(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(NAME, text)
+    with pytest.raises(ImproperlyConfigured, match=NAME):
+        env_int(NAME, 7, low=1, high=98)
+
+
+def test_it_refuses_a_number_that_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "30")
+    with pytest.raises(ImproperlyConfigured, match="use one of 0, 20, 40$"):
+        env_int(NAME, 40, choices=(0, 20, 40))
+
+
+def test_it_reads_a_list_without_its_empty_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "a.example, b.example,,")
+    assert env_list(NAME, []) == ["a.example", "b.example"]
+
+
+def test_it_reads_database_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "sqlite:////var/lib/a%20b.sqlite3")
+    assert env_database(NAME, DEFAULT)["NAME"] == "/var/lib/a b.sqlite3"
+    monkeypatch.setenv(NAME, "postgres://me:p%40ss@db.example:5433/chats?sslmode=require")
+    assert env_database(NAME, DEFAULT) == {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "chats",
+        "USER": "me",
+        "PASSWORD": "p@ss",
+        "HOST": "db.example",
+        "PORT": "5433",
+        "OPTIONS": {"sslmode": "require"},
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://me:hunter2@a/b",
+        "sqlite://",
+        "sqlite:///",
+        "postgres://host",
+        "postgres://me:hunter2@/name",
+        "a.db",
+        "sqlite://a/b",
+    ],
+)
+def test_it_refuses_other_databases_without_repeating_a_password(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(NAME, text)
+    with pytest.raises(ImproperlyConfigured, match="use sqlite:///") as refusal:
+        env_database(NAME, DEFAULT)
+    assert "hunter2" not in str(refusal.value)
