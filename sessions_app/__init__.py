@@ -1,0 +1,1 @@
+"""The durable session layer: store, delivery, API and admin."""

@@ -1,0 +1,182 @@
+"""The frames of PROTOCOL.md §4 and §5: client frames checked against a table, server frames built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from sessions_app.core.attachment import Frame
+from sessions_app.core.cursor import Cursor
+from sessions_app.core.errors import HoldfastError
+
+SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
+SIGNAL_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
+MESSAGE_UID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")  # its characters need no escape in JSON
+HELD_MESSAGES = 64  # in one attach; a session has one or two streaming messages
+HELD_PARTS = 4096  # in one message
+MAX_LENGTH = 1 << 31
+NAME = 64  # characters of an id that an error repeats
+
+Held = dict[str, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFrame:
+    """A checked frame: the fields that its type doesn't have are None."""
+
+    type: str
+    session: str = ""
+    cursor: Cursor | None = None
+    rewind: int | None = None
+    held: Held | None = None
+    id: str = ""
+    kind: str = ""
+    payload: dict[str, Any] | None = None
+
+
+def _session(value: object) -> str:
+    if isinstance(value, str) and SESSION_ID.match(value):
+        return value
+    raise HoldfastError("bad_session_id", "It is 22 characters of A-Z a-z 0-9 _ -.")
+
+
+def _cursor(value: object) -> Cursor:
+    if isinstance(value, str):
+        return Cursor.parse(value)
+    raise HoldfastError("bad_cursor", "It is a string.")
+
+
+def _is_whole(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _rewind(value: object) -> int:
+    if isinstance(value, int) and _is_whole(value, MAX_LENGTH):
+        return value
+    raise HoldfastError("bad_frame", "`rewind` is a number of messages, 0 or more.")
+
+
+def _held(value: object) -> Held:
+    if isinstance(value, dict) and len(value) <= HELD_MESSAGES and all(map(_is_lengths, value.values())):
+        return value
+    raise HoldfastError("bad_frame", "`held` maps message ids to lists of lengths.")
+
+
+def _is_lengths(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= HELD_PARTS and all(_is_whole(n, MAX_LENGTH) for n in value)
+
+
+def _id(value: object) -> str:
+    if isinstance(value, str) and SIGNAL_ID.match(value):
+        return value
+    raise HoldfastError("bad_signal", "Its `id` is 8 to 64 characters of A-Z a-z 0-9 _ -.")
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, str) and len(value) <= 32:
+        return value
+    raise HoldfastError("bad_signal", "Its `kind` is a short string.")
+
+
+def _payload(value: object) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise HoldfastError("bad_signal", "Its `payload` is an object.")
+
+
+Reader = Callable[[object], Any]
+
+# type → (required fields, optional fields)
+CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
+    "attach": ({"session": _session}, {"cursor": _cursor, "rewind": _rewind, "held": _held}),
+    "detach": ({"session": _session}, {}),
+    "ack": ({"session": _session, "cursor": _cursor}, {"held": _held}),
+    "signal": ({"session": _session, "id": _id, "kind": _kind, "payload": _payload}, {}),
+    "ping": ({}, {}),
+}
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Read the JSON of a client's frame. Raises bad_json and bad_frame."""
+    try:
+        data = orjson.loads(text)
+    except (orjson.JSONDecodeError, RecursionError) as error:
+        raise HoldfastError("bad_json", str(error)) from None
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+        raise HoldfastError("bad_frame", "A frame is an object with a `type`.")
+    return data
+
+
+def about(data: dict[str, Any]) -> dict[str, str]:
+    """Return the `session` and `id` that an error about this frame names, as far as it has them."""
+    fields = {"session": data.get("session"), "id": data.get("id")}
+    return {name: value for name, value in fields.items() if isinstance(value, str) and len(value) <= NAME}
+
+
+def read(data: dict[str, Any]) -> ClientFrame:
+    """Check a client's frame against the table. Raises bad_frame, unknown_type or the field's own error."""
+    kind = data["type"]
+    if kind not in CLIENT_FRAMES:
+        raise HoldfastError("unknown_type", f"This server knows {', '.join(CLIENT_FRAMES)}.")
+    required, optional = CLIENT_FRAMES[kind]
+    missing = required.keys() - data.keys()
+    if missing:
+        raise HoldfastError("bad_frame", f"`{kind}` needs {', '.join(sorted(missing))}.")
+    fields = {name: read(data[name]) for name, read in required.items()}
+    for name, read in optional.items():
+        if data.get(name) is not None:  # null is the same as absent
+            fields[name] = read(data[name])
+    return ClientFrame(kind, **fields)
+
+
+def encode(frame: dict[str, Any]) -> str:
+    """Return a server frame as it goes on the wire."""
+    return orjson.dumps(frame).decode()
+
+
+def event_text(*, serial: int, uid: str, chunk: str, at: int | None = None) -> str:
+    """Encode an event from its chunk's JSON. `uid` is safe in JSON as it is (MESSAGE_UID)."""
+    when = "" if at is None else f'"at":{at},'
+    return f'{{"serial":{serial},"message":"{uid}",{when}"chunk":{chunk}}}'
+
+
+def events(*, session: str, epoch: str, first: int, last: int, texts: Iterable[str]) -> Frame:
+    """Build the `events` frame of one session in one commit from its events' JSON."""
+    text = f'{{"type":"events","session":"{session}","cursor":"{epoch}-{last}","events":[{",".join(texts)}]}}'
+    return Frame(session, epoch, first, last, text, size(text))
+
+
+def size(text: str) -> int:
+    """Return the bytes that a text has in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def heartbeat(tails: dict[str, str]) -> str:
+    return encode({"type": "heartbeat", "tails": tails})
+
+
+def going_away(reconnect_in_ms: int) -> str:
+    return encode({"type": "going-away", "reconnect_in_ms": reconnect_in_ms})
+
+
+def error(problem: HoldfastError, *, session: str = "", id: str = "") -> str:
+    """Build an `error` frame; `session` and `id` name the frame that it answers."""
+    about = {key: value for key, value in (("session", session), ("id", id)) if value}
+    return encode({"type": "error", **problem.as_dict(), **about})
+
+
+def detached(session: str, problem: HoldfastError) -> str:
+    return encode({"type": "detached", "session": session, "error": problem.as_dict()})
+
+
+def receipt(session: str, id: str, *, serial: int) -> str:
+    return encode({"type": "receipt", "session": session, "id": id, "status": "accepted", "serial": serial})
+
+
+def rejection(session: str, id: str, problem: HoldfastError) -> str:
+    """A retryable problem is also a rejection: of this attempt, and the client sends the signal again."""
+    return encode({"type": "receipt", "session": session, "id": id, "status": "rejected", "error": problem.as_dict()})

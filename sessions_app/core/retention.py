@@ -1,0 +1,23 @@
+"""Retention arithmetic: which hours a policy may have, and what a moment makes of them."""
+
+from __future__ import annotations
+
+MIN_HOURS = 24  # shorter than a day, a person who returns tomorrow finds nothing
+
+
+def hours_problem(hours: int, *, most: int) -> str | None:
+    """Say what is wrong with a policy's hours, or None."""
+    if hours < MIN_HOURS:
+        return f"A session is kept for {MIN_HOURS} hours at least."
+    if hours > most:
+        return f"A session is kept for {most} hours at most; raise HOLDFAST_RETENTION_MAX_HOURS for longer tiers."
+    return None
+
+
+def clock_jumped(*, wall: float, monotonic: float, tolerance: float) -> bool:
+    """Whether the wall clock moved apart from the monotonic clock between two looks.
+
+    `wall` and `monotonic` are the seconds that each says have passed. A purge can't be undone, so it waits
+    for the next round when a clock was set.
+    """
+    return abs(wall - monotonic) > tolerance

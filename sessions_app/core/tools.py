@@ -1,0 +1,166 @@
+"""The fold of tool calls: input, approval, output."""
+
+from typing import Any, NamedTuple
+
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.message import Message, Part, append_text, not_open, push, step_start, touch
+from sessions_app.core.vocabulary import Chunk
+
+
+class ToolChange(NamedTuple):
+    """What a chunk does to its tool part."""
+
+    state: str
+    takes: tuple[str, ...]  # state fields that come from the chunk
+    keeps: tuple[str, ...]  # state fields that stay; all others go with the state that they belonged to
+    sets: tuple[str, ...]  # lasting fields that the chunk sets if it has them
+    provider: str  # the part's name for the chunk's providerMetadata
+
+
+_STATE_FIELDS = ("input", "inputEncoding", "rawInput", "output", "errorText", "preliminary")
+_LASTING = ("toolMetadata", "providerExecuted")
+_TITLED = ("title", *_LASTING)
+_CALL, _RESULT = "callProviderMetadata", "resultProviderMetadata"
+_OUTPUT = ("output", "preliminary")
+_CHANGES = {
+    "tool-input-start": ToolChange("input-streaming", ("inputEncoding",), (), _TITLED, _CALL),
+    "tool-input-available": ToolChange("input-available", ("input",), (), _TITLED, _CALL),
+    "tool-input-error": ToolChange("output-error", ("input", "errorText"), (), _LASTING, _RESULT),
+    "tool-output-available": ToolChange("output-available", _OUTPUT, ("input",), _LASTING, _RESULT),
+    "tool-output-error": ToolChange("output-error", ("errorText",), ("input",), _LASTING, _RESULT),
+}
+
+
+def _change(part: Part, chunk: Chunk) -> None:
+    change = _CHANGES[chunk["type"]]
+    part["state"] = change.state
+    for name in _STATE_FIELDS:
+        if name in change.takes and name in chunk:
+            part[name] = chunk[name]
+        elif name not in change.keeps:
+            part.pop(name, None)
+    for name in change.sets:
+        if name in chunk:
+            part[name] = chunk[name]
+    if "providerMetadata" in chunk:
+        part[change.provider] = chunk["providerMetadata"]
+
+
+# --- Input ---
+
+
+def tool_input(message: Message, serial: int, chunk: Chunk) -> None:
+    """A call's input begins, is there, or is no good."""
+    call = chunk["toolCallId"]
+    close_input(message, serial, call)
+    index = _find_in_step(message, chunk)
+    if index is None:
+        dynamic = chunk.get("dynamic")
+        index = push(message, serial, {"type": "dynamic-tool" if dynamic else "tool-", "toolCallId": call})
+    part = touch(message, serial, index)
+    if part["type"] == "dynamic-tool":
+        part["toolName"] = chunk["toolName"]
+    else:
+        part["type"] = f"tool-{chunk['toolName']}"
+    _change(part, chunk)
+    if chunk["type"] == "tool-input-start":
+        message.open["tools"][call] = {"part": index, "text": ""}
+
+
+def _find_in_step(message: Message, chunk: Chunk) -> int | None:
+    """The call's part in the current step: some models use the same ids again in each step.
+
+    Dynamic and static tools are apart, but a `tool-input-error` goes to either.
+    """
+    kinds = ["dynamic-tool" if chunk.get("dynamic") else "tool-"]
+    if chunk["type"] == "tool-input-error":
+        kinds = ["dynamic-tool", "tool-"]
+    for index in range(step_start(message), len(message.parts)):
+        part = message.parts[index]
+        if part["type"].startswith(tuple(kinds)) and part["toolCallId"] == chunk["toolCallId"]:
+            return index
+    return None
+
+
+def tool_input_delta(message: Message, serial: int, chunk: Chunk) -> None:
+    opened = message.open["tools"].get(chunk["toolCallId"])
+    if opened is None:
+        raise not_open(chunk)
+    append_text(opened, "text", chunk["inputTextDelta"])
+
+
+def close_input(message: Message, serial: int, call: str) -> None:
+    """Keep the raw text of an input that never became available: nothing else tells what it was."""
+    opened = message.open["tools"].pop(call, None)
+    if opened is not None and opened["text"]:
+        touch(message, serial, opened["part"])["rawInput"] = opened["text"]
+
+
+# --- Approval ---
+
+
+def tool_approval_request(message: Message, serial: int, chunk: Chunk) -> None:
+    part = touch(message, serial, _find_call(message, chunk))
+    approval: dict[str, Any] = {"id": chunk["approvalId"]}
+    if chunk.get("approvalDescriptor") is not None:
+        approval["descriptor"] = chunk["approvalDescriptor"]
+    if "inputSchemaInput" in chunk:
+        approval["inputSchemaInput"] = chunk["inputSchemaInput"]
+    if "reason" in chunk:
+        approval["requestReason"] = chunk["reason"]
+    if chunk.get("isAutomatic"):
+        approval["isAutomatic"] = True
+    if "signature" in chunk:
+        approval["signature"] = chunk["signature"]
+    part.update(state="approval-requested", approval=approval)
+
+
+def tool_approval_response(message: Message, serial: int, chunk: Chunk) -> None:
+    part = touch(message, serial, _find_approval(message, chunk))
+    approval = {**part["approval"], "approved": chunk["approved"]}
+    if "reason" in chunk:
+        approval["reason"] = chunk["reason"]
+    part.update(state="approval-responded", approval=approval)
+    if "providerExecuted" in chunk:
+        part["providerExecuted"] = chunk["providerExecuted"]
+    if "providerMetadata" in chunk:
+        part["callProviderMetadata"] = chunk["providerMetadata"]
+
+
+def _find_approval(message: Message, chunk: Chunk) -> int:
+    for index, part in enumerate(message.parts):
+        if _is_tool(part) and part.get("approval", {}).get("id") == chunk["approvalId"]:
+            return _with_input(message, index, chunk)
+    raise HoldfastError("unknown_part", f"no tool call asks for approval {chunk['approvalId']}")
+
+
+# --- Output ---
+
+
+def tool_output(message: Message, serial: int, chunk: Chunk) -> None:
+    _change(touch(message, serial, _find_call(message, chunk)), chunk)
+
+
+def tool_output_denied(message: Message, serial: int, chunk: Chunk) -> None:
+    touch(message, serial, _find_call(message, chunk))["state"] = "output-denied"
+
+
+def _find_call(message: Message, chunk: Chunk) -> int:
+    """A call's part: in the current step the first with its id, else the newest."""
+    first = step_start(message)
+    for index in (*range(first, len(message.parts)), *range(first - 1, -1, -1)):
+        part = message.parts[index]
+        if _is_tool(part) and part["toolCallId"] == chunk["toolCallId"]:
+            return _with_input(message, index, chunk)
+    raise not_open(chunk)
+
+
+def _is_tool(part: Part) -> bool:
+    return bool(part["type"].startswith(("tool-", "dynamic-tool")))
+
+
+def _with_input(message: Message, index: int, chunk: Chunk) -> int:
+    """Refuse a decision or result about a call whose input isn't complete: about what would it be?"""
+    if message.parts[index]["state"] == "input-streaming":
+        raise HoldfastError("unknown_part", f"{chunk['type']} for a tool call whose input is still streaming")
+    return index

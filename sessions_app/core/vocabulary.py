@@ -1,0 +1,234 @@
+"""The chunks that a message is made of: the AI SDK's 30 UI message chunk types and two of Holdfast's own."""
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any, NamedTuple
+
+from sessions_app.core.errors import HoldfastError
+
+Chunk = dict[str, Any]
+
+ROLES = ("user", "assistant", "system")
+BEGINS = ("start", "message")
+ENDS = {"finish": "complete", "abort": "cancelled", "error": "failed", "interrupt": "interrupted"}
+
+# Chunks that append text to an open part: by which field they name it, and where the text is.
+APPENDS = {
+    "text-delta": ("id", "delta"),
+    "reasoning-delta": ("id", "delta"),
+    "tool-input-delta": ("toolCallId", "inputTextDelta"),
+}
+
+# orjson writes at most 254 levels; a message adds a few around its chunks, and no honest chunk comes near.
+MAX_DEPTH = 64
+
+
+class Field(NamedTuple):
+    """What a chunk's field may hold."""
+
+    what: str
+    fits: Callable[[Any], bool]
+
+
+class Shape(NamedTuple):
+    """A chunk type's fields. Fields that it doesn't name are allowed, as in the AI SDK."""
+
+    required: dict[str, Field]
+    optional: dict[str, Field]
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_object_of_objects(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
+
+
+def _is_part(value: object) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        return False
+    return value["type"] not in ("text", "reasoning") or isinstance(value.get("text"), str)
+
+
+def _is_steering_part(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if value.get("type") == "file":
+        return isinstance(value.get("mediaType"), str) and isinstance(value.get("url"), str)
+    return value.get("type") == "text" and isinstance(value.get("text"), str)
+
+
+def _is_citation(value: object) -> bool:
+    source = value.get("source") if isinstance(value, dict) else None
+    if not isinstance(source, dict) or source.get("type") != "source":
+        return False
+    named = {"url": ("id", "url"), "document": ("id", "mediaType", "title")}.get(str(source.get("sourceType")))
+    return named is not None and all(isinstance(source.get(name), str) for name in named)
+
+
+def _one_of(*names: str) -> Field:
+    return Field("one of " + ", ".join(names), lambda value: value in names)
+
+
+def _list_of(what: str, fits: Callable[[Any], bool]) -> Field:
+    return Field(f"a list of {what}", lambda value: isinstance(value, list) and all(map(fits, value)))
+
+
+STRING = Field("a string", lambda value: isinstance(value, str))
+BOOLEAN = Field("a boolean", lambda value: isinstance(value, bool))
+ANY = Field("a JSON value", lambda value: True)
+OBJECT = Field("an object", _is_object)
+METADATA = Field("an object or null", lambda value: value is None or isinstance(value, dict))
+
+_ID = {"id": STRING}
+_CALL = {"toolCallId": STRING}
+_NAMED_CALL = {"toolCallId": STRING, "toolName": STRING}
+_PROVIDER = {"providerMetadata": Field("an object of objects", _is_object_of_objects)}
+_TOOL = {**_PROVIDER, "providerExecuted": BOOLEAN, "toolMetadata": OBJECT, "dynamic": BOOLEAN}
+_MESSAGE_METADATA = {"messageMetadata": METADATA}
+_FINISH_REASON = _one_of("stop", "length", "content-filter", "tool-calls", "error", "interrupted", "other")
+
+CHUNKS: dict[str, Shape] = {
+    # The message
+    "start": Shape({}, {"messageId": STRING, **_MESSAGE_METADATA}),
+    "message": Shape(
+        {"role": _one_of(*ROLES), "parts": _list_of("parts", _is_part)},
+        {"metadata": METADATA},
+    ),
+    "message-metadata": Shape({}, _MESSAGE_METADATA),
+    "finish": Shape({}, {"finishReason": _FINISH_REASON, **_MESSAGE_METADATA}),
+    "abort": Shape({}, {"reason": STRING}),
+    "error": Shape({"errorText": STRING}, {}),
+    "interrupt": Shape({"reason": STRING}, {}),
+    # Steps
+    "start-step": Shape({}, {}),
+    "finish-step": Shape({}, {}),
+    "reset-step": Shape({}, {}),
+    # Text and reasoning
+    "text-start": Shape(_ID, _PROVIDER),
+    "text-delta": Shape({**_ID, "delta": STRING}, _PROVIDER),
+    "text-end": Shape(_ID, {**_PROVIDER, "citations": _list_of("citations", _is_citation)}),
+    "reasoning-start": Shape(_ID, _PROVIDER),
+    "reasoning-delta": Shape({**_ID, "delta": STRING}, _PROVIDER),
+    "reasoning-end": Shape(_ID, _PROVIDER),
+    # Tool calls: a value that JSON leaves out (JavaScript's undefined) is allowed for input and output
+    "tool-input-start": Shape(_NAMED_CALL, {**_TOOL, "title": STRING, "inputEncoding": _one_of("json", "text")}),
+    "tool-input-delta": Shape({**_CALL, "inputTextDelta": STRING}, {}),
+    "tool-input-available": Shape(_NAMED_CALL, {**_TOOL, "title": STRING, "input": ANY}),
+    "tool-input-error": Shape({**_NAMED_CALL, "errorText": STRING}, {**_TOOL, "title": STRING, "input": ANY}),
+    "tool-approval-request": Shape(
+        {"approvalId": STRING, **_CALL},
+        {
+            "approvalDescriptor": ANY,
+            "inputSchemaInput": ANY,
+            "reason": STRING,
+            "isAutomatic": BOOLEAN,
+            "signature": STRING,
+        },
+    ),
+    "tool-approval-response": Shape(
+        {"approvalId": STRING, "approved": BOOLEAN},
+        {"reason": STRING, "providerExecuted": BOOLEAN, **_PROVIDER},
+    ),
+    "tool-output-available": Shape(_CALL, {**_TOOL, "output": ANY, "preliminary": BOOLEAN}),
+    "tool-output-error": Shape({**_CALL, "errorText": STRING}, _TOOL),
+    "tool-output-denied": Shape(_CALL, {}),
+    # Parts that come whole
+    "file": Shape({"url": STRING, "mediaType": STRING}, _PROVIDER),
+    "reasoning-file": Shape({"url": STRING, "mediaType": STRING}, _PROVIDER),
+    "source-url": Shape({"sourceId": STRING, "url": STRING}, {"title": STRING, **_PROVIDER}),
+    "source-document": Shape(
+        {"sourceId": STRING, "mediaType": STRING, "title": STRING}, {"filename": STRING, **_PROVIDER}
+    ),
+    "custom": Shape({"kind": STRING}, _PROVIDER),
+    "steering-message": Shape({**_ID, "parts": _list_of("text and file parts", _is_steering_part)}, {}),
+    "data-*": Shape({}, {"id": STRING, "data": ANY, "transient": BOOLEAN}),
+}
+
+
+_PLAIN_DELTA_BYTES = len('{"type":"text-delta","id":"","delta":""}')
+
+
+def check(chunk: object, *, max_bytes: int) -> None:
+    """Refuse what isn't a chunk: `bad_chunk`, `unknown_chunk`.
+
+    `max_bytes` bounds the chunk's JSON in UTF-8, escapes not counted. What passes, orjson can write.
+    """
+    if _is_plain_delta(chunk, max_bytes):
+        return
+    if not isinstance(chunk, dict) or not isinstance(chunk.get("type"), str):
+        raise HoldfastError("bad_chunk", "a chunk is an object with a type")
+    _check_fields(chunk, _shape(chunk["type"]))
+    size = json_bytes(chunk)
+    if size > max_bytes:
+        raise HoldfastError("bad_chunk", f"{chunk['type']} has {size} bytes of at most {max_bytes}")
+
+
+def _is_plain_delta(chunk: object, max_bytes: int) -> bool:
+    """Whether this is by far the most frequent chunk, with nothing unusual in it."""
+    if type(chunk) is not dict or len(chunk) != 3 or chunk.get("type") != "text-delta":
+        return False
+    part, delta = chunk.get("id"), chunk.get("delta")
+    if type(part) is not str or type(delta) is not str:
+        return False
+    return _PLAIN_DELTA_BYTES + utf8_bytes(part) + utf8_bytes(delta) <= max_bytes
+
+
+def _shape(kind: str) -> Shape:
+    shape = CHUNKS["data-*"] if kind.startswith("data-") else CHUNKS.get(kind)
+    if shape is None:
+        raise HoldfastError("unknown_chunk", repr(kind[:40]))
+    return shape
+
+
+def _check_fields(chunk: Chunk, shape: Shape) -> None:
+    for name, field in shape.required.items():
+        if name not in chunk or not field.fits(chunk[name]):
+            raise HoldfastError("bad_chunk", f'{chunk["type"]} needs "{name}", {field.what}')
+    for name, field in shape.optional.items():
+        if name in chunk and not field.fits(chunk[name]):
+            raise HoldfastError("bad_chunk", f'"{name}" of {chunk["type"]} must be {field.what}')
+
+
+def json_bytes(value: object, depth: int = MAX_DEPTH) -> int:
+    """Bytes of a value's JSON in UTF-8, escapes not counted.
+
+    Raises `bad_chunk` for what orjson would refuse or change, and for a nesting deeper than `depth`.
+    """
+    match value:
+        case str():
+            return 2 + utf8_bytes(value)
+        case None | bool():
+            return 4
+        case int():
+            if not -(2**63) <= value < 2**64:
+                raise HoldfastError("bad_chunk", "an integer needs more than 64 bits")
+            return len(str(value))
+        case float():
+            if not isfinite(value):
+                raise HoldfastError("bad_chunk", f"{value} is not a JSON number")
+            return len(repr(value))
+        case dict() | list() if depth == 0:
+            raise HoldfastError("bad_chunk", f"it is nested more than {MAX_DEPTH} levels deep")
+        case dict():
+            return 2 + sum(_key_bytes(key) + 2 + json_bytes(item, depth - 1) for key, item in value.items())
+        case list():
+            return 2 + sum(1 + json_bytes(item, depth - 1) for item in value)
+    raise HoldfastError("bad_chunk", f"{type(value).__name__} is not a JSON type")
+
+
+def _key_bytes(key: object) -> int:
+    if not isinstance(key, str):
+        raise HoldfastError("bad_chunk", f"an object's key must be a string, not {type(key).__name__}")
+    return 2 + utf8_bytes(key)
+
+
+def utf8_bytes(text: str) -> int:
+    """Bytes of a text in UTF-8; raises `bad_chunk` for half of a surrogate pair."""
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise HoldfastError("bad_chunk", "its text holds half of a surrogate pair") from None

@@ -1,0 +1,169 @@
+"""Frames: every field's refusals by name, nothing but named errors for any nonsense, and what the server builds."""
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sessions_app.core import frames
+from sessions_app.core.cursor import Cursor
+from sessions_app.core.errors import HoldfastError
+
+QUICK = settings(max_examples=50, derandomize=True, deadline=None, database=None)
+SESSION = "AbCdEfGhIjKlMnOpQrS_-0"
+ATTACH: dict[str, Any] = {"type": "attach", "session": SESSION}
+DETACH: dict[str, Any] = {"type": "detach", "session": SESSION}
+ACK: dict[str, Any] = {"type": "ack", "session": SESSION, "cursor": "e-1"}
+SIGNAL: dict[str, Any] = {"type": "signal", "session": SESSION, "id": "12345678", "kind": "message", "payload": {}}
+
+
+def read(frame: Any) -> frames.ClientFrame:
+    return frames.read(frames.parse(frame if isinstance(frame, str) else json.dumps(frame)))
+
+
+def refusal(frame: Any) -> str:
+    with pytest.raises(HoldfastError) as refused:
+        read(frame)
+    return refused.value.code
+
+
+@pytest.mark.parametrize(
+    ("frame", "wanted"),
+    [
+        (ATTACH, frames.ClientFrame("attach", SESSION)),
+        (
+            ATTACH | {"cursor": "ab12-7", "rewind": 3, "held": {"m_1": [0, 340]}},
+            frames.ClientFrame("attach", SESSION, Cursor("ab12", 7), 3, {"m_1": [0, 340]}),
+        ),
+        (ATTACH | {"cursor": None, "rewind": None, "held": None}, frames.ClientFrame("attach", SESSION)),
+        (ATTACH | {"rewind": 0, "held": {}}, frames.ClientFrame("attach", SESSION, rewind=0, held={})),
+        (ATTACH | {"of the": "future"}, frames.ClientFrame("attach", SESSION)),
+        (DETACH, frames.ClientFrame("detach", SESSION)),
+        (ACK, frames.ClientFrame("ack", SESSION, Cursor("e", 1))),
+        (SIGNAL, frames.ClientFrame("signal", SESSION, id="12345678", kind="message", payload={})),
+        ({"type": "ping"}, frames.ClientFrame("ping")),
+    ],
+)
+def test_a_frame_is_read(frame: dict[str, Any], wanted: frames.ClientFrame) -> None:
+    assert read(frame) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "nonsense", "{'type': 'ping'}", '{"type": "ping",}', "NaN", '{"a": NaN}', '{"a": 1e999}', "\ufeff{}",
+     '{"type": "\ud800"}', '{"type": "\\ud800"}', "[" * 100_000, '{"a":' * 100_000, "{} {}"],
+)  # fmt: skip
+def test_what_is_no_json(text: str) -> None:
+    assert refusal(text) == "bad_json"
+
+
+@pytest.mark.parametrize("text", ["null", "1", '"ping"', "[]", "{}", '{"type": null}', '{"type": ["ping"]}'])
+def test_what_is_no_frame(text: str) -> None:
+    assert refusal(text) == "bad_frame"
+
+
+@pytest.mark.parametrize("type_", ["", "publish", "Attach", "attached", "__class__", "ping "])
+def test_a_type_that_nobody_knows(type_: str) -> None:
+    assert refusal({"type": type_}) == "unknown_type"
+
+
+@pytest.mark.parametrize(
+    ("frame", "name"),
+    [(frame, name) for frame in (ATTACH, ACK, SIGNAL, DETACH) for name in frame if name != "type"],
+)
+def test_a_required_field_that_is_missing_is_named(frame: dict[str, Any], name: str) -> None:
+    with pytest.raises(HoldfastError, match=f"needs {name}") as refused:
+        read({key: value for key, value in frame.items() if key != name})
+    assert refused.value.code == "bad_frame"
+
+
+BIG = 2**31 + 1
+
+
+@pytest.mark.parametrize(
+    ("frame", "name", "values", "code"),
+    [
+        (ATTACH, "session", [None, 1, "", "short", SESSION + "x", SESSION[1:] + "\n", SESSION[1:] + "é", [SESSION], {}],
+         "bad_session_id"),
+        (ATTACH, "cursor", ["", "-", "e", "e-", "-1", "e-01", "e-1 ", "e-1\n", "é-1", "e-1e3", "e-" + "9" * 16,
+                            "x" * 65 + "-1", 1, True, [], {}, 1.5], "bad_cursor"),
+        (ATTACH, "rewind", [-1, 1.5, True, "3", [], {}, BIG, 10**30], "bad_frame"),
+        (ATTACH, "held", [[], "x", 1, True, {"m": 1}, {"m": [-1]}, {"m": [True]}, {"m": ["1"]}, {"m": [1.5]},
+                          {"m": [BIG]}, {"m": [[1]]}, {"m": [0] * 4097}, {str(n): [] for n in range(65)}], "bad_frame"),
+        (ACK, "cursor", [None, "", 1, "e"], "bad_cursor"),
+        (ACK, "held", [[], {"m": None}], "bad_frame"),
+        (SIGNAL, "id", [None, "", "1234567", "x" * 65, "1234 5678", "12345678\n", "1234567é", 12345678, []],
+         "bad_signal"),
+        (SIGNAL, "kind", [None, 1, [], "k" * 33], "bad_signal"),
+        (SIGNAL, "payload", [None, 1, "x", [], True], "bad_signal"),
+    ],
+)  # fmt: skip
+def test_a_field_that_does_not_fit_is_refused_by_its_own_error(
+    frame: dict[str, Any], name: str, values: list[Any], code: str
+) -> None:
+    assert [refusal(frame | {name: value}) for value in values] == [code] * len(values)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+known = st.sampled_from(list(frames.CLIENT_FRAMES))
+names = ["session", "cursor", "rewind", "held", "id", "kind", "payload"]
+nearly = st.fixed_dictionaries(
+    {"type": known | st.text()},
+    optional={name: json_values | st.sampled_from([SESSION, "e-1", "12345678"]) for name in names},
+)
+
+
+@QUICK
+@given(text=st.text() | st.binary().map(lambda data: data.decode("latin1")) | nearly.map(json.dumps))
+def test_nonsense_is_a_frame_or_a_named_error(text: str) -> None:
+    try:
+        assert isinstance(read(text), frames.ClientFrame)
+    except HoldfastError as refused:
+        assert frames.error(refused)
+
+
+@QUICK
+@given(data=st.dictionaries(st.sampled_from(["session", "id", "type"]), json_values))
+def test_an_error_names_what_it_answers_and_repeats_nothing_long(data: dict[str, Any]) -> None:
+    about = frames.about(data)
+    assert all(isinstance(value, str) and len(value) <= 64 for value in about.values())
+    assert about.keys() <= {"session", "id"}
+
+
+# What the server builds
+
+
+@QUICK
+@given(
+    serial=st.integers(1, 2**53),
+    uid=st.from_regex(frames.MESSAGE_UID, fullmatch=True),
+    chunk=st.dictionaries(st.text(), st.text()),
+    at=st.none() | st.integers(0, 2**53),
+)
+def test_an_event_is_json(serial: int, uid: str, chunk: dict[str, str], at: int | None) -> None:
+    text = frames.event_text(serial=serial, uid=uid, chunk=orjson.dumps(chunk).decode(), at=at)
+    when = {} if at is None else {"at": at}
+    assert orjson.loads(text) == {"serial": serial, "message": uid, "chunk": chunk} | when
+
+
+def test_the_events_of_a_commit_are_one_frame() -> None:
+    texts = [frames.event_text(serial=serial, uid="m_1", chunk='{"type":"é"}') for serial in (7, 8)]
+    frame = frames.events(session=SESSION, epoch="ab12", first=7, last=8, texts=texts)
+    assert json.loads(frame.text) == {
+        "type": "events", "session": SESSION, "cursor": "ab12-8",
+        "events": [{"serial": serial, "message": "m_1", "chunk": {"type": "é"}} for serial in (7, 8)],
+    }  # fmt: skip
+    assert (frame.session, frame.epoch, frame.first, frame.last) == (SESSION, "ab12", 7, 8)
+    assert frame.size == len(frame.text.encode())
+
+
+@QUICK
+@given(text=st.text())
+def test_a_size_is_in_bytes(text: str) -> None:
+    assert frames.size(text) == len(text.encode())

@@ -1,0 +1,87 @@
+"""Two independent folds of the same random responses: the AI SDK's own, and the browser's. All must agree."""
+
+import json
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from sessions_app.core.fold import to_wire
+from sessions_app.core.snapshot import held, patch
+from sessions_app.core.vocabulary import CHUNKS, check
+from tests.core.sequences import events, folded, response
+from tests.services import require
+
+JS = Path(__file__).parents[1] / "js"
+
+
+@cache
+def responses() -> list[list[dict[str, Any]]]:
+    return [response(seed, length=seed % 50) for seed in range(3000)]
+
+
+def run_node(script: str, lines: list[dict[str, Any]]) -> list[Any]:
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    done = subprocess.run([require("node"), JS / script], input=text, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [json.loads(line) for line in done.stdout.split("\n") if line]
+
+
+def test_the_random_responses_are_valid_and_use_every_chunk_type() -> None:
+    used = set()
+    for chunks in responses():
+        for chunk in chunks:
+            check(chunk, max_bytes=10_000)
+            used.add("data-*" if chunk["type"].startswith("data-") else chunk["type"])
+    assert used == set(CHUNKS) - {"message", "interrupt"}
+
+
+def test_the_fold_makes_the_message_that_the_ai_sdk_makes() -> None:
+    require("node")
+    if not (JS.parent / "node_modules" / "ai").is_dir() and os.environ.get("CI") != "true":
+        pytest.skip("the AI SDK is not installed: `make setup` installs it")
+    lines: list[dict[str, Any]] = []
+    for seed, chunks in enumerate(responses()):
+        within = [Random(seed).randint(1, len(chunks))] if seed % 3 == 0 else []
+        lines.append({"chunks": chunks, "cuts": [*within, len(chunks)]})
+    for line, results in zip(lines, run_node("oracle.mjs", lines), strict=True):
+        for cut, result in zip(line["cuts"], results, strict=True):
+            chunks = line["chunks"][:cut]
+            assert result["errors"] == [], chunks
+            assert ours(chunks) == theirs(result["message"]), chunks
+
+
+def ours(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Our message as a UIMessage, with the raw input of open tool calls where the AI SDK keeps it."""
+    message = json.loads(json.dumps(to_wire(folded(chunks))))
+    for opened in message["open"]["tools"].values():
+        if opened["text"]:
+            message["parts"][opened["part"]]["rawInput"] = opened["text"]
+    metadata = {} if message["metadata"] is None else {"metadata": message["metadata"]}
+    return {"id": message["id"], "role": message["role"], "parts": message["parts"], **metadata}
+
+
+def theirs(message: dict[str, Any]) -> dict[str, Any]:
+    """The AI SDK's message without its guesses at inputs that aren't complete."""
+    for part in message["parts"]:
+        if part.get("state") == "input-streaming":
+            part.pop("input", None)
+    return message
+
+
+def test_the_browsers_fold_makes_the_same_messages_and_takes_the_same_patches() -> None:
+    lines, expected = [], []
+    for seed, chunks in enumerate(responses()):
+        cut = Random(seed).randint(1, len(chunks))
+        read = Random(-seed).randint(cut, len(chunks))
+        at_cut = folded(chunks[:cut])
+        update = patch(folded(chunks[:read]), after=cut, held=held(at_cut))
+        lines.append({"events": events(chunks), "cut": cut, "patch": update})
+        end = to_wire(folded(chunks))
+        expected.append({"atCut": {"message": to_wire(at_cut), "held": held(at_cut)}, "end": end, "resumed": end})
+    for line, result, wanted in zip(lines, run_node("oracle-fold.mjs", lines), expected, strict=True):
+        assert result == json.loads(json.dumps(wanted)), line

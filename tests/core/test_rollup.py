@@ -1,0 +1,91 @@
+"""Rolling up changes how many chunks there are, never what they make."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sessions_app.core.fold import Message, fold, to_wire
+from sessions_app.core.rollup import Rollup, rollup, rollup_events
+from sessions_app.core.vocabulary import check
+from tests.core.sequences import events, folded, response
+
+
+def text(delta: str, id_: str = "t", **fields: Any) -> dict[str, Any]:
+    return {"type": "text-delta", "id": id_, "delta": delta, **fields}
+
+
+def test_adjacent_appends_to_a_part_become_one() -> None:
+    assert rollup([text("a"), text("b"), text("🙂")]) == [text("ab🙂")]
+    inputs = [{"type": "tool-input-delta", "toolCallId": "c", "inputTextDelta": piece} for piece in ("{", "}")]
+    assert rollup(inputs) == [{"type": "tool-input-delta", "toolCallId": "c", "inputTextDelta": "{}"}]
+
+
+def test_appends_to_different_parts_stay_apart_and_in_order() -> None:
+    reasoning = {"type": "reasoning-delta", "id": "t", "delta": "hm"}
+    chunks = [text("a"), text("b", "u"), text("c"), reasoning, text("d")]
+    assert rollup(chunks) == chunks
+
+
+def test_what_lies_between_two_appends_keeps_them_apart() -> None:
+    chunks = [text("a"), {"type": "start-step"}, text("b")]
+    assert rollup(chunks) == chunks
+
+
+def test_the_newest_provider_metadata_wins() -> None:
+    chunks = [text("a", providerMetadata={"p": {"n": 1}}), text("b"), text("c", providerMetadata={"p": {"n": 2}})]
+    assert rollup(chunks) == [text("abc", providerMetadata={"p": {"n": 2}})]
+
+
+def test_taking_starts_anew() -> None:
+    waiting = Rollup()
+    waiting.add(text("a"))
+    assert waiting.take() == [text("a")]
+    waiting.add(text("b"))
+    assert waiting.take() == [text("b")]
+    assert waiting.take() == []
+
+
+def test_the_publishers_chunks_stay_as_they_were() -> None:
+    chunks = [text("a"), text("b")]
+    rollup(chunks)
+    assert chunks == [text("a"), text("b")]
+
+
+def test_its_size_counts_bytes_and_is_0_only_when_it_is_empty() -> None:
+    waiting = Rollup()
+    assert (waiting.size, len(waiting)) == (0, 0)
+    waiting.add(text(""))
+    empty = waiting.size
+    assert empty > 0
+    waiting.add(text("é🙂"))
+    assert waiting.size == empty + 6
+    waiting.add({"type": "start-step"})
+    assert (waiting.size > empty + 6, len(waiting)) == (True, 2)
+    waiting.take()
+    assert (waiting.size, len(waiting)) == (0, 0)
+
+
+@given(seed=st.integers(0, 10**6), length=st.integers(0, 60), window=st.integers(1, 10))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_the_fold_is_the_same(seed: int, length: int, window: int) -> None:
+    chunks = response(seed, length)
+    windows = [rollup(chunks[index : index + window]) for index in range(0, len(chunks), window)]
+    rolled = [chunk for chunks in windows for chunk in chunks]
+    for chunk in rolled:
+        check(chunk, max_bytes=100_000)
+    plain, joined = to_wire(folded(chunks)), to_wire(folded(rolled))
+    assert joined.pop("last_serial") <= plain.pop("last_serial")
+    assert joined == plain
+
+
+@given(seed=st.integers(0, 10**6), length=st.integers(0, 60))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_the_fold_of_rolled_up_events_is_the_same_to_the_serials(seed: int, length: int) -> None:
+    whole: dict[str, Message] = {}
+    rolled: dict[str, Message] = {}
+    for event in events(response(seed, length)):
+        fold(whole, event)
+    for event in rollup_events(events(response(seed, length))):
+        fold(rolled, event)
+    assert rolled == whole
