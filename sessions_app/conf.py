@@ -1,0 +1,56 @@
+"""Holdfast's settings, by name: `conf.PING_INTERVAL_S`. Their reasons stand in `project/settings.py`."""
+
+from typing import Any
+
+from django.conf import settings
+
+PING_INTERVAL_S: int
+PONG_TIMEOUT_S: int
+HEARTBEAT_MS: int
+RECOVERY_WINDOW_MS: int
+DRAIN_MS: int
+RECHECK_MS: int
+
+ROLLUP_MS: int
+LEASE_MS: int
+JOURNAL_EVENTS: int
+
+WINDOW_BYTES: int
+ACK_BYTES: int
+ACK_MS: int
+SLOW_READER_MS: int
+TAIL_POLL_MS: int
+PROCESSES: int
+FANOUT_SHARDS: int
+FANOUT_BACKLOG: int
+SNAPSHOT_BYTES: int
+HISTORY_DEFAULT: int
+HISTORY_MAX: int
+
+FRAME_BYTES: int
+MESSAGE_BYTES: int
+CHUNK_BYTES: int
+RESPONSE_BYTES: int
+FRAMES_PER_SECOND: int
+SIGNALS_PER_MINUTE: int
+READS_PER_MINUTE: int
+WRITES_PER_MINUTE: int
+SESSIONS_PER_CONNECTION: int
+CONNECTIONS_PER_OWNER: int
+SESSIONS_PER_OWNER: int
+
+RETENTION_MAX_HOURS: int
+PURGE_EVERY_S: int
+
+DEFAULT_AGENT: str
+AGENTS: list[str]
+RUNS_PER_PROCESS: int
+DEMO_TOKENS_PER_S: int
+
+
+def __getattr__(name: str) -> Any:
+    # Read at each use, not at import: a test may override settings.HOLDFAST.
+    try:
+        return settings.HOLDFAST[name]
+    except KeyError:
+        raise AttributeError(f"settings.HOLDFAST has no {name}") from None

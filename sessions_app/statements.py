@@ -1,0 +1,160 @@
+"""The statements of a commit: the one place that writes the log. Called by `ingest` alone, in its transaction.
+
+What every commit pays for is plain SQL, one statement for any number of rows, and gives one row or none: sqlite3 lets
+go of the interpreter's lock at every row, and gets it back only when the event loop's thread lets go of it in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from django.db import connection
+from django.utils import timezone
+
+from sessions_app import models
+from sessions_app.core import fold
+
+ROWS = 2000  # in one statement: with four values each far below the databases' limits on parameters
+
+Key = tuple[str, str]  # session, uid
+JournalRow = tuple[str, int, str, str]  # session, serial, uid, event
+
+SESSIONS, MESSAGES, JOURNAL, RUNS = (
+    model._meta.db_table for model in (models.Session, models.Message, models.JournalEntry, models.Run)
+)
+# One row of JSON, per kind of database. SQLite has taken its one write lock at BEGIN IMMEDIATE.
+LOCK_SESSIONS = {
+    "sqlite": f"SELECT json_group_array(json_array(id, epoch, tail)) FROM {SESSIONS} WHERE id IN (%s)",
+    "postgresql": (
+        "SELECT json_agg(json_build_array(id, epoch, tail))::text FROM"
+        f" (SELECT id, epoch, tail FROM {SESSIONS} WHERE id IN (%s) ORDER BY id FOR UPDATE) AS locked"
+    ),
+}
+
+
+def lock_sessions(ids: set[str]) -> list[tuple[str, str, int]]:
+    """Lock the sessions' rows, in one order in every process, so that two groups can't deadlock.
+
+    Returns the id, epoch and tail of those that exist.
+    """
+    if not ids:
+        return []
+    query = LOCK_SESSIONS[connection.vendor] % ",".join(["%s"] * len(ids))
+    with connection.cursor() as cursor:
+        cursor.execute(query, sorted(ids))
+        found: list[tuple[str, str, int]] = orjson.loads(cursor.fetchone()[0] or "[]")
+        return found
+
+
+def fenced_runs(held: set[Key]) -> set[Key]:
+    """Return those of the (run, worker) whose run is not, or no longer, at work for that worker.
+
+    The lock of the run's session keeps this true until the commit.
+    """
+    if not held:
+        return set()
+    query = (
+        f"WITH held(run, worker) AS (VALUES {_places(2, len(held))}) SELECT run, worker FROM held WHERE NOT EXISTS"
+        f" (SELECT 1 FROM {RUNS} WHERE id = run AND worker_id = worker AND status = 'running')"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query, [value for pair in held for value in pair])
+        return set(cursor.fetchall())
+
+
+def existing_messages(keys: set[Key]) -> dict[Key, tuple[str, int, int]]:
+    """Return the role and the first and last serial of those messages that exist."""
+    if not keys:
+        return {}
+    rows = models.Message.objects.filter(
+        session__in={session for session, _ in keys}, uid__in={uid for _, uid in keys}
+    ).values_list("session_id", "uid", "role", "first_serial", "last_serial")
+    return {(session, uid): (role, first, last) for session, uid, role, first, last in rows if (session, uid) in keys}
+
+
+def insert_messages(messages: Iterable[tuple[Key, fold.Message]], now: datetime) -> None:
+    models.Message.objects.bulk_create(
+        models.Message(
+            session_id=session,
+            uid=uid,
+            role=message.role,
+            first_serial=message.first_serial,
+            created_at=now,
+            updated_at=now,
+            **_columns(message),
+        )
+        for (session, uid), message in messages
+    )
+
+
+def conflate(messages: Sequence[tuple[Key, fold.Message]], now: datetime) -> None:
+    """Write the messages as they are folded, and remove their events from the journal."""
+    if not messages:
+        return
+    columns = [_columns(message) for _, message in messages]
+    assignments = ", ".join(f'"{name}" = %s' for name in columns[0])
+    update = f"UPDATE {MESSAGES} SET {assignments}, updated_at = %s WHERE session_id = %s AND uid = %s"
+    moment = connection.ops.adapt_datetimefield_value(now)
+    folded = (
+        f"WITH folded(session_id, uid) AS (VALUES {_places(2, len(messages))}) DELETE FROM {JOURNAL} WHERE id IN"
+        f" (SELECT entry.id FROM folded JOIN {JOURNAL} entry"
+        " ON entry.session_id = folded.session_id AND entry.uid = folded.uid)"
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            update, [(*values.values(), moment, *key) for values, (key, _) in zip(columns, messages, strict=True)]
+        )
+        cursor.execute(folded, [value for key, _ in messages for value in key])
+
+
+def insert_journal(rows: list[JournalRow]) -> None:
+    with connection.cursor() as cursor:
+        for start in range(0, len(rows), ROWS):
+            batch = rows[start : start + ROWS]
+            query = f"INSERT INTO {JOURNAL} (session_id, serial, uid, event) VALUES {_places(4, len(batch))}"
+            cursor.execute(query, [value for row in batch for value in row])
+
+
+def advance_tails(tails: list[tuple[str, int]]) -> None:
+    """Set the sessions' tails."""
+    query = (
+        f"WITH moved(session, tail) AS (VALUES {_places(2, len(tails))})"
+        f" UPDATE {SESSIONS} SET tail = moved.tail FROM moved WHERE id = moved.session"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query, [value for pair in tails for value in pair])
+
+
+def note_activity(sessions: set[str], titles: dict[str, str], now: datetime) -> None:
+    """A message of these began or ended; a first message gives its session a title."""
+    if sessions:
+        models.Session.objects.filter(pk__in=sessions).update(active_at=now)
+    for session, title in titles.items():
+        models.Session.objects.filter(pk=session, title="").update(title=title)
+
+
+def note_runs(started: list[models.Run], ended: set[str]) -> None:
+    models.Run.objects.bulk_create(started)
+    if ended:
+        models.Run.objects.filter(pk__in=ended).update(status=models.Run.Status.ENDED, ended_at=timezone.now())
+
+
+def _places(values: int, rows: int) -> str:
+    row = f"({','.join(['%s'] * values)})"
+    return ",".join([row] * rows)
+
+
+def _columns(message: fold.Message) -> dict[str, Any]:
+    """Return what conflating writes: the fold as a row keeps it."""
+    return {
+        "status": message.status,
+        "reason": None if message.reason is None else orjson.dumps(message.reason).decode(),
+        "metadata": None if message.metadata is None else orjson.dumps(message.metadata).decode(),
+        "parts": orjson.dumps(message.parts).decode(),
+        "open": orjson.dumps(message.open).decode(),
+        "marks": orjson.dumps(message.marks).decode(),
+        "last_serial": message.last_serial,
+    }

@@ -1,0 +1,275 @@
+"""The queries of the log: the one module that reads it. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+from django.db import connection
+from django.utils import timezone
+
+from sessions_app import conf, models
+from sessions_app.core import fold
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.plan import Position
+from sessions_app.core.rollup import rollup_events
+
+MESSAGE_FIELDS = (
+    "uid", "role", "status", "reason", "metadata", "parts", "open", "marks",
+    "first_serial", "last_serial", "created_at",
+)  # fmt: skip
+PARTS, FIRST_SERIAL = MESSAGE_FIELDS.index("parts"), MESSAGE_FIELDS.index("first_serial")
+ROWS_AT_ONCE = 10  # read ahead: with the largest responses some 40 MB
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+STREAMING = 1000  # messages of one session that stream at once and are read
+
+Row = tuple[Any, ...]
+
+# Plain SQL for what every attach reads: the ORM takes longer to write these statements than the database to answer.
+_names = {
+    "messages": models.Message._meta.db_table,
+    "journal": models.JournalEntry._meta.db_table,
+    "sessions": models.Session._meta.db_table,
+    "policies": models.RetentionPolicy._meta.db_table,
+    "columns": ", ".join(f'"{name}"' for name in MESSAGE_FIELDS),
+}
+SELECT_SESSION = (
+    "SELECT s.id, s.owner, s.title, s.agent, s.epoch, s.tail, s.trimmed, s.held, p.hours, s.active_at"
+    " FROM {sessions} s JOIN {policies} p ON p.id = s.policy_id WHERE s.id = %s"
+).format(**_names)
+SELECT_MESSAGES = (
+    "SELECT {columns} FROM {messages} WHERE session_id = %s AND (updated_at >= %s OR status = 'streaming')"
+).format(**_names)
+SELECT_HIDDEN = (
+    "SELECT max(last_serial) FROM {messages} WHERE session_id = %s AND updated_at < %s AND status <> 'streaming'"
+).format(**_names)
+SELECT_JOURNAL = {
+    "sqlite": "SELECT group_concat(event, ',') FROM {journal} WHERE session_id = %s".format(**_names),
+    "postgresql": "SELECT string_agg(event, ',') FROM {journal} WHERE session_id = %s".format(**_names),
+}
+
+
+class Session(NamedTuple):
+    """What reading a session needs of its row, and the hours of its policy."""
+
+    id: str
+    owner: str
+    title: str
+    agent: str
+    epoch: str
+    tail: int
+    trimmed: int
+    held: bool
+    hours: int
+    active_at: datetime
+
+
+class Tail(NamedTuple):
+    """What the feeds watch of a session."""
+
+    epoch: str
+    serial: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A session and some of its messages in order, in one consistent read.
+
+    `more`: there are others that were asked for and that one answer can't hold.
+    """
+
+    position: Position
+    title: str
+    messages: list[fold.Message]
+    more: bool
+
+
+class Page(NamedTuple):
+    """Messages in order. `more`: there are others beyond, in the direction that was asked for."""
+
+    messages: list[fold.Message]
+    more: bool
+
+
+@contextmanager
+def consistent_read() -> Iterator[None]:
+    """Let all queries within see one state of the database.
+
+    `atomic()` won't do: on SQLite it takes the write lock (IMMEDIATE), so that readers would wait for writers.
+    """
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("BEGIN DEFERRED")
+        else:
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
+
+
+def readable(session_id: str, owner: str) -> Session:
+    """Return the owner's session. Raises not_found, also for a stranger, and expired for its owner."""
+    session = _session(session_id)
+    if session.owner != owner:
+        raise HoldfastError("not_found")
+    if session.active_at < _cutoff(session):
+        raise HoldfastError("expired")
+    return session
+
+
+def view(session_id: str, owner: str, *, changed_after: int | None, limit: int) -> View:
+    """Read the owner's session's position and messages at one moment.
+
+    With `changed_after`, the messages changed since that serial; without it, the newest. Ended ones are at most
+    `limit` and, but for the first, at most SNAPSHOT_BYTES. Raises as `readable`.
+    """
+    with consistent_read():
+        session = readable(session_id, owner)
+        cutoff = _cutoff(session)
+        position = Position(session.epoch, session.tail, max(session.trimmed, _hidden_serial(session_id, cutoff)))
+        if changed_after is None:
+            rows, more = _select(session_id, cutoff, limit, order="first_serial DESC")
+        else:
+            rows, more = _changed(session_id, cutoff, limit, changed_after)
+        messages = _folded(session_id, rows)
+    if changed_after is not None:
+        messages = [message for message in messages if message.last_serial > changed_after]
+    return View(position, session.title, messages, more)
+
+
+def history(session_id: str, *, limit: int, before: int | None = None, after: int | None = None) -> Page:
+    """Return up to `limit` messages: the newest, those next before, or next after a first serial.
+
+    A page of large messages has fewer: but for the first, at most SNAPSHOT_BYTES. Raises not_found.
+    """
+    with consistent_read():
+        cutoff = _cutoff(_session(session_id))
+        if after is not None:
+            rows, more = _select(session_id, cutoff, limit, "first_serial > %s", [after], order="first_serial")
+        elif before is not None:
+            rows, more = _select(session_id, cutoff, limit, "first_serial < %s", [before], order="first_serial DESC")
+        else:
+            rows, more = _select(session_id, cutoff, limit, order="first_serial DESC")
+        return Page(_folded(session_id, rows), more)
+
+
+def message(session_id: str, uid: str) -> fold.Message | None:
+    """Return one message with its journal folded in. Call it within the transaction that needs it."""
+    rows, _ = _select(session_id, LONG_AGO, 1, "uid = %s", [uid], order="first_serial")
+    return next(iter(_folded(session_id, rows)), None)
+
+
+def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
+    """Return what the journal holds after a serial: (serial, event JSON), in order. Holes are conflated events."""
+    entries = models.JournalEntry.objects.filter(session=session_id, serial__gt=serial)
+    return list(entries.order_by("serial").values_list("serial", "event"))
+
+
+def tails(session_ids: Iterable[str]) -> dict[str, Tail]:
+    """Return the tails of those of the sessions that can still be read."""
+    rows = models.Session.objects.visible().filter(pk__in=list(session_ids))
+    return {pk: Tail(epoch, tail, owner) for pk, epoch, tail, owner in rows.values_list("pk", "epoch", "tail", "owner")}
+
+
+def _session(session_id: str) -> Session:
+    with connection.cursor() as cursor:
+        cursor.execute(SELECT_SESSION, [session_id])
+        row = cursor.fetchone()
+    if row is None:
+        raise HoldfastError("not_found")
+    session = Session(*row)
+    return session._replace(active_at=moment(session.active_at))
+
+
+def _cutoff(session: Session) -> datetime:
+    """What last changed before this has expired."""
+    return LONG_AGO if session.held else timezone.now() - timedelta(hours=session.hours)
+
+
+def _hidden_serial(session_id: str, cutoff: datetime) -> int:
+    """The highest last serial of the messages that have expired and are not yet purged; 0 if none."""
+    with connection.cursor() as cursor:
+        cursor.execute(SELECT_HIDDEN, [session_id, connection.ops.adapt_datetimefield_value(cutoff)])
+        return cursor.fetchone()[0] or 0
+
+
+def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[list[Row], bool]:
+    # A streaming message's row may be older than its journal, so all of them are read. Two queries, each by
+    # its own index: an OR of the two makes SQLite scan the session.
+    streaming, _ = _select(session_id, cutoff, STREAMING, "status = 'streaming'", order="first_serial")
+    ended = "status <> 'streaming' AND last_serial > %s"
+    rows, more = _select(session_id, cutoff, limit, ended, [after], order="last_serial")
+    return streaming + rows, more
+
+
+def _select(
+    session_id: str, cutoff: datetime, limit: int, where: str = "", values: Iterable[Any] = (), *, order: str
+) -> tuple[list[Row], bool]:
+    """Take messages while they are within the bounds of one answer; return whether there are more."""
+    query = SELECT_MESSAGES + (f" AND {where}" if where else "") + f" ORDER BY {order} LIMIT %s"
+    since = connection.ops.adapt_datetimefield_value(cutoff)
+    taken: list[Row] = []
+    size = 0
+    # A server-side cursor where there is one: PostgreSQL's client would fetch all rows before the first is seen.
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(query, [session_id, since, *values, limit + 1])
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            for row in rows:
+                size += len(row[PARTS])
+                if len(taken) == limit or (taken and size > conf.SNAPSHOT_BYTES):
+                    return taken, True
+                taken.append(row)
+    return taken, False
+
+
+def _folded(session_id: str, rows: list[Row]) -> list[fold.Message]:
+    messages = {row[0]: from_row(row) for row in sorted(rows, key=lambda row: row[FIRST_SERIAL])}
+    if any(not fold.ended(message) for message in messages.values()):
+        for event in rollup_events(_journal(session_id)):  # a long text is copied once, not once per event
+            streaming = messages.get(event["message"])
+            if streaming is not None:
+                fold.apply(streaming, event["serial"], event["chunk"])
+    return list(messages.values())
+
+
+def _journal(session_id: str) -> list[dict[str, Any]]:
+    """The session's journal as one row: see `statements` for why."""
+    with connection.cursor() as cursor:
+        cursor.execute(SELECT_JOURNAL[connection.vendor], [session_id])
+        events: list[dict[str, Any]] = orjson.loads(f"[{cursor.fetchone()[0] or ''}]")
+    return sorted(events, key=lambda event: event["serial"])
+
+
+def from_row(row: Row) -> fold.Message:
+    """Build a message from MESSAGE_FIELDS."""
+    uid, role, status, reason, metadata, parts, open_, marks, first_serial, last_serial, created_at = row
+    return fold.Message(
+        id=uid,
+        role=role,
+        status=status,
+        reason=None if reason is None else orjson.loads(reason),
+        metadata=None if metadata is None else orjson.loads(metadata),
+        parts=orjson.loads(parts),
+        open=orjson.loads(open_),
+        marks=orjson.loads(marks),
+        first_serial=first_serial,
+        last_serial=last_serial,
+        created_at=milliseconds(moment(created_at)),
+    )
+
+
+def moment(value: datetime) -> datetime:
+    """Return a moment of a row that was read by plain SQL: SQLite's have no time zone, and are in UTC."""
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return a moment as the wire has it: ms since 1970, UTC."""
+    return round(moment.timestamp() * 1000)

@@ -1,0 +1,420 @@
+"""Ingest: what is acknowledged is committed, in one order, one message per response; a refusal touches nothing else."""
+
+import json
+import threading
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from sessions_app import models, retention, store
+from sessions_app.core import fold
+from sessions_app.core.errors import HoldfastError
+from sessions_app.ingest import Stored
+from tests.support.stored import a_session
+from tests.support.writer import Writer, a_run, begun, delta, finish, of, said, start, text_end
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def writer() -> Iterator[Writer]:
+    with Writer() as writer:
+        yield writer
+
+
+def text_of(session: models.Session, uid: str) -> str:
+    message = store.message(session.pk, uid)
+    assert message is not None
+    return "".join(part.get("text", "") for part in message.parts)
+
+
+def shown(writer: Writer, session: models.Session) -> list[dict[str, Any]]:
+    """Every event that readers of a session were shown, in order."""
+    frames = [frame for frame in writer.frames if frame.session == session.pk]
+    return [event for frame in frames for event in json.loads(frame.text)["events"]]
+
+
+def serials(writer: Writer, session: models.Session) -> list[int]:
+    return [event["serial"] for event in shown(writer, session)]
+
+
+def test_what_is_acknowledged_can_be_read(writer: Writer) -> None:
+    session = a_session("guest:1")
+    outcome = writer.append(session, "m_1", begun("m_1", "Hello"))
+    assert outcome == Stored(3)
+    assert text_of(session, "m_1") == "Hello"
+    session.refresh_from_db()
+    assert session.tail == 3
+
+
+def test_readers_are_shown_what_is_stored_and_before_the_publisher_is_told(writer: Writer) -> None:
+    session = a_session("guest:1")
+    writer.append(session, "m_1", begun("m_1", "Hello"))
+    frame = writer.frames[0]
+    assert (frame.first, frame.last, frame.epoch) == (1, 3, session.epoch)
+    first = shown(writer, session)[0]
+    assert first["chunk"] == start("m_1")
+    assert first["at"] == store.message(session.pk, "m_1").created_at  # type: ignore[union-attr]
+
+
+def test_many_sessions_go_into_one_transaction(writer: Writer) -> None:
+    sessions = [a_session("guest:1") for _ in range(20)]
+    transactions: list[int] = []
+    deliver = writer.ingest._deliver
+    writer.ingest._deliver = lambda frames: (transactions.append(len(frames)), deliver(frames))[1]
+    with writer.together():
+        waiting = [writer.submit(session, "m_1", begun("m_1", "Hi")) for session in sessions]
+    assert [future.result(30) for future in waiting] == [Stored(3)] * 20
+    assert transactions == [20]
+    assert {frame.last for frame in writer.frames} == {3}
+    assert models.Message.objects.count() == 20
+
+
+def test_a_response_at_rest_is_one_row_and_no_journal(writer: Writer) -> None:
+    session = a_session("guest:1")
+    writer.append(session, "m_1", begun("m_1"))
+    for word in ("one ", "two ", "three"):
+        writer.append(session, "m_1", [delta(word)])
+    assert models.JournalEntry.objects.filter(session=session).count() == 3
+    writer.append(session, "m_1", [text_end(), finish()])
+    assert models.JournalEntry.objects.filter(session=session).count() == 0
+    row = models.Message.objects.get(session=session)
+    assert (row.status, row.first_serial, row.last_serial) == ("complete", 1, 7)
+    assert json.loads(row.parts) == [{"type": "text", "text": "one two three", "state": "done"}]
+    assert json.loads(row.open) == {"text": {}, "reasoning": {}, "tools": {}}
+
+
+def test_a_whole_response_in_one_transaction_is_one_row(writer: Writer) -> None:
+    session = a_session("guest:1")
+    with writer.together():
+        for chunks in (begun("m_1"), [delta("all ")], [delta("at once")], [finish()]):
+            last = writer.submit(session, "m_1", chunks)
+    assert last.result(30) == Stored(5)
+    assert models.JournalEntry.objects.count() == 0
+    assert text_of(session, "m_1") == "all at once"
+    assert serials(writer, session) == [1, 2, 3, 4, 5]
+
+
+@pytest.fixture
+def journal_events(request: pytest.FixtureRequest, settings: Any) -> None:
+    """So many, for the writers that are made after it."""
+    settings.HOLDFAST = settings.HOLDFAST | {"JOURNAL_EVENTS": request.param}
+
+
+@pytest.mark.parametrize("journal_events", [4], indirect=True)
+def test_a_long_response_is_conflated_on_its_way(journal_events: None, writer: Writer) -> None:
+    session = a_session("guest:1")
+    writer.append(session, "m_1", begun("m_1"))
+    rows = []
+    for number in range(10):
+        writer.append(session, "m_1", [delta(f"{number} ")])
+        rows.append(models.JournalEntry.objects.count())
+        assert text_of(session, "m_1") == "".join(f"{n} " for n in range(number + 1))
+    assert rows == [1, 2, 3, 0, 1, 2, 3, 0, 1, 2]
+
+
+@pytest.mark.parametrize("journal_events", [2], indirect=True)
+def test_an_end_and_a_conflation_in_one_transaction_leave_nothing_behind(journal_events: None, writer: Writer) -> None:
+    session = a_session("guest:1")
+    writer.append(session, "m_1", begun("m_1"))
+    with writer.together():
+        for number in range(5):
+            writer.submit(session, "m_1", [delta(str(number))])
+        last = writer.submit(session, "m_1", [finish()])
+    last.result(30)
+    assert models.JournalEntry.objects.count() == 0
+    assert text_of(session, "m_1") == "01234"
+    assert models.Message.objects.get().status == "complete"
+
+
+def test_two_answers_of_one_session_share_its_serials(writer: Writer) -> None:
+    session = a_session("guest:1")
+    writer.append(session, "m_1", begun("m_1"))
+    writer.append(session, "m_2", begun("m_2"))
+    with writer.together():
+        waiting = [writer.submit(session, f"m_{1 + n % 2}", [delta(str(n))]) for n in range(10)]
+    assert [future.result(30).serial for future in waiting] == list(range(5, 15))
+    assert (text_of(session, "m_1"), text_of(session, "m_2")) == ("02468", "13579")
+    assert serials(writer, session) == list(range(1, 15))
+
+
+# One order, with several writers on one database
+
+
+def test_two_writers_of_one_session_give_out_each_serial_once() -> None:
+    session = a_session("guest:1")
+    with Writer() as one, Writer() as other:
+        one.append(session, "m_1", begun("m_1"))
+        other.append(session, "m_2", begun("m_2"))
+        waiting = []
+        for number in range(100):
+            waiting.append(one.submit(session, "m_1", [delta(f"{number} ")]))
+            waiting.append(other.submit(session, "m_2", [delta(f"{number} ")]))
+        acknowledged = [future.result(30).serial for future in waiting]
+        shown_serials = serials(one, session) + serials(other, session)
+    assert sorted(acknowledged) == list(range(5, 205))
+    assert sorted(shown_serials) == list(range(1, 205))
+    session.refresh_from_db()
+    assert session.tail == 204
+    wanted = "".join(f"{number} " for number in range(100))
+    assert (text_of(session, "m_1"), text_of(session, "m_2")) == (wanted, wanted)
+
+
+def test_writers_that_lock_the_same_sessions_do_not_deadlock() -> None:
+    sessions = [a_session("guest:1") for _ in range(8)]
+    random = Random(1)
+    with Writer() as one, Writer() as other:
+        waiting = []
+        for number in range(10):
+            for writer, name in ((one, "a"), (other, "b")):
+                with writer.together():
+                    for session in random.sample(sessions, len(sessions)):
+                        waiting.append(writer.submit(session, f"m_{name}{number}", [said("Hi")]))
+        outcomes = [future.result(30) for future in waiting]
+    assert len(outcomes) == 160
+    assert {session.tail for session in models.Session.objects.all()} == {20}
+
+
+def test_the_journal_has_no_hole_and_no_double(writer: Writer) -> None:
+    session = a_session("guest:1")
+    writer.append(session, "m_1", begun("m_1"))
+    for number in range(20):
+        writer.append(session, "m_1", [delta(str(number))])
+    assert [serial for serial, _ in store.journal_after(session.pk, 0)] == list(range(3, 23))
+
+
+# What is refused
+
+
+def refused(future: Any) -> str:
+    with pytest.raises(HoldfastError) as refusal:
+        future.result(30)
+    return str(refusal.value.code)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "code"),
+    [
+        (delta("x", part="unknown"), "unknown_part"),
+        ({"type": "tool-output-available", "toolCallId": "none", "output": 1}, "unknown_part"),
+        (start("m_1"), "message_exists"),
+        (said("a turn within an answer"), "message_exists"),
+    ],
+)
+def test_a_refused_chunk_refuses_itself_and_what_follows(writer: Writer, chunk: dict[str, Any], code: str) -> None:
+    session = a_session("guest:1")
+    writer.append(session, "m_1", begun("m_1", "before"))
+    assert refused(writer.submit(session, "m_1", [delta(" it"), chunk, delta(" after")])) == code
+    assert text_of(session, "m_1") == "before it"
+    writer.append(session, "m_1", [delta(", and on"), finish()])
+    assert text_of(session, "m_1") == "before it, and on"
+    assert serials(writer, session) == [1, 2, 3, 4, 5, 6]
+
+
+def test_nothing_follows_the_end(writer: Writer) -> None:
+    session = a_session("guest:1")
+    writer.append(session, "m_1", [*begun("m_1", "done"), finish()])
+    assert refused(writer.submit(session, "m_1", [delta(" not")])) == "message_ended"
+    assert refused(writer.submit(session, "m_1", [finish()])) == "message_ended"
+    assert text_of(session, "m_1") == "done"
+    assert serials(writer, session) == [1, 2, 3, 4]
+
+
+def test_nothing_follows_the_end_within_one_append(writer: Writer) -> None:
+    session = a_session("guest:1")
+    assert refused(writer.submit(session, "m_1", [*begun("m_1", "done"), finish(), delta(" not")])) == "message_ended"
+    assert text_of(session, "m_1") == "done"
+    assert models.Message.objects.get().status == "complete"
+
+
+def test_an_answer_begins_with_its_start(writer: Writer) -> None:
+    session = a_session("guest:1")
+    assert refused(writer.submit(session, "m_1", [delta("Hi")])) == "no_such_message"
+    assert writer.append(session, "m_1", begun("m_1")) == Stored(2)
+
+
+def test_a_session_that_is_gone_takes_nothing(writer: Writer) -> None:
+    session = a_session("guest:1")
+    writer.append(session, "m_1", begun("m_1"))
+    retention.delete_sessions([session.pk])
+    assert refused(writer.submit(session, "m_1", [delta("too late")])) == "not_found"
+    assert models.JournalEntry.objects.count() == models.Message.objects.count() == 0
+
+
+def test_a_response_has_a_largest_size_and_can_still_end(settings: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 4096}
+    session = a_session("guest:1")
+    with Writer() as writer:
+        writer.append(session, "m_1", begun("m_1"))
+        writer.append(session, "m_1", [delta("x" * 3000)])
+        assert refused(writer.submit(session, "m_1", [delta("y" * 3000)])) == "response_too_large"
+        writer.append(session, "m_1", [{"type": "error", "errorText": "too long"}])
+    assert text_of(session, "m_1") == "x" * 3000
+    assert models.Message.objects.get().status == "failed"
+
+
+def test_one_publishers_mistake_is_not_anothers_loss(writer: Writer) -> None:
+    session, other = a_session("guest:1"), a_session("guest:2")
+    writer.append(session, "m_1", begun("m_1"))
+    with writer.together():
+        wrong = writer.submit(session, "m_1", [delta("x", part="none")])
+        right = writer.submit(other, "m_2", begun("m_2", "fine"))
+        unknown = writer.submit(models.Session(pk=models.new_id()), "m_3", begun("m_3"))
+    assert right.result(30) == Stored(3)
+    assert (refused(wrong), refused(unknown)) == ("unknown_part", "not_found")
+
+
+# Whose response it is
+
+
+def test_a_worker_that_lost_its_run_is_fenced(writer: Writer) -> None:
+    session = a_session("guest:1")
+    run = a_run(session, "m_1")
+    writer.append(session, "m_1", begun("m_1", "mine"), **of(run))
+    models.Run.objects.filter(pk=run.pk).update(status=models.Run.Status.ENDED)
+    assert refused(writer.submit(session, "m_1", [delta(" no more")], **of(run))) == "fenced"
+    assert text_of(session, "m_1") == "mine"
+
+
+def test_another_worker_is_fenced(writer: Writer) -> None:
+    session = a_session("guest:1")
+    run = a_run(session, "m_1")
+    writer.append(session, "m_1", begun("m_1", "mine"), **of(run))
+    other = models.Worker.objects.create(name="other").pk
+    assert refused(writer.submit(session, "m_1", [delta(" stolen")], run=run.pk, worker=other)) == "fenced"
+    assert text_of(session, "m_1") == "mine"
+
+
+def test_a_fenced_append_between_two_good_ones_of_a_transaction_costs_them_nothing(writer: Writer) -> None:
+    session = a_session("guest:1")
+    run = a_run(session, "m_1")
+    writer.append(session, "m_1", begun("m_1"), **of(run))
+    other = models.Worker.objects.create(name="other").pk
+    with writer.together():
+        before = writer.submit(session, "m_1", [delta("one ")], **of(run))
+        fenced = writer.submit(session, "m_1", [delta("stolen")], run=run.pk, worker=other)
+        after = writer.submit(session, "m_1", [delta("two")], **of(run))
+    assert (before.result(30), refused(fenced), after.result(30)) == (Stored(3), "fenced", Stored(4))
+    writer.append(session, "m_1", [finish()], **of(run))
+    assert text_of(session, "m_1") == "one two"
+
+
+def test_the_end_of_a_response_ends_its_run(writer: Writer) -> None:
+    session = a_session("guest:1")
+    run = a_run(session, "m_1")
+    writer.append(session, "m_1", [*begun("m_1"), finish()], **of(run))
+    run.refresh_from_db()
+    assert (run.status, run.ended_at is not None) == ("ended", True)
+
+
+# Repeated
+
+
+def test_a_repeated_signal_is_stored_once_and_answered_as_the_first_time(writer: Writer) -> None:
+    session = a_session("guest:1")
+    assert writer.append(session, "signal_1", [said("Hello")]) == Stored(1)
+    writer.append(session, "signal_2", [said("and more")])
+    assert writer.append(session, "signal_1", [said("Hello")]) == Stored(1, repeated=True)
+    assert models.Message.objects.count() == 2
+    assert serials(writer, session) == [1, 2]
+
+
+def test_a_signal_twice_in_one_transaction_is_stored_once_with_one_run(writer: Writer) -> None:
+    session = a_session("guest:1")
+    runs = [models.Run(session=session, agent="test") for _ in range(2)]
+    with writer.together():
+        waiting = [writer.submit(session, "signal_1", [said("Hello")], starts=run) for run in runs]
+    assert [future.result(30) for future in waiting] == [Stored(1), Stored(1, repeated=True)]
+    assert models.Run.objects.count() == 1
+
+
+def test_a_signal_to_two_servers_at_once_is_stored_once() -> None:
+    session = a_session("guest:1")
+    with Writer() as one, Writer() as other:
+        waiting = [writer.submit(session, f"signal_{n}", [said("Hi")]) for n in range(30) for writer in (one, other)]
+        outcomes = [future.result(30) for future in waiting]
+    assert sum(not outcome.repeated for outcome in outcomes) == 30
+    assert models.Message.objects.count() == 30
+    session.refresh_from_db()
+    assert session.tail == 30
+
+
+def test_the_same_id_in_two_sessions_is_two_messages(writer: Writer) -> None:
+    one, other = a_session("guest:1"), a_session("guest:1")
+    with writer.together():
+        waiting = [writer.submit(session, "signal_1", [said("Hi")]) for session in (one, other)]
+    assert [future.result(30) for future in waiting] == [Stored(1), Stored(1)]
+
+
+@pytest.mark.parametrize("same_writer", [True, False], ids=["same process", "restarted"])
+def test_an_append_repeated_after_an_untold_commit_is_stored_once(writer: Writer, same_writer: bool) -> None:
+    session = a_session("guest:1")
+    run = a_run(session, "m_1")
+    writer.append(session, "m_1", begun("m_1", "one "), after=0, **of(run))
+    untold = writer.append(session, "m_1", [delta("two ")], after=3, **of(run))
+    with Writer() as fresh:
+        again = (writer if same_writer else fresh).append(session, "m_1", [delta("two ")], after=3, **of(run))
+        assert again == Stored(untold.serial, repeated=True)
+        (writer if same_writer else fresh).append(session, "m_1", [delta("three")], after=again.serial, **of(run))
+    assert text_of(session, "m_1") == "one two three"
+
+
+def test_a_beginning_repeated_after_an_untold_commit_is_stored_once(writer: Writer) -> None:
+    session = a_session("guest:1")
+    run = a_run(session, "m_1")
+    writer.append(session, "m_1", begun("m_1", "one"), after=0, **of(run))
+    assert writer.append(session, "m_1", begun("m_1", "one"), after=0, **of(run)) == Stored(3, repeated=True)
+    assert text_of(session, "m_1") == "one"
+
+
+# A session's last moments
+
+
+def test_a_session_can_be_deleted_while_it_is_written_to(writer: Writer) -> None:
+    session, other = a_session("guest:1"), a_session("guest:2")
+    for one in (session, other):
+        writer.append(one, "m_1", begun("m_1"))
+    deleted = threading.Event()
+    outcomes: list[Stored | HoldfastError] = []
+
+    def publish() -> None:
+        while not outcomes or isinstance(outcomes[-1], Stored):
+            try:
+                outcomes.append(writer.append(session, "m_1", [delta("x")]))
+            except HoldfastError as problem:
+                outcomes.append(problem)
+        assert deleted.wait(30)
+
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    while len(outcomes) < 5:
+        pass
+    retention.delete_sessions([session.pk])
+    deleted.set()
+    publisher.join(30)
+    assert isinstance(outcomes[-1], HoldfastError) and outcomes[-1].code == "not_found"
+    assert not models.Session.objects.filter(pk=session.pk).exists()
+    assert models.JournalEntry.objects.filter(session=session.pk).count() == 0
+    writer.append(other, "m_1", [delta("unharmed"), finish()])
+    assert text_of(other, "m_1") == "unharmed"
+
+
+@pytest.mark.parametrize("journal_events", [3], indirect=True)
+def test_what_is_stored_is_the_fold_of_what_was_shown(journal_events: None, writer: Writer) -> None:
+    session = a_session("guest:1")
+    random = Random(7)
+    open_texts: dict[str, int] = {}
+    for number in range(60):
+        uid = random.choice(["m_1", "m_2", "m_3"])
+        if uid not in open_texts:
+            open_texts[uid] = 0
+            writer.append(session, uid, begun(uid))
+        else:
+            writer.append(session, uid, [delta(f"{number} ")] * random.randint(1, 3))
+    messages: dict[str, fold.Message] = {}
+    for event in shown(writer, session):
+        fold.fold(messages, event)
+    for uid, message in messages.items():
+        assert store.message(session.pk, uid) == message

@@ -1,0 +1,222 @@
+"""Ingest while the database fails: publishers are told, readers see nothing that isn't stored, and it goes on."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+from django.db import DataError, IntegrityError, OperationalError, connection, connections
+from django.db.backends.signals import connection_created
+
+from sessions_app import models, statements, store
+from sessions_app.core.errors import HoldfastError
+from sessions_app.ingest import Stored
+from tests.support.stored import a_session
+from tests.support.writer import Writer, begun, delta, finish, said
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PATIENCE_S = 0.2  # how long a transaction waits for SQLite's write lock, in these tests
+LARGE = delta("x" * 60_000)  # more than the free pages of a file hold
+
+
+def text_of(session: models.Session, uid: str) -> str:
+    message = store.message(session.pk, uid)
+    assert message is not None
+    return "".join(part.get("text", "") for part in message.parts)
+
+
+def refusal(future: Any) -> HoldfastError:
+    with pytest.raises(HoldfastError) as refused:
+        future.result(30)
+    return refused.value
+
+
+# SQLite's locks and files. A connection that failed is opened anew, and then the fault may be gone.
+
+Fault = Callable[[], AbstractContextManager[None]]
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Another connection holds the write lock."""
+    other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None, timeout=10)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+@contextmanager
+def opened_with(pragma: str) -> Iterator[None]:
+    """Connections that are opened meanwhile get this pragma."""
+
+    def prepare(connection: Any, **_: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(pragma)
+
+    connection_created.connect(prepare)
+    try:
+        yield
+    finally:
+        connection_created.disconnect(prepare)
+
+
+def read_only() -> AbstractContextManager[None]:
+    return opened_with("PRAGMA query_only = ON")
+
+
+def full() -> AbstractContextManager[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM")  # no free pages
+        pages = cursor.execute("PRAGMA page_count").fetchone()[0]
+    return opened_with(f"PRAGMA max_page_count = {pages}")
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> models.Session:
+    """A session with an answer that says "before"; no writer has a connection open."""
+    if connection.vendor != "sqlite":
+        pytest.skip("is about SQLite's locks and files")
+    monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "timeout", PATIENCE_S)
+    session = a_session("guest:1")
+    with Writer() as writer:
+        writer.append(session, "m_1", begun("m_1", "before"))
+    return session
+
+
+@pytest.mark.parametrize("fault", [locked, read_only, full])
+def test_the_publisher_is_told_and_readers_see_nothing(session: models.Session, fault: Fault) -> None:
+    with Writer() as writer, fault():
+        problem = refusal(writer.submit(session, "m_1", [LARGE]))
+        assert (problem.code, problem.kind.retryable) == ("storage_unavailable", True)
+        assert writer.frames == []
+        assert text_of(session, "m_1") == "before"
+
+
+@pytest.mark.parametrize("fault", [locked, read_only, full])
+def test_it_goes_on_when_the_fault_is_gone(session: models.Session, fault: Fault) -> None:
+    with Writer() as writer:
+        with fault():
+            refusal(writer.submit(session, "m_1", [LARGE]))
+        assert writer.append(session, "m_1", [LARGE]) == Stored(4)
+        assert writer.append(session, "m_1", [finish()]) == Stored(5)
+        assert [frame.first for frame in writer.frames] == [4, 5]
+    assert text_of(session, "m_1") == "before" + LARGE["delta"]
+    assert models.JournalEntry.objects.count() == 0
+
+
+@pytest.mark.parametrize("fault", [locked, read_only, full])
+def test_what_follows_what_was_not_stored_is_not_stored_either(session: models.Session, fault: Fault) -> None:
+    with Writer() as writer:
+        with fault():
+            refusal(writer.submit(session, "m_1", [LARGE], after=3))
+        assert refusal(writer.submit(session, "m_1", [delta("a hole")], after=4)).code == "storage_unavailable"
+        assert text_of(session, "m_1") == "before"
+
+
+def test_a_short_lock_delays_and_refuses_nothing(session: models.Session) -> None:
+    with Writer() as writer:
+        with locked():
+            future = writer.submit(session, "m_1", [delta(" and after")])
+        assert future.result(30) == Stored(4)
+
+
+# One append that can't be stored
+
+
+class Poison(Exception):
+    pass
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
+    """From now on a transaction with a message that says "poison" fails with this."""
+
+    def poison(error: Exception) -> None:
+        original = statements._columns
+
+        def columns(message: Any) -> dict[str, Any]:
+            fields = original(message)
+            if "poison" in fields["parts"]:
+                raise error
+            return fields
+
+        monkeypatch.setattr(statements, "_columns", columns)
+
+    return poison
+
+
+@pytest.mark.parametrize("error", [Poison(), DataError("not to this column"), IntegrityError("twice")])
+def test_an_append_that_cannot_be_stored_fails_alone(poisoned: Callable[[Exception], None], error: Exception) -> None:
+    sessions = [a_session("guest:1") for _ in range(5)]
+    poisoned(error)
+    with Writer() as writer:
+        with writer.together():
+            waiting = [
+                writer.submit(session, "m_1", [said("poison" if number == 2 else "food")])
+                for number, session in enumerate(sessions)
+            ]
+        assert refusal(waiting.pop(2)).code == "internal"
+        assert [future.result(30) for future in waiting] == [Stored(1)] * 4
+        assert len(writer.frames) == 4
+    assert models.Message.objects.count() == 4
+
+
+def test_when_the_database_is_away_nothing_is_tried_one_by_one(poisoned: Callable[[Exception], None]) -> None:
+    sessions = [a_session("guest:1") for _ in range(5)]
+    poisoned(OperationalError("the server closed the connection"))
+    with Writer() as writer:
+        with writer.together():
+            waiting = [writer.submit(session, "m_1", [said("poison")]) for session in sessions]
+        assert {refusal(future).code for future in waiting} == {"storage_unavailable"}
+
+
+# Text that a database may not take
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [said("a NUL\u0000 within")],
+        [*begun("m_1", "a NUL\u0000 within"), finish()],
+        [*begun("m_1"), {"type": "error", "errorText": "a NUL\u0000 within"}],
+        [*begun("m_1"), {"type": "abort", "reason": "a NUL\u0000 within"}],
+        [{"type": "start", "messageId": "m_1", "messageMetadata": {"a NUL\u0000": "\u0000"}}, finish()],
+    ],
+    ids=["person", "answer", "error", "abort", "metadata"],
+)
+def test_a_nul_is_stored_as_any_other_character(chunks: list[dict[str, Any]]) -> None:
+    session = a_session("guest:1")
+    with Writer() as writer:
+        assert writer.append(session, "m_1", chunks) == Stored(len(chunks))
+    message = store.message(session.pk, "m_1")
+    assert message is not None
+    assert "\u0000" in f"{message.parts}{message.reason}{message.metadata}".replace("\\x00", "\u0000")
+
+
+def test_stop_commits_what_is_queued() -> None:
+    session = a_session("guest:1")
+    with Writer() as writer:
+        with writer.together():
+            waiting = [writer.submit(session, f"m_{number}", [said("Hi")]) for number in range(10)]
+    assert [future.result(0).serial for future in waiting] == list(range(1, 11))
+
+
+def test_after_the_stop_publishers_are_told_to_go_elsewhere() -> None:
+    session = a_session("guest:1")
+    with Writer() as writer:
+        writer.run(writer.ingest.stop())
+        with pytest.raises(HoldfastError) as refused:
+            writer.run(writer.ingest.append(session=session.pk, uid="m_1", chunks=[said("Hi")]))
+        assert refused.value.code == "going_away"
+
+
+def test_a_delivery_that_fails_costs_no_publisher_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = a_session("guest:1")
+    with Writer() as writer:
+        monkeypatch.setattr(writer.ingest, "_deliver", lambda frames: 1 / 0)
+        assert writer.append(session, "m_1", [said("Hi")]) == Stored(1)
