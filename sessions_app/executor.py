@@ -1,0 +1,34 @@
+"""The threads in which async code reads the database.
+
+The ORM's own async methods and `database_sync_to_async` share one thread per process, so that one slow query
+would delay every socket; and with CONN_MAX_AGE=0 they reconnect for every call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, connection
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 4  # SQLite and PostgreSQL clients release the interpreter while they wait; more gain nothing on few cores
+
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+
+
+async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that reads or writes the database in one of the threads."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: _call(function, *args, **kwargs))
+
+
+def _call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return function(*args, **kwargs)
+    except DatabaseError:
+        connection.close()  # it may be broken; the next call opens a new one
+        raise

@@ -1,0 +1,145 @@
+"""Who is alive: a worker counts up in the database, and whoever sees a count stand still ends its responses.
+
+No clock is compared with another's. A worker is dead when its count has not changed for a whole lease as measured
+by the observer's own monotonic clock, so neither a wall clock that jumps nor one that differs between machines can
+end a response or keep a dead one open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+
+from django.db.models import F, Q
+from django.utils import timezone
+
+from sessions_app import conf, executor, models
+from sessions_app.core.errors import HoldfastError
+from sessions_app.ingest import Ingest
+
+logger = logging.getLogger(__name__)
+
+DEAD = "The agent's process stopped before it finished."
+AWAY = 2 / 3  # of a lease without a look or a beat of one's own: twice the time between two of them
+
+
+class Lease:
+    """This process's own lease."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self.worker = ""
+        self.beaten_at = 0.0  # when the database last took a beat, on the monotonic clock
+        self._ingest = ingest
+
+    async def beat(self) -> None:
+        """Show that this process lives. One that was declared dead starts over as a new worker.
+
+        Its old responses have been ended, and what it still writes to them is refused as fenced.
+        """
+        lives: bool = await self._ingest.do(_beat, self.worker)
+        if not lives:
+            if self.worker:
+                logger.warning("this process was taken for dead: its responses were ended")
+            self.worker = await self._ingest.do(_register)
+        self.beaten_at = time.monotonic()
+
+    async def release(self) -> None:
+        """Leave nothing for others to wait for."""
+        await self._ingest.do(_release, self.worker)
+
+
+def _register() -> str:
+    return models.Worker.objects.create(name=f"{socket.gethostname()}:{os.getpid()}").pk
+
+
+def _beat(worker: str) -> bool:
+    alive = models.Worker.objects.filter(pk=worker, alive=True)
+    return bool(alive.update(beats=F("beats") + 1, seen_at=timezone.now()))
+
+
+def _release(worker: str) -> None:
+    models.Worker.objects.filter(pk=worker).update(alive=False, seen_at=timezone.now())
+
+
+class Reaper:
+    """Watches all other workers, and ends what the dead ones left open."""
+
+    def __init__(self, ingest: Ingest, own: Lease) -> None:
+        self._ingest = ingest
+        self._own = own
+        self._seen: dict[str, tuple[int, float]] = {}  # worker → its count, and when it was first seen at that
+        self._looked_at = 0.0
+        self._late: dict[str, dict[str, str]] = {}  # runs of this process that it couldn't end → the chunk to end with
+
+    async def look(self) -> None:
+        """Look once. Call it a few times per lease."""
+        now = time.monotonic()
+        self._forget_if_away(now)
+        beats = await executor.run(_beats, self._own.worker)
+        self._looked_at = now
+        self._seen = {
+            worker: self._seen[worker] if worker in self._seen and self._seen[worker][0] == count else (count, now)
+            for worker, count in beats.items()
+        }
+        for worker, (count, since) in self._seen.items():
+            if now - since > conf.LEASE_MS / 1000:
+                await self._ingest.do(_declare_dead, worker, count)
+        orphans = await executor.run(_orphans, list(self._late))
+        # All at once, so that one transaction ends them.
+        await asyncio.gather(*map(self._end, orphans))
+        self._late = {run.pk: self._late[run.pk] for run in orphans if run.pk in self._late}
+
+    def end_later(self, run: models.Run, chunk: dict[str, str]) -> None:
+        """End a run of this process's own that it could not end."""
+        self._late[run.pk] = chunk
+
+    def _forget_if_away(self, now: float) -> None:
+        """An observer that was frozen, or couldn't write, can't tell who else could: it starts to watch anew."""
+        away = now - min(self._looked_at, self._own.beaten_at)
+        if away > conf.LEASE_MS / 1000 * AWAY:
+            self._seen = {}
+
+    async def _end(self, run: models.Run) -> None:
+        end = self._late.get(run.pk) or {"type": "interrupt", "reason": DEAD}
+        logger.info("run %s: ending what its worker left open", run.pk)
+        try:
+            await self._append(run, [end])
+        except HoldfastError as problem:
+            if problem.code == "no_such_message":
+                await self._end_unbegun(run, end)
+            elif problem.code in ("message_ended", "not_found"):
+                await self._ingest.do(_end_run, run.pk)
+            elif problem.code != "fenced":  # which says that another process was faster
+                logger.warning("run %s can't be ended yet: %s", run.pk, problem.message)
+
+    async def _end_unbegun(self, run: models.Run, end: dict[str, str]) -> None:
+        """People wait for an answer of which nothing was stored: show them that it won't come."""
+        try:
+            await self._append(run, [{"type": "start", "messageId": run.uid}, end])
+        except HoldfastError as problem:
+            logger.warning("run %s can't be ended yet: %s", run.pk, problem.message)
+
+    async def _append(self, run: models.Run, chunks: list[dict[str, str]]) -> None:
+        await self._ingest.append(session=run.session_id, uid=run.uid, chunks=chunks, run=run.pk, worker=run.worker_id)
+
+
+def _beats(own: str) -> dict[str, int]:
+    return dict(models.Worker.objects.filter(alive=True).exclude(pk=own).values_list("pk", "beats"))
+
+
+def _declare_dead(worker: str, beats: int) -> None:
+    # Only if it has not moved since: it may have come back between the look and now.
+    models.Worker.objects.filter(pk=worker, alive=True, beats=beats).update(alive=False)
+
+
+def _orphans(late: list[str]) -> list[models.Run]:
+    running = models.Run.objects.filter(status=models.Run.Status.RUNNING)
+    return list(running.filter(Q(worker__alive=False) | Q(pk__in=late)))
+
+
+def _end_run(run: str) -> None:
+    running = models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING)
+    running.update(status=models.Run.Status.ENDED, ended_at=timezone.now())

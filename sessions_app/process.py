@@ -1,0 +1,233 @@
+"""One server or worker process: what runs in it besides requests, and how it starts and stops.
+
+Daphne tells an application neither that it starts nor that it stops, so `sessions_app.server` does; under other
+servers the ASGI lifespan does; and whoever is first asks for `current()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+
+from sessions_app import conf, executor, identity, models, retention
+from sessions_app.connections import Connection, Pump
+from sessions_app.core import frames
+from sessions_app.core.attachment import Frame
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.limits import TokenBucket
+from sessions_app.fanout import Fanout
+from sessions_app.feed import Feeds
+from sessions_app.ingest import Ingest
+from sessions_app.leases import Lease, Reaper
+from sessions_app.responses import Response, Ticker
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 1.0  # how exactly heartbeats and slow readers are timed
+FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
+OWNERS_REMEMBERED = 10_000  # whose signals are counted; beyond it all start anew
+
+Step = Callable[[], Awaitable[None]]
+_parts: list[Callable[[Process], Step]] = []
+_current: Process | None = None
+_starting: asyncio.Lock | None = None
+
+
+def add_part(make: Callable[[Process], Step]) -> None:
+    """Let another application run in every process: `make(process)` returns what runs until it is cancelled."""
+    _parts.append(make)
+
+
+async def current() -> Process:
+    """Return this process, started."""
+    global _current, _starting
+    _starting = _starting or asyncio.Lock()
+    async with _starting:
+        if _current is None:
+            _current = Process()
+            await _current.start(_parts)
+    return _current
+
+
+async def start() -> None:
+    """Start this process."""
+    await current()
+
+
+async def stop(deadline: float) -> None:
+    """Stop this process if it was started. The server bounds the time that this takes by itself."""
+    if _current is not None:
+        await _current.stop()  # it stays: who asks for it from now on is told that it goes away
+
+
+class Process:
+    """All that one process has of Holdfast. Lives in one event loop."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received))
+        self.feeds = Feeds(join=self.fanout.join)
+        self.ingest = Ingest(loop, self._committed)
+        self.pump = Pump()
+        self.lease = Lease(self.ingest)
+        self.connections: set[Connection] = set()
+        self.stopping = False
+        self.runs_waiting = asyncio.Event()  # a hint for what claims runs
+        self._loop = loop
+        self._ticker = Ticker(loop, conf.ROLLUP_MS)
+        self._reaper = Reaper(self.ingest, self.lease)
+        self._per_owner: Counter[str] = Counter()
+        self._signal_rates: dict[str, TokenBucket] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._running_parts: list[asyncio.Task[None]] = []
+
+    async def start(self, parts: Iterable[Callable[[Process], Step]] = ()) -> None:
+        """Start what runs in the background. None of it ends by failing."""
+        await self.lease.beat()
+        lease_s = conf.LEASE_MS / 1000
+        self._tasks = [
+            self._keep("fan-out", self.fanout.run),
+            self._keep("pump", self.pump.run),
+            self._keep("tail check", _every(conf.TAIL_POLL_MS / 1000, self.feeds.check_tails)),
+            self._keep("heartbeats", _every(TICK_S, self._tick)),
+            self._keep("identities", _every(conf.RECHECK_MS / 1000, self._check_identities)),
+            self._keep("lease", _every(lease_s / 3, self.lease.beat)),
+            self._keep("reaper", _every(lease_s / 3, self._reaper.look)),
+            self._keep("retention", retention.purge_forever),
+        ]
+        self._running_parts = [self._keep("part", make(self)) for make in parts]
+        _spare_collections()
+
+    async def stop(self) -> None:
+        """Send everybody away, let agents commit what they have, and stop.
+
+        Connections are told to come back spread over DRAIN_MS, so that the next process isn't met by all at once.
+        """
+        if self.stopping:
+            return
+        self.stopping = True
+        for connection in tuple(self.connections):
+            connection.queue(frames.going_away(random.randrange(conf.DRAIN_MS + 1)))
+        await _cancel(self._running_parts)
+        await _cancel(self._tasks)
+        await self.lease.release()
+        await self.ingest.stop()
+
+    # Connections
+
+    def admit(self, connection: Connection) -> None:
+        """Count a connection in. Raises too_many_connections and going_away."""
+        owner = connection.identity.owner
+        if self.stopping:
+            raise HoldfastError("going_away")
+        if self._per_owner[owner] >= conf.CONNECTIONS_PER_OWNER:
+            raise HoldfastError("too_many_connections", f"at most {conf.CONNECTIONS_PER_OWNER}")
+        self._per_owner[owner] += 1
+        self.connections.add(connection)
+        connection.heartbeat_at = self._loop.time() + conf.HEARTBEAT_MS / 1000
+
+    def dismiss(self, connection: Connection) -> None:
+        """Count a connection out."""
+        connection.leave()
+        if connection in self.connections:
+            self.connections.discard(connection)
+            owner = connection.identity.owner
+            self._per_owner[owner] -= 1
+            if not self._per_owner[owner]:
+                del self._per_owner[owner]
+
+    def may_signal(self, owner: str, now: float) -> bool:
+        """Whether an owner may send one more signal to this process now."""
+        if owner not in self._signal_rates:
+            if len(self._signal_rates) >= OWNERS_REMEMBERED:
+                self._signal_rates.clear()
+            per_minute = conf.SIGNALS_PER_MINUTE
+            self._signal_rates[owner] = TokenBucket(per_minute / 60, per_minute)
+        return self._signal_rates[owner].take(now)
+
+    async def _tick(self) -> None:
+        now = self._loop.time()
+        for connection in tuple(self.connections):
+            if connection.is_slow(now):
+                self._end_soon(connection, HoldfastError("slow_reader"))
+            elif connection.heartbeat_at <= now:
+                connection.heartbeat_at = now + conf.HEARTBEAT_MS / 1000
+                connection.queue(connection.heartbeat())
+
+    async def _check_identities(self) -> None:
+        there = {connection.identity for connection in self.connections}
+        if there:
+            valid = await executor.run(identity.still_valid, there)
+            for connection in tuple(self.connections):
+                if connection.identity in there - valid:
+                    self._end_soon(connection, HoldfastError("signed_out"))
+
+    def _end_soon(self, connection: Connection, problem: HoldfastError) -> None:
+        # In a task of its own: a client that doesn't read must not hold up the others.
+        task = self._loop.create_task(connection.fail(problem))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    # Writing
+
+    def respond(self, session: str, *, agent: str) -> Response:
+        """Return what to write a response with that nobody asked this process for: it has a run of its own."""
+        run = models.Run(session_id=session, agent=agent, status=models.Run.Status.RUNNING, worker_id=self.lease.worker)
+        return Response(run, starts=True, ingest=self.ingest, ticker=self._ticker)
+
+    def response(self, run: models.Run) -> Response:
+        """Return what to write the response of a run with that this process has claimed."""
+        return Response(run, starts=False, ingest=self.ingest, ticker=self._ticker)
+
+    def end_later(self, run: models.Run, chunk: dict[str, str]) -> None:
+        """Have a response ended with this chunk as soon as the database takes it."""
+        self._reaper.end_later(run, chunk)
+
+    def run_waits(self) -> None:
+        """A run was committed that waits to be claimed."""
+        self.runs_waiting.set()
+
+    def _committed(self, committed: list[Frame]) -> None:
+        self.feeds.deliver(committed)
+        self.fanout.publish(committed)
+
+    def _keep(self, name: str, work: Step) -> asyncio.Task[None]:
+        async def forever() -> None:
+            while True:
+                try:
+                    await work()
+                    return
+                except Exception:
+                    logger.exception("%s failed, and goes on", name)
+                    await asyncio.sleep(FAILED_PAUSE_S)
+
+        return self._loop.create_task(forever(), name=f"holdfast {name}")
+
+
+def _spare_collections() -> None:
+    """Have the garbage collector leave alone what was loaded at the start, and look less often at the rest.
+
+    A token leaves no cycles but allocates enough to start a collection every few dozen, a tenth of the processor; and
+    a full one walks all of Django, for 60 ms in which nothing else runs.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+
+def _every(seconds: float, step: Step) -> Step:
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await step()
+
+    return repeat
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,182 @@
+"""Every response ends: whatever its agent, the database or the process does in the middle of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from agents_app import registry
+from agents_app.runner import FAILED, STOPPED, Runner
+from agents_app.turn import Turn
+from sessions_app import executor, models, responses
+from sessions_app.core.fold import Message
+from sessions_app.process import Process
+from tests.support.person import text_of
+from tests.support.stored import a_session
+from tests.support.tab import Tab
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OWNER = "guest:1"
+LEASE_MS = 900
+
+
+@pytest.fixture
+async def process(settings: Any) -> AsyncIterator[Process]:
+    settings.HOLDFAST = settings.HOLDFAST | {"LEASE_MS": LEASE_MS, "TAIL_POLL_MS": 50}
+    process = Process()
+    await process.start([lambda here: Runner(here).run])
+    yield process
+    if not process.stopping:
+        await process.stop()
+
+
+@pytest.fixture
+def answer(process: Process, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`await answer(agent)`: how the answer of this agent ends, as its reader sees it."""
+
+    async def ask(agent: registry.Agent | None, meanwhile: Callable[[], Any] | None = None) -> Message:
+        monkeypatch.setattr(registry, "_agents", {"test": agent} if agent else {})
+        session = await executor.run(lambda: a_session(OWNER, agent="test"))
+        async with Tab(process, OWNER) as tab:
+            await tab.attach(session.pk)
+            await tab.say(session.pk, "Hello")
+            if meanwhile:
+                await meanwhile()
+            message = await tab.wait_for_end(session.pk)
+        run = await executor.run(models.Run.objects.get, session=session)
+        assert run.status == "ended"
+        return message
+
+    return ask
+
+
+async def parrot(turn: Turn) -> None:
+    await turn.text(turn.prompt)
+
+
+async def test_an_agent_answers(answer: Any) -> None:
+    message = await answer(parrot)
+    assert (message.status, message.reason, text_of(message)) == ("complete", "stop", "Hello")
+
+
+async def test_an_agent_that_raises_has_failed(answer: Any) -> None:
+    async def agent(turn: Turn) -> None:
+        await turn.text("so far")
+        raise ValueError("a secret of the inside")
+
+    message = await answer(agent)
+    assert (message.status, message.reason, text_of(message)) == ("failed", FAILED, "so far")
+
+
+async def test_an_agent_that_does_not_exist_has_failed(answer: Any) -> None:
+    assert (await answer(None)).status == "failed"
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"type": "text-delta", "id": "unknown", "delta": "x"},
+        {"type": "start", "messageId": "m_another"},
+        {"type": "tool-output-available", "toolCallId": "none", "output": 1},
+        {"type": "no-such-type"},
+        {"type": "text-delta", "id": "t"},
+        {"type": "text-start", "id": "x" * 100_000},
+    ],
+)
+async def test_an_agent_whose_chunk_is_refused_has_failed_and_keeps_what_it_wrote(answer: Any, chunk: Any) -> None:
+    async def agent(turn: Turn) -> None:
+        await turn.text("so far")
+        await turn.write(chunk)
+        await turn.text("lost")
+        await asyncio.sleep(0.2)
+        await turn.text("lost too")
+
+    message = await answer(agent)
+    assert (message.status, text_of(message)) == ("failed", "so far")
+    assert message.reason
+
+
+async def test_an_agent_that_says_nothing_completes(answer: Any) -> None:
+    async def agent(turn: Turn) -> None:
+        pass
+
+    assert (await answer(agent)).status == "complete"
+
+
+async def test_an_agent_that_says_too_much_has_failed(answer: Any, settings: Any, monkeypatch: Any) -> None:
+    async def agent(turn: Turn) -> None:
+        while True:
+            await turn.text("x" * 50_000)
+
+    message = await answer(agent)
+    assert message.status == "failed"
+    assert len(text_of(message)) <= settings.HOLDFAST["RESPONSE_BYTES"]
+
+
+class Outage:
+    def __init__(self, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_on = False
+        commit = process.ingest._commit
+
+        def fail_or_commit(group: list[Any]) -> Any:
+            if self.is_on:
+                raise OperationalError("the server closed the connection unexpectedly")
+            return commit(group)
+
+        monkeypatch.setattr(process.ingest, "_commit", fail_or_commit)
+
+
+@pytest.mark.parametrize(("retry_s", "status"), [(30.0, "complete"), (0.3, "failed")], ids=["short", "long"])
+async def test_an_outage_in_the_middle_ends_when_it_is_over(
+    process: Process, answer: Any, monkeypatch: Any, retry_s: float, status: str
+) -> None:
+    monkeypatch.setattr(responses, "RETRY_S", retry_s)
+    outage = Outage(process, monkeypatch)
+
+    async def agent(turn: Turn) -> None:
+        await turn.text("before ")
+        await turn._response.flush()
+        outage.is_on = True
+        await turn.text("after")
+
+    async def meanwhile() -> None:
+        while not outage.is_on:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1.5)
+        outage.is_on = False
+
+    message = await answer(agent, meanwhile)
+    assert (message.status, text_of(message)) == (status, "before after" if status == "complete" else "before ")
+
+
+async def test_a_process_that_stops_ends_its_answers(process: Process, answer: Any) -> None:
+    speaking = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        await turn.text("so far")
+        speaking.set()
+        await asyncio.sleep(60)
+
+    async def stop() -> None:
+        await speaking.wait()
+        await process.stop()
+
+    message = await answer(agent, stop)
+    assert (message.status, message.reason, text_of(message)) == ("interrupted", STOPPED, "so far")
+
+
+async def test_answers_of_one_session_come_one_after_the_other(process: Process, monkeypatch: Any) -> None:
+    monkeypatch.setattr(registry, "_agents", {"test": parrot})
+    session = await executor.run(lambda: a_session(OWNER, agent="test"))
+    async with Tab(process, OWNER) as tab:
+        followed = await tab.attach(session.pk)
+        for number in range(5):
+            await tab.say(session.pk, f"{number}")
+        await tab.wait_until(
+            lambda: [message.status for message in followed.messages.values()] == ["complete"] * 10, within=20
+        )
+        said = [text_of(message) for message in followed.messages.values() if message.role == "assistant"]
+        assert said == ["0", "1", "2", "3", "4"]
