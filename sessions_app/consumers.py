@@ -1,0 +1,119 @@
+"""The WebSocket: a thin shell that puts a `Connection` on Channels' consumer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import Any
+from urllib.parse import urlparse
+
+from channels.consumer import AsyncConsumer
+from channels.security.websocket import OriginValidator
+from django.conf import settings
+from django.db import DatabaseError
+from django.http.cookie import parse_cookie
+
+from sessions_app import conf, executor, identity, process
+from sessions_app.connections import Connection
+from sessions_app.core import frames
+from sessions_app.core.errors import HoldfastError
+
+
+class SessionConsumer(AsyncConsumer):
+    """Many sessions on one socket; PROTOCOL.md §4 and §5.
+
+    Channels' own loop would give each socket a channel of its own and send every message through one thread of the
+    process (`aclose_old_connections`), where one slow query delays all sockets. Nothing here needs either.
+    """
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.base_send = send
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept"})
+        here = await process.current()
+        try:
+            connection = await self._open(here, dict(scope["headers"]))
+        except HoldfastError as problem:
+            await self._refuse(problem)
+            return
+        try:
+            await self._serve(connection, receive)
+        finally:
+            here.dismiss(connection)
+
+    async def _open(self, here: process.Process, headers: Mapping[bytes, bytes]) -> Connection:
+        """Check who is there. Raises the error that says why it may not be opened."""
+        if not _is_own_page(headers.get(b"origin")):
+            raise HoldfastError("forbidden_origin")
+        try:
+            who = await _identify(_cookies(headers))
+        except DatabaseError:
+            raise HoldfastError("storage_unavailable") from None
+        if who is None:
+            raise HoldfastError("signed_out", "open the page first: it gives visitors an identity")
+        connection = Connection(here, who, send=self._send_text, close=self._close)
+        here.admit(connection)
+        return connection
+
+    async def _serve(self, connection: Connection, receive: Any) -> None:
+        clock = asyncio.get_running_loop().time
+        connection.queue(_connected(connection))
+        await connection.flush()
+        while not connection.closed:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            await connection.receive(message.get("text"), now=clock())
+
+    async def _refuse(self, problem: HoldfastError) -> None:
+        # After accepting: a page can't see why a handshake was refused.
+        await self._send_text(frames.error(problem))
+        await self._close(4000 + problem.kind.status)
+
+    def _send_text(self, text: str) -> Awaitable[None]:
+        sent: Awaitable[None] = self.base_send({"type": "websocket.send", "text": text})
+        return sent
+
+    async def _close(self, code: int) -> None:
+        await self.base_send({"type": "websocket.close", "code": code})
+
+
+def _is_own_page(origin: bytes | None) -> bool:
+    """Whether the handshake comes from a page of this site, so that its cookies may speak for its visitor."""
+    allowed = settings.ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]"]
+    if origin is None:
+        return False
+    try:
+        page = urlparse(origin.decode("latin1"))
+    except ValueError:
+        return False
+    return bool(OriginValidator(None, allowed).valid_origin(page))
+
+
+async def _identify(cookies: Mapping[str, str]) -> identity.Identity | None:
+    if settings.SESSION_COOKIE_NAME in cookies:
+        return await executor.run(identity.identify, cookies)
+    return identity.identify(cookies)  # a guest's cookie needs no database
+
+
+def _cookies(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    # As Django reads them for a page: `http.cookies` would drop all of them for one that it doesn't like.
+    return parse_cookie(headers.get(b"cookie", b"").decode("latin1"))
+
+
+def _connected(connection: Connection) -> str:
+    return frames.encode(
+        {
+            "type": "connected",
+            "connection": connection.id,
+            "heartbeat_ms": conf.HEARTBEAT_MS,
+            "recovery_window_ms": conf.RECOVERY_WINDOW_MS,
+            "limits": {
+                "frame_bytes": conf.FRAME_BYTES,
+                "window_bytes": conf.WINDOW_BYTES,
+                "ack_bytes": conf.ACK_BYTES,
+                "ack_ms": conf.ACK_MS,
+                "sessions": conf.SESSIONS_PER_CONNECTION,
+            },
+        }
+    )

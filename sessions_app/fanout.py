@@ -1,0 +1,103 @@
+"""Frames to and from other processes: the one module that touches the channel layer.
+
+The layer carries hints. What it drops, duplicates or reorders is noticed by the feeds, so nothing here retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+
+from sessions_app import conf
+from sessions_app.core.attachment import Frame
+from sessions_app.models import new_id
+
+logger = logging.getLogger(__name__)
+
+RETRY_FIRST_S, RETRY_MOST_S = 0.1, 5.0
+JOIN_S = 1.0  # how long a reader waits for the layer before it is served by the tail check alone
+
+
+def shard(session: str) -> str:
+    """Return the group that carries a session's frames."""
+    return f"holdfast.{zlib.crc32(session.encode()) % conf.FANOUT_SHARDS}"
+
+
+class Fanout:
+    """One process's end of the layer. With the in-memory layer there is nobody else to reach."""
+
+    def __init__(self, receive: Callable[[list[Frame]], None]) -> None:
+        layer = get_channel_layer()
+        self._layer: Any = None if isinstance(layer, InMemoryChannelLayer) else layer
+        self._receive = receive
+        self._origin = new_id()
+        self._channel = ""
+        self._joined: set[str] = set()
+        self._outgoing: asyncio.Queue[list[Frame]] = asyncio.Queue(maxsize=conf.FANOUT_BACKLOG)
+
+    async def run(self) -> None:
+        """Send and receive until cancelled."""
+        if self._layer is not None:
+            await asyncio.gather(self._send_forever(), self._receive_forever())
+
+    async def join(self, session: str) -> None:
+        """Hear of a session's frames from now on."""
+        group = shard(session)
+        if self._layer is not None and self._channel and group not in self._joined:
+            self._joined.add(group)
+            try:
+                async with asyncio.timeout(JOIN_S):
+                    await self._layer.group_add(group, self._channel)
+            except Exception as error:
+                # The tail check finds what this process doesn't hear of.
+                self._joined.discard(group)
+                logger.warning("can't hear of %s: %r", group, error)
+
+    def publish(self, frames: list[Frame]) -> None:
+        """Pass frames on to the other processes. A layer that can't keep up loses hints, never a publisher's time."""
+        if self._layer is not None:
+            if self._outgoing.full():
+                self._outgoing.get_nowait()
+            self._outgoing.put_nowait(frames)
+
+    async def _send_forever(self) -> None:
+        while True:
+            batches: dict[str, list[Frame]] = defaultdict(list)
+            for frame in await self._outgoing.get():
+                batches[shard(frame.session)].append(frame)
+            for group, batch in batches.items():
+                await self._send(group, batch)
+
+    async def _send(self, group: str, batch: list[Frame]) -> None:
+        try:
+            await self._layer.group_send(
+                group, {"type": "frames", "origin": self._origin, "frames": [list(frame) for frame in batch]}
+            )
+        except Exception as error:
+            logger.warning("%d frames were not passed on: %s", len(batch), error)
+
+    async def _receive_forever(self) -> None:
+        retry = RETRY_FIRST_S
+        while True:
+            try:
+                await self._subscribe()
+                while True:
+                    message = await self._layer.receive(self._channel)
+                    retry = RETRY_FIRST_S
+                    if message["origin"] != self._origin:
+                        self._receive([Frame(*frame) for frame in message["frames"]])
+            except Exception as error:
+                logger.warning("the channel layer failed, trying again in %.1f s: %s", retry, error)
+                await asyncio.sleep(retry)
+                retry = min(2 * retry, RETRY_MOST_S)
+
+    async def _subscribe(self) -> None:
+        self._channel = self._channel or await self._layer.new_channel("holdfast")
+        for group in self._joined:
+            await self._layer.group_add(group, self._channel)

@@ -1,0 +1,359 @@
+"""A connection and what it may ask: attach, acknowledge, fall behind; and what it is told when that is wrong."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from sessions_app import catchup, executor, models
+from sessions_app.core.attachment import State
+from sessions_app.process import Process
+from tests.support.stored import a_message, a_session
+from tests.support.tab import Tab
+from tests.support.writer import delta, finish, start, text_start
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OWNER = "guest:1"
+
+
+@pytest.fixture
+def limit(settings: Any) -> Any:
+    def set_(**values: int) -> None:
+        settings.HOLDFAST = settings.HOLDFAST | values
+
+    return set_
+
+
+@pytest.fixture
+async def process(settings: Any) -> AsyncIterator[Process]:
+    settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 50}
+    process = Process()
+    await process.start()
+    yield process
+    await process.stop()
+
+
+@pytest.fixture
+async def tab(process: Process) -> AsyncIterator[Tab]:
+    async with Tab(process, OWNER) as tab:
+        yield tab
+
+
+async def a_session_of(owner: str = OWNER, **fields: Any) -> models.Session:
+    return await executor.run(lambda: a_session(owner, **fields))
+
+
+class Speaker:
+    """An answer that is written word by word."""
+
+    def __init__(self, process: Process, session: models.Session) -> None:
+        self.response = process.respond(session.pk, agent="test")
+
+    async def begin(self) -> "Speaker":
+        await self.response.write(start(self.response.uid))
+        await self.response.write(text_start())
+        await self.response.flush()
+        return self
+
+    async def say(self, text: str) -> None:
+        await self.response.write(delta(text))
+        await self.response.flush()
+
+    async def end(self) -> None:
+        await self.response.write(finish())
+        await self.response.flush()
+
+
+async def error(tab: Tab, frame: dict[str, Any] | str) -> dict[str, Any]:
+    """Sends a frame; gives the error that it gets."""
+    seen = len(tab.errors)
+    text = frame if isinstance(frame, str) else json.dumps(frame)
+    await tab.connection.receive(text, now=asyncio.get_running_loop().time())
+    await tab.wait_until(lambda: len(tab.errors) > seen)
+    return tab.errors[-1]
+
+
+# Attach
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "a stranger's", "being deleted"])
+async def test_a_stranger_is_told_what_he_is_told_of_a_session_that_does_not_exist(tab: Tab, whose: str) -> None:
+    session = models.new_id()
+    if whose != "nobody's":
+        session = (await a_session_of("guest:2" if whose == "a stranger's" else "")).pk
+    answer = await error(tab, {"type": "attach", "session": session})
+    assert answer == {
+        "type": "error", "code": "not_found", "message": "There is no such session, or it isn't yours",
+        "retryable": False, "session": session,
+    }  # fmt: skip
+    assert tab.connection._followed == {} and tab.process.feeds._feeds == {}
+
+
+async def test_an_expired_session_is_named_so_to_its_owner(tab: Tab) -> None:
+    session = await a_session_of(hours=100)
+    assert (await error(tab, {"type": "attach", "session": session.pk}))["code"] == "expired"
+    other = await a_session_of("guest:2", hours=100)
+    assert (await error(tab, {"type": "attach", "session": other.pk}))["code"] == "not_found"
+
+
+async def test_a_connection_follows_so_many_sessions(limit: Any, tab: Tab) -> None:
+    limit(SESSIONS_PER_CONNECTION=2)
+    sessions = [await a_session_of() for _ in range(3)]
+    for session in sessions[:2]:
+        await tab.attach(session.pk)
+    assert (await error(tab, {"type": "attach", "session": sessions[2].pk}))["code"] == "too_many_sessions"
+    await tab.attach(sessions[0].pk)  # it follows that one already
+    await tab.send({"type": "detach", "session": sessions[0].pk})
+    await tab.attach(sessions[2].pk)
+
+
+async def test_after_a_detach_nothing_more_comes(tab: Tab) -> None:
+    session, other = await a_session_of(), await a_session_of()
+    followed, fence = await tab.attach(session.pk), await tab.attach(other.pk)
+    await tab.send({"type": "detach", "session": session.pk})
+    for each in (session, other):
+        await Speaker(tab.process, each).begin()
+    await tab.wait_until(lambda: fence.serials)
+    assert followed.serials == []
+
+
+async def test_attaching_again_and_again_repeats_and_loses_nothing(tab: Tab) -> None:
+    session = await a_session_of()
+    followed = await tab.attach(session.pk)
+    speaker = await Speaker(tab.process, session).begin()
+    for number in range(30):
+        await asyncio.gather(speaker.say(f"{number} "), tab.attach(session.pk))
+    await tab.wait_until(lambda: followed.text == "".join(f"{number} " for number in range(30)))
+    assert followed.gaps == 0
+
+
+async def test_what_the_client_asks_for_comes_before_what_the_server_was_about_to_read(tab: Tab) -> None:
+    session = await a_session_of()
+    await executor.run(a_message, session, "a turn")
+    followed = await tab.attach(session.pk)
+    tab.connection._followed[session.pk].lose()  # the server will read, from where this client was
+    await tab._attach(session.pk, cursor=None)  # but it has lost everything
+    await tab.wait_until(lambda: len(followed.attached) > 1)
+    assert (followed.attached[1]["resumed"], len(followed.attached[1]["messages"])) == (False, 1)
+
+
+async def test_when_the_database_is_away_an_attach_is_refused_and_may_be_tried_again(
+    tab: Tab, monkeypatch: Any
+) -> None:
+    session = await a_session_of()
+    with monkeypatch.context() as patch:
+        patch.setattr(catchup, "read", lambda *_, **__: (_ for _ in ()).throw(OperationalError("away")))
+        answer = await error(tab, {"type": "attach", "session": session.pk})
+        assert (answer["code"], answer["retryable"]) == ("storage_unavailable", True)
+    assert (await tab.attach(session.pk)).attached
+
+
+class Away:
+    """While `on`, the store can't be read to catch up."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.on = False
+        self.asked = 0
+        read = catchup.read
+
+        def read_or_fail(*arguments: Any, **how: Any) -> Any:
+            self.asked += 1
+            if self.on:
+                raise OperationalError("the server closed the connection unexpectedly")
+            return read(*arguments, **how)
+
+        monkeypatch.setattr(catchup, "read", read_or_fail)
+
+
+async def test_a_reader_whose_lost_frames_could_not_be_read_gets_them_when_the_database_is_back(
+    tab: Tab, monkeypatch: Any
+) -> None:
+    session = await a_session_of()
+    away = Away(monkeypatch)
+    followed = await tab.attach(session.pk)
+    speaker = await Speaker(tab.process, session).begin()
+    await speaker.say("one ")
+    await tab.wait_until(lambda: followed.text == "one ")
+    away.on = True
+    tab.connection._followed[session.pk].lose()
+    async with asyncio.timeout(5):
+        while away.asked < 2:
+            await asyncio.sleep(0.01)
+    await speaker.say("two ")
+    away.on = False
+    await tab.wait_until(lambda: followed.text == "one two ")
+    await speaker.say("three")
+    await tab.wait_until(lambda: followed.text == "one two three")
+    assert tab.errors == []
+
+
+async def test_who_was_behind_when_the_session_went_is_detached(limit: Any, process: Process) -> None:
+    limit(WINDOW_BYTES=1024)
+    session = await a_session_of()
+    async with Tab(process, OWNER) as tab:
+        tab.acknowledges = False
+        followed = await tab.attach(session.pk)
+        speaker = await Speaker(process, session).begin()
+        for _ in range(5):
+            await speaker.say("x" * 400)
+        await executor.run(models.Session.objects.filter(pk=session.pk).update, owner="user:1")
+        tab.acknowledges = True
+        await tab._acknowledge(session.pk)
+        await tab.wait_until(lambda: followed.detached)
+        assert followed.detached and followed.detached["error"]["code"] == "not_found"
+        assert tab.errors == []
+
+
+# Acknowledge
+
+
+async def test_acknowledging_what_is_not_followed_is_an_error(tab: Tab) -> None:
+    session = await a_session_of()
+    answer = await error(tab, {"type": "ack", "session": session.pk, "cursor": f"{session.epoch}-1"})
+    assert (answer["code"], answer["session"]) == ("not_attached", session.pk)
+
+
+async def test_an_acknowledgement_of_another_epoch_counts_for_nothing(tab: Tab) -> None:
+    session = await a_session_of()
+    await tab.attach(session.pk)
+    tab.acknowledges = False
+    await tab.send({"type": "ack", "session": session.pk, "cursor": "000000000000-5"})
+    assert tab.errors == []
+    assert tab.connection.window.used > 0
+
+
+async def test_who_does_not_acknowledge_is_left_behind_and_gets_the_state_when_he_does(
+    limit: Any, process: Process
+) -> None:
+    limit(WINDOW_BYTES=4096)
+    session = await a_session_of()
+    async with Tab(process, OWNER) as tab:
+        tab.acknowledges = False
+        followed = await tab.attach(session.pk)
+        speaker = await Speaker(process, session).begin()
+        for number in range(40):
+            await speaker.say(f"{number:03} " * 50)
+        attachment = tab.connection._followed[session.pk].attachment
+        assert attachment.state is State.BEHIND
+        assert attachment.window.used <= 4096
+        assert len(followed.text) < 40 * 200
+        await speaker.end()
+        tab.acknowledges = True
+        await tab._acknowledge(session.pk)
+        await tab.wait_until(lambda: followed.messages[speaker.response.uid].status == "complete")
+        assert followed.text == "".join(f"{number:03} " * 50 for number in range(40))
+        assert (followed.attached[-1]["resumed"], len(followed.attached), followed.gaps) == (True, 2, 0)
+
+
+async def test_who_is_behind_gets_only_what_he_lacks(limit: Any, process: Process) -> None:
+    limit(WINDOW_BYTES=4096)
+    session = await a_session_of()
+    async with Tab(process, OWNER) as tab:
+        followed = await tab.attach(session.pk)
+        speaker = await Speaker(process, session).begin()
+        await speaker.say("x" * 3000)
+        await tab.wait_until(lambda: len(followed.text) == 3000)
+        await asyncio.sleep(0.2)  # the acknowledgement of it
+        await speaker.say("y" * 5000)  # more than a window
+        await tab.wait_until(lambda: len(followed.text) == 8000)
+        assert len(json.dumps(followed.attached[-1])) < 9000
+
+
+async def test_who_stays_behind_is_told_so_and_closed(limit: Any, process: Process) -> None:
+    limit(WINDOW_BYTES=1024, SLOW_READER_MS=200)
+    session = await a_session_of()
+    async with Tab(process, OWNER) as tab, Tab(process, OWNER) as other:
+        tab.acknowledges = False
+        await tab.attach(session.pk)
+        followed = await other.attach(session.pk)
+        speaker = await Speaker(process, session).begin()
+        for _ in range(5):
+            await speaker.say("x" * 300)
+        await tab.wait_until(lambda: tab.close_codes)
+        assert (tab.close_codes, tab.errors[-1]["code"]) == ([4408], "slow_reader")
+        await other.wait_until(lambda: len(followed.text) == 1500)
+        assert other.close_codes == []
+
+
+# Sessions do not hold each other up
+
+
+async def test_a_small_session_goes_on_while_a_large_one_fills_the_window(limit: Any, process: Process) -> None:
+    limit(WINDOW_BYTES=2048)
+    large, small = await a_session_of(), await a_session_of()
+    async with Tab(process, OWNER) as tab:
+        await tab.attach(large.pk)
+        followed = await tab.attach(small.pk)
+        for session, text in ((large, "x" * 4000), (small, "a word")):
+            speaker = await Speaker(process, session).begin()
+            await speaker.say(text)
+            await speaker.end()
+        await tab.wait_until(lambda: followed.text == "a word")
+        await tab.wait_until(lambda: len(tab.sessions[large.pk].text) == 4000)
+
+
+# Limits
+
+
+async def test_a_flood_of_frames_is_closed_with_its_reason(limit: Any, process: Process) -> None:
+    limit(FRAMES_PER_SECOND=5)
+    async with Tab(process, OWNER) as tab:
+        for _ in range(30):
+            if not tab.connection.closed:
+                await tab.send({"type": "ping"})
+        await tab.wait_until(lambda: tab.close_codes and tab.errors)
+        assert (tab.errors[-1]["code"], tab.close_codes) == ("rate_limited", [4429])
+
+
+async def test_an_owner_has_so_many_connections(limit: Any, process: Process) -> None:
+    limit(CONNECTIONS_PER_OWNER=2)
+    async with Tab(process, OWNER), Tab(process, OWNER):
+        with pytest.raises(Exception, match="too_many_connections"):
+            await Tab(process, OWNER).connect()
+        async with Tab(process, "guest:2"):
+            pass
+    async with Tab(process, OWNER):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "bad_json"),
+        ("{", "bad_json"),
+        ("nonsense", "bad_json"),
+        ("[]", "bad_frame"),
+        ("null", "bad_frame"),
+        ('{"type": 1}', "bad_frame"),
+        ('{"type": "publish"}', "unknown_type"),
+        ('{"type": "attach"}', "bad_frame"),
+        ('{"type": "attach", "session": "short"}', "bad_session_id"),
+        ("[" * 5000, "bad_json"),
+        ('{"type": "ping", "x": "\\ud800"}', "bad_json"),
+    ],
+)
+async def test_a_frame_that_is_none_gets_an_error_and_the_connection_lives(tab: Tab, text: str, code: str) -> None:
+    assert (await error(tab, text))["code"] == code
+    session = await a_session_of()
+    assert (await tab.attach(session.pk)).attached
+
+
+async def test_a_frame_that_is_too_large_closes_the_connection(tab: Tab) -> None:
+    answer = await error(tab, '{"type": "ping", "x": "' + "x" * 70_000 + '"}')
+    assert (answer["code"], tab.close_codes) == ("frame_too_large", [4413])
+
+
+# Heartbeats
+
+
+async def test_a_ping_is_answered_with_the_tails(tab: Tab) -> None:
+    session = await a_session_of()
+    await executor.run(a_message, session, "a turn")
+    await tab.attach(session.pk)
+    await tab.send({"type": "ping"})
+    await tab.wait_until(lambda: tab.frames[-1]["type"] == "heartbeat")
+    assert tab.frames[-1]["tails"] == {session.pk: f"{session.epoch}-1"}
