@@ -1,0 +1,61 @@
+"""`manage.py runserver` with Holdfast's server, drained also when the autoreloader ends it."""
+
+import os
+import signal
+from typing import Any
+
+from daphne.endpoints import build_endpoint_description_strings
+from daphne.management.commands.runserver import Command as DaphneCommand
+from django.db import connections
+from django.utils import autoreload
+
+from sessions_app.server import SessionServer, die_at_next_signal
+
+
+class Command(DaphneCommand):
+    help = "Serves Holdfast over HTTP and WebSockets."
+    server: SessionServer | None = None
+
+    def run(self, **options: Any) -> None:
+        if options["use_reloader"] and os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) != "true":
+            # The reloader's parent would kill its child a quarter of a second after Control-C, which both get.
+            signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            super().run(**options)
+        finally:
+            # With the reloader the server is in another thread, and here is where a signal or a changed file ends.
+            if self.server:
+                die_at_next_signal()
+                self.server.stop_and_wait()
+
+    def inner_run(self, *args: Any, **options: Any) -> None:
+        if not options["use_asgi"]:
+            super().inner_run(*args, **options)
+            return
+        autoreload.raise_last_exception()
+        self.check(display_num_errors=True)
+        self.check_migrations()
+        connections.close_all()
+        self.server = self.make_server(options)
+        self.server.run()
+        if self.server.abort_start:
+            os._exit(1)  # sys.exit would only end the reloader's thread
+
+    def make_server(self, options: dict[str, Any]) -> SessionServer:
+        return SessionServer(
+            application=self.get_application(options),
+            endpoints=build_endpoint_description_strings(host=self.addr, port=int(self.port)),
+            # Only the main thread gets signals, and with the reloader that is not this one.
+            signal_handlers=not options["use_reloader"],
+            action_logger=self.log_action,
+            http_timeout=self.http_timeout,
+            websocket_handshake_timeout=self.websocket_handshake_timeout,
+            ready_callable=self.announce,
+        )
+
+    def announce(self) -> None:
+        assert self.server
+        for host, port in self.server.listening_addresses:
+            address = f"[{host}]" if ":" in host else host
+            self.stdout.write(f"Holdfast is at http://{address}:{port}/ (Control-C stops it)")
+        self.stdout.flush()
