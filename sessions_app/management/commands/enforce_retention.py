@@ -1,0 +1,78 @@
+"""`manage.py enforce_retention`: removes what has expired, once or again and again."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from sessions_app import retention
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set, so that the step under way is finished."""
+    stop = threading.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+class Command(BaseCommand):
+    help = (
+        "Remove expired sessions, and expired messages of living ones. "
+        "The running server does this too, every HOLDFAST_PURGE_EVERY_S."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="count what would be removed, change nothing")
+        parser.add_argument("--loop", type=int, metavar="SECONDS", help="repeat until stopped (SIGTERM, Ctrl-C)")
+        parser.add_argument(
+            "--batch",
+            type=int,
+            metavar="ROWS",
+            default=retention.BATCH,
+            help="rows in one transaction, 1 to %(default)s (default %(default)s)",
+        )
+
+    def handle(self, *, dry_run: bool, loop: int | None, batch: int, **options: Any) -> None:
+        if not 1 <= batch <= retention.BATCH:
+            raise CommandError(f"--batch {batch}: use 1 to {retention.BATCH}.")
+        if loop is not None and loop < 1:
+            raise CommandError(f"--loop {loop}: use 1 second or more.")
+        if loop is not None and dry_run:
+            raise CommandError("--loop and --dry-run exclude each other: a dry run changes nothing.")
+        if dry_run:
+            self.stdout.write(f"Would remove {retention.purge(dry_run=True)}.")
+            return
+        with stopped_by_signals() as stop:
+            if loop is None:
+                self._finish(retention.purge(batch=batch, on_progress=self._progress, stop=stop))
+            else:
+                self._loop(loop, batch, stop)
+
+    def _loop(self, seconds: int, batch: int, stop: threading.Event) -> None:
+        clock = retention.WallClock()
+        while not stop.is_set():
+            if not clock.jumped():
+                self._finish(retention.purge_round(stop, batch=batch, on_progress=self._progress))
+            stop.wait(seconds)
+
+    def _progress(self, purged: retention.Purged) -> None:
+        if self.stdout.isatty():
+            self.stdout.write(f"\rRemoved {purged} …", ending="")
+            self.stdout.flush()
+
+    def _finish(self, purged: retention.Purged) -> None:
+        end_of_progress = "\r\033[K" if self.stdout.isatty() else ""
+        self.stdout.write(f"{end_of_progress}Removed {purged}.")
+        self.stdout.flush()

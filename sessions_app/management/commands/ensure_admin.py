@@ -1,0 +1,28 @@
+"""Makes the first administrator, with a password that is shown once."""
+
+import secrets
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+USERNAME = "admin"
+
+
+class Command(BaseCommand):
+    help = "Make an administrator with a random password, unless the site has one, and print the password."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # 128 bits: nobody guesses it, and the command never has to show it again.
+        password = secrets.token_urlsafe(16)
+        users = get_user_model().objects
+        with transaction.atomic():
+            if users.filter(is_superuser=True).exists():
+                return
+            users.create_superuser(USERNAME, email="", password=password)
+        self.stdout.write(
+            self.style.SUCCESS("\nAn administrator was made. This password is not shown again:\n")
+            + f"\n    user      {USERNAME}\n    password  {password}\n\n"
+            + "Change it at /admin/password_change/, or with: python manage.py changepassword admin\n"
+        )

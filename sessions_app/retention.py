@@ -1,0 +1,259 @@
+"""Removes what has expired and what was deleted: in small steps, since a database may have one writer at a time.
+
+What has expired is hidden from that moment (`Session.objects.visible`, `store`); removing it later changes nothing
+that anybody sees. A session that is to go is first disowned, which hides it from everyone and can't be undone by a
+hold, and then emptied; a purge that is interrupted in between goes on with it in its next round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.utils import timezone
+
+from sessions_app import conf
+from sessions_app.core.retention import clock_jumped, hours_problem
+from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200  # rows of a table in one transaction: some 20 ms, which a publisher's commit can wait
+NOBODY = ""  # the owner of a session that is being removed
+CLOCK_TOLERANCE_S = 60.0  # drift between two rounds that is no reason to distrust the wall clock
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How much was removed; in a dry run, how much would be."""
+
+    sessions: int = 0
+    messages: int = 0
+
+    def __add__(self, other: Purged) -> Purged:
+        return Purged(self.sessions + other.sessions, self.messages + other.messages)
+
+    def __str__(self) -> str:
+        return f"{_count(self.sessions, 'session')}, {_count(self.messages, 'message')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+OnProgress = Callable[[Purged], Any]
+
+
+def purge(
+    *,
+    batch: int = BATCH,
+    dry_run: bool = False,
+    on_progress: OnProgress = lambda purged: None,
+    stop: threading.Event | None = None,
+) -> Purged:
+    """Remove expired sessions and, from living ones, expired messages. `on_progress` gets the sum after each step.
+
+    Several processes may purge at once. `stop` ends it after the step under way.
+    """
+    now = timezone.now()
+    if dry_run:
+        return _due(now)
+    return _run(_purge_steps(batch, now), on_progress, stop)
+
+
+def delete_sessions(ids: Iterable[str], *, on_progress: OnProgress = lambda purged: None) -> Purged:
+    """Delete sessions with all that belongs to them, held or not. They are hidden before this returns or fails."""
+    return _run(_delete_steps(list(ids)), on_progress)
+
+
+def _run(steps: Iterator[Purged], on_progress: OnProgress, stop: threading.Event | None = None) -> Purged:
+    """Take the steps, and after each pause for as long as it took: half of the time belongs to other writers."""
+    stop = stop or threading.Event()
+    total = Purged()
+    began = time.monotonic()
+    for done in steps:
+        total += done
+        on_progress(total)
+        if stop.wait(time.monotonic() - began):
+            break
+        began = time.monotonic()
+    return total
+
+
+# Steps: each is one transaction
+
+
+def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
+    while expired := _ids(_purgeable(now), batch):
+        # The condition once more: it may have been put on hold since.
+        _purgeable(now).filter(pk__in=expired).update(owner=NOBODY)
+        yield from _empty_steps(batch)
+    yield from _empty_steps(batch)  # what an earlier purge or a deletion left
+    for policy in RetentionPolicy.objects.all():
+        sessions = list(_outdated(policy, now).order_by().values_list("session", flat=True).distinct())
+        for some in _chunks(sessions, batch):
+            yield from _trim_steps(policy, now, some, batch)
+
+
+def _empty_steps(batch: int) -> Iterator[Purged]:
+    while gone := _ids(Session.objects.filter(owner=NOBODY), batch):
+        yield _empty(gone, batch)
+
+
+def _trim_steps(policy: RetentionPolicy, now: datetime, sessions: list[str], batch: int) -> Iterator[Purged]:
+    messages = _outdated(policy, now).filter(session__in=sessions).order_by()
+    while outdated := dict(messages.values_list("pk", "session")[:batch]):
+        yield _trim(policy, now, outdated)
+
+
+def _delete_steps(ids: list[str]) -> Iterator[Purged]:
+    for some in _chunks(ids, BATCH):
+        Session.objects.filter(pk__in=some).update(owner=NOBODY)
+        while Session.objects.filter(pk__in=some).exists():
+            yield _empty(some, BATCH)
+
+
+def _ids(sessions: QuerySet[Session], most: int) -> list[str]:
+    return list(sessions.order_by().values_list("pk", flat=True)[:most])
+
+
+def _chunks(ids: list[str], size: int) -> Iterator[list[str]]:
+    return (ids[first : first + size] for first in range(0, len(ids), size))
+
+
+def _empty(ids: list[str], batch: int) -> Purged:
+    """Delete some rows of sessions that are to go, and when only some are left, the sessions too."""
+    with transaction.atomic():
+        _lock(ids)  # no publisher adds to them meanwhile, and the next one finds nothing to add to
+        messages = _delete_some(Message.objects.filter(session__in=ids), batch)
+        entries = _delete_some(JournalEntry.objects.filter(session__in=ids), batch)
+        if messages == batch or entries == batch:
+            return Purged(messages=messages)
+        _, deleted = Session.objects.filter(pk__in=ids).delete()
+    return Purged(deleted.get(Session._meta.label, 0), messages)
+
+
+def _trim(policy: RetentionPolicy, now: datetime, outdated: dict[int, str]) -> Purged:
+    """Delete outdated messages, given as key → session, and note in each session how far it was trimmed."""
+    with transaction.atomic():
+        _lock(set(outdated.values()))
+        # The condition once more: a session may have been put on hold or got another policy.
+        messages = _outdated(policy, now).filter(pk__in=outdated)
+        removed = messages.values_list("session").annotate(Max("last_serial")).order_by()
+        for session, serial in removed:
+            Session.objects.filter(pk=session, trimmed__lt=serial).update(trimmed=serial)
+        return Purged(messages=_delete_some(messages, len(outdated)))
+
+
+def _lock(ids: Iterable[str]) -> None:
+    # In the order in which publishers lock them, so that the two can't deadlock.
+    list(Session.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
+
+
+def _delete_some(rows: QuerySet[Any], most: int) -> int:
+    model = rows.model
+    keys = list(rows.order_by().values_list("pk", flat=True)[:most])
+    removed: int = model._default_manager.filter(pk__in=keys).delete()[0]
+    return removed
+
+
+# What is due
+
+
+def _purgeable(now: datetime) -> QuerySet[Session]:
+    streaming = Message.objects.filter(session=OuterRef("pk"), status=Message.Status.STREAMING)
+    return Session.objects.expired(now).exclude(owner=NOBODY).exclude(Exists(streaming))
+
+
+def _outdated(policy: RetentionPolicy, now: datetime) -> QuerySet[Message]:
+    cutoff = policy.cutoff(now)
+    messages = Message.objects.exclude(status=Message.Status.STREAMING).filter(updated_at__lt=cutoff)
+    # A session that is younger has none: its messages need not be looked at.
+    return messages.filter(session__policy=policy, session__held=False, session__created_at__lt=cutoff)
+
+
+def _due(now: datetime) -> Purged:
+    gone = _purgeable(now) | Session.objects.filter(owner=NOBODY)
+    total = Purged(gone.count(), Message.objects.filter(session__in=gone.values("pk")).count())
+    for policy in RetentionPolicy.objects.all():
+        total += Purged(messages=_outdated(policy, now).exclude(session__in=gone.values("pk")).count())
+    return total
+
+
+# Again and again
+
+
+class WallClock:
+    """Notices that the wall clock was set. Nothing is purged then: what it says now may be wrong."""
+
+    def __init__(self) -> None:
+        self._wall, self._monotonic = time.time(), time.monotonic()
+
+    def jumped(self) -> bool:
+        """Whether it was set since the last look."""
+        wall, monotonic = time.time(), time.monotonic()
+        passed = wall - self._wall, monotonic - self._monotonic
+        self._wall, self._monotonic = wall, monotonic
+        jumped = clock_jumped(wall=passed[0], monotonic=passed[1], tolerance=CLOCK_TOLERANCE_S)
+        if jumped:
+            logger.warning("the clock was set by %+.0f s: purging waits for the next round", passed[0] - passed[1])
+        return jumped
+
+
+def purge_round(stop: threading.Event, **options: Any) -> Purged:
+    """Purge in a thread of one's own. A database that fails is asked again in the next round."""
+    try:
+        return purge(stop=stop, **options)
+    except DatabaseError as error:
+        logger.error("the purge stopped, the next round goes on with it: %s", error)
+        return Purged()
+    finally:
+        connection.close()
+
+
+async def purge_forever() -> None:
+    """Purge every PURGE_EVERY_S; a task of the server."""
+    clock = WallClock()
+    stop = threading.Event()
+    try:
+        while True:
+            await asyncio.sleep(conf.PURGE_EVERY_S)
+            if not clock.jumped():
+                await asyncio.to_thread(purge_round, stop)
+    finally:
+        stop.set()  # the thread that purges ends after its step
+
+
+# Policies
+
+
+def problems(policy: RetentionPolicy) -> dict[str, str]:
+    """What is wrong with a policy that is to be stored, by field."""
+    found = {}
+    problem = hours_problem(policy.hours, most=conf.RETENTION_MAX_HOURS)
+    if problem:
+        found["hours"] = problem
+    if not policy.is_default and RetentionPolicy.objects.filter(pk=policy.pk, is_default=True).exists():
+        found["is_default"] = "New sessions need a policy: make another one the default instead."
+    return found
+
+
+def save_policy(policy: RetentionPolicy) -> None:
+    """Store a policy; if it is the default, no other is any more."""
+    with transaction.atomic():
+        if policy.is_default:
+            RetentionPolicy.objects.exclude(pk=policy.pk).filter(is_default=True).update(is_default=False)
+        policy.save()
+
+
+def allowed_policies() -> QuerySet[RetentionPolicy]:
+    """The policies that an owner may choose from."""
+    return RetentionPolicy.objects.filter(hours__lte=conf.RETENTION_MAX_HOURS)

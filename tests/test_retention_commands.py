@@ -1,0 +1,107 @@
+"""The commands of retention, as an operator types them."""
+
+import signal
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from sessions_app.models import Session
+from tests.support.harness import environment_of
+from tests.support.stored import a_message, a_session
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str, tty: bool = False) -> str:
+    out = StringIO()
+    out.isatty = lambda: tty  # type: ignore[method-assign]
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_it_removes_and_says_how_much() -> None:
+    a_message(a_session("guest:1", hours=100), hours=100)
+    assert run("enforce_retention") == "Removed 1 session, 1 message.\n"
+    assert not Session.objects.exists()
+
+
+def test_it_shows_its_progress_on_a_terminal() -> None:
+    a_message(a_session("guest:1", hours=100), hours=100)
+    shown = run("enforce_retention", tty=True)
+    assert "\rRemoved 1 session, 1 message …" in shown
+    assert shown.endswith("\r\x1b[KRemoved 1 session, 1 message.\n")
+
+
+def test_a_dry_run_removes_nothing() -> None:
+    a_message(a_session("guest:1", hours=100), hours=100)
+    assert run("enforce_retention", "--dry-run") == "Would remove 1 session, 1 message.\n"
+    assert Session.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--batch", "0"], "--batch 0: use 1 to 200."),
+        (["--batch", "201"], "--batch 201: use 1 to 200."),
+        (["--loop", "0"], "--loop 0: use 1 second or more."),
+        (["--loop", "5", "--dry-run"], "--loop and --dry-run exclude each other"),
+    ],
+)
+def test_it_refuses_nonsense(arguments: list[str], problem: str) -> None:
+    with pytest.raises(CommandError, match=problem):
+        run("enforce_retention", *arguments)
+
+
+def test_a_loop_ends_cleanly_when_it_is_stopped(tmp_path: Path) -> None:
+    environment = environment_of(f"sqlite:///{tmp_path}/loop.sqlite3", {})
+    manage = [sys.executable, "manage.py"]
+    subprocess.run([*manage, "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True)
+    loop = subprocess.Popen(
+        [*manage, "enforce_retention", "--loop", "3600"],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert loop.stdout and loop.stdout.readline() == "Removed 0 sessions, 0 messages.\n"
+    loop.send_signal(signal.SIGTERM)
+    assert loop.communicate(timeout=20)[1] == ""
+    assert loop.returncode == 0
+
+
+def test_a_new_epoch_is_given_to_the_sessions_named() -> None:
+    named, other = a_session("guest:1"), a_session("guest:1")
+    said = run("new_epoch", named.pk, "--no-input")
+    assert "every\nserver and worker stopped" in said and said.endswith("1 session: new epoch.\n")
+    epochs = dict(Session.objects.values_list("pk", "epoch"))
+    assert epochs[named.pk] != named.epoch and epochs[other.pk] == other.epoch
+
+
+def test_a_new_epoch_is_another_one_for_each_of_all_sessions() -> None:
+    before = {a_session("guest:1").epoch for _ in range(3)}
+    run("new_epoch", "--all", "--no-input")
+    after = set(Session.objects.values_list("epoch", flat=True))
+    assert len(after) == 3 and not after & before
+
+
+@pytest.mark.parametrize(("answer", "changed"), [("y", True), ("", False), ("n", False)])
+def test_it_asks_first(monkeypatch: pytest.MonkeyPatch, answer: str, changed: bool) -> None:
+    session = a_session("guest:1")
+    monkeypatch.setattr("builtins.input", lambda prompt: answer)
+    if changed:
+        run("new_epoch", session.pk)
+    else:
+        with pytest.raises(CommandError, match="Nothing was changed"):
+            run("new_epoch", session.pk)
+    assert (Session.objects.get().epoch != session.epoch) is changed
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["nothing", "--all"]])
+def test_it_refuses_to_guess_which(arguments: list[Any]) -> None:
+    session = a_session("guest:1")
+    with pytest.raises(CommandError):
+        run("new_epoch", *arguments, "--no-input")
+    assert Session.objects.get().epoch == session.epoch

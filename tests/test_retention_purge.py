@@ -1,0 +1,209 @@
+"""A purge removes what has expired and nothing else, in small steps, and says how far each session was trimmed."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError
+
+from sessions_app import retention
+from sessions_app.models import JournalEntry, Message, RetentionPolicy, Run, Session
+from sessions_app.retention import NOBODY, Purged, delete_sessions, purge
+from tests.support.stored import a_message, a_session, a_streaming_message, hours_ago
+
+pytestmark = pytest.mark.django_db
+
+
+def ids() -> set[str]:
+    return set(Session.objects.values_list("pk", flat=True))
+
+
+def uids(session: Session) -> list[str]:
+    return list(session.messages.values_list("uid", flat=True))
+
+
+def policy(name: str) -> RetentionPolicy:
+    return RetentionPolicy.objects.get(name=name)
+
+
+def test_it_removes_an_expired_session_with_all_that_belongs_to_it() -> None:
+    living, expired = a_session("guest:1", hours=71), a_session("guest:1", hours=73)
+    for session in (living, expired):
+        a_message(session)
+        Run.objects.create(session=session, agent="demo")
+    JournalEntry.objects.create(session=expired, serial=1, uid="m1", event="{}")
+    assert purge() == Purged(sessions=1, messages=1)
+    assert ids() == {living.pk}
+    assert (Message.objects.count(), Run.objects.count(), JournalEntry.objects.count()) == (1, 1, 0)
+
+
+def test_what_expires_when_is_its_policys_matter() -> None:
+    kept = a_session("guest:1", hours=30, policy=policy("Two days"))
+    a_session("guest:1", hours=30, policy=policy("One day"))
+    purge()
+    assert ids() == {kept.pk}
+
+
+def test_a_hold_keeps_everything() -> None:
+    session = a_session("guest:1", hours=1000, held=True)
+    a_message(session, hours=1000)
+    assert purge() == Purged()
+    assert (ids(), len(uids(session))) == ({session.pk}, 1)
+
+
+def test_a_session_with_a_response_in_progress_is_kept() -> None:
+    session = a_session("guest:1", hours=1000)
+    a_streaming_message(session, "Hel", "lo", updated_at=hours_ago(1000))
+    assert purge() == Purged()
+    assert (Message.objects.count(), JournalEntry.objects.count()) == (1, 1)
+
+
+def test_it_trims_a_living_session_and_notes_how_far() -> None:
+    session = a_session("guest:1", created_at=hours_ago(200))
+    for hours in (100, 90, 10):
+        a_message(session, hours=hours)
+    assert purge() == Purged(messages=2)
+    session.refresh_from_db()
+    assert (uids(session), session.trimmed, session.tail) == (["m3"], 2, 3)
+
+
+def test_it_notes_the_highest_serial_though_a_lower_one_goes_later() -> None:
+    session = a_session("guest:1", created_at=hours_ago(200), trimmed=7)
+    a_message(session, hours=100)
+    purge()
+    session.refresh_from_db()
+    assert session.trimmed == 7
+
+
+def test_a_long_response_that_ended_late_is_counted_by_its_end() -> None:
+    session = a_session("guest:1", created_at=hours_ago(200))
+    a_message(session, hours=100, last_serial=50)
+    a_message(session)
+    purge()
+    session.refresh_from_db()
+    assert session.trimmed == 50
+
+
+def test_it_trims_around_a_response_in_progress() -> None:
+    session = a_session("guest:1", created_at=hours_ago(200))
+    a_message(session, hours=100)
+    a_streaming_message(session, "Hel", "lo", updated_at=hours_ago(100))
+    purge()
+    assert uids(session) == ["m2"]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 500])
+def test_the_size_of_its_steps_doesnt_change_what_it_does(batch: int) -> None:
+    living = [a_session("guest:1", created_at=hours_ago(200)) for _ in range(3)]
+    for session in living:
+        for hours in (100, 90, 1):
+            a_message(session, hours=hours)
+    for _ in range(3):
+        expired = a_session("guest:1", hours=100)
+        for _ in range(3):
+            a_message(expired, hours=100)
+    assert purge(batch=batch) == Purged(sessions=3, messages=15)
+    assert ids() == {session.pk for session in living}
+    assert set(Session.objects.values_list("trimmed", flat=True)) == {2}
+
+
+def test_a_step_takes_no_more_rows_than_it_may() -> None:
+    for _ in range(3):
+        session = a_session("guest:1", hours=100)
+        for _ in range(5):
+            a_message(session, hours=100)
+    sums: list[Purged] = [Purged()]
+    purge(batch=4, on_progress=sums.append)
+    steps = [after.messages - before.messages for before, after in zip(sums, sums[1:], strict=False)]
+    assert max(steps) == 4 and sums[-1] == Purged(3, 15)
+
+
+def test_a_dry_run_says_what_would_go_and_changes_nothing() -> None:
+    living = a_session("guest:1", created_at=hours_ago(200))
+    for hours in (100, 1):
+        a_message(living, hours=hours)
+    for _ in range(2):
+        a_message(a_session("guest:1", hours=100), hours=100)
+    expected = purge(dry_run=True)
+    assert (expected, len(ids()), Message.objects.count()) == (Purged(2, 3), 3, 4)
+    assert purge() == expected
+    assert purge(dry_run=True) == Purged()
+
+
+def test_a_purge_that_is_stopped_is_finished_by_the_next() -> None:
+    session = a_session("guest:1", hours=100)
+    for _ in range(5):
+        a_message(session, hours=100)
+    stop = threading.Event()
+
+    def stop_it(done: Purged) -> None:
+        if done.messages:
+            stop.set()
+
+    assert purge(batch=2, on_progress=stop_it, stop=stop) == Purged(messages=2)
+    half = Session.objects.get()
+    assert half.owner == NOBODY  # nobody sees half of it
+    Session.objects.update(held=True)  # too late
+    assert purge() == Purged(sessions=1, messages=3)
+    assert not Session.objects.exists()
+
+
+def test_deleting_takes_what_is_asked_for_held_or_not() -> None:
+    kept, held, plain = a_session("guest:1"), a_session("guest:1", held=True), a_session("guest:1")
+    for session in (kept, held, plain):
+        a_message(session)
+    assert delete_sessions([held.pk, plain.pk, "nothing"]) == Purged(sessions=2, messages=2)
+    assert (ids(), Message.objects.count()) == ({kept.pk}, 1)
+
+
+def test_deleting_many_rows_takes_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    sessions = [a_session("guest:1") for _ in range(3)]
+    for _ in range(5):
+        a_message(sessions[0])
+    sums: list[Purged] = []
+    delete_sessions([session.pk for session in sessions], on_progress=sums.append)
+    assert sums[-1] == Purged(3, 5) and len(sums) > 3
+
+
+def test_purging_many_small_sessions_takes_few_queries(django_assert_max_num_queries: Any) -> None:
+    for _ in range(50):
+        a_message(a_session("guest:1", hours=100), hours=100)
+    with django_assert_max_num_queries(40):
+        assert purge() == Purged(50, 50)
+
+
+def test_a_failing_database_is_asked_again_in_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**options: Any) -> Purged:
+        raise DatabaseError("disk full")
+
+    monkeypatch.setattr(retention, "purge", fail)
+    monkeypatch.setattr(retention.connection, "close", lambda: None)  # it is the test's own
+    assert retention.purge_round(threading.Event()) == Purged()
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, *, wall: float, monotonic: float) -> None:
+    now = retention.time.time(), retention.time.monotonic()
+    monkeypatch.setattr(retention.time, "time", lambda: now[0] + wall)
+    monkeypatch.setattr(retention.time, "monotonic", lambda: now[1] + monotonic)
+
+
+def test_the_clock_is_trusted_while_both_clocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = retention.WallClock()
+    set_clock(monkeypatch, wall=300, monotonic=301)
+    assert not clock.jumped()
+
+
+@pytest.mark.parametrize("wall", [-4000, 100_000])
+def test_the_clock_isnt_trusted_in_the_round_after_it_was_set(monkeypatch: pytest.MonkeyPatch, wall: int) -> None:
+    clock = retention.WallClock()
+    set_clock(monkeypatch, wall=wall, monotonic=300)
+    assert [clock.jumped(), clock.jumped()] == [True, False]
+
+
+def test_a_session_is_hidden_from_the_moment_it_expires() -> None:
+    session = a_session("guest:1")
+    assert session.expires_at is not None
+    assert not Session.objects.visible(session.expires_at + timedelta(seconds=1)).exists()
+    assert Session.objects.visible(session.expires_at - timedelta(seconds=1)).exists()
