@@ -1,0 +1,69 @@
+"""Who asks, by cookies; and the token without which another site's page can't change anything with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from sessions_app.api.errors import ApiError
+from sessions_app.identity import GUEST_COOKIE, Identity
+
+
+class CookieAuthentication(BaseAuthentication):
+    """`request.auth` is the Identity, `request.user` Django's user, who is anonymous for a guest."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
+        identity: Identity | None = request._request.identity  # type: ignore[attr-defined]
+        if identity is None:
+            return None
+        self._enforce_csrf(request)
+        return request._request.user, identity
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Cookie"  # what makes it a 401
+
+    def _enforce_csrf(self, request: Request) -> None:
+        check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]  # it is never called
+        check.process_request(request._request)
+        if check.process_view(request._request, lambda _: HttpResponse(), (), {}):
+            raise ApiError("csrf_failed")
+
+
+def identity_of(request: Request) -> Identity:
+    """Who asks; for operations that `IsIdentified` guards."""
+    identity: Identity = request.auth  # type: ignore[assignment]
+    return identity
+
+
+class IsIdentified(BasePermission):
+    """Users and guests."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.auth is not None
+
+
+class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the API's description says it."""
+
+    target_class = CookieAuthentication
+    name = ["login", "guest"]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        return [{"login": []}, {"guest": []}]  # one of them
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+        change = "Changes need the csrftoken cookie's value in the header X-CSRFToken."
+        return [
+            {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": f"Of a login. {change}"},
+            {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": GUEST_COOKIE,
+                "description": f"Given to each visitor of the page. {change}",
+            },
+        ]

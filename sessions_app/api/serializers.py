@@ -1,0 +1,244 @@
+"""What the API takes and gives, field by field. What isn't named here is refused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from sessions_app import conf, retention, store
+from sessions_app.core.cursor import Cursor
+from sessions_app.models import Message, RetentionPolicy, Session
+
+MOST_SERIAL = 2**53  # where JavaScript's whole numbers end
+
+
+class Strict(serializers.Serializer[Any]):
+    """Refuses fields that it doesn't take, instead of ignoring a misspelt one."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            taken = {name for name, field in self.fields.items() if not field.read_only}
+            unknown = {name: [f"Not taken here. These are: {', '.join(taken)}."] for name in data if name not in taken}
+            if unknown:
+                raise serializers.ValidationError(unknown)
+        return super().to_internal_value(data)
+
+
+@extend_schema_field({"type": "integer", "format": "int64", "description": "Milliseconds since 1970, UTC."})
+class MillisecondsField(serializers.Field[Any, Any, int, datetime]):
+    """A moment as the wire has it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(read_only=True, **kwargs)
+
+    def to_representation(self, value: datetime) -> int:
+        return store.milliseconds(value)
+
+
+class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):
+    default_error_messages = {"does_not_exist": "There is no such policy. There are: {names}."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(slug_field="name", queryset=RetentionPolicy.objects.none(), **kwargs)
+
+    def get_queryset(self) -> QuerySet[RetentionPolicy]:
+        return retention.allowed_policies()
+
+    def to_internal_value(self, data: Any) -> RetentionPolicy:
+        policies = {policy.name: policy for policy in self.get_queryset()}
+        if not isinstance(data, str) or data not in policies:
+            self.fail("does_not_exist", names=", ".join(policies))
+        return policies[data]
+
+
+class SessionSerializer(Strict, serializers.ModelSerializer[Session]):
+    title = serializers.CharField(
+        max_length=200, allow_blank=True, required=False, help_text="Its first message's beginning, until it is set."
+    )
+    agent = serializers.CharField(
+        max_length=64,
+        allow_blank=True,
+        required=False,
+        help_text="Who answers: the site's default if left out, nobody if empty. It can't be changed.",
+    )
+    policy = PolicyNameField(required=False, help_text="The name of its retention policy.")
+    cursor = serializers.SerializerMethodField(help_text="Its end; opaque. For `?since=` and for attaching.")
+    streaming = serializers.BooleanField(read_only=True, help_text="Whether a response is in progress.")
+    held = serializers.BooleanField(read_only=True, help_text="On hold: nothing of it expires.")
+    created_at = MillisecondsField()
+    active_at = MillisecondsField(help_text="When a message last began or ended.")
+    expires_at = MillisecondsField(allow_null=True, help_text="If nothing more happens; null while on hold.")
+
+    class Meta:
+        model = Session
+        fields = [
+            "id", "title", "agent", "policy", "cursor", "streaming", "held", "created_at", "active_at", "expires_at",
+        ]  # fmt: skip
+        read_only_fields = ["id"]
+
+    def get_cursor(self, session: Session) -> str:
+        return str(Cursor(session.epoch, session.tail))
+
+    def validate_agent(self, agent: str) -> str:
+        if agent and agent not in conf.AGENTS:
+            raise serializers.ValidationError(f"There is no such agent. There are: {', '.join(conf.AGENTS)}.")
+        if self.instance is not None and agent != self.instance.agent:
+            raise serializers.ValidationError("A session's agent can't be changed.")
+        return agent
+
+    def create(self, validated_data: dict[str, Any]) -> Session:
+        validated_data.setdefault("agent", conf.DEFAULT_AGENT)
+        if "policy" not in validated_data:
+            validated_data["policy"] = RetentionPolicy.objects.get(is_default=True)
+        session = Session.objects.create(**validated_data)
+        session.streaming = False  # type: ignore[attr-defined]  # as the list has it
+        return session
+
+    def update(self, session: Session, validated_data: dict[str, Any]) -> Session:
+        for name, value in validated_data.items():
+            setattr(session, name, value)
+        # These fields only: the tail and the epoch belong to the writer of the log, which may be at work.
+        session.save(update_fields=list(validated_data))
+        return session
+
+
+class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
+    hours = serializers.IntegerField(min_value=1, max_value=10**6, help_text="After the last change, at least 24.")
+    is_default = serializers.BooleanField(
+        required=False, help_text="New sessions get it. The one that was the default before no longer is."
+    )
+    sessions = serializers.IntegerField(read_only=True, source="session_count", help_text="How many have it.")
+
+    class Meta:
+        model = RetentionPolicy
+        fields = ["id", "name", "hours", "is_default", "sessions"]
+        validators: list[Any] = []  # not the constraint's: a new default takes the old one's place
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        current = self.instance or RetentionPolicy()
+        fields = {name: attrs.get(name, getattr(current, name)) for name in ("name", "hours", "is_default")}
+        problems = retention.problems(RetentionPolicy(pk=current.pk, **fields))
+        if problems:
+            raise serializers.ValidationError(problems)
+        return attrs
+
+    def create(self, validated_data: dict[str, Any]) -> RetentionPolicy:
+        policy = self.update(RetentionPolicy(), validated_data)
+        policy.session_count = 0  # type: ignore[attr-defined]  # as the list has it
+        return policy
+
+    def update(self, policy: RetentionPolicy, validated_data: dict[str, Any]) -> RetentionPolicy:
+        for name, value in validated_data.items():
+            setattr(policy, name, value)
+        retention.save_policy(policy)
+        return policy
+
+
+class PageQuery(Strict):
+    """Which page of a list."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=200, required=False)
+    cursor = serializers.CharField(max_length=1000, required=False)
+
+
+class HistoryQuery(Strict):
+    """Which part of a session's history. `before`, `after` and `since` exclude each other."""
+
+    before = serializers.IntegerField(
+        min_value=1, max_value=MOST_SERIAL, required=False, help_text="Those next before this `first_serial`."
+    )
+    after = serializers.IntegerField(
+        min_value=0, max_value=MOST_SERIAL, required=False, help_text="Those next after this `first_serial`."
+    )
+    limit = serializers.IntegerField(min_value=1, required=False, help_text="At most so many messages.")
+    order = serializers.ChoiceField(
+        choices=["newest", "oldest"],
+        default="newest",
+        help_text="Which comes first; without `before` and `after` also from which end.",
+    )
+    since = serializers.CharField(max_length=100, required=False, help_text="A cursor: what changed since, instead.")
+
+    def validate_limit(self, limit: int) -> int:
+        if limit > conf.HISTORY_MAX:
+            raise serializers.ValidationError(f"At most {conf.HISTORY_MAX}.")
+        return limit
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs.keys() & {"before", "after", "since"}) > 1:
+            raise serializers.ValidationError("Give only one of before, after and since.")
+        if "since" in attrs:
+            attrs["since"] = Cursor.parse(attrs["since"])
+        attrs.setdefault("limit", conf.HISTORY_DEFAULT)
+        return attrs
+
+
+# For the API's description only
+
+
+class MessageSerializer(serializers.Serializer[Any]):
+    """A message as PROTOCOL.md §3 has it: an AI SDK UIMessage and Holdfast's own fields."""
+
+    id = serializers.CharField()
+    role = serializers.CharField()
+    status = serializers.ChoiceField(choices=Message.Status.choices)
+    reason = serializers.CharField(allow_null=True)
+    metadata = serializers.JSONField(allow_null=True)
+    first_serial = serializers.IntegerField()
+    last_serial = serializers.IntegerField()
+    created_at = MillisecondsField()
+    parts = serializers.ListField(child=serializers.DictField())
+    open = serializers.DictField(help_text="What a fold needs to go on while it is streaming.")
+
+
+class HistorySerializer(serializers.Serializer[Any]):
+    """Links go on in the page's order; null where there is no more at the moment."""
+
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+    results = MessageSerializer(many=True)
+
+
+class MessageChangeSerializer(MessageSerializer):
+    """What changed of a message: keep the first `from` parts, append `parts`; see PROTOCOL.md §6."""
+
+    at = serializers.IntegerField(help_text="UTF-16 units to keep of the text of the part at `from`.")
+
+    def get_fields(self) -> dict[str, Any]:
+        return {**super().get_fields(), "from": serializers.IntegerField(help_text="Parts to keep.")}
+
+
+class ChangesSerializer(serializers.Serializer[Any]):
+    """The state since a cursor, as an attach with it gives."""
+
+    session = serializers.CharField()
+    cursor = serializers.CharField(help_text="For the next `?since=`.")
+    resumed = serializers.BooleanField()
+    reason = serializers.CharField(allow_null=True)
+    older = serializers.BooleanField()
+    title = serializers.CharField()
+    messages = MessageChangeSerializer(many=True)
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField(help_text="For people.")
+    retryable = serializers.BooleanField(help_text="The same request may succeed later.")
+
+
+class InvalidSerializer(ErrorSerializer):
+    fields_ = serializers.DictField()
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        return {**fields, "fields": fields.pop("fields_")}
+
+
+class ResetSerializer(ErrorSerializer):
+    reason = serializers.CharField(
+        required=False, help_text="epoch-changed, trimmed, ahead or too-far; not for `expired`."
+    )
+    cursor = serializers.CharField(required=False, help_text="Where the session is now; not for `expired`.")

@@ -1,0 +1,248 @@
+"""The API's operations. Who may do what is decided here and in `store.readable`; the log is read through `store`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, ProtectedError, QuerySet
+from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema, extend_schema_view
+from rest_framework import mixins, permissions, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from sessions_app import catchup, conf, retention, store
+from sessions_app.api import errors
+from sessions_app.api.authentication import CookieAuthentication, IsIdentified, identity_of
+from sessions_app.api.body import JSONParser, JSONRenderer
+from sessions_app.api.errors import ApiError
+from sessions_app.api.pagination import SessionPages, history_page
+from sessions_app.api.serializers import (
+    ChangesSerializer,
+    ErrorSerializer,
+    HistoryQuery,
+    HistorySerializer,
+    InvalidSerializer,
+    PolicySerializer,
+    ResetSerializer,
+    SessionSerializer,
+)
+from sessions_app.api.throttles import Throttle
+from sessions_app.core.frames import SESSION_ID
+from sessions_app.models import Message, RetentionPolicy, Session
+
+
+class Door(APIView):
+    """What every operation shares: who asks, how often, and in what form."""
+
+    authentication_classes = [CookieAuthentication]
+    permission_classes = [IsIdentified]
+    throttle_classes = [Throttle]
+    parser_classes = [JSONParser]
+    renderer_classes = [JSONRenderer]
+
+    def get_exception_handler(self) -> Any:
+        return errors.handle
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response.headers.setdefault("Cache-Control", "private, no-store")  # it is one person's
+        return response
+
+
+def _responses(*statuses: int, **answers: Any) -> dict[int, Any]:
+    """What an operation may answer, for its description: `ok`, `created` or `gone`, and these refusals."""
+    described = {200: answers.get("ok"), 201: answers.get("created"), 204: answers.get("gone"), **_always()}
+    described |= {status: _REFUSALS[status] for status in statuses}
+    return {status: answer for status, answer in described.items() if answer is not None}
+
+
+def _always() -> dict[int, Any]:
+    return {
+        401: OpenApiResponse(ErrorSerializer, "Nobody is there: opening the page gives a visitor their cookie."),
+        429: OpenApiResponse(ErrorSerializer, "Too often: `Retry-After` says for how many seconds to wait."),
+    }
+
+
+_REFUSALS = {
+    400: OpenApiResponse(InvalidSerializer, "What was sent can't be taken; `fields` says why."),
+    403: OpenApiResponse(ErrorSerializer, "The CSRF token is missing, or only staff may do this."),
+    404: OpenApiResponse(ErrorSerializer, "There is none, or it is somebody else's: nobody can tell which."),
+    409: OpenApiResponse(ErrorSerializer, "It can't be done as things are; the message says why."),
+    410: OpenApiResponse(ResetSerializer, "It has expired, or the cursor can't be continued: `reset`, and why."),
+}
+_NOTHING = OpenApiResponse(description="Gone.")
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="List your sessions",
+        description="Those that haven't expired, the last active first.",
+        responses=_responses(404, ok=SessionSerializer),
+    ),
+    create=extend_schema(
+        summary="Create a session",
+        description="It is yours, and empty. Its agent begins when you send a message into it.",
+        responses=_responses(400, 403, 409, created=SessionSerializer),
+    ),
+    retrieve=extend_schema(
+        summary="Read a session",
+        description="What the list says of it.",
+        responses=_responses(404, 410, ok=SessionSerializer),
+    ),
+    partial_update=extend_schema(
+        summary="Rename a session, or change its retention",
+        description="A shorter retention takes effect at once, on what is there too.",
+        responses=_responses(400, 403, 404, 410, ok=SessionSerializer),
+    ),
+    destroy=extend_schema(
+        summary="Delete a session",
+        description="With all its messages, at once and for good. Refused while it is on hold.",
+        responses=_responses(403, 404, 409, 410, gone=_NOTHING),
+    ),
+)
+class SessionViewSet(
+    mixins.CreateModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.ListModelMixin,
+    viewsets.GenericViewSet[Session],
+    Door,
+):
+    """The sessions of whoever asks."""
+
+    serializer_class = SessionSerializer
+    pagination_class = SessionPages
+    http_method_names = ["get", "post", "patch", "delete", "head"]
+    lookup_value_regex = "[^/]+"
+    queryset = Session.objects.none()
+
+    def get_queryset(self) -> QuerySet[Session]:
+        streaming = Message.objects.filter(session=OuterRef("pk"), status=Message.Status.STREAMING)
+        owned = Session.objects.visible().filter(owner=identity_of(self.request).owner)
+        return owned.annotate(streaming=Exists(streaming)).select_related("policy")
+
+    def get_object(self) -> Session:
+        session = self._readable()
+        streaming = session.messages.filter(status=Message.Status.STREAMING)
+        session.streaming = streaming.exists()  # type: ignore[attr-defined]
+        return session
+
+    def _readable(self) -> Session:
+        pk = self.kwargs["pk"]
+        if not SESSION_ID.match(pk):
+            raise ApiError("not_found")
+        store.readable(pk, identity_of(self.request).owner)
+        return Session.objects.select_related("policy").get(pk=pk)
+
+    def perform_create(self, serializer: Any) -> None:
+        owner = identity_of(self.request).owner
+        if Session.objects.visible().filter(owner=owner).count() >= conf.SESSIONS_PER_OWNER:
+            raise ApiError("session_limit", f"at most {conf.SESSIONS_PER_OWNER}")
+        serializer.save(owner=owner)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        session = self._readable()
+        if session.held:
+            raise ApiError("session_held")
+        retention.delete_sessions([session.pk])
+        return Response(status=204)
+
+    @extend_schema(
+        summary="Read messages",
+        description=(
+            "Pages of history in both directions, each message whole, the one in progress as far as it is. "
+            "With `since`, what changed since a cursor, as attaching with it gives; 410 if it can't be continued."
+        ),
+        parameters=[HistoryQuery],
+        responses=_responses(
+            400,
+            404,
+            410,
+            ok=PolymorphicProxySerializer(
+                "HistoryOrChanges", [HistorySerializer, ChangesSerializer], resource_type_field_name=None
+            ),
+        ),
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def messages(self, request: Request, pk: str) -> Response:
+        session = self._readable()
+        query = HistoryQuery(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        where = dict(query.validated_data)
+        since = where.pop("since", None)
+        if since is not None:
+            return Response(self._changes(session, since))
+        return Response(history_page(request.path, session.pk, **where))
+
+    def _changes(self, session: Session, since: Any) -> dict[str, Any]:
+        attached = catchup.read(session.pk, session.owner, cursor=since)
+        if not attached["resumed"]:
+            raise ApiError("reset", attached["reason"], reason=attached["reason"], cursor=attached["cursor"])
+        del attached["type"]
+        return attached
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="List retention policies",
+        description="All of them, the shortest first. For staff.",
+        responses=_responses(403, ok=PolicySerializer),
+    ),
+    create=extend_schema(
+        summary="Create a retention policy",
+        description="If it is the default, new sessions get it instead of the one before. For staff.",
+        responses=_responses(400, 403, created=PolicySerializer),
+    ),
+    retrieve=extend_schema(
+        summary="Read a retention policy",
+        description="And how many sessions have it. For staff.",
+        responses=_responses(403, 404, ok=PolicySerializer),
+    ),
+    partial_update=extend_schema(
+        summary="Change a retention policy",
+        description="Takes effect at once, for all its sessions. For staff.",
+        responses=_responses(400, 403, 404, ok=PolicySerializer),
+    ),
+    destroy=extend_schema(
+        summary="Delete a retention policy",
+        description="Refused while sessions have it, and for the default. For staff.",
+        responses=_responses(403, 404, 409, gone=_NOTHING),
+    ),
+)
+class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], Door):
+    """Retention policies, for staff."""
+
+    serializer_class = PolicySerializer
+    permission_classes = [IsIdentified, permissions.IsAdminUser]
+    pagination_class = None
+    http_method_names = ["get", "post", "patch", "delete", "head"]
+    lookup_value_regex = "[0-9]{1,18}"
+    queryset = RetentionPolicy.objects.annotate(session_count=Count("sessions")).order_by("hours", "name")
+
+    def get_object(self) -> RetentionPolicy:
+        policy = self.get_queryset().filter(pk=self.kwargs["pk"]).first()
+        if policy is None:
+            raise ApiError("no_such_policy")
+        return policy
+
+    def perform_destroy(self, policy: RetentionPolicy) -> None:
+        if policy.is_default:
+            raise ApiError("policy_is_default")
+        try:
+            policy.delete()
+        except ProtectedError:
+            raise ApiError("policy_in_use") from None
+
+
+@extend_schema(exclude=True)
+class NoSuchAddress(Door):
+    """Everything below the API's address that is nothing: told in the API's form, to anyone."""
+
+    permission_classes: list[Any] = []
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise ApiError("no_such_address")

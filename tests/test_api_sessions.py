@@ -1,0 +1,239 @@
+"""The API's sessions: list, create, read, rename, delete, as their owner."""
+
+from typing import Any
+
+import orjson
+import pytest
+from django.test import Client
+
+from sessions_app import store
+from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
+from tests.support.stored import a_message, a_session, a_streaming_message, guest
+
+pytestmark = pytest.mark.django_db
+SESSIONS = "/api/sessions/"
+
+
+@pytest.fixture
+def alice() -> Client:
+    return guest()
+
+
+def create(client: Client, **fields: Any) -> Any:
+    return client.post(SESSIONS, fields, content_type="application/json")
+
+
+def patch(client: Client, session: Session, **fields: Any) -> Any:
+    return client.patch(f"{SESSIONS}{session.pk}/", fields, content_type="application/json")
+
+
+def refusal(response: Any) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
+
+
+def test_it_creates_a_session_with_the_sites_defaults(alice: Any, settings: Any) -> None:
+    response = create(alice)
+    assert response.status_code == 201
+    session = Session.objects.get(owner=alice.owner)
+    assert response.json() == {
+        "id": session.pk,
+        "title": "",
+        "agent": settings.HOLDFAST["DEFAULT_AGENT"],
+        "policy": "Three days",
+        "cursor": f"{session.epoch}-0",
+        "streaming": False,
+        "held": False,
+        "created_at": store.milliseconds(session.created_at),
+        "active_at": store.milliseconds(session.active_at),
+        "expires_at": store.milliseconds(session.active_at) + 72 * 3_600_000,
+    }
+
+
+def test_it_creates_a_session_as_asked_for(alice: Any) -> None:
+    body = create(alice, title="Trip to Rome 🛵", agent="", policy="One day").json()
+    assert (body["title"], body["agent"], body["policy"]) == ("Trip to Rome 🛵", "", "One day")
+
+
+def test_it_lists_the_last_active_first(alice: Any) -> None:
+    oldest, newest, middle = (a_session(alice.owner, hours=hours) for hours in (9, 1, 5))
+    listed = alice.get(SESSIONS).json()
+    assert [item["id"] for item in listed["results"]] == [newest.pk, middle.pk, oldest.pk]
+    assert listed["next"] is None and listed["previous"] is None
+
+
+def test_it_lists_in_pages_whose_links_name_no_host(alice: Any) -> None:
+    ids = [a_session(alice.owner, hours=hours).pk for hours in range(5)]
+    seen, link = [], f"{SESSIONS}?limit=2"
+    while link:
+        assert link.startswith(SESSIONS)
+        page = alice.get(link).json()
+        seen.append([item["id"] for item in page["results"]])
+        link = page["next"]
+    assert seen == [ids[:2], ids[2:4], ids[4:]]
+    back = alice.get(page["previous"]).json()
+    assert [item["id"] for item in back["results"]] == ids[2:4]
+
+
+def test_its_pages_stay_right_while_a_session_comes_to_the_top(alice: Any) -> None:
+    ids = [a_session(alice.owner, hours=hours).pk for hours in range(1, 5)]
+    page = alice.get(f"{SESSIONS}?limit=2").json()
+    a_session(alice.owner)
+    assert [item["id"] for item in alice.get(page["next"]).json()["results"]] == ids[2:]
+
+
+def test_it_says_which_sessions_are_streaming(alice: Any) -> None:
+    quiet, busy = a_session(alice.owner, hours=1), a_session(alice.owner)
+    a_message(quiet)
+    a_streaming_message(busy, "Hel", "lo")
+    listed = {item["id"]: item["streaming"] for item in alice.get(SESSIONS).json()["results"]}
+    assert listed == {quiet.pk: False, busy.pk: True}
+    assert alice.get(f"{SESSIONS}{busy.pk}/").json()["streaming"] is True
+
+
+def test_its_list_takes_the_same_queries_for_one_and_for_many(alice: Any, django_assert_max_num_queries: Any) -> None:
+    for hours in range(30):
+        a_session(alice.owner, hours=hours)
+    with django_assert_max_num_queries(2):  # the policies, then the sessions
+        assert len(alice.get(SESSIONS).json()["results"]) == 30
+
+
+def test_it_leaves_out_what_has_expired(alice: Any) -> None:
+    a_session(alice.owner, hours=73)
+    assert alice.get(SESSIONS).json()["results"] == []
+
+
+def test_a_session_on_hold_doesnt_expire(alice: Any) -> None:
+    held = a_session(alice.owner, hours=1000, held=True)
+    listed = alice.get(SESSIONS).json()["results"]
+    assert [(item["id"], item["held"], item["expires_at"]) for item in listed] == [(held.pk, True, None)]
+    assert alice.get(f"{SESSIONS}{held.pk}/").status_code == 200
+
+
+def test_it_says_410_of_ones_own_expired_session(alice: Any) -> None:
+    session = a_session(alice.owner, hours=73)
+    for response in (alice.get(f"{SESSIONS}{session.pk}/"), patch(alice, session, title="x")):
+        assert refusal(response) == (410, "expired")
+
+
+def test_it_renames_a_session(alice: Any) -> None:
+    session = a_session(alice.owner, title="Old")
+    response = patch(alice, session, title="New")
+    session.refresh_from_db()
+    assert (response.status_code, response.json()["title"], session.title) == (200, "New", "New")
+
+
+def test_it_changes_a_sessions_policy(alice: Any) -> None:
+    session = a_session(alice.owner, hours=30)
+    assert patch(alice, session, policy="One day").json()["policy"] == "One day"
+    assert refusal(alice.get(f"{SESSIONS}{session.pk}/")) == (410, "expired")
+
+
+def test_it_refuses_a_policy_that_is_longer_than_the_site_allows(alice: Any) -> None:
+    RetentionPolicy.objects.create(name="For ever", hours=100_000)
+    response = patch(alice, a_session(alice.owner), policy="For ever")
+    assert response.json()["fields"] == {
+        "policy": ["There is no such policy. There are: One day, Two days, Three days."]
+    }
+
+
+def test_a_rename_leaves_the_log_alone_that_is_being_written(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = a_session(alice.owner)
+    read = store.readable
+
+    def read_and_publish(*args: Any) -> Session:
+        found = read(*args)
+        Session.objects.filter(pk=session.pk).update(tail=7)  # a commit between the request's read and its write
+        return found
+
+    monkeypatch.setattr(store, "readable", read_and_publish)
+    assert patch(alice, session, title="New").status_code == 200
+    session.refresh_from_db()
+    assert (session.title, session.tail) == ("New", 7)
+
+
+def test_it_deletes_a_session_with_all_that_belongs_to_it(alice: Any) -> None:
+    session, other = a_session(alice.owner), a_session(alice.owner)
+    for kept_or_not in (session, other):
+        a_message(kept_or_not)
+        a_streaming_message(kept_or_not, "Hel", "lo")
+    response = alice.delete(f"{SESSIONS}{session.pk}/")
+    assert (response.status_code, response.content) == (204, b"")
+    assert refusal(alice.get(f"{SESSIONS}{session.pk}/")) == (404, "not_found")
+    assert list(Session.objects.all()) == [other]
+    assert (Message.objects.count(), JournalEntry.objects.count()) == (2, 1)
+
+
+def test_it_doesnt_delete_what_is_on_hold(alice: Any) -> None:
+    session = a_session(alice.owner, held=True)
+    assert refusal(alice.delete(f"{SESSIONS}{session.pk}/")) == (409, "session_held")
+    assert Session.objects.exists()
+
+
+def test_it_refuses_one_session_too_many(alice: Any, settings: Any) -> None:
+    settings.HOLDFAST = {**settings.HOLDFAST, "SESSIONS_PER_OWNER": 2}
+    a_session(alice.owner, hours=73)  # doesn't count
+    assert [create(alice).status_code for _ in range(3)] == [201, 201, 409]
+    assert create(guest()).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"title": "x" * 201}, "title"),
+        ({"title": None}, "title"),
+        ({"title": ["x"]}, "title"),
+        ({"title": "a\x00b"}, "title"),
+        ({"agent": "nobody-knows-it"}, "agent"),
+        ({"policy": "'; DROP TABLE sessions_app_session; --"}, "policy"),
+        ({"policy": {"name": "One day"}}, "policy"),
+        ({"policy": "\x00"}, "policy"),
+        ({"titel": "x"}, "titel"),
+        ({"owner": "user:1"}, "owner"),
+        ({"held": True}, "held"),
+        ({"tail": 5}, "tail"),
+        ({"epoch": "0"}, "epoch"),
+        ({"id": "x" * 22}, "id"),
+        ([], "non_field_errors"),
+        ("title", "non_field_errors"),
+    ],
+)
+def test_it_refuses(alice: Any, body: Any, field: str) -> None:
+    session = a_session(alice.owner, title="Old")
+    before = Session.objects.values().get()
+    for send, path in ((alice.post, SESSIONS), (alice.patch, f"{SESSIONS}{session.pk}/")):
+        response = send(path, orjson.dumps(body), content_type="application/json")
+        assert refusal(response) == (400, "invalid")
+        assert list(response.json()["fields"]) == [field]
+    assert Session.objects.values().get() == before
+
+
+def test_a_sessions_agent_stays(alice: Any) -> None:
+    session = a_session(alice.owner, agent="demo")
+    assert refusal(patch(alice, session, agent="")) == (400, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b" ", (400, "bad_json")),
+        (b"{", (400, "bad_json")),
+        (b'{"title": NaN}', (400, "bad_json")),
+        (b'{"title": "\\ud800"}', (400, "bad_json")),
+        (b'{"title": "\xff"}', (400, "bad_json")),
+        (b"[" * 30_000, (400, "bad_json")),
+        (b'{"title": "' + b"x" * 70_000 + b'"}', (413, "body_too_large")),
+    ],
+)
+def test_it_refuses_a_body(alice: Any, body: bytes, expected: tuple[int, str]) -> None:
+    assert refusal(alice.post(SESSIONS, body, content_type="application/json")) == expected
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=201", "limit=x", "limit=1e9", "offset=5"])
+def test_it_refuses_a_bad_page_of_the_list(alice: Any, query: str) -> None:
+    assert refusal(alice.get(f"{SESSIONS}?{query}")) == (400, "invalid")
+
+
+@pytest.mark.parametrize("cursor", ["x", "cD1ub3dhdGltZQ==", "cD0lMDA=", "%00"])
+def test_it_refuses_a_made_up_page(alice: Any, cursor: str) -> None:
+    a_session(alice.owner)
+    assert refusal(alice.get(SESSIONS, {"cursor": cursor}))[1] in ("bad_page", "invalid")
