@@ -1,0 +1,56 @@
+"""The operator's view of messages, across sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.db.models.functions import Length
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+
+from sessions_app import store, transcript
+from sessions_app.admin.readonly import ReadOnlyAdmin, link
+from sessions_app.models import Message
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnlyAdmin):
+    list_display = [
+        "uid", "role", "status", "in_session", "size", "first_serial", "last_serial", "updated_at",
+    ]  # fmt: skip
+    list_filter = ["status", "role"]
+    list_select_related = ["session"]
+    search_fields = ["=uid", "=session__id"]
+    search_help_text = "A message's id, or its session's."
+    fields = [
+        "in_session", "uid", "role", "status", "metadata", "size",
+        "first_serial", "last_serial", "created_at", "updated_at",
+    ]  # fmt: skip
+    change_form_template = "admin/sessions_app/transcript_form.html"
+
+    class Media:
+        css = {"all": ["admin/sessions.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # Without what may be megabytes each; the page of one message shows it by way of the store.
+        light = super().get_queryset(request).defer("parts", "open", "marks")
+        annotated: QuerySet[Any] = light.annotate(characters=Length("parts"))
+        return annotated
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        found = store.message(row.session_id, row.uid) if row is not None else None
+        context = {"transcript": [transcript.entry(found)] if found else []}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
+
+    @admin.display(description="session", ordering="session")
+    def in_session(self, message: Message) -> str:
+        return link(message.session)
+
+    @admin.display(ordering="characters")
+    def size(self, message: Any) -> str:
+        return filesizeformat(message.characters)

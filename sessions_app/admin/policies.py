@@ -1,0 +1,63 @@
+"""The operator's view of retention policies: how long, for how many sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Max, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+
+from sessions_app import retention
+from sessions_app.models import RetentionPolicy
+
+
+class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
+    def clean(self) -> None:
+        super().clean()
+        if not self.errors:
+            found = retention.problems(RetentionPolicy(pk=self.instance.pk, **self.cleaned_data))
+            if found:
+                raise ValidationError(found)
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # Not the constraint of one default: a new one takes the place of the one before.
+        return {*super()._get_validation_exclusions(), "is_default"}  # type: ignore[misc]
+
+
+@admin.register(RetentionPolicy)
+class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    form = PolicyForm
+    list_display = ["name", "hours", "is_default", "sessions", "on_hold", "last_active"]
+    actions = None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        held = Count("sessions", filter=Q(sessions__held=True))
+        counted = super().get_queryset(request).annotate(session_count=Count("sessions"), held_count=held)
+        annotated: QuerySet[Any] = counted.annotate(active_at=Max("sessions__active_at"))
+        return annotated
+
+    @admin.display(ordering="session_count")
+    def sessions(self, policy: Any) -> str:
+        address = reverse("admin:sessions_app_session_changelist")
+        return format_html('<a href="{}?policy__id__exact={}">{}</a>', address, policy.pk, policy.session_count)
+
+    @admin.display(ordering="held_count")
+    def on_hold(self, policy: Any) -> Any:
+        return policy.held_count
+
+    @admin.display(ordering="active_at")
+    def last_active(self, policy: Any) -> str:
+        return f"{timesince(policy.active_at, depth=1)} ago" if policy.active_at else "–"
+
+    def save_model(self, request: HttpRequest, obj: RetentionPolicy, form: Any, change: bool) -> None:
+        retention.save_policy(obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        needed = obj is not None and (obj.is_default or obj.session_count)
+        return super().has_delete_permission(request, obj) and not needed

@@ -1,0 +1,297 @@
+"""The operator's view of sessions: what state they are in, what was said, and what may become of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
+from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
+from django.db.models.functions import Length
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.timesince import timesince, timeuntil
+
+from sessions_app import retention, store, transcript
+from sessions_app.core.errors import HoldfastError
+from sessions_app.models import Message, RetentionPolicy, Session
+
+STREAMING = Message.objects.filter(session=OuterRef("pk"), status=Message.Status.STREAMING)
+TRANSCRIPT_MESSAGES = 30  # on one page
+# In rows, as the page of one session shows them.
+FACTS = (
+    ("id", "owner", "agent"),
+    ("state", "count", "size"),
+    ("created_at", "active_at", "expiry"),
+    ("epoch", "tail", "trimmed"),
+)
+USERS_FOUND = 100  # by one search
+
+
+def describe(sessions: Sequence[Any]) -> None:
+    """Give each session what the list shows of it, with three queries for all: counts, sizes, names of users.
+
+    Not as annotations of the list's query: a database would work them out for every row before it sorts.
+    """
+    ids = [session.pk for session in sessions]
+    found = Message.objects.filter(session__in=ids).values("session").order_by()
+    totals = found.annotate(count=Count("pk"), size=Sum(Length("parts")))
+    stats = {row["session"]: (row["count"], row["size"]) for row in totals}
+    streaming = set(found.filter(status=Message.Status.STREAMING).values_list("session", flat=True))
+    names = _usernames(session.owner for session in sessions)
+    for session in sessions:
+        session.message_count, session.message_size = stats.get(session.pk, (0, 0))
+        session.is_streaming = session.pk in streaming
+        session.owner_name = names.get(session.owner, session.owner)
+
+
+def _usernames(owners: Iterable[str]) -> dict[str, str]:
+    pks = {owner.removeprefix("user:") for owner in owners if owner.startswith("user:")}
+    users = get_user_model().objects.filter(pk__in=pks)
+    return {f"user:{user.pk}": user.get_username() for user in users}
+
+
+class SessionList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        describe(self.result_list)
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in ("streaming", "idle", "expired", "being removed")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "being removed":
+            return queryset.filter(owner=retention.NOBODY)
+        if self.value() == "streaming":
+            return queryset.filter(Exists(STREAMING))
+        if self.value() == "idle":
+            return queryset.visible().exclude(Exists(STREAMING)).exclude(owner=retention.NOBODY)
+        if self.value() == "expired":
+            return queryset.expired().exclude(Exists(STREAMING)).exclude(owner=retention.NOBODY)
+        return queryset
+
+
+class OwnerKindFilter(admin.SimpleListFilter):
+    title = "owner"
+    parameter_name = "owner_kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("user", "users"), ("guest", "guests")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
+        if self.value() in ("user", "guest"):
+            return queryset.filter(owner__startswith=f"{self.value()}:")
+        return queryset
+
+
+@admin.register(Session)
+class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["name", "state", "owned_by", "active", "expiry", "held", "count", "size", "tail", "agent"]
+    list_filter = [StateFilter, "held", "policy", OwnerKindFilter, "agent"]
+    list_select_related = ["policy"]
+    list_per_page = 50
+    show_full_result_count = False
+    search_fields = ["=id", "=owner", "title"]
+    search_help_text = "A session's id, its owner (user:1, guest:…, or a user's name) or words of its title."
+    actions = ["purge", "hold", "release", "change_policy"]
+    fieldsets = [
+        (None, {"fields": ["title", "policy", "held"]}),
+        ("Facts", {"fields": FACTS}),
+    ]
+    readonly_fields = tuple(name for row in FACTS for name in row)
+    change_form_template = "admin/sessions_app/transcript_form.html"
+
+    class Media:
+        css = {"all": ["admin/sessions.css"]}
+
+    # Columns
+
+    @admin.display(description="session", ordering="title")
+    def name(self, session: Session) -> str:
+        return session.title or session.pk
+
+    @admin.display
+    def state(self, session: Any) -> str:
+        if session.owner == retention.NOBODY:
+            return "being removed"
+        if session.is_streaming:
+            return "streaming"
+        if session.expires_at is not None and session.expires_at < timezone.now():
+            return "expired"
+        return "idle"
+
+    @admin.display(description="owner", ordering="owner")
+    def owned_by(self, session: Any) -> str:
+        name: str = session.owner_name
+        return f"{name[:14]}…" if name.startswith("guest:") else name or "–"  # enough to tell guests apart
+
+    @admin.display(description="messages")
+    def count(self, session: Any) -> Any:
+        return session.message_count
+
+    @admin.display
+    def size(self, session: Any) -> str:
+        return filesizeformat(session.message_size)
+
+    @admin.display(description="last active", ordering="active_at")
+    def active(self, session: Session) -> str:
+        return f"{timesince(session.active_at, depth=1)} ago"
+
+    @admin.display(description="expires")
+    def expiry(self, session: Session) -> str:
+        if session.expires_at is None:
+            return "never: on hold"
+        if session.expires_at < timezone.now():
+            return f"{timesince(session.expires_at, depth=1)} ago"
+        return f"in {timeuntil(session.expires_at, depth=1)}"
+
+    # The list
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SessionList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
+    ) -> tuple[QuerySet[Session], bool]:
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        if search_term:
+            users = get_user_model().objects.filter(**{f"{get_user_model().USERNAME_FIELD}__icontains": search_term})
+            owners = [f"user:{pk}" for pk in users.values_list("pk", flat=True)[:USERS_FOUND]]
+            found |= queryset.filter(owner__in=owners)
+        return found, may_repeat
+
+    # One session
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Session | None:
+        session = super().get_object(request, object_id, from_field)
+        if session is not None:
+            describe([session])
+        return session
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        if "policy" in form.base_fields:  # not for those who may only look
+            widget = form.base_fields["policy"].widget
+            widget.can_add_related = widget.can_change_related = False
+            widget.can_delete_related = widget.can_view_related = False
+        return form
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context = _transcript(object_id, request.GET) if request.method == "GET" else {}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
+
+    def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
+        # These fields only: the tail and the epoch belong to the writer of the log, which may be at work.
+        obj.save(update_fields=form.changed_data)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and not (obj is not None and obj.held)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        # Without looking for all that belongs to it, which may be much, and goes with it in any case.
+        return [str(session) for session in objs], {"sessions": len(objs)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Session) -> None:
+        retention.delete_sessions([obj.pk])
+
+    # Actions
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)  # `purge` is it, in steps and with holds respected
+        return actions
+
+    @admin.action(description="Purge…", permissions=["delete"])
+    def purge(self, request: HttpRequest, queryset: QuerySet[Session]) -> HttpResponse | None:
+        if "confirmed" not in request.POST:
+            held = queryset.filter(held=True).count()
+            return self._ask(request, queryset, action="purge", verb="Purge", lost=True, held=held)
+        due = queryset.filter(held=False)
+        ids = list(due.values_list("pk", flat=True))
+        _log(request, due, DELETION)
+        purged = retention.delete_sessions(ids)
+        self.message_user(request, f"Purged {purged}.", messages.SUCCESS)
+        return None
+
+    @admin.action(description="Hold: nothing of them expires", permissions=["change"])
+    def hold(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
+        self._change(request, queryset, "on hold", held=True)
+
+    @admin.action(description="Release from hold", permissions=["change"])
+    def release(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
+        self._change(request, queryset, "released", held=False)
+
+    @admin.action(description="Change policy…", permissions=["change"])
+    def change_policy(self, request: HttpRequest, queryset: QuerySet[Session]) -> HttpResponse | None:
+        form = PolicyChoice(request.POST if "confirmed" in request.POST else None)
+        if not form.is_valid():
+            return self._ask(request, queryset, action="change_policy", verb="Change the policy of", form=form)
+        policy = form.cleaned_data["policy"]
+        self._change(request, queryset, f"now with the policy {policy}", policy=policy)
+        return None
+
+    def _change(self, request: HttpRequest, queryset: QuerySet[Session], now: str, **values: Any) -> None:
+        living = queryset.exclude(owner=retention.NOBODY)
+        _log(request, living, CHANGE, f"Sessions {now}.")
+        changed = Session.objects.filter(pk__in=list(living.values_list("pk", flat=True))).update(**values)
+        self.message_user(request, f"Sessions {now}: {changed}.", messages.SUCCESS)
+
+    def _ask(self, request: HttpRequest, queryset: QuerySet[Session], **context: Any) -> HttpResponse:
+        """The page that asks before an action. It sends the same selection again, as the list does."""
+        return TemplateResponse(
+            request,
+            "admin/sessions_app/confirm.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": "Are you sure?",
+                "opts": self.opts,
+                "sessions": queryset[:20],
+                "total": queryset.count(),
+                "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+                "select_across": request.POST.get("select_across", "0"),
+                "checkbox": ACTION_CHECKBOX_NAME,
+                **context,
+            },
+        )
+
+
+def _log(request: HttpRequest, sessions: QuerySet[Session], flag: int, message: str = "") -> None:
+    LogEntry.objects.log_actions(cast(int, request.user.pk), sessions, flag, message)
+
+
+class PolicyChoice(forms.Form):
+    policy = forms.ModelChoiceField(RetentionPolicy.objects.all(), empty_label=None)
+
+
+def _transcript(session_id: str, query: Any) -> dict[str, Any]:
+    """A page of what was said, the newest unless `?before=<serial>` asks for earlier, for the template."""
+    before = query.get("before", "")
+    try:
+        found = store.history(
+            session_id,
+            limit=TRANSCRIPT_MESSAGES,
+            before=int(before) if before.isascii() and before.isdecimal() and len(before) < 16 else None,
+        )
+    except HoldfastError:
+        return {}  # the admin says so itself
+    entries = [transcript.entry(message) for message in found.messages]
+    earlier = entries[0].message.first_serial if found.more else None
+    return {"transcript": entries, "earlier": earlier, "at_the_end": not before}

@@ -1,0 +1,94 @@
+"""Messages as text for people who look after a site: every part readable, nothing of it markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from sessions_app.core import fold
+
+MOST_CHARACTERS = 20_000  # of one part: beyond it a page is of no use to a reader
+
+
+class Passage(NamedTuple):
+    """One part. `label` is empty for what was simply said."""
+
+    label: str
+    text: str
+
+
+class Entry(NamedTuple):
+    """One message."""
+
+    message: fold.Message
+    created_at: datetime
+    passages: list[Passage]
+
+
+def entry(message: fold.Message) -> Entry:
+    passages = [passage for part in message.parts if (passage := _passage(part)).text or passage.label]
+    created_at = datetime.fromtimestamp(message.created_at / 1000, UTC)
+    return Entry(message, created_at, [Passage(label, _cut(text)) for label, text in passages])
+
+
+def _passage(part: dict[str, Any]) -> Passage:
+    kind = part["type"]
+    if kind.startswith("tool-") or kind == "dynamic-tool":
+        return _tool(part)
+    if kind.startswith("data-"):
+        return Passage(f"Data: {kind.removeprefix('data-')}", _json(part.get("data")))
+    return _READERS.get(kind, _unknown)(part)
+
+
+def _tool(part: dict[str, Any]) -> Passage:
+    name = part.get("toolName") or part["type"].removeprefix("tool-")
+    told = [
+        f"{title}: {value if isinstance(value, str) else _json(value)}"
+        for title, value in (
+            ("input", part.get("input", part.get("rawInput"))),
+            ("output", part.get("output")),
+            ("error", part.get("errorText")),
+            ("approval", part.get("approval")),
+        )
+        if value is not None
+    ]
+    return Passage(f"Tool: {name} ({part.get('state', '')})", "\n".join(told))
+
+
+def _file(part: dict[str, Any]) -> Passage:
+    url = part.get("url", "")
+    where = f"{len(url)} characters of data" if url.startswith("data:") else url
+    return Passage("File", f"{part.get('mediaType', '')} {where}".strip())
+
+
+def _source(part: dict[str, Any]) -> Passage:
+    told = (part.get("title"), part.get("filename"), part.get("url"))
+    return Passage("Source", " · ".join(text for text in told if text))
+
+
+def _unknown(part: dict[str, Any]) -> Passage:
+    return Passage(part["type"], _json({name: value for name, value in part.items() if name != "type"}))
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Passage]] = {
+    "text": lambda part: Passage("", part.get("text", "")),
+    "reasoning": lambda part: Passage("Reasoning", part.get("text", "")),
+    "step-start": lambda part: Passage("", ""),
+    "file": _file,
+    "reasoning-file": _file,
+    "source-url": _source,
+    "source-document": _source,
+}
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    return f"{text[:MOST_CHARACTERS]}\n… and {len(text) - MOST_CHARACTERS} characters more"
