@@ -1,0 +1,1 @@
+"""Agents: how they are written, run and supervised."""

@@ -1,0 +1,93 @@
+"""The built-in demo agent: needs no key, says the same for the same question, and shows every kind of part."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+
+from agents_app.registry import agent
+from agents_app.turn import Turn
+from sessions_app import conf
+
+TOKEN = re.compile(r"\s*\S+")  # a word with the space before it: about what a model's token is
+
+REASONING = """The question is “{prompt}”. I can't look anything up, since I am a demonstration without a model \
+behind me, but I can show what a durable session does while I answer. First I check the state of this session \
+with a tool, then I write a long answer, so that there is time to pull the plug."""
+
+ANSWER = """## You asked: {prompt}
+
+I am Holdfast's **demo agent**. Nothing I say comes from a model, but everything around it is real: each word is \
+committed to the database before it is shown, and every client of this session reads the same log.
+
+### Try it while I am writing
+
+1. **Reload this page.** The answer so far comes back as one block, and then goes on where it is.
+2. **Open this address in a second tab.** Both tabs show the same words, in the same order.
+3. **Cut the connection**: switch off the network, or close the lid. What I write meanwhile is waiting for you.
+4. **Stop the server**, even with `kill -9`. All that you have seen is still there when it returns; this answer, whose \
+agent died with it, says that it was interrupted.
+
+### What happens to a word
+
+| step | where | what could go wrong |
+|---|---|---|
+| published | agent | nothing: it is handed over and forgotten |
+| committed | database | the disk is full: the agent is told, you see nothing that isn't stored |
+| delivered | every client | the connection drops: your cursor says what you have |
+| folded | one message | thousands of words, one row |
+
+A client that returns sends its cursor, and the server answers with exactly what is missing:
+
+```json
+{{"type": "attach", "session": "…", "cursor": "9f2c41d07ab3-{serial}", "held": {{"m_1": [0, 0, 1284]}}}}
+```
+
+> The transport may break at any moment. The session doesn't.
+
+### Why that is not the same as reconnecting
+
+Reconnecting a WebSocket restores the *transport*. The words that were written while you were away, the result of \
+the tool that I called, and my place in this sentence belong to the *session*, and a new socket knows nothing of \
+them. Somebody has to keep them, in order, and to know for each client where it stopped. That is all that Holdfast \
+does, and it does it for text, for reasoning, for tool calls and for whatever else an agent may publish.
+
+There is one more thing to notice: there was never a loading state between “history” and “live”. The part that you \
+missed and the part that is being written are the same stream to you, as they are to every other reader.
+
+That was a long answer on purpose. Ask me anything else and I will give it again."""
+
+
+@agent("demo")
+async def demo(turn: Turn) -> None:
+    """Reason, call a tool, and give a long answer in Markdown."""
+    prompt = " ".join(turn.prompt.split())[:80] or "nothing"
+    await _speak(turn.reasoning, REASONING.format(prompt=prompt))
+    call = await turn.tool("inspect_session", {"include": ["messages", "words"]})
+    await asyncio.sleep(_pause() * 20)
+    words = sum(len(part.get("text", "").split()) for message in turn.history for part in message.parts)
+    await call.output({"messages": len(turn.history), "words": words, "durable": True})
+    await turn.step()
+    await _speak(turn.text, ANSWER.format(prompt=prompt, serial=len(turn.history)))
+
+
+async def _speak(say: object, text: str) -> None:
+    assert callable(say)
+    for token in tokens(text):
+        await say(token)
+        await asyncio.sleep(_pause())
+
+
+def tokens(text: str) -> Iterator[str]:
+    """Cut a text into pieces of about a token; joined they are the text again."""
+    end = 0
+    for match in TOKEN.finditer(text):
+        yield match.group()
+        end = match.end()
+    if end < len(text):
+        yield text[end:]
+
+
+def _pause() -> float:
+    return 1 / conf.DEMO_TOKENS_PER_S

@@ -1,0 +1,52 @@
+"""Publishes a demo answer to a session from this process, which may outlive any server."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from agents_app import registry
+from agents_app.turn import Turn
+from sessions_app import executor, store
+from sessions_app.core.errors import HoldfastError
+from sessions_app.models import Session
+from sessions_app.process import Process
+
+
+class Command(BaseCommand):
+    help = "Publish a demo answer to a session from this process: restart the server meanwhile, and it goes on."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("session", help="its id, as in the page's address")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not Session.objects.visible().filter(pk=options["session"]).exists():
+            raise CommandError(f"There is no session {options['session']}, or it has expired.")
+        try:
+            words = asyncio.run(answer(options["session"]))
+        except HoldfastError as problem:
+            raise CommandError(problem.message) from None
+        self.stdout.write(self.style.SUCCESS(f"Published an answer of {words} words."))
+
+
+async def answer(session: str) -> int:
+    """Publish a demo answer; return how many words it has."""
+    process = Process()
+    await process.start()
+    try:
+        response = process.respond(session, agent="demo")
+        page = await executor.run(store.history, session, limit=1)
+        turn = Turn(response, page.messages)
+        await turn.begin()
+        agent = registry.find("demo")
+        assert agent is not None  # it is built in
+        await agent(turn)
+        await turn.finish()
+        message = await executor.run(store.message, session, response.uid)
+        assert message is not None  # it has just been written
+        return sum(len(part.get("text", "").split()) for part in message.parts)
+    finally:
+        await process.stop()
