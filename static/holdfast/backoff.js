@@ -1,0 +1,15 @@
+// How long to wait before each retry: the first is at once, then capped exponential backoff with full jitter.
+
+export const BASE_MS = 500;
+// A server that is back is found within this long, and a thousand clients are spread over as long.
+export const CAP_MS = 15_000;
+
+/**
+ * @param {number} attempt retries already made
+ * @param {number} random from 0 to 1
+ * @returns {number} milliseconds
+ */
+export function backoffDelay(attempt, random) {
+  if (attempt === 0) return 0;
+  return Math.round(random * Math.min(CAP_MS, BASE_MS * 2 ** (attempt - 1)));
+}

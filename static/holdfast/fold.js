@@ -1,0 +1,236 @@
+// The fold: what a message is after each of its chunks. The same as the server's, so that both ends agree.
+
+import { closeInput, toolHandlers } from "./tools.js";
+import { FoldError, nothingOpen, notOpen, push, stepStart } from "./message.js";
+
+export { FoldError };
+
+/** @typedef {import("./message.js").Message} Message */
+/** @typedef {{type: string, [field: string]: any}} Chunk */
+/** @typedef {{serial: number, message: string, chunk: Chunk, at?: number}} Event */
+
+const BEGINS = new Set(["start", "message"]);
+const ENDS = { finish: "complete", abort: "cancelled", error: "failed", interrupt: "interrupted" };
+const REASONS = { finish: "finishReason", abort: "reason", error: "errorText", interrupt: "reason" };
+
+/**
+ * Apply an event to the messages of its session, by id.
+ * @param {Map<string, Message>} messages
+ * @param {Event} event
+ * @throws {FoldError} and has changed nothing then
+ */
+export function fold(messages, event) {
+  const message = messages.get(event.message);
+  if (message) apply(message, event.serial, event.chunk);
+  else messages.set(event.message, begin(event));
+}
+
+/**
+ * The message that a `start` or `message` chunk creates.
+ * @param {Event} event
+ * @returns {Message}
+ */
+export function begin({ serial, message: id, chunk, at }) {
+  if (!BEGINS.has(chunk.type)) throw new FoldError("no_such_message", `${id} at ${chunk.type}`);
+  const whole = chunk.type === "message";
+  return {
+    id,
+    role: whole ? chunk.role : "assistant",
+    status: whole ? "complete" : "streaming",
+    reason: null,
+    metadata: (whole ? chunk.metadata : chunk.messageMetadata) ?? null,
+    first_serial: serial,
+    last_serial: serial,
+    created_at: at,
+    parts: whole ? [...chunk.parts] : [],
+    open: nothingOpen(),
+    revision: 1,
+  };
+}
+
+/**
+ * Apply a chunk to a message in place, and count its `revision` up.
+ * @param {Message} message
+ * @param {number} serial
+ * @param {Chunk} chunk its values become the message's
+ * @throws {FoldError} and has changed nothing then
+ */
+export function apply(message, serial, chunk) {
+  if (ended(message)) throw new FoldError(BEGINS.has(chunk.type) ? "message_exists" : "message_ended", message.id);
+  const handler = handlers.get(chunk.type) ?? (chunk.type.startsWith("data-") ? data : null);
+  if (!handler) throw new FoldError("unknown_chunk", chunk.type);
+  handler(message, chunk);
+  message.last_serial = serial;
+  message.revision += 1;
+}
+
+/** @param {Message} message */
+export function ended(message) {
+  return message.status !== "streaming";
+}
+
+/**
+ * The length of each part's text in UTF-16 units, 0 for other parts: what an attach says that this client has.
+ * @param {Message} message
+ * @returns {number[]}
+ */
+export function held(message) {
+  return message.parts.map(textLength);
+}
+
+/**
+ * The state that an element of an `attached` frame describes.
+ * @param {Message|undefined} have what this client has of the message
+ * @param {object} patch a message with `from` and `at`
+ * @returns {Message} a new object
+ * @throws {FoldError} `reset` if the patch builds on what `have` hasn't
+ */
+export function applyPatch(have, { from, at, ...patch }) {
+  const kept = have?.parts ?? [];
+  const parts = [...patch.parts];
+  if (from > kept.length || at > textLength(kept[from])) throw new FoldError("reset", `${patch.id} from ${from}, ${at}`);
+  if (at > 0) parts[0] = { ...parts[0], text: kept[from].text.slice(0, at) + parts[0].text };
+  const open = nothingOpen();
+  for (const kind of Object.keys(open)) Object.assign(open[kind], patch.open[kind]);
+  return { ...patch, parts: [...kept.slice(0, from), ...parts], open, revision: (have?.revision ?? 0) + 1 };
+}
+
+function textLength(part) {
+  return part?.type === "text" || part?.type === "reasoning" ? part.text.length : 0;
+}
+
+// --- Begin, metadata, end ---
+
+function startAgain(message) {
+  throw new FoldError("message_exists", message.id);
+}
+
+function messageMetadata(message, { messageMetadata: added }) {
+  if (added == null) return;
+  message.metadata = message.metadata === null ? added : merge(message.metadata, added);
+}
+
+function merge(base, added) {
+  const merged = { ...base };
+  for (const [key, value] of Object.entries(added)) {
+    if (key === "__proto__" || key === "constructor" || key === "prototype") continue;
+    const old = Object.hasOwn(base, key) ? base[key] : undefined;
+    merged[key] = isObject(old) && isObject(value) ? merge(old, value) : value;
+  }
+  return merged;
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function end(message, chunk) {
+  if (chunk.type === "finish") messageMetadata(message, chunk);
+  closeEverything(message);
+  message.status = ENDS[chunk.type];
+  message.reason = chunk[REASONS[chunk.type]] ?? null;
+}
+
+function closeEverything(message) {
+  for (const call of Object.keys(message.open.tools)) closeInput(message, call);
+  message.open = nothingOpen();
+}
+
+// --- Parts ---
+
+/** A handler for chunks that are a whole part: its type and these of its fields. */
+function partOf(...names) {
+  return (message, chunk) => {
+    const fields = ["type", ...names].filter((name) => name in chunk);
+    push(message, Object.fromEntries(fields.map((name) => [name, chunk[name]])));
+  };
+}
+
+function data(message, chunk) {
+  if (chunk.transient) return;
+  const same = (part) => part.type === chunk.type && part.id === chunk.id;
+  const part = "id" in chunk ? message.parts.find(same) : undefined;
+  if (part === undefined) push(message, { ...chunk });
+  else if ("data" in chunk) part.data = chunk.data;
+  else delete part.data;
+}
+
+// --- Steps ---
+
+function startStep(message) {
+  push(message, { type: "step-start" });
+}
+
+// Parts are closed by their own ends, and another stream's may go on beyond this step.
+function finishStep() {}
+
+function resetStep(message) {
+  closeEverything(message);
+  message.parts.length = stepStart(message);
+}
+
+// --- Text and reasoning ---
+
+function textStart(message, chunk) {
+  const part = { type: "text", text: "", state: "streaming" };
+  message.open.text[chunk.id] = push(message, withProvider(part, chunk));
+}
+
+function reasoningStart(message, chunk) {
+  const part = { type: "reasoning", id: chunk.id, text: "", state: "streaming" };
+  message.open.reasoning[chunk.id] = push(message, withProvider(part, chunk));
+}
+
+function append(message, opened, chunk) {
+  const index = opened[chunk.id];
+  if (index === undefined) throw notOpen(chunk);
+  withProvider(message.parts[index], chunk).text += chunk.delta;
+}
+
+function textEnd(message, chunk) {
+  const part = close(message, message.open.text, chunk);
+  if ("citations" in chunk) part.citations = chunk.citations;
+}
+
+function close(message, opened, chunk) {
+  const index = opened[chunk.id];
+  if (index === undefined) throw notOpen(chunk);
+  delete opened[chunk.id];
+  const part = withProvider(message.parts[index], chunk);
+  part.state = "done";
+  return part;
+}
+
+function withProvider(part, chunk) {
+  if ("providerMetadata" in chunk) part.providerMetadata = chunk.providerMetadata;
+  return part;
+}
+
+/** @type {Map<string, (message: Message, chunk: Chunk) => void>} */
+const handlers = new Map(
+  Object.entries({
+    start: startAgain,
+    message: startAgain,
+    "message-metadata": messageMetadata,
+    finish: end,
+    abort: end,
+    error: end,
+    interrupt: end,
+    "start-step": startStep,
+    "finish-step": finishStep,
+    "reset-step": resetStep,
+    "text-start": textStart,
+    "text-delta": (message, chunk) => append(message, message.open.text, chunk),
+    "text-end": textEnd,
+    "reasoning-start": reasoningStart,
+    "reasoning-delta": (message, chunk) => append(message, message.open.reasoning, chunk),
+    "reasoning-end": (message, chunk) => close(message, message.open.reasoning, chunk),
+    ...toolHandlers,
+    file: partOf("mediaType", "url", "providerMetadata"),
+    "reasoning-file": partOf("mediaType", "url", "providerMetadata"),
+    "source-url": partOf("sourceId", "url", "title", "providerMetadata"),
+    "source-document": partOf("sourceId", "mediaType", "title", "filename", "providerMetadata"),
+    custom: partOf("kind", "providerMetadata"),
+    "steering-message": partOf("id", "parts"),
+  }),
+);

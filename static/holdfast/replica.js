@@ -1,0 +1,203 @@
+// A page's copy of one session: it applies frames exactly once, notices what is missing, and says what to send.
+
+import { applyPatch, fold, held } from "./fold.js";
+import { HELD_MESSAGES, parseCursor } from "./protocol.js";
+import { backoffDelay } from "./backoff.js";
+
+// An answer to an attach that takes longer was lost by the server.
+export const ATTACH_TIMEOUT_MS = 10_000;
+// A frame may still be on its way when a heartbeat overtakes it.
+export const TAIL_GRACE_MS = 1_000;
+
+/**
+ * @typedef {object} Outcome
+ * @property {import("./protocol.js").Frame[]} send
+ * @property {Set<string>} changed ids of messages
+ * @property {string} [reset] why the state was replaced
+ * @property {{events: number, ms: number}} [caughtUp] what a resume brought
+ */
+
+export class Replica {
+  /** @type {Map<string, object>} in the order of first_serial */
+  messages = new Map();
+  /** @type {string|null} */
+  cursor = null;
+  title = "";
+  older = false;
+
+  #id;
+  #limits;
+  /** @type {{since: number, cursor: string|null}|null} the attach that waits for its answer */
+  #attaching = null;
+  #attachDue = Infinity;
+  #refusals = 0;
+  /** @type {{cursor: string, since: number}|null} a tail that no frame has brought yet */
+  #tail = null;
+  #unackedBytes = 0;
+  #ackDue = Infinity;
+
+  /** @param {string} id of the session */
+  constructor(id) {
+    this.#id = id;
+  }
+
+  get serial() {
+    return this.cursor === null ? 0 : parseCursor(this.cursor).serial;
+  }
+
+  /** A new connection: whatever the old one still owed doesn't count. */
+  connected(limits, now) {
+    this.#limits = limits;
+    this.#refusals = 0;
+    this.#settleAck();
+    return this.attach(now);
+  }
+
+  /** @returns {Outcome} */
+  attach(now) {
+    this.#attaching = { since: now, cursor: this.cursor };
+    this.#attachDue = now + ATTACH_TIMEOUT_MS;
+    this.#tail = null;
+    return outcome([{ type: "attach", session: this.#id, ...this.#position() }]);
+  }
+
+  /** The server refused the attach, for now. */
+  attachRefused(now, random) {
+    this.#refusals += 1;
+    this.#attachDue = now + backoffDelay(this.#refusals, random);
+  }
+
+  get isAttaching() {
+    return this.#attaching !== null;
+  }
+
+  /** Start over with what the server has now. */
+  attachAnew(now) {
+    this.cursor = null;
+    return this.attach(now);
+  }
+
+  /** @returns {Outcome} @param {number} bytes of the frame */
+  receive(frame, bytes, now) {
+    if (frame.type === "attached") return this.#attached(frame, now);
+    if (frame.type === "events") return this.#events(frame, bytes, now);
+    return this.#noticeTail(frame.tails[this.#id], now);
+  }
+
+  /** When `tick` has something to do, ms. */
+  get deadline() {
+    const tailDue = this.#tail ? this.#tail.since + TAIL_GRACE_MS : Infinity;
+    return Math.min(this.#attachDue, this.#ackDue, tailDue);
+  }
+
+  /** @returns {Outcome} */
+  tick(now) {
+    if (now >= this.#attachDue) return this.attach(now);
+    if (this.#tail && now >= this.#tail.since + TAIL_GRACE_MS) return this.attach(now);
+    return now >= this.#ackDue ? outcome([this.#ack()]) : outcome();
+  }
+
+  #attached(frame, now) {
+    if (frame.resumed && this.cursor === null) return outcome(); // answers an attachment before this one
+    const asked = this.#attaching;
+    this.#attaching = null;
+    this.#attachDue = Infinity;
+    this.#refusals = 0;
+    if (frame.title !== undefined) this.title = frame.title;
+    if (!frame.resumed) return this.#replaceState(frame);
+    if (this.#compare(frame.cursor) < 0) return outcome([this.#ack()]); // events have brought more meanwhile
+    const before = this.serial;
+    try {
+      this.#applyState(frame, this.messages);
+    } catch {
+      // It builds on what isn't here: another one is asked for, that doesn't.
+      return asked ? this.attachAnew(now) : this.attach(now);
+    }
+    const result = outcome([this.#ack()], frame.messages.map(({ id }) => id));
+    if (asked?.cursor) result.caughtUp = { events: this.serial - before, ms: now - asked.since };
+    return result;
+  }
+
+  #replaceState(frame) {
+    const before = this.messages.keys();
+    this.older = frame.older;
+    this.#applyState(frame, []);
+    const result = outcome([this.#ack()], [...before, ...this.messages.keys()]);
+    return frame.reason === null ? result : { ...result, reset: frame.reason };
+  }
+
+  #applyState(frame, kept) {
+    const messages = new Map(kept);
+    for (const patch of frame.messages) messages.set(patch.id, applyPatch(this.messages.get(patch.id), patch));
+    this.messages = new Map([...messages].sort(([, a], [, b]) => a.first_serial - b.first_serial));
+    this.#advance(frame.cursor);
+  }
+
+  #events(frame, bytes, now) {
+    if (this.cursor === null) return outcome();
+    this.#received(bytes, now);
+    const missing = frame.events.filter(({ serial }) => serial > this.serial);
+    const gap = this.#compare(frame.cursor) === null || missing[0]?.serial > this.serial + 1;
+    if (gap) return this.isAttaching ? outcome() : this.attach(now);
+    try {
+      for (const event of missing) this.#fold(event);
+    } catch {
+      return this.attachAnew(now); // this copy can't take it, the server's fold could
+    }
+    if (missing.length) this.#advance(frame.cursor);
+    const send = this.#unackedBytes >= this.#limits.ack_bytes ? [this.#ack()] : [];
+    return outcome(send, missing.map(({ message }) => message));
+  }
+
+  #fold(event) {
+    const begins = event.chunk.type === "start" || event.chunk.type === "message";
+    // What isn't here is older than the messages that were asked for.
+    if (begins || this.messages.has(event.message)) fold(this.messages, event);
+  }
+
+  #noticeTail(tail, now) {
+    if (tail === undefined || this.cursor === null || this.isAttaching) return outcome();
+    const ahead = this.#compare(tail);
+    if (ahead === null) return this.attach(now);
+    if (ahead > 0) this.#tail ??= { cursor: tail, since: now };
+    return outcome();
+  }
+
+  #advance(cursor) {
+    this.cursor = cursor;
+    if (this.#tail && this.#compare(this.#tail.cursor) <= 0) this.#tail = null;
+  }
+
+  // How far another cursor is ahead of this one, in events; null where they can't be compared.
+  #compare(cursor) {
+    const [mine, other] = [parseCursor(this.cursor), parseCursor(cursor)];
+    return mine.epoch === other.epoch ? other.serial - mine.serial : null;
+  }
+
+  #received(bytes, now) {
+    this.#unackedBytes += bytes;
+    this.#ackDue = Math.min(this.#ackDue, now + this.#limits.ack_ms);
+  }
+
+  #ack() {
+    this.#settleAck();
+    return { type: "ack", session: this.#id, ...this.#position() };
+  }
+
+  #settleAck() {
+    this.#unackedBytes = 0;
+    this.#ackDue = Infinity;
+  }
+
+  #position() {
+    if (this.cursor === null) return {};
+    const streaming = [...this.messages.values()].filter(({ status }) => status === "streaming").slice(-HELD_MESSAGES);
+    if (streaming.length === 0) return { cursor: this.cursor };
+    return { cursor: this.cursor, held: Object.fromEntries(streaming.map((message) => [message.id, held(message)])) };
+  }
+}
+
+/** @returns {Outcome} */
+function outcome(send = [], changed = []) {
+  return { send, changed: new Set(changed) };
+}

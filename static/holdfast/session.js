@@ -1,0 +1,202 @@
+// One followed session as a page uses it: what it holds, what is on its way, and how to send.
+
+import { Outbox, signalStorage } from "./outbox.js";
+import { byteLength, closingError, wellFormed } from "./protocol.js";
+import { Replica } from "./replica.js";
+
+/** @typedef {import("./protocol.js").Frame} Frame */
+/** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
+
+/**
+ * Events: `change` (detail `{messages: Set<id>}`), `reset` (its reason), `caught-up` (`{events, ms}`), and `receipt`
+ * (`{id, status, serial, error}`).
+ *
+ * @example
+ * const session = holdfast.session(id);
+ * session.addEventListener("change", () => render(session.messages));
+ * await session.send("Hello");
+ */
+export class Session extends EventTarget {
+  /** Whether its state has come. */
+  ready = false;
+  /** @type {ProtocolError|null} why it can't be read any more */
+  gone = null;
+  /** @type {{events: number, ms: number}|null} what the latest resume brought, and how long that took */
+  caughtUp = null;
+
+  #replica;
+  #outbox;
+  #link;
+  #limits = null;
+  /** @type {Map<string, {resolve: Function, reject: Function}>} of sends that wait for their receipt */
+  #waiting = new Map();
+
+  /**
+   * @param {string} id
+   * @param {{now: () => number, random: () => number, storage: Storage|null, post: (frames: Frame[]) => void,
+   *   leave: (session: Session) => void}} link to the connection
+   */
+  constructor(id, link) {
+    super();
+    this.id = id;
+    this.#link = link;
+    this.#replica = new Replica(id);
+    this.#outbox = new Outbox(signalStorage(link.storage, id));
+  }
+
+  /** @returns {object[]} in order; a person's own that the session doesn't hold yet are last, and `waiting` */
+  get messages() {
+    const held = this.#replica.messages;
+    const own = this.#outbox.signals.filter(({ id, kind }) => kind === "message" && !held.has(id));
+    return [...held.values(), ...own.map(asMessage)];
+  }
+
+  get title() {
+    return this.#replica.title;
+  }
+
+  /** Whether the history endpoint has messages before these. */
+  get older() {
+    return this.#replica.older;
+  }
+
+  /**
+   * Send a person's message. It is kept until the server has it, over a lost connection and a reload.
+   * @param {string} text
+   * @returns {Promise<{id: string, status: "accepted", serial: number}>} rejects with `code` and `message` when the
+   *   server refuses it for good
+   */
+  send(text) {
+    if (this.gone) return Promise.reject(asError(this.gone));
+    const id = newId();
+    const payload = { parts: [{ type: "text", text: wellFormed(text) }] };
+    this.#outbox.add({ id, kind: "message", payload }, this.#link.now());
+    const receipt = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    this.#changed([id]);
+    this.#flush();
+    return receipt;
+  }
+
+  /** Stop following. What waits to be sent is kept for the next time. */
+  detach() {
+    this.#link.leave(this);
+  }
+
+  // The rest is for the connection.
+
+  /** @param {import("./protocol.js").Limits} limits */
+  connected(limits) {
+    this.#limits = limits;
+    if (this.gone) return;
+    this.#take(this.#replica.connected(limits, this.#link.now()));
+    this.#flush();
+  }
+
+  disconnected() {
+    this.#limits = null;
+    this.#outbox.disconnected();
+  }
+
+  /** @param {Frame} frame @param {number} bytes */
+  receive(frame, bytes) {
+    if (this.gone) return;
+    if (frame.type === "receipt") this.#receipt(frame);
+    else if (frame.type === "detached") this.#end(frame.error);
+    else if (frame.type === "error") this.#error(frame);
+    else this.#take(this.#replica.receive(frame, bytes, this.#link.now()), frame.type === "attached");
+    this.#flush();
+  }
+
+  /** When `tick` has something to do, ms. */
+  get deadline() {
+    return this.#limits && !this.gone ? Math.min(this.#replica.deadline, this.#outbox.deadline) : Infinity;
+  }
+
+  tick() {
+    this.#take(this.#replica.tick(this.#link.now()));
+    this.#flush();
+  }
+
+  #take({ send, changed, reset, caughtUp }, attached = false) {
+    if (send.length) this.#link.post(send);
+    // After a reset, a serial that was accepted before may never be reached.
+    this.#outbox.forget(reset === undefined ? this.#replica.serial : Infinity);
+    this.ready ||= attached;
+    this.caughtUp = caughtUp ?? this.caughtUp;
+    if (reset !== undefined) this.#tell("reset", reset);
+    if (changed.size || attached) this.#changed(changed);
+    if (caughtUp) this.#tell("caught-up", caughtUp);
+  }
+
+  #flush() {
+    const signal = this.#limits && !this.gone ? this.#outbox.next(this.#link.now()) : null;
+    if (signal) this.#sendSignal(signal);
+  }
+
+  #sendSignal({ id, kind, payload }) {
+    const frame = { type: "signal", session: this.id, id, kind, payload };
+    const tooLarge = byteLength(JSON.stringify(frame)) > this.#limits.frame_bytes;
+    // The server would close the connection for it, again and again.
+    if (tooLarge) this.#reject(id, closingError("frame_too_large"));
+    else this.#link.post([frame]);
+  }
+
+  #receipt({ id, status, serial, error }) {
+    if (status === "rejected") this.#reject(id, error);
+    else if (this.#outbox.accepted(id, serial)) this.#settled(id, { id, status, serial });
+    this.#outbox.forget(this.#replica.serial);
+  }
+
+  #reject(id, error) {
+    if (!this.#outbox.rejected(id, error, this.#link.now(), this.#link.random())) return;
+    this.#settled(id, { id, status: "rejected", error });
+    this.#changed([id]);
+  }
+
+  #settled(id, receipt) {
+    const { resolve, reject } = this.#waiting.get(id) ?? {};
+    this.#waiting.delete(id);
+    if (receipt.error) reject?.(asError(receipt.error));
+    else resolve?.(receipt);
+    this.#tell("receipt", receipt);
+  }
+
+  #error({ id, code, message, retryable }) {
+    if (code === "not_attached") this.#take(this.#replica.attach(this.#link.now()));
+    else if (code === "bad_cursor") this.#take(this.#replica.attachAnew(this.#link.now()));
+    else if (id !== undefined) this.#reject(id, { code, message, retryable });
+    else if (!this.#replica.isAttaching) return;
+    else if (retryable) this.#replica.attachRefused(this.#link.now(), this.#link.random());
+    else this.#end({ code, message, retryable });
+  }
+
+  #end(error) {
+    this.gone = error;
+    for (const { id } of this.#outbox.signals) this.#reject(id, { ...error, retryable: false });
+    this.#changed([]);
+  }
+
+  #changed(ids) {
+    this.#tell("change", { messages: new Set(ids) });
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+function asMessage({ id, state, at, payload, error }) {
+  const [status, reason] = error ? ["failed", error.message] : ["waiting", null];
+  const revision = error ? 1 : 0;
+  return { id, role: "user", status, reason, metadata: null, created_at: at, parts: payload.parts, revision };
+}
+
+function asError({ code, message, retryable }) {
+  return Object.assign(new Error(message), { code, retryable });
+}
+
+// Not crypto.randomUUID, which pages served over plain HTTP don't have.
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return `m_${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}

@@ -1,0 +1,228 @@
+// The connection's states and what moves it between them. Pure: time and chance come in with the event, and what
+// to do goes out as data. What a state's row leaves out changes nothing in that state.
+
+import { backoffDelay } from "./backoff.js";
+import { errorOfClose } from "./protocol.js";
+
+/** @typedef {{code: string, message: string, retryable?: boolean}} Reason */
+/**
+ * @typedef {object} Connection
+ * @property {string} state a key of TRANSITIONS
+ * @property {number} since when it entered the state, ms
+ * @property {number|null} lostAt when the last good connection was lost (or the first one asked for); null while there
+ *   is one, and while none is wanted
+ * @property {number|null} retryAt when the next retry is due, ms
+ * @property {Reason|null} reason why it isn't connected, or is about to leave
+ * @property {number} attempts retries since the last stable connection
+ * @property {number} generation of the transport; what an earlier one says is dropped
+ * @property {number} recoveryWindowMs how long after a loss it is `disconnected` before it is `suspended`
+ */
+/** @typedef {{type: string, name?: string, ms?: number, generation?: number}} Effect */
+
+// Opening, the handshake and the `connected` frame together.
+export const CONNECT_TIMEOUT_MS = 10_000;
+// A connection that is lost sooner than this hasn't proved that an immediate retry helps.
+export const STABLE_MS = 5_000;
+export const SUSPENDED_RETRY_MS = 30_000;
+// A suspended connection that gets a fresh reason to try (back online, the person asks) tries this often before it
+// waits again: a network that has just come up often fails its first lookups.
+export const SUSPENDED_QUICK_RETRIES = 3;
+// A server that doesn't answer the close is left alone after this long.
+export const CLOSE_TIMEOUT_MS = 1_000;
+
+const TRANSITIONS = {
+  initialized: { open: start, retry: start, close: end },
+  connecting: {
+    connected: establish,
+    dropped: lose,
+    "connect-timeout": lose,
+    refused: lose,
+    "going-away": postpone,
+    online: start, // an attempt begun without a network may hang until it times out
+    close: beginClose,
+  },
+  connected: {
+    dropped: lose,
+    silent: lose,
+    refused: lose,
+    "going-away": leaveLater,
+    "retry-timer": again,
+    online: check,
+    offline: check,
+    woken: check,
+    retry: check,
+    close: beginClose,
+  },
+  disconnected: {
+    "retry-timer": again,
+    "window-over": suspend,
+    open: start,
+    retry: start,
+    online: start,
+    woken: start,
+    close: end,
+  },
+  suspended: { "retry-timer": again, open: start, retry: start, online: start, woken: start, close: end },
+  closing: { dropped: end, "close-timeout": end, open: start, retry: start },
+  closed: { open: start, retry: start },
+  failed: { open: start, retry: start, close: end },
+};
+
+// A timer lives while the connection stays in states that list it.
+const TIMERS = {
+  connecting: ["connect", "window"],
+  connected: ["retry"],
+  disconnected: ["retry", "window"],
+  suspended: ["retry"],
+  closing: ["close"],
+};
+
+const REASONS = {
+  dropped: { code: "transport_closed", message: "The connection was closed." },
+  silent: { code: "server_silent", message: "The server has not been heard from." },
+  "connect-timeout": { code: "connect_timeout", message: "The server did not answer in time." },
+  "going-away": { code: "going_away", message: "The server is restarting." },
+};
+
+/** @returns {Connection} */
+export function initialConnection() {
+  return {
+    state: "initialized",
+    since: 0,
+    lostAt: null,
+    retryAt: null,
+    reason: null,
+    attempts: 0,
+    generation: 0,
+    recoveryWindowMs: 120_000,
+  };
+}
+
+/**
+ * @param {Connection} connection
+ * @param {{type: string, now: number, random: number, generation?: number, code?: number, reason?: Reason,
+ *   reconnectInMs?: number, recoveryWindowMs?: number}} event what a transport says carries its generation
+ * @returns {{connection: Connection, effects: Effect[]}}
+ */
+export function transition(connection, event) {
+  const stale = event.generation !== undefined && event.generation !== connection.generation;
+  const handler = stale ? undefined : TRANSITIONS[connection.state][event.type];
+  if (!handler) return { connection, effects: [] };
+  const { effects, ...change } = handler(connection, event);
+  if (Object.keys(change).length === 0) return { connection, effects };
+  const next = { ...connection, ...change };
+  if (next.state !== connection.state) next.since = event.now;
+  return { connection: next, effects: [...stopTimers(connection.state, next.state), ...effects] };
+}
+
+function stopTimers(from, to) {
+  const kept = TIMERS[to] ?? [];
+  return (TIMERS[from] ?? []).filter((name) => !kept.includes(name)).map((name) => ({ type: "stopTimer", name }));
+}
+
+const startTimer = (name, ms) => ({ type: "startTimer", name, ms });
+
+function connect(connection, event, attempts) {
+  const generation = connection.generation + 1;
+  const effects = [{ type: "openTransport", generation }, startTimer("connect", CONNECT_TIMEOUT_MS)];
+  if (connection.lostAt === null) effects.push(startTimer("window", connection.recoveryWindowMs));
+  return {
+    state: "connecting",
+    since: event.now,
+    lostAt: connection.lostAt ?? event.now,
+    retryAt: null,
+    attempts,
+    generation,
+    effects,
+  };
+}
+
+function start(connection, event) {
+  return connect(connection, event, 0);
+}
+
+function again(connection, event) {
+  return connect(connection, event, connection.attempts + 1);
+}
+
+function establish(connection, event) {
+  return {
+    state: "connected",
+    lostAt: null,
+    retryAt: null,
+    reason: null,
+    recoveryWindowMs: event.recoveryWindowMs,
+    effects: [{ type: "resume" }],
+  };
+}
+
+function check() {
+  return { effects: [{ type: "check" }] };
+}
+
+function lose(connection, event) {
+  const reason = event.reason ?? errorOfClose(event.code) ?? REASONS[event.type];
+  if (reason.retryable === false) return fail(reason);
+  if (connection.retryAt !== null) return wait(connection, event, connection.retryAt - event.now, connection.reason);
+
+  const stable = connection.state === "connected" && event.now - connection.since >= STABLE_MS;
+  const attempts = stable ? 0 : connection.attempts;
+  if (attempts === 0) return { ...connect(connection, event, 1), reason };
+  const slow = windowIsOver(connection, event) && attempts > SUSPENDED_QUICK_RETRIES;
+  return wait(connection, event, slow ? SUSPENDED_RETRY_MS : backoffDelay(attempts, event.random), reason);
+}
+
+function wait(connection, event, delayMs, reason) {
+  const ms = Math.max(0, delayMs);
+  const effects = [{ type: "closeTransport" }, startTimer("retry", ms)];
+  if (connection.lostAt === null) effects.push(startTimer("window", connection.recoveryWindowMs));
+  return {
+    state: windowIsOver(connection, event) ? "suspended" : "disconnected",
+    lostAt: connection.lostAt ?? event.now,
+    retryAt: event.now + ms,
+    reason,
+    effects,
+  };
+}
+
+function windowIsOver({ lostAt, recoveryWindowMs }, event) {
+  return lostAt !== null && event.now - lostAt >= recoveryWindowMs;
+}
+
+function suspend(connection, event) {
+  return {
+    state: "suspended",
+    retryAt: event.now + SUSPENDED_RETRY_MS,
+    effects: [startTimer("retry", SUSPENDED_RETRY_MS)],
+  };
+}
+
+function postpone(connection, event) {
+  return wait(connection, event, event.reconnectInMs, REASONS["going-away"]);
+}
+
+// The server may go on sending until it stops, so the transport is kept until the time that it gave.
+function leaveLater(connection, event) {
+  return {
+    retryAt: event.now + event.reconnectInMs,
+    reason: REASONS["going-away"],
+    effects: [startTimer("retry", event.reconnectInMs)],
+  };
+}
+
+function fail(reason) {
+  return { state: "failed", lostAt: null, retryAt: null, reason, effects: [{ type: "closeTransport" }] };
+}
+
+function beginClose() {
+  return {
+    state: "closing",
+    retryAt: null,
+    reason: null,
+    effects: [{ type: "closeTransport" }, startTimer("close", CLOSE_TIMEOUT_MS)],
+  };
+}
+
+function end() {
+  return { state: "closed", lostAt: null, retryAt: null, reason: null, effects: [] };
+}

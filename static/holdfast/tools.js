@@ -1,0 +1,143 @@
+// The fold of tool calls: input, approval, output.
+
+import { FoldError, notOpen, push, stepStart } from "./message.js";
+
+/** @typedef {import("./message.js").Message} Message */
+
+// What belongs to a state of the part goes with it, unless the next chunk takes it along or keeps it.
+const STATE_FIELDS = ["input", "inputEncoding", "rawInput", "output", "errorText", "preliminary"];
+const LASTING = ["toolMetadata", "providerExecuted"];
+const [CALL, RESULT] = ["callProviderMetadata", "resultProviderMetadata"];
+const CHANGES = {
+  "tool-input-start": {
+    state: "input-streaming", takes: ["inputEncoding"], keeps: [], sets: ["title", ...LASTING], provider: CALL,
+  },
+  "tool-input-available": {
+    state: "input-available", takes: ["input"], keeps: [], sets: ["title", ...LASTING], provider: CALL,
+  },
+  "tool-input-error": {
+    state: "output-error", takes: ["input", "errorText"], keeps: [], sets: LASTING, provider: RESULT,
+  },
+  "tool-output-available": {
+    state: "output-available", takes: ["output", "preliminary"], keeps: ["input"], sets: LASTING, provider: RESULT,
+  },
+  "tool-output-error": {
+    state: "output-error", takes: ["errorText"], keeps: ["input"], sets: LASTING, provider: RESULT,
+  },
+};
+
+function change(part, chunk) {
+  const { state, takes, keeps, sets, provider } = CHANGES[chunk.type];
+  part.state = state;
+  for (const name of STATE_FIELDS) {
+    if (takes.includes(name) && name in chunk) part[name] = chunk[name];
+    else if (!keeps.includes(name)) delete part[name];
+  }
+  for (const name of sets) if (name in chunk) part[name] = chunk[name];
+  if ("providerMetadata" in chunk) part[provider] = chunk.providerMetadata;
+}
+
+// --- Input ---
+
+function toolInput(message, chunk) {
+  const call = chunk.toolCallId;
+  closeInput(message, call);
+  let index = findInStep(message, chunk);
+  if (index < 0) index = push(message, { type: chunk.dynamic ? "dynamic-tool" : "tool-", toolCallId: call });
+  const part = message.parts[index];
+  if (part.type === "dynamic-tool") part.toolName = chunk.toolName;
+  else part.type = `tool-${chunk.toolName}`;
+  change(part, chunk);
+  if (chunk.type === "tool-input-start") message.open.tools[call] = { part: index, text: "" };
+}
+
+// Some models use the same ids again in each step. A tool-input-error goes to dynamic and static tools alike.
+function findInStep(message, chunk) {
+  const either = chunk.type === "tool-input-error";
+  const first = stepStart(message);
+  return message.parts.findIndex((part, index) => {
+    if (index < first || !isTool(part) || part.toolCallId !== chunk.toolCallId) return false;
+    return either || (part.type === "dynamic-tool") === Boolean(chunk.dynamic);
+  });
+}
+
+function toolInputDelta(message, chunk) {
+  const opened = message.open.tools[chunk.toolCallId];
+  if (opened === undefined) throw notOpen(chunk);
+  opened.text += chunk.inputTextDelta;
+}
+
+/**
+ * Keep the raw text of an input that never became available: nothing else tells what it was.
+ * @param {Message} message
+ * @param {string} call
+ */
+export function closeInput(message, call) {
+  const opened = message.open.tools[call];
+  delete message.open.tools[call];
+  if (opened?.text) message.parts[opened.part].rawInput = opened.text;
+}
+
+// --- Approval ---
+
+function toolApprovalRequest(message, chunk) {
+  const part = findCall(message, chunk);
+  const approval = { id: chunk.approvalId };
+  if (chunk.approvalDescriptor != null) approval.descriptor = chunk.approvalDescriptor;
+  if ("inputSchemaInput" in chunk) approval.inputSchemaInput = chunk.inputSchemaInput;
+  if ("reason" in chunk) approval.requestReason = chunk.reason;
+  if (chunk.isAutomatic) approval.isAutomatic = true;
+  if ("signature" in chunk) approval.signature = chunk.signature;
+  Object.assign(part, { state: "approval-requested", approval });
+}
+
+function toolApprovalResponse(message, chunk) {
+  const part = message.parts.find((part) => isTool(part) && part.approval?.id === chunk.approvalId);
+  if (part === undefined) throw new FoldError("unknown_part", `no tool call asks for approval ${chunk.approvalId}`);
+  withInput(part, chunk);
+  part.state = "approval-responded";
+  part.approval = { ...part.approval, approved: chunk.approved };
+  if ("reason" in chunk) part.approval.reason = chunk.reason;
+  if ("providerExecuted" in chunk) part.providerExecuted = chunk.providerExecuted;
+  if ("providerMetadata" in chunk) part.callProviderMetadata = chunk.providerMetadata;
+}
+
+// --- Output ---
+
+function toolOutput(message, chunk) {
+  change(findCall(message, chunk), chunk);
+}
+
+function toolOutputDenied(message, chunk) {
+  findCall(message, chunk).state = "output-denied";
+}
+
+// In the current step the first with its id, else the newest.
+function findCall(message, chunk) {
+  const first = stepStart(message);
+  const same = (part) => isTool(part) && part.toolCallId === chunk.toolCallId;
+  const part = message.parts.slice(first).find(same) ?? message.parts.findLast(same);
+  if (part === undefined) throw notOpen(chunk);
+  return withInput(part, chunk);
+}
+
+function isTool(part) {
+  return part.type.startsWith("tool-") || part.type === "dynamic-tool";
+}
+
+function withInput(part, chunk) {
+  if (part.state !== "input-streaming") return part;
+  throw new FoldError("unknown_part", `${chunk.type} for a tool call whose input is still streaming`);
+}
+
+export const toolHandlers = {
+  "tool-input-start": toolInput,
+  "tool-input-delta": toolInputDelta,
+  "tool-input-available": toolInput,
+  "tool-input-error": toolInput,
+  "tool-approval-request": toolApprovalRequest,
+  "tool-approval-response": toolApprovalResponse,
+  "tool-output-available": toolOutput,
+  "tool-output-error": toolOutput,
+  "tool-output-denied": toolOutputDenied,
+};

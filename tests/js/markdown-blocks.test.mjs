@@ -1,0 +1,114 @@
+// The block splitter: a text that arrives piece by piece is cut as the whole text would be.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { BlockSplitter } from "../../static/page/markdown-blocks.js";
+
+const ANSWER = `# A heading
+Some *text* with a
+soft break
+#tag that continues the paragraph
+
+Setext
+------
+
+- one
+- two
+
+  still two
+    - nested
+
+      deep
+
+1. first
+
+   \`\`\`js
+   inListItem();
+   \`\`\`
+2. second
+
+text that a table interrupts
+| a | b |
+|---|:-:|
+| 1 | 2 |
+
+> quote
+lazy continuation
+> > deeper
+
+\`\`\`python
+def f():
+
+    return "~~~"
+\`\`\`
+
+~~~
+unlabelled
+~~~
+    indented code
+    goes on
+
+<details>
+<summary>html</summary>
+
+inside
+
+</details>
+
+***
+***bold and italic***
+last words`;
+
+function keys(text) {
+  return new BlockSplitter().split(text).map((block) => block.key);
+}
+
+test("a text read character by character is cut like the whole text at every cut", () => {
+  const splitter = new BlockSplitter();
+  for (let end = 0; end <= ANSWER.length; end += 1) {
+    const prefix = ANSWER.slice(0, end);
+    assert.deepEqual(splitter.split(prefix).map((block) => block.key), keys(prefix), `cut at ${end}`);
+  }
+});
+
+test("a random walk of pieces is cut like the whole text", () => {
+  const pieces = [
+    ..."ab|*`\\#", "\n", "\n\n", "- ", "  ", "    ", "```", "# ", "b c", "|---|", "> ", "1. ", "---", "===", "**", "<b>", "<!--", "-->",
+  ];
+  let seed = 7;
+  const next = () => (seed = (seed * 1103515245 + 12345) % 2 ** 31);
+  for (let round = 0; round < 150; round += 1) {
+    const splitter = new BlockSplitter();
+    let text = "";
+    for (let step = 0; step < 40; step += 1) {
+      text += pieces[(next() >> 8) % pieces.length];
+      assert.deepEqual(splitter.split(text).map((block) => block.key), keys(text), JSON.stringify(text));
+    }
+  }
+});
+
+test("a block that is settled keeps its token, so that it isn't rendered again", () => {
+  const splitter = new BlockSplitter();
+  const before = splitter.split("one\n\ntwo\n\nthree");
+  const after = splitter.split("one\n\ntwo\n\nthree\n\nfour");
+  assert.equal(after[0].token, before[0].token);
+  assert.equal(after.length, 4);
+});
+
+test("a link definition changes the blocks that refer to it", () => {
+  const splitter = new BlockSplitter();
+  const [before] = splitter.split("see [docs]\n\nx\n\ny\n\nz");
+  const [after] = splitter.split("see [docs]\n\nx\n\ny\n\nz\n\n[docs]: https://example.com/");
+  assert.notEqual(after.key, before.key);
+  assert.equal(after.token.tokens.some((token) => token.type === "link"), true);
+});
+
+test("a text that is replaced starts again", () => {
+  const splitter = new BlockSplitter();
+  splitter.split("one\n\ntwo\n\nthree\n\nfour");
+  assert.deepEqual(splitter.split("other").map((block) => block.token.raw), ["other"]);
+});
+
+test("line ends of Windows cut where line feeds do", () => {
+  assert.deepEqual(keys("a\r\n\r\nb"), keys("a\n\nb"));
+});

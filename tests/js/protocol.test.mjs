@@ -1,0 +1,54 @@
+// The wire as the client reads it, and its errors against the server's table.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import {
+  CLOSING_ERRORS,
+  byteLength,
+  closingError,
+  errorOfClose,
+  parseCursor,
+  parseFrame,
+  wellFormed,
+} from "../../static/holdfast/protocol.js";
+
+const TABLE = JSON.parse(readFileSync(new URL("../fixtures/errors.json", import.meta.url), "utf8"));
+
+test("it knows every error that closes a connection, as the server has it", () => {
+  const mine = Object.fromEntries(CLOSING_ERRORS.map(({ code, ...error }) => [code, error]));
+  const closing = Object.entries(TABLE).filter(([, { close_code }]) => close_code !== null);
+  const theirs = closing.map(([code, { close_code, message, retryable }]) => [
+    code,
+    { closeCode: close_code, message, retryable },
+  ]);
+  assert.deepEqual(mine, Object.fromEntries(theirs));
+});
+
+test("the errors that it handles by name are the server's", () => {
+  for (const code of ["not_attached", "bad_cursor"]) assert.equal(TABLE[code].close_code, null);
+});
+
+test("a close code without an error frame still says what it means", () => {
+  assert.equal(errorOfClose(4401).code, "signed_out");
+  assert.equal(errorOfClose(4429).retryable, true);
+  assert.equal(errorOfClose(1006), undefined);
+  assert.equal(closingError("not_found"), undefined);
+});
+
+test("a cursor is read from its end, since an epoch may have dashes", () => {
+  assert.deepEqual(parseCursor("a-b-42"), { epoch: "a-b", serial: 42 });
+});
+
+test("what isn't a frame is null", () => {
+  for (const text of ["", "{", "null", "7", '"x"', "[]", "{}", '{"type":7}']) assert.equal(parseFrame(text), null);
+  assert.deepEqual(parseFrame('{"type":"ping"}'), { type: "ping" });
+});
+
+test("bytes are those of UTF-8", () => {
+  assert.deepEqual(["a", "ä", "字", "😀"].map(byteLength), [1, 2, 3, 4]);
+});
+
+test("only halves of surrogate pairs are replaced", () => {
+  assert.equal(wellFormed("\udc00 😀 \ud83d"), "\ufffd 😀 \ufffd");
+});

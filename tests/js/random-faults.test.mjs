@@ -1,0 +1,224 @@
+// Pages over a network that does its worst, by seeded chance: once it heals, every page has what the server has.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { seeded } from "./support/random.mjs";
+import { FINISH, SESSION, delta, openPage, plain, world } from "./support/world.mjs";
+
+const SEEDS = 80;
+const STEPS = 120;
+const HEALED_MS = 120_000;
+
+for (let seed = 1; seed <= SEEDS; seed += 1) {
+  test(`seed ${seed}: what pages show is what the server has, and no signal counts twice`, () => {
+    const chance = seeded(seed);
+    const run = new Run(chance);
+    for (let step = 0; step < STEPS; step += 1) {
+      pick(chance, run.actions).call(run);
+      run.clock.advance(chance() ** 3 * 4_000);
+    }
+    run.heal();
+    run.check();
+  });
+}
+
+function pick(chance, weighted) {
+  const all = weighted.flatMap(([weight, action]) => Array(weight).fill(action));
+  return all[Math.floor(chance() * all.length)];
+}
+
+class Run {
+  actions = [
+    [12, this.token],
+    [4, this.beginAnswer],
+    [3, this.endAnswer],
+    [2, this.resetStep],
+    [5, this.say],
+    [3, this.cut],
+    [2, this.freeze],
+    [2, this.refuse],
+    [2, this.hang],
+    [4, this.comeUp],
+    [3, this.loseFrames],
+    [3, this.keepFrames],
+    [1, this.repeat],
+    [1, this.changeEpoch],
+    [1, this.restoreBackup],
+    [1, this.trim],
+    [1, this.goAway],
+    [1, this.reload],
+    [1, this.secondTab],
+    [1, this.wake],
+    [1, this.sleep],
+    [1, this.rejectForNow],
+  ];
+
+  sent = [];
+  #said = 0;
+  #answers = 0;
+  #open = [];
+  #restored = false;
+
+  constructor(chance) {
+    this.chance = chance;
+    Object.assign(this, world({ random: chance, latency: () => 1 + chance() * 80 }));
+    this.pages = [];
+    this.open({ page: this.page, holdfast: this.holdfast });
+  }
+
+  open(page) {
+    page.holdfast.connect();
+    this.pages.push({ ...page, session: page.holdfast.session(SESSION) });
+  }
+
+  get one() {
+    return this.pages[Math.floor(this.chance() * this.pages.length)];
+  }
+
+  // --- The agent ---
+
+  beginAnswer() {
+    const id = `m_${(this.#answers += 1)}`;
+    this.#open.push(id);
+    const reasoning = [{ type: "reasoning-start", id: "r" }, { type: "reasoning-delta", id: "r", delta: "hm" }];
+    const text = { type: "text-start", id: "t1" };
+    this.server.publish(SESSION, id, { type: "start", messageId: id }, { type: "start-step" }, ...reasoning, text);
+  }
+
+  token() {
+    const id = this.#open[Math.floor(this.chance() * this.#open.length)];
+    if (id) this.server.publish(SESSION, id, delta(`${Math.floor(this.chance() * 1e6)} 字 `.repeat(1 + this.chance() * 40)));
+  }
+
+  endAnswer() {
+    const id = this.#open.pop();
+    if (id) this.server.publish(SESSION, id, ...FINISH);
+  }
+
+  resetStep() {
+    const id = this.#open.at(-1);
+    if (id) this.server.publish(SESSION, id, { type: "reset-step" }, { type: "text-start", id: "t1" }, delta("anew "));
+  }
+
+  // --- The person ---
+
+  say() {
+    const text = `said ${(this.#said += 1)}`;
+    this.sent.push(text);
+    this.one.session.send(text);
+  }
+
+  reload() {
+    const at = Math.floor(this.chance() * this.pages.length);
+    const [{ holdfast }] = this.pages.splice(at, 1);
+    holdfast.close();
+    this.open(openPage(this));
+  }
+
+  secondTab() {
+    if (this.pages.length < 3) this.open(openPage(this));
+  }
+
+  wake() {
+    this.one.page.document.dispatchEvent(new Event("visibilitychange"));
+  }
+
+  sleep() {
+    this.clock.sleep(this.chance() * 600_000);
+  }
+
+  // --- The network ---
+
+  cut() {
+    this.network.cut();
+  }
+
+  freeze() {
+    this.network.freeze();
+  }
+
+  refuse() {
+    this.network.state = "refusing";
+  }
+
+  hang() {
+    this.network.state = "hanging";
+  }
+
+  comeUp() {
+    this.network.state = "up";
+  }
+
+  loseFrames() {
+    this.server.loses = () => this.chance() < 0.3;
+  }
+
+  keepFrames() {
+    this.server.loses = () => false;
+  }
+
+  // --- The server ---
+
+  repeat() {
+    const { epoch, log } = this.server.sessions.get(SESSION);
+    const events = log.slice(-3);
+    if (events.length) this.server.sendAll({ type: "events", session: SESSION, cursor: `${epoch}-${log.length}`, events });
+  }
+
+  changeEpoch() {
+    this.server.changeEpoch(SESSION);
+  }
+
+  restoreBackup() {
+    this.#restored = true;
+    this.server.restore(SESSION, Math.floor(this.chance() * 10));
+    this.server.changeEpoch(SESSION);
+    const streaming = this.server.messages(SESSION).filter(({ status }) => status === "streaming");
+    this.#open = streaming.map(({ id }) => id);
+    this.network.cut();
+  }
+
+  trim() {
+    const session = this.server.sessions.get(SESSION);
+    const done = this.server.messages(SESSION).filter(({ status }) => status === "complete");
+    if (done.length > 5) session.trimmed = Math.max(session.trimmed, done[0].last_serial);
+  }
+
+  goAway() {
+    this.server.sendAll({ type: "going-away", reconnect_in_ms: Math.floor(this.chance() * 5_000) });
+  }
+
+  rejectForNow() {
+    const error = { code: "storage_unavailable", message: "later", retryable: true };
+    this.server.judge = () => (this.chance() < 0.5 ? error : null);
+  }
+
+  // --- The end ---
+
+  heal() {
+    Object.assign(this.server, { loses: () => false, judge: () => null });
+    this.network.state = "up";
+    this.clock.advance(HEALED_MS);
+  }
+
+  check() {
+    const server = plain(this.server.messages(SESSION));
+    for (const { holdfast, session } of this.pages) {
+      assert.equal(holdfast.connection.state, "connected");
+      const held = plain(session.messages);
+      const ids = new Set(server.map(({ id }) => id));
+      // A page that stays keeps what retention has removed meanwhile, and one that comes holds the newest.
+      assert.deepEqual(held.filter(({ id }) => ids.has(id)), server.slice(-held.filter(({ id }) => ids.has(id)).length));
+      assert.ok(held.length >= Math.min(server.length, 30));
+      assert.ok(held.every(({ status }) => status !== "waiting"));
+    }
+    this.#checkSignals();
+  }
+
+  #checkSignals() {
+    const { log } = this.server.sessions.get(SESSION);
+    const stored = log.filter(({ chunk }) => chunk.type === "message").map(({ chunk }) => chunk.parts[0].text);
+    assert.equal(new Set(stored).size, stored.length, "no signal twice");
+    if (!this.#restored) assert.deepEqual([...stored].sort(), [...this.sent].sort(), "every signal once");
+  }
+}

@@ -1,0 +1,191 @@
+// A person's messages: shown at once, stored once, in order, over lost connections, reloads and two tabs.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { LIMITS } from "./support/model-server.mjs";
+import { SESSION, following, openPage, record, shown } from "./support/world.mjs";
+
+const texts = (server) => server.messages(SESSION).map(({ parts }) => parts[0].text);
+const BAD = { code: "bad_signal", message: "The signal is malformed", retryable: false };
+const FULL = { code: "storage_unavailable", message: "later", retryable: true };
+
+test("a message is shown at once, and is the server's as soon as it is stored", async () => {
+  const { clock, session } = following();
+  const receipts = record(session, "receipt");
+  const lengths = [];
+  session.addEventListener("change", () => lengths.push(session.messages.length));
+  const receipt = session.send("Hello");
+  assert.deepEqual(shown(session), ["waiting: Hello"]);
+  clock.advance(10);
+  assert.deepEqual(shown(session), ["complete: Hello"]);
+  const [{ id }] = session.messages;
+  assert.match(id, /^[A-Za-z0-9_-]{8,64}$/);
+  assert.deepEqual(await receipt, { id, status: "accepted", serial: 1 });
+  assert.deepEqual(receipts, [["receipt", { id, status: "accepted", serial: 1 }]]);
+  assert.deepEqual(lengths, [1, 1]);
+});
+
+test("a receipt that overtakes its event keeps the message shown", () => {
+  const { server, clock, session } = following();
+  server.loses = () => true;
+  session.send("Hello");
+  clock.advance(10);
+  assert.deepEqual(shown(session), ["waiting: Hello"]);
+  server.heartbeat();
+  clock.advance(1_100);
+  assert.deepEqual(shown(session), ["complete: Hello"]);
+});
+
+test("what is sent offline goes in order when the connection is back", async () => {
+  const { server, network, clock, session } = following();
+  network.state = "refusing";
+  network.cut();
+  const sent = ["one", "two", "three"].map((text) => session.send(text));
+  clock.advance(60_000);
+  assert.deepEqual(shown(session), ["waiting: one", "waiting: two", "waiting: three"]);
+  network.state = "up";
+  clock.advance(16_000);
+  assert.deepEqual(texts(server), ["one", "two", "three"]);
+  assert.deepEqual((await Promise.all(sent)).map(({ serial }) => serial), [1, 2, 3]);
+});
+
+test("a signal whose receipt was lost is sent again and stored once", async () => {
+  const { server, network, clock, session } = following();
+  const receipt = session.send("once");
+  clock.advance(1);
+  assert.deepEqual(texts(server), ["once"]);
+  network.cut();
+  clock.advance(10);
+  assert.equal((await receipt).serial, 1);
+  assert.deepEqual(texts(server), ["once"]);
+  assert.equal(server.received.filter(({ type }) => type === "signal").length, 2);
+});
+
+test("a reload loses nothing that was waiting, and sends it once", () => {
+  const created = following();
+  const { server, network, clock, session, holdfast } = created;
+  network.state = "refusing";
+  network.cut();
+  session.send("before the reload");
+  holdfast.close();
+
+  network.state = "up";
+  const after = openPage(created);
+  const again = after.holdfast.session(SESSION);
+  assert.deepEqual(shown(again), ["waiting: before the reload"]);
+  after.holdfast.connect();
+  clock.advance(20);
+  assert.deepEqual(texts(server), ["before the reload"]);
+  assert.deepEqual(shown(again), ["complete: before the reload"]);
+  assert.equal(created.storage.length, 0);
+});
+
+test("a reload between storing and receipt does not send it twice", () => {
+  const created = following();
+  const { server, clock, session, holdfast } = created;
+  session.send("once");
+  clock.advance(1);
+  holdfast.close();
+  const after = openPage(created);
+  const again = after.holdfast.session(SESSION);
+  after.holdfast.connect();
+  clock.advance(20);
+  assert.deepEqual(texts(server), ["once"]);
+  assert.deepEqual(shown(again), ["complete: once"]);
+});
+
+test("two tabs that both hold a waiting message store it once, and both see it", () => {
+  const created = following();
+  const { server, network, clock, session } = created;
+  network.state = "refusing";
+  network.cut();
+  session.send("from the first tab");
+  const other = openPage(created);
+  const second = other.holdfast.session(SESSION);
+  other.holdfast.connect();
+  network.state = "up";
+  clock.advance(20_000);
+  assert.deepEqual(texts(server), ["from the first tab"]);
+  for (const tab of [session, second]) assert.deepEqual(shown(tab), ["complete: from the first tab"]);
+});
+
+test("a refusal for now keeps the message waiting", async () => {
+  const { server, clock, session } = following();
+  let refusals = 0;
+  server.judge = () => (refusals++ < 2 ? FULL : null);
+  const receipt = session.send("patience");
+  clock.advance(100);
+  assert.deepEqual(shown(session), ["waiting: patience"]);
+  clock.advance(2_000);
+  assert.equal((await receipt).status, "accepted");
+  assert.deepEqual(texts(server), ["patience"]);
+});
+
+test("a refusal for good rejects, stays to be seen, and lets the next one go", async () => {
+  const { server, clock, session } = following();
+  server.judge = (id, { parts: [{ text }] }) => (text === "bad" ? BAD : null);
+  const receipts = record(session, "receipt");
+  const refused = session.send("bad");
+  session.send("good");
+  clock.advance(20);
+  await assert.rejects(refused, { code: "bad_signal", message: "The signal is malformed", retryable: false });
+  assert.deepEqual(shown(session), ["complete: good", "failed: bad"]);
+  assert.equal(session.messages[1].reason, "The signal is malformed");
+  assert.deepEqual(receipts.map(([, { status, error }]) => [status, error?.code]), [
+    ["rejected", "bad_signal"],
+    ["accepted", undefined],
+  ]);
+});
+
+test("an error that names the signal is its refusal", async () => {
+  const { network, clock, session } = following();
+  network.wire.onframe = () => {};
+  const refused = session.send("Hello");
+  const { id } = session.messages[0];
+  network.wire.send(JSON.stringify({ type: "error", session: SESSION, id, ...BAD }));
+  clock.advance(10);
+  await assert.rejects(refused, { code: "bad_signal" });
+});
+
+test("a message beyond the server's frame limit is refused here, since the server would close for it", async () => {
+  const { server, network, clock, session } = following();
+  network.cut();
+  const refused = session.send("x".repeat(LIMITS.frame_bytes));
+  session.send("short");
+  clock.advance(20);
+  await assert.rejects(refused, { code: "frame_too_large" });
+  assert.deepEqual(texts(server), ["short"]);
+  assert.equal(network.wires.length, 2);
+});
+
+test("half a surrogate pair is replaced, which the server would refuse", () => {
+  const { server, clock, session } = following();
+  session.send("a\ud800b 😀");
+  clock.advance(10);
+  assert.deepEqual(texts(server), ["a\ufffdb 😀"]);
+});
+
+test("a receipt that never comes is asked for again", () => {
+  const { server, network, clock, session } = following();
+  clock.advance(16_000);
+  const receive = network.wire.onframe;
+  network.wire.onframe = () => {};
+  session.send("Hello");
+  clock.advance(5_000);
+  network.wire.onframe = receive;
+  clock.advance(5_100);
+  assert.deepEqual(texts(server), ["Hello"]);
+});
+
+test("an accepted message that a restored server knows nothing of does not wait for ever", async () => {
+  const { server, network, clock, session } = following();
+  server.loses = () => true;
+  const receipt = session.send("Hello");
+  clock.advance(10);
+  await receipt;
+  server.restore(SESSION, 1);
+  server.changeEpoch(SESSION);
+  network.cut();
+  clock.advance(10);
+  assert.deepEqual(shown(session), []);
+});
