@@ -1,0 +1,81 @@
+// The REST API as the page uses it. What fails rejects with an ApiError.
+
+export class ApiError extends Error {
+  /**
+   * @param {string} message for people
+   * @param {number} status of the answer, 0 if there was none
+   * @param {string} code the server's name for what went wrong
+   */
+  constructor(message, status, code) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+
+  /** Whether the server couldn't be reached, so that the same request may succeed later. */
+  get offline() {
+    return this.status === 0;
+  }
+}
+
+/**
+ * @param {string|null} [next] the address of the next page, as the last one gave it
+ * @returns {Promise<{results: object[], next: string|null}>} conversations, the newest first
+ */
+export function listSessions(next = null) {
+  return request("GET", next ?? "/api/sessions/");
+}
+
+/** @param {string} title @returns {Promise<object>} the new session */
+export function createSession(title) {
+  return request("POST", "/api/sessions/", { title });
+}
+
+/** @param {string} id @param {string} title */
+export function renameSession(id, title) {
+  return request("PATCH", sessionPath(id), { title });
+}
+
+/** @param {string} id */
+export function deleteSession(id) {
+  return request("DELETE", sessionPath(id));
+}
+
+/**
+ * @param {string} id
+ * @param {{before: number, limit: number}} page `before` is a message's first serial
+ * @returns {Promise<{results: object[], more: boolean}>} the messages before it, oldest first; whether there are more
+ */
+export async function getMessages(id, { before, limit }) {
+  const query = new URLSearchParams({ before: String(before), limit: String(limit), order: "newest" });
+  const { results, next } = await request("GET", `${sessionPath(id)}messages/?${query}`);
+  return { results: results.reverse(), more: Boolean(next) };
+}
+
+function sessionPath(id) {
+  return `/api/sessions/${encodeURIComponent(id)}/`;
+}
+
+async function request(method, path, body) {
+  const response = await send(method, path, body);
+  const answer = response.status === 204 ? null : await response.json().catch(() => null);
+  if (response.ok) return answer;
+  const message = answer?.message ?? `the server answered ${response.status}`;
+  throw new ApiError(message, response.status, answer?.code ?? "");
+}
+
+async function send(method, path, body) {
+  const headers = { Accept: "application/json" };
+  if (method !== "GET") headers["X-CSRFToken"] = cookie("csrftoken");
+  if (body) headers["Content-Type"] = "application/json";
+  try {
+    return await fetch(path, { method, headers, body: body && JSON.stringify(body), credentials: "same-origin" });
+  } catch {
+    throw new ApiError("the server can't be reached", 0, "");
+  }
+}
+
+function cookie(name) {
+  const found = document.cookie.split("; ").find((pair) => pair.startsWith(`${name}=`));
+  return found ? decodeURIComponent(found.slice(name.length + 1)) : "";
+}

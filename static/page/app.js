@@ -1,0 +1,181 @@
+// Puts the page together: one connection, one conversation on show, and what moves between them.
+import { Holdfast } from "../holdfast/index.js";
+import { createSession } from "./api.js";
+import { Composer } from "./composer.js";
+import { ConnectionStatus } from "./connection-status.js";
+import { ConversationList } from "./conversation-list.js";
+import { loadDraft, saveDraft } from "./draft.js";
+import { Drawer } from "./drawer.js";
+import { Router, signInPath } from "./router.js";
+import { Transcript } from "./transcript.js";
+import { titleOf } from "./wording.js";
+
+const HOUR_MS = 3_600_000;
+const RETRY_MS = 1_000;
+const NAME = document.title;
+// The draft that keeps what was sent before there is a conversation.
+const BEGINNING = "beginning";
+
+class App {
+  #holdfast = new Holdfast({ url: "/ws/" });
+  #router = new Router();
+  #list = new ConversationList();
+  #transcript = new Transcript();
+  #composer = new Composer();
+  #drawer = new Drawer();
+  #status = new ConnectionStatus(this.#holdfast);
+  #heading = document.getElementById("conversation-heading");
+  /** @type {import("../holdfast/index.js").Session | null} */
+  #session = null;
+  /** What the session last said its title is: another device may rename it, and so may the list. */
+  #title = "";
+  /** The conversation that is being created for what was sent before there was one. @type {Promise<object>|null} */
+  #beginning = null;
+
+  start() {
+    this.#router.addEventListener("change", () => this.#show());
+    this.#list.addEventListener("open", ({ detail }) => this.#open(detail.id));
+    this.#list.addEventListener("change", () => this.#showTitle());
+    this.#list.addEventListener("deleted", ({ detail }) => this.#deleted(detail.id));
+    this.#composer.addEventListener("send", ({ detail }) => this.#send(detail.text));
+    this.#transcript.addEventListener("render", () => this.#rendered());
+    this.#status.addEventListener("change", () => this.#transcript.setOnline(this.#status.online));
+    document.getElementById("gone-new").addEventListener("click", () => this.#open(null));
+    for (const prompt of document.querySelectorAll("[data-prompt]")) {
+      prompt.addEventListener("click", () => this.#send(prompt.dataset.prompt));
+    }
+    this.#restore();
+    this.#holdfast.connect();
+    this.#list.refresh();
+    this.#show();
+  }
+
+  /** What a reload kept from leaving goes back to the box. */
+  #restore() {
+    saveDraft(null, joined(loadDraft(BEGINNING), loadDraft(null)));
+    saveDraft(BEGINNING, "");
+  }
+
+  #open(id) {
+    this.#router.open(id);
+    this.#drawer.close();
+    this.#composer.focus();
+  }
+
+  #show() {
+    this.#leave();
+    const id = this.#router.sessionId;
+    this.#session = id === null ? null : this.#holdfast.session(id);
+    this.#session?.addEventListener("caught-up", ({ detail }) => this.#status.caughtUp(detail));
+    this.#list.setCurrent(id);
+    this.#composer.show(id);
+    this.#transcript.show(this.#session, () => retentionHours(this.#list.get(id)));
+    this.#title = "";
+    this.#showTitle();
+    document.getElementById("sign-in")?.setAttribute("href", signInPath());
+  }
+
+  #leave() {
+    // What waits in the outbox leaves only while its session is followed.
+    const waits = this.#session?.messages.some(({ status }) => status === "waiting");
+    if (!waits) this.#session?.detach();
+  }
+
+  #rendered() {
+    if (!this.#session) return;
+    const { id, title, gone, messages } = this.#session;
+    this.#composer.hidden = Boolean(gone);
+    if (title !== this.#title) this.#list.setTitle(id, (this.#title = title));
+    this.#showTitle();
+    this.#list.setAnswering(id, messages.some(({ status }) => status === "streaming"));
+  }
+
+  #showTitle() {
+    const title = this.#knownTitle();
+    const heading = title || this.#untitled();
+    if (this.#heading.textContent !== heading) this.#heading.textContent = heading;
+    document.title = title ? `${title} · ${NAME}` : NAME;
+  }
+
+  #knownTitle() {
+    if (!this.#session || this.#session.gone) return "";
+    return this.#list.get(this.#session.id)?.title || this.#session.title;
+  }
+
+  #untitled() {
+    if (!this.#session) return "New conversation";
+    if (this.#session.gone) return "Not available";
+    return this.#session.ready ? "Untitled conversation" : "";
+  }
+
+  async #send(text) {
+    const session = this.#session ?? (await this.#begin(text));
+    if (!session) return;
+    this.#transcript.jump();
+    session.send(text).catch((error) => this.#composer.say(`Not sent: ${error.message}`));
+  }
+
+  /** A conversation for first messages; null if there can't be one, and then the text is back in the box. */
+  async #begin(text) {
+    this.#transcript.showWaiting(text);
+    // It must survive a reload, and there is no conversation yet that could keep it.
+    saveDraft(BEGINNING, joined(loadDraft(BEGINNING), text));
+    this.#beginning ??= this.#create(titleOf(text)).finally(() => (this.#beginning = null));
+    try {
+      const { id } = await this.#beginning;
+      if (this.#router.sessionId === null) this.#enter(id);
+      return this.#holdfast.session(id);
+    } catch (error) {
+      this.#transcript.show(null);
+      this.#composer.write(joined(this.#composer.text, text));
+      this.#composer.say(`A conversation can't begin: ${error.message}. Your text is kept.`);
+      return null;
+    } finally {
+      saveDraft(BEGINNING, "");
+    }
+  }
+
+  /** Go to the conversation that has begun, with what is being typed. */
+  #enter(id) {
+    saveDraft(id, this.#composer.text);
+    saveDraft(null, "");
+    this.#router.open(id);
+  }
+
+  async #create(title) {
+    for (;;) {
+      try {
+        const session = await createSession(title);
+        this.#list.add(session);
+        return session;
+      } catch (error) {
+        if (!error.offline) throw error;
+        await this.#reconnected();
+      }
+    }
+  }
+
+  /** Resolves when it is worth asking the server again. */
+  async #reconnected() {
+    // A request may fail before the connection notices.
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    while (this.#holdfast.connection.state !== "connected") {
+      await new Promise((resolve) => this.#holdfast.addEventListener("connection", resolve, { once: true }));
+    }
+  }
+
+  #deleted(id) {
+    if (id === this.#router.sessionId) this.#open(null);
+  }
+}
+
+function joined(...texts) {
+  return texts.filter(Boolean).join("\n\n");
+}
+
+function retentionHours(session) {
+  if (!session?.expires_at) return null;
+  return Math.round((session.expires_at - session.active_at) / HOUR_MS);
+}
+
+new App().start();

@@ -1,0 +1,36 @@
+// A block of code or JSON with its language and a button that copies it.
+import { copyButton } from "./copy-button.js";
+
+export class CodeBlock {
+  #label = document.createElement("span");
+  #code = document.createElement("code");
+
+  constructor() {
+    this.element = document.createElement("figure");
+    this.element.className = "code-block";
+    this.element.dataset.testid = "code-block";
+    this.#label.className = "code-language";
+    const head = document.createElement("figcaption");
+    head.append(this.#label, copyButton("Copy code", () => this.#code.textContent ?? ""));
+    const pre = document.createElement("pre");
+    pre.tabIndex = 0; // wide code scrolls by keyboard too
+    pre.append(this.#code);
+    this.element.append(head, pre);
+  }
+
+  /**
+   * @param {string} text
+   * @param {string} [language] the fence's info string, or a label
+   */
+  update(text, language) {
+    this.#label.textContent = language?.split(/\s/)[0] || "text";
+    appendOrReplace(this.#code, text);
+  }
+}
+
+/** Growing text is appended to, so that a reader's selection in it stays. */
+function appendOrReplace(element, text) {
+  const node = element.firstChild;
+  if (node && text.startsWith(node.data)) node.appendData(text.slice(node.data.length));
+  else element.textContent = text;
+}

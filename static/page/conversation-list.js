@@ -1,0 +1,156 @@
+// The list of conversations: choose one, name it, delete it.
+import { deleteSession, listSessions, renameSession } from "./api.js";
+import { confirmDelete } from "./confirm-dialog.js";
+import { ConversationItem } from "./conversation-item.js";
+
+// Conversations that aren't on show are asked about this often while an agent writes in one of them.
+const POLL_MS = 10_000;
+
+/**
+ * Dispatches "open" with `detail.id` (null for a new conversation), "deleted" with `detail.id`, and "change" when a
+ * title may have.
+ */
+export class ConversationList extends EventTarget {
+  #list = document.getElementById("conversation-list");
+  #note = document.getElementById("conversation-note");
+  #more = document.getElementById("conversation-more");
+  /** @type {Map<string, ConversationItem>} */
+  #items = new Map();
+  #next = null;
+  #poll = 0;
+  /** @type {string|null} */
+  #current = null;
+
+  constructor() {
+    super();
+    document.getElementById("new-conversation").addEventListener("click", (event) => this.#open(event, null));
+    this.#more.addEventListener("click", () => this.#load(this.#next));
+    document.addEventListener("visibilitychange", () => document.hidden || this.refresh());
+  }
+
+  /** Read the newest page again. */
+  refresh() {
+    clearTimeout(this.#poll);
+    // Drawing the list again would take the field away from whoever is typing a name.
+    const renaming = this.#list.querySelector(".renaming") !== null;
+    return renaming ? this.#pollLater() : this.#load(null);
+  }
+
+  #pollLater() {
+    const answering = [...this.#items.values()].some(({ id, session }) => session.streaming && id !== this.#current);
+    if (answering && !document.hidden) this.#poll = setTimeout(() => this.refresh(), POLL_MS);
+  }
+
+  /** @param {string|null} id the conversation on show */
+  setCurrent(id) {
+    this.#current = id;
+    for (const item of this.#items.values()) item.current = item.id === id;
+  }
+
+  /** @param {string} id @returns {object|undefined} what the API last said about it */
+  get(id) {
+    return this.#items.get(id)?.session;
+  }
+
+  /** @param {object} session as the API gives it; a new one goes to the top */
+  add(session) {
+    const known = this.#items.get(session.id);
+    if (known) return known.update(session);
+    const item = this.#make(session);
+    this.#list.prepend(item.element);
+    this.#say();
+  }
+
+  /** @param {string} id @param {string} title */
+  setTitle(id, title) {
+    const item = this.#items.get(id);
+    if (!item) return;
+    item.update({ ...item.session, title });
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** @param {string} id @param {boolean} answering whether an agent writes in it */
+  setAnswering(id, answering) {
+    const item = this.#items.get(id);
+    if (item) item.answering = answering;
+  }
+
+  async #load(next) {
+    try {
+      const page = await listSessions(next);
+      this.#show(page.results, next !== null);
+      this.#next = page.next;
+      this.#more.hidden = !page.next;
+      this.#say();
+      this.dispatchEvent(new Event("change"));
+    } catch (error) {
+      this.#say(`Conversations can't be loaded: ${error.message}.`);
+    }
+    this.#pollLater();
+  }
+
+  #show(sessions, append) {
+    if (!append) this.#forgetOthers(sessions);
+    for (const session of sessions) {
+      const item = this.#items.get(session.id) ?? this.#make(session);
+      item.update(session);
+      this.#list.append(item.element);
+    }
+  }
+
+  #forgetOthers(sessions) {
+    const ids = new Set(sessions.map(({ id }) => id));
+    for (const id of [...this.#items.keys()]) if (!ids.has(id)) this.#remove(id);
+  }
+
+  #make(session) {
+    const item = new ConversationItem(session, {
+      open: (event) => this.#open(event, session.id),
+      rename: (title) => this.#rename(session.id, title),
+      remove: () => this.#delete(session.id),
+    });
+    item.current = session.id === this.#current;
+    this.#items.set(session.id, item);
+    return item;
+  }
+
+  #remove(id) {
+    this.#items.get(id)?.element.remove();
+    this.#items.delete(id);
+  }
+
+  #open(event, id) {
+    if (event.metaKey || event.ctrlKey || event.shiftKey) return; // the browser opens a tab
+    event.preventDefault();
+    this.dispatchEvent(new CustomEvent("open", { detail: { id } }));
+  }
+
+  async #rename(id, title) {
+    const before = this.get(id).title;
+    this.setTitle(id, title);
+    try {
+      await renameSession(id, title);
+      this.#say();
+    } catch (error) {
+      this.setTitle(id, before);
+      this.#say(`It wasn't renamed: ${error.message}.`);
+    }
+  }
+
+  async #delete(id) {
+    if (!(await confirmDelete(this.get(id).title))) return;
+    try {
+      await deleteSession(id);
+    } catch (error) {
+      if (error.status !== 404) return this.#say(`It wasn't deleted: ${error.message}.`);
+    }
+    this.#remove(id);
+    this.#say();
+    this.dispatchEvent(new CustomEvent("deleted", { detail: { id } }));
+  }
+
+  #say(text = this.#items.size ? "" : "No conversations yet.") {
+    this.#note.textContent = text;
+    this.#note.hidden = text === "";
+  }
+}

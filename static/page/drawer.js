@@ -1,0 +1,39 @@
+// The conversations' drawer on narrow screens; beside the conversation there is nothing to open.
+
+export class Drawer {
+  #drawer = document.getElementById("sidebar");
+  #scrim = document.getElementById("scrim");
+  #main = document.getElementById("main");
+  #opener = document.getElementById("drawer-open");
+
+  constructor() {
+    this.#opener.addEventListener("click", () => this.#set(true));
+    document.getElementById("drawer-close").addEventListener("click", () => this.close());
+    this.#scrim.addEventListener("click", () => this.close());
+    document.addEventListener("keydown", (event) => this.#key(event));
+    matchMedia("(min-width: 48rem)").addEventListener("change", () => this.#set(false));
+  }
+
+  get open() {
+    return this.#drawer.classList.contains("open");
+  }
+
+  close() {
+    if (!this.open) return;
+    this.#set(false);
+    this.#opener.focus();
+  }
+
+  #key(event) {
+    // A field or dialog in the drawer has the first right to Escape.
+    if (event.key === "Escape" && !event.defaultPrevented) this.close();
+  }
+
+  #set(open) {
+    this.#drawer.classList.toggle("open", open);
+    this.#opener.setAttribute("aria-expanded", String(open));
+    this.#scrim.hidden = !open;
+    this.#main.inert = open;
+    if (open) document.getElementById("drawer-close").focus();
+  }
+}

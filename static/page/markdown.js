@@ -1,0 +1,76 @@
+// Markdown that grows, as DOM: only the blocks whose source changed are rendered again.
+import { Marked } from "../vendor/marked.mjs";
+import { closeInline } from "./close-inline.js";
+import { CodeBlock } from "./code-block.js";
+import { BlockSplitter } from "./markdown-blocks.js";
+import { sanitize } from "./sanitize.js";
+
+// Written without attributes these do what they say; any other HTML is shown as the text that it is.
+const PLAIN_TAG = /^<\/?(b|br|del|em|i|kbd|s|strong|sub|sup|u)\s*\/?>$/i;
+
+const marked = new Marked({
+  gfm: true,
+  renderer: {
+    html: ({ text }) => (PLAIN_TAG.test(text.trim()) ? text : escapeHtml(text)),
+    // An image of another site would tell that site who reads, and when.
+    image: ({ href, text }) => `<a href="${escapeHtml(href)}">Image: ${escapeHtml(text || href)}</a>`,
+    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
+  },
+});
+
+/** @typedef {import("./markdown-blocks.js").Block} Block */
+
+/** One text of an answer. */
+export class MarkdownView {
+  #blocks = new BlockSplitter();
+  /** @type {{key: string, type: string, element: HTMLElement, code: CodeBlock | null}[]} */
+  #shown = [];
+
+  constructor() {
+    this.element = document.createElement("div");
+    this.element.className = "prose";
+  }
+
+  /** @param {string} text the whole Markdown so far @param {boolean} [growing] whether more is to come */
+  update(text, growing = false) {
+    const blocks = this.#blocks.split(growing ? closeInline(text) : text);
+    blocks.forEach((block, index) => this.#show(block, index));
+    this.#shown.splice(blocks.length).forEach((shown) => shown.element.remove());
+  }
+
+  #show(block, index) {
+    const shown = this.#shown[index];
+    if (shown?.key === block.key) return;
+    if (shown?.code && block.type === "code") {
+      shown.key = block.key;
+      shown.code.update(block.token.text, block.token.lang);
+      return;
+    }
+    const next = render(block);
+    if (shown) shown.element.replaceWith(next.element);
+    else this.element.append(next.element);
+    this.#shown[index] = next;
+  }
+}
+
+/** @param {Block} block */
+function render(block) {
+  const { key, type, token } = block;
+  if (type === "code") {
+    const code = new CodeBlock();
+    code.update(token.text, token.lang);
+    return { key, type, element: code.element, code };
+  }
+  return { key, type, element: renderHtml(token), code: null };
+}
+
+function renderHtml(token) {
+  const element = document.createElement("div");
+  element.className = `block block-${token.type}`;
+  element.append(sanitize(marked.parser([token])));
+  return element;
+}
+
+function escapeHtml(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+}

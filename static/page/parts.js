@@ -1,0 +1,222 @@
+// One view for each kind of message part. A view has an `element` and `update(part, context)`.
+import { CodeBlock } from "./code-block.js";
+import { icon } from "./icon.js";
+import { MarkdownView } from "./markdown.js";
+import { isSafeLink } from "./sanitize.js";
+import { toolState, toolTitle } from "./wording.js";
+
+/**
+ * @typedef {object} Context
+ * @property {boolean} ended whether the message has ended
+ * @property {Record<string, {text: string}>} by call id, the raw input of calls whose input is still streaming
+ */
+
+/**
+ * @param {object} part of an AI SDK UIMessage
+ * @param {string} role of its message
+ * @returns {{element: HTMLElement, update: (part: object, context: Context) => void} | null} null: nothing to show
+ */
+export function createPartView(part, role) {
+  const kind = kindOf(part.type);
+  if (kind === "text" && role === "user") return new PlainTextView();
+  return VIEWS[kind]();
+}
+
+/** @param {string} type @returns {string} which view shows it */
+export function kindOf(type) {
+  if (type.startsWith("tool-") || type === "dynamic-tool") return "tool";
+  return type in VIEWS ? type : "data";
+}
+
+const VIEWS = {
+  text: () => new TextView(),
+  reasoning: () => new ReasoningView(),
+  tool: () => new ToolView(),
+  file: () => new FileView(),
+  "source-url": () => new SourceView(),
+  "source-document": () => new SourceView(),
+  data: () => new DataView(),
+  "step-start": () => null,
+};
+
+class TextView {
+  #markdown = new MarkdownView();
+  element = this.#markdown.element;
+
+  update({ text, state }, { ended }) {
+    this.#markdown.update(text, state === "streaming" && !ended);
+  }
+}
+
+// What a person typed is shown as typed.
+class PlainTextView {
+  element = create("p", "plain-text");
+
+  update({ text }) {
+    this.element.textContent = text;
+  }
+}
+
+/** A part that folds away. Its body is brought up to date while it is open only. */
+class FoldingView {
+  #title = create("span", "fold-title");
+  #state = create("span", "fold-state");
+  #stale = () => {};
+
+  constructor(iconName, testid) {
+    this.element = create("details", "fold");
+    this.element.dataset.testid = testid;
+    const summary = create("summary");
+    summary.append(icon(iconName), this.#title, this.#state, icon("chevron"));
+    this.body = create("div", "fold-body");
+    this.element.append(summary, this.body);
+    this.element.addEventListener("toggle", () => this.#refresh());
+  }
+
+  show(title, state, refresh) {
+    if (this.#title.textContent !== title) this.#title.textContent = title;
+    if (this.#state.textContent !== state) this.#state.textContent = state;
+    this.element.dataset.state = state.replace("…", "");
+    this.#stale = refresh;
+    this.#refresh();
+  }
+
+  #refresh() {
+    if (!this.element.open) return;
+    this.#stale();
+    this.#stale = () => {};
+  }
+}
+
+class ReasoningView extends FoldingView {
+  #markdown = new MarkdownView();
+
+  constructor() {
+    super("thought", "reasoning");
+    this.body.append(this.#markdown.element);
+  }
+
+  update({ text, state }, { ended }) {
+    const thinking = state === "streaming" && !ended;
+    this.show("Reasoning", thinking ? "thinking…" : "done", () => this.#markdown.update(text, thinking));
+  }
+}
+
+class ToolView extends FoldingView {
+  #input = new LabelledCode("Input");
+  #output = new LabelledCode("Output");
+
+  constructor() {
+    super("tool", "tool");
+    this.body.append(this.#input.element, this.#output.element);
+  }
+
+  update(part, { ended, tools }) {
+    const name = part.title ?? toolTitle(part.toolName ?? part.type.replace(/^tool-/, ""));
+    this.show(name, toolState(part, ended), () => {
+      this.#input.update(part.input ?? tools[part.toolCallId]?.text ?? part.rawInput);
+      this.#output.update(part.errorText ?? part.output);
+    });
+  }
+}
+
+class DataView extends FoldingView {
+  #code = new LabelledCode("");
+
+  constructor() {
+    super("data", "data");
+    this.body.append(this.#code.element);
+  }
+
+  update(part) {
+    const { type, data, ...rest } = part;
+    this.show(toolTitle(type.replace(/^data-/, "")), "", () => this.#code.update(data ?? rest));
+  }
+}
+
+class LabelledCode {
+  #code = new CodeBlock();
+  element = this.#code.element;
+  #label;
+
+  constructor(label) {
+    this.#label = label;
+  }
+
+  update(value) {
+    this.element.hidden = value === undefined;
+    if (value === undefined) return;
+    const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+    this.#code.update(text, this.#label || "JSON");
+  }
+}
+
+class SourceView {
+  element = create("span", "source");
+
+  update({ url, title, filename }) {
+    this.element.dataset.testid = "source";
+    const label = title || filename || hostOf(url) || "Source";
+    this.element.replaceChildren(icon("source"), isSafeLink(url ?? "") ? link(url, label) : label);
+  }
+}
+
+class FileView {
+  element = create("div", "file");
+
+  update({ url, filename, mediaType }) {
+    if (this.element.dataset.url === url) return;
+    this.element.dataset.testid = "file";
+    this.element.dataset.url = url;
+    const name = filename || mediaType || "File";
+    if (isImage(url, mediaType)) this.element.replaceChildren(this.#image(url, name));
+    else this.element.replaceChildren(icon("file"), fileLink(url, name));
+  }
+
+  #image(url, name) {
+    const image = create("img");
+    image.src = url;
+    image.alt = name;
+    image.addEventListener("error", () => this.element.replaceChildren(icon("file"), fileLink(url, name)));
+    return image;
+  }
+}
+
+// Images of other sites are links: loading them would tell those sites who reads.
+function isImage(url, mediaType) {
+  if (!mediaType?.startsWith("image/")) return false;
+  return url.startsWith("data:image/") || originOf(url) === location.origin;
+}
+
+function originOf(url) {
+  return URL.canParse(url, location.href) ? new URL(url, location.href).origin : "";
+}
+
+function fileLink(url, name) {
+  if (isSafeLink(url)) return link(url, name);
+  if (!url.startsWith("data:")) return document.createTextNode(name);
+  const download = create("a");
+  download.href = url;
+  download.download = name;
+  download.textContent = name;
+  return download;
+}
+
+function link(url, label) {
+  const anchor = create("a");
+  anchor.href = url;
+  anchor.target = "_blank";
+  anchor.rel = "noopener noreferrer nofollow";
+  anchor.textContent = label;
+  return anchor;
+}
+
+function hostOf(url) {
+  return URL.canParse(url ?? "") ? new URL(url).hostname : "";
+}
+
+function create(tag, className = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  return element;
+}

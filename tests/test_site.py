@@ -1,0 +1,51 @@
+"""The site around the sessions: its first administrator, its headers, its health, its API page."""
+
+from io import StringIO
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+
+def ensure_admin() -> str:
+    out = StringIO()
+    call_command("ensure_admin", stdout=out, no_color=True)
+    return out.getvalue()
+
+
+def test_it_makes_one_administrator_and_prints_a_password_that_works_once(client: Client) -> None:
+    printed = ensure_admin()
+    password = printed.split("password  ")[1].split()[0]
+    assert client.login(username="admin", password=password)
+    assert client.get("/admin/").status_code == 200
+    assert ensure_admin() == ""
+    assert get_user_model().objects.count() == 1
+
+
+def test_it_keeps_an_administrator_of_another_name() -> None:
+    get_user_model().objects.create_superuser("grace", password="x")
+    assert ensure_admin() == ""
+
+
+def test_it_is_healthy_while_the_database_answers(client: Client) -> None:
+    response = client.get("/healthz")
+    assert (response.status_code, response.content) == (200, b"ok\n")
+
+
+@pytest.mark.parametrize("path", ["/admin/login/", "/login/", "/api/docs/", "/healthz", "/nothing-here"])
+def test_every_response_says_what_its_page_may_load(client: Client, path: str) -> None:
+    headers = client.get(path).headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_api_page_keeps_to_that_policy_and_works_offline(
+    client: Client,
+) -> None:
+    page = client.get("/api/docs/").content.decode()
+    assert "swagger-ui-bundle.js" in page
+    assert "<style" not in page and "<script>" not in page and "//" not in page.replace("<!--", "")
