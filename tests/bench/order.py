@@ -1,0 +1,61 @@
+"""What the benchmark's agent is asked for, and its tokens, which say when they were written."""
+
+import asyncio
+import json
+import re
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+TOKEN_LENGTH = 6  # characters, as tokens have about: a space and five digits
+TOKEN = re.compile(rb" (\d{5})")
+UNITS_PER_S, UNITS = 10_000, 100_000  # a token's digits are tenths of a millisecond, and begin anew every 10 s
+NOTICE_S = 1.0  # before agents begin
+
+
+class Order(NamedTuple):
+    """What a prompt asks for. Agents begin together: at the time that `start`, a file, holds when it is there."""
+
+    start: str
+    rate: float  # tokens a second
+    tokens: int
+    phase: float = 0.0  # seconds after the others
+    stays_open: bool = False  # the answer goes on, without a word, until the server stops
+
+
+def encode(order: Order) -> str:
+    return json.dumps(order._asdict(), separators=(",", ":"))  # no spaces, so that it holds nothing like a token
+
+
+def decode(prompt: str) -> Order:
+    return Order(**json.loads(prompt))
+
+
+def start(path: Path) -> float:
+    """Let the agents begin, soon enough; return when, in monotonic seconds, the same in all processes of a machine."""
+    moment = time.monotonic() + NOTICE_S
+    new = path.with_suffix(".new")
+    new.write_text(repr(moment))
+    new.rename(path)
+    return moment
+
+
+async def started(order: Order) -> float:
+    """Wait until `start` has been called."""
+    while not Path(order.start).exists():
+        await asyncio.sleep(NOTICE_S / 10)
+    return float(Path(order.start).read_text()) + order.phase
+
+
+def token() -> str:
+    return f" {int(time.monotonic() * UNITS_PER_S) % UNITS:05d}"
+
+
+def count(text: bytes) -> int:
+    return len(TOKEN.findall(text))
+
+
+def written(text: bytes, arrival: float) -> list[float]:
+    """When each token in a text was written, in monotonic seconds; it arrived less than 10 s later."""
+    wrap = UNITS / UNITS_PER_S
+    return [arrival - (arrival - int(stamp) / UNITS_PER_S) % wrap for stamp in TOKEN.findall(text)]

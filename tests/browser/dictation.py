@@ -1,0 +1,96 @@
+"""Agents in a process of their own that write what a test dictates, chunk by chunk.
+
+As a program (`python -m tests.browser.dictation`) it reads `[session, chunk, …]`, one a line, and says when all of it
+is stored; `Dictation` starts it and speaks to it. A `start` begins another response in its session.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from tests.support.harness import ROOT, Server
+
+Chunk = dict[str, Any]
+START: Chunk = {"type": "start"}
+FINISH: Chunk = {"type": "finish"}
+
+
+def text(*deltas: str, kind: str = "text") -> list[Chunk]:
+    """A whole text, or another part of that form."""
+    return [begin(kind), *(delta(written, kind) for written in deltas), end(kind)]
+
+
+def begin(kind: str = "text") -> Chunk:
+    return {"type": f"{kind}-start", "id": kind}
+
+
+def delta(written: str, kind: str = "text") -> Chunk:
+    return {"type": f"{kind}-delta", "id": kind, "delta": written}
+
+
+def end(kind: str = "text") -> Chunk:
+    return {"type": f"{kind}-end", "id": kind}
+
+
+class Dictation:
+    """The process; `with Dictation(server) as agent: agent.say(session, START, …)`. It ends with the block."""
+
+    def __init__(self, server: Server) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.browser.dictation"],
+            cwd=ROOT, env=server.environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
+        self.process.communicate()  # at the end of its input it stops
+
+    def say(self, session: str, *chunks: Chunk) -> None:
+        """Returns when it is stored."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps([session, *chunks]) + "\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "stored\n"
+
+    def kill9(self) -> None:
+        self.process.kill()
+
+
+# The program
+
+
+async def publish() -> None:
+    from sessions_app.process import Process
+    from sessions_app.responses import Response
+
+    process = Process()
+    await process.start()
+    responses: dict[str, Response] = {}
+    try:
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            session, *chunks = json.loads(line)
+            for chunk in chunks:
+                if chunk["type"] == "start":
+                    responses[session] = process.respond(session, agent="dictated")
+                    chunk["messageId"] = responses[session].uid
+                await responses[session].write(chunk)
+            await responses[session].flush()
+            print("stored", flush=True)
+    finally:
+        await process.stop()
+
+
+def main() -> None:
+    import django
+
+    django.setup()
+    asyncio.run(publish())
+
+
+if __name__ == "__main__":
+    main()

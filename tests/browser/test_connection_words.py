@@ -1,0 +1,70 @@
+"""What the page says about a short absence: nothing at a blip, words when a person waits, never an error box."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.dictation import FINISH, START, Dictation, text
+from tests.browser.visitor import Visitor
+from tests.support.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.browser
+
+GRACE_MS = 1000
+
+
+def away(recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was said since the last good connection was lost."""
+    good = max(index for index, said in enumerate(recorded) if said["state"] == "connected")
+    return recorded[good + 1 :]
+
+
+def test_it_says_that_it_is_connected(visitor: Visitor) -> None:
+    tab = visitor.open()
+    expect(tab.indicator).to_have_text("Connection: Connected")
+    expect(tab.indicator).to_have_attribute("title", "Over WebSocket")
+    expect(tab.page.locator("#strip-text")).to_have_text("")
+
+
+def test_a_blip_shows_nothing(visitor: Visitor, network: TcpProxy) -> None:
+    tab = visitor.open()
+    blips: list[dict[str, Any]] = []
+    while not blips:  # a busy machine may need longer than a blip is
+        before = len(tab.recorded())
+        network.cut()
+        tab.wait_until(lambda: len(tab.recorded()) > before, "the cut goes unnoticed")  # noqa: B023
+        tab.wait_connected()
+        lost, *_, back = tab.recorded()[before:]
+        blips = tab.recorded()[before:] if back["at"] - lost["at"] < GRACE_MS else []
+    assert blips[0]["state"] == "connecting"
+    assert {(said["word"], said["strip"]) for said in blips} == {("Connected", "")}
+
+
+def test_after_a_grace_it_says_that_it_reconnects(visitor: Visitor, network: TcpProxy) -> None:
+    tab = visitor.open()
+    network.refuse()
+    network.cut()
+    expect(tab.page.locator("#strip-text")).to_have_text("Reconnecting… your conversation is safe.")
+    expect(tab.indicator).to_have_text("Connection: Reconnecting…")
+    expect(tab.strip.get_by_role("button")).to_have_count(0)
+    expect(tab.page.get_by_role("alert")).to_have_count(0)
+    expect(tab.page.get_by_role("dialog")).to_have_count(0)
+    expect(tab.composer).to_be_enabled()
+    said = away(tab.recorded())
+    spoken = next(said["at"] for said in said if said["strip"])
+    assert spoken - said[0]["at"] >= GRACE_MS
+    network.refuse(False)
+    tab.wait_connected()
+    expect(tab.page.locator("#strip-text")).to_have_text("")
+
+
+def test_it_says_what_a_return_has_brought(visitor: Visitor, network: TcpProxy, agent: Dictation) -> None:
+    tab = visitor.open_unanswered()
+    network.refuse()
+    network.cut()
+    agent.say(tab.session, START, *text("Meanwhile"), FINISH)
+    expect(tab.strip).to_contain_text("Reconnecting…")
+    network.refuse(False)
+    expect(tab.strip).to_contain_text(re.compile(r"Caught up: 5 events in \d+ ms"))

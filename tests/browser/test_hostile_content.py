@@ -1,0 +1,139 @@
+"""What an agent or a person writes is shown, and does nothing else: no script, no style, no request, no dialog."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.dictation import FINISH, START, Chunk, Dictation, begin, delta, end, text
+from tests.browser.visitor import Visitor
+from tests.support.harness import Server
+
+pytestmark = pytest.mark.browser
+
+SERVER = {"HOLDFAST_DEMO_TOKENS_PER_S": "1000"}
+ELSEWHERE = "https://elsewhere.example"
+HOSTILE = f"""
+<script>alert(1)</script><script src="{ELSEWHERE}/a.js"></script>
+<img src=x onerror=alert(2)><svg onload=alert(3)><circle/></svg>
+<iframe src="{ELSEWHERE}/frame" srcdoc="<script>alert(4)</script>"></iframe>
+<style>body {{ display: none }} * {{ background: url({ELSEWHERE}/style) }}</style>
+<form action="{ELSEWHERE}/form"><input name=q autofocus onfocus=alert(5)><button>Go</button></form>
+<a href="javascript:alert(6)">a link</a> <b onclick="alert(7)" style="position:fixed;inset:0" id="composer">bold</b>
+<link rel="stylesheet" href="{ELSEWHERE}/link"><meta http-equiv="refresh" content="0;url={ELSEWHERE}/meta">
+<base href="{ELSEWHERE}/"><object data="{ELSEWHERE}/object"></object><embed src="{ELSEWHERE}/embed">
+<video src="{ELSEWHERE}/video" autoplay></video><math><mtext><img src=x onerror=alert(8)></mtext></math>
+
+[script](javascript:alert(9)) [entities](jav&#x61;script:alert(10)) [data](data:text/html,<script>alert(11)</script>)
+[other](vbscript:alert(12)) [here](/logout/) <javascript:alert(13)> [fine]({ELSEWHERE}/fine)
+![image]({ELSEWHERE}/image.png) ![image](x" onerror="alert(14))
+[title]({ELSEWHERE}/titled 'a" onmouseover="alert(15)')
+
+```html" onmouseover="alert(16)
+<img src=x onerror=alert(17)>
+```
+
+| <img src=x onerror=alert(18)> | `<script>alert(19)</script>` |
+|---|---|
+| a | b |
+"""
+# Nothing of these may ever be in a message, nor any attribute that runs something.
+FORBIDDEN = """() => [...document.querySelectorAll("#messages *")].filter((element) =>
+  /^(script|style|iframe|form|input|object|embed|link|meta|base|video|audio|math|img)$/i.test(element.localName)
+  || [...element.attributes].some(({ name }) => /^on|^style$|^srcdoc$/i.test(name)))
+  .map((element) => element.outerHTML)"""
+LINKS = """() => [...document.querySelectorAll("#messages a[href]")].map((link) => link.getAttribute("href"))"""
+
+
+def check_harmless(page: Page, links: set[str]) -> None:
+    """The rest, no dialog, no request and no violation of the policy, is checked after every test."""
+    assert page.evaluate(FORBIDDEN) == []
+    assert set(page.evaluate(LINKS)) == links
+    page.mouse.move(400, 300)
+    expect(page.get_by_test_id("composer")).to_have_count(1)
+
+
+def test_hostile_markdown_in_an_answer_does_nothing(visitor: Visitor, agent: Dictation) -> None:
+    tab = visitor.open_unanswered()
+    pieces = re.findall(r".{1,7}", HOSTILE, re.DOTALL)  # at every cut it is rendered anew
+    agent.say(tab.session, START, *text(*pieces, kind="reasoning"), begin())
+    for piece in pieces:
+        agent.say(tab.session, delta(piece))
+    agent.say(tab.session, end(), FINISH)
+    tab.wait_ended()
+    tab.open_folds()
+    expect(tab.page.get_by_test_id("reasoning")).to_contain_text("alert(1)")
+    expect(tab.answers).to_contain_text("<script>alert(1)</script>")
+    links = {f"{ELSEWHERE}/fine", f"{ELSEWHERE}/image.png", f"{ELSEWHERE}/titled"}
+    check_harmless(tab.page, links)
+    for link in tab.answers.get_by_role("link").all():
+        expect(link).to_have_attribute("rel", "noopener noreferrer nofollow")
+    tab.check_against_store()
+    fresh = tab.second()
+    expect(fresh.answers).to_contain_text("<script>alert(1)</script>")
+    check_harmless(fresh.page, links)
+    tab.check_against(fresh)
+
+
+def test_hostile_parts_do_nothing(visitor: Visitor, agent: Dictation) -> None:
+    tab = visitor.open_unanswered()
+    script = "javascript:alert(1)"
+    call = {"toolCallId": "c", "toolName": "<img src=x onerror=alert(2)>"}
+    parts: list[Chunk] = [
+        {"type": "source-url", "sourceId": "s1", "url": script, "title": "<b onclick=alert(3)>source</b>"},
+        {"type": "source-url", "sourceId": "s2", "url": f"{ELSEWHERE}/source"},
+        {"type": "source-document", "sourceId": "s3", "mediaType": "text/html", "title": HOSTILE},
+        {"type": "file", "url": script, "mediaType": "text/html"},
+        {"type": "file", "url": script, "mediaType": "image/png"},
+        {"type": "file", "url": f"{ELSEWHERE}/tracker.png", "mediaType": "image/png"},
+        {"type": "data-<img src=x onerror=alert(4)>", "data": {"html": HOSTILE}},
+        {"type": "tool-input-start", **call},
+        {"type": "tool-input-available", **call, "input": {"html": HOSTILE}},
+        {"type": "tool-output-available", "toolCallId": "c", "output": HOSTILE},
+        {"type": "error", "errorText": HOSTILE},
+    ]
+    agent.say(tab.session, START, *parts)
+    tab.wait_ended("failed")
+    tab.open_folds()
+    expect(tab.page.get_by_test_id("tool")).to_contain_text("<script>alert(1)</script>")
+    check_harmless(tab.page, {f"{ELSEWHERE}/source", f"{ELSEWHERE}/tracker.png"})
+
+
+def test_a_hostile_message_of_a_person_is_text(visitor: Visitor) -> None:
+    tab = visitor.begin(HOSTILE)
+    tab.wait_ended()
+    assert tab.shown()[0]["text"] == HOSTILE.strip()
+    check_harmless(tab.page, set())
+    tab.check_against_store()
+
+
+def test_a_hostile_title_is_text_everywhere(visitor: Visitor, server: Server) -> None:
+    title = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    tab = visitor.begin(title)
+    tab.wait_ended()
+    expect(tab.page.get_by_test_id("conversation-heading")).to_have_text(title)
+    expect(tab.page.get_by_test_id("conversation")).to_contain_text(title)
+    expect(tab.page).to_have_title(f"{title} · Holdfast")
+    tab.page.get_by_role("button", name=f"Delete {title}").click()
+    dialog = tab.page.get_by_role("dialog")
+    expect(dialog).to_contain_text(title)
+    dialog.get_by_role("button", name="Keep it").click()
+    check_admin(tab.page, server, title, tab.session)
+
+
+def check_admin(page: Page, server: Server, title: str, session: str) -> None:
+    page.goto("/login/?next=/admin/")
+    found = re.search(r"\n +password +(\S+)", server.manage("ensure_admin"))
+    assert found
+    page.get_by_label("Name").fill("admin")
+    page.get_by_label("Password").fill(found[1])
+    page.get_by_role("button", name="Sign in").click()
+    for path in (
+        "/admin/sessions_app/session/",
+        f"/admin/sessions_app/session/{session}/change/",
+        f"/admin/sessions_app/session/{session}/delete/",
+        "/admin/sessions_app/message/",
+    ):
+        page.goto(path)
+        expect(page.get_by_text(title).first).to_be_visible()
+        assert page.locator("img[src=x]").count() == 0

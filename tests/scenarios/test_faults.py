@@ -1,0 +1,218 @@
+"""Faults below the processes: a full disk, a locked database, a clock that is set, a process that is frozen."""
+
+import asyncio
+import resource
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.follower import Follower
+from tests.support.harness import Server, StartServer, wait_for
+from tests.support.person import text_of
+from tests.support.publisher import Publisher, is_what_was_sent
+
+LEASE_S = 2
+SETTINGS = {
+    "HOLDFAST_LEASE_MS": str(LEASE_S * 1000),
+    "HOLDFAST_DEMO_TOKENS_PER_S": "30",
+    "HOLDFAST_TAIL_POLL_MS": "200",
+}
+FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+
+
+@pytest.fixture
+def publish(tmp_path: Path) -> Iterator[Callable[..., Publisher]]:
+    """Starts publishers; what still runs at the test's end is killed."""
+    started: list[Publisher] = []
+
+    def start(server: Server, session: str, *, pace: float = 50, **environment: str) -> Publisher:
+        publisher = Publisher(tmp_path, server.environment | environment, [session], pace=pace)
+        started.append(publisher.start())
+        return publisher
+
+    yield start
+    for publisher in started:
+        publisher.end()
+        print(publisher.log)
+
+
+async def in_thread(function: object, *arguments: object) -> object:
+    return await asyncio.to_thread(function, *arguments)  # type: ignore[arg-type]
+
+
+def database(server: Server) -> Path:
+    return Path(server.database.removeprefix("sqlite:///"))
+
+
+def grows_no_more(pid: int, path: Path) -> None:
+    """As on a full disk: no file of this process may become larger than the database is now."""
+    largest = max(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+
+
+def grows_again(pid: int) -> None:
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+async def test_when_the_disk_is_full_nothing_is_shown_and_later_nothing_is_missing(
+    start_server: StartServer, publish: Callable[..., Publisher]
+) -> None:
+    server = start_server(**SETTINGS)
+    async with Follower(server.url) as reader:
+        session = await reader.create_session()
+        await reader.follow(session)
+        publisher = publish(server, session)
+        await reader.wait_until(lambda: len(reader.sessions[session].text) > 300, 20)
+        assert publisher.process
+        grows_no_more(publisher.process.pid, database(server))
+        await in_thread(wait_for, lambda: "not stored" in publisher.log, 20, lambda: publisher.log)
+        shown, acknowledged = len(reader.sessions[session].text), len(publisher.notes)
+        await asyncio.sleep(1)
+        assert len(publisher.notes) == acknowledged
+        assert len(reader.sessions[session].text) == shown
+        grows_again(publisher.process.pid)
+        await in_thread(publisher.wait_until_heard, 0, acknowledged)
+        assert await in_thread(publisher.terminate) == 0
+        message = await reader.wait_for_end(session)
+        assert (message.status, len(text_of(message))) == ("complete", publisher.notes[-1]["length"])
+        assert is_what_was_sent(message.id, text_of(message))
+        assert (reader.taken_back, reader.resets, reader.sessions[session].gaps) == ([], [], 0)
+
+
+async def test_when_the_servers_disk_is_full_people_are_told_and_may_try_again(start_server: StartServer) -> None:
+    server = start_server(**SETTINGS, HOLDFAST_RUNS_PER_PROCESS="0")
+    async with Follower(server.url) as person:
+        session = await person.create_session()
+        await person.follow(session)
+        grows_no_more(server.pid, database(server))
+        accepted = -1
+        receipt = {"status": "accepted"}
+        while receipt["status"] == "accepted":
+            accepted += 1
+            receipt = person.receipts[await person.say(session, "x" * 30_000, id=f"signal-{accepted}")]
+        assert (receipt["error"]["code"], receipt["error"]["retryable"]) == ("storage_unavailable", True)
+        await person.wait_until(lambda: len(person.messages(session)) == accepted)
+        grows_again(server.pid)
+        del person.receipts[receipt["id"]]
+        await person.say(session, "x" * 30_000, id=receipt["id"])
+        assert person.receipts[receipt["id"]]["status"] == "accepted"
+        await person.wait_until(lambda: len(person.messages(session)) == accepted + 1)
+        assert [message.id for message in person.messages(session)] == [f"signal-{n}" for n in range(accepted + 1)]
+
+
+async def test_a_locked_database_delays_and_ends_nothing(
+    start_server: StartServer, publish: Callable[..., Publisher]
+) -> None:
+    """Longer than a lease: who can't write can't show that he lives, and nobody may hold that against him."""
+    server = start_server(**SETTINGS)
+    async with Follower(server.url) as reader:
+        session = await reader.create_session()
+        await reader.follow(session)
+        publisher = publish(server, session)
+        await reader.wait_until(lambda: len(reader.sessions[session].text) > 300, 20)
+        lock = sqlite3.connect(database(server), isolation_level=None, timeout=20)
+        lock.execute("BEGIN IMMEDIATE")
+        await asyncio.sleep(2 * LEASE_S)
+        lock.execute("ROLLBACK")
+        lock.close()
+        before = len(publisher.notes)
+        await in_thread(publisher.wait_until_heard, 0, before)
+        await asyncio.sleep(LEASE_S)
+        assert await in_thread(publisher.terminate) == 0
+        message = await reader.wait_for_end(session)
+        assert (message.status, len(text_of(message))) == ("complete", publisher.notes[-1]["length"])
+        assert is_what_was_sent(message.id, text_of(message))
+
+
+async def test_a_publisher_that_was_frozen_for_longer_than_its_lease_is_fenced(
+    start_server: StartServer, publish: Callable[..., Publisher]
+) -> None:
+    server = start_server(**SETTINGS)
+    async with Follower(server.url) as reader:
+        session = await reader.create_session()
+        await reader.follow(session)
+        publisher = publish(server, session)
+        await reader.wait_until(lambda: len(reader.sessions[session].text) > 300, 20)
+        await in_thread(freeze_outside_a_transaction, publisher, database(server))
+        message = await reader.wait_for_end(session)
+        text = text_of(message)
+        assert message.status == "interrupted"
+        publisher.signal(signal.SIGCONT)
+        await in_thread(wait_for, lambda: publisher.notes[-1]["error"], 20, lambda: publisher.log)
+        assert publisher.notes[-1]["error"] == "fenced"
+        assert await in_thread(publisher.wait) == 0
+        await asyncio.sleep(1)
+        assert text_of(reader.messages(session)[0]) == text
+        assert is_what_was_sent(message.id, text)
+        assert reader.taken_back == []
+
+
+def freeze_outside_a_transaction(publisher: Publisher, path: Path) -> None:
+    """One that is frozen while it holds SQLite's write lock stops every writer, which is another story."""
+    while True:
+        publisher.signal(signal.SIGSTOP)
+        probe = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+        try:
+            probe.execute("BEGIN IMMEDIATE")
+            probe.execute("ROLLBACK")
+            return
+        except sqlite3.OperationalError:
+            publisher.signal(signal.SIGCONT)
+            time.sleep(0.01)
+        finally:
+            probe.close()
+
+
+async def test_a_server_that_was_frozen_goes_on_with_every_client(start_server: StartServer) -> None:
+    server = start_server(**SETTINGS | {"HOLDFAST_DEMO_TOKENS_PER_S": "80"})
+    async with Follower(server.url) as reader:
+        session = await reader.create_session()
+        await reader.follow(session)
+        await reader.say(session, "Hello")
+        await reader.wait_until(lambda: len(reader.messages(session)) == 2 and reader.sessions[session].text, 20)
+        server.freeze()
+        await asyncio.sleep(2 * LEASE_S)
+        server.thaw()
+        message = await reader.wait_for_end(session, 90)
+        assert message.status == "complete"
+        assert (reader.taken_back, reader.resets, reader.sessions[session].gaps) == ([], [], 0)
+
+
+# Clocks
+
+
+@pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed")
+@pytest.mark.parametrize("hours", ["+30", pytest.param("-30", marks=pytest.mark.long)])
+async def test_a_clock_that_is_set_ends_no_answer_and_loses_nothing(
+    start_server: StartServer, publish: Callable[..., Publisher], tmp_path: Path, hours: str
+) -> None:
+    """The wall clocks of the server and of the publisher jump, each by itself; the monotonic clock does not."""
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    faked = {
+        "LD_PRELOAD": str(FAKETIME[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
+    }  # fmt: skip
+    server = start_server(**SETTINGS, **faked, HOLDFAST_RUNS_PER_PROCESS="0")
+    async with Follower(server.url) as reader:
+        session = await reader.create_session()
+        await reader.follow(session)
+        publisher = publish(server, session, LD_PRELOAD="")
+        await reader.wait_until(lambda: len(reader.sessions[session].text) > 300, 20)
+        clock.write_text(f"{hours}h")
+        answer = reader.messages(session)[0].id
+        await asyncio.sleep(2 * LEASE_S)
+        turn = await reader.say(session, "What is the time?")
+        await reader.wait_until(lambda: turn in reader.sessions[session].messages)
+        jumped = reader.sessions[session].messages[turn].created_at / 1000 - time.time()
+        assert abs(jumped - int(hours) * 3600) < 60
+        assert await in_thread(publisher.terminate) == 0
+        await reader.wait_until(reader.all_ended)
+        message = reader.sessions[session].messages[answer]
+        assert (message.status, len(text_of(message))) == ("complete", publisher.notes[-1]["length"])
+        assert (reader.taken_back, reader.resets, reader.sessions[session].gaps) == ([], [], 0)
+        assert reader.connections == 1

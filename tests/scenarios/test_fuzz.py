@@ -1,0 +1,311 @@
+"""Nonsense on a running server: always a named error or a close code, never a traceback, and nobody else is harmed."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from sessions_app.core.errors import ERRORS
+from tests.support.harness import Server, StartServer, guest
+from tests.support.person import Person
+from tests.support.raw_socket import BINARY, CLOSE, CONTINUATION, PING, TEXT, RawSocket, Refused
+
+SERVER_FRAMES = {"connected", "attached", "events", "receipt", "heartbeat", "detached", "error", "going-away"}
+CLOSE_CODES = {kind.close_code for kind in ERRORS.values() if kind.close_code} | {1002, 1003, 1007, 1009}
+UVICORNS_OWN = "Invalid UTF-8 sequence received from client."  # it shows a traceback of its own for that
+EXAMPLES = settings(
+    max_examples=60, deadline=None, derandomize=True, database=None,
+    phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["runserver", "uvicorn"])
+def server(request: pytest.FixtureRequest, start_shared_server: StartServer) -> Server:
+    return start_shared_server(
+        request.param,
+        HOLDFAST_FRAMES_PER_SECOND="100000",
+        HOLDFAST_SIGNALS_PER_MINUTE="100000",
+        HOLDFAST_RUNS_PER_PROCESS="0",
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_traceback(server: Server) -> Iterator[None]:
+    """Whatever a client sends is no failure of the server."""
+    before = len(server.log)
+    yield
+    assert server.process and server.process.poll() is None
+    log = server.log[before:]
+    assert log.count("Traceback") == log.count("ERROR") == log.count(UVICORNS_OWN), log
+
+
+class Site:
+    """Two people and their sessions, to be confused with each other."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.headers = guest(server)
+        self.own = [self.create(self.headers) for _ in range(2)]
+        self.strangers = self.create(guest(server))
+        self.cursors = [self.cursor_of(session) for session in self.own]
+
+    def create(self, headers: dict[str, str]) -> str:
+        token = dict(part.split("=", 1) for part in headers["Cookie"].split("; "))["csrftoken"]
+        answer = httpx.post(f"{self.server.url}/api/sessions/", json={}, headers=headers | {"X-CSRFToken": token})
+        session: str = answer.json()["id"]
+        return session
+
+    def cursor_of(self, session: str) -> str:
+        socket = self.connect()
+        socket.send_text(json.dumps({"type": "attach", "session": session}))
+        while (frame := json.loads(socket.read_until(TEXT).text))["type"] != "attached":
+            pass
+        socket.close()
+        cursor: str = frame["cursor"]
+        return cursor
+
+    def connect(self) -> RawSocket:
+        return RawSocket(self.server.port, headers=self.headers)
+
+
+@pytest.fixture(scope="module")
+def site(server: Server) -> Site:
+    return Site(server)
+
+
+def answers(socket: RawSocket) -> tuple[list[dict[str, Any]], int | None]:
+    """What comes until the server has taken everything, or has closed: the frames and the close code."""
+    received: list[dict[str, Any]] = []
+    try:
+        socket.send_text('{"type": "ping"}')
+        while True:
+            frame = socket.receive(5)
+            if frame.opcode == CLOSE:
+                return received, frame.code
+            if frame.opcode == TEXT:
+                received.append(json.loads(frame.text))
+                if received[-1]["type"] == "heartbeat":
+                    return received, None
+    except (EOFError, ConnectionError, BrokenPipeError):
+        return received, 1006
+
+
+def check(received: list[dict[str, Any]], code: int | None) -> None:
+    assert code is None or code in CLOSE_CODES, code
+    for frame in received:
+        assert frame["type"] in SERVER_FRAMES
+        for error in [frame] if frame["type"] == "error" else [frame[key] for key in ("error",) if frame.get(key)]:
+            assert error["code"] in ERRORS and error["message"] and isinstance(error["retryable"], bool)
+            assert error["code"] not in ("internal", "storage_unavailable"), error
+
+
+# Frames that are nearly right
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def fields(site: Site) -> dict[str, st.SearchStrategy[Any]]:
+    sessions = [*site.own, site.strangers, "A" * 22, "", "../" * 8, "'; DROP TABLE sessions_app_session;--"]
+    epoch = site.cursors[0].rpartition("-")[0]
+    cursors = [*site.cursors, f"{epoch}-999999999999999", f"{epoch}-9999999999999999", f"{epoch}--1", "-", "\u0000-1"]
+    parts = st.fixed_dictionaries({"type": st.sampled_from(["text", "file"])}, optional={"text": st.text() | anything})
+    return {
+        "session": st.sampled_from(sessions) | anything,
+        "cursor": st.sampled_from(cursors) | anything,
+        "rewind": st.integers(-5, 2**70) | anything,
+        "held": st.dictionaries(st.sampled_from(["m_1", "", "\u0000"]), st.lists(st.integers(-1, 2**40))) | anything,
+        "id": st.from_regex(r"[A-Za-z0-9_-]{6,12}", fullmatch=True) | anything,
+        "kind": st.sampled_from(["message", "cancel", "", "k" * 40]) | anything,
+        "payload": st.fixed_dictionaries({"parts": st.lists(parts, max_size=20) | anything}) | anything,
+        "extra": anything,
+    }
+
+
+TYPES = ["attach", "detach", "ack", "signal", "ping", "attach", "ack", "signal", "publish", "connected", "", "\u0000"]
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_frames_that_are_nearly_right(site: Site, data: st.DataObject) -> None:
+    frame = st.fixed_dictionaries({"type": st.sampled_from(TYPES)}, optional=fields(site))
+    socket = site.connect()
+    for one in data.draw(st.lists(frame, min_size=1, max_size=8)):
+        try:
+            socket.send_text(json.dumps(one, ensure_ascii=data.draw(st.booleans())))
+        except UnicodeEncodeError:
+            socket.send_text(json.dumps(one))
+    received, code = answers(socket)
+    check(received, code)
+    assert code is None, f"closed with {code}: {received[-1:]}"
+    socket.close()
+
+
+# Texts that are no frame
+
+TEXTS = [
+    "", " ", "null", "true", "0", '""', "[]", "{}", "{", "}", '{"type"', '{"type":}', '{"type": "ping"', "ping",
+    "\ufeff{}",
+    '{"type": "ping"} {"type": "ping"}', '{"type": "ping", "type": "attach"}', '{"type": ["ping"]}', "NaN", "1e999",
+    '{"type": "ping", "n": 1e999}', '{"type": "ping", "n": NaN}', '{"type": "ping", "s": "\\ud800"}', "'{}'",
+    "[" * 60_000, '{"a":' * 10_000, '{"type": "ping", "x": ' + "[" * 2000 + "]" * 2000 + "}", "\u0000", "{}\u0000",
+    '{"type": "signal", "session": "' + "A" * 22 + '", "id": "12345678", "kind": "message", "payload": '
+    + '{"p":' * 900 + "1" + "}" * 900 + "}", '{"type": "ping", "n": ' + "9" * 5000 + "}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: text[:24])
+def test_a_text_that_is_no_frame(site: Site, text: str) -> None:
+    socket = site.connect()
+    socket.send_text(text)
+    received, code = answers(socket)
+    check(received, code)
+    assert code is None
+    socket.close()
+
+
+@EXAMPLES
+@given(text=st.text(max_size=300), cut=st.integers(0, 60))
+def test_random_and_cut_texts(site: Site, text: str, cut: int) -> None:
+    socket = site.connect()
+    whole = json.dumps({"type": "attach", "session": site.own[0], "cursor": site.cursors[0]})
+    for one in (text, whole[:cut], whole + text):
+        socket.send(TEXT, one.encode(errors="ignore"))
+    received, code = answers(socket)
+    check(received, code)
+    assert code is None
+    socket.close()
+
+
+# Bytes that are no message
+
+
+@EXAMPLES
+@given(data=st.binary(min_size=1, max_size=200))
+def test_random_bytes_instead_of_frames(site: Site, data: bytes) -> None:
+    socket = site.connect()
+    socket.send_bytes(data + bytes(300))
+    received, code = answers(socket)
+    check(received, None if code == 1006 else code)
+    socket.close()
+
+
+@EXAMPLES
+@given(payload=st.binary(max_size=200), opcode=st.sampled_from([TEXT, BINARY, CONTINUATION, PING, 3, 15]))
+def test_random_payloads(site: Site, payload: bytes, opcode: int) -> None:
+    socket = site.connect()
+    socket.send(opcode, payload)
+    received, code = answers(socket)
+    check(received, None if code == 1006 else code)
+    socket.close()
+
+
+def test_a_binary_message_is_refused_by_name(site: Site) -> None:
+    socket = site.connect()
+    socket.send(BINARY, b'{"type": "ping"}')
+    received, code = answers(socket)
+    check(received, code)
+    assert [frame["code"] for frame in received if frame["type"] == "error"] == ["bad_frame"]
+
+
+def test_a_frame_that_is_too_large_is_named_and_closed(site: Site) -> None:
+    socket = site.connect()
+    socket.send_text(json.dumps({"type": "ping", "x": "x" * 66_000}))
+    received, code = answers(socket)
+    assert (received[-1]["code"], code) == ("frame_too_large", 4413)
+
+
+def test_a_huge_frame_is_closed(site: Site) -> None:
+    socket = site.connect()
+    try:
+        socket.send_text(json.dumps({"type": "ping", "x": "x" * 30_000_000}))
+    except OSError:
+        pass  # closed while it was sent
+    assert answers(socket)[1] in (1009, 4413, 1006)
+
+
+# Doors
+
+ORIGINS = [
+    "", "null", "http://evil.example", "http://[::1", "//", "\xff",
+    "http://" + "a" * 3000, "http://127.0.0.1.evil.example", "javascript:alert(1)", "http://localhost@evil.example",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("origin", ORIGINS, ids=repr)
+def test_another_origin_is_told_so(site: Site, origin: str) -> None:
+    try:
+        socket = RawSocket(site.server.port, headers=site.headers | {"Origin": origin})
+    except (Refused, EOFError, ConnectionError):
+        return
+    received, code = answers(socket)
+    assert ([frame.get("code") for frame in received], code) == (["forbidden_origin"], 4403)
+
+
+COOKIES = [
+    "", "x", "=", ";;;", "holdfast_guest=", "holdfast_guest=nonsense", "holdfast_guest=a:b:c", "sessionid=x",
+    "sessionid=" + "a" * 32, "sessionid=../../etc", "holdfast_guest=" + "x" * 4000, 'a="\\', "\xff=\xfe",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cookie", COOKIES, ids=repr)
+def test_who_is_nobody_is_told_so(site: Site, cookie: str) -> None:
+    try:
+        socket = RawSocket(site.server.port, headers=site.headers | {"Cookie": cookie})
+    except (Refused, EOFError, ConnectionError):
+        return
+    received, code = answers(socket)
+    assert ([frame["code"] for frame in received], code) == (["signed_out"], 4401)
+
+
+@pytest.mark.parametrize("other", ['json={"a": [1, 2]}', "a b=c", "x=é", 'q="un;closed', "=; ==; a==b"])
+def test_a_cookie_of_somebody_else_does_not_hide_ours(site: Site, other: str) -> None:
+    socket = RawSocket(site.server.port, headers=site.headers | {"Cookie": f"{other}; {site.headers['Cookie']}"})
+    received, code = answers(socket)
+    assert (received[0]["type"], code) == ("connected", None)
+
+
+# Others
+
+
+async def test_others_are_not_harmed_by_a_flood(server: Server, site: Site) -> None:
+    random = Random(3)
+    async with Person(server.url) as person:
+        session = await person.create_session()
+        await person.connect()
+        followed = await person.attach(session)
+        flood = asyncio.create_task(asyncio.to_thread(pour, site, random))
+        slowest = 0.0
+        for number in range(30):
+            began = asyncio.get_running_loop().time()
+            await person.say(session, f"turn {number}")
+            await person.wait_until(lambda number=number: len(followed.messages) > number)
+            slowest = max(slowest, asyncio.get_running_loop().time() - began)
+            await asyncio.sleep(0.03)
+        await flood
+        assert followed.serials == list(range(1, 31))
+        assert slowest < 2
+        assert followed.gaps == 0 and person.close_code is None
+
+
+def pour(site: Site, random: Random) -> None:
+    """Sockets that send nonsense as fast as they can, and read nothing."""
+    for _ in range(6):
+        socket = site.connect()
+        try:
+            for _ in range(60):
+                socket.send_text(random.choice(TEXTS)[:5000])
+                for session in (*site.own, site.strangers):
+                    socket.send_text(json.dumps({"type": "attach", "session": session, "rewind": 200}))
+        except OSError:
+            pass
+        socket.cut()

@@ -1,0 +1,145 @@
+"""A server that is told to stop says goodbye to every client, ends what it does, and ends with 0."""
+
+import json
+import signal
+import socket
+import subprocess
+
+import httpx
+import pytest
+
+from tests.support.harness import ROOT, Server, StartServer, guest, wait_for
+from tests.support.raw_socket import CLOSE, TEXT, RawSocket, Refused
+
+ECHO = "tests.support.echo:application"
+SERVICE_RESTART = 1012
+
+
+def start_echo(start_server: StartServer, **environment: str) -> Server:
+    return start_server("daphne", application=ECHO, **environment)
+
+
+def begin_to_stop(server: Server) -> None:
+    server.signal(signal.SIGTERM)
+    wait_for(lambda: "echo: draining" in server.log, 5, lambda: f"it does not drain:\n{server.log}")
+
+
+def answered(client: RawSocket) -> int | None:
+    """Waits for the close frame and answers it as RFC 6455 wants it; gives its code."""
+    frame = client.read_until(CLOSE)
+    client.send(CLOSE, frame.payload)
+    return frame.code
+
+
+# uvicorn stops cleanly and then ends by the signal that it was sent.
+@pytest.mark.parametrize(("command", "code"), [("runserver", 0), ("daphne", 0), ("uvicorn", -signal.SIGTERM)])
+def test_it_closes_sockets_with_1012_and_ends(start_server: StartServer, command: str, code: int) -> None:
+    server = start_server(command)
+    clients = [RawSocket(server.port, headers=guest(server)) for _ in range(5)]
+    server.signal(signal.SIGTERM)
+    assert [answered(client) for client in clients] == [SERVICE_RESTART] * 5
+    assert server.wait() == code
+    assert "Traceback" not in server.log
+
+
+def test_a_socket_opened_this_second_is_closed_as_well(start_server: StartServer) -> None:
+    server = start_echo(start_server)
+    client = RawSocket(server.port)
+    server.signal(signal.SIGTERM)
+    assert answered(client) == SERVICE_RESTART
+    assert server.wait() == 0
+    assert f"echo: disconnected {SERVICE_RESTART}" in server.log
+    assert "Traceback" not in server.log
+
+
+def test_control_c_drains_under_the_reloader_too(start_server: StartServer) -> None:
+    server = start_server("reloader")
+    client = RawSocket(server.port, headers=guest(server))
+    assert server.interrupt() == 0
+    assert client.read_until(CLOSE).code == SERVICE_RESTART
+
+
+def test_sockets_live_on_while_it_drains(start_server: StartServer) -> None:
+    server = start_echo(start_server, ECHO_DRAIN_S="1")
+    client = RawSocket(server.port)
+    begin_to_stop(server)
+    client.send_text("still here")
+    assert client.receive().text == "still here"
+    assert answered(client) == SERVICE_RESTART
+    assert server.wait() == 0
+
+
+def test_it_takes_no_new_connection_while_it_drains(start_server: StartServer) -> None:
+    server = start_echo(start_server, ECHO_DRAIN_S="5")
+    begin_to_stop(server)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port))
+
+
+def test_it_refuses_a_socket_on_an_old_connection_while_it_drains(start_server: StartServer) -> None:
+    server = start_echo(start_server, ECHO_DRAIN_S="5")
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert b"200 OK" in connection.recv(4096)
+        begin_to_stop(server)
+        with pytest.raises(Refused) as refusal:
+            RawSocket(server.port, connection=connection)
+    assert refusal.value.status == 403
+
+
+def test_it_waits_no_longer_than_the_drain_time(start_server: StartServer) -> None:
+    server = start_echo(start_server, ECHO_DRAIN_S="60", HOLDFAST_DRAIN_MS="300")
+    assert server.terminate() == 0
+    assert "was not done within HOLDFAST_DRAIN_MS" in server.log
+    assert "echo: drain cancelled" in server.log
+
+
+def test_a_second_signal_stops_it_at_once(start_server: StartServer) -> None:
+    server = start_echo(start_server, ECHO_DRAIN_S="60", HOLDFAST_DRAIN_MS="60000")
+    begin_to_stop(server)
+    server.signal(signal.SIGTERM)
+    assert server.wait(within=2) == -signal.SIGTERM
+
+
+def test_a_client_that_answers_nothing_does_not_keep_it(start_server: StartServer) -> None:
+    server = start_echo(start_server)
+    client = RawSocket(server.port)
+    assert server.terminate() == 0
+    assert client.read_until(CLOSE).code == SERVICE_RESTART
+
+
+def test_a_response_that_never_ends_does_not_keep_it(start_server: StartServer) -> None:
+    server = start_echo(start_server)
+    with httpx.stream("GET", f"{server.url}/forever") as response:
+        assert next(response.iter_bytes()) == b"ok"
+        assert server.terminate() == 0
+
+
+def test_it_starts_before_it_takes_connections(start_server: StartServer) -> None:
+    server = start_echo(start_server)
+    assert server.log.index("echo: started") < server.log.index("GET /healthz")
+
+
+def test_it_ends_with_1_when_a_start_hook_fails(start_server: StartServer) -> None:
+    with pytest.raises(AssertionError, match="the server ended with 1:"):
+        start_echo(start_server, ECHO_START="fails")
+
+
+@pytest.mark.parametrize("command", ["runserver", "daphne"])
+def test_it_ends_with_1_when_its_port_is_taken(start_server: StartServer, command: str) -> None:
+    first = start_server(command)
+    second = subprocess.run(first.command, env=first.environment, cwd=ROOT, capture_output=True, text=True)
+    assert second.returncode == 1
+    assert "Address already in use" in second.stderr
+
+
+def test_clients_are_told_when_to_come_back(start_server: StartServer) -> None:
+    server = start_server(HOLDFAST_DRAIN_MS="500")
+    client = RawSocket(server.port, headers=guest(server))
+    assert json.loads(client.read_until(TEXT).text)["type"] == "connected"
+    server.signal(signal.SIGTERM)
+    farewell = json.loads(client.read_until(TEXT).text)
+    assert farewell["type"] == "going-away"
+    assert 0 <= farewell["reconnect_in_ms"] < 500
+    assert answered(client) == SERVICE_RESTART
+    assert server.wait() == 0

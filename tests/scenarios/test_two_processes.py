@@ -1,0 +1,200 @@
+"""Several processes on one database: every reader gets all of every answer, whatever is between the processes."""
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.services import free_port, require, wait_for_port
+from tests.support.follower import Follower
+from tests.support.harness import StartServer
+from tests.support.person import text_of
+from tests.support.publisher import Publisher, is_what_was_sent
+
+# Without a layer between them, the tail check alone finds what another process wrote.
+QUICK = {"HOLDFAST_TAIL_POLL_MS": "200", "HOLDFAST_HEARTBEAT_MS": "1000"}
+
+
+class Redis:
+    """A Redis server of the test's own, on one port over its restarts."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen([require("redis"), *arguments], stdout=subprocess.DEVNULL, cwd="/")
+        wait_for_port(self.port, self.process)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def kill9(self) -> None:
+        self.signal(signal.SIGKILL)
+        assert self.process
+        self.process.wait()
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    redis = Redis()
+    redis.start()
+    yield redis
+    if redis.process and redis.process.poll() is None:
+        redis.kill9()
+
+
+async def in_thread(function: object, *arguments: object) -> object:
+    return await asyncio.to_thread(function, *arguments)  # type: ignore[arg-type]
+
+
+async def check_end(reader: Follower, session: str, publisher: Publisher) -> None:
+    message = await reader.wait_for_end(session, within=40)
+    assert message.status == "complete"
+    assert is_what_was_sent(message.id, text_of(message))
+    assert len(text_of(message)) == publisher.notes[-1]["length"]
+    followed = reader.sessions[session]
+    assert (reader.taken_back, reader.resets, followed.gaps) == ([], [], 0)
+    assert followed.serials == sorted(set(followed.serials))
+
+
+async def test_two_servers_on_one_sqlite_file_are_slower_never_wrong(start_server: StartServer, tmp_path: Path) -> None:
+    one = start_server(**QUICK)
+    other = start_server(**QUICK)
+    async with AsyncExitStack() as stack:
+        reader = await stack.enter_async_context(Follower(one.url))
+        elsewhere = await stack.enter_async_context(Follower(other.url))
+        session = await reader.create_session()
+        elsewhere.http.cookies = reader.http.cookies  # the same person, in another tab
+        for tab in (reader, elsewhere):
+            await tab.follow(session)
+        publisher = Publisher(tmp_path, one.environment, [session], pace=100, length=300).start()
+        assert await in_thread(publisher.wait, 60) == 0
+        for tab in (reader, elsewhere):
+            await check_end(tab, session, publisher)
+
+
+async def test_a_turn_at_one_server_is_answered_and_read_at_another(start_server: StartServer) -> None:
+    one = start_server(**QUICK, HOLDFAST_RUNS_PER_PROCESS="0")
+    other = start_server(**QUICK, HOLDFAST_DEMO_TOKENS_PER_S="2000")
+    async with Follower(one.url) as reader, Follower(other.url) as elsewhere:
+        session = await reader.create_session()
+        elsewhere.http.cookies = reader.http.cookies
+        for tab in (reader, elsewhere):
+            await tab.follow(session)
+        await reader.say(session, "Hello")  # this server has no agents
+        for tab in (reader, elsewhere):
+            assert (await tab.wait_for_end(session)).status == "complete"
+        assert reader.sessions[session].text == elsewhere.sessions[session].text != ""
+
+
+async def test_one_signal_to_two_servers_counts_once(start_server: StartServer) -> None:
+    one = start_server(**QUICK, HOLDFAST_DEMO_TOKENS_PER_S="5000")
+    other = start_server(**QUICK, HOLDFAST_DEMO_TOKENS_PER_S="5000")
+    async with Follower(one.url) as reader, Follower(other.url) as elsewhere:
+        session = await reader.create_session()
+        elsewhere.http.cookies = reader.http.cookies
+        for tab in (reader, elsewhere):
+            await tab.follow(session)
+        await asyncio.gather(*(tab.say(session, "Hello", id="one-signal") for tab in (reader, elsewhere)))
+        receipts = [tab.receipts["one-signal"] for tab in (reader, elsewhere)]
+        assert receipts[0] == receipts[1]
+        for tab in (reader, elsewhere):
+            await tab.wait_for_end(session)
+            assert [message.role for message in tab.messages(session)] == ["user", "assistant"]
+
+
+async def test_with_redis_between_them_nothing_waits_for_the_tail_check(
+    start_server: StartServer, redis: Redis, tmp_path: Path
+) -> None:
+    settings = {"HOLDFAST_REDIS": redis.url, "HOLDFAST_TAIL_POLL_MS": "60000"}
+    server = start_server(**settings)
+    async with Follower(server.url) as reader:
+        session = await reader.create_session()
+        await reader.follow(session)
+        publisher = Publisher(tmp_path, server.environment, [session], pace=100, length=200).start()
+        assert await in_thread(publisher.wait, 60) == 0
+        await check_end(reader, session, publisher)
+        assert len(reader.sessions[session].attached) == 1
+        assert len(reader.sessions[session].serials) == reader.sessions[session].cursor.serial
+
+
+@pytest.mark.parametrize("fault", ["killed", pytest.param("frozen", marks=pytest.mark.long)])
+async def test_when_redis_fails_in_the_middle_nothing_is_lost(
+    start_server: StartServer, redis: Redis, tmp_path: Path, fault: str
+) -> None:
+    settings = QUICK | {"HOLDFAST_REDIS": redis.url}
+    one, other = start_server(**settings), start_server(**settings)
+    async with AsyncExitStack() as stack:
+        readers = [await stack.enter_async_context(Follower(server.url)) for server in (one, other)]
+        sessions = [await reader.create_session() for reader in readers]
+        for reader, session in zip(readers, sessions, strict=True):
+            await reader.follow(session)
+        publishers = [Publisher(tmp_path, one.environment, [session], pace=50).start() for session in sessions]
+        for reader, session in zip(readers, sessions, strict=True):
+            await reader.wait_until(lambda reader=reader, session=session: len(reader.sessions[session].text) > 200, 20)
+        if fault == "killed":
+            redis.kill9()
+        else:
+            redis.signal(signal.SIGSTOP)
+        for reader, session in zip(readers, sessions, strict=True):
+            have = len(reader.sessions[session].text)
+            await reader.wait_until(
+                lambda reader=reader, session=session, have=have: len(reader.sessions[session].text) > have + 200, 20
+            )
+        newcomer = await stack.enter_async_context(Follower(other.url))
+        newcomer.http.cookies = readers[0].http.cookies
+        await newcomer.follow(sessions[0])  # doesn't need the layer either
+        if fault == "killed":
+            await in_thread(redis.start)
+        else:
+            redis.signal(signal.SIGCONT)
+        for publisher in publishers:
+            assert await in_thread(publisher.terminate) == 0
+        for reader, session, publisher in zip(readers, sessions, publishers, strict=True):
+            await check_end(reader, session, publisher)
+        await check_end(newcomer, sessions[0], publishers[0])
+
+
+@pytest.mark.long
+async def test_hints_come_again_after_redis_was_restarted(
+    start_server: StartServer, redis: Redis, tmp_path: Path
+) -> None:
+    settings = {"HOLDFAST_REDIS": redis.url, "HOLDFAST_TAIL_POLL_MS": "2000"}
+    server = start_server(**settings)
+    async with Follower(server.url) as reader:
+        session = await reader.create_session()
+        await reader.follow(session)
+        publisher = Publisher(tmp_path, server.environment, [session], pace=50).start()
+        await reader.wait_until(lambda: reader.sessions[session].text, 20)
+        redis.kill9()
+        await in_thread(redis.start)
+
+        def frames() -> int:
+            return sum(frame["type"] == "events" for frame in reader.frames[-20:])
+
+        async def rate() -> int:
+            before = len(reader.frames)
+            await asyncio.sleep(1)
+            return len(reader.frames) - before
+
+        async def hinted() -> bool:
+            return await rate() > 8  # the tail check alone brings one in two seconds
+
+        for _ in range(20):
+            if await hinted():
+                break
+        else:
+            raise AssertionError(f"no hints since Redis is back: {frames()} frames")
+        assert await in_thread(publisher.terminate) == 0
+        await check_end(reader, session, publisher)

@@ -1,0 +1,63 @@
+"""A small ASGI application, to see Holdfast's server alone; ECHO_START and ECHO_DRAIN_S say how its hooks behave."""
+
+import asyncio
+import os
+from typing import Any
+
+from sessions_app import server
+
+woken = asyncio.Event()
+
+
+def say(text: str) -> None:
+    print(f"echo: {text}", flush=True)
+
+
+async def start() -> None:
+    if os.environ.get("ECHO_START") == "fails":
+        raise RuntimeError("no start today")
+    say("started")
+
+
+async def drain(deadline: float) -> None:
+    say("draining")
+    try:
+        await asyncio.sleep(float(os.environ.get("ECHO_DRAIN_S", "0")))
+    except asyncio.CancelledError:
+        say("drain cancelled")
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        await server.lifespan(scope, receive, send)
+    elif scope["type"] == "http":
+        await answer(scope["path"], receive, send)
+    else:
+        await echo(scope["path"], receive, send)
+
+
+async def answer(path: str, receive: Any, send: Any) -> None:
+    """`/wake` wakes the sleeping sockets, `/forever` never ends."""
+    await receive()
+    if path == "/wake":
+        woken.set()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok", "more_body": path == "/forever"})
+    if path == "/forever":
+        await asyncio.Event().wait()
+
+
+async def echo(path: str, receive: Any, send: Any) -> None:
+    """Repeats what it gets; at `/ws/asleep` it takes no message before `/wake` was fetched."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    if path == "/ws/asleep":
+        await woken.wait()
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+    say(f"disconnected {message['code']}")
+
+
+server.install()
+server.on_start(start)
+server.on_drain(drain)

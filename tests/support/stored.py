@@ -1,0 +1,74 @@
+"""What tests store without a running writer: sessions and messages, at the times that they need."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from django.test import Client
+from django.utils import timezone
+
+from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
+
+
+def default_policy() -> RetentionPolicy:
+    """Three days. A test that commits loses what the migrations stored, so it may have to be made again."""
+    policy, _ = RetentionPolicy.objects.get_or_create(is_default=True, defaults={"name": "Three days", "hours": 72})
+    return policy
+
+
+def hours_ago(hours: float) -> datetime:
+    return timezone.now() - timedelta(hours=hours)
+
+
+def a_session(owner: str, *, hours: float = 0.0, **fields: Any) -> Session:
+    """A session that was last active so many hours ago."""
+    moment = hours_ago(hours)
+    fields.setdefault("policy", default_policy())
+    return Session.objects.create(owner=owner, **{"created_at": moment, "active_at": moment} | fields)
+
+
+def a_message(session: Session, text: str = "Hello", *, hours: float = 0.0, **fields: Any) -> Message:
+    """A complete message at the session's end; the session's tail goes along."""
+    serial = session.tail + 1
+    moment = hours_ago(hours)
+    values: dict[str, Any] = {
+        "uid": f"m{serial}", "role": "user", "status": "complete", "first_serial": serial, "last_serial": serial,
+        "created_at": moment, "updated_at": moment, "marks": orjson.dumps([[serial, serial]]).decode(),
+        "parts": orjson.dumps([{"type": "text", "text": text}]).decode(),
+    }  # fmt: skip
+    message = Message.objects.create(session=session, **values | fields)
+    session.tail = message.last_serial
+    session.save(update_fields=["tail"])
+    return message
+
+
+def a_streaming_message(session: Session, begun: str, rest: str, **fields: Any) -> Message:
+    """A response in progress: `begun` is in its row, `rest` in the journal."""
+    serial = session.tail + 1
+    message = a_message(
+        session,
+        role="assistant",
+        status="streaming",
+        parts=orjson.dumps([{"type": "text", "text": begun, "state": "streaming"}]).decode(),
+        open='{"text":{"t":0},"reasoning":{},"tools":{}}',
+        **fields,
+    )
+    chunk = {"type": "text-delta", "id": "t", "delta": rest}
+    event = {"serial": serial + 1, "message": message.uid, "chunk": chunk}
+    text = orjson.dumps(event).decode()
+    JournalEntry.objects.create(session=session, serial=serial + 1, uid=message.uid, event=text)
+    session.tail = serial + 1
+    session.save(update_fields=["tail"])
+    return message
+
+
+def guest() -> Client:
+    """A browser that has opened a page. `owner` is who it is."""
+    client = Client()
+    client.get("/login/")
+    client.owner = owner_of(client)  # type: ignore[attr-defined]
+    return client
+
+
+def owner_of(client: Client) -> str:
+    return "guest:" + client.cookies["holdfast_guest"].value.split(":")[0]

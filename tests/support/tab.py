@@ -1,0 +1,50 @@
+"""A person's tab on a `Process` in this event loop: the client of `Person`, with no server and no network between."""
+
+import asyncio
+import json
+from typing import Any, Self
+
+from sessions_app.connections import Connection
+from sessions_app.identity import Identity
+from sessions_app.process import Process
+from tests.support.person import Frame, Person
+
+
+class Tab(Person):
+    """`async with Tab(process, "guest:1") as tab:` it is connected."""
+
+    def __init__(self, process: Process, owner: str) -> None:
+        super().__init__("http://no.server")
+        self.process = process
+        self.owner = owner
+        self.limits = {"ack_bytes": 16_384, "ack_ms": 50}
+        self.close_codes: list[int] = []
+        self._inbox: asyncio.Queue[str] = asyncio.Queue()
+
+    async def __aenter__(self) -> Self:
+        return await self.connect()
+
+    async def connect(self, **options: Any) -> Self:
+        self.connection = Connection(
+            self.process, Identity(self.owner), send=self._inbox.put, close=self._closed, **options
+        )
+        self.process.admit(self.connection)
+        self.socket: Any = self.connection
+        self._start(self._take_all())
+        return self
+
+    async def disconnect(self) -> None:
+        self.process.dismiss(self.connection)
+
+    async def send(self, frame: Frame) -> None:
+        await self.connection.receive(json.dumps(frame), now=asyncio.get_running_loop().time())
+
+    async def _take_all(self) -> None:
+        while True:
+            text = await self._inbox.get()
+            await self._take(json.loads(text), len(text))
+            self._changed.set()
+
+    async def _closed(self, code: int) -> None:
+        self.close_codes.append(code)
+        self._changed.set()

@@ -1,0 +1,132 @@
+"""A TCP proxy that makes a network bad on demand: cut, frozen, slow, deaf in one direction."""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+Direction = Literal["up", "down"]  # up: from the client to the server
+Result = TypeVar("Result")
+
+
+class TcpProxy:
+    """Forwards 127.0.0.1:`port` to a server's port, from a thread of its own; to be used with `with`."""
+
+    def __init__(self, server_port: int) -> None:
+        self.server_port = server_port
+        self.port = 0
+        self.delay_s = 0.0
+        self.deaf: set[Direction] = set()
+        self.refusing = False
+        self.writers: set[asyncio.StreamWriter] = set()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="tcp-proxy", daemon=True)
+
+    def __enter__(self) -> "TcpProxy":
+        self.thread.start()
+        self.do(self.listen())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
+        self.do(self.shut())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    # What a test does to the network. Each returns when it is done.
+
+    def cut(self) -> None:
+        """Resets every connection, on both sides."""
+        self.do(self.reset_all())
+
+    def freeze(self) -> None:
+        """Forwards nothing more; connections stay open and new ones are accepted, as behind a dead link."""
+        self.do(self.set_flowing(False))
+
+    def thaw(self) -> None:
+        """Forwards again, first what was held back."""
+        self.do(self.set_flowing(True))
+
+    def delay(self, seconds: float) -> None:
+        """Forwards each piece so much later."""
+        self.delay_s = seconds
+
+    def drop(self, direction: Direction) -> None:
+        """Swallows all bytes of one direction from now on, which only `cut` ends."""
+        self.deaf.add(direction)
+
+    def refuse(self, refusing: bool = True) -> None:
+        """Resets new connections at once, or no longer."""
+        self.refusing = refusing
+
+    # How
+
+    def do(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+
+    async def listen(self) -> None:
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self.listener = await asyncio.start_server(self.accept, "127.0.0.1", 0, backlog=1024)
+        self.port = self.listener.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        self.listener.close()
+        self.flowing.set()
+        await self.reset_all()
+        # They end by themselves now. One that is cancelled instead has asyncio print its traceback.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def set_flowing(self, flowing: bool) -> None:
+        if flowing:
+            self.flowing.set()
+        else:
+            self.flowing.clear()
+
+    async def reset_all(self) -> None:
+        for writer in list(self.writers):
+            reset(writer)
+        self.deaf.clear()
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            reset(writer)
+            return
+        self.writers.add(writer)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
+        except OSError:
+            reset(writer)
+            self.writers.discard(writer)
+            return
+        self.writers.add(far_writer)
+        await asyncio.gather(
+            self.pump(reader, far_writer, "up"), self.pump(far_reader, writer, "down"), return_exceptions=True
+        )
+        self.writers -= {writer, far_writer}
+
+    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction) -> None:
+        try:
+            while data := await reader.read(65536):
+                await self.flowing.wait()
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                if direction not in self.deaf:
+                    writer.write(data)
+                    await writer.drain()
+            await self.flowing.wait()
+            writer.close()
+        except ConnectionError:
+            reset(writer)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Ends a connection by RST instead of FIN."""
+    connection = writer.get_extra_info("socket")
+    if connection.fileno() >= 0:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

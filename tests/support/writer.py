@@ -1,0 +1,111 @@
+"""The log's writer for tests: an `Ingest` whose event loop runs in a thread, so that a test can stand beside it."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
+
+from sessions_app.core.attachment import Frame
+from sessions_app.core.errors import HoldfastError
+from sessions_app.ingest import Append, Ingest, Stored
+from sessions_app.models import Run, Session, Worker
+
+Chunk = dict[str, Any]
+T = TypeVar("T")
+DEADLINE_S = 30
+
+
+class Writer:
+    """`with Writer() as writer:` `frames` is what readers are shown, in order; `outcomes` what publishers are told."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.outcomes: list[Stored | HoldfastError] = []
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="writer", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        self.ingest = Ingest(self.loop, self.frames.extend)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run(self.ingest.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    def submit(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> "Future[Stored]":
+        """Hands an append over; the future is its outcome, or raises it."""
+        future: Future[Stored] = Future()
+
+        def settle(outcome: Stored | HoldfastError) -> None:
+            self.outcomes.append(outcome)
+            refusal = outcome.refusal if isinstance(outcome, Stored) else outcome
+            if refusal:
+                future.set_exception(refusal)
+            else:
+                future.set_result(outcome)
+
+        self.ingest.submit(Append(session=session.pk, uid=uid, chunks=chunks, settle=settle, **fields))
+        return future
+
+    def append(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> Stored:
+        return self.submit(session, uid, chunks, **fields).result(DEADLINE_S)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine in the loop; gives its result."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(DEADLINE_S)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is submitted within goes into one transaction."""
+        with self.ingest._changed:
+            yield
+
+
+# What tests write
+
+
+def start(uid: str) -> Chunk:
+    return {"type": "start", "messageId": uid}
+
+
+def text_start(part: str = "t") -> Chunk:
+    return {"type": "text-start", "id": part}
+
+
+def delta(text: str, part: str = "t") -> Chunk:
+    return {"type": "text-delta", "id": part, "delta": text}
+
+
+def text_end(part: str = "t") -> Chunk:
+    return {"type": "text-end", "id": part}
+
+
+def finish() -> Chunk:
+    return {"type": "finish", "finishReason": "stop"}
+
+
+def begun(uid: str, text: str = "") -> list[Chunk]:
+    """A response with an open text."""
+    return [start(uid), text_start(), *([delta(text)] if text else [])]
+
+
+def said(text: str) -> Chunk:
+    """A person's turn."""
+    return {"type": "message", "role": "user", "parts": [{"type": "text", "text": text}]}
+
+
+def a_run(session: Session, uid: str, worker: Worker | None = None) -> Run:
+    """A run at work, of a worker of its own if none is given."""
+    worker = worker or Worker.objects.create(name="test")
+    return Run.objects.create(session=session, agent="test", status=Run.Status.RUNNING, worker=worker, uid=uid)
+
+
+def of(run: Run) -> dict[str, str]:
+    """The fields of an append that say whose response it is."""
+    assert run.worker_id
+    return {"run": run.pk, "worker": run.worker_id}
