@@ -31,18 +31,20 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await server.lifespan(scope, receive, send)
     elif scope["type"] == "http":
-        await answer(scope["path"], receive, send)
+        await answer(scope, receive, send)
     else:
         await echo(scope["path"], receive, send)
 
 
-async def answer(path: str, receive: Any, send: Any) -> None:
-    """`/wake` wakes the sleeping sockets, `/forever` never ends."""
+async def answer(scope: Any, receive: Any, send: Any) -> None:
+    """`/wake` wakes the sleeping sockets, `/headers` says what came in, `/forever` never ends; nobody may keep any."""
+    path = scope["path"]
     await receive()
     if path == "/wake":
         woken.set()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"ok", "more_body": path == "/forever"})
+    body = b"".join(b"%s: %s\n" % header for header in scope["headers"]) if path == "/headers" else b"ok"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-control", b"no-store")]})
+    await send({"type": "http.response.body", "body": body, "more_body": path == "/forever"})
     if path == "/forever":
         await asyncio.Event().wait()
 

@@ -21,6 +21,7 @@ class TcpProxy:
         self.delay_s = 0.0
         self.deaf: set[Direction] = set()
         self.refusing = False
+        self.life_s = 0.0
         self.writers: set[asyncio.StreamWriter] = set()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="tcp-proxy", daemon=True)
@@ -61,6 +62,10 @@ class TcpProxy:
     def refuse(self, refusing: bool = True) -> None:
         """Resets new connections at once, or no longer."""
         self.refusing = refusing
+
+    def cut_after(self, seconds: float) -> None:
+        """Resets each connection that begins from now on so many seconds later; 0: none."""
+        self.life_s = seconds
 
     # How
 
@@ -104,6 +109,9 @@ class TcpProxy:
             self.writers.discard(writer)
             return
         self.writers.add(far_writer)
+        if self.life_s:
+            for end in (writer, far_writer):
+                self.loop.call_later(self.life_s, reset, end)
         await asyncio.gather(
             self.pump(reader, far_writer, "up"), self.pump(far_reader, writer, "down"), return_exceptions=True
         )
