@@ -1,4 +1,5 @@
 // The REST API as the page uses it. What fails rejects with an ApiError.
+import { network } from "./network.js";
 
 export class ApiError extends Error {
   /**
@@ -69,7 +70,7 @@ async function send(method, path, body) {
   if (method !== "GET") headers["X-CSRFToken"] = cookie("csrftoken");
   if (body) headers["Content-Type"] = "application/json";
   try {
-    return await fetch(path, { method, headers, body: body && JSON.stringify(body), credentials: "same-origin" });
+    return await network.fetch(path, { method, headers, body: body && JSON.stringify(body), credentials: "same-origin" });
   } catch {
     throw new ApiError("the server can't be reached", 0, "");
   }

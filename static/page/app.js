@@ -1,14 +1,16 @@
 // Puts the page together: one connection, one conversation on show, and what moves between them.
 import { Holdfast } from "../holdfast/index.js";
+import "../holdfast/status-element.js";
+import { Absence } from "./absence.js";
 import { createSession } from "./api.js";
 import { Composer } from "./composer.js";
-import { ConnectionStatus } from "./connection-status.js";
 import { ConversationList } from "./conversation-list.js";
 import { loadDraft, saveDraft } from "./draft.js";
 import { Drawer } from "./drawer.js";
+import { network } from "./network.js";
 import { Router, signInPath } from "./router.js";
 import { Transcript } from "./transcript.js";
-import { titleOf } from "./wording.js";
+import { caughtUpNotice, titleOf } from "./wording.js";
 
 const HOUR_MS = 3_600_000;
 const RETRY_MS = 1_000;
@@ -17,13 +19,14 @@ const NAME = document.title;
 const BEGINNING = "beginning";
 
 class App {
-  #holdfast = new Holdfast({ url: "/ws/" });
+  #holdfast = new Holdfast({ url: "/ws/", api: "/api/", ...network });
   #router = new Router();
   #list = new ConversationList();
   #transcript = new Transcript();
   #composer = new Composer();
   #drawer = new Drawer();
-  #status = new ConnectionStatus(this.#holdfast);
+  #status = document.querySelector("holdfast-status");
+  #absence = new Absence(this.#holdfast);
   #heading = document.getElementById("conversation-heading");
   /** @type {import("../holdfast/index.js").Session | null} */
   #session = null;
@@ -39,7 +42,10 @@ class App {
     this.#list.addEventListener("deleted", ({ detail }) => this.#deleted(detail.id));
     this.#composer.addEventListener("send", ({ detail }) => this.#send(detail.text));
     this.#transcript.addEventListener("render", () => this.#rendered());
+    this.#holdfast.addEventListener("connection", () => this.#showConnection());
     this.#status.addEventListener("change", () => this.#transcript.setOnline(this.#status.online));
+    this.#status.addEventListener("sign-in", (event) => this.#signIn(event));
+    this.#status.holdfast = this.#holdfast;
     document.getElementById("gone-new").addEventListener("click", () => this.#open(null));
     for (const prompt of document.querySelectorAll("[data-prompt]")) {
       prompt.addEventListener("click", () => this.#send(prompt.dataset.prompt));
@@ -66,7 +72,7 @@ class App {
     this.#leave();
     const id = this.#router.sessionId;
     this.#session = id === null ? null : this.#holdfast.session(id);
-    this.#session?.addEventListener("caught-up", ({ detail }) => this.#status.caughtUp(detail));
+    this.#session?.addEventListener("caught-up", ({ detail }) => this.#caughtUp(detail));
     this.#list.setCurrent(id);
     this.#composer.show(id);
     this.#transcript.show(this.#session, () => retentionHours(this.#list.get(id)));
@@ -75,9 +81,22 @@ class App {
     document.getElementById("sign-in")?.setAttribute("href", signInPath());
   }
 
+  #showConnection() {
+    document.body.dataset.connection = this.#holdfast.connection.state;
+  }
+
+  #signIn(event) {
+    event.preventDefault();
+    location.assign(signInPath());
+  }
+
+  #caughtUp(caughtUp) {
+    if (caughtUp.events > 0 && this.#absence.end()) this.#status.say(caughtUpNotice(caughtUp));
+  }
+
   #leave() {
     // What waits in the outbox leaves only while its session is followed.
-    const waits = this.#session?.messages.some(({ status }) => status === "waiting");
+    const waits = this.#session?.messages.some(({ status }) => status === "waiting" || status === "sending");
     if (!waits) this.#session?.detach();
   }
 

@@ -24,8 +24,42 @@ def away(recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_it_says_that_it_is_connected(visitor: Visitor) -> None:
     tab = visitor.open()
     expect(tab.indicator).to_have_text("Connection: Connected")
-    expect(tab.indicator).to_have_attribute("title", "Over WebSocket")
-    expect(tab.page.locator("#strip-text")).to_have_text("")
+    expect(tab.strip).to_have_text("")
+
+
+def test_it_tells_more_when_asked(visitor: Visitor) -> None:
+    tab = visitor.open()
+    details = tab.page.get_by_role("group", name="Connection details")
+    expect(details).to_be_hidden()
+    tab.indicator.click()
+    expect(details).to_contain_text(re.compile(r"StateConnected since .*TransportWebSocket.*Last heard\d+ s ago"))
+    expect(tab.indicator).to_have_attribute("aria-expanded", "true")
+    tab.page.keyboard.press("Escape")
+    expect(details).to_be_hidden()
+    expect(tab.indicator).to_be_focused()
+    tab.page.keyboard.press("Enter")
+    expect(details).to_be_visible()
+    tab.page.get_by_test_id("welcome").click()
+    expect(details).to_be_hidden()
+
+
+def test_any_page_can_have_it(visitor: Visitor, network: TcpProxy) -> None:
+    tab = visitor.open()
+    tab.page.evaluate("""async () => {
+      const { Holdfast } = await import("/static/holdfast/index.js");
+      const element = document.createElement("holdfast-status");
+      const holdfast = new Holdfast({ url: "/ws/" });
+      holdfast.connect();
+      document.querySelector("main").append(element);
+      element.holdfast = holdfast;
+    }""")
+    added = tab.page.locator("holdfast-status").last
+    expect(added).to_contain_text("Connected")
+    network.refuse()
+    network.cut()
+    expect(added.get_by_role("status")).to_have_text("Reconnecting… your conversation is safe.")
+    network.refuse(False)
+    expect(added.get_by_role("status")).to_have_text("Connected again.")
 
 
 def test_a_blip_shows_nothing(visitor: Visitor, network: TcpProxy) -> None:
@@ -46,7 +80,7 @@ def test_after_a_grace_it_says_that_it_reconnects(visitor: Visitor, network: Tcp
     tab = visitor.open()
     network.refuse()
     network.cut()
-    expect(tab.page.locator("#strip-text")).to_have_text("Reconnecting… your conversation is safe.")
+    expect(tab.strip.get_by_role("status")).to_have_text("Reconnecting… your conversation is safe.")
     expect(tab.indicator).to_have_text("Connection: Reconnecting…")
     expect(tab.strip.get_by_role("button")).to_have_count(0)
     expect(tab.page.get_by_role("alert")).to_have_count(0)
@@ -57,7 +91,8 @@ def test_after_a_grace_it_says_that_it_reconnects(visitor: Visitor, network: Tcp
     assert spoken - said[0]["at"] >= GRACE_MS
     network.refuse(False)
     tab.wait_connected()
-    expect(tab.page.locator("#strip-text")).to_have_text("")
+    expect(tab.strip.get_by_role("status")).to_have_text("Connected again.")
+    expect(tab.strip).to_have_text("")
 
 
 def test_it_says_what_a_return_has_brought(visitor: Visitor, network: TcpProxy, agent: Dictation) -> None:

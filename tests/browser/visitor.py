@@ -21,13 +21,18 @@ RECORDER = """
   window.recorded = { connection: [], violations: [] };
   document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
     window.recorded.violations.push(`${violatedDirective}: ${blockedURI}`));
-  new MutationObserver(() => {
-    const text = (selector) => document.querySelector(selector)?.textContent ?? "";
-    const now = { state: document.body?.dataset.connection, word: text("[data-word]"), strip: text("#strip-text") };
+  const whole = { subtree: true, childList: true, characterData: true, attributes: true };
+  const observer = new MutationObserver(() => {
+    const status = document.querySelector("holdfast-status")?.shadowRoot;
+    if (!status) return;
+    observer.observe(status, whole); // again changes nothing
+    const text = (part) => status.querySelector(`[part~=${part}]`).textContent;
+    const now = { state: document.body.dataset.connection, word: text("word"), strip: text("message") };
     const last = window.recorded.connection.at(-1) ?? {};
     if (!now.state || Object.entries(now).every(([name, value]) => last[name] === value)) return;
     window.recorded.connection.push({ ...now, at: performance.now() });
-  }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+  });
+  observer.observe(document, whole);
 """
 
 # What a message shows. The names of its buttons are not its text.
@@ -138,8 +143,8 @@ class Tab:
         self.visitor = visitor
         self.page = page
         self.composer = page.get_by_test_id("composer-text")
-        self.indicator = page.get_by_test_id("connection")
-        self.strip = page.get_by_test_id("strip")
+        self.indicator = page.locator("holdfast-status [part~=indicator]")
+        self.strip = page.locator("holdfast-status [part~=notice]")
         self.messages = page.get_by_test_id("message")
         self.answers = page.locator("[data-testid=message][data-role=assistant]")
         self.questions = page.locator("[data-testid=message][data-role=user]")

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { describe, GRACE_MS } from "../../static/page/connection-words.js";
+import { describe, explain, GRACE_MS } from "../../static/holdfast/connection-words.js";
 
 const T = 1_795_420_000_000;
 
@@ -13,16 +13,16 @@ function said(connection, view = {}) {
 
 test("a blip shorter than the grace shows nothing", () => {
   for (const state of ["disconnected", "connecting"]) {
-    const { word, strip } = said({ state }, { awaySince: T - GRACE_MS + 1 });
-    assert.deepEqual({ word, strip }, { word: "Connected", strip: "" });
+    const { word, notice } = said({ state }, { awaySince: T - GRACE_MS + 1 });
+    assert.deepEqual({ word, notice }, { word: "Connected", notice: "" });
   }
 });
 
 test("after the grace it says calmly that it reconnects", () => {
   for (const state of ["disconnected", "connecting"]) {
-    const { word, strip, action } = said({ state }, { awaySince: T - GRACE_MS });
+    const { word, notice, action } = said({ state }, { awaySince: T - GRACE_MS });
     assert.equal(word, "Reconnecting…");
-    assert.equal(strip, "Reconnecting… your conversation is safe.");
+    assert.equal(notice, "Reconnecting… your conversation is safe.");
     assert.equal(action, null);
   }
 });
@@ -33,9 +33,9 @@ test("a first connection is never called connected before it is", () => {
 });
 
 test("a suspended connection says that the session is safe, counts down and offers a retry", () => {
-  const { word, strip, action, retryIn } = said({ state: "suspended", retryAt: T + 12_300 });
+  const { word, notice, action, retryIn } = said({ state: "suspended", retryAt: T + 12_300 });
   assert.equal(word, "Offline");
-  assert.equal(strip, "Still offline. Your session is safe.");
+  assert.equal(notice, "Still offline. Your session is safe.");
   assert.equal(action, "retry");
   assert.equal(retryIn, 13);
 });
@@ -49,17 +49,59 @@ test("a failed connection says what to do", () => {
   assert.equal(failed("signed_out").action, "sign-in");
   assert.equal(failed("forbidden_origin").action, null);
   const other = failed("frame_too_large", "The frame is too large");
-  assert.equal(other.strip, "The frame is too large. Reload the page; your conversations are kept.");
+  assert.equal(other.notice, "The frame is too large. Reload the page; your conversations are kept.");
   assert.equal(other.action, "reload");
   assert.equal(said({ state: "failed", reason: null }).action, "reload");
 });
 
-test("a connected page needs no strip", () => {
+test("a connected page needs no notice", () => {
   assert.deepEqual(said({ state: "connected" }, { awaySince: null }), {
     word: "Connected",
     tone: "good",
-    strip: "",
+    notice: "",
     action: null,
     retryIn: null,
   });
+});
+
+const CONNECTED = {
+  state: "connected",
+  since: T - 60_000,
+  retryAt: null,
+  reason: null,
+  lastGoodAt: T - 2_000,
+  transport: "websocket",
+  transportReason: null,
+  transportSince: T - 60_000,
+};
+const time = (moment) =>
+  new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const explained = (connection) =>
+  Object.fromEntries(explain({ ...CONNECTED, ...connection }, T).map(({ term, text }) => [term, text]));
+
+test("who wants to know is told the state and the transport, and since when", () => {
+  assert.deepEqual(explained({}), {
+    State: `Connected since ${time(T - 60_000)}`,
+    Transport: `WebSocket since ${time(T - 60_000)}`,
+    "Last heard": "2 s ago",
+  });
+});
+
+test("a lesser transport says why there is no better one", () => {
+  const why = (transport, code) => explained({ transport, transportReason: { code, message: "No" } });
+  assert.match(why("stream", "websocket_refused")["Why not WebSocket"], /proxy or firewall .* refuses WebSockets/);
+  assert.match(why("poll", "stream_silent")["Why not streaming"], /holds streams back/);
+  assert.equal(why("stream", "something_new")["Why not WebSocket"], "No.");
+  assert.match(why("poll", "remembered").Transport, /^Long polling since /);
+});
+
+test("a lost connection says why, and when the next try is, and of its transport nothing", () => {
+  const lost = { state: "disconnected", retryAt: T + 2_400, reason: { code: "server_silent", message: "Not heard from" } };
+  const { Reason, "Next try": next, Transport, "Last heard": heard } = explained({ ...lost, lastGoodAt: T - 150_000 });
+  assert.deepEqual([Reason, next, Transport, heard], ["Not heard from.", "Trying again in 3 s", undefined, "3 min ago"]);
+});
+
+test("a connection that was never good was last heard never", () => {
+  const first = { state: "connecting", transport: null, transportSince: null, lastGoodAt: null };
+  assert.deepEqual(Object.keys(explained(first)), ["State"]);
 });

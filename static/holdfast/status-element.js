@@ -1,0 +1,256 @@
+// <holdfast-status>: the connection in words, for any page. A word that is always there and tells more when it is
+// pressed, and a notice when a person is kept waiting.
+
+import { countdown, describe, explain } from "./connection-words.js";
+
+/** @typedef {import("./client.js").Holdfast} Holdfast */
+/** @typedef {import("./connection-words.js").Action} Action */
+
+const TICK_MS = 500;
+const NOTE_MS = 6_000;
+/** @type {Record<Action, string>} */
+const ACTIONS = { retry: "Retry now", reload: "Reload", "sign-in": "Sign in" };
+
+// Never hidden as a whole: a screen reader hears changes only in what is already there.
+const MARKUP = `
+  <span class="status">
+    <button part="indicator" type="button" aria-expanded="false" aria-controls="details">
+      <span class="unseen">Connection: </span><span part="dot"></span><span part="word">Connecting…</span>
+    </button>
+    <div part="details" id="details" role="group" aria-label="Connection details" hidden><dl></dl></div>
+  </span>
+  <div part="notice empty">
+    <p part="message" role="status"></p>
+    <p part="countdown"></p>
+    <button part="action" type="button" hidden></button>
+  </div>`;
+
+// A strict Content-Security-Policy forbids inline styles, and allows these.
+const STYLES = new CSSStyleSheet();
+STYLES.replaceSync(`
+  :host { display: inline-flex; flex-wrap: wrap; align-items: center; gap: 0.25em 1em; }
+  :host([hidden]), [hidden] { display: none !important; }
+  * { box-sizing: border-box; margin: 0; }
+  button { font: inherit; color: inherit; cursor: pointer; }
+  :focus-visible { outline: 2px solid var(--holdfast-accent, currentColor); outline-offset: 2px; }
+  .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+
+  [part~="good"] { --tone: var(--holdfast-good, light-dark(#1a7446, #76cf9f)); }
+  [part~="waiting"] { --tone: var(--holdfast-waiting, light-dark(#855600, #e6b95f)); }
+  [part~="offline"] { --tone: var(--holdfast-offline, light-dark(#5b6166, #b3b9bd)); }
+  [part~="bad"] { --tone: var(--holdfast-bad, light-dark(#b3261e, #f2a19a)); }
+
+  .status { position: relative; display: inline-flex; }
+  [part~="indicator"] { display: inline-flex; align-items: center; gap: 0.5em; min-height: 1.75em; padding: 0.1em 0.7em;
+    border: 1px solid transparent; border-radius: 2em; background: none; white-space: nowrap; }
+  [part~="indicator"]:hover, [part~="indicator"][aria-expanded="true"] {
+    background: var(--holdfast-hover, color-mix(in srgb, currentColor 10%, transparent)); }
+  [part="dot"] { width: 0.6em; height: 0.6em; border-radius: 50%; background: var(--tone); }
+  [part~="waiting"] > [part="dot"] { animation: pulse 1.4s ease-in-out infinite; }
+  @keyframes pulse { 50% { opacity: 0.3; } }
+  @media (prefers-reduced-motion: reduce) { [part="dot"] { animation: none !important; } }
+
+  [part="details"] { position: absolute; z-index: 1; top: calc(100% + 0.4em); inset-inline-end: 0;
+    width: max-content; max-width: min(22rem, calc(100vw - 1.5rem)); padding: 0.9em 1.1em;
+    border: 1px solid var(--holdfast-line, color-mix(in srgb, currentColor 25%, transparent)); border-radius: 0.75rem;
+    background: var(--holdfast-surface, Canvas); color: var(--holdfast-text, CanvasText);
+    box-shadow: 0 6px 24px rgb(0 0 0 / 18%); text-align: start; }
+  dl { display: grid; grid-template-columns: auto 1fr; gap: 0.45em 1.1em; line-height: 1.45; }
+  dt { opacity: 0.8; white-space: nowrap; }
+  dd { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+
+  [part~="notice"] { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25em 0.75em; color: var(--tone); }
+  [part~="empty"] { padding: 0; }
+  [part="countdown"] { font-variant-numeric: tabular-nums; }
+  [part="countdown"]:empty { display: none; }
+  [part="action"] { padding: 0.15em 0.75em; border: 1px solid currentColor; border-radius: 0.5em; background: none; }
+`);
+
+/**
+ * Give it the connection: `document.querySelector("holdfast-status").holdfast = holdfast`.
+ *
+ * Events: `change` when `online` does; `sign-in` when a person wants to, which reloads the page unless it is prevented.
+ * Parts: indicator, dot, word, details; notice, message, countdown, action. The indicator and the notice are also
+ * parts by their tone: good, waiting, offline, bad; or, of the notice, empty. Custom properties: `--holdfast-good`,
+ * `-waiting`, `-offline`, `-bad`, `-accent`, `-hover`, `-line`, `-surface`, `-text`.
+ */
+export class HoldfastStatus extends HTMLElement {
+  /** Whether the connection is good, as far as a person is told: a blip changes nothing. */
+  online = false;
+  /** @type {Holdfast|null} */
+  #holdfast = null;
+  #root = this.attachShadow({ mode: "open" });
+  #listening = new AbortController();
+  /** When the last good connection was lost, ms; null while there is one. @type {number|null} */
+  #awaySince = null;
+  #wasConnected = false;
+  #note = "";
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #noteTimer;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #timer;
+  /** @type {Action|null} */
+  #action = null;
+
+  constructor() {
+    super();
+    this.#root.adoptedStyleSheets = [STYLES];
+    this.#root.innerHTML = MARKUP;
+    this.#part("indicator").addEventListener("click", () => this.#open(this.#part("details").hidden));
+    this.#part("action").addEventListener("click", () => this.#act());
+    this.#root.addEventListener("keydown", (event) => this.#key(/** @type {KeyboardEvent} */ (event)));
+    this.addEventListener("focusout", ({ relatedTarget }) => relatedTarget !== null && this.#open(false));
+  }
+
+  connectedCallback() {
+    this.#upgrade();
+    this.#listen();
+  }
+
+  disconnectedCallback() {
+    this.#listening.abort();
+    clearTimeout(this.#timer);
+  }
+
+  get holdfast() {
+    return this.#holdfast;
+  }
+
+  set holdfast(holdfast) {
+    this.#holdfast = holdfast;
+    this.#awaySince = Date.now();
+    this.#wasConnected = false;
+    this.#listen();
+  }
+
+  /** Say something for a few seconds, in place of nothing. @param {string} note */
+  say(note) {
+    this.#note = note;
+    clearTimeout(this.#noteTimer);
+    this.#noteTimer = setTimeout(() => this.say(""), NOTE_MS);
+    this.#render();
+  }
+
+  // A page may have given the connection before this module was loaded.
+  #upgrade() {
+    if (!Object.hasOwn(this, "holdfast")) return;
+    const { holdfast } = this;
+    Reflect.deleteProperty(this, "holdfast");
+    this.holdfast = holdfast;
+  }
+
+  #listen() {
+    this.#listening.abort();
+    this.#listening = new AbortController();
+    if (!this.isConnected || !this.#holdfast) return;
+    const { signal } = this.#listening;
+    this.#holdfast.addEventListener("connection", () => this.#changed(), { signal });
+    document.addEventListener("pointerdown", (event) => this.#pointed(event), { signal });
+    this.#changed();
+  }
+
+  #changed() {
+    if (this.#holdfast?.connection.state === "connected") this.#back();
+    else this.#awaySince ??= Date.now();
+    this.#render();
+  }
+
+  #back() {
+    const told = this.#wasConnected && !this.online;
+    this.#awaySince = null;
+    this.#wasConnected = true;
+    if (told) this.say("Connected again.");
+  }
+
+  #render() {
+    clearTimeout(this.#timer);
+    if (!this.#holdfast) return;
+    const { connection } = this.#holdfast;
+    const now = Date.now();
+    const said = describe(connection, { now, awaySince: this.#awaySince, wasConnected: this.#wasConnected });
+    setText(this.#part("word"), said.word);
+    setPart(this.#part("indicator"), `indicator ${said.tone}`);
+    this.#showNotice(said);
+    if (!this.#part("details").hidden) this.#showDetails(explain(connection, now));
+    this.#setOnline(said.tone === "good");
+    const moves = this.#awaySince !== null || !this.#part("details").hidden;
+    if (moves && this.isConnected) this.#timer = setTimeout(() => this.#render(), TICK_MS);
+  }
+
+  /** @param {import("./connection-words.js").Said} said */
+  #showNotice({ notice, tone, action, retryIn }) {
+    const text = notice || this.#note;
+    setPart(this.#part("notice"), `notice ${text === "" ? "empty" : notice ? tone : "good"}`);
+    setText(this.#part("message"), text);
+    setText(this.#part("countdown"), countdown(retryIn));
+    this.#action = action;
+    this.#part("action").hidden = action === null;
+    if (action) setText(this.#part("action"), ACTIONS[action]);
+  }
+
+  /** @param {{term: string, text: string}[]} rows */
+  #showDetails(rows) {
+    const list = /** @type {HTMLElement} */ (this.#root.querySelector("dl"));
+    while (list.children.length > 2 * rows.length) list.lastElementChild?.remove();
+    while (list.children.length < 2 * rows.length) {
+      list.append(document.createElement("dt"), document.createElement("dd"));
+    }
+    rows.forEach(({ term, text }, index) => {
+      setText(list.children[2 * index], term);
+      setText(list.children[2 * index + 1], text);
+    });
+  }
+
+  /** @param {boolean} online */
+  #setOnline(online) {
+    if (this.online === online) return;
+    this.online = online;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #act() {
+    const action = this.#action;
+    if (action === "retry") this.#holdfast?.retry();
+    else if (action === "reload" || this.dispatchEvent(new Event("sign-in", { cancelable: true }))) location.reload();
+  }
+
+  /** @param {boolean} open */
+  #open(open) {
+    this.#part("details").hidden = !open;
+    this.#part("indicator").setAttribute("aria-expanded", String(open));
+    this.#render();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    if (event.key !== "Escape" || this.#part("details").hidden) return;
+    event.preventDefault(); // it closes this, and nothing around it
+    this.#open(false);
+    this.#part("indicator").focus();
+  }
+
+  /** @param {Event} event */
+  #pointed(event) {
+    const details = this.#part("details");
+    const inside = event.composedPath().some((target) => target === details || target === this.#part("indicator"));
+    if (!inside && !details.hidden) this.#open(false);
+  }
+
+  /** @param {string} name @returns {HTMLElement} */
+  #part(name) {
+    return /** @type {HTMLElement} */ (this.#root.querySelector(`[part~="${name}"]`));
+  }
+}
+
+// A live region is read again whenever its text is set, so an unchanged text is left alone.
+/** @param {Element} element @param {string} text */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** @param {HTMLElement} element @param {string} names */
+function setPart(element, names) {
+  if (element.getAttribute("part") !== names) element.setAttribute("part", names);
+}
+
+customElements.define("holdfast-status", HoldfastStatus);
