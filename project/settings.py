@@ -274,6 +274,13 @@ HOLDFAST = {
     "PONG_TIMEOUT_S": env_int("HOLDFAST_PONG_TIMEOUT_S", 20, low=1, high=3600),
     # Heartbeat frames, which a page can see; it misses two before it replaces its socket.
     "HEARTBEAT_MS": env_int("HOLDFAST_HEARTBEAT_MS", 15_000, low=100, high=600_000),
+    # Life of an HTTP stream, after which the client asks for another: below the time that proxies give a whole response,
+    # and the longest that one lives whose client has vanished behind a proxy that reads on.
+    "STREAM_MS": env_int("HOLDFAST_STREAM_MS", 300_000, low=1000, high=86_400_000),
+    # How long a poll waits for news: below the 30 s in which the strictest routers (Heroku's) want an answer.
+    "POLL_MS": env_int("HOLDFAST_POLL_MS", 25_000, high=300_000),
+    # A poll that has news waits so long for what follows closely: ten requests a second while an answer streams.
+    "POLL_GATHER_MS": env_int("HOLDFAST_POLL_GATHER_MS", 100, high=10_000),
     # How long a client calls itself disconnected before it says suspended; nothing is lost afterwards either.
     "RECOVERY_WINDOW_MS": env_int("HOLDFAST_RECOVERY_WINDOW_MS", 120_000, low=1000),
     # Time for open sockets to say goodbye and for agents to finish writing when the server stops.
@@ -325,6 +332,9 @@ HOLDFAST = {
     "FRAMES_PER_SECOND": env_int("HOLDFAST_FRAMES_PER_SECOND", 50, low=1),
     # Signals a minute from one owner: faster than anyone types.
     "SIGNALS_PER_MINUTE": env_int("HOLDFAST_SIGNALS_PER_MINUTE", 60, low=1),
+    # Streams, polls and signals over HTTP a minute from one owner: two tabs that poll 25 times a second while an answer
+    # streams, which is as often as it changes; with POLL_GATHER_MS a tab makes at most 10.
+    "LINKS_PER_MINUTE": env_int("HOLDFAST_LINKS_PER_MINUTE", 3000, low=1),
     # Requests a minute to the REST API from one owner: a page that loads makes a handful, a script some more.
     "READS_PER_MINUTE": env_int("HOLDFAST_READS_PER_MINUTE", 600, low=1),
     "WRITES_PER_MINUTE": env_int("HOLDFAST_WRITES_PER_MINUTE", 120, low=1),
@@ -338,6 +348,10 @@ HOLDFAST = {
     "RETENTION_MAX_HOURS": env_int("HOLDFAST_RETENTION_MAX_HOURS", 72, low=24),
     # How often the running server removes what has expired; it is hidden from the moment it expires.
     "PURGE_EVERY_S": env_int("HOLDFAST_PURGE_EVERY_S", 300, low=1, high=86_400),
+    # How long it is kept how connections ended (`manage.py diagnose_connections`), and how many of them; 0 hours: not
+    # at all. A row takes some 250 bytes.
+    "EVIDENCE_HOURS": env_int("HOLDFAST_EVIDENCE_HOURS", 72, low=0, high=720),
+    "EVIDENCE_ROWS": env_int("HOLDFAST_EVIDENCE_ROWS", 100_000, low=100, high=10_000_000),
     # -- Agents
     # The agent that answers where nobody chose one; this one needs no key and shows everything.
     "DEFAULT_AGENT": env_str("HOLDFAST_DEFAULT_AGENT", "demo"),

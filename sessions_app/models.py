@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from sessions_app.core import retention
+from sessions_app.core import proxies, retention
 
 ID_BYTES = 16  # 128 random bits: an id can't be guessed, though knowing one opens nothing
 EPOCH_BYTES = 6  # only has to differ from the same session's earlier epochs and from other sessions'
@@ -221,3 +221,44 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.agent} {self.id}"
+
+
+class ConnectionRecord(models.Model):
+    """How one connection ended, kept for a while to find out what cuts connections. Nothing in it says whose it was."""
+
+    class Ended(models.TextChoices):
+        BY_CLIENT = "client", "closed by the client"
+        BY_SERVER = "server", "closed by this server"
+        CUT = "cut", "cut: no close frame"
+        LOST = "lost", "lost: no answer to a ping"
+        LEFT = "left", "client left: a closed tab or a cut, over HTTP they look the same"
+
+    transport = models.CharField(max_length=16, help_text="websocket, stream or poll.")
+    process = models.CharField(max_length=128, help_text="Host and process id of the server process.")
+    ended_at = models.DateTimeField(db_index=True)
+    ended = models.CharField(max_length=8, choices=Ended)
+    code = models.PositiveSmallIntegerField(
+        null=True, help_text="WebSocket close code; 1006 stands for no close frame."
+    )
+    life_s = models.FloatField(help_text="Seconds from its beginning to its end.")
+    idle_s = models.FloatField(
+        null=True, help_text="Seconds between its end and what was last sent or received on it before."
+    )
+    exact = models.BooleanField(
+        default=False, help_text="Idle time by the kernel, pings included; else since the last frame that is known."
+    )
+    headers = models.CharField(
+        max_length=proxies.HEADERS_LENGTH, blank=True, help_text="Which headers of proxies its request carried."
+    )
+    hops = models.PositiveSmallIntegerField(default=0, help_text="Addresses in X-Forwarded-For; they are not kept.")
+    ray = models.CharField("Ray id", max_length=proxies.RAY_LENGTH, blank=True, help_text="Cloudflare's CF-Ray.")
+
+    class Meta:
+        ordering = ["-ended_at"]
+
+    def __str__(self) -> str:
+        return f"{self.transport} {self.get_ended_display()} after {self.life_s:.1f} s"
+
+    @property
+    def began_at(self) -> datetime:
+        return self.ended_at - timedelta(seconds=self.life_s)

@@ -20,7 +20,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.utils import timezone
 
-from sessions_app import conf
+from sessions_app import conf, evidence
 from sessions_app.core.retention import clock_jumped, hours_problem
 from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
 
@@ -37,12 +37,14 @@ class Purged:
 
     sessions: int = 0
     messages: int = 0
+    records: int = 0  # of connections
 
     def __add__(self, other: Purged) -> Purged:
-        return Purged(self.sessions + other.sessions, self.messages + other.messages)
+        return Purged(self.sessions + other.sessions, self.messages + other.messages, self.records + other.records)
 
     def __str__(self) -> str:
-        return f"{_count(self.sessions, 'session')}, {_count(self.messages, 'message')}"
+        told = f"{_count(self.sessions, 'session')}, {_count(self.messages, 'message')}"
+        return f"{told}, {_count(self.records, 'connection record')}" if self.records else told
 
 
 def _count(number: int, noun: str) -> str:
@@ -101,6 +103,9 @@ def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
         sessions = list(_outdated(policy, now).order_by().values_list("session", flat=True).distinct())
         for some in _chunks(sessions, batch):
             yield from _trim_steps(policy, now, some, batch)
+    for records in evidence.outdated(now):
+        while removed := _delete_some(records, batch):
+            yield Purged(records=removed)
 
 
 def _empty_steps(batch: int) -> Iterator[Purged]:
@@ -185,7 +190,7 @@ def _due(now: datetime) -> Purged:
     total = Purged(gone.count(), Message.objects.filter(session__in=gone.values("pk")).count())
     for policy in RetentionPolicy.objects.all():
         total += Purged(messages=_outdated(policy, now).exclude(session__in=gone.values("pk")).count())
-    return total
+    return total + Purged(records=sum(records.count() for records in evidence.outdated(now)))
 
 
 # Again and again

@@ -1,0 +1,150 @@
+"""What proxies tell of themselves in a request's headers, and the time limits that they are known for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+# Request headers by which proxies can be told apart; which of them were there is all that is kept of most.
+HEADERS = (
+    "via",
+    "forwarded",
+    "x-forwarded-for",
+    "cf-ray",
+    "x-amzn-trace-id",
+    "x-amz-cf-id",
+    "x-cloud-trace-context",
+    "fly-request-id",
+    "x-vercel-id",
+    "x-azure-ref",
+    "x-envoy-external-address",
+    "x-envoy-expected-rq-timeout-ms",
+)
+HEADERS_LENGTH = 255  # of all their names
+HOPS_MAX = 99
+RAY_LENGTH = 40  # Cloudflare's are 20: 16 hexadecimal digits, a dash and an airport
+_KNOWN = {name.encode(): name for name in HEADERS}
+_RAY = re.compile(rb"[0-9A-Za-z-]{1,%d}" % RAY_LENGTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What one request's headers say of the proxies on its way. Anybody can send them: they are hints.
+
+    `headers`: those of HEADERS that were there, with blanks between. `hops`: addresses in X-Forwarded-For, of which
+    none is kept. `ray`: Cloudflare's name for the request.
+    """
+
+    headers: str = ""
+    hops: int = 0
+    ray: str = ""
+
+
+def hints(headers: Iterable[tuple[bytes, bytes]]) -> Hints:
+    """Read an ASGI scope's headers. What comes out is bounded, whatever they hold."""
+    found: dict[str, bytes] = {}
+    hops = 0
+    for key, value in headers:
+        name = _KNOWN.get(key)
+        if name is not None:
+            found[name] = value
+            if name == "x-forwarded-for":
+                hops += value.count(b",") + 1
+    if not found:
+        return NONE
+    ray = found.get("cf-ray", b"")
+    if not _RAY.fullmatch(ray):
+        found.pop("cf-ray", None)  # somebody else's
+        ray = b""
+    return Hints(" ".join(name for name in HEADERS if name in found), min(hops, HOPS_MAX), ray.decode())
+
+
+NONE = Hints()
+
+Measure = Literal["idle", "life"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A proxy's documented default.
+
+    `measure`: whether it bounds the seconds without traffic (`idle`) or those since the beginning (`life`). `header`:
+    what every request through this proxy carries; empty if it leaves no trace. `setting`: what changes the limit.
+    `source` says what is quoted in `says`.
+    """
+
+    proxy: str
+    measure: Measure
+    seconds: int
+    header: str
+    setting: str
+    source: str
+    says: str
+
+
+LIMITS = (
+    Limit(
+        "AWS Application Load Balancer", "idle", 60, "x-amzn-trace-id",
+        "the load balancer's attribute idle_timeout.timeout_seconds (1 to 4000)",
+        "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html",
+        "By default, Elastic Load Balancing sets the idle timeout value for your load balancer to 60 seconds.",
+    ),
+    Limit(
+        "nginx", "idle", 60, "",
+        "proxy_read_timeout (with ingress-nginx the annotation nginx.ingress.kubernetes.io/proxy-read-timeout)",
+        "https://nginx.org/en/docs/http/websocket.html",
+        "By default, the connection will be closed if the proxied server does not transmit any data within 60 seconds.",
+    ),
+    Limit(
+        "Cloudflare (Free and Pro)", "idle", 100, "cf-ray",
+        "the zone's proxy read timeout, which only Enterprise plans can change",
+        "https://developers.cloudflare.com/fundamentals/reference/connection-limits/",
+        "Proxy Read Timeout: 100 seconds. Some TCP connections can be customized for Enterprise customers.",
+    ),
+    Limit(
+        "Heroku's router", "idle", 55, "via",
+        "nothing: Heroku's limit is fixed",
+        "https://devcenter.heroku.com/articles/http-routing#timeouts",
+        "Each byte sent resets a rolling 55 second window. If no data is sent during this window, the connection is "
+        "terminated.",
+    ),
+    Limit(
+        "AWS Network Load Balancer", "idle", 350, "",
+        "the TCP listener's attribute tcp.idle_timeout.seconds (60 to 6000; a TLS listener's can't be changed)",
+        "https://docs.aws.amazon.com/elasticloadbalancing/latest/network/update-idle-timeout.html",
+        "The default idle timeout value for TCP flows is 350 seconds.",
+    ),
+    Limit(
+        "Azure Load Balancer", "idle", 240, "",
+        "the load balancing rule's idle timeout (4 to 100 minutes)",
+        "https://learn.microsoft.com/azure/load-balancer/load-balancer-tcp-idle-timeout",
+        "The default setting is 4 minutes.",
+    ),
+    Limit(
+        "Envoy", "idle", 300, "x-envoy-expected-rq-timeout-ms",
+        "stream_idle_timeout of the HTTP connection manager, or idle_timeout of the route",
+        "https://www.envoyproxy.io/docs/envoy/latest/faq/configuration/timeouts",
+        "The default stream idle timeout is 5 minutes.",
+    ),
+    Limit(
+        "Envoy", "life", 15, "x-envoy-expected-rq-timeout-ms",
+        "timeout of the route: 0s for streams",
+        "https://www.envoyproxy.io/docs/envoy/latest/faq/configuration/timeouts",
+        "The route timeout defaults to 15 seconds, however, it is not compatible with streaming responses.",
+    ),
+    Limit(
+        "Google Cloud Application Load Balancer", "life", 30, "x-cloud-trace-context",
+        "the backend service's timeout (timeoutSec, at most 86400)",
+        "https://gcpdiag.dev/rules/lb/BP/2025_002/",
+        "The default timeout is 30 seconds for external application load balancers. It ends WebSockets however busy "
+        "they are.",
+    ),
+    Limit(
+        "Google Cloud Run", "life", 300, "x-cloud-trace-context",
+        "the service's request timeout (at most 3600 s)",
+        "https://cloud.google.com/run/docs/configuring/request-timeout",
+        "The timeout is set by default to 5 minutes (300 seconds) and can be extended up to 60 minutes.",
+    ),
+)  # fmt: skip
