@@ -4,6 +4,7 @@ import { Heartbeat } from "./heartbeat.js";
 import { pageStorage, watchPage } from "./page.js";
 import { byteLength, closingError, parseFrame } from "./protocol.js";
 import { Session } from "./session.js";
+import { sharing } from "./shared-signals.js";
 import { ABNORMAL, SocketTransport } from "./socket.js";
 import { initialConnection, transition } from "./states.js";
 
@@ -53,7 +54,8 @@ export class Holdfast extends EventTarget {
   /**
    * @param {object} [options]
    * @param {string} [options.url] of the server's WebSocket, absolute or relative to the page
-   * @param {Storage|null} [options.storage] keeps unsent signals over a reload
+   * @param {Storage|null} [options.storage]
+   * @param {ReturnType<typeof sharing>} [options.share] keeps unsent signals over a reload, with the other tabs
    * @param {typeof WebSocket} [options.WebSocket] this and the next three are for tests
    * @param {typeof systemClock} [options.clock]
    * @param {() => number} [options.random]
@@ -63,12 +65,13 @@ export class Holdfast extends EventTarget {
     url = "/ws/",
     page = globalThis,
     storage = pageStorage(page),
+    share = sharing(page),
     WebSocket = globalThis.WebSocket,
     clock = systemClock,
     random = Math.random,
   } = {}) {
     super();
-    this.#options = { url, storage, WebSocket, clock, random };
+    this.#options = { url, storage, share, WebSocket, clock, random };
     watchPage(page, (type) => this.#dispatch({ type }));
   }
 
@@ -102,11 +105,12 @@ export class Holdfast extends EventTarget {
   }
 
   #follow(id) {
-    const { clock, random, storage } = this.#options;
+    const { clock, random, share } = this.#options;
     const session = new Session(id, {
       now: clock.now,
       random,
-      storage,
+      share,
+      schedule: () => this.#schedule(),
       post: (frames) => this.#post(frames),
       leave: () => this.#leave(session),
     });

@@ -1,46 +1,103 @@
-// A session's signals that aren't confirmed yet: in order, one on its way at a time, and safe over a reload.
+// A session's signals that aren't confirmed yet: in order, one on its way at a time, and sent by one tab at a time.
 
 import { backoffDelay } from "./backoff.js";
+import { byteLength } from "./protocol.js";
+
+/** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
+/** @typedef {import("./protocol.js").Receipt} Receipt */
+/** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 
 // A receipt that takes longer was lost by a server that died between storing and answering; the id makes a second
 // sending harmless.
 export const RECEIPT_TIMEOUT_MS = 10_000;
+// The tab whose turn it is may be asleep. Sending twice is harmless, waiting for ever isn't.
+export const TURN_PATIENCE_MS = 5_000;
+// What is kept of one session, with what was refused and not dismissed.
+export const MOST_SIGNALS = 100;
+export const MOST_BYTES = 1_000_000;
 
 /**
- * @typedef {object} Signal
+ * A signal as it is kept over a reload and told to other tabs.
+ * @typedef {object} KeptSignal
  * @property {string} id
  * @property {string} kind
- * @property {object} payload
- * @property {number} at when it was given, ms
+ * @property {{parts: {type: string, text: string}[]}} payload
+ * @property {number} at when it was given, ms; what orders them
+ * @property {ProtocolError|null} error why it was refused for good
+ */
+
+/**
+ * @typedef {object} Progress
  * @property {"waiting"|"sent"|"accepted"|"rejected"} state
  * @property {number} due when to send it (again), ms
  * @property {number} refusals retryable rejections so far
- * @property {number|null} serial where it was stored, once accepted
- * @property {import("./protocol.js").ProtocolError|null} error why it never will be, once rejected
+ * @property {number} serial where it was stored, once accepted; 0 before
+ * @property {number} revision grows with each change
  */
 
+/** @typedef {KeptSignal & Progress} Signal */
+
 export class Outbox {
-  #storage;
-  /** @type {Map<string, Signal>} */
+  /** Signals with these ids came, went or changed, or the turn to send has come. @type {(ids: string[]) => void} */
+  onchange = () => {};
+  /** A signal has its final answer, which another tab may have got. @type {(receipt: Receipt) => void} */
+  onsettled = () => {};
+
+  #shared;
+  /** @type {Map<string, Signal>} in order */
   #signals = new Map();
+  /** When this tab may send, ms: Infinity while it hasn't asked, a bound while it waits for its turn, 0 while it has it. */
+  #turn = Infinity;
+  /** @type {ProtocolError|null} why nothing can be sent any more */
+  #ended = null;
 
-  /** @param {ReturnType<typeof signalStorage>} storage */
-  constructor(storage) {
-    this.#storage = storage;
-    for (const saved of storage.load()) this.#put(saved);
+  /** @param {SharedSignals} shared with the other tabs, and kept over a reload */
+  constructor(shared) {
+    this.#shared = shared;
+    shared.onfound = (kept) => this.#found(kept);
+    shared.onsettled = (receipt) => this.#settle(receipt);
+    shared.onforgotten = (id) => this.#drop(id);
+    shared.onturn = () => this.#takeTurn();
   }
 
-  /** @param {{id: string, kind: string, payload: object}} signal @param {number} now ms */
+  /**
+   * @param {{id: string, kind: string, payload: KeptSignal["payload"]}} signal
+   * @param {number} now ms
+   * @throws {Error} `outbox_full`
+   */
   add({ id, kind, payload }, now) {
-    // Later than the one before it even within a millisecond: it is what a reload sorts by.
+    this.#checkRoom(payload);
+    // Later than the one before it even within a millisecond, and when the clock was set back.
     const at = Math.max(now, (this.signals.at(-1)?.at ?? 0) + 1);
-    const saved = { id, kind, payload, at };
-    this.#storage.save(saved);
-    this.#put(saved);
+    const kept = { id, kind, payload, at, error: null };
+    this.#put(kept);
+    this.#shared.save(kept);
   }
 
-  #put(saved) {
-    this.#signals.set(saved.id, { ...saved, state: "waiting", due: 0, refusals: 0, serial: null, error: null });
+  /** @param {KeptSignal["payload"]} payload */
+  #checkRoom(payload) {
+    const kept = this.signals.filter(({ state }) => state !== "accepted");
+    const bytes = [...kept, { payload }].reduce((sum, signal) => sum + byteLength(JSON.stringify(signal.payload)), 0);
+    if (kept.length < MOST_SIGNALS && bytes <= MOST_BYTES) return;
+    const limits = `${MOST_SIGNALS} messages or ${MOST_BYTES / 1e6} MB`;
+    const message = `No more than ${limits} can wait to be sent: wait until they are, or dismiss what was refused`;
+    throw Object.assign(new Error(message), { code: "outbox_full", retryable: true });
+  }
+
+  /** @param {KeptSignal} kept */
+  #put(kept) {
+    const state = kept.error ? "rejected" : "waiting";
+    this.#signals.set(kept.id, { ...kept, state, due: 0, refusals: 0, serial: 0, revision: 0 });
+  }
+
+  /** @param {KeptSignal[]} kept by another tab, or before a reload */
+  #found(kept) {
+    const added = kept.filter(({ id }) => !this.#signals.has(id));
+    if (!added.length) return;
+    for (const signal of added) this.#put(signal);
+    this.#signals = new Map([...this.#signals].sort(([, a], [, b]) => a.at - b.at || a.id.localeCompare(b.id)));
+    if (this.#ended) this.end(this.#ended);
+    else this.onchange(added.map(({ id }) => id));
   }
 
   /** @returns {Signal[]} in order */
@@ -54,85 +111,139 @@ export class Outbox {
 
   /** When `next` has something, ms; Infinity when it needs an event first. */
   get deadline() {
-    return this.#head?.due ?? Infinity;
-  }
-
-  /** The signal to send now, marked as sent; null when there is none. Later ones wait for its receipt. */
-  next(now) {
     const head = this.#head;
-    if (!head || head.due > now) return null;
-    head.state = "sent";
-    head.due = now + RECEIPT_TIMEOUT_MS;
-    return head;
-  }
-
-  /** What was on its way may have been lost: it is sent again, with the same id. */
-  disconnected() {
-    for (const signal of this.#signals.values()) {
-      if (signal.state === "sent") Object.assign(signal, { state: "waiting", due: 0 });
-    }
-  }
-
-  /** @param {string} id @param {number} serial where it is stored @returns {Signal|null} null if it was settled before */
-  accepted(id, serial) {
-    return this.#settle(id, { state: "accepted", serial });
+    return head ? Math.max(head.due, this.#turn) : Infinity;
   }
 
   /**
-   * A retryable refusal keeps it waiting.
-   * @param {string} id @param {import("./protocol.js").ProtocolError} error
-   * @returns {Signal|null} null unless it was given up now
+   * The signal to send now, marked as sent; null when there is none, or before this tab's turn. Later ones wait for its
+   * receipt.
+   * @param {number} now ms
+   */
+  next(now) {
+    const head = this.#head;
+    if (!head) this.#yieldTurn();
+    else if (this.#turn === Infinity) this.#askForTurn(now);
+    if (!head || now < this.deadline) return null;
+    change(head, { state: "sent", due: now + RECEIPT_TIMEOUT_MS });
+    return head;
+  }
+
+  /** @param {number} now ms */
+  #askForTurn(now) {
+    this.#turn = now + TURN_PATIENCE_MS;
+    this.#shared.takeTurn();
+  }
+
+  #takeTurn() {
+    this.#turn = 0;
+    this.onchange([]);
+  }
+
+  #yieldTurn() {
+    if (this.#turn !== Infinity) this.#shared.yieldTurn();
+    this.#turn = Infinity;
+  }
+
+  /** What was on its way may have been lost: it is sent again, with the same id. Meanwhile another tab may send. */
+  disconnected() {
+    const sent = this.signals.filter(({ state }) => state === "sent");
+    for (const signal of sent) change(signal, { state: "waiting", due: 0 });
+    this.#yieldTurn();
+    if (sent.length) this.onchange(sent.map(({ id }) => id));
+  }
+
+  /** @param {string} id @param {number} serial where it is stored */
+  accepted(id, serial) {
+    if (this.#isOpen(id)) this.#conclude({ id, status: "accepted", serial }, null);
+  }
+
+  /**
+   * A retryable refusal keeps it waiting. One for good keeps it to be seen, until it is dismissed.
+   * @param {string} id
+   * @param {ProtocolError} error
+   * @param {number} now ms
+   * @param {number} random from 0 to 1
    */
   rejected(id, error, now, random) {
     const signal = this.#signals.get(id);
-    if (!error.retryable || !signal) return this.#settle(id, { state: "rejected", error });
-    signal.refusals += 1;
-    Object.assign(signal, { state: "waiting", due: now + backoffDelay(signal.refusals, random) });
-    return null;
+    if (!signal || !isOpen(signal)) return;
+    if (error.retryable) return this.#postpone(signal, now, random);
+    const { kind, payload, at } = signal;
+    this.#conclude({ id, status: "rejected", error }, { id, kind, payload, at, error });
   }
 
-  #settle(id, outcome) {
-    const signal = this.#signals.get(id);
-    if (!signal || !isOpen(signal)) return null;
-    this.#storage.remove(id);
-    return Object.assign(signal, outcome);
+  /** @param {Signal} signal @param {number} now @param {number} random */
+  #postpone(signal, now, random) {
+    const refusals = signal.refusals + 1;
+    change(signal, { state: "waiting", refusals, due: now + backoffDelay(refusals, random) });
+    this.onchange([signal.id]);
   }
 
-  /** Forget what was accepted up to this serial: it is in the session. */
+  /** The session is gone: nothing of it is kept. @param {ProtocolError} error */
+  end(error) {
+    this.#ended = error;
+    for (const { id, state } of this.signals) {
+      if (this.#isOpen(id)) this.#conclude({ id, status: "rejected", error: { ...error, retryable: false } }, null);
+      else if (state === "rejected") this.#shared.forget(id);
+    }
+    this.#yieldTurn();
+  }
+
+  /** Forget one that was refused. @param {string} id */
+  dismiss(id) {
+    if (this.#signals.get(id)?.state !== "rejected") return;
+    this.#shared.forget(id);
+    this.#drop(id);
+  }
+
+  /** @param {string} id */
+  #drop(id) {
+    if (this.#signals.delete(id)) this.onchange([id]);
+  }
+
+  /** @param {Receipt} receipt @param {KeptSignal|null} kept of it from now on */
+  #conclude(receipt, kept) {
+    this.#shared.settle(receipt, kept);
+    this.#settle(receipt);
+  }
+
+  /** @param {Receipt} receipt */
+  #settle(receipt) {
+    const signal = this.#signals.get(receipt.id);
+    if (!signal || !isOpen(signal)) return;
+    if (receipt.status === "accepted") change(signal, { state: "accepted", serial: receipt.serial });
+    else change(signal, { state: "rejected", error: receipt.error });
+    this.onsettled(receipt);
+  }
+
+  /** Forget what was accepted up to this serial: it is in the session. @param {number} serial */
   forget(serial) {
     for (const { id, state, serial: stored } of this.signals) {
       if (state === "accepted" && stored <= serial) this.#signals.delete(id);
     }
   }
-}
 
-const isOpen = ({ state }) => state === "waiting" || state === "sent";
-
-/**
- * A session's signals in a `Storage`. Each has its own key, so that two tabs never overwrite each other's; without a
- * usable storage (private mode, full) they live as long as the page.
- * @param {Storage|null} storage @param {string} session its id
- */
-export function signalStorage(storage, session) {
-  const prefix = `holdfast.outbox.${session}.`;
-  return {
-    save: (signal) => attempt(() => storage.setItem(prefix + signal.id, JSON.stringify(signal))),
-    remove: (id) => attempt(() => storage.removeItem(prefix + id)),
-    load: () => attempt(() => readSignals(storage, prefix)) ?? [],
-  };
-}
-
-function readSignals(storage, prefix) {
-  const keys = Array.from({ length: storage.length }, (_, index) => storage.key(index));
-  const read = (key) => attempt(() => JSON.parse(storage.getItem(key)));
-  const signals = keys.filter((key) => key.startsWith(prefix)).map(read);
-  return signals.filter((signal) => signal?.id).sort((a, b) => a.at - b.at);
-}
-
-function attempt(action) {
-  try {
-    return action();
-  } catch {
-    return undefined;
+  /** Leave what isn't sent to other tabs, and to the next time. */
+  close() {
+    this.#yieldTurn();
+    this.#shared.close();
   }
+
+  /** @param {string} id */
+  #isOpen(id) {
+    const signal = this.#signals.get(id);
+    return signal !== undefined && isOpen(signal);
+  }
+}
+
+/** @param {Signal} signal */
+function isOpen({ state }) {
+  return state === "waiting" || state === "sent";
+}
+
+/** @param {Signal} signal @param {Partial<Signal>} fields */
+function change(signal, fields) {
+  Object.assign(signal, fields);
+  signal.revision += 1;
 }

@@ -2,6 +2,8 @@
 
 /** @typedef {{type: string} & Record<string, any>} Frame */
 /** @typedef {{code: string, message: string, retryable: boolean}} ProtocolError */
+/** @typedef {{id: string, status: "accepted", serial: number}} Acceptance */
+/** @typedef {Acceptance|{id: string, status: "rejected", error: ProtocolError}} Receipt */
 /** @typedef {{frame_bytes: number, window_bytes: number, ack_bytes: number, ack_ms: number, sessions: number}} Limits */
 
 // The errors that end a connection. Connecting again can't mend one that isn't retryable.

@@ -1,11 +1,13 @@
 // One followed session as a page uses it: what it holds, what is on its way, and how to send.
 
-import { Outbox, signalStorage } from "./outbox.js";
+import { Outbox } from "./outbox.js";
 import { byteLength, closingError, wellFormed } from "./protocol.js";
 import { Replica } from "./replica.js";
 
+/** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
+/** @typedef {import("./protocol.js").Receipt} Receipt */
 
 /**
  * Events: `change` (detail `{messages: Set<id>}`), `reset` (its reason), `caught-up` (`{events, ms}`), and `receipt`
@@ -33,18 +35,23 @@ export class Session extends EventTarget {
 
   /**
    * @param {string} id
-   * @param {{now: () => number, random: () => number, storage: Storage|null, post: (frames: Frame[]) => void,
-   *   leave: (session: Session) => void}} link to the connection
+   * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
+   *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} link to the connection
    */
   constructor(id, link) {
     super();
     this.id = id;
     this.#link = link;
     this.#replica = new Replica(id);
-    this.#outbox = new Outbox(signalStorage(link.storage, id));
+    this.#outbox = new Outbox(link.share(id));
+    this.#outbox.onchange = (ids) => this.#outboxChanged(ids);
+    this.#outbox.onsettled = (receipt) => this.#settled(receipt);
   }
 
-  /** @returns {object[]} in order; a person's own that the session doesn't hold yet are last, and `waiting` */
+  /**
+   * In order. A person's own that the session doesn't hold yet are last: `waiting` to be sent, `sending`, or `failed`:
+   * refused for good, with the reason.
+   */
   get messages() {
     const held = this.#replica.messages;
     const own = this.#outbox.signals.filter(({ id, kind }) => kind === "message" && !held.has(id));
@@ -61,25 +68,31 @@ export class Session extends EventTarget {
   }
 
   /**
-   * Send a person's message. It is kept until the server has it, over a lost connection and a reload.
+   * Send a person's message. It is kept until the server has it, over a lost connection and a reload, and when this tab
+   * is closed another sends it.
    * @param {string} text
-   * @returns {Promise<{id: string, status: "accepted", serial: number}>} rejects with `code` and `message` when the
-   *   server refuses it for good
+   * @returns {Promise<import("./protocol.js").Acceptance>} rejects with `code` and `message` when the server refuses it
+   *   for good, and with `outbox_full`, keeping nothing, when too much waits already
    */
-  send(text) {
-    if (this.gone) return Promise.reject(asError(this.gone));
+  async send(text) {
+    if (this.gone) throw asError(this.gone);
     const id = newId();
     const payload = { parts: [{ type: "text", text: wellFormed(text) }] };
     this.#outbox.add({ id, kind: "message", payload }, this.#link.now());
     const receipt = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-    this.#changed([id]);
-    this.#flush();
+    this.#outboxChanged([id]);
     return receipt;
   }
 
-  /** Stop following. What waits to be sent is kept for the next time. */
+  /** Forget a message of one's own that has `failed`, in all tabs. @param {string} id */
+  dismiss(id) {
+    this.#outbox.dismiss(id);
+  }
+
+  /** Stop following. What waits to be sent is left to other tabs, and kept for the next time. */
   detach() {
     this.#link.leave(this);
+    this.#outbox.close();
   }
 
   // The rest is for the connection.
@@ -133,32 +146,38 @@ export class Session extends EventTarget {
     if (signal) this.#sendSignal(signal);
   }
 
+  #outboxChanged(ids) {
+    this.#changed(ids);
+    this.#flush();
+    this.#link.schedule();
+  }
+
   #sendSignal({ id, kind, payload }) {
     const frame = { type: "signal", session: this.id, id, kind, payload };
     const tooLarge = byteLength(JSON.stringify(frame)) > this.#limits.frame_bytes;
     // The server would close the connection for it, again and again.
     if (tooLarge) this.#reject(id, closingError("frame_too_large"));
     else this.#link.post([frame]);
+    this.#changed([id]);
   }
 
   #receipt({ id, status, serial, error }) {
     if (status === "rejected") this.#reject(id, error);
-    else if (this.#outbox.accepted(id, serial)) this.#settled(id, { id, status, serial });
-    this.#outbox.forget(this.#replica.serial);
+    else this.#outbox.accepted(id, serial);
   }
 
   #reject(id, error) {
-    if (!this.#outbox.rejected(id, error, this.#link.now(), this.#link.random())) return;
-    this.#settled(id, { id, status: "rejected", error });
-    this.#changed([id]);
+    this.#outbox.rejected(id, error, this.#link.now(), this.#link.random());
   }
 
-  #settled(id, receipt) {
-    const { resolve, reject } = this.#waiting.get(id) ?? {};
-    this.#waiting.delete(id);
-    if (receipt.error) reject?.(asError(receipt.error));
+  #settled(receipt) {
+    const { resolve, reject } = this.#waiting.get(receipt.id) ?? {};
+    this.#waiting.delete(receipt.id);
+    if (receipt.status === "rejected") reject?.(asError(receipt.error));
     else resolve?.(receipt);
+    this.#outbox.forget(this.#replica.serial);
     this.#tell("receipt", receipt);
+    this.#outboxChanged([receipt.id]);
   }
 
   #error({ id, code, message, retryable }) {
@@ -172,7 +191,7 @@ export class Session extends EventTarget {
 
   #end(error) {
     this.gone = error;
-    for (const { id } of this.#outbox.signals) this.#reject(id, { ...error, retryable: false });
+    this.#outbox.end(error);
     this.#changed([]);
   }
 
@@ -185,9 +204,10 @@ export class Session extends EventTarget {
   }
 }
 
-function asMessage({ id, state, at, payload, error }) {
-  const [status, reason] = error ? ["failed", error.message] : ["waiting", null];
-  const revision = error ? 1 : 0;
+const STATUSES = { waiting: "waiting", sent: "sending", accepted: "sending", rejected: "failed" };
+
+function asMessage({ id, state, at, payload, error, revision }) {
+  const [status, reason] = [STATUSES[state], error?.message ?? null];
   return { id, role: "user", status, reason, metadata: null, created_at: at, parts: payload.parts, revision };
 }
 

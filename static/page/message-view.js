@@ -4,15 +4,17 @@ import { icon } from "./icon.js";
 import { createPartView } from "./parts.js";
 import { answerNotice, deliveryNotice } from "./wording.js";
 
-const DELIVERY_ICONS = { waiting: "clock", failed: "alert" };
+const DELIVERY_ICONS = { waiting: "clock", sending: "clock", failed: "alert" };
 const SPEAKERS = { user: "You", assistant: "Assistant", system: "Note" };
 
+/** Its element dispatches "dismiss", with the message's id, when the person is done with one that wasn't sent. */
 export class MessageView {
   #body = create("div", "message-body");
   #working = create("p", "working");
   #notice = create("p", "message-notice");
   #foot = create("div", "message-foot");
   #delivery = create("span", "delivery");
+  #dismiss = create("button", "quiet-button");
   /** @type {{type: string, view: ReturnType<typeof createPartView>}[]} */
   #parts = [];
   #message;
@@ -29,7 +31,10 @@ export class MessageView {
     this.#notice.dataset.testid = "message-notice";
     this.#delivery.dataset.testid = "delivery";
     const copy = copyButton("Copy message", () => textOf(this.#message));
-    this.#foot.append(copy, timeOf(message.created_at), this.#delivery);
+    this.#dismiss.type = "button";
+    this.#dismiss.textContent = "Remove";
+    this.#dismiss.addEventListener("click", () => this.#tellDismissed());
+    this.#foot.append(copy, timeOf(message.created_at), this.#delivery, this.#dismiss);
     this.element.append(speaker, this.#body, this.#working, this.#notice, this.#foot);
   }
 
@@ -78,10 +83,15 @@ export class MessageView {
   }
 
   #showDelivery(message, online) {
+    this.#dismiss.hidden = message.role !== "user" || message.status !== "failed";
     if (message.role !== "user") return;
     const text = deliveryNotice(message, online);
     if (this.#delivery.textContent === text) return;
     this.#delivery.replaceChildren(icon(DELIVERY_ICONS[message.status] ?? "check"), text);
+  }
+
+  #tellDismissed() {
+    this.element.dispatchEvent(new CustomEvent("dismiss", { bubbles: true, detail: this.#message.id }));
   }
 }
 

@@ -33,6 +33,7 @@ export class Transcript extends EventTarget {
   constructor() {
     super();
     this.#jump.addEventListener("click", () => this.#follower.jump());
+    this.#list.addEventListener("dismiss", ({ detail: id }) => this.#session?.dismiss(id));
     this.#follower.addEventListener("change", () => this.#showJump());
     this.#earlier.addEventListener("click", () => this.#loadEarlier());
     document.getElementById("transcript-notice-close").addEventListener("click", () => this.#say(""));

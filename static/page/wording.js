@@ -48,6 +48,7 @@ export function answerNotice({ status, reason, parts }) {
  */
 export function deliveryNotice({ status, reason }, online) {
   if (status === "failed") return `Not sent: ${sentence(reason || "the server refused it")}`;
+  if (status === "sending") return "Sending…";
   if (status !== "waiting") return "Sent";
   return online ? "Sending…" : "Waiting: it is sent when you are back online";
 }

@@ -48,6 +48,7 @@ class Run {
     [1, this.goAway],
     [1, this.reload],
     [1, this.secondTab],
+    [1, this.setTabsApart],
     [1, this.wake],
     [1, this.sleep],
     [1, this.rejectForNow],
@@ -117,6 +118,10 @@ class Run {
 
   secondTab() {
     if (this.pages.length < 3) this.open(openPage(this));
+  }
+
+  setTabsApart() {
+    this.tabs.areApart = this.chance() < 0.3;
   }
 
   wake() {
@@ -210,8 +215,9 @@ class Run {
       // A page that stays keeps what retention has removed meanwhile, and one that comes holds the newest.
       assert.deepEqual(held.filter(({ id }) => ids.has(id)), server.slice(-held.filter(({ id }) => ids.has(id)).length));
       assert.ok(held.length >= Math.min(server.length, 30));
-      assert.ok(held.every(({ status }) => status !== "waiting"));
+      assert.ok(held.every(({ status }) => status !== "waiting" && status !== "sending"));
     }
+    assert.equal(this.tabs.kept.size, 0);
     this.#checkSignals();
   }
 

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
+import { MOST_SIGNALS } from "../../static/holdfast/outbox.js";
 import { LIMITS } from "./support/model-server.mjs";
 import { SESSION, following, openPage, record, shown } from "./support/world.mjs";
 
@@ -9,11 +10,11 @@ const texts = (server) => server.messages(SESSION).map(({ parts }) => parts[0].t
 const BAD = { code: "bad_signal", message: "The signal is malformed", retryable: false };
 const FULL = { code: "storage_unavailable", message: "later", retryable: true };
 
-test("a message is shown at once, and is the server's as soon as it is stored", async () => {
+test("a message is shown at once, how it stands, and is the server's as soon as it is stored", async () => {
   const { clock, session } = following();
   const receipts = record(session, "receipt");
-  const lengths = [];
-  session.addEventListener("change", () => lengths.push(session.messages.length));
+  const seen = new Set();
+  session.addEventListener("change", () => seen.add(shown(session).join()));
   const receipt = session.send("Hello");
   assert.deepEqual(shown(session), ["waiting: Hello"]);
   clock.advance(10);
@@ -22,7 +23,7 @@ test("a message is shown at once, and is the server's as soon as it is stored", 
   assert.match(id, /^[A-Za-z0-9_-]{8,64}$/);
   assert.deepEqual(await receipt, { id, status: "accepted", serial: 1 });
   assert.deepEqual(receipts, [["receipt", { id, status: "accepted", serial: 1 }]]);
-  assert.deepEqual(lengths, [1, 1]);
+  assert.deepEqual([...seen], ["waiting: Hello", "sending: Hello", "complete: Hello"]);
 });
 
 test("a receipt that overtakes its event keeps the message shown", () => {
@@ -30,7 +31,7 @@ test("a receipt that overtakes its event keeps the message shown", () => {
   server.loses = () => true;
   session.send("Hello");
   clock.advance(10);
-  assert.deepEqual(shown(session), ["waiting: Hello"]);
+  assert.deepEqual(shown(session), ["sending: Hello"]);
   server.heartbeat();
   clock.advance(1_100);
   assert.deepEqual(shown(session), ["complete: Hello"]);
@@ -52,7 +53,7 @@ test("what is sent offline goes in order when the connection is back", async () 
 test("a signal whose receipt was lost is sent again and stored once", async () => {
   const { server, network, clock, session } = following();
   const receipt = session.send("once");
-  clock.advance(1);
+  clock.advance(2);
   assert.deepEqual(texts(server), ["once"]);
   network.cut();
   clock.advance(10);
@@ -72,19 +73,20 @@ test("a reload loses nothing that was waiting, and sends it once", () => {
   network.state = "up";
   const after = openPage(created);
   const again = after.holdfast.session(SESSION);
+  clock.advance(1);
   assert.deepEqual(shown(again), ["waiting: before the reload"]);
   after.holdfast.connect();
   clock.advance(20);
   assert.deepEqual(texts(server), ["before the reload"]);
   assert.deepEqual(shown(again), ["complete: before the reload"]);
-  assert.equal(created.storage.length, 0);
+  assert.equal(created.tabs.kept.size, 0);
 });
 
 test("a reload between storing and receipt does not send it twice", () => {
   const created = following();
   const { server, clock, session, holdfast } = created;
   session.send("once");
-  clock.advance(1);
+  clock.advance(2);
   holdfast.close();
   const after = openPage(created);
   const again = after.holdfast.session(SESSION);
@@ -94,19 +96,131 @@ test("a reload between storing and receipt does not send it twice", () => {
   assert.deepEqual(shown(again), ["complete: once"]);
 });
 
-test("two tabs that both hold a waiting message store it once, and both see it", () => {
+const signals = (server) => server.received.filter(({ type }) => type === "signal").map(({ payload }) => payload.parts[0].text);
+
+function twoTabs() {
   const created = following();
-  const { server, network, clock, session } = created;
+  const other = openPage(created);
+  other.holdfast.connect();
+  const second = other.holdfast.session(SESSION);
+  created.clock.advance(10);
+  return { ...created, other, second };
+}
+
+function takeNetworkAway({ network, clock }) {
   network.state = "refusing";
   network.cut();
-  session.send("from the first tab");
-  const other = openPage(created);
-  const second = other.holdfast.session(SESSION);
-  other.holdfast.connect();
+  clock.advance(10);
+}
+
+test("what was typed offline in two tabs shows in both, and one sends it all, in the order of typing", async () => {
+  const created = twoTabs();
+  const { server, network, clock, session, second } = created;
+  takeNetworkAway(created);
+  const sent = ["one", "two", "three", "four"].map((text, index) => {
+    clock.advance(10);
+    return [session, second][index % 2].send(text);
+  });
+  clock.advance(10);
+  const waiting = ["waiting: one", "waiting: two", "waiting: three", "waiting: four"];
+  for (const tab of [session, second]) assert.deepEqual(shown(tab), waiting);
   network.state = "up";
   clock.advance(20_000);
-  assert.deepEqual(texts(server), ["from the first tab"]);
-  for (const tab of [session, second]) assert.deepEqual(shown(tab), ["complete: from the first tab"]);
+  assert.deepEqual(signals(server), ["one", "two", "three", "four"]);
+  assert.deepEqual((await Promise.all(sent)).map(({ serial }) => serial), [1, 2, 3, 4]);
+  for (const tab of [session, second]) assert.deepEqual(shown(tab), waiting.map((text) => text.replace("waiting", "complete")));
+});
+
+test("where tabs can't tell each other, each sends what it finds, and it is stored once", () => {
+  const created = twoTabs();
+  const { server, network, clock, session, second, tabs } = created;
+  tabs.areApart = true;
+  takeNetworkAway(created);
+  session.send("from the first tab");
+  clock.advance(10);
+  assert.deepEqual(shown(second), []);
+  second.send("from the second tab");
+  network.state = "up";
+  clock.advance(20_000);
+  assert.deepEqual(texts(server).sort(), ["from the first tab", "from the second tab"]);
+});
+
+test("a tab that is closed leaves what it hasn't sent to another", () => {
+  const created = twoTabs();
+  const { server, network, clock, session, second, holdfast } = created;
+  takeNetworkAway(created);
+  session.send("left behind");
+  clock.advance(10);
+  session.detach();
+  holdfast.close();
+  network.state = "up";
+  clock.advance(20_000);
+  assert.deepEqual(signals(server), ["left behind"]);
+  assert.deepEqual(shown(second), ["complete: left behind"]);
+});
+
+test("a tab whose turn it is and that sleeps doesn't keep another waiting for ever", () => {
+  const created = twoTabs();
+  const { server, network, clock, session, second } = created;
+  const [asleep] = network.wires;
+  asleep.onframe = () => {};
+  session.send("never heard");
+  clock.advance(10);
+  second.send("mine");
+  clock.advance(4_900);
+  assert.deepEqual(signals(server), []);
+  clock.advance(200);
+  assert.deepEqual(signals(server), ["never heard", "mine"]);
+  assert.deepEqual(shown(second), ["complete: never heard", "complete: mine"]);
+});
+
+test("a refused message stays over a reload and in every tab, until it is dismissed in one", () => {
+  const created = twoTabs();
+  const { server, clock, session, second, tabs } = created;
+  server.judge = () => BAD;
+  session.send("bad").catch(() => {});
+  clock.advance(10);
+  const third = openPage(created).holdfast.session(SESSION);
+  clock.advance(10);
+  for (const tab of [session, second, third]) assert.deepEqual(shown(tab), ["failed: bad"]);
+  const [{ id, reason }] = third.messages;
+  assert.equal(reason, BAD.message);
+  assert.deepEqual(signals(server), ["bad"]);
+  third.dismiss(id);
+  clock.advance(10);
+  for (const tab of [session, second, third]) assert.deepEqual(shown(tab), []);
+  assert.equal(tabs.kept.size, 0);
+});
+
+test("what waits can't be dismissed", () => {
+  const created = following();
+  takeNetworkAway(created);
+  const { session } = created;
+  session.send("waits");
+  session.dismiss(session.messages[0].id);
+  assert.deepEqual(shown(session), ["waiting: waits"]);
+});
+
+test("too much that waits is refused before it is kept", async () => {
+  const created = following();
+  const { session, tabs } = created;
+  takeNetworkAway(created);
+  for (let number = 1; number <= MOST_SIGNALS; number += 1) session.send(`${number}`);
+  await assert.rejects(session.send("one more"), { code: "outbox_full", retryable: true });
+  assert.equal(session.messages.length, MOST_SIGNALS);
+  assert.equal(tabs.kept.size, MOST_SIGNALS);
+});
+
+test("of a session that is gone nothing is kept", async () => {
+  const created = following();
+  const { server, clock, session, network, tabs } = created;
+  takeNetworkAway(created);
+  const sent = session.send("too late");
+  server.sessions.delete(SESSION);
+  network.state = "up";
+  clock.advance(20_000);
+  await assert.rejects(sent, { code: "not_found" });
+  assert.equal(tabs.kept.size, 0);
 });
 
 test("a refusal for now keeps the message waiting", async () => {

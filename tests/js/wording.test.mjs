@@ -42,6 +42,7 @@ test("a message that waits offline says when it will go", () => {
   const waiting = { status: "waiting", reason: null };
   assert.equal(deliveryNotice(waiting, true), "Sending…");
   assert.equal(deliveryNotice(waiting, false), "Waiting: it is sent when you are back online");
+  assert.equal(deliveryNotice({ status: "sending", reason: null }, true), "Sending…");
   assert.equal(deliveryNotice({ status: "complete", reason: null }, false), "Sent");
   const refused = { status: "failed", reason: "The frame is too large" };
   assert.equal(deliveryNotice(refused, true), "Not sent: The frame is too large.");

@@ -5,6 +5,7 @@ import { Clock } from "./clock.mjs";
 import { MemoryStorage } from "./memory-storage.mjs";
 import { ModelServer } from "./model-server.mjs";
 import { Network } from "./network.mjs";
+import { Tabs } from "./tabs.mjs";
 
 export const SESSION = "session-0123456789abcd";
 
@@ -15,15 +16,18 @@ export function world({ random = () => 0.5, latency } = {}) {
   const server = new ModelServer(clock, network);
   server.create(SESSION);
   const storage = new MemoryStorage();
-  return { clock, network, server, storage, random, ...openPage({ clock, network, storage, random }) };
+  const tabs = new Tabs(clock);
+  return { clock, network, server, storage, tabs, random, ...openPage({ clock, network, storage, tabs, random }) };
 }
 
 /** Another page of the same browser: a reload, or a second tab. */
-export function openPage({ clock, network, storage, random }) {
+export function openPage({ clock, network, storage, tabs, random }) {
   const page = new EventTarget();
   page.document = Object.assign(new EventTarget(), { hidden: false });
   const { WebSocket } = network;
-  return { page, holdfast: new Holdfast({ url: "wss://holdfast.test/ws/", WebSocket, clock, random, storage, page }) };
+  const { share } = tabs;
+  const holdfast = new Holdfast({ url: "wss://holdfast.test/ws/", WebSocket, clock, random, storage, share, page });
+  return { page, holdfast };
 }
 
 /** A world whose page is connected and follows a session. */

@@ -1,0 +1,141 @@
+// One session's unsent signals, as the tabs of a browser share them: one database, one channel, one turn to send.
+
+import { SignalDatabase } from "./signal-database.js";
+
+/** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
+/** @typedef {import("./protocol.js").Receipt} Receipt */
+
+/** What one tab tells the others. @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} News */
+
+/**
+ * What an outbox needs of it. What it says comes later than the call that asked for it, or from another tab.
+ * @typedef {object} SharedSignals
+ * @property {(signal: KeptSignal) => void} save keep it over a reload
+ * @property {(receipt: Receipt, kept: KeptSignal|null) => void} settle with what is kept of it
+ * @property {(id: string) => void} forget
+ * @property {() => void} takeTurn ask to be the tab that sends
+ * @property {() => void} yieldTurn let another tab, or stop asking
+ * @property {() => void} close
+ * @property {(signals: KeptSignal[]) => void} onfound some may be known
+ * @property {(receipt: Receipt) => void} onsettled
+ * @property {(id: string) => void} onforgotten
+ * @property {() => void} onturn after `onfound` for what other tabs have left
+ */
+
+/**
+ * What a page's sessions share their signals through. Without IndexedDB there is nothing to share, as in Node.
+ * @param {Window} page
+ * @returns {(session: string) => SharedSignals}
+ */
+export function sharing(page) {
+  const factory = attempt(() => page.indexedDB) ?? null;
+  /** @type {SignalDatabase|undefined} */
+  let database;
+  return (session) => {
+    database ??= new SignalDatabase(factory);
+    return new SignalsOfTabs(session, database, factory && page);
+  };
+}
+
+/** @implements {SharedSignals} */
+class SignalsOfTabs {
+  /** @type {SharedSignals["onfound"]} */
+  onfound = () => {};
+  /** @type {SharedSignals["onsettled"]} */
+  onsettled = () => {};
+  /** @type {SharedSignals["onforgotten"]} */
+  onforgotten = () => {};
+  /** @type {SharedSignals["onturn"]} */
+  onturn = () => {};
+
+  #session;
+  #database;
+  #name;
+  #channel;
+  #locks;
+  /** Aborted when the turn, or the wait for it, ends. */
+  #turn = new AbortController();
+
+  /** @param {string} session @param {SignalDatabase} database @param {Window|null} page null where there are no tabs */
+  constructor(session, database, page) {
+    this.#session = session;
+    this.#database = database;
+    this.#name = `holdfast.outbox.${session}`;
+    this.#locks = page?.navigator.locks; // of secure pages only
+    this.#channel = page ? attempt(() => new BroadcastChannel(this.#name)) : undefined;
+    if (this.#channel) this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.#load();
+  }
+
+  async #load() {
+    this.onfound(await this.#database.load(this.#session));
+  }
+
+  /** @param {KeptSignal} signal */
+  save(signal) {
+    this.#database.save(this.#session, signal);
+    this.#tell({ found: [signal] });
+  }
+
+  /** @param {Receipt} receipt @param {KeptSignal|null} kept */
+  settle(receipt, kept) {
+    if (kept) this.#database.save(this.#session, kept);
+    else this.#database.remove(this.#session, receipt.id);
+    this.#tell({ settled: receipt });
+  }
+
+  /** @param {string} id */
+  forget(id) {
+    this.#database.remove(this.#session, id);
+    this.#tell({ forgotten: id });
+  }
+
+  takeTurn() {
+    const { signal } = (this.#turn = new AbortController());
+    const use = async () => {
+      await this.#load();
+      if (signal.aborted) return;
+      this.onturn();
+      await aborted(signal);
+    };
+    // Without locks, or where they are forbidden, each tab sends: the ids make that harmless.
+    if (!this.#locks) use();
+    else this.#locks.request(this.#name, { signal }, use).catch(() => (signal.aborted ? undefined : use()));
+  }
+
+  yieldTurn() {
+    this.#turn.abort();
+  }
+
+  close() {
+    this.yieldTurn();
+    this.#channel?.close();
+    this.#channel = undefined; // telling through a closed one throws
+  }
+
+  /** @param {News} news */
+  #tell(news) {
+    this.#channel?.postMessage(news);
+  }
+
+  /** @param {News} news */
+  #hear(news) {
+    if ("found" in news) this.onfound(news.found);
+    else if ("settled" in news) this.onsettled(news.settled);
+    else this.onforgotten(news.forgotten);
+  }
+}
+
+/** @param {AbortSignal} signal */
+function aborted(signal) {
+  return new Promise((resolve) => signal.aborted ? resolve(undefined) : signal.addEventListener("abort", resolve));
+}
+
+/** @template Result @param {() => Result} action @returns {Result|undefined} undefined where the browser forbids it */
+function attempt(action) {
+  try {
+    return action();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,110 @@
+// What the tabs of a browser share, in time that a test moves: signals that aren't sent, news of them, the turn to send.
+
+const DELAY_MS = 1; // from one tab to another, and to the disk and back
+
+export class Tabs {
+  /** Unsent and refused signals, in the order of saving. @type {Map<string, {session: string, signal: object}>} by id */
+  kept = new Map();
+  /** Whether tabs hear of each other and take turns. */
+  areApart = false;
+  #clock;
+  #open = new Set();
+  /** Who has the turn of each session, and who waits for it. @type {Map<string, SharedSignals[]>} */
+  #turns = new Map();
+
+  constructor(clock) {
+    this.#clock = clock;
+  }
+
+  /** @param {string} session */
+  share = (session) => {
+    const shared = new SharedSignals(this, session);
+    this.#open.add(shared);
+    this.load(shared);
+    return shared;
+  };
+
+  later(action) {
+    this.#clock.setTimeout(action, DELAY_MS);
+  }
+
+  load(shared, then = () => {}) {
+    this.later(() => {
+      const rows = [...this.kept.values()].filter(({ session }) => session === shared.session);
+      shared.onfound(rows.map(({ signal }) => structuredClone(signal)));
+      then();
+    });
+  }
+
+  tell(from, news) {
+    if (this.areApart) return;
+    for (const shared of this.#open) {
+      if (shared !== from && shared.session === from.session) this.later(() => news(shared));
+    }
+  }
+
+  takeTurn(shared) {
+    if (this.areApart) return this.load(shared, () => shared.onturn());
+    const queue = this.#turns.get(shared.session) ?? [];
+    this.#turns.set(shared.session, queue);
+    if (queue.push(shared) === 1) this.#grant(shared);
+  }
+
+  #grant(shared) {
+    this.load(shared, () => this.#turns.get(shared.session)[0] === shared && shared.onturn());
+  }
+
+  yieldTurn(shared) {
+    const queue = this.#turns.get(shared.session) ?? [];
+    const [first] = queue;
+    this.#turns.set(shared.session, queue.filter((waiting) => waiting !== shared));
+    const [next] = this.#turns.get(shared.session);
+    if (first === shared && next) this.#grant(next);
+  }
+
+  close(shared) {
+    this.#open.delete(shared);
+    this.yieldTurn(shared);
+  }
+}
+
+class SharedSignals {
+  #tabs;
+
+  constructor(tabs, session) {
+    this.#tabs = tabs;
+    this.session = session;
+  }
+
+  save(signal) {
+    this.#keep(signal);
+    this.#tabs.tell(this, (other) => other.onfound([structuredClone(signal)]));
+  }
+
+  #keep(signal) {
+    this.#tabs.kept.set(signal.id, { session: this.session, signal: structuredClone(signal) });
+  }
+
+  settle(receipt, kept) {
+    if (kept) this.#keep(kept);
+    else this.#tabs.kept.delete(receipt.id);
+    this.#tabs.tell(this, (other) => other.onsettled(receipt));
+  }
+
+  forget(id) {
+    this.#tabs.kept.delete(id);
+    this.#tabs.tell(this, (other) => other.onforgotten(id));
+  }
+
+  takeTurn() {
+    this.#tabs.takeTurn(this);
+  }
+
+  yieldTurn() {
+    this.#tabs.yieldTurn(this);
+  }
+
+  close() {
+    this.#tabs.close(this);
+  }
+}
