@@ -6,16 +6,19 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from project.views import healthz
-from sessions_app.views import page
+from sessions_app.streaming import upgrade_required
+from sessions_app.views import page, restart
 
 urlpatterns = [
     path("", page, name="page"),
     path("s/<str:session>/", page, name="conversation"),
+    path("lab/restart/", restart, name="lab-restart"),
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="api_docs.html"), name="api-docs"),
     path("api/", include("sessions_app.api.urls")),
+    path("ws/", upgrade_required),
     path("healthz", healthz, name="healthz"),
 ]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
-from django.db import DatabaseError
-
-from sessions_app import catchup, conf, executor, signals
+from sessions_app import conf, signals
 from sessions_app.core import frames
-from sessions_app.core.attachment import Attachment, Frame, State, Window
+from sessions_app.core.attachment import Window
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.limits import TokenBucket
+from sessions_app.following import Following
 from sessions_app.identity import Identity
 from sessions_app.models import new_id
 
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-AGAIN_S = 1.0  # between two attempts to read the store for a reader that lacks something
+Transport = Literal["websocket", "stream", "poll"]
+
 BURST_S = 2  # seconds' worth of frames that may come at once
+FAREWELL_S = 1.0  # for what is still to be sent to a client when its connection ends
+HTTP_HEARTBEAT_MS = 15_000  # at most, over HTTP: there is no ping that would keep proxies from cutting an idle stream
 
 
 class Pump:
@@ -47,9 +50,13 @@ class Pump:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            ready, self._ready = self._ready, []
-            for connection in ready:
-                _begin(connection, connection.flush())
+            self.send()
+
+    def send(self) -> None:
+        """Send what is queued, as far as that needs no waiting, and begin the rest."""
+        ready, self._ready = self._ready, []
+        for connection in ready:
+            _begin(connection, connection.flush())
 
 
 def _begin(connection: Connection, work: Coroutine[Any, Any, None]) -> None:
@@ -78,27 +85,36 @@ class _Rest:
 
 
 class Connection:
-    """`send` puts a frame on the wire; `close` ends the transport with a code. Time is the loop's, in seconds."""
+    """`send` puts frames on the wire and returns when the transport has taken them; `close` ends it with a code.
+
+    Time is the loop's, in seconds.
+    """
 
     def __init__(
         self,
         process: Process,
         identity: Identity,
         *,
-        send: Callable[[str], Awaitable[None]],
+        send: Callable[[list[str]], Awaitable[None]],
         close: Callable[[int], Awaitable[None]],
+        transport: Transport = "websocket",
     ) -> None:
         self.id = new_id()
         self.process = process
         self.identity = identity
+        self.transport = transport
         self.window = Window(conf.WINDOW_BYTES)
         self.closed = False
+        self.heartbeat_ms = conf.HEARTBEAT_MS if transport == "websocket" else min(conf.HEARTBEAT_MS, HTTP_HEARTBEAT_MS)
         self.heartbeat_at = 0.0  # when the next one is due; `process` keeps it
+        self.ends_at = math.inf  # when its time is over; likewise
         self._send = send
         self._close = close
         self._queue: list[str] = []
         self._flushing = False
-        self._flushed: asyncio.Future[None] | None = None  # the client's next frame waits for it
+        self._flushed: asyncio.Event | None = None  # what must come after it waits for it
+        self._finishing = False
+        self._follows_all = False  # it attached to all that it ever will
         self._followed: dict[str, Following] = {}
         self._rate = TokenBucket(conf.FRAMES_PER_SECOND, conf.FRAMES_PER_SECOND * BURST_S)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -120,29 +136,68 @@ class Connection:
         try:
             while self._queue:
                 texts, self._queue = self._queue, []
-                for text in texts:
-                    if not self.closed:
-                        await self._send(text)
+                # Over HTTP there is no `ack`: what its transport has taken counts as acknowledged.
+                sent = self._in_flight() if self.transport == "stream" else []
+                await self._send(texts)
+                self._land(sent)
         except Exception as error:  # whatever the server raises for a client that has gone
             logger.debug("connection %s: %s", self.id, error)
             self.leave()
         finally:
             self._flushing = False
-            if self._flushed is not None and not self._flushed.done():
-                self._flushed.set_result(None)
+            if self._flushed is not None:
+                self._flushed.set()
+                self._flushed = None
 
     async def drain(self) -> None:
         """Send what is queued, and wait until it is sent, whichever task does it."""
         await self.flush()
         while self._flushing:
-            self._flushed = asyncio.get_running_loop().create_future()
-            await self._flushed
+            self._flushed = self._flushed or asyncio.Event()
+            await self._flushed.wait()
+
+    def greet(self) -> None:
+        """Queue the first frame."""
+        self.queue(
+            frames.encode(
+                {
+                    "type": "connected",
+                    "connection": self.id,
+                    "transport": self.transport,
+                    "heartbeat_ms": self.heartbeat_ms,
+                    "recovery_window_ms": conf.RECOVERY_WINDOW_MS,
+                    "limits": {
+                        "frame_bytes": conf.FRAME_BYTES,
+                        "window_bytes": conf.WINDOW_BYTES,
+                        "ack_bytes": conf.ACK_BYTES,
+                        "ack_ms": conf.ACK_MS,
+                        "sessions": conf.SESSIONS_PER_CONNECTION,
+                    },
+                }
+            )
+        )
 
     async def fail(self, problem: HoldfastError) -> None:
         """Tell the client why, and close."""
         self.queue(frames.error(problem))
-        await self.flush()
-        await self.end(problem.kind.close_code or 1000)
+        await self.finish(problem.kind.close_code or 1000)
+
+    async def send_away(self, reconnect_in_ms: int) -> None:
+        """Tell the client when to come back, and close."""
+        self.queue(frames.going_away(reconnect_in_ms))
+        await self.finish(1000)
+
+    async def finish(self, code: int = 1000) -> None:
+        """Close the transport when what is queued is sent; who doesn't read doesn't get it."""
+        if self._finishing:
+            return
+        self._finishing = True
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await self.drain()
+        except TimeoutError:
+            logger.debug("connection %s reads no farewell", self.id)
+        await self.end(code)
 
     async def end(self, code: int) -> None:
         """Close the transport."""
@@ -195,19 +250,21 @@ class Connection:
 
     async def _answer(self, frame: ClientFrame, now: float) -> None:
         if frame.type == "attach":
-            await self._attach(frame)
+            await self.attach(frame)
         elif frame.type == "detach":
             self.forget(frame.session)
         elif frame.type == "ack":
             self._acknowledge(frame, now)
         elif frame.type == "signal":
-            self.queue(await signals.accept(self.process, self.identity.owner, frame, now=now))
+            receipt, _ = await signals.accept(self.process, self.identity.owner, frame, now=now)
+            self.queue(receipt)
         elif frame.type == "ping":
             self.queue(self.heartbeat())
         else:
             raise AssertionError(f"no handler for {frame.type}")
 
-    async def _attach(self, frame: ClientFrame) -> None:
+    async def attach(self, frame: ClientFrame) -> Cursor:
+        """Begin to follow a session, or anew. Return the cursor of what is sent for it; raise what refuses it."""
         following = self._followed.get(frame.session)
         if following is None:
             if len(self._followed) >= conf.SESSIONS_PER_CONNECTION:
@@ -217,15 +274,41 @@ class Connection:
         else:
             following.attachment.reattach()
         await following.catch_up(cursor=frame.cursor, rewind=frame.rewind, held=frame.held, asked=True)
+        return following.cursor
+
+    async def follow(self, attaches: Iterable[ClientFrame]) -> None:
+        """Attach to these sessions, to each when the client has taken what the one before brought; then to no more."""
+        for frame in attaches:
+            try:
+                await self.attach(frame)
+            except HoldfastError as problem:
+                self.queue(frames.error(problem, session=frame.session))
+            await self.drain()
+        self._follows_all = True
+        self.finish_if_done()
+
+    def finish_if_done(self) -> None:
+        """End a connection that follows nothing more and can't be asked for more."""
+        if self._follows_all and not self._followed:
+            self.process.spawn(self.finish())
 
     def _acknowledge(self, frame: ClientFrame, now: float) -> None:
         following = self._followed.get(frame.session)
         if following is None:
             raise HoldfastError("not_attached")
         assert frame.cursor is not None  # the table of client frames requires it
-        attachment = following.attachment
-        if attachment.acknowledge(frame.cursor.epoch, frame.cursor.serial, now=now):
-            self.start(following.catch_up(cursor=attachment_cursor(attachment), held=frame.held))
+        following.acknowledge(frame.cursor, held=frame.held, now=now)
+
+    def _in_flight(self) -> list[tuple[Following, Cursor]]:
+        return [
+            (following, following.cursor) for following in self._followed.values() if following.attachment.in_flight
+        ]
+
+    def _land(self, sent: list[tuple[Following, Cursor]]) -> None:
+        now = asyncio.get_running_loop().time() if sent else 0.0
+        for following, cursor in sent:
+            if self._followed.get(following.attachment.session) is following:
+                following.acknowledge(cursor, held=None, now=now)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something for this connection that its next frame need not wait for."""
@@ -239,101 +322,3 @@ class Connection:
         if following is not None:
             following.stop()
             self.process.feeds.leave(session, following)
-
-
-def attachment_cursor(attachment: Attachment) -> Cursor:
-    return Cursor(attachment.epoch, attachment.sent)
-
-
-class Following:
-    """A connection's attachment to one session, as the session's feed sees it: a `feed.Reader`."""
-
-    __slots__ = ("owner", "attachment", "_connection", "_reading")  # there are as many as idle readers
-
-    def __init__(self, connection: Connection, session: str) -> None:
-        self.owner = connection.identity.owner
-        self.attachment = Attachment(session, connection.window)
-        self._connection = connection
-        self._reading = 0  # which reading of the store counts: a newer attach makes an older answer void
-
-    def take(self, frame: Frame) -> None:
-        now = asyncio.get_running_loop().time()
-        for ready in self.attachment.frame(frame, now=now):
-            self._connection.queue(ready.text)
-        if self.attachment.state is State.BEHIND:
-            self._catch_up_if_drained(now)
-
-    def lose(self) -> None:
-        if self.attachment.gap(now=asyncio.get_running_loop().time()):
-            self._connection.start(self.catch_up(cursor=attachment_cursor(self.attachment)))
-
-    def end(self, problem: HoldfastError) -> None:
-        session = self.attachment.session
-        self._connection.forget(session)
-        self._connection.queue(frames.detached(session, problem))
-
-    def stop(self) -> None:
-        self._reading += 1
-        self.attachment.close()
-
-    def catch_up(self, **how: Any) -> Coroutine[Any, Any, None]:
-        """Read the store from a cursor on, send its answer and what came meanwhile, until nothing is missing.
-
-        It counts from this call on, not from when its task begins: a client that attaches in between asks for more.
-        """
-        self._reading += 1
-        return self._catch_up(self._reading, **how)
-
-    async def _catch_up(self, reading: int, *, asked: bool = False, **how: Any) -> None:
-        while answer := await self._read(reading, asked, how):
-            again = self._hand_over(answer)
-            await self._connection.flush()
-            if not again:
-                self._catch_up_if_drained(asyncio.get_running_loop().time())
-                return
-            asked, how = False, {"cursor": attachment_cursor(self.attachment)}
-
-    async def _read(self, reading: int, asked: bool, how: dict[str, Any]) -> catchup.Answer | None:
-        """Read the store; None when this reading counts no more."""
-        session = self.attachment.session
-        while reading == self._reading:
-            try:
-                answer = await executor.run(catchup.answer, session, self.owner, **how)
-                return answer if reading == self._reading else None
-            except HoldfastError as error:
-                problem = error
-            except DatabaseError as error:
-                logger.error("can't read session %s: %s", session, error)
-                problem = HoldfastError("storage_unavailable")
-            if reading == self._reading:
-                await self._fail(problem, asked)
-        return None
-
-    async def _fail(self, problem: HoldfastError, asked: bool) -> None:
-        if asked:
-            self._connection.forget(self.attachment.session)
-            self._connection.queue(frames.error(problem, session=self.attachment.session))
-        elif problem.kind.retryable:
-            await asyncio.sleep(AGAIN_S)  # nobody but this attachment knows what the reader lacks
-        else:
-            self.end(problem)
-
-    def _hand_over(self, answer: catchup.Answer) -> bool:
-        """Queue an answer and what came meanwhile; return whether the store must be read again."""
-        connection = self._connection
-        connection.process.feeds.place(self.attachment.session, answer.epoch, answer.serial)
-        connection.queue(answer.text)
-        released, again = self.attachment.caught_up(
-            epoch=answer.epoch,
-            serial=answer.serial,
-            size=frames.size(answer.text),
-            now=asyncio.get_running_loop().time(),
-        )
-        for frame in released:
-            connection.queue(frame.text)
-        return again
-
-    def _catch_up_if_drained(self, now: float) -> None:
-        # A frame that is larger than the whole window leaves a reader behind that has nothing to acknowledge.
-        if self.attachment.state is State.BEHIND and self.attachment.read_if_drained(now=now):
-            self._connection.start(self.catch_up(cursor=attachment_cursor(self.attachment)))

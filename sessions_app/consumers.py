@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlparse
 
 from channels.consumer import AsyncConsumer
-from channels.security.websocket import OriginValidator
 from django.conf import settings
 from django.db import DatabaseError
 from django.http.cookie import parse_cookie
 
-from sessions_app import conf, executor, identity, process
+from sessions_app import executor, identity, process
 from sessions_app.connections import Connection
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
+from sessions_app.origins import is_own_page
 
 
 class SessionConsumer(AsyncConsumer):
@@ -43,7 +42,7 @@ class SessionConsumer(AsyncConsumer):
 
     async def _open(self, here: process.Process, headers: Mapping[bytes, bytes]) -> Connection:
         """Check who is there. Raises the error that says why it may not be opened."""
-        if not _is_own_page(headers.get(b"origin")):
+        if not is_own_page(headers.get(b"origin", b"").decode("latin1")):
             raise HoldfastError("forbidden_origin")
         try:
             who = await _identify(_cookies(headers))
@@ -51,13 +50,13 @@ class SessionConsumer(AsyncConsumer):
             raise HoldfastError("storage_unavailable") from None
         if who is None:
             raise HoldfastError("signed_out", "open the page first: it gives visitors an identity")
-        connection = Connection(here, who, send=self._send_text, close=self._close)
+        connection = Connection(here, who, send=self._send, close=self._close)
         here.admit(connection)
         return connection
 
     async def _serve(self, connection: Connection, receive: Any) -> None:
         clock = asyncio.get_running_loop().time
-        connection.queue(_connected(connection))
+        connection.greet()
         await connection.flush()
         while not connection.closed:
             message = await receive()
@@ -67,27 +66,15 @@ class SessionConsumer(AsyncConsumer):
 
     async def _refuse(self, problem: HoldfastError) -> None:
         # After accepting: a page can't see why a handshake was refused.
-        await self._send_text(frames.error(problem))
+        await self._send([frames.error(problem)])
         await self._close(4000 + problem.kind.status)
 
-    def _send_text(self, text: str) -> Awaitable[None]:
-        sent: Awaitable[None] = self.base_send({"type": "websocket.send", "text": text})
-        return sent
+    async def _send(self, texts: list[str]) -> None:
+        for text in texts:
+            await self.base_send({"type": "websocket.send", "text": text})
 
     async def _close(self, code: int) -> None:
         await self.base_send({"type": "websocket.close", "code": code})
-
-
-def _is_own_page(origin: bytes | None) -> bool:
-    """Whether the handshake comes from a page of this site, so that its cookies may speak for its visitor."""
-    allowed = settings.ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]"]
-    if origin is None:
-        return False
-    try:
-        page = urlparse(origin.decode("latin1"))
-    except ValueError:
-        return False
-    return bool(OriginValidator(None, allowed).valid_origin(page))
 
 
 async def _identify(cookies: Mapping[str, str]) -> identity.Identity | None:
@@ -99,21 +86,3 @@ async def _identify(cookies: Mapping[str, str]) -> identity.Identity | None:
 def _cookies(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     # As Django reads them for a page: `http.cookies` would drop all of them for one that it doesn't like.
     return parse_cookie(headers.get(b"cookie", b"").decode("latin1"))
-
-
-def _connected(connection: Connection) -> str:
-    return frames.encode(
-        {
-            "type": "connected",
-            "connection": connection.id,
-            "heartbeat_ms": conf.HEARTBEAT_MS,
-            "recovery_window_ms": conf.RECOVERY_WINDOW_MS,
-            "limits": {
-                "frame_bytes": conf.FRAME_BYTES,
-                "window_bytes": conf.WINDOW_BYTES,
-                "ack_bytes": conf.ACK_BYTES,
-                "ack_ms": conf.ACK_MS,
-                "sessions": conf.SESSIONS_PER_CONNECTION,
-            },
-        }
-    )

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
 
 from sessions_app import conf, executor, identity, models, retention
 from sessions_app.connections import Connection, Pump
@@ -27,7 +29,8 @@ from sessions_app.responses import Response, Ticker
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 1.0  # how exactly heartbeats and slow readers are timed
+TICK_S = 1.0  # how exactly heartbeats, slow readers and the ends of streams are timed
+SHORTEST_LIFE = 0.8  # of a stream, in STREAM_MS
 FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
 OWNERS_REMEMBERED = 10_000  # whose signals are counted; beyond it all start anew
 
@@ -82,6 +85,7 @@ class Process:
         self._reaper = Reaper(self.ingest, self.lease)
         self._per_owner: Counter[str] = Counter()
         self._signal_rates: dict[str, TokenBucket] = {}
+        self._endings: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._running_parts: list[asyncio.Task[None]] = []
 
@@ -112,23 +116,39 @@ class Process:
         self.stopping = True
         for connection in tuple(self.connections):
             connection.queue(frames.going_away(random.randrange(conf.DRAIN_MS + 1)))
-        await _cancel(self._running_parts)
-        await _cancel(self._tasks)
-        await self.lease.release()
-        await self.ingest.stop()
+        self.pump.send()
+        try:
+            await _cancel(self._running_parts)
+            await _cancel(self._tasks)
+            await self.lease.release()
+            await self.ingest.stop()
+        finally:
+            # Sockets are the server's to close; a response is ours, and keeps the server until it has ended.
+            await asyncio.gather(*(each.finish() for each in self.connections if each.transport != "websocket"))
 
     # Connections
 
     def admit(self, connection: Connection) -> None:
         """Count a connection in. Raises too_many_connections and going_away."""
         owner = connection.identity.owner
+        self.check_room(owner)
+        self._per_owner[owner] += 1
+        self.connections.add(connection)
+        now = self._loop.time()
+        if connection.transport == "poll":
+            connection.heartbeat_at = math.inf  # its answer ends with one, if it brings nothing else
+        else:
+            connection.heartbeat_at = now + connection.heartbeat_ms / 1000
+        if connection.transport == "stream":
+            # Not all at once, of the streams that a server began when it started.
+            connection.ends_at = now + random.uniform(SHORTEST_LIFE, 1) * conf.STREAM_MS / 1000
+
+    def check_room(self, owner: str) -> None:
+        """Raise what `admit` would raise for one more connection of this owner."""
         if self.stopping:
             raise HoldfastError("going_away")
         if self._per_owner[owner] >= conf.CONNECTIONS_PER_OWNER:
             raise HoldfastError("too_many_connections", f"at most {conf.CONNECTIONS_PER_OWNER}")
-        self._per_owner[owner] += 1
-        self.connections.add(connection)
-        connection.heartbeat_at = self._loop.time() + conf.HEARTBEAT_MS / 1000
 
     def dismiss(self, connection: Connection) -> None:
         """Count a connection out."""
@@ -153,9 +173,11 @@ class Process:
         now = self._loop.time()
         for connection in tuple(self.connections):
             if connection.is_slow(now):
-                self._end_soon(connection, HoldfastError("slow_reader"))
+                self.spawn(connection.fail(HoldfastError("slow_reader")))
+            elif connection.ends_at <= now:
+                self.spawn(connection.send_away(0))
             elif connection.heartbeat_at <= now:
-                connection.heartbeat_at = now + conf.HEARTBEAT_MS / 1000
+                connection.heartbeat_at = now + connection.heartbeat_ms / 1000
                 connection.queue(connection.heartbeat())
 
     async def _check_identities(self) -> None:
@@ -164,12 +186,18 @@ class Process:
             valid = await executor.run(identity.still_valid, there)
             for connection in tuple(self.connections):
                 if connection.identity in there - valid:
-                    self._end_soon(connection, HoldfastError("signed_out"))
+                    self.spawn(connection.fail(HoldfastError("signed_out")))
 
-    def _end_soon(self, connection: Connection, problem: HoldfastError) -> None:
-        # In a task of its own: a client that doesn't read must not hold up the others.
-        task = self._loop.create_task(connection.fail(problem))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
+        """End a connection, in a task that isn't its own: a client that doesn't read must not hold up the others."""
+        task = self._loop.create_task(ending)
+        self._endings.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._endings.discard(task)
+        if not task.cancelled() and task.exception():
+            logger.debug("a connection's end: %s", task.exception())
 
     # Writing
 

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 MOST_PARTS = 16  # in one person's message
 
 
-async def accept(process: Process, owner: str, frame: ClientFrame, *, now: float) -> str:
-    """Store a signal and return its receipt's frame. A repeated id gets the receipt of the first time."""
+async def accept(process: Process, owner: str, frame: ClientFrame, *, now: float) -> tuple[str, HoldfastError | None]:
+    """Store a signal; return its receipt's frame, and what rejected it. A repeated id gets the first time's receipt."""
     try:
         serial = await _message(process, owner, frame, now=now)
-    except HoldfastError as problem:
-        return frames.rejection(frame.session, frame.id, problem)
+    except HoldfastError as error:
+        problem = error
     except DatabaseError:
-        return frames.rejection(frame.session, frame.id, HoldfastError("storage_unavailable"))
-    return frames.receipt(frame.session, frame.id, serial=serial)
+        problem = HoldfastError("storage_unavailable")
+    else:
+        return frames.receipt(frame.session, frame.id, serial=serial), None
+    return frames.rejection(frame.session, frame.id, problem), problem
 
 
 async def _message(process: Process, owner: str, frame: ClientFrame, *, now: float) -> int:

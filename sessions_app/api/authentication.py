@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.permissions import BasePermission
@@ -21,17 +21,19 @@ class CookieAuthentication(BaseAuthentication):
         identity: Identity | None = request._request.identity  # type: ignore[attr-defined]
         if identity is None:
             return None
-        self._enforce_csrf(request)
+        enforce_csrf(request._request)
         return request._request.user, identity
 
     def authenticate_header(self, request: Request) -> str:
         return "Cookie"  # what makes it a 401
 
-    def _enforce_csrf(self, request: Request) -> None:
-        check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]  # it is never called
-        check.process_request(request._request)
-        if check.process_view(request._request, lambda _: HttpResponse(), (), {}):
-            raise ApiError("csrf_failed")
+
+def enforce_csrf(request: HttpRequest) -> None:
+    """Raise csrf_failed where a request may change something and lacks the token."""
+    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]  # it is never called
+    check.process_request(request)
+    if check.process_view(request, lambda _: HttpResponse(), (), {}):
+        raise ApiError("csrf_failed")
 
 
 def identity_of(request: Request) -> Identity:

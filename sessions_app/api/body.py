@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
+from django.http import HttpRequest
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
@@ -14,20 +15,25 @@ from sessions_app.api.errors import ApiError
 
 
 class JSONParser(BaseParser):
-    """Reads at most FRAME_BYTES. Refuses NaN, halves of surrogate pairs and endless nesting."""
+    """Refuses NaN, halves of surrogate pairs and endless nesting."""
 
     media_type = "application/json"
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        body = stream.read(conf.FRAME_BYTES + 1)
-        if len(body) > conf.FRAME_BYTES:
-            raise ApiError("body_too_large", f"at most {conf.FRAME_BYTES} bytes")
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise ApiError("bad_json", str(error)) from None
+        return read_json(stream)
+
+
+def read_json(stream: IO[Any] | HttpRequest) -> Any:
+    """Read at most FRAME_BYTES of JSON. Raises body_too_large and bad_json."""
+    body = stream.read(conf.FRAME_BYTES + 1)
+    if len(body) > conf.FRAME_BYTES:
+        raise ApiError("body_too_large", f"at most {conf.FRAME_BYTES} bytes")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ApiError("bad_json", str(error)) from None
 
 
 class JSONRenderer(BaseRenderer):

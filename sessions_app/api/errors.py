@@ -55,17 +55,25 @@ class ApiError(Exception):
         return {"code": self.code, "message": message, "retryable": self.kind.retryable, **self.more}
 
 
+Refusal = ApiError | HoldfastError
+
+
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """The REST framework's exception handler. None: a bug of ours, which Django logs and answers."""
-    refusal = _refusal(error)
+    refusal = refusal_of(error)
     if refusal is None:
         return None
-    response = Response(refusal.as_dict(), status=refusal.kind.status)
+    return Response(refusal.as_dict(), status=refusal.kind.status, headers=headers_of(error, refusal))
+
+
+def headers_of(error: Exception, refusal: Refusal) -> dict[str, str]:
+    """What HTTP wants beside a status."""
+    headers = {}
     if isinstance(error, exceptions.Throttled):
-        response["Retry-After"] = str(getattr(error, "wait", 1))
+        headers["Retry-After"] = str(getattr(error, "wait", 1))
     if refusal.kind.status == 401:
-        response["WWW-Authenticate"] = "Cookie"
-    return response
+        headers["WWW-Authenticate"] = "Cookie"
+    return headers
 
 
 _CODES: dict[type[Exception], str] = {
@@ -83,7 +91,8 @@ _CODES: dict[type[Exception], str] = {
 }
 
 
-def _refusal(error: Exception) -> ApiError | HoldfastError | None:
+def refusal_of(error: Exception) -> Refusal | None:
+    """The refusal that an exception stands for; None: a bug of ours."""
     if isinstance(error, (ApiError, HoldfastError)):
         return error
     if isinstance(error, exceptions.ValidationError):

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from typing import Any
 
+from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
@@ -51,18 +52,24 @@ buckets = _Buckets()
 class Throttle(BaseThrottle):
     """Each request takes one token of its address and, if there is an identity, one of that."""
 
-    _wait = 0.0
+    _wait = 0
 
     def allow_request(self, request: Request, view: Any) -> bool:
         kind, per_minute = _budget(request)
-        waits = [buckets.take(f"{kind} {address_of(request)}", per_minute * SHARED_ADDRESS)]
-        if request.auth is not None:
-            waits.append(buckets.take(f"{kind} {identity_of(request).owner}", per_minute))
-        self._wait = max(waits)
+        owner = identity_of(request).owner if request.auth is not None else None
+        self._wait = take(request, owner, kind, per_minute)
         return self._wait == 0
 
     def wait(self) -> float:
-        return math.ceil(self._wait)
+        return self._wait
+
+
+def take(request: Request | HttpRequest, owner: str | None, kind: str, per_minute: int) -> int:
+    """Count a request. Returns 0 if it may be, else for how many seconds to wait."""
+    waits = [buckets.take(f"{kind} {address_of(request)}", per_minute * SHARED_ADDRESS)]
+    if owner is not None:
+        waits.append(buckets.take(f"{kind} {owner}", per_minute))
+    return math.ceil(max(waits))
 
 
 def _budget(request: Request) -> tuple[str, int]:
@@ -71,7 +78,7 @@ def _budget(request: Request) -> tuple[str, int]:
     return "write", conf.WRITES_PER_MINUTE
 
 
-def address_of(request: Request) -> str:
+def address_of(request: Request | HttpRequest) -> str:
     """The address of the client, or of its network with IPv6, where one machine has many addresses.
 
     Trusts as many entries of X-Forwarded-For as the site has proxies, from the end: clients can send any.

@@ -3,6 +3,7 @@
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from sessions_app import streaming
 from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet
 
 router = SimpleRouter()
@@ -10,6 +11,11 @@ router.register("sessions", SessionViewSet, basename="session")
 router.register("policies", PolicyViewSet, basename="policy")
 
 urlpatterns = [
+    path("stream/", streaming.stream),
+    path("poll/", streaming.poll),
+    path("sessions/<str:session>/stream/", streaming.session_stream),
+    path("sessions/<str:session>/poll/", streaming.session_poll),
+    path("sessions/<str:session>/signals/", streaming.signal),
     path("", include(router.urls)),
     re_path("", NoSuchAddress.as_view()),
 ]

@@ -100,6 +100,11 @@ class Attachment:
     _kept_bytes: int = 0
     _lost: bool = False  # something after the kept frames was not kept
 
+    @property
+    def in_flight(self) -> bool:
+        """Whether something was sent that is not acknowledged."""
+        return bool(self._in_flight)
+
     def reattach(self) -> None:
         """The client attaches (again): what it was sent before counts no more."""
         self._enter(Event.REATTACH, now=0.0)

@@ -48,6 +48,7 @@ ERRORS: dict[str, ErrorKind] = {
     # Doors
     "signed_out": _client(401, "You are signed out: sign in again", close=True),
     "forbidden_origin": _client(403, "Pages of this origin may not connect here", close=True),
+    "upgrade_required": _client(426, "A WebSocket opens here, and this request's Upgrade is missing or got lost"),
     "not_found": _client(404, "There is no such session, or it isn't yours"),
     "too_many_connections": _client(429, "Too many connections are open: close some", close=True, retryable=True),
     "rate_limited": _client(429, "That is too much at once: slow down", close=True, retryable=True),

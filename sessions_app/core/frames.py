@@ -19,6 +19,7 @@ MESSAGE_UID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")  # its characters need no e
 HELD_MESSAGES = 64  # in one attach; a session has one or two streaming messages
 HELD_PARTS = 4096  # in one message
 MAX_LENGTH = 1 << 31
+_WITH_CURSOR = re.compile(r'\{"type":"(?:attached|events)","session":"[^"]+","cursor":"([^"]+)"')
 NAME = 64  # characters of an id that an error repeats
 
 Held = dict[str, list[int]]
@@ -153,6 +154,12 @@ def events(*, session: str, epoch: str, first: int, last: int, texts: Iterable[s
 def size(text: str) -> int:
     """Return the bytes that a text has in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
+
+
+def cursor_of(text: str) -> str:
+    """Return the cursor that a client holds after an encoded server frame; empty for a frame without one."""
+    match = _WITH_CURSOR.match(text)
+    return match[1] if match else ""
 
 
 def heartbeat(tails: dict[str, str]) -> str:

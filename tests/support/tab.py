@@ -26,7 +26,7 @@ class Tab(Person):
 
     async def connect(self, **options: Any) -> Self:
         self.connection = Connection(
-            self.process, Identity(self.owner), send=self._inbox.put, close=self._closed, **options
+            self.process, Identity(self.owner), send=self._deliver, close=self._closed, **options
         )
         self.process.admit(self.connection)
         self.socket: Any = self.connection
@@ -44,6 +44,10 @@ class Tab(Person):
             text = await self._inbox.get()
             await self._take(json.loads(text), len(text))
             self._changed.set()
+
+    async def _deliver(self, texts: list[str]) -> None:
+        for text in texts:
+            self._inbox.put_nowait(text)
 
     async def _closed(self, code: int) -> None:
         self.close_codes.append(code)

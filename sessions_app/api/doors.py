@@ -1,0 +1,95 @@
+"""The door of the views that aren't the REST framework's: the same checks, refused in the same form."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.exceptions import Throttled
+
+from sessions_app import conf
+from sessions_app.api import errors, throttles
+from sessions_app.api.authentication import enforce_csrf
+from sessions_app.api.body import read_json
+from sessions_app.api.errors import ApiError, Refusal
+from sessions_app.core.errors import HoldfastError
+from sessions_app.identity import Identity
+from sessions_app.origins import is_own_page
+
+View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
+Refuse = Callable[[Refusal, dict[str, str]], HttpResponse]
+
+OWN_SITES = ("same-origin", "none")  # Sec-Fetch-Site of a page of ours, and of an address that somebody typed
+
+
+def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:
+    """One person's answer, which nobody on the way may keep or change."""
+    kept = {"Cache-Control": "no-store, no-transform", **(headers or {})}
+    return HttpResponse(body, status=status, content_type="application/json", headers=kept)
+
+
+def refused(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
+    return json_response(orjson.dumps(refusal.as_dict()), refusal.kind.status, headers)
+
+
+def door(method: str, *, refuse: Refuse = refused) -> Callable[[View], View]:
+    """Let into a view who may come in: `view(request, identity, …)`. `refuse` answers what it or the door raises.
+
+    The view must not touch `request.user` and `request.session`: they open a database connection in the request's own
+    thread.
+    """
+
+    def decorate(view: View) -> View:
+        @csrf_exempt  # the middleware's refusal is a page; `_check` enforces it
+        @functools.wraps(view)
+        async def guarded(request: HttpRequest, **where: Any) -> HttpResponseBase:
+            try:
+                return await view(request, _check(request, method), **where)
+            except Exception as error:
+                refusal = errors.refusal_of(error)
+                if refusal is None:
+                    raise
+                return refuse(refusal, errors.headers_of(error, refusal))
+
+        return guarded
+
+    return decorate
+
+
+def _check(request: HttpRequest, method: str) -> Identity:
+    """Return who asks, and may."""
+    if request.method != method:
+        raise ApiError("method_not_allowed", f"send {method}")
+    _check_origin(request)
+    who: Identity | None = request.identity  # type: ignore[attr-defined]
+    if who is None:
+        raise HoldfastError("signed_out", "open the page first: it gives visitors an identity")
+    enforce_csrf(request)
+    wait = throttles.take(request, who.owner, "link", conf.LINKS_PER_MINUTE)
+    if wait:
+        raise Throttled(wait)
+    return who
+
+
+def _check_origin(request: HttpRequest) -> None:
+    """Refuse other sites' pages, reading too: a page may ask with its visitor's cookies for what it can't see."""
+    origin = request.headers.get("Origin")
+    if origin is not None and not is_own_page(origin):
+        raise HoldfastError("forbidden_origin")
+    if origin is None and request.headers.get("Sec-Fetch-Site", "none") not in OWN_SITES:
+        raise HoldfastError("forbidden_origin")
+
+
+def json_body(request: HttpRequest) -> dict[str, Any]:
+    """Return the object in a request's body. Raises what the API's own parser does, and bad_frame."""
+    if request.content_type != "application/json":
+        raise ApiError("unsupported_media_type")
+    data = read_json(request)
+    if not isinstance(data, dict):
+        raise HoldfastError("bad_frame", "The body is one JSON object.")
+    return data
