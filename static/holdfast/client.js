@@ -1,20 +1,33 @@
-// The connection: it executes the state machine's effects, hands frames to sessions, and never trusts a silent socket.
+// The connection: it executes the state machine's effects, hands frames to sessions, and never trusts a silent link.
 
+import { TRANSPORTS } from "./choice.js";
 import { Heartbeat } from "./heartbeat.js";
+import { Link } from "./link.js";
+import { HttpTransport } from "./network/http.js";
+import { ABNORMAL, SocketTransport } from "./network/socket.js";
 import { pageStorage, watchPage } from "./page.js";
-import { byteLength, closingError, parseFrame } from "./protocol.js";
+import { closingError } from "./protocol.js";
 import { Session } from "./session.js";
 import { sharing } from "./shared-signals.js";
-import { ABNORMAL, SocketTransport } from "./socket.js";
 import { initialConnection, transition } from "./states.js";
+import { Timers, systemClock } from "./timers.js";
 
-// A server that is there answers a ping within this.
-export const CHECK_MS = 2_000;
+/** @typedef {import("./protocol.js").Frame} Frame */
+/** @typedef {import("./protocol.js").Limits} Limits */
+/** @typedef {import("./choice.js").TransportName} TransportName */
+
+// A server that is there answers a ping within this. It leaves half a second to be back two seconds after a doubt.
+export const CHECK_MS = 1_500;
+// After this much of it another socket is opened, for the likely case that only the old one is dead.
+export const DOUBT_MS = 500;
+// A signal is stored in well under a second.
+export const RECEIPT_MS = 3_000;
 // A timer that is this late slept, with the page: the server may have spoken meanwhile, so it is asked first.
 export const LATE_MS = 1_000;
-// setTimeout fires at once when asked for more.
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+// A page that was hidden this long may be slow to hear, and so leaves a connection to those that are seen.
+export const REST_AFTER_MS = 30_000;
 
+/** @type {Record<string, string>} */
 const TIMER_EVENTS = {
   connect: "connect-timeout",
   retry: "retry-timer",
@@ -22,12 +35,8 @@ const TIMER_EVENTS = {
   close: "close-timeout",
   check: "silent",
 };
-
-const systemClock = {
-  now: () => Date.now(),
-  setTimeout: (action, ms) => setTimeout(action, ms),
-  clearTimeout: (timer) => clearTimeout(timer),
-};
+// Nothing that a page notices matters in these states.
+const IDLE = ["initialized", "closed", "failed"];
 
 /**
  * A connection that follows sessions. Its `connection` event says that `connection` has changed.
@@ -40,39 +49,67 @@ const systemClock = {
 export class Holdfast extends EventTarget {
   #connection = initialConnection();
   #options;
-  /** @type {import("./socket.js").Transport|null} */
-  #transport = null;
+  #link;
+  #timers;
+  /** @type {Heartbeat|null} */
   #heartbeat = null;
+  /** @type {Limits|null} while connected */
   #limits = null;
+  /** @type {number|null} */
   #lastGoodAt = null;
   /** @type {Map<string, Session>} */
   #sessions = new Map();
-  #timers = new Map();
+  /** When to doubt that a signal has arrived, ms, by its id. @type {Map<string, number>} */
+  #receiptsDue = new Map();
   #wakeAt = Infinity;
+  /** @type {import("./states.js").ConnectionEvent[]} */
   #events = [];
+  /** @type {(() => void)|null} */
+  #stopWatching = null;
 
   /**
    * @param {object} [options]
    * @param {string} [options.url] of the server's WebSocket, absolute or relative to the page
-   * @param {Storage|null} [options.storage]
+   * @param {string} [options.api] of its HTTP API, likewise
+   * @param {Storage|null} [options.storage] remembers which transport worked
    * @param {ReturnType<typeof sharing>} [options.share] keeps unsent signals over a reload, with the other tabs
-   * @param {typeof WebSocket} [options.WebSocket] this and the next three are for tests
-   * @param {typeof systemClock} [options.clock]
+   * @param {typeof WebSocket|null} [options.WebSocket] null to do without; this and the next four are for tests
+   * @param {typeof fetch|null} [options.fetch] null to do without
+   * @param {import("./timers.js").Clock} [options.clock]
    * @param {() => number} [options.random]
-   * @param {Window} [options.page]
+   * @param {Window & typeof globalThis} [options.page]
    */
   constructor({
     url = "/ws/",
-    page = globalThis,
+    api = "/api/",
+    page = globalThis.window ?? globalThis,
     storage = pageStorage(page),
     share = sharing(page),
-    WebSocket = globalThis.WebSocket,
+    WebSocket = globalThis.WebSocket ?? null,
+    fetch = globalThis.fetch?.bind(globalThis) ?? null,
     clock = systemClock,
     random = Math.random,
   } = {}) {
     super();
-    this.#options = { url, storage, share, WebSocket, clock, random };
-    watchPage(page, (type) => this.#dispatch({ type }));
+    this.#options = { url, api, share, WebSocket, fetch, clock, random, page };
+    this.#timers = new Timers(clock);
+    this.#link = new Link({ transports: this.#transports(), clock, storage });
+    this.#link.onopen = (frame, bytes) => this.#opened(frame, bytes);
+    this.#link.onframe = (frame, bytes) => this.#receive(frame, bytes);
+    this.#link.onclose = (code, generation) => this.#dispatch({ type: "dropped", code, generation });
+    this.#link.onchange = () => this.#tellConnection();
+  }
+
+  #transports() {
+    const { url, api, WebSocket, fetch, clock } = this.#options;
+    /** @type {Partial<Record<TransportName, () => import("./network/socket.js").Transport>>} */
+    const transports = {};
+    const attaches = () => [...this.#sessions.values()].flatMap((session) => session.attachFrame ?? []);
+    if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket);
+    if (!fetch) return transports;
+    transports.stream = () => new HttpTransport("stream", { api, fetch, clock, attaches });
+    transports.poll = () => new HttpTransport("poll", { api, fetch, clock, attaches });
+    return transports;
   }
 
   connect() {
@@ -89,14 +126,14 @@ export class Holdfast extends EventTarget {
   }
 
   /**
-   * `state`; `reason` (`{code, message}` or null) why it isn't connected; `transport`, its name or null; and times in ms
-   * since 1970, or null: `since` it is in the state, `lostAt` the last good connection was lost, `retryAt` the next
-   * retry is due, `lastGoodAt` the last frame came.
+   * `state`; `reason` (`{code, message}` or null) why it isn't connected; `transport` that carries frames, or null;
+   * `transportReason` (`{code, message}` or null) why it isn't a better one; and times in ms since 1970, or null: `since`
+   * it is in the state, `transportSince` it uses the transport, `lostAt` the last good connection was lost, `retryAt` the
+   * next retry is due, `lastGoodAt` the last frame came.
    */
   get connection() {
     const { state, since, lostAt, retryAt, reason } = this.#connection;
-    const transport = this.#transport?.name ?? null;
-    return { state, since, lostAt, retryAt, reason, transport, lastGoodAt: this.#lastGoodAt };
+    return { state, since, lostAt, retryAt, reason, lastGoodAt: this.#lastGoodAt, ...this.#link.status };
   }
 
   /** Follow a session. @param {string} id @returns {Session} the same for the same id */
@@ -104,6 +141,7 @@ export class Holdfast extends EventTarget {
     return this.#sessions.get(id) ?? this.#follow(id);
   }
 
+  /** @param {string} id */
   #follow(id) {
     const { clock, random, share } = this.#options;
     const session = new Session(id, {
@@ -119,6 +157,7 @@ export class Holdfast extends EventTarget {
     return session;
   }
 
+  /** @param {Session} session */
   #leave(session) {
     if (this.#sessions.get(session.id) !== session) return;
     this.#sessions.delete(session.id);
@@ -126,13 +165,16 @@ export class Holdfast extends EventTarget {
     if (this.#limits) this.#post([{ type: "detach", session: session.id }]);
   }
 
+  /** @param {Frame[]} frames */
   #post(frames) {
-    const sent = frames.every((frame) => this.#transport?.send(JSON.stringify(frame)));
-    if (!sent) this.#dispatch({ type: "dropped", code: ABNORMAL });
+    const due = this.#options.clock.now() + RECEIPT_MS;
+    for (const { type, id } of frames) if (type === "signal") this.#receiptsDue.set(id, due);
+    if (!frames.every((frame) => this.#link.send(frame))) this.#dispatch({ type: "dropped", code: ABNORMAL });
     this.#schedule();
   }
 
   // One event after the other: an effect, or who is told, may cause the next.
+  /** @param {import("./states.js").ConnectionEvent} event */
   #dispatch(event) {
     this.#events.push(event);
     if (this.#events.length > 1) return;
@@ -142,50 +184,47 @@ export class Holdfast extends EventTarget {
     }
   }
 
+  /** @param {import("./states.js").ConnectionEvent} event */
   #transition(event) {
     const { clock, random } = this.#options;
     const { connection, effects } = transition(this.#connection, { ...event, now: clock.now(), random: random() });
     const changed = connection !== this.#connection;
     this.#connection = connection;
     for (const effect of effects) this.#perform(effect);
-    if (changed) this.dispatchEvent(new CustomEvent("connection", { detail: this.connection }));
+    if (changed) this.#watch();
+    if (changed) this.#tellConnection();
   }
 
-  #perform({ type, name, ms, generation }) {
-    if (type === "startTimer") this.#startTimer(name, ms);
-    else if (type === "stopTimer") this.#stopTimer(name);
-    else if (type === "openTransport") this.#openTransport(generation);
-    else if (type === "closeTransport") this.#closeTransport();
-    else if (type === "check") this.#check();
+  #tellConnection() {
+    this.dispatchEvent(new CustomEvent("connection", { detail: this.connection }));
+  }
+
+  /** @param {import("./states.js").Effect} effect */
+  #perform(effect) {
+    if (effect.type === "startTimer") this.#startTimer(effect.name, effect.ms);
+    else if (effect.type === "stopTimer") this.#timers.stop(effect.name);
+    else if (effect.type === "openTransport") this.#openTransport(effect.generation);
+    else if (effect.type === "closeTransport") this.#closeTransport();
+    else if (effect.type === "check") this.#check();
     else this.#resume();
   }
 
-  #startTimer(name, ms, action = () => this.#dispatch({ type: TIMER_EVENTS[name] })) {
-    const { clock } = this.#options;
-    this.#stopTimer(name);
-    this.#timers.set(name, clock.setTimeout(() => this.#timers.delete(name) && action(), Math.min(ms, LONGEST_TIMER_MS)));
+  /** @param {string} name @param {number} ms */
+  #startTimer(name, ms) {
+    this.#timers.start(name, ms, () => this.#dispatch({ type: TIMER_EVENTS[name] }));
   }
 
-  #stopTimer(name) {
-    this.#options.clock.clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
-  }
-
+  /** @param {number} generation */
   #openTransport(generation) {
     this.#closeTransport();
-    const transport = new SocketTransport(this.#options.url, this.#options.WebSocket);
-    transport.onframe = (text) => transport === this.#transport && this.#receive(text, generation);
-    transport.onclose = (code) => this.#dispatch({ type: "dropped", code, generation });
-    this.#transport = transport;
-    transport.open();
+    this.#link.open(generation);
   }
 
   #closeTransport() {
-    this.#transport?.close();
-    this.#transport = null;
+    this.#link.close();
     this.#limits = null;
-    this.#stopTimer("check");
-    this.#stopTimer("wake");
+    this.#receiptsDue.clear();
+    for (const name of ["check", "doubt", "wake"]) this.#timers.stop(name);
     this.#wakeAt = Infinity;
     for (const session of this.#sessions.values()) session.disconnected();
   }
@@ -193,70 +232,107 @@ export class Holdfast extends EventTarget {
   #check() {
     if (this.#timers.has("check")) return;
     this.#startTimer("check", CHECK_MS);
+    this.#timers.start("doubt", DOUBT_MS, () => this.#link.doubt());
     this.#post([{ type: "ping" }]);
   }
 
+  // On another transport than before, whatever was on its way may be lost.
   #resume() {
-    for (const session of this.#sessions.values()) session.connected(this.#limits);
+    for (const session of this.#sessions.values()) {
+      session.disconnected();
+      if (this.#limits) session.connected(this.#limits);
+    }
   }
 
-  #receive(text, generation) {
+  // --- What the page notices ---
+
+  #watch() {
+    const idle = IDLE.includes(this.#connection.state);
+    if (idle) this.#stopWatching?.();
+    if (idle) this.#stopWatching = null;
+    else this.#stopWatching ??= watchPage(this.#options.page, this.#options.clock, (fact) => this.#notice(fact));
+  }
+
+  /** @param {import("./page.js").Fact} fact */
+  #notice(fact) {
+    if (fact === "hidden") this.#timers.start("rest", REST_AFTER_MS, () => this.#link.rest(true));
+    else this.#dispatch({ type: fact === "network" ? "woken" : fact });
+    if (fact === "online" || fact === "network") this.#link.networkChanged();
+    if (fact !== "woken") return;
+    this.#timers.stop("rest");
+    this.#link.rest(false);
+  }
+
+  // --- What the server says ---
+
+  /** @param {Frame} frame @param {number} bytes */
+  #opened(frame, bytes) {
+    const { limits, heartbeat_ms: heartbeatMs, recovery_window_ms: recoveryWindowMs } = frame;
+    this.#limits = limits;
+    this.#heartbeat = new Heartbeat(heartbeatMs, this.#options.clock.now());
+    this.#receive(frame, bytes);
+    this.#dispatch({ type: "connected", recoveryWindowMs });
+  }
+
+  /** @param {Frame} frame @param {number} bytes */
+  #receive(frame, bytes) {
     const now = this.#options.clock.now();
     this.#lastGoodAt = now;
     this.#heartbeat?.recordFrame(now);
-    this.#stopTimer("check");
-    const frame = parseFrame(text);
-    if (frame) this.#take(frame, byteLength(text), generation);
+    this.#timers.stop("check");
+    this.#timers.stop("doubt");
+    this.#take(frame, bytes);
     this.#schedule();
   }
 
-  #take(frame, bytes, generation) {
-    if (frame.type === "connected") this.#connected(frame, generation);
-    else if (frame.type === "going-away") this.#goingAway(frame, generation);
-    else if (frame.type === "error") this.#error(frame, bytes, generation);
+  /** @param {Frame} frame @param {number} bytes */
+  #take(frame, bytes) {
+    if (frame.id !== undefined) this.#receiptsDue.delete(frame.id);
+    if (frame.type === "going-away") this.#dispatch({ type: "going-away", reconnectInMs: frame.reconnect_in_ms });
+    else if (frame.type === "error") this.#error(frame, bytes);
     else if (frame.type === "heartbeat") this.#sessions.forEach((session) => session.receive(frame, bytes));
     else this.#sessions.get(frame.session)?.receive(frame, bytes);
   }
 
-  #connected({ limits, heartbeat_ms, recovery_window_ms: recoveryWindowMs }, generation) {
-    this.#limits = limits;
-    this.#heartbeat = new Heartbeat(heartbeat_ms, this.#lastGoodAt);
-    this.#dispatch({ type: "connected", recoveryWindowMs, generation });
-  }
-
-  #goingAway({ reconnect_in_ms: reconnectInMs }, generation) {
-    this.#dispatch({ type: "going-away", reconnectInMs, generation });
-  }
-
-  #error(frame, bytes, generation) {
+  /** @param {Frame} frame @param {number} bytes */
+  #error(frame, bytes) {
     const { session, code, message, retryable } = frame;
     const reason = { code, message, retryable };
-    if (closingError(code)) this.#dispatch({ type: "refused", reason, generation });
+    if (closingError(code)) this.#dispatch({ type: "refused", reason });
     else if (session !== undefined) this.#sessions.get(session)?.receive(frame, bytes);
     else this.dispatchEvent(new CustomEvent("error", { detail: reason }));
   }
 
-  // One timer, for whatever is due first: the server's heartbeat, or something in a session.
+  // --- What is due ---
+
+  // One timer, for whatever is due first: the server's heartbeat, a receipt, or something in a session.
   #schedule() {
-    if (!this.#limits) return;
+    if (!this.#limits || !this.#heartbeat) return;
     const deadlines = [...this.#sessions.values()].map((session) => session.deadline);
-    const due = Math.min(this.#heartbeat.deadline, ...deadlines);
+    const due = Math.min(this.#heartbeat.deadline, ...this.#receiptsDue.values(), ...deadlines);
     if (due >= this.#wakeAt) return;
     this.#wakeAt = due;
-    this.#startTimer("wake", Math.max(0, due - this.#options.clock.now()), () => this.#wake());
+    this.#timers.start("wake", Math.max(0, due - this.#options.clock.now()), () => this.#wake());
   }
 
   #wake() {
     const now = this.#options.clock.now();
     const late = now - this.#wakeAt > LATE_MS;
     this.#wakeAt = Infinity;
-    if (this.#heartbeat.isStale(now)) this.#silence(late, now);
+    if (this.#heartbeat?.isStale(now)) this.#silence(late, now);
+    if (Math.min(...this.#receiptsDue.values()) <= now) this.#missReceipts();
     for (const session of this.#sessions.values()) if (session.deadline <= now) session.tick();
     this.#schedule();
   }
 
+  /** @param {boolean} late @param {number} now ms */
   #silence(late, now) {
-    if (late) this.#heartbeat.recordFrame(now); // the check decides, and sooner
+    if (late) this.#heartbeat?.recordFrame(now); // the check decides, and sooner
     this.#dispatch({ type: late ? "woken" : "silent" });
+  }
+
+  #missReceipts() {
+    this.#receiptsDue.clear();
+    this.#dispatch({ type: "unanswered" });
   }
 }

@@ -1,17 +1,75 @@
-// What the browser knows before the socket does: the network came or went, the page was woken.
+// What a page notices before its connection does: the network came, went or changed, the page was hidden, shown or slept.
+
+/** @typedef {"online"|"offline"|"network"|"hidden"|"woken"} Fact */
+
+const TICK_MS = 2_000;
+// A timer that is this late slept, with the machine. In a page that nobody sees, browsers make them late themselves.
+export const SLEPT_MS = 2_000;
 
 /**
- * @param {Window} page
- * @param {(event: "online"|"offline"|"woken") => void} notify
+ * @param {Window & typeof globalThis} page
+ * @param {import("./timers.js").Clock} clock
+ * @param {(fact: Fact) => void} notify
+ * @returns {() => void} stops watching
  */
-export function watchPage(page, notify) {
-  page.addEventListener?.("online", () => notify("online"));
-  page.addEventListener?.("offline", () => notify("offline"));
-  page.addEventListener?.("pageshow", () => notify("woken")); // from the back-forward cache, with a dead socket
-  page.document?.addEventListener("visibilitychange", () => page.document.hidden || notify("woken"));
+export function watchPage(page, clock, notify) {
+  const { document } = page;
+  const watching = new AbortController();
+  /** @param {EventTarget|undefined} target @param {string} type @param {() => void} tell */
+  const on = (target, type, tell) => target?.addEventListener?.(type, tell, { signal: watching.signal });
+  const seen = () => notify(document?.hidden ? "hidden" : "woken");
+  on(page, "online", () => notify("online"));
+  on(page, "offline", () => notify("offline"));
+  on(page, "pageshow", seen); // from the back-forward cache, with a dead socket
+  on(document, "resume", seen); // from a freeze
+  on(document, "visibilitychange", seen);
+  watchNetwork(page, on, notify);
+  const timer = watchSleep(page, clock, notify);
+  if (document?.hidden) notify("hidden");
+  return () => {
+    watching.abort();
+    clock.clearTimeout(timer.current);
+  };
 }
 
-/** @returns {Storage|null} null where the browser forbids it */
+/** @typedef {EventTarget & {type?: string, effectiveType?: string}} NetworkInformation not in every browser */
+
+/**
+ * It tells of every change in speed too.
+ * @param {Window & typeof globalThis} page
+ * @param {(target: EventTarget|undefined, type: string, tell: () => void) => void} on
+ * @param {(fact: Fact) => void} notify
+ */
+function watchNetwork(page, on, notify) {
+  const { connection } = /** @type {Navigator & {connection?: NetworkInformation}} */ (page.navigator ?? {});
+  const kind = () => `${connection?.type} ${connection?.effectiveType}`;
+  let before = kind();
+  on(connection, "change", () => {
+    if (kind() === before) return;
+    before = kind();
+    notify("network");
+  });
+}
+
+/**
+ * @param {Window & typeof globalThis} page
+ * @param {import("./timers.js").Clock} clock
+ * @param {(fact: Fact) => void} notify
+ */
+function watchSleep(page, clock, notify) {
+  const timer = { current: /** @type {unknown} */ (null) };
+  const wait = () => {
+    const due = clock.now() + TICK_MS;
+    timer.current = clock.setTimeout(() => {
+      wait();
+      if (clock.now() - due > SLEPT_MS && !page.document?.hidden) notify("woken");
+    }, TICK_MS);
+  };
+  wait();
+  return timer;
+}
+
+/** @param {Window & typeof globalThis} page @returns {Storage|null} null where the browser forbids it */
 export function pageStorage(page) {
   try {
     return page.localStorage ?? null;

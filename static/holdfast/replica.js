@@ -58,7 +58,12 @@ export class Replica {
     this.#attaching = { since: now, cursor: this.cursor };
     this.#attachDue = now + ATTACH_TIMEOUT_MS;
     this.#tail = null;
-    return outcome([{ type: "attach", session: this.#id, ...this.#position() }]);
+    return outcome([this.attachFrame]);
+  }
+
+  /** What asks for everything that isn't here. */
+  get attachFrame() {
+    return { type: "attach", session: this.#id, ...this.#position() };
   }
 
   /** The server refused the attach, for now. */

@@ -105,6 +105,11 @@ export class Session extends EventTarget {
     this.#flush();
   }
 
+  /** What it would ask a new connection for; null when there is nothing to ask. */
+  get attachFrame() {
+    return this.gone ? null : this.#replica.attachFrame;
+  }
+
   disconnected() {
     this.#limits = null;
     this.#outbox.disconnected();
@@ -117,6 +122,8 @@ export class Session extends EventTarget {
     else if (frame.type === "detached") this.#end(frame.error);
     else if (frame.type === "error") this.#error(frame);
     else this.#take(this.#replica.receive(frame, bytes, this.#link.now()), frame.type === "attached");
+    // All is here: what another tab had accepted and isn't, was stored in a database that is no more.
+    if (frame.type === "heartbeat" && frame.tails[this.id] === this.#replica.cursor) this.#outbox.forget(Infinity);
     this.#flush();
   }
 

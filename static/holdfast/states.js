@@ -17,10 +17,24 @@ import { errorOfClose } from "./protocol.js";
  * @property {number} generation of the transport; what an earlier one says is dropped
  * @property {number} recoveryWindowMs how long after a loss it is `disconnected` before it is `suspended`
  */
-/** @typedef {{type: string, name?: string, ms?: number, generation?: number}} Effect */
+/**
+ * @typedef {{type: "startTimer", name: string, ms: number} | {type: "stopTimer", name: string} |
+ *   {type: "openTransport", generation: number} | {type: "closeTransport"|"check"|"resume"}} Effect
+ */
+/**
+ * @typedef {object} ConnectionEvent
+ * @property {string} type
+ * @property {number} [generation] of the transport that says it
+ * @property {number} [code] of its close
+ * @property {Reason} [reason]
+ * @property {number} [reconnectInMs]
+ * @property {number} [recoveryWindowMs]
+ */
+/** @typedef {ConnectionEvent & {now: number, random: number}} TimedEvent */
+/** @typedef {(connection: Connection, event: TimedEvent) => Partial<Connection> & {effects: Effect[]}} Handler */
 
-// Opening, the handshake and the `connected` frame together.
-export const CONNECT_TIMEOUT_MS = 10_000;
+// Opening, the handshake and the `connected` frame together, over as many transports as it takes.
+export const CONNECT_TIMEOUT_MS = 15_000;
 // A connection that is lost sooner than this hasn't proved that an immediate retry helps.
 export const STABLE_MS = 5_000;
 export const SUSPENDED_RETRY_MS = 30_000;
@@ -42,6 +56,7 @@ const TRANSITIONS = {
     close: beginClose,
   },
   connected: {
+    connected: changeOver,
     dropped: lose,
     silent: lose,
     refused: lose,
@@ -50,6 +65,7 @@ const TRANSITIONS = {
     online: check,
     offline: check,
     woken: check,
+    unanswered: check,
     retry: check,
     close: beginClose,
   },
@@ -154,6 +170,12 @@ function establish(connection, event) {
     recoveryWindowMs: event.recoveryWindowMs,
     effects: [{ type: "resume" }],
   };
+}
+
+// Another transport carries the frames from now on. What the one before said about its end counts no more.
+function changeOver(connection, event) {
+  const effects = [{ type: "stopTimer", name: "retry" }, { type: "resume" }];
+  return { retryAt: null, reason: null, recoveryWindowMs: event.recoveryWindowMs, effects };
 }
 
 function check() {

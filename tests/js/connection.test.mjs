@@ -33,6 +33,8 @@ test("it connects, and says over what and since when", () => {
     retryAt: null,
     reason: null,
     transport: "websocket",
+    transportReason: null,
+    transportSince: 1_000_002,
     lastGoodAt: 1_000_002,
   });
 });

@@ -163,7 +163,8 @@ test("a tab whose turn it is and that sleeps doesn't keep another waiting for ev
   const created = twoTabs();
   const { server, network, clock, session, second } = created;
   const [asleep] = network.wires;
-  asleep.onframe = () => {};
+  const hear = asleep.onframe;
+  asleep.onframe = (text) => JSON.parse(text).type !== "signal" && hear(text);
   session.send("never heard");
   clock.advance(10);
   second.send("mine");

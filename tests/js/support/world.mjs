@@ -24,9 +24,9 @@ export function world({ random = () => 0.5, latency } = {}) {
 export function openPage({ clock, network, storage, tabs, random }) {
   const page = new EventTarget();
   page.document = Object.assign(new EventTarget(), { hidden: false });
-  const { WebSocket } = network;
+  const { WebSocket, fetch = null } = network;
   const { share } = tabs;
-  const holdfast = new Holdfast({ url: "wss://holdfast.test/ws/", WebSocket, clock, random, storage, share, page });
+  const holdfast = new Holdfast({ url: "wss://holdfast.test/ws/", WebSocket, fetch, clock, random, storage, share, page });
   return { page, holdfast };
 }
 

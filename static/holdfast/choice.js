@@ -1,0 +1,187 @@
+// Which transport to use, by evidence alone (PROTOCOL.md §2, "Choosing"). Pure, like states.js: what was seen comes in
+// with its time, and what to do goes out as data. What a phase's row leaves out changes nothing in that phase.
+
+/** @typedef {"websocket"|"stream"|"poll"} TransportName */
+/** @typedef {{code: string, message: string}} Why */
+/** @typedef {{name: TransportName, until: number}} Memory what worked last, and until when that counts, ms */
+/**
+ * @typedef {object} Choice
+ * @property {keyof typeof TRANSITIONS} phase
+ * @property {TransportName[]} available the best first
+ * @property {TransportName|null} used what carries the frames
+ * @property {number|null} since when, ms
+ * @property {Why|null} reason why nothing better is used
+ * @property {TransportName[]} left what this attempt or check may use yet; the first is being tried
+ * @property {Why|null} failure the latest of this attempt or check
+ * @property {number} checks for something better that failed, one after the other
+ * @property {number} checkAt when the next is due, ms
+ * @property {Memory|null} memory
+ */
+/**
+ * @typedef {object} Evidence
+ * @property {"attempt"|"greeted"|"refused"|"silent"|"answered"|"lost"|"upgrade"|"network"|"doubt"|"closed"} type
+ *   `refused`: closed before it was greeted; `silent`: not greeted in time; `answered`: the server itself said no; `lost`:
+ *   the one that is used was closed; `network`: it may be another one now; `doubt`: the one that is used may be dead
+ * @property {number} now ms
+ * @property {number} [code] of a close
+ */
+/**
+ * @typedef {{type: "try", name: TransportName} | {type: "use"} | {type: "discard"} | {type: "fail", code: number}
+ *   | {type: "remember", memory: Memory} | {type: "startTimer", name: "greeting"|"upgrade", ms: number}
+ *   | {type: "stopTimer", name: "greeting"|"upgrade"}} Effect
+ */
+
+/** @type {TransportName[]} */
+export const TRANSPORTS = ["websocket", "stream", "poll"];
+// A connection that isn't greeted in this time probably goes through something that holds its first bytes back.
+export const GREETING_MS = 4_000;
+// Beside a transport that works there is no hurry.
+export const CHECK_GREETING_MS = 10_000;
+export const FIRST_CHECK_MS = 10_000;
+export const LAST_CHECK_MS = 600_000;
+export const MEMORY_MS = 24 * 3_600_000;
+
+const TRANSITIONS = {
+  idle: { attempt },
+  choosing: { greeted: settle, refused: moveOn, silent: moveOn, answered: giveUp, closed: end },
+  settled: { lost: giveUp, upgrade: check, network: checkNow, doubt: replace, closed: end },
+  checking: { greeted: settle, refused: moveOn, silent: moveOn, answered: moveOn, lost: giveUp, network: forgive, closed: end },
+};
+
+const NAMES = { websocket: "A WebSocket", stream: "HTTP streaming", poll: "Long polling" };
+const FAILURES = {
+  refused: "was refused: something between here and the server doesn't let it through.",
+  silent: "opened but stayed silent: something between here and the server holds it back.",
+  answered: "was refused by the server for now.",
+};
+const REMEMBERED = { code: "remembered", message: "This worked last time; something better is tried soon." };
+
+/** @param {TransportName[]} available @param {Memory|null} memory @returns {Choice} */
+export function initialChoice(available, memory) {
+  return {
+    phase: "idle",
+    available,
+    used: null,
+    since: null,
+    reason: null,
+    left: [],
+    failure: null,
+    checks: 0,
+    checkAt: 0,
+    memory,
+  };
+}
+
+/** @param {Choice} choice @param {Evidence} evidence @returns {{choice: Choice, effects: Effect[]}} */
+export function choose(choice, evidence) {
+  /** @type {Partial<Record<Evidence["type"], Handler>>} */
+  const row = TRANSITIONS[choice.phase];
+  const { effects, ...change } = row[evidence.type]?.(choice, evidence) ?? { effects: [] };
+  return { choice: { ...choice, ...change }, effects };
+}
+
+/** @typedef {(choice: Choice, evidence: Evidence) => Partial<Choice> & {effects: Effect[]}} Handler */
+
+/** @type {Handler} */
+function attempt(choice, { now }) {
+  const { available, memory } = choice;
+  const known = available.filter((name) => memory && memory.until > now && memory.name === name);
+  const left = [...known, ...available.filter((name) => !known.includes(name))];
+  return { phase: "choosing", failure: null, left, effects: tryFirst(left, GREETING_MS) };
+}
+
+/** @type {Handler} */
+function check(choice) {
+  const { available, used } = choice;
+  const left = available.slice(0, available.findIndex((name) => name === used));
+  if (left.length === 0) return { effects: [] };
+  return { phase: "checking", failure: null, left, effects: [stop("upgrade"), ...tryFirst(left, CHECK_GREETING_MS)] };
+}
+
+/** @type {Handler} */
+function checkNow(choice, evidence) {
+  return { ...check(choice, evidence), checks: 0 };
+}
+
+/** @type {Handler} */
+function forgive() {
+  return { checks: 0, effects: [] };
+}
+
+// A request is its own replacement, a socket gets one of its kind beside it.
+/** @type {Handler} */
+function replace({ used }) {
+  if (used !== "websocket") return { effects: [] };
+  return { phase: "checking", failure: null, left: [used], effects: tryFirst([used], CHECK_GREETING_MS) };
+}
+
+/** @type {Handler} */
+function moveOn(choice, evidence) {
+  const [failed, ...left] = choice.left;
+  const failure = { code: `${failed}_${evidence.type}`, message: `${NAMES[failed]} ${FAILURES[evidence.type]}` };
+  const checking = choice.phase === "checking";
+  if (left.length) return { left, failure, effects: tryFirst(left, checking ? CHECK_GREETING_MS : GREETING_MS) };
+  return checking ? stay(choice, evidence, failure) : giveUp(choice, evidence);
+}
+
+// Nothing better works here yet.
+/** @param {Choice} choice @param {Evidence} evidence @param {Why} failure */
+function stay(choice, { now }, failure) {
+  /** @type {Effect[]} */
+  const effects = [{ type: "discard" }, stop("greeting")];
+  if (isBest(choice, choice.used)) return { phase: "settled", left: [], effects };
+  const checks = choice.checks + 1;
+  const ms = checkDelay(checks);
+  effects.push(start("upgrade", ms));
+  return { phase: "settled", left: [], checks, checkAt: now + ms, reason: failure, effects };
+}
+
+/** @type {Handler} */
+function settle(choice, { now }) {
+  const [used] = choice.left;
+  const memory = { name: used, until: now + MEMORY_MS };
+  const change = { phase: "settled", used, since: now, left: [], memory };
+  const effects = [{ type: "remember", memory }, stop("greeting")];
+  if (isBest(choice, used)) return { ...change, reason: null, checks: 0, effects: [...effects, stop("upgrade"), { type: "use" }] };
+  const checkAt = Math.max(now + FIRST_CHECK_MS, Math.min(choice.checkAt, now + LAST_CHECK_MS));
+  const reason = choice.failure ?? choice.reason ?? REMEMBERED;
+  return { ...change, reason, checkAt, effects: [...effects, start("upgrade", checkAt - now), { type: "use" }] };
+}
+
+// Says nothing about transports: the next attempt begins as this one did.
+/** @type {Handler} */
+function giveUp(choice, { code }) {
+  return { ...end(), effects: [...end().effects, { type: "fail", code: code ?? null }] };
+}
+
+/** @returns {Partial<Choice> & {effects: Effect[]}} */
+function end() {
+  return { phase: "idle", used: null, since: null, left: [], effects: [{ type: "discard" }, stop("greeting"), stop("upgrade")] };
+}
+
+// The last resort may take as long as the whole attempt.
+/** @param {TransportName[]} left @param {number} ms @returns {Effect[]} */
+function tryFirst(left, ms) {
+  const patience = left.length > 1 || ms > GREETING_MS ? start("greeting", ms) : stop("greeting");
+  return [{ type: "try", name: left[0] }, patience];
+}
+
+/** @param {Choice} choice @param {TransportName|null} name */
+function isBest({ available }, name) {
+  return name === available[0];
+}
+
+/** @param {number} checks that have failed */
+function checkDelay(checks) {
+  return Math.min(FIRST_CHECK_MS * 2 ** checks, LAST_CHECK_MS);
+}
+
+/** @param {"greeting"|"upgrade"} name @param {number} ms @returns {Effect} */
+function start(name, ms) {
+  return { type: "startTimer", name, ms };
+}
+
+/** @param {"greeting"|"upgrade"} name @returns {Effect} */
+function stop(name) {
+  return { type: "stopTimer", name };
+}

@@ -1,0 +1,192 @@
+// The link: one transport that carries the frames, perhaps one beside it that is tried, and a change between them
+// that nobody sees. What to use is choice.js's; what was seen, and when, is found here.
+
+import { choose, initialChoice } from "./choice.js";
+import { ABNORMAL } from "./network/socket.js";
+import { Timers } from "./timers.js";
+
+/** @typedef {import("./choice.js").TransportName} TransportName */
+/** @typedef {import("./network/socket.js").Transport} Transport */
+/** @typedef {import("./protocol.js").Frame} Frame */
+
+const MEMORY = "holdfast.transport";
+const TIMER_EVIDENCE = /** @type {const} */ ({ greeting: "silent", upgrade: "upgrade" });
+
+export class Link {
+  /** A transport was greeted, and carries the frames from now on. @type {(frame: Frame, bytes: number) => void} */
+  onopen = () => {};
+  /** @type {(frame: Frame, bytes: number) => void} */
+  onframe = () => {};
+  /** All are lost, or could not be opened. @type {(code: number, generation: number) => void} */
+  onclose = () => {};
+  /** The reason has changed. @type {() => void} */
+  onchange = () => {};
+  #options;
+  #timers;
+  #choice;
+  /** @type {Transport|null} */
+  #used = null;
+  /** @type {Transport|null} */
+  #tried = null;
+  #generation = 0;
+  #resting = false;
+  /** @type {{frame: Frame, bytes: number}} of the one that was greeted last */
+  #greeting = { frame: { type: "" }, bytes: 0 };
+
+  /**
+   * @param {object} options
+   * @param {Partial<Record<TransportName, () => Transport>>} options.transports how to make each, the best first
+   * @param {import("./timers.js").Clock} options.clock
+   * @param {Storage|null} options.storage remembers what worked
+   */
+  constructor({ transports, clock, storage }) {
+    this.#options = { transports, clock, storage };
+    this.#timers = new Timers(clock);
+    const available = /** @type {TransportName[]} */ (Object.keys(transports));
+    this.#choice = initialChoice(available, readMemory(storage));
+  }
+
+  /** What carries the frames, why nothing better does, and since when, ms; null for what isn't so. */
+  get status() {
+    const { used, reason, since } = this.#choice;
+    return { transport: used, transportReason: used && reason, transportSince: since };
+  }
+
+  /** @param {number} generation goes back with `onclose` */
+  open(generation) {
+    this.#generation = generation;
+    this.#learn("attempt");
+  }
+
+  /** @param {Frame} frame @returns {boolean} false when it is lost */
+  send(frame) {
+    return this.#used?.send(frame) ?? false;
+  }
+
+  /** Says `onclose` when it is done. */
+  close() {
+    const last = this.#used ?? this.#tried;
+    if (this.#tried !== last) this.#discard();
+    this.#used = this.#tried = null;
+    this.#learn("closed");
+    last?.close();
+  }
+
+  /** @param {boolean} resting whether nobody sees the page */
+  rest(resting) {
+    this.#resting = resting;
+    this.#used?.rest(resting);
+  }
+
+  /** Something better may work now. */
+  networkChanged() {
+    this.#learn("network");
+  }
+
+  /** What is used may be dead: have another one ready. */
+  doubt() {
+    this.#learn("doubt");
+  }
+
+  /** @param {import("./choice.js").Evidence["type"]} type @param {number} [code] */
+  #learn(type, code = ABNORMAL) {
+    const before = this.#choice.reason;
+    const { choice, effects } = choose(this.#choice, { type, code, now: this.#options.clock.now() });
+    this.#choice = choice;
+    for (const effect of effects) this.#perform(effect);
+    if (choice.reason !== before && choice === this.#choice) this.onchange();
+  }
+
+  /** @param {import("./choice.js").Effect} effect */
+  #perform(effect) {
+    if (effect.type === "try") this.#try(effect.name);
+    else if (effect.type === "use") this.#use();
+    else if (effect.type === "discard") this.#discard();
+    else if (effect.type === "remember") writeMemory(this.#options.storage, effect.memory);
+    else if (effect.type === "stopTimer") this.#timers.stop(effect.name);
+    else if (effect.type === "startTimer") this.#startTimer(effect.name, effect.ms);
+    else this.onclose(effect.code, this.#generation);
+  }
+
+  /** @param {"greeting"|"upgrade"} name @param {number} ms */
+  #startTimer(name, ms) {
+    this.#timers.start(name, ms, () => this.#learn(TIMER_EVIDENCE[name]));
+  }
+
+  /** @param {TransportName} name */
+  #try(name) {
+    this.#discard();
+    const transport = /** @type {() => Transport} */ (this.#options.transports[name])();
+    const generation = this.#generation;
+    let answered = false;
+    transport.onframe = (frame, bytes) => {
+      answered ||= frame.type === "error";
+      if (transport === this.#tried) this.#first(frame, bytes);
+      else if (transport === this.#used) this.onframe(frame, bytes);
+    };
+    transport.onclose = (code) => {
+      if (transport === this.#tried) this.#learn(answered ? "answered" : "refused", code);
+      else if (transport === this.#used) this.#lose(code);
+      else this.onclose(code, generation); // it was closed from here: somebody may wait for it
+    };
+    this.#tried = transport;
+    transport.open();
+  }
+
+  /** A frame of the one that is tried. @param {Frame} frame @param {number} bytes */
+  #first(frame, bytes) {
+    if (frame.type === "connected") {
+      this.#greeting = { frame, bytes };
+      this.#learn("greeted");
+    } else if (!this.#used) {
+      this.onframe(frame, bytes); // why it won't be greeted
+    }
+  }
+
+  // Sessions are attached to the new one before the old one ends. What the old one still says is dropped.
+  #use() {
+    const old = this.#used;
+    const { frame, bytes } = this.#greeting;
+    this.#used = this.#tried;
+    this.#tried = null;
+    this.#used?.rest(this.#resting);
+    this.onopen(frame, bytes);
+    silence(old);
+  }
+
+  /** @param {number} code */
+  #lose(code) {
+    this.#used = null;
+    this.#learn("lost", code);
+  }
+
+  #discard() {
+    silence(this.#tried);
+    this.#tried = null;
+  }
+}
+
+/** @param {Transport|null} transport */
+function silence(transport) {
+  if (!transport) return;
+  transport.onframe = transport.onclose = () => {};
+  transport.close();
+}
+
+/** @param {Storage|null} storage @returns {import("./choice.js").Memory|null} */
+function readMemory(storage) {
+  try {
+    return JSON.parse(storage?.getItem(MEMORY) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+/** @param {Storage|null} storage @param {import("./choice.js").Memory} memory */
+function writeMemory(storage, memory) {
+  try {
+    storage?.setItem(MEMORY, JSON.stringify(memory));
+  } catch {
+    // a full or forbidden storage: the next page begins anew
+  }
+}

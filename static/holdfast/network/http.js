@@ -1,0 +1,243 @@
+// What the HTTP transports share. A transport is one *exchange* (a request and its answer) after the other: to follow
+// other sessions, and to see whether the server is there, the next one begins beside the one that carries frames, and
+// takes its place when it is greeted. Both may bring the same events: a replica applies each once.
+
+import { GREETING_MS } from "../choice.js";
+import { Timers } from "../timers.js";
+import { poll } from "./poll.js";
+import { ABNORMAL } from "./socket.js";
+import { stream } from "./stream.js";
+
+/** @typedef {import("../protocol.js").Frame} Frame */
+/** @typedef {import("./socket.js").Transport} Transport */
+/** @typedef {(path: string, body: object) => Promise<Response>} Post rejects with a `Refusal` for an HTTP error */
+/**
+ * Hands over frames as they come, and resolves at the answer's end.
+ * @typedef {(post: Post, asked: {attach: Frame[], waitMs: number}, deliver: (frame: Frame) => void) => Promise<void>} Carry
+ */
+/**
+ * @typedef {object} Exchange
+ * @property {AbortController} abort
+ * @property {Set<string>} asked the sessions that it attaches
+ * @property {number} since ms
+ * @property {number} waitMs how long a poll may take to be greeted
+ * @property {number|null} leaving what its `going-away` said, ms
+ */
+/**
+ * @typedef {object} HttpOptions
+ * @property {string} api address of the API, with its last slash
+ * @property {typeof fetch} fetch
+ * @property {import("../timers.js").Clock} clock
+ * @property {() => Frame[]} attaches what the sessions have to ask for now
+ */
+
+// An answer that breaks off after this long was cut by something on the way that bears no longer ones: the server is
+// there, and the next one goes on where it ended.
+export const LASTING_MS = 5_000;
+// As long as the server allows.
+export const WAIT_MS = 25_000;
+// While nobody sees the page, one short poll every so often leaves its connection to others in between.
+export const REST_MS = 15_000;
+
+/** @type {Record<"stream"|"poll", Carry>} */
+const CARRY = { stream, poll };
+
+/** @implements {Transport} */
+export class HttpTransport {
+  /** @type {Transport["onframe"]} */
+  onframe = () => {};
+  /** @type {Transport["onclose"]} */
+  onclose = () => {};
+  #options;
+  #timers;
+  /** @type {Exchange|null} whose frames count */
+  #current = null;
+  /** @type {Exchange|null} beside it, not greeted yet */
+  #next = null;
+  /** @type {Set<string>} sessions that ask again when they want to */
+  #refused = new Set();
+  /** @type {Set<string>} while the first exchange is greeted: what sessions would ask now is asked already */
+  #asked = new Set();
+  #waitMs = WAIT_MS;
+  #greeted = false;
+  #beginning = false;
+  #resting = false;
+  #closed = false;
+
+  /** @param {"stream"|"poll"} name @param {HttpOptions} options */
+  constructor(name, options) {
+    this.name = name;
+    this.#options = options;
+    this.#timers = new Timers(options.clock);
+  }
+
+  open() {
+    this.#beginSoon();
+  }
+
+  /** @param {Frame} frame */
+  send(frame) {
+    if (this.#closed) return false;
+    if (frame.type === "signal") this.#signal(frame);
+    else if (frame.type === "attach") this.#attach(frame.session);
+    else if (frame.type === "detach") this.#beginSoon();
+    else if (frame.type === "ping" && this.#next?.waitMs !== 0) this.#beginSoon();
+    return true; // an `ack` isn't needed: HTTP has flow control of its own
+  }
+
+  close() {
+    queueMicrotask(() => this.#lost(1000));
+  }
+
+  /** @param {boolean} resting */
+  rest(resting) {
+    if (this.#resting === resting) return;
+    this.#resting = resting;
+    this.#beginSoon();
+  }
+
+  /** @param {string} session */
+  #attach(session) {
+    if (this.#asked.has(session)) return;
+    this.#refused.delete(session);
+    this.#beginSoon();
+  }
+
+  // --- Down ---
+
+  // What is asked for in one turn of the event loop goes into one request.
+  #beginSoon() {
+    if (this.#beginning) return;
+    this.#beginning = true;
+    queueMicrotask(() => {
+      this.#beginning = false;
+      if (!this.#closed) this.#begin(0);
+    });
+  }
+
+  /** @param {number} waitMs */
+  #begin(waitMs) {
+    const { attaches, clock } = this.#options;
+    this.#next?.abort.abort();
+    this.#timers.stop("rest");
+    const attach = attaches().filter(({ session }) => !this.#refused.has(session));
+    const asked = new Set(attach.map(({ session }) => session));
+    const exchange = { abort: new AbortController(), asked, since: clock.now(), waitMs, leaving: null };
+    this.#next = exchange;
+    if (this.#greeted) this.#timers.start("greeting", GREETING_MS + waitMs, () => this.#lost(ABNORMAL));
+    /** @type {Post} */
+    const post = (path, body) => this.#post(path, body, exchange.abort.signal);
+    const carry = this.#resting ? poll : CARRY[this.name];
+    carry(post, { attach, waitMs }, (frame) => this.#deliver(frame, exchange)).then(
+      () => this.#ended(exchange, null),
+      (problem) => this.#ended(exchange, problem),
+    );
+  }
+
+  /** @param {Frame} frame @param {Exchange} exchange */
+  #deliver(frame, exchange) {
+    if (exchange === this.#next && frame.type === "connected") this.#greet(frame, exchange);
+    else if (exchange === this.#current) this.#take(frame, exchange);
+  }
+
+  /** @param {Frame} frame @param {Exchange} exchange */
+  #greet(frame, exchange) {
+    this.#current?.abort.abort();
+    this.#current = exchange;
+    this.#next = null;
+    this.#timers.stop("greeting");
+    this.#waitMs = Math.min(this.#waitMs, 2 * frame.heartbeat_ms); // well before a silence would be noticed
+    if (!this.#greeted) this.#asked = exchange.asked;
+    this.#greeted = true;
+    this.onframe(frame, 0);
+    this.#asked = new Set();
+  }
+
+  /** @param {Frame} frame @param {Exchange} exchange */
+  #take(frame, exchange) {
+    if (frame.type === "going-away") exchange.leaving = frame.reconnect_in_ms;
+    if (frame.type === "error" && frame.session !== undefined) this.#refused.add(frame.session);
+    // The end of a stream's time is nobody else's business.
+    if (exchange.leaving !== 0) this.onframe(frame, 0);
+  }
+
+  /** @param {Exchange} exchange @param {unknown} problem why it broke off; null when it ended by itself */
+  #ended(exchange, problem) {
+    const greeted = exchange === this.#current;
+    if (!greeted && exchange !== this.#next) return;
+    if (problem instanceof Refusal && problem.answer) return this.#fail(problem, problem.answer);
+    if (greeted) this.#current = null;
+    else this.#next = null;
+    if (this.#next || exchange.leaving) return; // the client comes back at the time that the server gave
+    const lasted = this.#options.clock.now() - exchange.since;
+    const whole = greeted && problem === null && (this.name === "poll" || this.#resting || exchange.leaving === 0);
+    if (!whole && lasted < LASTING_MS) return this.#lost(ABNORMAL);
+    if (!whole && exchange.waitMs) this.#waitMs = lasted / 2;
+    if (this.#resting) this.#timers.start("rest", REST_MS, () => this.#begin(0));
+    else this.#begin(this.name === "poll" ? Math.round(this.#waitMs) : 0);
+  }
+
+  /** @param {Refusal} refusal @param {object} answer */
+  #fail({ status }, answer) {
+    this.onframe({ type: "error", ...answer }, 0);
+    this.#lost(4000 + status);
+  }
+
+  /** @param {number} code */
+  #lost(code) {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timers.stopAll();
+    this.#current?.abort.abort();
+    this.#next?.abort.abort();
+    this.onclose(code);
+  }
+
+  // --- Up ---
+
+  /** @param {Frame} frame */
+  async #signal({ session, id, kind, payload }) {
+    try {
+      const response = await this.#post(`sessions/${session}/signals/`, { id, kind, payload });
+      this.#answered(await response.json());
+    } catch (problem) {
+      // Its body is a rejection, or the error alone.
+      if (problem instanceof Refusal && problem.answer) this.#answered({ type: "error", session, id, ...problem.answer });
+      else this.#lost(ABNORMAL);
+    }
+  }
+
+  /** @param {Frame} frame */
+  #answered(frame) {
+    if (!this.#closed) this.onframe(frame, 0);
+  }
+
+  /** @param {string} path @param {object} body @param {AbortSignal} [signal] @returns {Promise<Response>} */
+  async #post(path, body, signal) {
+    const { api, fetch } = this.#options;
+    const headers = { "Content-Type": "application/json", "X-CSRFToken": csrfToken() };
+    const response = await fetch(api + path, { method: "POST", headers, body: JSON.stringify(body), signal });
+    if (response.ok) return response;
+    throw new Refusal(response.status, await response.json().catch(() => null));
+  }
+}
+
+/** An HTTP error. One without the server's own words comes from something on the way. */
+class Refusal extends Error {
+  /** @param {number} status @param {unknown} answer */
+  constructor(status, answer) {
+    super(`HTTP ${status}`);
+    this.status = status;
+    /** @type {{code: string}|null} the server's error or receipt */
+    this.answer = isAnswer(answer) ? answer : null;
+  }
+}
+
+/** @param {any} answer */
+function isAnswer(answer) {
+  return typeof answer?.code === "string" || answer?.type === "receipt";
+}
+
+function csrfToken() {
+  return globalThis.document?.cookie.match(/(?:^|; )csrftoken=([^;]*)/)?.[1] ?? "";
+}

@@ -1,0 +1,8 @@
+// Long poll: an answer as soon as there is news, then the next request (PROTOCOL.md §2).
+
+/** @type {import("./http.js").Exchange} */
+export async function poll(post, { attach, waitMs }, deliver) {
+  const response = await post("poll/", { attach, wait_ms: waitMs });
+  const { frames } = await response.json();
+  for (const frame of frames) deliver(frame);
+}

@@ -1,0 +1,80 @@
+// The WebSocket transport. Nothing outside this folder touches the network.
+
+import { byteLength, parseFrame } from "../protocol.js";
+
+/** @typedef {import("../protocol.js").Frame} Frame */
+/** @typedef {import("../choice.js").TransportName} TransportName */
+
+/**
+ * What the client needs of a transport: frames both ways, whatever carries them. Its first frame is `connected`; until
+ * then nothing may be sent. It says `onclose` once, also when it can't be opened, but perhaps very late, or never.
+ * @typedef {object} Transport
+ * @property {TransportName} name
+ * @property {() => void} open
+ * @property {(frame: Frame) => boolean} send false when it is lost
+ * @property {() => void} close
+ * @property {(resting: boolean) => void} rest whether nobody sees the page, so that it may be slow and save connections
+ * @property {(frame: Frame, bytes: number) => void} onframe with its size, as the server counts it; 0 where it doesn't
+ * @property {(code: number) => void} onclose a WebSocket's close code, or 4000 + an HTTP status
+ */
+
+// A close without a close frame, as RFC 6455 numbers it.
+export const ABNORMAL = 1006;
+const OPEN = 1;
+
+/** @implements {Transport} */
+export class SocketTransport {
+  /** @type {TransportName} */
+  name = "websocket";
+  /** @type {Transport["onframe"]} */
+  onframe = () => {};
+  /** @type {Transport["onclose"]} */
+  onclose = () => {};
+  #url;
+  #WebSocket;
+  /** @type {WebSocket|null} */
+  #socket = null;
+
+  /** @param {string} url absolute, or relative to the page @param {typeof WebSocket} WebSocket */
+  constructor(url, WebSocket) {
+    this.#url = url;
+    this.#WebSocket = WebSocket;
+  }
+
+  open() {
+    try {
+      this.#socket = new this.#WebSocket(socketUrl(this.#url));
+    } catch {
+      queueMicrotask(() => this.onclose(ABNORMAL)); // the page's policy forbids it
+      return;
+    }
+    this.#socket.onmessage = ({ data }) => this.#receive(data);
+    this.#socket.onclose = ({ code }) => this.onclose(code);
+  }
+
+  /** @param {Frame} frame */
+  send(frame) {
+    if (this.#socket?.readyState !== OPEN) return false;
+    this.#socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  close() {
+    this.#socket?.close(1000);
+  }
+
+  rest() {} // an idle socket costs nothing
+
+  /** @param {string} text */
+  #receive(text) {
+    const frame = parseFrame(text);
+    if (frame) this.onframe(frame, byteLength(text));
+  }
+}
+
+/** @param {string} url */
+function socketUrl(url) {
+  const absolute = new URL(url, globalThis.location?.href);
+  absolute.protocol = absolute.protocol.replace("http", "ws");
+  return absolute.href;
+}

@@ -1,0 +1,38 @@
+// HTTP streaming: one answer that never ends, as server-sent events (PROTOCOL.md §2).
+
+import { parseFrame } from "../protocol.js";
+
+/** @type {import("./http.js").Exchange} */
+export async function stream(post, { attach }, deliver) {
+  const { body } = await post("stream/", { attach });
+  if (!body) return;
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const parser = new EventParser();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    for (const data of parser.feed(value)) {
+      const frame = parseFrame(data);
+      if (frame) deliver(frame);
+    }
+  }
+}
+
+/** The data of server-sent events. Comments, names and ids are for others. */
+export class EventParser {
+  #rest = "";
+  /** @type {string[]} lines of the event that isn't complete yet */
+  #data = [];
+
+  /** @param {string} text the next piece, cut anywhere @returns {string[]} the data of events that it completes */
+  feed(text) {
+    const lines = (this.#rest + text).split("\n");
+    this.#rest = lines.pop() ?? "";
+    const events = [];
+    for (const line of lines.map((ended) => ended.replace(/\r$/, ""))) {
+      if (line.startsWith("data:")) this.#data.push(line.slice(5).replace(/^ /, ""));
+      if (line === "" && this.#data.length) events.push(this.#data.splice(0).join("\n"));
+    }
+    return events;
+  }
+}

@@ -1,0 +1,54 @@
+// Named timers on a clock: starting one again replaces it.
+
+// setTimeout fires at once when asked for more.
+const LONGEST_MS = 2 ** 31 - 1;
+
+/**
+ * @typedef {object} Clock
+ * @property {() => number} now ms since 1970
+ * @property {(action: () => void, ms: number) => unknown} setTimeout
+ * @property {(timer: any) => void} clearTimeout
+ */
+
+/** @type {Clock} */
+export const systemClock = {
+  now: () => Date.now(),
+  setTimeout: (action, ms) => setTimeout(action, ms),
+  clearTimeout: (timer) => clearTimeout(timer),
+};
+
+export class Timers {
+  #clock;
+  /** @type {Map<string, unknown>} */
+  #timers = new Map();
+
+  /** @param {Clock} clock */
+  constructor(clock) {
+    this.#clock = clock;
+  }
+
+  /** @param {string} name @param {number} ms @param {() => void} action */
+  start(name, ms, action) {
+    this.stop(name);
+    const fire = () => {
+      this.#timers.delete(name);
+      action();
+    };
+    this.#timers.set(name, this.#clock.setTimeout(fire, Math.min(ms, LONGEST_MS)));
+  }
+
+  /** @param {string} name */
+  stop(name) {
+    this.#clock.clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+
+  stopAll() {
+    for (const name of [...this.#timers.keys()]) this.stop(name);
+  }
+
+  /** @param {string} name */
+  has(name) {
+    return this.#timers.has(name);
+  }
+}
