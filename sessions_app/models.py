@@ -227,16 +227,21 @@ class ConnectionRecord(models.Model):
     """How one connection ended, kept for a while to find out what cuts connections. Nothing in it says whose it was."""
 
     class Ended(models.TextChoices):
-        BY_CLIENT = "client", "closed by the client"
-        BY_SERVER = "server", "closed by this server"
-        CUT = "cut", "cut: no close frame"
-        LOST = "lost", "lost: no answer to a ping"
-        LEFT = "left", "client left: a closed tab or a cut, over HTTP they look the same"
+        BY_CLIENT = "client", "closed by client"
+        BY_SERVER = "server", "closed by server"
+        CUT = "cut", "cut"
+        LOST = "lost", "lost"
+        LEFT = "left", "client left"
 
     transport = models.CharField(max_length=16, help_text="websocket, stream or poll.")
     process = models.CharField(max_length=128, help_text="Host and process id of the server process.")
     ended_at = models.DateTimeField(db_index=True)
-    ended = models.CharField(max_length=8, choices=Ended)
+    ended = models.CharField(
+        max_length=8,
+        choices=Ended,
+        help_text="Cut: without a close frame. Lost: without an answer to a ping. Client left: over HTTP, where a closed "
+        "tab and a cut look the same.",
+    )
     code = models.PositiveSmallIntegerField(
         null=True, help_text="WebSocket close code; 1006 stands for no close frame."
     )

@@ -143,7 +143,7 @@ def _clearest(values: list[float]) -> range | None:
             continue
         before = first - bisect_left(values, low - 3 * size)
         after = bisect_right(values, high + 3 * size) - last
-        beside = max(before, after) / 3  # in a place of the same size
+        beside = 1 + max(before, after) / 3  # in a place of the same size; one more, since so few may be chance
         if last - first >= max(STANDS_OUT * beside, beside + SIGMAS * sqrt(beside)):
             best = range(first, last)
     return best or None

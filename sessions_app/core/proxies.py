@@ -72,7 +72,7 @@ class Limit:
 
     `measure`: whether it bounds the seconds without traffic (`idle`) or those since the beginning (`life`). `header`:
     what every request through this proxy carries; empty if it leaves no trace. `setting`: what changes the limit.
-    `source` says what is quoted in `says`.
+    `says`: what the source says, in its words.
     """
 
     proxy: str
@@ -107,8 +107,7 @@ LIMITS = (
         "Heroku's router", "idle", 55, "via",
         "nothing: Heroku's limit is fixed",
         "https://devcenter.heroku.com/articles/http-routing#timeouts",
-        "Each byte sent resets a rolling 55 second window. If no data is sent during this window, the connection is "
-        "terminated.",
+        "Each byte sent (either from the client or from your app process) resets a rolling 55 second window.",
     ),
     Limit(
         "AWS Network Load Balancer", "idle", 350, "",
@@ -132,19 +131,18 @@ LIMITS = (
         "Envoy", "life", 15, "x-envoy-expected-rq-timeout-ms",
         "timeout of the route: 0s for streams",
         "https://www.envoyproxy.io/docs/envoy/latest/faq/configuration/timeouts",
-        "The route timeout defaults to 15 seconds, however, it is not compatible with streaming responses.",
+        "This timeout defaults to 15 seconds, however, it is not compatible with streaming responses.",
     ),
     Limit(
         "Google Cloud Application Load Balancer", "life", 30, "x-cloud-trace-context",
         "the backend service's timeout (timeoutSec, at most 86400)",
         "https://gcpdiag.dev/rules/lb/BP/2025_002/",
-        "The default timeout is 30 seconds for external application load balancers. It ends WebSockets however busy "
-        "they are.",
+        "The default timeout is 30 seconds for external application load balancers.",
     ),
     Limit(
         "Google Cloud Run", "life", 300, "x-cloud-trace-context",
         "the service's request timeout (at most 3600 s)",
         "https://cloud.google.com/run/docs/configuring/request-timeout",
-        "The timeout is set by default to 5 minutes (300 seconds) and can be extended up to 60 minutes.",
+        "The timeout is set by default to 5 minutes (300 seconds) and can be extended up to 60 minutes (3600 seconds).",
     ),
 )  # fmt: skip

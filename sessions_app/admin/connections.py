@@ -1,0 +1,121 @@
+"""The operator's view of how connections ended, and of what cuts them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path
+
+from sessions_app import conf, diagnosis
+from sessions_app.admin.readonly import ReadOnlyAdmin
+from sessions_app.core.idle import Bar, Finding, Peak
+from sessions_app.diagnosis import Diagnosis
+from sessions_app.models import ConnectionRecord
+
+HOURS = (1, 6, 24, 72)
+
+
+class Scope(forms.Form):
+    """What a diagnosis looks at."""
+
+    hours = forms.TypedChoiceField(choices=[(hours, f"{hours} h") for hours in HOURS], coerce=int)
+    transport = forms.ChoiceField(
+        choices=[("", "all transports"), *((name, name) for name in diagnosis.TRANSPORTS)], required=False
+    )
+
+
+@admin.register(ConnectionRecord)
+class ConnectionRecordAdmin(ReadOnlyAdmin):
+    list_display = ["ended_at", "transport", "ended", "code", "life", "idle", "headers", "hops", "ray"]
+    list_filter = ["transport", "ended", "process"]
+    search_fields = ["=ray"]
+    search_help_text = "A Ray id."
+    fields = [
+        "transport", "process", "began_at", "ended_at", "life", "ended", "code", "idle", "exact",
+        "headers", "hops", "ray",
+    ]  # fmt: skip
+    change_list_template = "admin/sessions_app/connection_records.html"
+
+    @admin.display(description="life", ordering="life_s")
+    def life(self, record: ConnectionRecord) -> str:
+        return f"{record.life_s:.1f} s"
+
+    @admin.display(description="idle before its end", ordering="idle_s")
+    def idle(self, record: ConnectionRecord) -> str:
+        if record.idle_s is None:
+            return "–"
+        return f"{record.idle_s:.1f} s" if record.exact else f"about {record.idle_s:.1f} s"
+
+    def get_urls(self) -> Any:
+        view = self.admin_site.admin_view(self.diagnosis)
+        return [path("diagnosis/", view, name="sessions_app_connectionrecord_diagnosis"), *super().get_urls()]
+
+    def diagnosis(self, request: HttpRequest) -> HttpResponse:
+        """The page that draws the histograms and says what they mean."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        scope = Scope(request.GET if "hours" in request.GET else {"hours": 24})
+        hours = scope.cleaned_data["hours"] if scope.is_valid() else 24
+        transport = scope.cleaned_data.get("transport") or None
+        found = diagnosis.diagnose(hours=hours, transport=transport)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "What cuts connections",
+            "opts": self.opts,
+            "scope": scope,
+            "hours": hours,
+            "recording": conf.EVIDENCE_HOURS,
+            "diagnoses": [_shown(one) for one in found],
+        }
+        return TemplateResponse(request, "admin/sessions_app/connection_diagnosis.html", context)
+
+
+def _shown(one: Diagnosis) -> dict[str, Any]:
+    """A diagnosis for the template."""
+    return {
+        "transport": one.transport,
+        "total": one.total,
+        "summary": diagnosis.summary(one),
+        "wordless": one.wordless,
+        "charts": [
+            _chart("Seconds without traffic before an end without a word", "idle", one.idle, one.findings),
+            _chart("Seconds of life before an end without a word", "life", one.life, one.findings),
+        ],
+        "findings": [_told(finding, one) for finding in one.findings],
+        "rays": one.rays,
+    }
+
+
+def _told(finding: Finding, one: Diagnosis) -> dict[str, Any]:
+    return {
+        "confidence": finding.confidence,
+        "what": diagnosis.what(finding, one.wordless),
+        "suspicions": [(diagnosis.suspicion(culprit), culprit.limit) for culprit in finding.culprits],
+        "advice": diagnosis.advice(finding, one.transport),
+    }
+
+
+def _chart(title: str, measure: str, bars: list[Bar], findings: list[Finding]) -> dict[str, Any]:
+    peaks = [finding.peak for finding in findings if finding.peak.measure == measure]
+    most = max((bar.count for bar in bars), default=1)
+    return {
+        "title": title,
+        "bars": [
+            {
+                "range": f"{bar.low:g} –" if bar.high is None else f"{bar.low:g} – {bar.high:g}",
+                "count": bar.count,
+                "percent": round(100 * bar.count / most, 1),
+                "in_peak": any(_overlap(bar, peak) for peak in peaks),
+            }
+            for bar in bars
+        ],
+    }
+
+
+def _overlap(bar: Bar, peak: Peak) -> bool:
+    return bar.low <= peak.high and (bar.high is None or peak.low < bar.high)

@@ -1,0 +1,91 @@
+"""`manage.py diagnose_connections`: how connections ended, and what cuts them."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from itertools import groupby
+from math import ceil
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from sessions_app import conf, diagnosis
+from sessions_app.core.idle import Bar, Finding
+from sessions_app.diagnosis import Diagnosis
+
+BAR_LENGTH = 50  # characters
+EMPTY_LINES = 2  # in a row; more of them become one
+
+
+class Command(BaseCommand):
+    help = (
+        "Show how connections ended, when those that ended without a word did so, and which proxy's time limit that "
+        "looks like. Records are kept for HOLDFAST_EVIDENCE_HOURS."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--hours", type=float, default=24, help="how far to look back (default %(default)s)")
+        parser.add_argument("--transport", choices=diagnosis.TRANSPORTS, help="only this one")
+        parser.add_argument("--json", action="store_true", help="for programs")
+
+    def handle(self, *, hours: float, transport: str | None, json: bool, **options: Any) -> None:
+        if not 0 < hours <= 10_000:
+            raise CommandError(f"--hours {hours:g}: use more than 0 and at most 10000.")
+        found = diagnosis.diagnose(hours=hours, transport=transport)
+        if json:
+            self._write_json(hours, found)
+            return
+        if not conf.EVIDENCE_HOURS:
+            self.stdout.write("Nothing is recorded any more: HOLDFAST_EVIDENCE_HOURS is 0.")
+        if not found:
+            self.stdout.write(f"No connection that was recorded ended in the last {hours:g} hours.")
+        for one in found:
+            self._tell(one, hours)
+
+    def _write_json(self, hours: float, found: list[Diagnosis]) -> None:
+        transports = [diagnosis.as_json(one) for one in found]
+        self.stdout.write(json.dumps({"hours": hours, "transports": transports}, indent=2))
+
+    def _tell(self, one: Diagnosis, hours: float) -> None:
+        self.stdout.write(f"{one.transport}: {one.total} ended in the last {hours:g} hours")
+        self.stdout.write(f"  {diagnosis.summary(one)}\n\n")
+        if not one.wordless:
+            self.stdout.write("  None ended without a word.\n\n")
+            return
+        self._draw("Seconds without traffic before an end without a word", one.idle)
+        self._draw("Seconds of life before an end without a word", one.life)
+        for finding in one.findings:
+            self._accuse(finding, one)
+        if not one.findings:
+            self.stdout.write("  Nothing cuts them at a fixed time, as far as these records tell.\n\n")
+        if one.rays:
+            self.stdout.write("  Rays of the last of them, to look up at Cloudflare")
+            for record in one.rays:
+                self.stdout.write(f"    {record.ended_at:%Y-%m-%d %H:%M:%S} UTC  {record.ray}")
+            self.stdout.write("")
+
+    def _draw(self, title: str, bars: list[Bar]) -> None:
+        if not bars:
+            return
+        self.stdout.write(f"  {title}")
+        most = max(bar.count for bar in bars)
+        lines = [(f"{bar.low:g} –" if bar.high is None else f"{bar.low:g} – {bar.high:g}", bar.count) for bar in bars]
+        wide = max(len(label) for label, _ in lines)
+        for empty, group in groupby(lines, key=lambda line: not line[1]):
+            some = list(group)
+            if empty and len(some) > EMPTY_LINES:
+                some = [("…", 0)]
+            for label, count in some:
+                drawn = f"{'#' * ceil(count * BAR_LENGTH / most)} {count or ''}"
+                self.stdout.write(f"    {label:>{wide}} | {drawn}".rstrip())
+        self.stdout.write("")
+
+    def _accuse(self, finding: Finding, one: Diagnosis) -> None:
+        self.stdout.write(f"  Finding ({finding.confidence} evidence): {diagnosis.what(finding, one.wordless)}")
+        for culprit in finding.culprits:
+            self.stdout.write(f"    {diagnosis.suspicion(culprit)}")
+            self.stdout.write(f"      “{culprit.limit.says}” {culprit.limit.source}")
+        for advised in diagnosis.advice(finding, one.transport):
+            self.stdout.write(f"    > {advised}")
+        self.stdout.write("")

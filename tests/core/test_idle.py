@@ -1,0 +1,224 @@
+"""What cuts connections is found by its regularity, and nothing is accused without evidence."""
+
+import json
+import random
+from dataclasses import asdict
+from urllib.parse import urlparse
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sessions_app.core.idle import PEAK_ENDS, Bar, End, Finding, findings, histogram, width
+from sessions_app.core.proxies import HEADERS, HEADERS_LENGTH, HOPS_MAX, LIMITS, NONE, RAY_LENGTH, hints
+
+DAY = 86_400.0
+ALB = frozenset({"x-forwarded-for", "x-amzn-trace-id"})
+CLOUDFLARE = frozenset({"cf-ray", "x-forwarded-for"})
+
+
+def cuts(
+    idle: float, count: int, *, jitter: float = 0.5, headers: frozenset[str] = frozenset(), seed: int = 1
+) -> list[End]:
+    """Connections of all ages, cut over a day by a limit on idle time."""
+    chance = random.Random(seed)
+    late = [chance.uniform(0, jitter) for _ in range(count)]
+    return [End(chance.uniform(0, DAY), idle + chance.expovariate(1 / 900), idle + more, headers) for more in late]
+
+
+def noise(count: int, *, most: float = 50.0, seed: int = 2, headers: frozenset[str] = frozenset()) -> list[End]:
+    """Phones and tunnels: any time, any age, any moment between two heartbeats."""
+    chance = random.Random(seed)
+    return [
+        End(chance.uniform(0, DAY), chance.expovariate(1 / 900), chance.uniform(0, most), headers) for _ in range(count)
+    ]
+
+
+def the_one(ends: list[End]) -> Finding:
+    (found,) = findings(ends)
+    return found
+
+
+def named(finding: Finding) -> list[str]:
+    return [culprit.limit.proxy for culprit in finding.culprits]
+
+
+class TestIdleLimits:
+    def test_a_load_balancer_is_named_by_its_number_and_its_header(self) -> None:
+        found = the_one(cuts(60, 40, headers=ALB))
+        assert (found.peak.measure, round(found.peak.seconds), found.confidence) == ("idle", 60, "strong")
+        assert [(culprit.limit.proxy, culprit.seen) for culprit in found.culprits] == [
+            ("AWS Application Load Balancer", True),
+            ("nginx", False),
+        ]
+
+    def test_without_its_header_it_is_not_named(self) -> None:
+        assert named(the_one(cuts(60, 40))) == ["nginx"]
+
+    def test_a_header_that_few_requests_carried_names_nobody(self) -> None:
+        assert named(the_one(cuts(60, 30) + cuts(60, 10, headers=ALB, seed=3))) == ["nginx"]
+
+    def test_a_hundred_seconds_behind_cloudflare(self) -> None:
+        assert named(the_one(cuts(100, 40, jitter=1.5, headers=CLOUDFLARE))) == ["Cloudflare (Free and Pro)"]
+
+    def test_a_number_that_nobody_is_known_for_is_found_and_blamed_on_nobody(self) -> None:
+        found = the_one(cuts(37, 40, headers=ALB))
+        assert (round(found.peak.seconds), found.culprits) == (37, ())
+
+    def test_it_is_found_among_other_ends(self) -> None:
+        found = the_one(noise(400) + cuts(60, 25, headers=ALB))
+        assert round(found.peak.seconds) == 60 and len(found.peak.ends) >= 25 and found.confidence == "fair"
+
+    def test_two_limits_are_two_findings(self) -> None:
+        found = findings(cuts(60, 40, headers=ALB) + cuts(100, 60, headers=CLOUDFLARE, seed=3))
+        assert [round(one.peak.seconds) for one in found] == [100, 60]
+
+    def test_those_that_were_idle_for_longer_weaken_it(self) -> None:
+        found = the_one(cuts(60, 40) + noise(40, most=900))
+        assert found.peak.beyond > 20 and found.confidence == "fair"
+
+
+class TestWhatProvesNothing:
+    def test_no_ends(self) -> None:
+        assert findings([]) == []
+
+    @pytest.mark.parametrize("seed", range(20))
+    @pytest.mark.parametrize(("count", "most"), [(30, 15.0), (300, 15.0), (3000, 50.0), (500, 3600.0)])
+    def test_phones_and_tunnels(self, seed: int, count: int, most: float) -> None:
+        assert findings(noise(count, most=most, seed=seed)) == []
+
+    def test_too_few(self) -> None:
+        assert findings(cuts(60, PEAK_ENDS - 1)) == []
+        assert findings(cuts(60, PEAK_ENDS)) != []
+
+    def test_cuts_under_traffic(self) -> None:
+        assert findings(cuts(0.0, 500, jitter=0.9)) == []
+
+    def test_an_outage_that_takes_all_who_came_back_together_before(self) -> None:
+        chance = random.Random(1)
+        taken = [
+            End(5000 + chance.uniform(0, 0.5), 600 + chance.uniform(0, 0.5), 7 + chance.uniform(0, 0.5))
+            for _ in range(500)
+        ]
+        assert findings(taken) == []
+        assert round(the_one(taken + cuts(60, 40)).peak.seconds) == 60
+
+    def test_a_wide_hump(self) -> None:
+        chance = random.Random(1)
+        assert findings([End(chance.uniform(0, DAY), 3000 * chance.random(), 20 + 20 * chance.random())] * 1) == []
+        humps = [End(chance.uniform(0, DAY), 3000 * chance.random(), chance.gauss(30, 6)) for _ in range(500)]
+        assert findings(humps) == []
+
+    def test_idle_times_that_nobody_knows(self) -> None:
+        chance = random.Random(1)
+        assert findings([End(chance.uniform(0, DAY), chance.uniform(2, 3000), None) for _ in range(200)]) == []
+
+
+class TestLives:
+    def lives(self, seconds: float, idle: float, headers: frozenset[str] = frozenset()) -> list[End]:
+        chance = random.Random(4)
+        return [
+            End(chance.uniform(0, DAY), seconds + (late := chance.uniform(0, 0.5)), idle + late, headers)
+            for _ in range(50)
+        ]
+
+    def test_a_limit_on_lives_is_told_from_one_on_idle_times(self) -> None:
+        # Cut after 40 s, 10 s after the second heartbeat: it isn't the ten seconds.
+        found = the_one(self.lives(40, idle=10))
+        assert (found.peak.measure, round(found.peak.seconds)) == ("life", 40)
+
+    def test_googles_thirty_seconds(self) -> None:
+        assert named(the_one(self.lives(30, 0.1, frozenset({"x-cloud-trace-context"})))) == [
+            "Google Cloud Application Load Balancer"
+        ]
+
+    def test_who_was_idle_from_the_beginning_counts_as_idle(self) -> None:
+        assert the_one(self.lives(60, idle=59.9)).peak.measure == "idle"
+
+
+@settings(deadline=None)
+@given(
+    limit=st.floats(2, 3600),
+    count=st.integers(PEAK_ENDS, 200),
+    seed=st.integers(0, 2**32),
+    others=st.integers(0, 100),
+)
+def test_a_limit_is_found_wherever_it_is(limit: float, count: int, seed: int, others: int) -> None:
+    """However old the connections, and among cuts under traffic."""
+    busy = [End(end.at, end.life, end.idle and end.idle / 60) for end in noise(others, seed=seed)]
+    ends = cuts(limit, count, jitter=0.4, seed=seed) + busy
+    random.Random(seed).shuffle(ends)
+    peaks = [found.peak for found in findings(ends) if found.peak.measure == "idle"]
+    assert [peak for peak in peaks if limit <= peak.seconds <= limit + 0.4]
+
+
+ENDS = st.lists(
+    st.builds(
+        End,
+        at=st.floats(0, DAY),
+        life=st.floats(0, 1e6),
+        idle=st.none() | st.floats(0, 1e6),
+        headers=st.frozensets(st.sampled_from(HEADERS)),
+    ),
+    max_size=60,
+)
+
+
+@given(ENDS)
+def test_a_finding_holds_what_it_says(ends: list[End]) -> None:
+    for found in findings(ends):
+        peak = found.peak
+        values = [end.idle if peak.measure == "idle" else end.life for end in peak.ends]
+        assert len(values) >= PEAK_ENDS and all(peak.low <= value <= peak.high for value in values if value is not None)
+        assert peak.low <= peak.seconds <= peak.high <= peak.low + width(peak.low) + 1e-9
+        assert not [c for c in found.culprits if c.limit.header and not any(c.limit.header in e.headers for e in ends)]
+        json.dumps(asdict(peak) | {"ends": len(peak.ends)})
+
+
+@given(st.lists(st.floats(0, 1e7), max_size=200))
+def test_a_histogram_counts_each_value_once(values: list[float]) -> None:
+    bars = histogram(values)
+    assert sum(bar.count for bar in bars) == len(values) and len(bars) <= 26
+    for bar in bars:
+        inside = [value for value in values if bar.low <= value and (bar.high is None or value < bar.high)]
+        assert len(inside) == bar.count
+
+
+def test_a_histogram_reaches_as_far_as_its_peaks() -> None:
+    ends = noise(1000, most=10) + cuts(60, 30)
+    (found,) = findings(ends)
+    bars = histogram([end.idle for end in ends if end.idle is not None], peaks=[found.peak])
+    assert bars[0] == Bar(0, 5, bars[0].count) and bars[-1].low == 60 and bars[-1].count == 30
+
+
+def test_every_limit_has_a_source_and_says_its_number() -> None:
+    for limit in LIMITS:
+        assert urlparse(limit.source).scheme == "https" and limit.setting
+        assert limit.header in ("", *HEADERS)
+        assert str(limit.seconds) in limit.says or f"{limit.seconds // 60} minutes" in limit.says
+
+
+class TestHints:
+    def test_which_headers_were_there(self) -> None:
+        carried = [(b"host", b"a"), (b"x-forwarded-for", b"1.2.3.4, 5.6.7.8"), (b"via", b"1.1 proxy.example")]
+        found = hints(carried)
+        assert (found.headers, found.hops, found.ray) == ("via x-forwarded-for", 2, "")
+
+    def test_cloudflares_ray_is_kept(self) -> None:
+        assert hints([(b"cf-ray", b"230b030023ae2822-SJC")]).ray == "230b030023ae2822-SJC"
+
+    @pytest.mark.parametrize("ray", [b"", b"<script>", b"x" * (RAY_LENGTH + 1), b"a\x00b", b"a b", b"\xff", b"a\n"])
+    def test_a_ray_that_is_none_counts_as_absent(self, ray: bytes) -> None:
+        assert hints([(b"cf-ray", ray)]).headers == ""
+
+    def test_no_headers_take_no_memory(self) -> None:
+        assert hints([(b"host", b"a")]) is NONE
+
+    @given(st.lists(st.tuples(st.sampled_from([name.encode() for name in HEADERS]), st.binary(max_size=300))))
+    def test_what_comes_out_is_bounded(self, headers: list[tuple[bytes, bytes]]) -> None:
+        found = hints([*headers, (b"x-forwarded-for", b"," * 10_000)])
+        assert len(found.headers) <= HEADERS_LENGTH and found.hops == HOPS_MAX and len(found.ray) <= RAY_LENGTH
+        assert set(found.headers.split()) <= set(HEADERS)
+
+    def test_all_of_them_fit_into_their_column(self) -> None:
+        assert len(" ".join(HEADERS)) <= HEADERS_LENGTH
