@@ -182,8 +182,8 @@ async def upgrade_required(request: HttpRequest) -> HttpResponse:
 
 def _attaches(body: Mapping[str, Any]) -> list[ClientFrame]:
     asked = body.get("attach")
-    if not isinstance(asked, list) or not asked or not all(isinstance(one, dict) for one in asked):
-        raise HoldfastError("bad_frame", "`attach` is a list of at least one attach frame.")
+    if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
+        raise HoldfastError("bad_frame", "`attach` is a list of attach frames.")
     if len(asked) > conf.SESSIONS_PER_CONNECTION:
         raise HoldfastError("too_many_sessions", f"at most {conf.SESSIONS_PER_CONNECTION}")
     attaches = [_attach(one) for one in asked]
