@@ -4,8 +4,10 @@ import asyncio
 import inspect
 import logging
 import math
+import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -24,7 +26,7 @@ from twisted.logger import (
 )
 
 from sessions_app import conf
-from sessions_app.sockets import Inbox, SocketProtocol, share_options
+from sessions_app.sockets import Inbox, SocketProtocol, share_options, take_body
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ StartHook = Callable[[], Awaitable[object]]
 DrainHook = Callable[[float], Awaitable[object]]
 _start_hooks: list[StartHook] = []
 _drain_hooks: list[DrainHook] = []
+_running: list["SessionServer"] = []
 
 
 # Hooks, the same under every server
@@ -87,10 +90,36 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
     except Exception as error:
         await send({"type": "lifespan.startup.failed", "message": repr(error)})
         raise
+    draining = drain_at_signals()
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    await drain()
+    await draining()
     await send({"type": "lifespan.shutdown.complete"})
+
+
+def drain_at_signals() -> Callable[[], asyncio.Task[None]]:
+    """Has `drain` begin when the server is told to stop; returns what begins it otherwise, once.
+
+    Uvicorn says so to the application only when all responses have ended, and a stream ends by draining.
+    """
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[None]] = []
+
+    def begin() -> asyncio.Task[None]:
+        if not tasks:
+            tasks.append(loop.create_task(drain()))
+        return tasks[0]
+
+    def told(number: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(begin)
+        servers_own[signal.Signals(number)](number, frame)
+
+    is_main = threading.current_thread() is threading.main_thread()  # no other is told of signals
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
+    servers_own = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in servers_own:
+        signal.signal(number, told)
+    return begin
 
 
 # The server
@@ -108,6 +137,7 @@ class SessionServer(Server):
         super().__init__(application, [with_backlog(endpoint) for endpoint in endpoints], **options | ours())
         self.ports: list[Any] = []
         self.draining = False
+        self.restarting = False
         self.stopped = threading.Event()
 
     def run(self) -> None:
@@ -117,10 +147,14 @@ class SessionServer(Server):
         # Twisted's wall time would stop its timers while a clock that was set back catches up.
         reactor.seconds = time.monotonic  # type: ignore[method-assign, misc]
         reactor.callWhenRunning(self.started)
+        _running.append(self)
         try:
             super().run()
         finally:
+            _running.remove(self)
             self.stopped.set()
+        if self.restarting:
+            run_command_again()
 
     def listen_success(self, port: Any) -> None:
         super().listen_success(port)
@@ -170,6 +204,8 @@ class SessionServer(Server):
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """As Daphne's, with a short way for what is sent most, and no more than a client reads."""
         text = message.get("text")
+        if message["type"] == "http.response.body":
+            await take_body(protocol, more=message.get("more_body", False))
         if text and isinstance(protocol, SocketProtocol):
             await protocol.writable()
         if text and isinstance(protocol, SocketProtocol) and protocol.state == protocol.STATE_OPEN:
@@ -221,6 +257,12 @@ class SessionServer(Server):
         if rest:
             await asyncio.wait(rest, timeout=CLOSE_S)
 
+    def restart(self) -> None:
+        """Stops as at a signal, and begins again in the same process; to be called in the server's loop."""
+        if not self.restarting and not self.draining:
+            self.restarting = True
+            asyncio.get_running_loop().call_soon(self.stop)
+
     def stop_and_wait(self) -> None:
         """Stops the server that runs in another thread."""
         if not self.stopped.is_set():
@@ -249,6 +291,19 @@ def report_ignored(options: dict[str, Any]) -> None:
 def with_backlog(endpoint: str) -> str:
     listens = endpoint.startswith(("tcp:", "ssl:")) and "backlog=" not in endpoint
     return f"{endpoint}:backlog={BACKLOG}" if listens else endpoint
+
+
+def restart() -> bool:
+    """Restarts the server of this process, gracefully; False under another server, which can't."""
+    for server in _running:
+        server.restart()
+    return bool(_running)
+
+
+def run_command_again() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def die_at_next_signal() -> None:

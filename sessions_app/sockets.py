@@ -1,9 +1,10 @@
-"""One WebSocket under Daphne: it holds back a client that is too fast, and is light on memory and CPU time."""
+"""Connections under Daphne: neither side gets ahead of the other; a WebSocket is light on memory and CPU time."""
 
 import asyncio
 import struct
 from typing import Any
 
+from daphne.http_protocol import WebRequest
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet.tcp import Connection
 
@@ -46,11 +47,52 @@ class Inbox:
         return message
 
 
-class SocketProtocol(WebSocketProtocol):
+class Producer:
+    """Waits while a client doesn't read: Twisted says when its buffer has more than 64 KiB, and when it is empty."""
+
+    drained: asyncio.Future[None] | None = None  # set while more is written than the transport should hold
+
+    async def writable(self) -> None:
+        """Wait until the transport has room."""
+        while self.drained is not None:
+            await self.drained
+
+    def pauseProducing(self) -> None:
+        if self.drained is None:  # Twisted says it again at each write that doesn't wait, a ping's for example
+            self.drained = asyncio.get_running_loop().create_future()
+
+    def resumeProducing(self) -> None:
+        drained, self.drained = self.drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    def stopProducing(self) -> None:  # the connection is lost
+        self.resumeProducing()
+
+
+async def take_body(request: WebRequest, *, more: bool) -> None:
+    """Wait until a response may write its next piece. Daphne's takes all that it is given.
+
+    A response that is ended while it waits has a client that doesn't read: its connection is cut.
+    """
+    if request.producer is None and more and request.channel is not None:
+        request.registerProducer(Producer(), True)
+    if request.producer is None:
+        return
+    try:
+        await request.producer.writable()
+    except asyncio.CancelledError:
+        if request.channel is not None:
+            request.channel.transport.abortConnection()
+        raise
+    if not more and request.channel is not None:
+        request.unregisterProducer()
+
+
+class SocketProtocol(Producer, WebSocketProtocol):
     """Daphne's, but neither side gets ahead of the other, and it can say that the server restarts."""
 
     reading = True
-    drained: asyncio.Future[None] | None = None  # set while more is written than the transport should hold
 
     def onOpen(self) -> None:
         super().onOpen()
@@ -95,24 +137,10 @@ class SocketProtocol(WebSocketProtocol):
         if frame:
             transport.write(frame)
 
-    # What a client doesn't read: Twisted says when its buffer holds more than 64 KiB, and when it is empty again.
-
-    async def writable(self) -> None:
-        """Wait until the transport has room."""
-        while self.drained is not None:
-            await self.drained
-
-    def pauseProducing(self) -> None:
-        self.drained = asyncio.get_running_loop().create_future()
-
     def resumeProducing(self) -> None:
-        drained, self.drained = self.drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)
+        super().resumeProducing()
         if self.state != self.STATE_OPEN:
             self.transport.unregisterProducer()  # or it would not be closed
-
-    stopProducing = resumeProducing  # the connection is lost
 
     def go_away(self) -> None:
         if self.state == self.STATE_OPEN:
