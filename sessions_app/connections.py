@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from sessions_app import conf, signals
@@ -276,7 +276,7 @@ class Connection:
         await following.catch_up(cursor=frame.cursor, rewind=frame.rewind, held=frame.held, asked=True)
         return following.cursor
 
-    async def follow(self, attaches: Iterable[ClientFrame]) -> None:
+    async def follow(self, attaches: Sequence[ClientFrame]) -> None:
         """Attach to these sessions, to each when the client has taken what the one before brought; then to no more."""
         for frame in attaches:
             try:
@@ -284,7 +284,7 @@ class Connection:
             except HoldfastError as problem:
                 self.queue(frames.error(problem, session=frame.session))
             await self.drain()
-        self._follows_all = True
+        self._follows_all = bool(attaches)  # one that never had a session shows that the transport works
         self.finish_if_done()
 
     def finish_if_done(self) -> None:

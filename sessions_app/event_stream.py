@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import orjson
 from asgiref.sync import SyncToAsync
@@ -83,7 +83,7 @@ class Body:
 
 
 async def body(
-    here: Process, who: Identity, attaches: Iterable[ClientFrame], encode: Encode, *, head: str = ""
+    here: Process, who: Identity, attaches: Sequence[ClientFrame], encode: Encode, *, head: str = ""
 ) -> AsyncIterator[str]:
     """Follow sessions for as long as the client reads and its time lasts. Nothing is held before the first piece."""
     pieces = Body()
