@@ -274,8 +274,8 @@ HOLDFAST = {
     "PONG_TIMEOUT_S": env_int("HOLDFAST_PONG_TIMEOUT_S", 20, low=1, high=3600),
     # Heartbeat frames, which a page can see; it misses two before it replaces its socket.
     "HEARTBEAT_MS": env_int("HOLDFAST_HEARTBEAT_MS", 15_000, low=100, high=600_000),
-    # Life of an HTTP stream, after which the client asks for another: below the time that proxies give a whole response,
-    # and the longest that one lives whose client has vanished behind a proxy that reads on.
+    # Life of an HTTP stream, after which the client asks for another: proxies may bound how long a response lasts, and
+    # one that reads on for a client that has vanished is noticed by nothing else.
     "STREAM_MS": env_int("HOLDFAST_STREAM_MS", 300_000, low=1000, high=86_400_000),
     # How long a poll waits for news: below the 30 s in which the strictest routers (Heroku's) want an answer.
     "POLL_MS": env_int("HOLDFAST_POLL_MS", 25_000, high=300_000),
@@ -361,4 +361,7 @@ HOLDFAST = {
     "RUNS_PER_PROCESS": env_int("HOLDFAST_RUNS_PER_PROCESS", 500, low=0),
     # How fast the demo agent speaks: as a fast model does.
     "DEMO_TOKENS_PER_S": env_int("HOLDFAST_DEMO_TOKENS_PER_S", 30, low=1, high=10_000),
+    # -- The page
+    # The network lab: a drawer in which a visitor breaks the network of their own tab, and of nobody else's.
+    "LAB": env_bool("HOLDFAST_LAB", DEBUG),
 }

@@ -53,6 +53,8 @@ AGENTS: list[str]
 RUNS_PER_PROCESS: int
 DEMO_TOKENS_PER_S: int
 
+LAB: bool
+
 
 def __getattr__(name: str) -> Any:
     # Read at each use, not at import: a test may override settings.HOLDFAST.

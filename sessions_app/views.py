@@ -1,10 +1,16 @@
-"""The page: all that it shows, it gets from the API and the socket."""
+"""The page, which gets all that it shows from the API and the transports; and the restart that its lab asks for."""
 
-from django.http import HttpRequest, HttpResponse
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
+
+from sessions_app import conf, server
 
 
 @require_safe
@@ -12,4 +18,22 @@ from django.views.decorators.http import require_safe
 @ensure_csrf_cookie  # the page's scripts send it back with each change
 def page(request: HttpRequest, session: str = "") -> HttpResponse:
     """Show the page. Which conversation it shows, its scripts read from its address."""
-    return render(request, "index.html")
+    return render(request, "index.html", {"lab": conf.LAB, "can_restart": settings.DEBUG})
+
+
+@require_POST
+async def restart(request: HttpRequest) -> HttpResponse:
+    """Restart this server as a new release would, for whoever develops on this very machine: 204, then it goes."""
+    if not settings.DEBUG:
+        raise Http404
+    if not is_from_this_machine(request):
+        raise PermissionDenied("Only from the machine that the server runs on")
+    if not server.restart():
+        return HttpResponse("only Holdfast's own server can restart itself\n", status=501, content_type="text/plain")
+    return HttpResponse(status=204)
+
+
+def is_from_this_machine(request: HttpRequest) -> bool:
+    """Whether nobody stands between; a proxy on this machine may speak for anyone."""
+    forwarded = "Forwarded" in request.headers or "X-Forwarded-For" in request.headers
+    return not forwarded and ip_address(request.META["REMOTE_ADDR"]).is_loopback

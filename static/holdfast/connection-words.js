@@ -99,7 +99,7 @@ export function explain(connection, now) {
   add("Next try", !connected && retryAt !== null && countdown(secondsUntil(retryAt, now)));
   add("Transport", connected && transportName(transport) + (transportSince ? ` since ${clock(transportSince)}` : ""));
   add(`Why not ${better(transport)}`, connected && transportReason && explainTransport(transportReason));
-  add("Last heard", lastGoodAt && `${duration(now - lastGoodAt)} ago`);
+  add("Last heard", lastGoodAt !== null && `${duration(now - lastGoodAt)} ago`);
   return rows;
 }
 

@@ -96,7 +96,7 @@ export class HoldfastStatus extends HTMLElement {
     super();
     this.#root.adoptedStyleSheets = [STYLES];
     this.#root.innerHTML = MARKUP;
-    this.#part("indicator").addEventListener("click", () => this.#open(this.#part("details").hidden));
+    this.#part("indicator").addEventListener("click", () => this.#open(!this.#isOpen));
     this.#part("action").addEventListener("click", () => this.#act());
     this.#root.addEventListener("keydown", (event) => this.#key(/** @type {KeyboardEvent} */ (event)));
     this.addEventListener("focusout", ({ relatedTarget }) => relatedTarget !== null && this.#open(false));
@@ -171,9 +171,9 @@ export class HoldfastStatus extends HTMLElement {
     setText(this.#part("word"), said.word);
     setPart(this.#part("indicator"), `indicator ${said.tone}`);
     this.#showNotice(said);
-    if (!this.#part("details").hidden) this.#showDetails(explain(connection, now));
+    if (this.#isOpen) this.#showDetails(explain(connection, now));
     this.#setOnline(said.tone === "good");
-    const moves = this.#awaySince !== null || !this.#part("details").hidden;
+    const moves = this.#awaySince !== null || this.#isOpen;
     if (moves && this.isConnected) this.#timer = setTimeout(() => this.#render(), TICK_MS);
   }
 
@@ -214,6 +214,10 @@ export class HoldfastStatus extends HTMLElement {
     else if (action === "reload" || this.dispatchEvent(new Event("sign-in", { cancelable: true }))) location.reload();
   }
 
+  get #isOpen() {
+    return this.#part("indicator").getAttribute("aria-expanded") === "true";
+  }
+
   /** @param {boolean} open */
   #open(open) {
     this.#part("details").hidden = !open;
@@ -223,7 +227,7 @@ export class HoldfastStatus extends HTMLElement {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    if (event.key !== "Escape" || this.#part("details").hidden) return;
+    if (event.key !== "Escape" || !this.#isOpen) return;
     event.preventDefault(); // it closes this, and nothing around it
     this.#open(false);
     this.#part("indicator").focus();
@@ -231,9 +235,9 @@ export class HoldfastStatus extends HTMLElement {
 
   /** @param {Event} event */
   #pointed(event) {
-    const details = this.#part("details");
-    const inside = event.composedPath().some((target) => target === details || target === this.#part("indicator"));
-    if (!inside && !details.hidden) this.#open(false);
+    /** @type {EventTarget[]} */
+    const own = [this.#part("details"), this.#part("indicator")];
+    if (this.#isOpen && !event.composedPath().some((target) => own.includes(target))) this.#open(false);
   }
 
   /** @param {string} name @returns {HTMLElement} */

@@ -53,6 +53,11 @@ export async function getMessages(id, { before, limit }) {
   return { results: results.reverse(), more: Boolean(next) };
 }
 
+/** For development: the server stops as it does at a new release, and comes back. */
+export function restartServer() {
+  return request("POST", "/lab/restart/");
+}
+
 function sessionPath(id) {
   return `/api/sessions/${encodeURIComponent(id)}/`;
 }

@@ -82,7 +82,9 @@ class App {
   }
 
   #showConnection() {
-    document.body.dataset.connection = this.#holdfast.connection.state;
+    const { state, transport } = this.#holdfast.connection;
+    document.body.dataset.connection = state;
+    document.body.dataset.transport = transport ?? "";
   }
 
   #signIn(event) {
@@ -131,7 +133,13 @@ class App {
     const session = this.#session ?? (await this.#begin(text));
     if (!session) return;
     this.#transcript.jump();
-    session.send(text).catch((error) => this.#composer.say(`Not sent: ${error.message}`));
+    session.send(text).catch((error) => this.#notSent(error, text));
+  }
+
+  #notSent({ code, message }, text) {
+    // What is refused otherwise stays among the messages.
+    if (code === "outbox_full") this.#composer.write(joined(text, this.#composer.text));
+    this.#composer.say(`Not sent: ${message}.`);
   }
 
   /** A conversation for first messages; null if there can't be one, and then the text is back in the box. */

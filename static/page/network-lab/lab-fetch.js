@@ -1,0 +1,93 @@
+// A fetch whose requests and answers go through the lab's network.
+
+/** @typedef {import("./lab-network.js").LabNetwork} LabNetwork */
+
+/**
+ * @param {LabNetwork} network
+ * @param {typeof fetch} fetch
+ * @returns {typeof fetch}
+ */
+export function labFetch(network, fetch) {
+  return (input, init = {}) => {
+    if (network.is("offline")) return Promise.reject(lost());
+    return new Promise((resolve, reject) => new Exchange(network, init.signal).begin(fetch, input, init, resolve, reject));
+  };
+}
+
+const lost = () => new TypeError("Failed to fetch");
+
+/** One request and its answer. */
+class Exchange {
+  #network;
+  #signal;
+  #line;
+  #abort = new AbortController();
+  /** What a lost line fails: the request, and later the answer's body. */
+  #fail = (_error) => {};
+  /** @type {Uint8Array[]} what a proxy that buffers holds back */
+  #held = [];
+
+  constructor(network, signal) {
+    this.#network = network;
+    this.#signal = signal;
+    this.#line = network.open("request", () => this.#end(lost()));
+    // Giving up is the page's own doing: no line can delay it.
+    signal?.addEventListener("abort", () => this.#end(signal.reason));
+  }
+
+  begin(fetch, input, init, resolve, reject) {
+    this.#fail = reject;
+    if (this.#signal?.aborted) return this.#end(this.#signal.reason);
+    const { signal } = this.#abort;
+    const down = (arrive) => this.#line.carry("down", 0, arrive);
+    this.#line.carry("up", init.body?.length ?? 0, () => {
+      fetch(input, { ...init, signal }).then(
+        (response) => down(() => resolve(this.#answer(response))),
+        (error) => down(() => this.#end(error)),
+      );
+    });
+  }
+
+  #end(error) {
+    this.#line.close();
+    this.#line.freeze(); // what is under way has nowhere to arrive
+    this.#abort.abort();
+    this.#fail(error);
+  }
+
+  #answer(response) {
+    if (!response.body) {
+      this.#line.close();
+      return response;
+    }
+    if (response.headers.get("Content-Type")?.startsWith("text/event-stream")) this.#line.kind = "stream";
+    const body = new ReadableStream({
+      start: (controller) => this.#pass(response.body.getReader(), controller),
+      cancel: () => this.#end(lost()),
+    });
+    const { status, statusText, headers } = response;
+    return new Response(body, { status, statusText, headers });
+  }
+
+  #pass(reader, controller) {
+    this.#fail = (error) => controller.error(error);
+    const down = (bytes, arrive) => this.#line.carry("down", bytes, arrive);
+    const read = () => reader.read().then(take, (error) => down(0, () => this.#end(error)));
+    const take = ({ done, value }) => {
+      if (!done) this.#held.push(value);
+      if (done || !this.#isBuffered()) {
+        for (const piece of this.#held.splice(0)) down(piece.length, () => controller.enqueue(piece));
+      }
+      if (!done) return read();
+      down(0, () => {
+        this.#line.close();
+        controller.close();
+      });
+    };
+    read();
+  }
+
+  #isBuffered() {
+    return this.#line.kind === "stream" && this.#network.is("bufferStreaming");
+  }
+}
