@@ -225,6 +225,10 @@ class Connection:
             for following in self._followed.values()
         )
 
+    def idle_s(self, now: float) -> float:
+        """Seconds since a frame that is known of: the last heartbeat, or the last that the client sent."""
+        return now - max(self.heartbeat_at - self.heartbeat_ms / 1000, self._rate.looked_at)
+
     # In
 
     async def receive(self, text: str | None, *, now: float) -> None:

@@ -15,6 +15,7 @@ from sessions_app import executor, identity, process
 from sessions_app.connections import Connection
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
+from sessions_app.evidence import End, Ended, end_of_socket
 from sessions_app.origins import is_own_page
 
 
@@ -27,6 +28,7 @@ class SessionConsumer(AsyncConsumer):
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.base_send = send
+        self.closed_with: int | None = None
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
         here = await process.current()
@@ -35,10 +37,13 @@ class SessionConsumer(AsyncConsumer):
         except HoldfastError as problem:
             await self._refuse(problem)
             return
+        beginning = here.evidence.begin("websocket", scope["headers"])
+        disconnect = None
         try:
-            await self._serve(connection, receive)
+            disconnect = await self._serve(connection, receive)
         finally:
             here.dismiss(connection)
+            here.evidence.end(beginning, self._end(connection, disconnect), owner=connection.identity.owner)
 
     async def _open(self, here: process.Process, headers: Mapping[bytes, bytes]) -> Connection:
         """Check who is there. Raises the error that says why it may not be opened."""
@@ -54,15 +59,23 @@ class SessionConsumer(AsyncConsumer):
         here.admit(connection)
         return connection
 
-    async def _serve(self, connection: Connection, receive: Any) -> None:
+    async def _serve(self, connection: Connection, receive: Any) -> dict[str, Any] | None:
+        """Return the server's message that it ended; None if we ended it."""
         clock = asyncio.get_running_loop().time
         connection.greet()
         await connection.flush()
         while not connection.closed:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                return
+                disconnect: dict[str, Any] = message
+                return disconnect
             await connection.receive(message.get("text"), now=clock())
+        return None
+
+    def _end(self, connection: Connection, disconnect: dict[str, Any] | None) -> End:
+        if disconnect is None or self.closed_with is not None:
+            return End(Ended.BY_SERVER, self.closed_with)
+        return end_of_socket(disconnect, connection.idle_s(asyncio.get_running_loop().time()))
 
     async def _refuse(self, problem: HoldfastError) -> None:
         # After accepting: a page can't see why a handshake was refused.
@@ -74,6 +87,7 @@ class SessionConsumer(AsyncConsumer):
             await self.base_send({"type": "websocket.send", "text": text})
 
     async def _close(self, code: int) -> None:
+        self.closed_with = code
         await self.base_send({"type": "websocket.close", "code": code})
 
 

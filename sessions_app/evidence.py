@@ -9,9 +9,10 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import DatabaseError
 from django.db.models import Max, QuerySet
@@ -27,11 +28,12 @@ Ended = ConnectionRecord.Ended
 
 PROCESS = f"{socket.gethostname()}:{os.getpid()}"
 WRITE_EVERY_S = 5.0
+ABNORMAL = 1006  # RFC 6455 §7.1.5: no close frame came
 BATCH = 500  # records that wait for the next write: a hundred a second, beyond which more of them tell nothing new
 PER_OWNER = 20  # of one batch: nobody can fill the table alone, and so push out what others' connections tell
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Beginning:
     """What is remembered of a connection while it lives; `at` is the loop's time, in seconds."""
 
@@ -40,17 +42,37 @@ class Beginning:
     hints: proxies.Hints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class End:
+    """How a connection ended, one of `Ended`; the other fields as in ConnectionRecord."""
+
+    ended: Ended
+    code: int | None = None
+    idle_s: float | None = None
+    exact: bool = False
+
+
+@dataclass(slots=True)
 class Note:
     """A connection that has ended: a ConnectionRecord that is not made yet."""
 
     beginning: Beginning
+    end: End
     ended_at: datetime
-    ended: str
-    code: int | None
     life_s: float
-    idle_s: float | None
-    exact: bool
+
+
+def end_of_socket(message: Mapping[str, Any], idle_s: float) -> End:
+    """Read a server's `websocket.disconnect`. `idle_s` is what is known where the server doesn't say it.
+
+    Ours says how it ended (`sockets.SocketProtocol.onClose`). Of others, uvicorn gives a reason to each close frame
+    that it received, and none to a connection that ended without; code 1006 means that everywhere.
+    """
+    code = message.get("code")
+    if "ended" in message:
+        return End(Ended(message["ended"]), code, message["idle_s"], exact=message["idle_s"] is not None)
+    wordless = code == ABNORMAL or "reason" not in message
+    return End(Ended.CUT if wordless else Ended.BY_CLIENT, ABNORMAL if wordless else code, idle_s)
 
 
 class Evidence:
@@ -66,17 +88,8 @@ class Evidence:
         """Note that a connection begins, with its request's headers as an ASGI scope has them."""
         return Beginning(transport, self._clock(), proxies.hints(headers))
 
-    def end(
-        self,
-        beginning: Beginning,
-        ended: str,
-        *,
-        owner: str,
-        code: int | None = None,
-        idle_s: float | None = None,
-        exact: bool = False,
-    ) -> None:
-        """Note how it ended: one of `Ended`. The owner is not stored."""
+    def end(self, beginning: Beginning, end: End, *, owner: str) -> None:
+        """Note that it ended. Its owner is not stored."""
         if not conf.EVIDENCE_HOURS:
             return
         if len(self._waiting) >= BATCH or self._owners[owner] >= PER_OWNER:
@@ -84,7 +97,7 @@ class Evidence:
             return
         self._owners[owner] += 1
         life_s = self._clock() - beginning.at
-        self._waiting.append(Note(beginning, timezone.now(), ended, code, life_s, idle_s, exact))
+        self._waiting.append(Note(beginning, end, timezone.now(), life_s))
 
     async def write(self) -> None:
         """Store what waits. One call at a time."""
@@ -104,16 +117,16 @@ def _store(notes: list[Note]) -> None:
 
 
 def _record(note: Note) -> ConnectionRecord:
-    hints = note.beginning.hints
+    hints, end = note.beginning.hints, note.end
     return ConnectionRecord(
         transport=note.beginning.transport,
         process=PROCESS,
         ended_at=note.ended_at,
-        ended=note.ended,
-        code=note.code,
+        ended=end.ended,
+        code=end.code,
         life_s=note.life_s,
-        idle_s=note.idle_s,
-        exact=note.exact,
+        idle_s=end.idle_s,
+        exact=end.exact,
         headers=hints.headers,
         hops=hints.hops,
         ray=hints.ray,

@@ -239,8 +239,8 @@ class ConnectionRecord(models.Model):
     ended = models.CharField(
         max_length=8,
         choices=Ended,
-        help_text="Cut: without a close frame. Lost: without an answer to a ping. Client left: over HTTP, where a closed "
-        "tab and a cut look the same.",
+        help_text="Cut: without a close frame. Lost: without an answer to a ping. Client left: over HTTP, where a "
+        "closed tab and a cut look the same.",
     )
     code = models.PositiveSmallIntegerField(
         null=True, help_text="WebSocket close code; 1006 stands for no close frame."

@@ -21,6 +21,7 @@ from sessions_app.core import frames
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.limits import TokenBucket
+from sessions_app.evidence import WRITE_EVERY_S, Evidence
 from sessions_app.fanout import Fanout
 from sessions_app.feed import Feeds
 from sessions_app.ingest import Ingest
@@ -77,6 +78,7 @@ class Process:
         self.ingest = Ingest(loop, self._committed)
         self.pump = Pump()
         self.lease = Lease(self.ingest)
+        self.evidence = Evidence(loop.time)
         self.connections: set[Connection] = set()
         self.stopping = False
         self.runs_waiting = asyncio.Event()  # a hint for what claims runs
@@ -102,6 +104,7 @@ class Process:
             self._keep("lease", _every(lease_s / 3, self.lease.beat)),
             self._keep("reaper", _every(lease_s / 3, self._reaper.look)),
             self._keep("retention", retention.purge_forever),
+            self._keep("evidence", _every(WRITE_EVERY_S, self.evidence.write)),
         ]
         self._running_parts = [self._keep("part", make(self)) for make in parts]
         _spare_collections()
@@ -122,6 +125,7 @@ class Process:
             await _cancel(self._tasks)
             await self.lease.release()
             await self.ingest.stop()
+            await self.evidence.write()
         finally:
             # Sockets are the server's to close; a response is ours, and keeps the server until it has ended.
             await asyncio.gather(*(each.finish() for each in self.connections if each.transport != "websocket"))

@@ -1,6 +1,7 @@
 """Connections under Daphne: neither side gets ahead of the other; a WebSocket is light on memory and CPU time."""
 
 import asyncio
+import socket
 import struct
 from typing import Any
 
@@ -10,6 +11,9 @@ from twisted.internet.tcp import Connection
 
 # Messages of one client that wait for its application; beyond it the server stops reading from that client.
 INBOX_MESSAGES = 16
+# In struct tcp_info (linux/tcp.h): where last_data_sent, last_ack_sent and last_data_recv stand, in ms.
+TCP_INFO_LAST_DATA = 44
+TCP_INFO_BYTES = 56
 SERVICE_RESTART = 1012  # close code (IANA registry): come back
 # What autobahn and Daphne keep of the request in each connection.
 OF_THE_HANDSHAKE = (
@@ -93,6 +97,7 @@ class SocketProtocol(Producer, WebSocketProtocol):
     """Daphne's, but neither side gets ahead of the other, and it can say that the server restarts."""
 
     reading = True
+    idle_s: float | None = None  # when it was cut: since anything was sent or received before
 
     def onOpen(self) -> None:
         super().onOpen()
@@ -105,7 +110,19 @@ class SocketProtocol(Producer, WebSocketProtocol):
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if hasattr(self, "server"):  # else autobahn has refused the handshake, and Daphne never heard of it
+            self.muted = True  # Daphne's message doesn't say how it ended
             super().onClose(wasClean, code, reason)
+            if hasattr(self, "application_queue"):
+                end = {"code": code, "ended": self.ended(wasClean), "idle_s": self.idle_s}
+                self.application_queue.put_nowait({"type": "websocket.disconnect", **end})
+
+    def ended(self, was_clean: bool) -> str:
+        """By whom, or how if by nobody: a ConnectionRecord's `ended`."""
+        if self.closedByMe:
+            return "server"
+        if was_clean:
+            return "client"
+        return "lost" if self.droppedByMe else "cut"
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         super().onMessage(payload, isBinary)
@@ -142,6 +159,11 @@ class SocketProtocol(Producer, WebSocketProtocol):
         if self.state != self.STATE_OPEN:
             self.transport.unregisterProducer()  # or it would not be closed
 
+    def stopProducing(self) -> None:
+        # The other side has ended the connection: the last moment at which the kernel can be asked.
+        self.idle_s = kernel_idle_s(self.transport.getHandle())
+        super().stopProducing()
+
     def go_away(self) -> None:
         if self.state == self.STATE_OPEN:
             # Not sendClose: it refuses every code from 1001 to 2999.
@@ -159,6 +181,19 @@ def encode(text: str) -> bytes:
     if size < 65536:
         return struct.pack("!BBH", 0x81, 126, size) + payload
     return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def kernel_idle_s(connection: Any) -> float | None:
+    """Seconds since a TCP socket last sent or received data, pings included; None where the kernel doesn't say.
+
+    Linux keeps account of it, so that nobody else has to at each frame.
+    """
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+    except (AttributeError, OSError):  # another system; TLS, which hides the socket
+        return None
+    sent_ms, received_ms = struct.unpack_from("=I4xI", info, TCP_INFO_LAST_DATA)
+    return float(min(sent_ms, received_ms)) / 1000
 
 
 def share_options(factory: Any) -> None:

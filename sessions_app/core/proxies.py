@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -58,7 +59,8 @@ def hints(headers: Iterable[tuple[bytes, bytes]]) -> Hints:
     if not _RAY.fullmatch(ray):
         found.pop("cf-ray", None)  # somebody else's
         ray = b""
-    return Hints(" ".join(name for name in HEADERS if name in found), min(hops, HOPS_MAX), ray.decode())
+    carried = sys.intern(" ".join(name for name in HEADERS if name in found))  # the same for most connections
+    return Hints(carried, min(hops, HOPS_MAX), ray.decode())
 
 
 NONE = Hints()
