@@ -6,7 +6,7 @@
 /** @typedef {{name: TransportName, until: number}} Memory what worked last, and until when that counts, ms */
 /**
  * @typedef {object} Choice
- * @property {keyof typeof TRANSITIONS} phase
+ * @property {"idle"|"choosing"|"settled"|"checking"} phase `checking`: one carries the frames and another is tried beside
  * @property {TransportName[]} available the best first
  * @property {TransportName|null} used what carries the frames
  * @property {number|null} since when, ms
@@ -23,16 +23,16 @@
  *   `refused`: closed before it was greeted; `silent`: not greeted in time; `answered`: the server itself said no; `lost`:
  *   the one that is used was closed; `network`: it may be another one now; `doubt`: the one that is used may be dead
  * @property {number} now ms
- * @property {number} [code] of a close
+ * @property {number} code of the close, where there was one
  */
 /**
  * @typedef {{type: "try", name: TransportName} | {type: "use"} | {type: "discard"} | {type: "fail", code: number}
  *   | {type: "remember", memory: Memory} | {type: "startTimer", name: "greeting"|"upgrade", ms: number}
  *   | {type: "stopTimer", name: "greeting"|"upgrade"}} Effect
  */
+/** @typedef {Partial<Choice> & {effects: Effect[]}} Outcome */
+/** @typedef {(choice: Choice, evidence: Evidence) => Outcome} Handler */
 
-/** @type {TransportName[]} */
-export const TRANSPORTS = ["websocket", "stream", "poll"];
 // A connection that isn't greeted in this time probably goes through something that holds its first bytes back.
 export const GREETING_MS = 4_000;
 // Beside a transport that works there is no hurry.
@@ -41,6 +41,7 @@ export const FIRST_CHECK_MS = 10_000;
 export const LAST_CHECK_MS = 600_000;
 export const MEMORY_MS = 24 * 3_600_000;
 
+/** @type {Record<Choice["phase"], Partial<Record<Evidence["type"], Handler>>>} */
 const TRANSITIONS = {
   idle: { attempt },
   choosing: { greeted: settle, refused: moveOn, silent: moveOn, answered: giveUp, closed: end },
@@ -49,11 +50,16 @@ const TRANSITIONS = {
 };
 
 const NAMES = { websocket: "A WebSocket", stream: "HTTP streaming", poll: "Long polling" };
+/** @type {Partial<Record<Evidence["type"], string>>} */
 const FAILURES = {
   refused: "was refused: something between here and the server doesn't let it through.",
   silent: "opened but stayed silent: something between here and the server holds it back.",
   answered: "was refused by the server for now.",
 };
+/** @type {Pick<Choice, "phase"|"used"|"since"|"left">} */
+const IDLE = { phase: "idle", used: null, since: null, left: [] };
+/** @type {Effect[]} */
+const DONE = [{ type: "discard" }, stop("greeting"), stop("upgrade")];
 const REMEMBERED = { code: "remembered", message: "This worked last time; something better is tried soon." };
 
 /** @param {TransportName[]} available @param {Memory|null} memory @returns {Choice} */
@@ -74,13 +80,11 @@ export function initialChoice(available, memory) {
 
 /** @param {Choice} choice @param {Evidence} evidence @returns {{choice: Choice, effects: Effect[]}} */
 export function choose(choice, evidence) {
-  /** @type {Partial<Record<Evidence["type"], Handler>>} */
-  const row = TRANSITIONS[choice.phase];
-  const { effects, ...change } = row[evidence.type]?.(choice, evidence) ?? { effects: [] };
+  const handler = TRANSITIONS[choice.phase][evidence.type];
+  if (!handler) return { choice, effects: [] };
+  const { effects, ...change } = handler(choice, evidence);
   return { choice: { ...choice, ...change }, effects };
 }
-
-/** @typedef {(choice: Choice, evidence: Evidence) => Partial<Choice> & {effects: Effect[]}} Handler */
 
 /** @type {Handler} */
 function attempt(choice, { now }) {
@@ -125,7 +129,7 @@ function moveOn(choice, evidence) {
 }
 
 // Nothing better works here yet.
-/** @param {Choice} choice @param {Evidence} evidence @param {Why} failure */
+/** @param {Choice} choice @param {Evidence} evidence @param {Why} failure @returns {Outcome} */
 function stay(choice, { now }, failure) {
   /** @type {Effect[]} */
   const effects = [{ type: "discard" }, stop("greeting")];
@@ -140,23 +144,36 @@ function stay(choice, { now }, failure) {
 function settle(choice, { now }) {
   const [used] = choice.left;
   const memory = { name: used, until: now + MEMORY_MS };
-  const change = { phase: "settled", used, since: now, left: [], memory };
-  const effects = [{ type: "remember", memory }, stop("greeting")];
-  if (isBest(choice, used)) return { ...change, reason: null, checks: 0, effects: [...effects, stop("upgrade"), { type: "use" }] };
+  const best = isBest(choice, used);
+  const reason = best ? null : (choice.failure ?? choice.reason ?? REMEMBERED);
   const checkAt = Math.max(now + FIRST_CHECK_MS, Math.min(choice.checkAt, now + LAST_CHECK_MS));
-  const reason = choice.failure ?? choice.reason ?? REMEMBERED;
-  return { ...change, reason, checkAt, effects: [...effects, start("upgrade", checkAt - now), { type: "use" }] };
+  return {
+    phase: "settled",
+    used,
+    since: now,
+    reason,
+    left: [],
+    checks: best ? 0 : choice.checks,
+    checkAt,
+    memory,
+    effects: [
+      { type: "remember", memory },
+      stop("greeting"),
+      best ? stop("upgrade") : start("upgrade", checkAt - now),
+      { type: "use" },
+    ],
+  };
 }
 
 // Says nothing about transports: the next attempt begins as this one did.
 /** @type {Handler} */
 function giveUp(choice, { code }) {
-  return { ...end(), effects: [...end().effects, { type: "fail", code: code ?? null }] };
+  return { ...IDLE, effects: [...DONE, { type: "fail", code }] };
 }
 
-/** @returns {Partial<Choice> & {effects: Effect[]}} */
+/** @type {Handler} */
 function end() {
-  return { phase: "idle", used: null, since: null, left: [], effects: [{ type: "discard" }, stop("greeting"), stop("upgrade")] };
+  return { ...IDLE, effects: DONE };
 }
 
 // The last resort may take as long as the whole attempt.

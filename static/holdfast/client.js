@@ -1,6 +1,5 @@
 // The connection: it executes the state machine's effects, hands frames to sessions, and never trusts a silent link.
 
-import { TRANSPORTS } from "./choice.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Link } from "./link.js";
 import { HttpTransport } from "./network/http.js";
@@ -73,8 +72,8 @@ export class Holdfast extends EventTarget {
    * @param {string} [options.api] of its HTTP API, likewise
    * @param {Storage|null} [options.storage] remembers which transport worked
    * @param {ReturnType<typeof sharing>} [options.share] keeps unsent signals over a reload, with the other tabs
-   * @param {typeof WebSocket|null} [options.WebSocket] null to do without; this and the next four are for tests
-   * @param {typeof fetch|null} [options.fetch] null to do without
+   * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null to do without; this and the next four are for tests
+   * @param {typeof globalThis.fetch|null} [options.fetch] null to do without
    * @param {import("./timers.js").Clock} [options.clock]
    * @param {() => number} [options.random]
    * @param {Window & typeof globalThis} [options.page]

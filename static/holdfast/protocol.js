@@ -7,6 +7,7 @@
 /** @typedef {{frame_bytes: number, window_bytes: number, ack_bytes: number, ack_ms: number, sessions: number}} Limits */
 
 // The errors that end a connection. Connecting again can't mend one that isn't retryable.
+/** @type {[number, string, string, boolean][]} */
 const CLOSING = [
   [4401, "signed_out", "You are signed out: sign in again", false],
   [4403, "forbidden_origin", "Pages of this origin may not connect here", false],
@@ -36,7 +37,7 @@ export function closingError(code) {
   return CLOSING_ERRORS.find((error) => error.code === code);
 }
 
-/** @returns {Frame|null} null for what isn't a frame */
+/** @param {string} text @returns {Frame|null} null for what isn't a frame */
 export function parseFrame(text) {
   try {
     const frame = JSON.parse(text);
@@ -52,14 +53,14 @@ export function parseCursor(cursor) {
   return { epoch: cursor.slice(0, cut), serial: Number(cursor.slice(cut + 1)) };
 }
 
-/** Replaces halves of surrogate pairs, which the server refuses, by U+FFFD. */
+/** Replaces halves of surrogate pairs, which the server refuses, by U+FFFD. @param {string} text */
 export function wellFormed(text) {
   return text.replace(/\p{Surrogate}/gu, "\ufffd");
 }
 
 const encoder = new TextEncoder();
 
-/** @returns {number} the bytes of a text in UTF-8, as limits count them */
+/** @param {string} text @returns {number} its bytes in UTF-8, as limits count them */
 export function byteLength(text) {
   return encoder.encode(text).length;
 }

@@ -4,10 +4,11 @@
 import { backoffDelay } from "./backoff.js";
 import { errorOfClose } from "./protocol.js";
 
+/** @typedef {"initialized"|"connecting"|"connected"|"disconnected"|"suspended"|"closing"|"closed"|"failed"} State */
 /** @typedef {{code: string, message: string, retryable?: boolean}} Reason */
 /**
  * @typedef {object} Connection
- * @property {string} state a key of TRANSITIONS
+ * @property {State} state
  * @property {number} since when it entered the state, ms
  * @property {number|null} lostAt when the last good connection was lost (or the first one asked for); null while there
  *   is one, and while none is wanted
@@ -31,7 +32,8 @@ import { errorOfClose } from "./protocol.js";
  * @property {number} [recoveryWindowMs]
  */
 /** @typedef {ConnectionEvent & {now: number, random: number}} TimedEvent */
-/** @typedef {(connection: Connection, event: TimedEvent) => Partial<Connection> & {effects: Effect[]}} Handler */
+/** @typedef {Partial<Connection> & {effects: Effect[]}} Outcome */
+/** @typedef {(connection: Connection, event: TimedEvent) => Outcome} Handler */
 
 // Opening, the handshake and the `connected` frame together, over as many transports as it takes.
 export const CONNECT_TIMEOUT_MS = 15_000;
@@ -44,6 +46,7 @@ export const SUSPENDED_QUICK_RETRIES = 3;
 // A server that doesn't answer the close is left alone after this long.
 export const CLOSE_TIMEOUT_MS = 1_000;
 
+/** @type {Record<State, Record<string, Handler>>} */
 const TRANSITIONS = {
   initialized: { open: start, retry: start, close: end },
   connecting: {
@@ -85,6 +88,7 @@ const TRANSITIONS = {
 };
 
 // A timer lives while the connection stays in states that list it.
+/** @type {Partial<Record<State, string[]>>} */
 const TIMERS = {
   connecting: ["connect", "window"],
   connected: ["retry"],
@@ -93,6 +97,7 @@ const TIMERS = {
   closing: ["close"],
 };
 
+/** @type {Record<string, Reason>} */
 const REASONS = {
   dropped: { code: "transport_closed", message: "The connection was closed." },
   silent: { code: "server_silent", message: "The server has not been heard from." },
@@ -116,8 +121,7 @@ export function initialConnection() {
 
 /**
  * @param {Connection} connection
- * @param {{type: string, now: number, random: number, generation?: number, code?: number, reason?: Reason,
- *   reconnectInMs?: number, recoveryWindowMs?: number}} event what a transport says carries its generation
+ * @param {TimedEvent} event
  * @returns {{connection: Connection, effects: Effect[]}}
  */
 export function transition(connection, event) {
@@ -131,15 +135,21 @@ export function transition(connection, event) {
   return { connection: next, effects: [...stopTimers(connection.state, next.state), ...effects] };
 }
 
+/** @param {State} from @param {State} to @returns {Effect[]} */
 function stopTimers(from, to) {
   const kept = TIMERS[to] ?? [];
   return (TIMERS[from] ?? []).filter((name) => !kept.includes(name)).map((name) => ({ type: "stopTimer", name }));
 }
 
-const startTimer = (name, ms) => ({ type: "startTimer", name, ms });
+/** @param {string} name @param {number} ms @returns {Effect} */
+function startTimer(name, ms) {
+  return { type: "startTimer", name, ms };
+}
 
+/** @param {Connection} connection @param {TimedEvent} event @param {number} attempts @returns {Outcome} */
 function connect(connection, event, attempts) {
   const generation = connection.generation + 1;
+  /** @type {Effect[]} */
   const effects = [{ type: "openTransport", generation }, startTimer("connect", CONNECT_TIMEOUT_MS)];
   if (connection.lostAt === null) effects.push(startTimer("window", connection.recoveryWindowMs));
   return {
@@ -153,14 +163,17 @@ function connect(connection, event, attempts) {
   };
 }
 
+/** @type {Handler} */
 function start(connection, event) {
   return connect(connection, event, 0);
 }
 
+/** @type {Handler} */
 function again(connection, event) {
   return connect(connection, event, connection.attempts + 1);
 }
 
+/** @type {Handler} */
 function establish(connection, event) {
   return {
     state: "connected",
@@ -173,17 +186,19 @@ function establish(connection, event) {
 }
 
 // Another transport carries the frames from now on. What the one before said about its end counts no more.
-function changeOver(connection, event) {
-  const effects = [{ type: "stopTimer", name: "retry" }, { type: "resume" }];
-  return { retryAt: null, reason: null, recoveryWindowMs: event.recoveryWindowMs, effects };
+/** @type {Handler} */
+function changeOver() {
+  return { retryAt: null, reason: null, effects: [{ type: "stopTimer", name: "retry" }, { type: "resume" }] };
 }
 
+/** @type {Handler} */
 function check() {
   return { effects: [{ type: "check" }] };
 }
 
+/** @type {Handler} */
 function lose(connection, event) {
-  const reason = event.reason ?? errorOfClose(event.code) ?? REASONS[event.type];
+  const reason = event.reason ?? errorOfClose(event.code ?? 0) ?? REASONS[event.type];
   if (reason.retryable === false) return fail(reason);
   if (connection.retryAt !== null) return wait(connection, event, connection.retryAt - event.now, connection.reason);
 
@@ -194,8 +209,13 @@ function lose(connection, event) {
   return wait(connection, event, slow ? SUSPENDED_RETRY_MS : backoffDelay(attempts, event.random), reason);
 }
 
+/**
+ * @param {Connection} connection @param {TimedEvent} event @param {number} delayMs @param {Reason|null} reason
+ * @returns {Outcome}
+ */
 function wait(connection, event, delayMs, reason) {
   const ms = Math.max(0, delayMs);
+  /** @type {Effect[]} */
   const effects = [{ type: "closeTransport" }, startTimer("retry", ms)];
   if (connection.lostAt === null) effects.push(startTimer("window", connection.recoveryWindowMs));
   return {
@@ -207,10 +227,12 @@ function wait(connection, event, delayMs, reason) {
   };
 }
 
+/** @param {Connection} connection @param {TimedEvent} event */
 function windowIsOver({ lostAt, recoveryWindowMs }, event) {
   return lostAt !== null && event.now - lostAt >= recoveryWindowMs;
 }
 
+/** @type {Handler} */
 function suspend(connection, event) {
   return {
     state: "suspended",
@@ -219,23 +241,27 @@ function suspend(connection, event) {
   };
 }
 
+/** @type {Handler} */
 function postpone(connection, event) {
-  return wait(connection, event, event.reconnectInMs, REASONS["going-away"]);
+  return wait(connection, event, event.reconnectInMs ?? 0, REASONS["going-away"]);
 }
 
 // The server may go on sending until it stops, so the transport is kept until the time that it gave.
-function leaveLater(connection, event) {
+/** @type {Handler} */
+function leaveLater(connection, { now, reconnectInMs = 0 }) {
   return {
-    retryAt: event.now + event.reconnectInMs,
+    retryAt: now + reconnectInMs,
     reason: REASONS["going-away"],
-    effects: [startTimer("retry", event.reconnectInMs)],
+    effects: [startTimer("retry", reconnectInMs)],
   };
 }
 
+/** @param {Reason} reason @returns {Outcome} */
 function fail(reason) {
   return { state: "failed", lostAt: null, retryAt: null, reason, effects: [{ type: "closeTransport" }] };
 }
 
+/** @type {Handler} */
 function beginClose() {
   return {
     state: "closing",
@@ -245,6 +271,7 @@ function beginClose() {
   };
 }
 
+/** @type {Handler} */
 function end() {
   return { state: "closed", lostAt: null, retryAt: null, reason: null, effects: [] };
 }

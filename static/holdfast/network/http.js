@@ -11,9 +11,10 @@ import { stream } from "./stream.js";
 /** @typedef {import("../protocol.js").Frame} Frame */
 /** @typedef {import("./socket.js").Transport} Transport */
 /** @typedef {(path: string, body: object) => Promise<Response>} Post rejects with a `Refusal` for an HTTP error */
+/** @typedef {{attach: Frame[], waitMs: number}} Asked */
 /**
  * Hands over frames as they come, and resolves at the answer's end.
- * @typedef {(post: Post, asked: {attach: Frame[], waitMs: number}, deliver: (frame: Frame) => void) => Promise<void>} Carry
+ * @typedef {(post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>} Carry
  */
 /**
  * @typedef {object} Exchange
@@ -122,6 +123,7 @@ export class HttpTransport {
     this.#timers.stop("rest");
     const attach = attaches().filter(({ session }) => !this.#refused.has(session));
     const asked = new Set(attach.map(({ session }) => session));
+    /** @type {Exchange} */
     const exchange = { abort: new AbortController(), asked, since: clock.now(), waitMs, leaving: null };
     this.#next = exchange;
     if (this.#greeted) this.#timers.start("greeting", GREETING_MS + waitMs, () => this.#lost(ABNORMAL));
@@ -233,7 +235,7 @@ class Refusal extends Error {
   }
 }
 
-/** @param {any} answer */
+/** @param {any} answer @returns {answer is {code: string}} */
 function isAnswer(answer) {
   return typeof answer?.code === "string" || answer?.type === "receipt";
 }

@@ -1,6 +1,12 @@
 // Long poll: an answer as soon as there is news, then the next request (PROTOCOL.md §2).
 
-/** @type {import("./http.js").Exchange} */
+/** @typedef {import("../protocol.js").Frame} Frame */
+
+/**
+ * @param {import("./http.js").Post} post
+ * @param {import("./http.js").Asked} asked
+ * @param {(frame: Frame) => void} deliver
+ */
 export async function poll(post, { attach, waitMs }, deliver) {
   const response = await post("poll/", { attach, wait_ms: waitMs });
   const { frames } = await response.json();

@@ -35,7 +35,7 @@ export class SocketTransport {
   /** @type {WebSocket|null} */
   #socket = null;
 
-  /** @param {string} url absolute, or relative to the page @param {typeof WebSocket} WebSocket */
+  /** @param {string} url absolute, or relative to the page @param {typeof globalThis.WebSocket} WebSocket */
   constructor(url, WebSocket) {
     this.#url = url;
     this.#WebSocket = WebSocket;
@@ -43,13 +43,13 @@ export class SocketTransport {
 
   open() {
     try {
-      this.#socket = new this.#WebSocket(socketUrl(this.#url));
+      const socket = new this.#WebSocket(socketUrl(this.#url));
+      socket.onmessage = ({ data }) => this.#receive(data);
+      socket.onclose = ({ code }) => this.onclose(code);
+      this.#socket = socket;
     } catch {
       queueMicrotask(() => this.onclose(ABNORMAL)); // the page's policy forbids it
-      return;
     }
-    this.#socket.onmessage = ({ data }) => this.#receive(data);
-    this.#socket.onclose = ({ code }) => this.onclose(code);
   }
 
   /** @param {Frame} frame */

@@ -2,7 +2,13 @@
 
 import { parseFrame } from "../protocol.js";
 
-/** @type {import("./http.js").Exchange} */
+/** @typedef {import("../protocol.js").Frame} Frame */
+
+/**
+ * @param {import("./http.js").Post} post
+ * @param {import("./http.js").Asked} asked
+ * @param {(frame: Frame) => void} deliver
+ */
 export async function stream(post, { attach }, deliver) {
   const { body } = await post("stream/", { attach });
   if (!body) return;
