@@ -68,7 +68,8 @@ class SignalsOfTabs {
   }
 
   async #load() {
-    this.onfound(await this.#database.load(this.#session));
+    const signals = await this.#database.load(this.#session);
+    this.onfound(signals);
   }
 
   /** @param {KeptSignal} signal */

@@ -107,8 +107,8 @@ class Visitor:
 
     def go_offline(self) -> None:
         """Takes the network away: the browser is told, and nothing more gets through, now or later."""
+        self.network.freeze()  # first: the browser asks the server at once when it is told
         self.context.set_offline(True)
-        self.network.freeze()
 
     def come_back(self) -> None:
         self.network.cut()
