@@ -6,10 +6,12 @@ Their idle limits are real ones over `SCALE`; a server behind them gets its inte
 import socket
 import subprocess
 import tempfile
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from tests.services import free_port, require, wait_for_port
+from tests.support.tcp_proxy import TcpProxy
 
 SCALE = 12.5  # makes 4 s of the 50 s between pings: that setting is in whole seconds
 ALB_IDLE_S = 60  # AWS Application Load Balancer: idle_timeout.timeout_seconds
@@ -153,3 +155,27 @@ class Nginx:
         """What it says about its connections and requests, which pytest shows with a failed test."""
         with open(f"{self.place.name}/error.log") as errors, open(f"{self.place.name}/access.log") as access:
             return errors.read() + access.read()
+
+
+class Route:
+    """The way to a server, for `with`: the link of the client (`near`), a proxy, and the link behind it (`far`)."""
+
+    def __init__(self, name: str, server_port: int) -> None:
+        self.name = name
+        self.far = TcpProxy(server_port)
+        self.stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self.far)
+            proxy = stack.enter_context(Nginx(self.name, self.far.port))
+            self.near = stack.enter_context(TcpProxy(proxy.port))
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.stack.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.near.port}"

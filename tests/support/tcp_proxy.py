@@ -23,6 +23,7 @@ class TcpProxy:
         self.refusing = False
         self.life_s = 0.0
         self.writers: set[asyncio.StreamWriter] = set()
+        self.stranded: set[asyncio.StreamWriter] = set()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="tcp-proxy", daemon=True)
 
@@ -50,6 +51,10 @@ class TcpProxy:
     def thaw(self) -> None:
         """Forwards again, first what was held back."""
         self.do(self.set_flowing(True))
+
+    def strand(self) -> None:
+        """Swallows what is sent over every open connection; new ones work, as after a change of networks."""
+        self.stranded |= self.writers
 
     def delay(self, seconds: float) -> None:
         """Forwards each piece so much later."""
@@ -96,6 +101,7 @@ class TcpProxy:
         for writer in list(self.writers):
             reset(writer)
         self.deaf.clear()
+        self.stranded.clear()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refusing:
@@ -123,7 +129,7 @@ class TcpProxy:
                 await self.flowing.wait()
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
-                if direction not in self.deaf:
+                if direction not in self.deaf and writer not in self.stranded:
                     writer.write(data)
                     await writer.drain()
             await self.flowing.wait()
