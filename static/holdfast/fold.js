@@ -5,12 +5,18 @@ import { FoldError, nothingOpen, notOpen, push, stepStart } from "./message.js";
 
 export { FoldError };
 
+/** @typedef {import("./message.js").Chunk} Chunk */
+/** @typedef {import("./message.js").Handler} Handler */
 /** @typedef {import("./message.js").Message} Message */
-/** @typedef {{type: string, [field: string]: any}} Chunk */
-/** @typedef {{serial: number, message: string, chunk: Chunk, at?: number}} Event */
+/** @typedef {import("./message.js").Part} Part */
+/** `at`: when it created its message. @typedef {{serial: number, message: string, chunk: Chunk, at?: number}} Event */
+/** Its parts begin at `from`, the first one's text at `at`. @typedef {Omit<Message, "revision"> & PatchStart} Patch */
+/** @typedef {{from: number, at: number}} PatchStart */
 
 const BEGINS = new Set(["start", "message"]);
+/** @type {Record<string, Message["status"]>} */
 const ENDS = { finish: "complete", abort: "cancelled", error: "failed", interrupt: "interrupted" };
+/** @type {Record<string, string>} */
 const REASONS = { finish: "finishReason", abort: "reason", error: "errorText", interrupt: "reason" };
 
 /**
@@ -41,7 +47,7 @@ export function begin({ serial, message: id, chunk, at }) {
     metadata: (whole ? chunk.metadata : chunk.messageMetadata) ?? null,
     first_serial: serial,
     last_serial: serial,
-    created_at: at,
+    created_at: /** @type {number} */ (at),
     parts: whole ? [...chunk.parts] : [],
     open: nothingOpen(),
     revision: 1,
@@ -81,7 +87,7 @@ export function held(message) {
 /**
  * The state that an element of an `attached` frame describes.
  * @param {Message|undefined} have what this client has of the message
- * @param {object} patch a message with `from` and `at`
+ * @param {Patch} patch
  * @returns {Message} a new object
  * @throws {FoldError} `reset` if the patch builds on what `have` hasn't
  */
@@ -91,25 +97,31 @@ export function applyPatch(have, { from, at, ...patch }) {
   if (from > kept.length || at > textLength(kept[from])) throw new FoldError("reset", `${patch.id} from ${from}, ${at}`);
   if (at > 0) parts[0] = { ...parts[0], text: kept[from].text.slice(0, at) + parts[0].text };
   const open = nothingOpen();
-  for (const kind of Object.keys(open)) Object.assign(open[kind], patch.open[kind]);
+  Object.assign(open.text, patch.open.text);
+  Object.assign(open.reasoning, patch.open.reasoning);
+  Object.assign(open.tools, patch.open.tools);
   return { ...patch, parts: [...kept.slice(0, from), ...parts], open, revision: (have?.revision ?? 0) + 1 };
 }
 
+/** @param {Part|undefined} part */
 function textLength(part) {
   return part?.type === "text" || part?.type === "reasoning" ? part.text.length : 0;
 }
 
 // --- Begin, metadata, end ---
 
+/** @type {Handler} */
 function startAgain(message) {
   throw new FoldError("message_exists", message.id);
 }
 
+/** @type {Handler} */
 function messageMetadata(message, { messageMetadata: added }) {
   if (added == null) return;
   message.metadata = message.metadata === null ? added : merge(message.metadata, added);
 }
 
+/** @param {Record<string, any>} base @param {Record<string, any>} added */
 function merge(base, added) {
   const merged = { ...base };
   for (const [key, value] of Object.entries(added)) {
@@ -120,10 +132,12 @@ function merge(base, added) {
   return merged;
 }
 
+/** @param {any} value */
 function isObject(value) {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** @type {Handler} */
 function end(message, chunk) {
   if (chunk.type === "finish") messageMetadata(message, chunk);
   closeEverything(message);
@@ -131,6 +145,7 @@ function end(message, chunk) {
   message.reason = chunk[REASONS[chunk.type]] ?? null;
 }
 
+/** @param {Message} message */
 function closeEverything(message) {
   for (const call of Object.keys(message.open.tools)) closeInput(message, call);
   message.open = nothingOpen();
@@ -138,16 +153,22 @@ function closeEverything(message) {
 
 // --- Parts ---
 
-/** A handler for chunks that are a whole part: its type and these of its fields. */
+/**
+ * A handler for chunks that are a whole part: its type and these of its fields.
+ * @param {string[]} names
+ * @returns {Handler}
+ */
 function partOf(...names) {
   return (message, chunk) => {
-    const fields = ["type", ...names].filter((name) => name in chunk);
-    push(message, Object.fromEntries(fields.map((name) => [name, chunk[name]])));
+    const fields = names.filter((name) => name in chunk);
+    push(message, { type: chunk.type, ...Object.fromEntries(fields.map((name) => [name, chunk[name]])) });
   };
 }
 
+/** @type {Handler} */
 function data(message, chunk) {
   if (chunk.transient) return;
+  /** @param {Part} part */
   const same = (part) => part.type === chunk.type && part.id === chunk.id;
   const part = "id" in chunk ? message.parts.find(same) : undefined;
   if (part === undefined) push(message, { ...chunk });
@@ -157,6 +178,7 @@ function data(message, chunk) {
 
 // --- Steps ---
 
+/** @type {Handler} */
 function startStep(message) {
   push(message, { type: "step-start" });
 }
@@ -164,6 +186,7 @@ function startStep(message) {
 // Parts are closed by their own ends, and another stream's may go on beyond this step.
 function finishStep() {}
 
+/** @type {Handler} */
 function resetStep(message) {
   closeEverything(message);
   message.parts.length = stepStart(message);
@@ -171,27 +194,32 @@ function resetStep(message) {
 
 // --- Text and reasoning ---
 
+/** @type {Handler} */
 function textStart(message, chunk) {
   const part = { type: "text", text: "", state: "streaming" };
   message.open.text[chunk.id] = push(message, withProvider(part, chunk));
 }
 
+/** @type {Handler} */
 function reasoningStart(message, chunk) {
   const part = { type: "reasoning", id: chunk.id, text: "", state: "streaming" };
   message.open.reasoning[chunk.id] = push(message, withProvider(part, chunk));
 }
 
+/** @param {Message} message @param {Record<string, number>} opened part indexes @param {Chunk} chunk */
 function append(message, opened, chunk) {
   const index = opened[chunk.id];
   if (index === undefined) throw notOpen(chunk);
   withProvider(message.parts[index], chunk).text += chunk.delta;
 }
 
+/** @type {Handler} */
 function textEnd(message, chunk) {
   const part = close(message, message.open.text, chunk);
   if ("citations" in chunk) part.citations = chunk.citations;
 }
 
+/** @param {Message} message @param {Record<string, number>} opened part indexes @param {Chunk} chunk */
 function close(message, opened, chunk) {
   const index = opened[chunk.id];
   if (index === undefined) throw notOpen(chunk);
@@ -201,12 +229,13 @@ function close(message, opened, chunk) {
   return part;
 }
 
+/** @param {Part} part @param {Chunk} chunk */
 function withProvider(part, chunk) {
   if ("providerMetadata" in chunk) part.providerMetadata = chunk.providerMetadata;
   return part;
 }
 
-/** @type {Map<string, (message: Message, chunk: Chunk) => void>} */
+/** @type {Map<string, Handler>} */
 const handlers = new Map(
   Object.entries({
     start: startAgain,

@@ -1,5 +1,9 @@
 // A message between two of its events: its fields, its parts, and what is still open in it.
 
+/** A part of an AI SDK `UIMessage`. @typedef {{type: string, [field: string]: any}} Part */
+/** One of PROTOCOL.md §3. @typedef {{type: string, [field: string]: any}} Chunk */
+/** What a chunk does to a message. @typedef {(message: Message, chunk: Chunk) => void} Handler */
+
 /**
  * PROTOCOL.md §3, and `revision`, which grows with each change of it here. Times are in milliseconds since 1970, UTC.
  * @typedef {object} Message
@@ -11,9 +15,9 @@
  * @property {number} first_serial
  * @property {number} last_serial
  * @property {number} created_at
- * @property {{type: string, [field: string]: any}[]} parts
- * @property {{text: Object<string, number>, reasoning: Object<string, number>,
- *   tools: Object<string, {part: number, text: string}>}} open
+ * @property {Part[]} parts
+ * @property {{text: Record<string, number>, reasoning: Record<string, number>,
+ *   tools: Record<string, {part: number, text: string}>}} open
  * @property {number} revision
  */
 
@@ -27,12 +31,12 @@ export class FoldError extends Error {
   }
 }
 
-/** Without a prototype, any id is an ordinary key. */
+/** Without a prototype, any id is an ordinary key. @returns {Message["open"]} */
 export function nothingOpen() {
   return { text: Object.create(null), reasoning: Object.create(null), tools: Object.create(null) };
 }
 
-/** @param {Message} message @returns {number} the new part's index */
+/** @param {Message} message @param {Part} part @returns {number} the new part's index */
 export function push(message, part) {
   return message.parts.push(part) - 1;
 }
@@ -42,6 +46,7 @@ export function stepStart(message) {
   return message.parts.findLastIndex((part) => part.type === "step-start") + 1;
 }
 
+/** @param {Chunk} chunk */
 export function notOpen(chunk) {
   return new FoldError("unknown_part", `${chunk.type} for ${chunk.id ?? chunk.toolCallId}`);
 }

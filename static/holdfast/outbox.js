@@ -46,7 +46,7 @@ export class Outbox {
   #shared;
   /** @type {Map<string, Signal>} in order */
   #signals = new Map();
-  /** When this tab may send, ms: Infinity while it hasn't asked, a bound while it waits for its turn, 0 while it has it. */
+  /** When this tab may send, ms: Infinity before it asks, a bound while it waits for its turn, 0 while it has it. */
   #turn = Infinity;
   /** @type {ProtocolError|null} why nothing can be sent any more */
   #ended = null;

@@ -4,6 +4,11 @@ import { applyPatch, fold, held } from "./fold.js";
 import { HELD_MESSAGES, parseCursor } from "./protocol.js";
 import { backoffDelay } from "./backoff.js";
 
+/** @typedef {import("./fold.js").Event} Event */
+/** @typedef {import("./protocol.js").Frame} Frame */
+/** @typedef {import("./protocol.js").Limits} Limits */
+/** @typedef {import("./message.js").Message} Message */
+
 // An answer to an attach that takes longer was lost by the server.
 export const ATTACH_TIMEOUT_MS = 10_000;
 // A frame may still be on its way when a heartbeat overtakes it.
@@ -11,14 +16,14 @@ export const TAIL_GRACE_MS = 1_000;
 
 /**
  * @typedef {object} Outcome
- * @property {import("./protocol.js").Frame[]} send
+ * @property {Frame[]} send
  * @property {Set<string>} changed ids of messages
  * @property {string} [reset] why the state was replaced
  * @property {{events: number, ms: number}} [caughtUp] what a resume brought
  */
 
 export class Replica {
-  /** @type {Map<string, object>} in the order of first_serial */
+  /** @type {Map<string, Message>} in the order of first_serial */
   messages = new Map();
   /** @type {string|null} */
   cursor = null;
@@ -26,7 +31,8 @@ export class Replica {
   older = false;
 
   #id;
-  #limits;
+  /** @type {Pick<Limits, "ack_bytes"|"ack_ms">} */
+  #limits = { ack_bytes: Infinity, ack_ms: Infinity };
   /** @type {{since: number, cursor: string|null}|null} the attach that waits for its answer */
   #attaching = null;
   #attachDue = Infinity;
@@ -45,7 +51,7 @@ export class Replica {
     return this.cursor === null ? 0 : parseCursor(this.cursor).serial;
   }
 
-  /** A new connection: whatever the old one still owed doesn't count. */
+  /** A new connection: whatever the old one still owed doesn't count. @param {Limits} limits @param {number} now ms */
   connected(limits, now) {
     this.#limits = limits;
     this.#refusals = 0;
@@ -53,7 +59,7 @@ export class Replica {
     return this.attach(now);
   }
 
-  /** @returns {Outcome} */
+  /** @param {number} now ms @returns {Outcome} */
   attach(now) {
     this.#attaching = { since: now, cursor: this.cursor };
     this.#attachDue = now + ATTACH_TIMEOUT_MS;
@@ -66,7 +72,7 @@ export class Replica {
     return { type: "attach", session: this.#id, ...this.#position() };
   }
 
-  /** The server refused the attach, for now. */
+  /** The server refused the attach, for now. @param {number} now ms @param {number} random from 0 to 1 */
   attachRefused(now, random) {
     this.#refusals += 1;
     this.#attachDue = now + backoffDelay(this.#refusals, random);
@@ -76,13 +82,13 @@ export class Replica {
     return this.#attaching !== null;
   }
 
-  /** Start over with what the server has now. */
+  /** Start over with what the server has now. @param {number} now ms */
   attachAnew(now) {
     this.cursor = null;
     return this.attach(now);
   }
 
-  /** @returns {Outcome} @param {number} bytes of the frame */
+  /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {Outcome} */
   receive(frame, bytes, now) {
     if (frame.type === "attached") return this.#attached(frame, now);
     if (frame.type === "events") return this.#events(frame, bytes, now);
@@ -95,13 +101,14 @@ export class Replica {
     return Math.min(this.#attachDue, this.#ackDue, tailDue);
   }
 
-  /** @returns {Outcome} */
+  /** @param {number} now ms @returns {Outcome} */
   tick(now) {
     if (now >= this.#attachDue) return this.attach(now);
     if (this.#tail && now >= this.#tail.since + TAIL_GRACE_MS) return this.attach(now);
     return now >= this.#ackDue ? outcome([this.#ack()]) : outcome();
   }
 
+  /** @param {Frame} frame @param {number} now @returns {Outcome} */
   #attached(frame, now) {
     if (frame.resumed && this.cursor === null) return outcome(); // answers an attachment before this one
     const asked = this.#attaching;
@@ -110,7 +117,8 @@ export class Replica {
     this.#refusals = 0;
     if (frame.title !== undefined) this.title = frame.title;
     if (!frame.resumed) return this.#replaceState(frame);
-    if (this.#compare(frame.cursor) < 0) return outcome([this.#ack()]); // events have brought more meanwhile
+    const ahead = this.#compare(frame.cursor);
+    if (ahead !== null && ahead < 0) return outcome([this.#ack()]); // events have brought more meanwhile
     const before = this.serial;
     try {
       this.#applyState(frame, this.messages);
@@ -118,11 +126,12 @@ export class Replica {
       // It builds on what isn't here: another one is asked for, that doesn't.
       return asked ? this.attachAnew(now) : this.attach(now);
     }
-    const result = outcome([this.#ack()], frame.messages.map(({ id }) => id));
+    const result = outcome([this.#ack()], frame.messages.map((/** @type {Message} */ { id }) => id));
     if (asked?.cursor) result.caughtUp = { events: this.serial - before, ms: now - asked.since };
     return result;
   }
 
+  /** @param {Frame} frame @returns {Outcome} */
   #replaceState(frame) {
     const before = this.messages.keys();
     this.older = frame.older;
@@ -131,6 +140,7 @@ export class Replica {
     return frame.reason === null ? result : { ...result, reset: frame.reason };
   }
 
+  /** @param {Frame} frame @param {Iterable<[string, Message]>} kept */
   #applyState(frame, kept) {
     const messages = new Map(kept);
     for (const patch of frame.messages) messages.set(patch.id, applyPatch(this.messages.get(patch.id), patch));
@@ -138,10 +148,13 @@ export class Replica {
     this.#advance(frame.cursor);
   }
 
+  /** @param {Frame} frame @param {number} bytes @param {number} now @returns {Outcome} */
   #events(frame, bytes, now) {
     if (this.cursor === null) return outcome();
     this.#received(bytes, now);
-    const missing = frame.events.filter(({ serial }) => serial > this.serial);
+    /** @type {Event[]} */
+    const events = frame.events;
+    const missing = events.filter(({ serial }) => serial > this.serial);
     const gap = this.#compare(frame.cursor) === null || missing[0]?.serial > this.serial + 1;
     if (gap) return this.isAttaching ? outcome() : this.attach(now);
     try {
@@ -154,12 +167,14 @@ export class Replica {
     return outcome(send, missing.map(({ message }) => message));
   }
 
+  /** @param {Event} event */
   #fold(event) {
     const begins = event.chunk.type === "start" || event.chunk.type === "message";
     // What isn't here is older than the messages that were asked for.
     if (begins || this.messages.has(event.message)) fold(this.messages, event);
   }
 
+  /** @param {string|undefined} tail @param {number} now @returns {Outcome} */
   #noticeTail(tail, now) {
     if (tail === undefined || this.cursor === null || this.isAttaching) return outcome();
     const ahead = this.#compare(tail);
@@ -168,22 +183,25 @@ export class Replica {
     return outcome();
   }
 
+  /** @param {string} cursor */
   #advance(cursor) {
     this.cursor = cursor;
-    if (this.#tail && this.#compare(this.#tail.cursor) <= 0) this.#tail = null;
+    if (this.#tail && (this.#compare(this.#tail.cursor) ?? 0) <= 0) this.#tail = null;
   }
 
-  // How far another cursor is ahead of this one, in events; null where they can't be compared.
+  /** How many events a cursor is ahead of this one; null where they can't be compared. @param {string} cursor */
   #compare(cursor) {
-    const [mine, other] = [parseCursor(this.cursor), parseCursor(cursor)];
+    const [mine, other] = [parseCursor(this.cursor ?? ""), parseCursor(cursor)];
     return mine.epoch === other.epoch ? other.serial - mine.serial : null;
   }
 
+  /** @param {number} bytes @param {number} now */
   #received(bytes, now) {
     this.#unackedBytes += bytes;
     this.#ackDue = Math.min(this.#ackDue, now + this.#limits.ack_ms);
   }
 
+  /** @returns {Frame} */
   #ack() {
     this.#settleAck();
     return { type: "ack", session: this.#id, ...this.#position() };
@@ -202,7 +220,7 @@ export class Replica {
   }
 }
 
-/** @returns {Outcome} */
+/** @param {Frame[]} send @param {Iterable<string>} changed @returns {Outcome} */
 function outcome(send = [], changed = []) {
   return { send, changed: new Set(changed) };
 }

@@ -4,10 +4,20 @@ import { Outbox } from "./outbox.js";
 import { byteLength, closingError, wellFormed } from "./protocol.js";
 import { Replica } from "./replica.js";
 
+/** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./outbox.js").Signal} Signal */
+/** @typedef {import("./replica.js").Outcome} Outcome */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
+/** @typedef {import("./protocol.js").Limits} Limits */
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
+
+/**
+ * A message of one's own that the session doesn't hold yet.
+ * @typedef {Pick<Message, "id"|"role"|"reason"|"metadata"|"created_at"|"parts"|"revision">
+ *   & {status: "waiting"|"sending"|"failed"}} UnsentMessage
+ */
 
 /**
  * Events: `change` (detail `{messages: Set<id>}`), `reset` (its reason), `caught-up` (`{events, ms}`), and `receipt`
@@ -29,6 +39,7 @@ export class Session extends EventTarget {
   #replica;
   #outbox;
   #link;
+  /** @type {Limits|null} */
   #limits = null;
   /** @type {Map<string, {resolve: Function, reject: Function}>} of sends that wait for their receipt */
   #waiting = new Map();
@@ -51,6 +62,7 @@ export class Session extends EventTarget {
   /**
    * In order. A person's own that the session doesn't hold yet are last: `waiting` to be sent, `sending`, or `failed`:
    * refused for good, with the reason.
+   * @returns {(Message|UnsentMessage)[]}
    */
   get messages() {
     const held = this.#replica.messages;
@@ -97,7 +109,7 @@ export class Session extends EventTarget {
 
   // The rest is for the connection.
 
-  /** @param {import("./protocol.js").Limits} limits */
+  /** @param {Limits} limits */
   connected(limits) {
     this.#limits = limits;
     if (this.gone) return;
@@ -137,6 +149,7 @@ export class Session extends EventTarget {
     this.#flush();
   }
 
+  /** @param {Outcome} outcome @param {boolean} [attached] whether the state has come with it */
   #take({ send, changed, reset, caughtUp }, attached = false) {
     if (send.length) this.#link.post(send);
     // After a reset, a serial that was accepted before may never be reached.
@@ -153,30 +166,35 @@ export class Session extends EventTarget {
     if (signal) this.#sendSignal(signal);
   }
 
+  /** @param {string[]} ids of messages */
   #outboxChanged(ids) {
     this.#changed(ids);
     this.#flush();
     this.#link.schedule();
   }
 
+  /** @param {Signal} signal */
   #sendSignal({ id, kind, payload }) {
     const frame = { type: "signal", session: this.id, id, kind, payload };
-    const tooLarge = byteLength(JSON.stringify(frame)) > this.#limits.frame_bytes;
+    const tooLarge = byteLength(JSON.stringify(frame)) > (this.#limits?.frame_bytes ?? Infinity);
     // The server would close the connection for it, again and again.
-    if (tooLarge) this.#reject(id, closingError("frame_too_large"));
+    if (tooLarge) this.#reject(id, /** @type {ProtocolError} */ (closingError("frame_too_large")));
     else this.#link.post([frame]);
     this.#changed([id]);
   }
 
+  /** @param {Frame} frame */
   #receipt({ id, status, serial, error }) {
     if (status === "rejected") this.#reject(id, error);
     else this.#outbox.accepted(id, serial);
   }
 
+  /** @param {string} id @param {ProtocolError} error */
   #reject(id, error) {
     this.#outbox.rejected(id, error, this.#link.now(), this.#link.random());
   }
 
+  /** @param {Receipt} receipt */
   #settled(receipt) {
     const { resolve, reject } = this.#waiting.get(receipt.id) ?? {};
     this.#waiting.delete(receipt.id);
@@ -187,6 +205,7 @@ export class Session extends EventTarget {
     this.#outboxChanged([receipt.id]);
   }
 
+  /** @param {Frame} frame */
   #error({ id, code, message, retryable }) {
     if (code === "not_attached") this.#take(this.#replica.attach(this.#link.now()));
     else if (code === "bad_cursor") this.#take(this.#replica.attachAnew(this.#link.now()));
@@ -196,28 +215,34 @@ export class Session extends EventTarget {
     else this.#end({ code, message, retryable });
   }
 
+  /** @param {ProtocolError} error */
   #end(error) {
     this.gone = error;
     this.#outbox.end(error);
     this.#changed([]);
   }
 
+  /** @param {Iterable<string>} ids */
   #changed(ids) {
     this.#tell("change", { messages: new Set(ids) });
   }
 
+  /** @param {string} type @param {any} detail */
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 
+/** @type {Record<Signal["state"], UnsentMessage["status"]>} */
 const STATUSES = { waiting: "waiting", sent: "sending", accepted: "sending", rejected: "failed" };
 
+/** @param {Signal} signal @returns {UnsentMessage} */
 function asMessage({ id, state, at, payload, error, revision }) {
   const [status, reason] = [STATUSES[state], error?.message ?? null];
   return { id, role: "user", status, reason, metadata: null, created_at: at, parts: payload.parts, revision };
 }
 
+/** @param {ProtocolError} error */
 function asError({ code, message, retryable }) {
   return Object.assign(new Error(message), { code, retryable });
 }

@@ -2,12 +2,16 @@
 
 import { FoldError, notOpen, push, stepStart } from "./message.js";
 
+/** @typedef {import("./message.js").Chunk} Chunk */
+/** @typedef {import("./message.js").Handler} Handler */
 /** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./message.js").Part} Part */
 
 // What belongs to a state of the part goes with it, unless the next chunk takes it along or keeps it.
 const STATE_FIELDS = ["input", "inputEncoding", "rawInput", "output", "errorText", "preliminary"];
 const LASTING = ["toolMetadata", "providerExecuted"];
 const [CALL, RESULT] = ["callProviderMetadata", "resultProviderMetadata"];
+/** @type {Record<string, {state: string, takes: string[], keeps: string[], sets: string[], provider: string}>} */
 const CHANGES = {
   "tool-input-start": {
     state: "input-streaming", takes: ["inputEncoding"], keeps: [], sets: ["title", ...LASTING], provider: CALL,
@@ -26,6 +30,7 @@ const CHANGES = {
   },
 };
 
+/** @param {Part} part @param {Chunk} chunk */
 function change(part, chunk) {
   const { state, takes, keeps, sets, provider } = CHANGES[chunk.type];
   part.state = state;
@@ -39,6 +44,7 @@ function change(part, chunk) {
 
 // --- Input ---
 
+/** @type {Handler} */
 function toolInput(message, chunk) {
   const call = chunk.toolCallId;
   closeInput(message, call);
@@ -51,7 +57,11 @@ function toolInput(message, chunk) {
   if (chunk.type === "tool-input-start") message.open.tools[call] = { part: index, text: "" };
 }
 
-// Some models use the same ids again in each step. A tool-input-error goes to dynamic and static tools alike.
+/**
+ * Some models use the same ids again in each step. A tool-input-error goes to dynamic and static tools alike.
+ * @param {Message} message
+ * @param {Chunk} chunk
+ */
 function findInStep(message, chunk) {
   const either = chunk.type === "tool-input-error";
   const first = stepStart(message);
@@ -61,6 +71,7 @@ function findInStep(message, chunk) {
   });
 }
 
+/** @type {Handler} */
 function toolInputDelta(message, chunk) {
   const opened = message.open.tools[chunk.toolCallId];
   if (opened === undefined) throw notOpen(chunk);
@@ -80,8 +91,10 @@ export function closeInput(message, call) {
 
 // --- Approval ---
 
+/** @type {Handler} */
 function toolApprovalRequest(message, chunk) {
   const part = findCall(message, chunk);
+  /** @type {Record<string, any>} */
   const approval = { id: chunk.approvalId };
   if (chunk.approvalDescriptor != null) approval.descriptor = chunk.approvalDescriptor;
   if ("inputSchemaInput" in chunk) approval.inputSchemaInput = chunk.inputSchemaInput;
@@ -91,6 +104,7 @@ function toolApprovalRequest(message, chunk) {
   Object.assign(part, { state: "approval-requested", approval });
 }
 
+/** @type {Handler} */
 function toolApprovalResponse(message, chunk) {
   const part = message.parts.find((part) => isTool(part) && part.approval?.id === chunk.approvalId);
   if (part === undefined) throw new FoldError("unknown_part", `no tool call asks for approval ${chunk.approvalId}`);
@@ -104,32 +118,42 @@ function toolApprovalResponse(message, chunk) {
 
 // --- Output ---
 
+/** @type {Handler} */
 function toolOutput(message, chunk) {
   change(findCall(message, chunk), chunk);
 }
 
+/** @type {Handler} */
 function toolOutputDenied(message, chunk) {
   findCall(message, chunk).state = "output-denied";
 }
 
-// In the current step the first with its id, else the newest.
+/**
+ * In the current step the first with its id, else the newest.
+ * @param {Message} message
+ * @param {Chunk} chunk
+ */
 function findCall(message, chunk) {
   const first = stepStart(message);
+  /** @param {Part} part */
   const same = (part) => isTool(part) && part.toolCallId === chunk.toolCallId;
   const part = message.parts.slice(first).find(same) ?? message.parts.findLast(same);
   if (part === undefined) throw notOpen(chunk);
   return withInput(part, chunk);
 }
 
+/** @param {Part} part */
 function isTool(part) {
   return part.type.startsWith("tool-") || part.type === "dynamic-tool";
 }
 
+/** @param {Part} part @param {Chunk} chunk */
 function withInput(part, chunk) {
   if (part.state !== "input-streaming") return part;
   throw new FoldError("unknown_part", `${chunk.type} for a tool call whose input is still streaming`);
 }
 
+/** @type {Record<string, Handler>} */
 export const toolHandlers = {
   "tool-input-start": toolInput,
   "tool-input-delta": toolInputDelta,

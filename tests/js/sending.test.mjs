@@ -96,7 +96,10 @@ test("a reload between storing and receipt does not send it twice", () => {
   assert.deepEqual(shown(again), ["complete: once"]);
 });
 
-const signals = (server) => server.received.filter(({ type }) => type === "signal").map(({ payload }) => payload.parts[0].text);
+/** The text of each signal that came to the server, repeated ones too. */
+function signals({ received }) {
+  return received.filter(({ type }) => type === "signal").map(({ payload }) => payload.parts[0].text);
+}
 
 function twoTabs() {
   const created = following();
@@ -128,7 +131,8 @@ test("what was typed offline in two tabs shows in both, and one sends it all, in
   clock.advance(20_000);
   assert.deepEqual(signals(server), ["one", "two", "three", "four"]);
   assert.deepEqual((await Promise.all(sent)).map(({ serial }) => serial), [1, 2, 3, 4]);
-  for (const tab of [session, second]) assert.deepEqual(shown(tab), waiting.map((text) => text.replace("waiting", "complete")));
+  const complete = waiting.map((text) => text.replace("waiting", "complete"));
+  for (const tab of [session, second]) assert.deepEqual(shown(tab), complete);
 });
 
 test("where tabs can't tell each other, each sends what it finds, and it is stored once", () => {

@@ -1,4 +1,4 @@
-// What the tabs of a browser share, in time that a test moves: signals that aren't sent, news of them, the turn to send.
+// What the tabs of a browser share, in time that a test moves: unsent signals, news of them, the turn to send.
 
 const DELAY_MS = 1; // from one tab to another, and to the disk and back
 
