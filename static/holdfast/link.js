@@ -90,11 +90,11 @@ export class Link {
 
   /** @param {import("./choice.js").Evidence["type"]} type @param {number} [code] */
   #learn(type, code = ABNORMAL) {
-    const before = this.#choice.reason;
-    const { choice, effects } = choose(this.#choice, { type, code, now: this.#options.clock.now() });
+    const before = this.#choice;
+    const { choice, effects } = choose(before, { type, code, now: this.#options.clock.now() });
     this.#choice = choice;
     for (const effect of effects) this.#perform(effect);
-    if (choice.reason !== before && choice === this.#choice) this.onchange();
+    if (choice.used === before.used && choice.reason !== before.reason) this.onchange();
   }
 
   /** @param {import("./choice.js").Effect} effect */

@@ -166,7 +166,7 @@ export class HttpTransport {
   /** @param {Exchange} exchange @param {unknown} problem why it broke off; null when it ended by itself */
   #ended(exchange, problem) {
     const greeted = exchange === this.#current;
-    if (!greeted && exchange !== this.#next) return;
+    if (this.#closed || (!greeted && exchange !== this.#next)) return;
     if (problem instanceof Refusal && problem.answer) return this.#fail(problem, problem.answer);
     if (greeted) this.#current = null;
     else this.#next = null;

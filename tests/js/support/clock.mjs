@@ -28,6 +28,14 @@ export class Clock {
     this.#now = end;
   }
 
+  /** Let time pass as `advance` does, with what promises bring in between. @param {number} ms */
+  async pass(ms) {
+    const end = this.#now + ms;
+    await settled();
+    for (let due; (due = this.#first(end)); await settled()) this.#fire(due);
+    this.#now = end;
+  }
+
   /** Let time pass with the page asleep: what is due fires late, at the end. @param {number} ms */
   sleep(ms) {
     this.#now += ms;
@@ -48,4 +56,9 @@ export class Clock {
     this.#now = Math.max(this.#now, at);
     action();
   }
+}
+
+// Every promise that is to be settled by now is, before an immediate.
+function settled() {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -149,7 +149,7 @@ export class ModelServer {
     if (!attachment || attachment.behind) return;
     const size = JSON.stringify(frame).length;
     const used = attachment.inFlight.reduce((sum, [, bytes]) => sum + bytes, 0);
-    attachment.behind = used > 0 && used + size > LIMITS.window_bytes;
+    attachment.behind = client.wire.acknowledges && used > 0 && used + size > LIMITS.window_bytes;
     if (attachment.behind || this.loses()) return;
     attachment.inFlight.push([cut(frame.cursor)[1], size]);
     client.send(frame);

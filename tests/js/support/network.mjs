@@ -1,4 +1,6 @@
-// A network of WebSockets that breaks on demand: it refuses, hangs, cuts, freezes and delays, but keeps frames in order.
+// A network that breaks on demand: it refuses, hangs, cuts, freezes and delays, but keeps frames in order.
+
+import { httpFetch } from "./http.mjs";
 
 const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3];
 
@@ -7,8 +9,12 @@ export class Network {
   state = "up";
   /** Called with the server's end of each new connection. */
   accept = () => {};
+  /** What one kind of connection meets beside that: a state, or the HTTP status of something on the way. */
+  blocks = {};
   /** @type {Wire[]} every connection that was ever opened */
   wires = [];
+  /** Every HTTP request that was ever made, with its `name`, `body` and `isOpen`. */
+  requests = [];
 
   /** @param {import("./clock.mjs").Clock} clock @param {() => number} latency ms, per frame */
   constructor(clock, latency = () => 1) {
@@ -22,23 +28,34 @@ export class Network {
     };
   }
 
+  /** Gives pages `fetch` too, without which they have WebSockets alone. */
+  allowHttp() {
+    this.fetch = httpFetch(this);
+  }
+
+  /** @param {"websocket"|"stream"|"poll"|"signals"} name */
+  stateOf(name) {
+    return this.state === "up" ? (this.blocks[name] ?? "up") : this.state;
+  }
+
   get wire() {
     return this.wires.at(-1);
   }
 
   /** Cut every connection: both ends learn it. */
   cut() {
-    for (const wire of this.wires) wire.cut();
+    for (const wire of [...this.wires, ...this.requests]) wire.cut();
   }
 
   /** Freeze every connection: neither end learns anything, ever. */
   freeze() {
-    for (const wire of this.wires) wire.frozen = true;
+    for (const wire of [...this.wires, ...this.requests]) wire.frozen = true;
   }
 }
 
 /** A connection, seen from the server. */
 export class Wire {
+  acknowledges = true;
   frozen = false;
   isOpen = true;
   onframe = () => {};
@@ -108,8 +125,9 @@ class FakeWebSocket {
   }
 
   #open() {
-    if (this.readyState !== CONNECTING || this.#network.state === "hanging") return;
-    if (this.#network.state === "refusing") return this.ended(1006);
+    const state = this.#network.stateOf("websocket");
+    if (this.readyState !== CONNECTING || state === "hanging") return;
+    if (state === "refusing") return this.ended(1006);
     this.readyState = OPEN;
     this.#wire = new Wire(this.#network, this);
     this.#network.wires.push(this.#wire);

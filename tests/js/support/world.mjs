@@ -39,6 +39,21 @@ export function following(chance) {
   return { ...created, session };
 }
 
+/**
+ * The same with HTTP beside WebSockets, which needs `await clock.pass`.
+ * @param {{blocks?: object, chance?: object}} [options] what transports meet
+ */
+export async function followingAnyhow({ blocks = {}, chance } = {}) {
+  const created = world(chance);
+  Object.assign(created.network, { blocks });
+  created.network.allowHttp();
+  const page = openPage(created);
+  const session = page.holdfast.session(SESSION);
+  page.holdfast.connect();
+  await created.clock.pass(20);
+  return { ...created, ...page, session };
+}
+
 /** The chunks of an answer of these words, in text part t1. */
 export function answer(message, ...words) {
   return [...begin(message), ...words.map(delta), ...FINISH];
