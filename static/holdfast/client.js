@@ -14,6 +14,12 @@ import { Timers, systemClock } from "./timers.js";
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
 /** @typedef {import("./choice.js").TransportName} TransportName */
+/** @template {object} Details @typedef {import("./session.js").EventsOf<Details>} EventsOf */
+/**
+ * @typedef {object} HoldfastEvents
+ * @property {Holdfast["connection"]} connection as it is now
+ * @property {import("./states.js").Reason} error of the server, about no session
+ */
 
 // A server that is there answers a ping within this. It leaves half a second to be back two seconds after a doubt.
 export const CHECK_MS = 1_500;
@@ -45,7 +51,7 @@ const IDLE = ["initialized", "closed", "failed"];
  * holdfast.connect();
  * const session = holdfast.session(id);
  */
-export class Holdfast extends EventTarget {
+export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ (EventTarget) {
   #connection = initialConnection();
   #options;
   #link;

@@ -20,15 +20,34 @@ import { Replica } from "./replica.js";
  */
 
 /**
- * Events: `change` (detail `{messages: Set<id>}`), `reset` (its reason), `caught-up` (`{events, ms}`), and `receipt`
- * (`{id, status, serial, error}`).
+ * An `EventTarget` with what each of its events has as its `detail`, by the event's name.
+ * @template {object} Details
+ * @typedef {{
+ *   addEventListener<Name extends keyof Details & string>(type: Name,
+ *     listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | AddEventListenerOptions): void,
+ *   removeEventListener<Name extends keyof Details & string>(type: Name,
+ *     listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | EventListenerOptions): void,
+ *   dispatchEvent(event: Event): boolean,
+ * }} EventsOf
+ */
+
+/**
+ * @typedef {object} SessionEvents
+ * @property {{messages: Set<string>}} change ids of messages that came, went or changed
+ * @property {string} reset why the state was replaced
+ * @property {{events: number, ms: number}} caught-up what a resume brought, and how long that took
+ * @property {Receipt} receipt of a signal
+ */
+
+/**
+ * A followed session. It dispatches `SessionEvents`.
  *
  * @example
  * const session = holdfast.session(id);
  * session.addEventListener("change", () => render(session.messages));
  * await session.send("Hello");
  */
-export class Session extends EventTarget {
+export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (EventTarget) {
   /** Whether its state has come. */
   ready = false;
   /** @type {ProtocolError|null} why it can't be read any more */
