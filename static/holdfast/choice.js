@@ -46,7 +46,7 @@ const TRANSITIONS = {
   idle: { attempt },
   choosing: { greeted: settle, refused: moveOn, silent: moveOn, answered: giveUp, closed: end },
   settled: { lost: giveUp, upgrade: check, network: checkNow, doubt: replace, closed: end },
-  checking: { greeted: settle, refused: moveOn, silent: moveOn, answered: moveOn, lost: giveUp, network: forgive, closed: end },
+  checking: { greeted: settle, refused: moveOn, silent: moveOn, answered: moveOn, lost: giveUp, network: checkNow, closed: end },
 };
 
 const NAMES = { websocket: "A WebSocket", stream: "HTTP streaming", poll: "Long polling" };
@@ -105,11 +105,6 @@ function check(choice) {
 /** @type {Handler} */
 function checkNow(choice, evidence) {
   return { ...check(choice, evidence), checks: 0 };
-}
-
-/** @type {Handler} */
-function forgive() {
-  return { checks: 0, effects: [] };
 }
 
 // A request is its own replacement, a socket gets one of its kind beside it.
