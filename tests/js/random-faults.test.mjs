@@ -10,14 +10,14 @@ const STEPS = 120;
 const HEALED_MS = 120_000;
 
 for (let seed = 1; seed <= SEEDS; seed += 1) {
-  test(`seed ${seed}: what pages show is what the server has, and no signal counts twice`, () => {
+  test(`seed ${seed}: what pages show is what the server has, and no signal counts twice`, async () => {
     const chance = seeded(seed);
     const run = new Run(chance);
     for (let step = 0; step < STEPS; step += 1) {
       pick(chance, run.actions).call(run);
-      run.clock.advance(chance() ** 3 * 4_000);
+      await run.clock.pass(chance() ** 3 * 4_000);
     }
-    run.heal();
+    await run.heal();
     run.check();
   });
 }
@@ -38,6 +38,7 @@ class Run {
     [2, this.freeze],
     [2, this.refuse],
     [2, this.hang],
+    [3, this.block],
     [4, this.comeUp],
     [3, this.loseFrames],
     [3, this.keepFrames],
@@ -63,8 +64,9 @@ class Run {
   constructor(chance) {
     this.chance = chance;
     Object.assign(this, world({ random: chance, latency: () => 1 + chance() * 80 }));
+    this.network.allowHttp();
     this.pages = [];
-    this.open({ page: this.page, holdfast: this.holdfast });
+    this.open(openPage(this));
   }
 
   open(page) {
@@ -152,6 +154,16 @@ class Run {
 
   comeUp() {
     this.network.state = "up";
+    if (this.chance() < 0.5) this.network.blocks = {};
+  }
+
+  block() {
+    const [name, state] = [["websocket", "stream", "poll", "signals"], ["refusing", "hanging", 502]].map((all) => this.#one(all));
+    this.network.blocks[name] = state;
+  }
+
+  #one(all) {
+    return all[Math.floor(this.chance() * all.length)];
   }
 
   loseFrames() {
@@ -200,10 +212,10 @@ class Run {
 
   // --- The end ---
 
-  heal() {
+  async heal() {
     Object.assign(this.server, { loses: () => false, judge: () => null });
-    this.network.state = "up";
-    this.clock.advance(HEALED_MS);
+    Object.assign(this.network, { state: "up", blocks: {} });
+    await this.clock.pass(HEALED_MS);
   }
 
   check() {
