@@ -7,7 +7,7 @@ BIN := .venv/bin
 run types bench soak faults: export HOLDFAST_DEBUG ?= true
 HOLDFAST_ADDRESS ?= 127.0.0.1:8000
 
-.PHONY: help run setup test test-sqlite test-postgres test-js lint format types check bench soak faults clean
+.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,10 @@ test-postgres: setup
 
 test-js: setup
 	$(BIN)/python -m tests.services node -- node --test --test-reporter=spec $(shell find tests/js -name '*.test.mjs')
+
+declarations: setup ## write the browser client's TypeScript declarations, after a change of it
+	$(BIN)/python -m tests.services node -- tests/node_modules/.bin/tsc -p tests/tsconfig.json \
+		--noEmit false --declaration --emitDeclarationOnly --outDir static/holdfast/types
 
 lint: .venv/.tests ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -1,0 +1,16 @@
+export { Holdfast } from "./client.js";
+export { Session } from "./session.js";
+export type Connection = import("./client.js").Holdfast["connection"];
+export type Message = import("./message.js").Message;
+export type Part = import("./message.js").Part;
+export type ProtocolError = import("./protocol.js").ProtocolError;
+export type Receipt = import("./protocol.js").Receipt;
+export type SessionEvents = import("./session.js").SessionEvents;
+export type UnsentMessage = import("./session.js").UnsentMessage;
+/** @typedef {import("./client.js").Holdfast["connection"]} Connection */
+/** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./message.js").Part} Part */
+/** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
+/** @typedef {import("./protocol.js").Receipt} Receipt */
+/** @typedef {import("./session.js").SessionEvents} SessionEvents */
+/** @typedef {import("./session.js").UnsentMessage} UnsentMessage */

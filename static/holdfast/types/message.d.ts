@@ -1,0 +1,62 @@
+export type Part = {
+    type: string;
+    [field: string]: any;
+};
+export type Chunk = {
+    type: string;
+    [field: string]: any;
+};
+export type Handler = (message: Message, chunk: Chunk) => void;
+export type Message = {
+    id: string;
+    role: "user" | "assistant" | "system";
+    status: "streaming" | "complete" | "cancelled" | "failed" | "interrupted";
+    reason: string | null;
+    metadata: object | null;
+    first_serial: number;
+    last_serial: number;
+    created_at: number;
+    parts: Part[];
+    open: {
+        text: Record<string, number>;
+        reasoning: Record<string, number>;
+        tools: Record<string, {
+            part: number;
+            text: string;
+        }>;
+    };
+    revision: number;
+};
+/** A part of an AI SDK `UIMessage`. @typedef {{type: string, [field: string]: any}} Part */
+/** One of PROTOCOL.md §3. @typedef {{type: string, [field: string]: any}} Chunk */
+/** What a chunk does to a message. @typedef {(message: Message, chunk: Chunk) => void} Handler */
+/**
+ * PROTOCOL.md §3, and `revision`, which grows with each change of it here. Times are in milliseconds since 1970, UTC.
+ * @typedef {object} Message
+ * @property {string} id
+ * @property {"user"|"assistant"|"system"} role
+ * @property {"streaming"|"complete"|"cancelled"|"failed"|"interrupted"} status
+ * @property {string|null} reason
+ * @property {object|null} metadata
+ * @property {number} first_serial
+ * @property {number} last_serial
+ * @property {number} created_at
+ * @property {Part[]} parts
+ * @property {{text: Record<string, number>, reasoning: Record<string, number>,
+ *   tools: Record<string, {part: number, text: string}>}} open
+ * @property {number} revision
+ */
+/** A chunk or patch that doesn't fit what is here. */
+export declare class FoldError extends Error {
+    code: string;
+    /** @param {string} code as the server's errors have it @param {string} detail */
+    constructor(code: string, detail: string);
+}
+/** Without a prototype, any id is an ordinary key. @returns {Message["open"]} */
+export declare function nothingOpen(): Message["open"];
+/** @param {Message} message @param {Part} part @returns {number} the new part's index */
+export declare function push(message: Message, part: Part): number;
+/** @param {Message} message @returns {number} the index of the current step's first part */
+export declare function stepStart(message: Message): number;
+/** @param {Chunk} chunk */
+export declare function notOpen(chunk: Chunk): FoldError;

@@ -1,0 +1,82 @@
+export type Frame = import("../protocol.js").Frame;
+export type Transport = import("./socket.js").Transport;
+export type Post = (path: string, body: object) => Promise<Response>;
+export type Asked = {
+    attach: Frame[];
+    waitMs: number;
+};
+export type Carry = (post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>;
+export type Exchange = {
+    abort: AbortController;
+    /**
+     * the sessions that it attaches
+     */
+    asked: Set<string>;
+    /**
+     * ms
+     */
+    since: number;
+    /**
+     * how long a poll may take to be greeted
+     */
+    waitMs: number;
+    /**
+     * what its `going-away` said, ms
+     */
+    leaving: number | null;
+};
+export type HttpOptions = {
+    /**
+     * address of the API, with its last slash
+     */
+    api: string;
+    fetch: typeof fetch;
+    clock: import("../timers.js").Clock;
+    /**
+     * what the sessions have to ask for now
+     */
+    attaches: () => Frame[];
+};
+/** @typedef {import("../protocol.js").Frame} Frame */
+/** @typedef {import("./socket.js").Transport} Transport */
+/** @typedef {(path: string, body: object) => Promise<Response>} Post rejects with a `Refusal` for an HTTP error */
+/** @typedef {{attach: Frame[], waitMs: number}} Asked */
+/**
+ * Hands over frames as they come, and resolves at the answer's end.
+ * @typedef {(post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>} Carry
+ */
+/**
+ * @typedef {object} Exchange
+ * @property {AbortController} abort
+ * @property {Set<string>} asked the sessions that it attaches
+ * @property {number} since ms
+ * @property {number} waitMs how long a poll may take to be greeted
+ * @property {number|null} leaving what its `going-away` said, ms
+ */
+/**
+ * @typedef {object} HttpOptions
+ * @property {string} api address of the API, with its last slash
+ * @property {typeof fetch} fetch
+ * @property {import("../timers.js").Clock} clock
+ * @property {() => Frame[]} attaches what the sessions have to ask for now
+ */
+export declare const LASTING_MS = 5000;
+export declare const WAIT_MS = 25000;
+export declare const REST_MS = 15000;
+/** @implements {Transport} */
+export declare class HttpTransport implements Transport {
+    #private;
+    name: "poll" | "stream";
+    /** @type {Transport["onframe"]} */
+    onframe: Transport["onframe"];
+    /** @type {Transport["onclose"]} */
+    onclose: Transport["onclose"];
+    /** @param {"stream"|"poll"} name @param {HttpOptions} options */
+    constructor(name: "stream" | "poll", options: HttpOptions);
+    open(): void;
+    /** @param {Frame} frame */
+    send(frame: Frame): boolean;
+    close(): void;
+    /** @param {boolean} resting */
+    rest(resting: boolean): void;
+}

@@ -1,0 +1,8 @@
+export type Frame = import("../protocol.js").Frame;
+/** @typedef {import("../protocol.js").Frame} Frame */
+/**
+ * @param {import("./http.js").Post} post
+ * @param {import("./http.js").Asked} asked
+ * @param {(frame: Frame) => void} deliver
+ */
+export declare function poll(post: import("./http.js").Post, { attach, waitMs }: import("./http.js").Asked, deliver: (frame: Frame) => void): Promise<void>;

@@ -1,0 +1,115 @@
+export type ProtocolError = import("./protocol.js").ProtocolError;
+export type Receipt = import("./protocol.js").Receipt;
+export type SharedSignals = import("./shared-signals.js").SharedSignals;
+/** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
+/** @typedef {import("./protocol.js").Receipt} Receipt */
+/** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
+export declare const RECEIPT_TIMEOUT_MS = 10000;
+export declare const TURN_PATIENCE_MS = 5000;
+export declare const MOST_SIGNALS = 100;
+export declare const MOST_BYTES = 1000000;
+export type KeptSignal = {
+    id: string;
+    kind: string;
+    payload: {
+        parts: {
+            type: string;
+            text: string;
+        }[];
+    };
+    /**
+     * when it was given, ms; what orders them
+     */
+    at: number;
+    /**
+     * why it was refused for good
+     */
+    error: ProtocolError | null;
+};
+export type Progress = {
+    state: "waiting" | "sent" | "accepted" | "rejected";
+    /**
+     * when to send it (again), ms
+     */
+    due: number;
+    /**
+     * retryable rejections so far
+     */
+    refusals: number;
+    /**
+     * where it was stored, once accepted; 0 before
+     */
+    serial: number;
+    /**
+     * grows with each change
+     */
+    revision: number;
+};
+export type Signal = KeptSignal & Progress;
+/**
+ * A signal as it is kept over a reload and told to other tabs.
+ * @typedef {object} KeptSignal
+ * @property {string} id
+ * @property {string} kind
+ * @property {{parts: {type: string, text: string}[]}} payload
+ * @property {number} at when it was given, ms; what orders them
+ * @property {ProtocolError|null} error why it was refused for good
+ */
+/**
+ * @typedef {object} Progress
+ * @property {"waiting"|"sent"|"accepted"|"rejected"} state
+ * @property {number} due when to send it (again), ms
+ * @property {number} refusals retryable rejections so far
+ * @property {number} serial where it was stored, once accepted; 0 before
+ * @property {number} revision grows with each change
+ */
+/** @typedef {KeptSignal & Progress} Signal */
+export declare class Outbox {
+    #private;
+    /** Signals with these ids came, went or changed, or the turn to send has come. @type {(ids: string[]) => void} */
+    onchange: (ids: string[]) => void;
+    /** A signal has its final answer, which another tab may have got. @type {(receipt: Receipt) => void} */
+    onsettled: (receipt: Receipt) => void;
+    /** @param {SharedSignals} shared with the other tabs, and kept over a reload */
+    constructor(shared: SharedSignals);
+    /**
+     * @param {{id: string, kind: string, payload: KeptSignal["payload"]}} signal
+     * @param {number} now ms
+     * @throws {Error} `outbox_full`
+     */
+    add({ id, kind, payload }: {
+        id: string;
+        kind: string;
+        payload: KeptSignal["payload"];
+    }, now: number): void;
+    /** @returns {Signal[]} in order */
+    get signals(): Signal[];
+    /** When `next` has something, ms; Infinity when it needs an event first. */
+    get deadline(): number;
+    /**
+     * The signal to send now, marked as sent; null when there is none, or before this tab's turn. Later ones wait for its
+     * receipt.
+     * @param {number} now ms
+     */
+    next(now: number): Signal | null;
+    /** What was on its way may have been lost: it is sent again, with the same id. Meanwhile another tab may send. */
+    disconnected(): void;
+    /** @param {string} id @param {number} serial where it is stored */
+    accepted(id: string, serial: number): void;
+    /**
+     * A retryable refusal keeps it waiting. One for good keeps it to be seen, until it is dismissed.
+     * @param {string} id
+     * @param {ProtocolError} error
+     * @param {number} now ms
+     * @param {number} random from 0 to 1
+     */
+    rejected(id: string, error: ProtocolError, now: number, random: number): void;
+    /** The session is gone: nothing of it is kept. @param {ProtocolError} error */
+    end(error: ProtocolError): void;
+    /** Forget one that was refused. @param {string} id */
+    dismiss(id: string): void;
+    /** Forget what was accepted up to this serial: it is in the session. @param {number} serial */
+    forget(serial: number): void;
+    /** Leave what isn't sent to other tabs, and to the next time. */
+    close(): void;
+}

@@ -1,0 +1,47 @@
+export type Frame = {
+    type: string;
+} & Record<string, any>;
+export type ProtocolError = {
+    code: string;
+    message: string;
+    retryable: boolean;
+};
+export type Acceptance = {
+    id: string;
+    status: "accepted";
+    serial: number;
+};
+export type Receipt = Acceptance | {
+    id: string;
+    status: "rejected";
+    error: ProtocolError;
+};
+export type Limits = {
+    frame_bytes: number;
+    window_bytes: number;
+    ack_bytes: number;
+    ack_ms: number;
+    sessions: number;
+};
+/** @type {(ProtocolError & {closeCode: number})[]} */
+export declare const CLOSING_ERRORS: (ProtocolError & {
+    closeCode: number;
+})[];
+export declare const HELD_MESSAGES = 64;
+/** What a close code means, to a client that missed the error frame before it. @param {number} closeCode */
+export declare function errorOfClose(closeCode: number): (ProtocolError & {
+    closeCode: number;
+}) | undefined;
+/** @param {string} code @returns {ProtocolError|undefined} undefined for one that leaves the connection open */
+export declare function closingError(code: string): ProtocolError | undefined;
+/** @param {string} text @returns {Frame|null} null for what isn't a frame */
+export declare function parseFrame(text: string): Frame | null;
+/** A cursor's parts, for continuity alone. @param {string} cursor @returns {{epoch: string, serial: number}} */
+export declare function parseCursor(cursor: string): {
+    epoch: string;
+    serial: number;
+};
+/** Replaces halves of surrogate pairs, which the server refuses, by U+FFFD. @param {string} text */
+export declare function wellFormed(text: string): string;
+/** @param {string} text @returns {number} its bytes in UTF-8, as limits count them */
+export declare function byteLength(text: string): number;

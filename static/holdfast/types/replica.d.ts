@@ -1,0 +1,81 @@
+export type Event = import("./fold.js").Event;
+export type Frame = import("./protocol.js").Frame;
+export type Limits = import("./protocol.js").Limits;
+export type Message = import("./message.js").Message;
+/** @typedef {import("./fold.js").Event} Event */
+/** @typedef {import("./protocol.js").Frame} Frame */
+/** @typedef {import("./protocol.js").Limits} Limits */
+/** @typedef {import("./message.js").Message} Message */
+export declare const ATTACH_TIMEOUT_MS = 10000;
+export declare const TAIL_GRACE_MS = 1000;
+export type Outcome = {
+    send: Frame[];
+    /**
+     * ids of messages
+     */
+    changed: Set<string>;
+    /**
+     * why the state was replaced
+     */
+    reset?: string;
+    /**
+     * what a resume brought
+     */
+    caughtUp?: {
+        events: number;
+        ms: number;
+    };
+};
+/**
+ * @typedef {object} Outcome
+ * @property {Frame[]} send
+ * @property {Set<string>} changed ids of messages
+ * @property {string} [reset] why the state was replaced
+ * @property {{events: number, ms: number}} [caughtUp] what a resume brought
+ */
+export declare class Replica {
+    #private;
+    /** @type {Map<string, Message>} in the order of first_serial */
+    messages: Map<string, Message>;
+    /** @type {string|null} */
+    cursor: string | null;
+    title: string;
+    older: boolean;
+    /** @param {string} id of the session */
+    constructor(id: string);
+    get serial(): number;
+    /** A new connection: whatever the old one still owed doesn't count. @param {Limits} limits @param {number} now ms */
+    connected(limits: Limits, now: number): Outcome;
+    /** @param {number} now ms @returns {Outcome} */
+    attach(now: number): Outcome;
+    /** What asks for everything that isn't here. */
+    get attachFrame(): {
+        type: string;
+        session: string;
+        cursor?: undefined;
+        held?: undefined;
+    } | {
+        type: string;
+        session: string;
+        cursor: string;
+        held?: undefined;
+    } | {
+        type: string;
+        session: string;
+        cursor: string;
+        held: {
+            [k: string]: number[];
+        };
+    };
+    /** The server refused the attach, for now. @param {number} now ms @param {number} random from 0 to 1 */
+    attachRefused(now: number, random: number): void;
+    get isAttaching(): boolean;
+    /** Start over with what the server has now. @param {number} now ms */
+    attachAnew(now: number): Outcome;
+    /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {Outcome} */
+    receive(frame: Frame, bytes: number, now: number): Outcome;
+    /** When `tick` has something to do, ms. */
+    get deadline(): number;
+    /** @param {number} now ms @returns {Outcome} */
+    tick(now: number): Outcome;
+}

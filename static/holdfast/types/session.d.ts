@@ -1,0 +1,154 @@
+export type Message = import("./message.js").Message;
+export type Signal = import("./outbox.js").Signal;
+export type Outcome = import("./replica.js").Outcome;
+export type SharedSignals = import("./shared-signals.js").SharedSignals;
+export type Frame = import("./protocol.js").Frame;
+export type Limits = import("./protocol.js").Limits;
+export type ProtocolError = import("./protocol.js").ProtocolError;
+export type Receipt = import("./protocol.js").Receipt;
+export type UnsentMessage = Pick<Message, "id" | "role" | "reason" | "metadata" | "created_at" | "parts" | "revision"> & {
+    status: "waiting" | "sending" | "failed";
+};
+export type EventsOf<Details extends object> = {
+    addEventListener<Name extends keyof Details & string>(type: Name, listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | AddEventListenerOptions): void;
+    removeEventListener<Name extends keyof Details & string>(type: Name, listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | EventListenerOptions): void;
+    dispatchEvent(event: Event): boolean;
+};
+export type SessionEvents = {
+    /**
+     * ids of messages that came, went or changed
+     */
+    change: {
+        messages: Set<string>;
+    };
+    /**
+     * why the state was replaced
+     */
+    reset: string;
+    /**
+     * what a resume brought, and how long that took
+     */
+    "caught-up": {
+        events: number;
+        ms: number;
+    };
+    /**
+     * of a signal
+     */
+    receipt: Receipt;
+};
+declare const Session_base: new () => EventsOf<SessionEvents>;
+/** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./outbox.js").Signal} Signal */
+/** @typedef {import("./replica.js").Outcome} Outcome */
+/** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
+/** @typedef {import("./protocol.js").Frame} Frame */
+/** @typedef {import("./protocol.js").Limits} Limits */
+/** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
+/** @typedef {import("./protocol.js").Receipt} Receipt */
+/**
+ * A message of one's own that the session doesn't hold yet.
+ * @typedef {Pick<Message, "id"|"role"|"reason"|"metadata"|"created_at"|"parts"|"revision">
+ *   & {status: "waiting"|"sending"|"failed"}} UnsentMessage
+ */
+/**
+ * An `EventTarget` with what each of its events has as its `detail`, by the event's name.
+ * @template {object} Details
+ * @typedef {{
+ *   addEventListener<Name extends keyof Details & string>(type: Name,
+ *     listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | AddEventListenerOptions): void,
+ *   removeEventListener<Name extends keyof Details & string>(type: Name,
+ *     listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | EventListenerOptions): void,
+ *   dispatchEvent(event: Event): boolean,
+ * }} EventsOf
+ */
+/**
+ * @typedef {object} SessionEvents
+ * @property {{messages: Set<string>}} change ids of messages that came, went or changed
+ * @property {string} reset why the state was replaced
+ * @property {{events: number, ms: number}} caught-up what a resume brought, and how long that took
+ * @property {Receipt} receipt of a signal
+ */
+/**
+ * A followed session. It dispatches `SessionEvents`.
+ *
+ * @example
+ * const session = holdfast.session(id);
+ * session.addEventListener("change", () => render(session.messages));
+ * await session.send("Hello");
+ */
+export declare class Session extends /** @type {new () => EventsOf<SessionEvents>} */ /** @type {new () => EventsOf<SessionEvents>} */ Session_base {
+    #private;
+    id: string;
+    /** Whether its state has come. */
+    ready: boolean;
+    /** @type {ProtocolError|null} why it can't be read any more */
+    gone: ProtocolError | null;
+    /** @type {{events: number, ms: number}|null} what the latest resume brought, and how long that took */
+    caughtUp: {
+        events: number;
+        ms: number;
+    } | null;
+    /**
+     * @param {string} id
+     * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
+     *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} link to the connection
+     */
+    constructor(id: string, link: {
+        now: () => number;
+        random: () => number;
+        share: (session: string) => SharedSignals;
+        schedule: () => void;
+        post: (frames: Frame[]) => void;
+        leave: (session: Session) => void;
+    });
+    /**
+     * In order. A person's own that the session doesn't hold yet are last: `waiting` to be sent, `sending`, or `failed`:
+     * refused for good, with the reason.
+     * @returns {(Message|UnsentMessage)[]}
+     */
+    get messages(): (Message | UnsentMessage)[];
+    get title(): string;
+    /** Whether the history endpoint has messages before these. */
+    get older(): boolean;
+    /**
+     * Send a person's message. It is kept until the server has it, over a lost connection and a reload, and when this tab
+     * is closed another sends it.
+     * @param {string} text
+     * @returns {Promise<import("./protocol.js").Acceptance>} rejects with `code` and `message` when the server refuses it
+     *   for good, and with `outbox_full`, keeping nothing, when too much waits already
+     */
+    send(text: string): Promise<import("./protocol.js").Acceptance>;
+    /** Forget a message of one's own that has `failed`, in all tabs. @param {string} id */
+    dismiss(id: string): void;
+    /** Stop following. What waits to be sent is left to other tabs, and kept for the next time. */
+    detach(): void;
+    /** @param {Limits} limits */
+    connected(limits: Limits): void;
+    /** What it would ask a new connection for; null when there is nothing to ask. */
+    get attachFrame(): {
+        type: string;
+        session: string;
+        cursor?: undefined;
+        held?: undefined;
+    } | {
+        type: string;
+        session: string;
+        cursor: string;
+        held?: undefined;
+    } | {
+        type: string;
+        session: string;
+        cursor: string;
+        held: {
+            [k: string]: number[];
+        };
+    } | null;
+    disconnected(): void;
+    /** @param {Frame} frame @param {number} bytes */
+    receive(frame: Frame, bytes: number): void;
+    /** When `tick` has something to do, ms. */
+    get deadline(): number;
+    tick(): void;
+}
+export {};

@@ -1,0 +1,16 @@
+export type KeptSignal = import("./outbox.js").KeptSignal;
+export type Row = KeptSignal & {
+    session: string;
+};
+/** One for all sessions of a page. No method throws or rejects, and each waits until the database is open. */
+export declare class SignalDatabase {
+    #private;
+    /** @param {IDBFactory|null} factory null where there is none */
+    constructor(factory: IDBFactory | null);
+    /** @param {string} session @returns {Promise<KeptSignal[]>} in order */
+    load(session: string): Promise<KeptSignal[]>;
+    /** @param {string} session @param {KeptSignal} signal in place of one with the same id */
+    save(session: string, signal: KeptSignal): Promise<void>;
+    /** @param {string} session @param {string} id */
+    remove(session: string, id: string): Promise<void>;
+}

@@ -1,0 +1,12 @@
+export type Chunk = import("./message.js").Chunk;
+export type Handler = import("./message.js").Handler;
+export type Message = import("./message.js").Message;
+export type Part = import("./message.js").Part;
+/**
+ * Keep the raw text of an input that never became available: nothing else tells what it was.
+ * @param {Message} message
+ * @param {string} call
+ */
+export declare function closeInput(message: Message, call: string): void;
+/** @type {Record<string, Handler>} */
+export declare const toolHandlers: Record<string, Handler>;
