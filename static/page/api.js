@@ -74,8 +74,9 @@ async function send(method, path, body) {
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRFToken"] = cookie("csrftoken");
   if (body) headers["Content-Type"] = "application/json";
+  const request = { method, headers, body: body && JSON.stringify(body), credentials: "same-origin" };
   try {
-    return await network.fetch(path, { method, headers, body: body && JSON.stringify(body), credentials: "same-origin" });
+    return await network.fetch(path, request);
   } catch {
     throw new ApiError("the server can't be reached", 0, "");
   }

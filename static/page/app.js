@@ -10,6 +10,7 @@ import { Drawer } from "./drawer.js";
 import { network } from "./network.js";
 import { Router, signInPath } from "./router.js";
 import { Transcript } from "./transcript.js";
+import { UnreadAnswers } from "./unread-answers.js";
 import { caughtUpNotice, titleOf } from "./wording.js";
 
 const HOUR_MS = 3_600_000;
@@ -23,6 +24,7 @@ class App {
   #router = new Router();
   #list = new ConversationList();
   #transcript = new Transcript();
+  #unread = new UnreadAnswers(() => this.#transcript.watching);
   #composer = new Composer();
   #drawer = new Drawer();
   #status = document.querySelector("holdfast-status");
@@ -42,6 +44,8 @@ class App {
     this.#list.addEventListener("deleted", ({ detail }) => this.#deleted(detail.id));
     this.#composer.addEventListener("send", ({ detail }) => this.#send(detail.text));
     this.#transcript.addEventListener("render", () => this.#rendered());
+    this.#transcript.addEventListener("watching", () => this.#transcript.watching && this.#unread.seen());
+    this.#unread.addEventListener("change", () => this.#showUnread());
     this.#holdfast.addEventListener("connection", () => this.#showConnection());
     this.#status.addEventListener("change", () => this.#transcript.setOnline(this.#status.online));
     this.#status.addEventListener("sign-in", (event) => this.#signIn(event));
@@ -73,6 +77,7 @@ class App {
     const id = this.#router.sessionId;
     this.#session = id === null ? null : this.#holdfast.session(id);
     this.#session?.addEventListener("caught-up", ({ detail }) => this.#caughtUp(detail));
+    this.#unread.follow(this.#session);
     this.#list.setCurrent(id);
     this.#composer.show(id);
     this.#transcript.show(this.#session, () => retentionHours(this.#list.get(id)));
@@ -115,7 +120,13 @@ class App {
     const title = this.#knownTitle();
     const heading = title || this.#untitled();
     if (this.#heading.textContent !== heading) this.#heading.textContent = heading;
-    document.title = title ? `${title} · ${NAME}` : NAME;
+    const unread = this.#unread.count ? `(${this.#unread.count}) ` : "";
+    document.title = unread + (title ? `${title} · ${NAME}` : NAME);
+  }
+
+  #showUnread() {
+    this.#showTitle();
+    if (this.#session) this.#list.setUnread(this.#session.id, this.#unread.count > 0);
   }
 
   #knownTitle() {

@@ -11,6 +11,9 @@ export class ConversationItem {
   #rename = iconButton("rename", "rename");
   #delete = iconButton("delete", "delete");
   #actions;
+  #current = false;
+  #answering = false;
+  #unread = false;
 
   /**
    * @param {object} session as the API gives it
@@ -36,6 +39,7 @@ export class ConversationItem {
 
   /** @param {object} session */
   update(session) {
+    const answered = this.session?.streaming && !session.streaming;
     this.session = session;
     const title = session.title || UNTITLED;
     this.#title.textContent = title;
@@ -43,14 +47,32 @@ export class ConversationItem {
     this.#rename.setAttribute("aria-label", `Rename ${title}`);
     this.#delete.setAttribute("aria-label", `Delete ${title}`);
     this.answering = session.streaming;
+    if (answered && !this.#current) this.unread = true;
   }
 
+  /** @param {boolean} answering whether an agent writes in it */
   set answering(answering) {
-    const text = answering ? "answering…" : "";
-    if (this.#state.textContent !== text) this.#state.textContent = text;
+    this.#answering = answering;
+    this.#showState();
   }
 
+  /** @param {boolean} unread whether an answer in it has ended that nobody has seen */
+  set unread(unread) {
+    this.#unread = unread;
+    this.#showState();
+  }
+
+  #showState() {
+    const unread = this.#unread && !this.#answering;
+    const text = this.#answering ? "answering…" : unread ? "New answer" : "";
+    if (this.#state.textContent !== text) this.#state.textContent = text;
+    this.element.classList.toggle("unread", unread);
+  }
+
+  /** @param {boolean} current whether it is on show */
   set current(current) {
+    this.#current = current;
+    if (current) this.unread = false;
     if (current) this.#link.setAttribute("aria-current", "page");
     else this.#link.removeAttribute("aria-current");
   }

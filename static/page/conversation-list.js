@@ -75,6 +75,12 @@ export class ConversationList extends EventTarget {
     if (item) item.answering = answering;
   }
 
+  /** @param {string} id @param {boolean} unread whether an answer in it has ended that nobody has seen */
+  setUnread(id, unread) {
+    const item = this.#items.get(id);
+    if (item) item.unread = unread;
+  }
+
   async #load(next) {
     try {
       const page = await listSessions(next);

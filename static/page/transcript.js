@@ -2,11 +2,15 @@
 import { getMessages } from "./api.js";
 import { MessageView, textOf } from "./message-view.js";
 import { ScrollFollower } from "./scroll-follower.js";
+import { UnreadLine } from "./unread-line.js";
 import { answerNotice, goneNotice, resetNotice } from "./wording.js";
 
 const PAGE = 30; // earlier messages at a time
 
+/** Dispatches "render" when it has drawn, and "watching" when `watching` has changed. */
 export class Transcript extends EventTarget {
+  /** Whether what is written is seen: the tab is in front, and its end in sight. */
+  watching = true;
   #pane = document.getElementById("transcript");
   #list = document.getElementById("messages");
   #welcome = document.getElementById("welcome");
@@ -14,8 +18,10 @@ export class Transcript extends EventTarget {
   #notice = document.getElementById("transcript-notice");
   #earlier = document.getElementById("earlier");
   #jump = document.getElementById("jump");
+  #news = document.getElementById("jump-news");
   #announcer = document.getElementById("announcer");
   #follower = new ScrollFollower(this.#pane);
+  #unread = new UnreadLine(this.#list);
   /** @type {import("../holdfast/index.js").Session | null} */
   #session = null;
   /** @type {Map<string, MessageView>} */
@@ -34,7 +40,8 @@ export class Transcript extends EventTarget {
     super();
     this.#jump.addEventListener("click", () => this.#follower.jump());
     this.#list.addEventListener("dismiss", ({ detail: id }) => this.#session?.dismiss(id));
-    this.#follower.addEventListener("change", () => this.#showJump());
+    this.#follower.addEventListener("change", () => this.#watch());
+    document.addEventListener("visibilitychange", () => this.#watch());
     this.#earlier.addEventListener("click", () => this.#loadEarlier());
     document.getElementById("transcript-notice-close").addEventListener("click", () => this.#say(""));
   }
@@ -71,12 +78,23 @@ export class Transcript extends EventTarget {
     this.#changed(this.#messages.filter(({ status }) => status === "waiting").map(({ id }) => id));
   }
 
+  /** Go to the end, where a person has just written. */
   jump() {
+    this.#unread.clear();
     this.#follower.jump();
   }
 
   get #messages() {
     return this.#older.concat(this.#session?.messages ?? this.#pending);
+  }
+
+  #watch() {
+    this.#showJump();
+    const watching = !document.hidden && this.#follower.following;
+    if (this.watching === watching) return;
+    this.watching = watching;
+    if (!watching && this.#session?.ready) this.#unread.leave();
+    this.dispatchEvent(new Event("watching"));
   }
 
   #leave() {
@@ -92,6 +110,7 @@ export class Transcript extends EventTarget {
   }
 
   #forget() {
+    this.#unread.clear();
     this.#views.clear();
     this.#list.replaceChildren();
     this.#older = [];
@@ -118,6 +137,7 @@ export class Transcript extends EventTarget {
     }
     this.#dirty.clear();
     this.#arrange(messages);
+    this.#unread.draw();
     if (this.#session) this.#showState(this.#session);
     this.#follower.settle();
     this.#showJump();
@@ -172,6 +192,7 @@ export class Transcript extends EventTarget {
 
   #showJump() {
     this.#jump.hidden = this.#follower.following;
+    this.#news.textContent = this.#unread.shown ? "New" : "";
   }
 
   #say(text) {

@@ -49,8 +49,9 @@ export function answerNotice({ status, reason, parts }) {
 export function deliveryNotice({ status, reason }, online) {
   if (status === "failed") return `Not sent: ${sentence(reason || "the server refused it")}`;
   if (status === "sending") return "Sending…";
+  if (status === "sending") return "Sending…";
   if (status !== "waiting") return "Sent";
-  return online ? "Sending…" : "Waiting: it is sent when you are back online";
+  return online ? "Waiting…" : "Waiting: it is sent when you are back online";
 }
 
 const TOOL_STATES = {

@@ -38,9 +38,10 @@ test("a failed answer gives its reason as a sentence", () => {
   assert.equal(answerNotice({ status: "failed", reason: "model overloaded", parts: [] }), "Failed: model overloaded.");
 });
 
-test("a message that waits offline says when it will go", () => {
+test("a message of one's own says how it stands, and one that waits offline when it will go", () => {
   const waiting = { status: "waiting", reason: null };
-  assert.equal(deliveryNotice(waiting, true), "Sending…");
+  assert.equal(deliveryNotice(waiting, true), "Waiting…");
+  assert.equal(deliveryNotice({ status: "sending", reason: null }, true), "Sending…");
   assert.equal(deliveryNotice(waiting, false), "Waiting: it is sent when you are back online");
   assert.equal(deliveryNotice({ status: "sending", reason: null }, true), "Sending…");
   assert.equal(deliveryNotice({ status: "complete", reason: null }, false), "Sent");

@@ -10,7 +10,9 @@
 export function labFetch(network, fetch) {
   return (input, init = {}) => {
     if (network.is("offline")) return Promise.reject(lost());
-    return new Promise((resolve, reject) => new Exchange(network, init.signal).begin(fetch, input, init, resolve, reject));
+    const exchange = new Exchange(network, init.signal);
+    const ask = (signal) => fetch(input, { ...init, signal });
+    return new Promise((resolve, reject) => exchange.begin(ask, init.body?.length ?? 0, resolve, reject));
   };
 }
 
@@ -27,6 +29,7 @@ class Exchange {
   /** @type {Uint8Array[]} what a proxy that buffers holds back */
   #held = [];
 
+  /** @param {LabNetwork} network @param {AbortSignal|undefined} signal the page's */
   constructor(network, signal) {
     this.#network = network;
     this.#signal = signal;
@@ -35,13 +38,13 @@ class Exchange {
     signal?.addEventListener("abort", () => this.#end(signal.reason));
   }
 
-  begin(fetch, input, init, resolve, reject) {
+  /** @param {(signal: AbortSignal) => Promise<Response>} ask @param {number} bytes of the request */
+  begin(ask, bytes, resolve, reject) {
     this.#fail = reject;
     if (this.#signal?.aborted) return this.#end(this.#signal.reason);
-    const { signal } = this.#abort;
     const down = (arrive) => this.#line.carry("down", 0, arrive);
-    this.#line.carry("up", init.body?.length ?? 0, () => {
-      fetch(input, { ...init, signal }).then(
+    this.#line.carry("up", bytes, () => {
+      ask(this.#abort.signal).then(
         (response) => down(() => resolve(this.#answer(response))),
         (error) => down(() => this.#end(error)),
       );

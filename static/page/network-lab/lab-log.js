@@ -40,7 +40,7 @@ export function noteFault(title, detail = "") {
 
 function took(before, now) {
   if (!before || before.lostAt === null || before.state === "connected") return "";
-  return `${seconds(now - before.lostAt)} after the last good connection was lost.`;
+  return `After ${seconds(now - before.lostAt)}.`;
 }
 
 function seconds(ms) {

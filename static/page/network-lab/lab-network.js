@@ -63,7 +63,7 @@ export class LabNetwork {
   }
 }
 
-/** One connection's way: what it carries arrives in order, later when the network is slow, and never once it is frozen. */
+/** One connection's way: all that it carries arrives in order, later on a slow network, and never once it is frozen. */
 export class Line {
   #network;
   #clock;
