@@ -48,18 +48,21 @@ def diagnose(*, hours: float, transport: str | None = None) -> list[Diagnosis]:
     """Look at the connections that ended in the last hours, by transport, those that had any."""
     since = timezone.now() - timedelta(hours=hours)
     records = ConnectionRecord.objects.filter(ended_at__gte=since).order_by("-ended_at")
-    found = (_diagnose(name, records.filter(transport=name)) for name in TRANSPORTS if transport in (None, name))
-    return [diagnosis for diagnosis in found if diagnosis.total]
+    counts: dict[str, dict[str, int]] = {}
+    for name, ended, count in records.order_by().values_list("transport", "ended").annotate(Count("pk")):
+        counts.setdefault(name, {})[ended] = count
+    chosen = [name for name in TRANSPORTS if name in counts and transport in (None, name)]
+    return [_diagnose(name, counts[name], records.filter(transport=name)) for name in chosen]
 
 
-def _diagnose(transport: str, records: QuerySet[ConnectionRecord]) -> Diagnosis:
+def _diagnose(transport: str, ended: dict[str, int], records: QuerySet[ConnectionRecord]) -> Diagnosis:
     wordless = records.filter(ended__in=WORDLESS)
     fields = ("ended_at", "life_s", "idle_s", "exact", "headers")
     rows = list(wordless.values_list(*fields)[:ENDS_MAX])
     findings = idle.findings([_end(transport, *row) for row in rows])
     return Diagnosis(
         transport=transport,
-        ended=dict(records.order_by().values_list("ended").annotate(Count("pk"))),
+        ended=ended,
         idle=_bars([row[2] for row in rows], "idle", findings),
         life=_bars([row[1] for row in rows], "life", findings),
         findings=findings,

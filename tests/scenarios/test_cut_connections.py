@@ -1,0 +1,105 @@
+"""A proxy that cuts idle sockets is found by what its cuts leave behind, and pings leave it nothing to cut."""
+
+import json
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from tests.support.harness import Server, StartServer, guest, wait_for
+from tests.support.nginx import ALB_IDLE_S, Nginx, scaled
+from tests.support.raw_socket import CLOSE, TEXT, RawSocket
+from tests.support.tcp_proxy import TcpProxy
+
+SILENCE = {"HOLDFAST_PING_INTERVAL_S": "3600", "HOLDFAST_HEARTBEAT_MS": "600000"}
+PINGS = SILENCE | {"HOLDFAST_PING_INTERVAL_S": "3", "HOLDFAST_PONG_TIMEOUT_S": "2"}
+LIMIT_S = scaled(ALB_IDLE_S)
+SOCKETS = 14
+APART_S = 0.3  # between two sockets: cuts at one moment would be an outage
+
+
+def opened(port: int, headers: dict[str, str]) -> RawSocket:
+    socket = RawSocket(port, headers=headers)
+    socket.read_until(TEXT)
+    return socket
+
+
+def recorded(server: Server) -> int:
+    with closing(sqlite3.connect(server.database.removeprefix("sqlite:///"))) as database:
+        count: int = database.execute("SELECT count(*) FROM sessions_app_connectionrecord").fetchone()[0]
+        return count
+
+
+def diagnosed(server: Server, ends: int) -> dict[str, Any]:
+    """What is known of a server's sockets when so many have ended."""
+    wait_for(lambda: recorded(server) == ends, 30, lambda: f"{recorded(server)} records:\n{server.log}")
+    told: dict[str, Any]
+    (told,) = json.loads(server.manage("diagnose_connections", "--hours", "1", "--json"))["transports"]
+    return told
+
+
+def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(start_server: StartServer) -> None:
+    silent, pinging = start_server(**SILENCE), start_server(**PINGS)
+    with (
+        Nginx("alb", silent.port) as proxy,
+        Nginx("alb", pinging.port) as other_proxy,
+        ThreadPoolExecutor() as threads,
+    ):
+        other = opened(other_proxy.port, guest(pinging))
+        is_cut = threads.submit(other.is_cut, within=3 * LIMIT_S)
+        visitor = guest(silent)
+        sockets = []
+        for _ in range(SOCKETS):
+            sockets.append(opened(proxy.port, visitor))
+            time.sleep(APART_S)
+        told = diagnosed(silent, ends=SOCKETS)
+        assert not is_cut.result()
+    (finding,) = told["findings"]
+    assert told["ended"] == {"cut": SOCKETS} and finding["ends"] == SOCKETS
+    assert finding["measure"] == "idle" and LIMIT_S - 0.1 < finding["low"] <= finding["high"] < LIMIT_S + 1
+    assert finding["culprits"] == []  # nobody is known for that number
+    assert "Set HOLDFAST_PING_INTERVAL_S (3600) to 3 or less." in silent.manage("diagnose_connections")
+
+
+@pytest.mark.parametrize("command", ["daphne", "uvicorn"])
+def test_each_kind_of_end_is_told_from_the_others(start_server: StartServer, command: str) -> None:
+    server = start_server(command)
+    visitor = guest(server)
+    with TcpProxy(server.port) as network:
+        cut = opened(network.port, visitor)
+        network.cut()
+        assert cut.is_cut(within=5)
+    leaving = opened(server.port, visitor)
+    leaving.send(CLOSE, b"\x03\xe9")
+    leaving.read_until(CLOSE)
+    closed = opened(server.port, visitor)
+    for _ in range(200):  # more than anybody may send a second
+        closed.send_text("no JSON")
+    closed.send(CLOSE, closed.read_until(CLOSE).payload)
+    told = diagnosed(server, ends=3)
+    assert told["ended"] == {"cut": 1, "client": 1, "server": 1} and not told["findings"]
+
+
+def test_who_answers_no_ping_is_lost_not_cut(start_server: StartServer) -> None:
+    server = start_server(HOLDFAST_PING_INTERVAL_S="2", HOLDFAST_PONG_TIMEOUT_S="1")
+    socket = RawSocket(server.port, headers=guest(server), answer_pings=False)
+    assert socket.is_cut(within=10)
+    assert diagnosed(server, ends=1)["ended"] == {"lost": 1}
+
+
+def test_what_attackers_put_into_headers_is_bounded(start_server: StartServer) -> None:
+    server = start_server()
+    hostile = {
+        "CF-Ray": "<script>alert(1)</script>" * 100,
+        "X-Forwarded-For": "1.2.3.4," * 500,
+        "Via": "x" * 5000,
+        "X-Amzn-Trace-Id": "'; DROP TABLE sessions_app_connectionrecord; --",
+    }
+    opened(server.port, guest(server) | hostile).cut()
+    wait_for(lambda: "WebSocket DISCONNECT" in server.log, 20, lambda: server.log)
+    assert server.terminate() == 0  # it stores the last of them when it stops
+    told = diagnosed(server, ends=1)
+    assert (told["ended"], told["rays"]) == ({"cut": 1}, [])

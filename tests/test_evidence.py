@@ -1,0 +1,156 @@
+"""How connections ended is noted within bounds, whatever comes and whatever fails, and kept for a while."""
+
+import logging
+import tracemalloc
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from sessions_app import evidence, retention
+from sessions_app.evidence import BATCH, PER_OWNER, PROCESS, End, Ended, Evidence, end_of_socket
+from sessions_app.models import ConnectionRecord
+from sessions_app.retention import Purged
+from tests.support.stored import hours_ago
+
+pytestmark = pytest.mark.django_db(transaction=True)
+HEADERS = [(b"host", b"a"), (b"cf-ray", b"230b030023ae2822-SJC"), (b"x-forwarded-for", b"192.0.2.1, 192.0.2.2")]
+CUT = End(Ended.CUT, 1006, 60.2, exact=True)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ending(notes: Evidence, count: int, *, owner: str = "guest:{}", end: End = CUT) -> None:
+    for number in range(count):
+        notes.end(notes.begin("websocket", HEADERS), end, owner=owner.format(number))
+
+
+async def test_a_connection_is_noted_with_nothing_that_says_whose_it_was() -> None:
+    clock = Clock()
+    notes = Evidence(clock)
+    beginning = notes.begin("websocket", HEADERS)
+    clock.now += 75.5
+    notes.end(beginning, CUT, owner="guest:somebody")
+    await notes.write()
+    record = await ConnectionRecord.objects.aget()
+    assert (record.transport, record.process, record.ended, record.code) == ("websocket", PROCESS, "cut", 1006)
+    assert (record.life_s, record.idle_s, record.exact) == (75.5, 60.2, True)
+    assert (record.headers, record.hops, record.ray) == ("x-forwarded-for cf-ray", 2, "230b030023ae2822-SJC")
+    assert record.ended_at - record.began_at == timedelta(seconds=75.5)
+    kept = " ".join(str(value) for value in vars(record).values())
+    assert "somebody" not in kept and "192.0.2" not in kept
+
+
+async def test_a_flood_is_dropped_and_counted_and_takes_no_memory() -> None:
+    notes = Evidence(Clock())
+    ending(notes, BATCH)
+    tracemalloc.start()
+    ending(notes, 50_000)
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert notes.dropped == 50_000 and grown < 100_000
+    await notes.write()
+    assert await ConnectionRecord.objects.acount() == BATCH
+    ending(notes, 1)
+    await notes.write()
+    assert await ConnectionRecord.objects.acount() == BATCH + 1
+
+
+async def test_one_owner_fills_a_small_part_of_a_batch() -> None:
+    notes = Evidence(Clock())
+    ending(notes, 1000, owner="guest:loud")
+    ending(notes, 5)
+    await notes.write()
+    assert (await ConnectionRecord.objects.acount(), notes.dropped) == (PER_OWNER + 5, 1000 - PER_OWNER)
+    ending(notes, 1, owner="guest:loud")
+    await notes.write()
+    assert await ConnectionRecord.objects.acount() == PER_OWNER + 6
+
+
+@pytest.fixture
+def no_table() -> Iterator[None]:
+    with connection.schema_editor() as editor:
+        editor.delete_model(ConnectionRecord)
+    yield
+    with connection.schema_editor() as editor:
+        editor.create_model(ConnectionRecord)
+
+
+async def test_a_database_that_fails_costs_the_notes_and_nothing_else(
+    no_table: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = Evidence(Clock())
+    ending(notes, 3)
+    with caplog.at_level(logging.WARNING):
+        await notes.write()
+    assert notes.dropped == 3 and "how 3 connections ended is not stored" in caplog.text
+
+
+async def test_where_nothing_is_kept_nothing_is_noted(settings: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"EVIDENCE_HOURS": 0}
+    notes = Evidence(Clock())
+    ending(notes, 10)
+    await notes.write()
+    assert (await ConnectionRecord.objects.acount(), notes.dropped) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("message", "end"),
+    [
+        ({"code": 1006, "ended": "cut", "idle_s": 60.2}, CUT),
+        ({"code": 1006, "ended": "lost", "idle_s": None}, End(Ended.LOST, 1006)),
+        ({"code": 1001, "ended": "client", "idle_s": None}, End(Ended.BY_CLIENT, 1001)),
+        ({"code": None, "ended": "client", "idle_s": None}, End(Ended.BY_CLIENT)),
+        # Other servers
+        ({"code": 1001, "reason": ""}, End(Ended.BY_CLIENT, 1001, 7.0)),
+        ({"code": 1005}, End(Ended.CUT, 1006, 7.0)),
+        ({"code": 1006, "reason": "lost"}, End(Ended.CUT, 1006, 7.0)),
+        ({}, End(Ended.CUT, 1006, 7.0)),
+    ],
+)
+def test_what_a_server_says_of_an_end(message: dict[str, Any], end: End) -> None:
+    assert end_of_socket({"type": "websocket.disconnect", **message}, 7.0) == end
+
+
+# Retention
+
+
+def records(count: int, *, hours: float) -> None:
+    row = {"transport": "websocket", "process": "a:1", "ended": "cut", "life_s": 1.0, "ended_at": hours_ago(hours)}
+    ConnectionRecord.objects.bulk_create(ConnectionRecord(**row) for _ in range(count))
+
+
+def test_old_records_are_purged_in_steps() -> None:
+    records(25, hours=73)
+    records(2, hours=71)
+    steps: list[int] = []
+    assert retention.purge(dry_run=True) == Purged(records=25)
+    done = retention.purge(batch=10, on_progress=lambda purged: steps.append(purged.records))
+    assert (done, steps) == (Purged(records=25), [10, 20, 25])
+    assert ConnectionRecord.objects.count() == 2
+    assert str(done) == "0 sessions, 0 messages, 25 connection records"
+
+
+def test_of_too_many_the_newest_stay(settings: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"EVIDENCE_ROWS": 100}
+    records(150, hours=2)
+    newest = set(ConnectionRecord.objects.order_by("-pk").values_list("pk", flat=True)[:100])
+    retention.purge()
+    assert set(ConnectionRecord.objects.values_list("pk", flat=True)) == newest
+
+
+def test_when_recording_is_switched_off_what_was_kept_goes(settings: Any) -> None:
+    records(3, hours=1)
+    settings.HOLDFAST = settings.HOLDFAST | {"EVIDENCE_HOURS": 0}
+    retention.purge()
+    assert not ConnectionRecord.objects.exists()
+    assert all(not outdated.exists() for outdated in evidence.outdated(timezone.now()))
