@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import orjson
 from asgiref.sync import SyncToAsync
 from django.db import connections
+from django.http import StreamingHttpResponse
 
 from sessions_app.connections import Connection
 from sessions_app.core import frames
@@ -20,6 +21,13 @@ from sessions_app.process import Process
 # A comment, which clients skip: some proxies hold a response back until they have so much of it.
 PADDING = f": {' ' * 2048}\n\n"
 RETRY_MS = 1000  # after which a browser's EventSource comes back when its stream broke; spread by half of it
+
+HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",  # nginx would keep it until it has ended
+    "Content-Encoding": "identity",  # what compresses a response holds it back
+}
 
 Encode = Callable[[str], str]
 
@@ -42,6 +50,17 @@ def resumable_event(text: str) -> str:
 def retry() -> str:
     """When an EventSource is to come back."""
     return f"retry: {round(RETRY_MS * random.uniform(0.5, 1.5))}\n\n"
+
+
+class EventStream(StreamingHttpResponse):
+    """A response whose body is over when it is: Django leaves the end of a generator to the garbage collector."""
+
+    def __init__(self, body: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(body, headers=HEADERS)
+        self._body = body
+
+    def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        return self._body
 
 
 class Body:
@@ -84,7 +103,7 @@ class Body:
 
 async def body(
     here: Process, who: Identity, attaches: Sequence[ClientFrame], encode: Encode, *, head: str = ""
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[bytes, None]:
     """Follow sessions for as long as the client reads and its time lasts. Nothing is held before the first piece."""
     pieces = Body()
     connection = Connection(here, who, send=pieces.send, close=pieces.close, transport="stream")
@@ -95,10 +114,12 @@ async def body(
         connection.start(connection.follow(attaches))
         head += PADDING
         while (texts := await pieces.next()) is not None:
-            yield head + "".join(map(encode, texts))
+            piece = (head + "".join(map(encode, texts))).encode()
+            texts.clear()  # `send` has the list too, for as long as the client doesn't read
+            yield piece
             head = ""
     except HoldfastError as problem:  # the last place was taken after the view had looked
-        yield encode(frames.error(problem))
+        yield encode(frames.error(problem)).encode()
     finally:
         here.dismiss(connection)
 

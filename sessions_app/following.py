@@ -77,6 +77,7 @@ class Following:
     async def _catch_up(self, reading: int, *, asked: bool = False, **how: Any) -> None:
         while answer := await self._read(reading, asked, how):
             again = self._hand_over(answer)
+            answer = None  # it may be large, and `flush` may wait for long
             await self._connection.flush()
             if not again:
                 self._catch_up_if_drained(asyncio.get_running_loop().time())

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from sessions_app import conf, event_stream, executor, process, signals, store
@@ -21,26 +21,19 @@ from sessions_app.connections import Connection
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.event_stream import EventStream
 from sessions_app.identity import Identity
-
-EVENT_STREAM = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",  # nginx would keep it until it has ended
-    "Content-Encoding": "identity",  # what compresses a response holds it back
-}
-
 
 # Streams
 
 
 @door("POST")
-async def stream(request: HttpRequest, who: Identity) -> StreamingHttpResponse:
+async def stream(request: HttpRequest, who: Identity) -> EventStream:
     """`POST /api/stream/`: follow many sessions."""
     attaches = _attaches(json_body(request))
     here = await process.current()
     here.check_room(who.owner)
-    return StreamingHttpResponse(event_stream.body(here, who, attaches, event_stream.event), headers=EVENT_STREAM)
+    return EventStream(event_stream.body(here, who, attaches, event_stream.event))
 
 
 def _for_now(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
@@ -48,11 +41,11 @@ def _for_now(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
     if not refusal.kind.retryable:
         return refused(refusal, headers)
     told = event_stream.retry() + event_stream.event(frames.encode({"type": "error", **refusal.as_dict()}))
-    return HttpResponse(told, headers=EVENT_STREAM)
+    return HttpResponse(told, headers=event_stream.HEADERS)
 
 
 @door("GET", refuse=_for_now)
-async def session_stream(request: HttpRequest, who: Identity, session: str) -> StreamingHttpResponse:
+async def session_stream(request: HttpRequest, who: Identity, session: str) -> EventStream:
     """`GET /api/sessions/<id>/stream/`: follow one, with a browser's own EventSource."""
     query = _attach_query(request, session)
     resumes_at = request.headers.get("Last-Event-ID")
@@ -61,7 +54,7 @@ async def session_stream(request: HttpRequest, who: Identity, session: str) -> S
     here.check_room(who.owner)
     await executor.run(store.readable, session, who.owner)  # while it can be said by a status
     body = event_stream.body(here, who, [attach], event_stream.resumable_event, head=event_stream.retry())
-    return StreamingHttpResponse(body, headers=EVENT_STREAM)
+    return EventStream(body)
 
 
 # Polls
