@@ -1,0 +1,40 @@
+"""The browser's client runs without a browser: in Node, over a socket or over HTTP alone."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.services import require
+from tests.support.harness import StartServer, guest
+
+TESTS = Path(__file__).parents[1]
+PROGRAM = TESTS / "js" / "support" / "headless.mjs"
+DEADLINE_S = 60
+
+
+@pytest.mark.parametrize("transport", ["websocket", "stream"])
+def test_it_sends_and_follows_the_answer_and_ends(start_server: StartServer, transport: str) -> None:
+    if not (TESTS / "node_modules" / "undici").is_dir() and os.environ.get("CI") != "true":
+        pytest.skip("undici is not installed: `make setup` installs it")
+    server = start_server(HOLDFAST_DEMO_TOKENS_PER_S="500")
+    headers = guest(server)
+    headers["X-CSRFToken"] = headers["Cookie"].partition("csrftoken=")[2].partition(";")[0]
+    session = httpx.post(f"{server.url}/api/sessions/", json={}, headers=headers).raise_for_status().json()["id"]
+    said = {"url": server.url, "session": session, "headers": headers, "transport": transport, "text": "Hello"}
+    done = subprocess.run(
+        [require("node"), PROGRAM, json.dumps(said)], capture_output=True, text=True, timeout=DEADLINE_S
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    has = json.loads(done.stdout)
+    assert (has["used"], has["states"][0], has["serial"]) == (transport, "connecting", 1)
+    assert "disconnected" not in has["states"]
+    address = f"{server.url}/api/sessions/{session}/messages/?order=oldest"
+    stored = httpx.get(address, headers=headers).raise_for_status().json()["results"]
+    assert [len(stored), stored[0]["parts"][0]["text"]] == [2, "Hello"]
+    for message in has["messages"]:
+        del message["revision"]
+    assert has["messages"] == stored
