@@ -109,7 +109,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     const { url, api, WebSocket, fetch, clock } = this.#options;
     /** @type {Partial<Record<TransportName, () => import("./network/socket.js").Transport>>} */
     const transports = {};
-    const attaches = () => [...this.#sessions.values()].flatMap((session) => session.attachFrame ?? []);
+    /** @param {boolean} returning */
+    const attaches = (returning) => [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
     if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket);
     if (!fetch) return transports;
     transports.stream = () => new HttpTransport("stream", { api, fetch, clock, attaches });

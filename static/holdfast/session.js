@@ -136,9 +136,13 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     this.#flush();
   }
 
-  /** What it would ask a new connection for; null when there is nothing to ask. */
-  get attachFrame() {
-    return this.gone ? null : this.#replica.attachFrame;
+  /**
+   * What to ask a request for; null when there is nothing to ask. `returning`: its answer is a catch-up.
+   * @param {boolean} returning
+   */
+  attachFrame(returning) {
+    if (this.gone) return null;
+    return returning ? this.#replica.attach(this.#link.now()).send[0] : this.#replica.attachFrame;
   }
 
   disconnected() {

@@ -291,13 +291,17 @@ test("a message whose request is lost is sent again, and counts once", async () 
 for (const [transport, blocks] of [["websocket", {}], ["stream", STREAM], ["poll", POLL]]) {
   test(`a dead ${transport} is replaced within a second of the page being seen again, and nothing shows`, async () => {
     const world = await followingAnyhow({ blocks });
-    const { holdfast, server, network, page, clock } = world;
+    const { holdfast, server, network, page, clock, session } = world;
     const told = record(holdfast, "connection");
+    const caughtUp = record(session, "caught-up");
+    server.publish(SESSION, "m_1", ...begin("m_1"));
+    await clock.pass(200);
     network.freeze();
-    server.publish(SESSION, "m_1", ...answer("m_1", "meanwhile"));
+    server.publish(SESSION, "m_1", delta("meanwhile"), ...FINISH);
     page.document.dispatchEvent(new Event("visibilitychange"));
     await clock.pass(DOUBT_MS + 300);
     assertSameAsServer(world);
+    assert.deepEqual(caughtUp.map(([, { events }]) => events).filter((events) => events), [3]);
     assert.deepEqual(told.map(([, { state }]) => state).filter((state) => state !== "connected"), []);
   });
 

@@ -29,7 +29,8 @@ import { stream } from "./stream.js";
  * @property {string} api address of the API, with its last slash
  * @property {typeof fetch} fetch
  * @property {import("../timers.js").Clock} clock
- * @property {() => Frame[]} attaches what the sessions have to ask for now
+ * @property {(returning: boolean) => Frame[]} attaches what the sessions have to ask for now; `returning`: not as a matter
+ *   of routine, so that what it brings is a catch-up
  */
 
 // An answer that breaks off after this long was cut by something on the way that bears no longer ones: the server is
@@ -121,7 +122,7 @@ export class HttpTransport {
     const { attaches, clock } = this.#options;
     this.#next?.abort.abort();
     this.#timers.stop("rest");
-    const attach = attaches().filter(({ session }) => !this.#refused.has(session));
+    const attach = attaches(this.#greeted && waitMs === 0).filter(({ session }) => !this.#refused.has(session));
     const asked = new Set(attach.map(({ session }) => session));
     /** @type {Exchange} */
     const exchange = { abort: new AbortController(), asked, since: clock.now(), waitMs, leaving: null };

@@ -125,8 +125,11 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     detach(): void;
     /** @param {Limits} limits */
     connected(limits: Limits): void;
-    /** What it would ask a new connection for; null when there is nothing to ask. */
-    get attachFrame(): {
+    /**
+     * What to ask a request for; null when there is nothing to ask. `returning`: its answer is a catch-up.
+     * @param {boolean} returning
+     */
+    attachFrame(returning: boolean): {
         type: string;
         session: string;
         cursor?: undefined;
@@ -143,7 +146,7 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
         held: {
             [k: string]: number[];
         };
-    } | null;
+    } | import("./protocol.js").Frame | null;
     disconnected(): void;
     /** @param {Frame} frame @param {number} bytes */
     receive(frame: Frame, bytes: number): void;

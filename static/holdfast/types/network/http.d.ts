@@ -33,9 +33,10 @@ export type HttpOptions = {
     fetch: typeof fetch;
     clock: import("../timers.js").Clock;
     /**
-     * what the sessions have to ask for now
+     * what the sessions have to ask for now; `returning`: not as a matter
+     * of routine, so that what it brings is a catch-up
      */
-    attaches: () => Frame[];
+    attaches: (returning: boolean) => Frame[];
 };
 /** @typedef {import("../protocol.js").Frame} Frame */
 /** @typedef {import("./socket.js").Transport} Transport */
@@ -58,7 +59,8 @@ export type HttpOptions = {
  * @property {string} api address of the API, with its last slash
  * @property {typeof fetch} fetch
  * @property {import("../timers.js").Clock} clock
- * @property {() => Frame[]} attaches what the sessions have to ask for now
+ * @property {(returning: boolean) => Frame[]} attaches what the sessions have to ask for now; `returning`: not as a matter
+ *   of routine, so that what it brings is a catch-up
  */
 export declare const LASTING_MS = 5000;
 export declare const WAIT_MS = 25000;
