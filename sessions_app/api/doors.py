@@ -69,6 +69,8 @@ def _check(request: HttpRequest, method: str) -> Identity:
     who: Identity | None = request.identity  # type: ignore[attr-defined]
     if who is None:
         raise HoldfastError("signed_out", "open the page first: it gives visitors an identity")
+    if method == "POST" and request.content_type != "application/json":
+        raise ApiError("unsupported_media_type")  # before the token, which is sought in forms too
     enforce_csrf(request)
     wait = throttles.take(request, who.owner, "link", conf.LINKS_PER_MINUTE)
     if wait:
@@ -86,9 +88,7 @@ def _check_origin(request: HttpRequest) -> None:
 
 
 def json_body(request: HttpRequest) -> dict[str, Any]:
-    """Return the object in a request's body. Raises what the API's own parser does, and bad_frame."""
-    if request.content_type != "application/json":
-        raise ApiError("unsupported_media_type")
+    """Return the object in a request's body. Raises body_too_large, bad_json and bad_frame."""
     data = read_json(request)
     if not isinstance(data, dict):
         raise HoldfastError("bad_frame", "The body is one JSON object.")
