@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 import orjson
 from asgiref.sync import SyncToAsync
@@ -15,6 +15,7 @@ from sessions_app.connections import Connection
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.evidence import End, Ended
 from sessions_app.identity import Identity
 from sessions_app.process import Process
 
@@ -72,6 +73,7 @@ class Body:
         self._taken: asyncio.Future[None] | None = None
         self._taker: asyncio.Task[None] | None = None  # while the server holds it back
         self._closed = False
+        self.sent_at = 0.0  # when the server took the last frames
 
     async def send(self, texts: list[str]) -> None:
         """Return when the server has taken them: it takes no more than its client reads."""
@@ -98,14 +100,22 @@ class Body:
             return None
         texts, self._texts = self._texts, []
         self._taker = asyncio.current_task()
+        self.sent_at = asyncio.get_running_loop().time()
         return texts
 
 
 async def body(
-    here: Process, who: Identity, attaches: Sequence[ClientFrame], encode: Encode, *, head: str = ""
+    here: Process,
+    who: Identity,
+    attaches: Sequence[ClientFrame],
+    encode: Encode,
+    *,
+    headers: Iterable[tuple[bytes, bytes]],
+    head: str = "",
 ) -> AsyncGenerator[bytes, None]:
     """Follow sessions for as long as the client reads and its time lasts. Nothing is held before the first piece."""
     pieces = Body()
+    beginning = here.evidence.begin("stream", headers)
     connection = Connection(here, who, send=pieces.send, close=pieces.close, transport="stream")
     try:
         await release_thread()
@@ -121,7 +131,16 @@ async def body(
     except HoldfastError as problem:  # the last place was taken after the view had looked
         yield encode(frames.error(problem)).encode()
     finally:
+        if connection in here.connections:
+            here.evidence.end(beginning, _end(connection, pieces), owner=who.owner)
         here.dismiss(connection)
+
+
+def _end(connection: Connection, pieces: Body) -> End:
+    if connection.closed:
+        return End(Ended.BY_SERVER)
+    now = asyncio.get_running_loop().time()
+    return End(Ended.LEFT, idle_s=min(connection.idle_s(now), now - pieces.sent_at))
 
 
 async def release_thread() -> None:

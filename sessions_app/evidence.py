@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db import DatabaseError
 from django.db.models import Max, QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 
 from sessions_app import conf, executor
@@ -60,6 +61,12 @@ class Note:
     end: End
     ended_at: datetime
     life_s: float
+
+
+def headers_of(request: HttpRequest) -> list[tuple[bytes, bytes]]:
+    """Return of a request's headers those that `begin` reads, as an ASGI scope has them."""
+    found = request.headers
+    return [(name.encode(), found[name].encode("latin1", "replace")) for name in proxies.HEADERS if name in found]
 
 
 def end_of_socket(message: Mapping[str, Any], idle_s: float) -> End:

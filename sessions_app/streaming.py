@@ -22,6 +22,7 @@ from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.event_stream import EventStream
+from sessions_app.evidence import End, Ended, headers_of
 from sessions_app.identity import Identity
 
 # Streams
@@ -33,7 +34,7 @@ async def stream(request: HttpRequest, who: Identity) -> EventStream:
     attaches = _attaches(json_body(request))
     here = await process.current()
     here.check_room(who.owner)
-    return EventStream(event_stream.body(here, who, attaches, event_stream.event))
+    return EventStream(event_stream.body(here, who, attaches, event_stream.event, headers=headers_of(request)))
 
 
 def _for_now(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
@@ -53,8 +54,11 @@ async def session_stream(request: HttpRequest, who: Identity, session: str) -> E
     here = await process.current()
     here.check_room(who.owner)
     await executor.run(store.readable, session, who.owner)  # while it can be said by a status
-    body = event_stream.body(here, who, [attach], event_stream.resumable_event, head=event_stream.retry())
-    return EventStream(body)
+    return EventStream(
+        event_stream.body(
+            here, who, [attach], event_stream.resumable_event, headers=headers_of(request), head=event_stream.retry()
+        )
+    )
 
 
 # Polls
@@ -65,7 +69,7 @@ async def poll(request: HttpRequest, who: Identity) -> HttpResponse:
     """`POST /api/poll/`: what is new in many sessions."""
     body = json_body(request)
     attaches = _attaches(body)
-    answer = Answer(await process.current(), who)
+    answer = Answer(await process.current(), who, headers_of(request))
     texts = await answer.to(attaches, wait_s=_wait_s(body.get("wait_ms")))
     return json_response(_frames(texts))
 
@@ -75,7 +79,7 @@ async def session_poll(request: HttpRequest, who: Identity, session: str) -> Htt
     """`GET /api/sessions/<id>/poll/`: what is new in one, and the cursor to ask with next."""
     attach = _attach(_attach_query(request, session))
     wait_s = _wait_s(_whole(request, "wait_ms"))
-    answer = Answer(await process.current(), who)
+    answer = Answer(await process.current(), who, headers_of(request))
     texts = await answer.to([attach], wait_s=wait_s, refusals=False)
     cursors = [cursor for text in texts if (cursor := frames.cursor_of(text))]
     return json_response(_frames(texts, cursor=cursors[-1] if cursors else str(attach.cursor or "")))
@@ -89,12 +93,13 @@ def _frames(texts: list[str], **more: str) -> bytes:
 class Answer:
     """One poll's answer, which is a connection as long as it is waited for."""
 
-    def __init__(self, here: process.Process, who: Identity) -> None:
+    def __init__(self, here: process.Process, who: Identity, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self._texts: list[str] = []
         self._expected = 1  # frames that are no news: the first, and what brings nothing
         self._bytes = 0
         self._arrival = asyncio.Event()
         self._here = here
+        self._beginning = here.evidence.begin("poll", headers)
         self._connection = Connection(here, who, send=self._send, close=self._close, transport="poll")
 
     async def to(self, attaches: Iterable[ClientFrame], *, wait_s: float, refusals: bool = True) -> list[str]:
@@ -108,6 +113,11 @@ class Answer:
             await self._wait(ends_at)
             await self._connection.flush()
             return self._texts
+        except asyncio.CancelledError:  # polls are many: only one whose client didn't wait is worth a note
+            silent_s = asyncio.get_running_loop().time() - self._beginning.at
+            end = End(Ended.LEFT, idle_s=silent_s)
+            self._here.evidence.end(self._beginning, end, owner=self._connection.identity.owner)
+            raise
         finally:
             self._here.dismiss(self._connection)
 
