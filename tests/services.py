@@ -5,6 +5,7 @@ PostgreSQL server of its own, `python -m tests.services node -- node --test`.
 """
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ PROGRAMS = {
     "redis": ("redis-server",),
 }
 POSTGRES_DIRS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-START_DEADLINE_S = 30
+START_DEADLINE_S = 60
+# Below those that the kernel gives to clients: one of them may have a server's port while the server restarts.
+PORTS = range(15_000, 32_000)
 
 
 def find(service: str) -> str | None:
@@ -47,14 +50,15 @@ def require(service: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = secrets.choice(PORTS)  # `random` is seeded by Hypothesis, in every process alike
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Waits until a started program accepts connections; its end, or half a minute, is an error."""
+    """Waits until a started program accepts connections; its end, or a minute, is an error."""
     deadline = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.fold import Message, ended, fold
 from sessions_app.core.snapshot import apply_patch, held
+from tests.support.harness import DEADLINE_S
 
 Frame = dict[str, Any]
 
@@ -50,7 +51,7 @@ class Person:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.http = httpx.AsyncClient(base_url=url, timeout=10)
+        self.http = httpx.AsyncClient(base_url=url, timeout=DEADLINE_S)
         self.socket: ClientConnection | None = None
         self.acknowledges = True
         self.frames: list[Frame] = []
@@ -88,7 +89,8 @@ class Person:
         """Opens a socket, in place of the one before, and waits for its first frame. `options` go to `websockets`."""
         await self.disconnect()
         cookies = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
-        settings = {"compression": None, "ping_interval": None, "max_size": None, "origin": self.url} | options
+        settings = {"compression": None, "ping_interval": None, "max_size": None, "origin": self.url}
+        settings |= {"open_timeout": DEADLINE_S} | options
         self.socket = await connect(
             f"ws://{urlsplit(self.url).netloc}/ws/", additional_headers={"Cookie": cookies}, **settings
         )
@@ -123,7 +125,7 @@ class Person:
         assert self.socket, "connect first"
         await self.socket.send(json.dumps(frame))
 
-    async def wait_until(self, condition: Callable[[], object], within: float = 10) -> None:
+    async def wait_until(self, condition: Callable[[], object], within: float = DEADLINE_S) -> None:
         """Waits until the condition holds, looking after each frame; fails with the newest frames after `within` s."""
         deadline = asyncio.get_running_loop().time() + within
         while not condition():
@@ -138,7 +140,7 @@ class Person:
                     return
                 raise AssertionError(f"not within {within} s; the newest frames: {self.frames[-5:]}") from None
 
-    async def wait_for_end(self, session: str, within: float = 30) -> Message:
+    async def wait_for_end(self, session: str, within: float = DEADLINE_S) -> Message:
         """Waits until the session's newest message is an answer that has ended."""
 
         def answer() -> Message | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.harness import ROOT, wait_for
+from tests.support.harness import DEADLINE_S, ROOT, wait_for
 
 WORDS_PER_FLUSH = 5
 
@@ -75,7 +75,9 @@ class Publisher:
         """Waits until it has been acknowledged in each of its sessions."""
         wanted = set(self.sessions[: sessions or None])
         wait_for(
-            lambda: wanted <= {note["session"] for note in self.notes[more_than:]}, 30, lambda: f"no notes:\n{self.log}"
+            lambda: wanted <= {note["session"] for note in self.notes[more_than:]},
+            DEADLINE_S,
+            lambda: f"no notes:\n{self.log}",
         )
 
     def kill9(self) -> None:
@@ -86,7 +88,7 @@ class Publisher:
         assert self.process
         self.process.send_signal(number)
 
-    def wait(self, within: float = 30) -> int:
+    def wait(self, within: float = DEADLINE_S) -> int:
         assert self.process
         return self.process.wait(within)
 

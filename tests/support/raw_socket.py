@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support.harness import DEADLINE_S
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 
@@ -55,7 +57,7 @@ def connect(port: int, receive_buffer: int | None) -> socket.socket:
     connection = socket.socket()
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    connection.settimeout(10)
+    connection.settimeout(DEADLINE_S)
     connection.connect(("127.0.0.1", port))
     return connection
 
@@ -90,7 +92,7 @@ class RawSocket:
         fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self.socket.sendall(f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode())
         while b"\r\n\r\n" not in self.buffer:
-            self.fill(10)
+            self.fill(DEADLINE_S)
         head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
         self.answer = head.decode("latin1")
         if not self.answer.startswith("HTTP/1.1 101 "):
@@ -104,7 +106,7 @@ class RawSocket:
             raise EOFError("the server closed the connection")
         self.buffer += data
 
-    def receive(self, within: float = 5) -> Frame:
+    def receive(self, within: float = DEADLINE_S) -> Frame:
         """The next frame. Raises TimeoutError after `within` seconds, EOFError or ConnectionError at the end."""
         deadline = time.monotonic() + within
         while (frame := self.take()) is None:
@@ -128,7 +130,7 @@ class RawSocket:
         self.buffer = self.buffer[start + length :]
         return frame
 
-    def read_until(self, opcode: int, within: float = 5) -> Frame:
+    def read_until(self, opcode: int, within: float = DEADLINE_S) -> Frame:
         """Skips to the next frame of a kind."""
         deadline = time.monotonic() + within
         while (frame := self.receive(deadline - time.monotonic())).opcode != opcode:
