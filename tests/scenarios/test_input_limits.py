@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.harness import Server, StartServer
+from tests.support.harness import DEADLINE_S, Server, StartServer
 from tests.support.raw_socket import CLOSE, CONTINUATION, TEXT, RawSocket, encode
 
 FRAME_BYTES = 4096
@@ -63,7 +63,7 @@ def test_it_reads_no_faster_than_the_application(echo: Server) -> None:
             sent += client.socket.send(frames[sent : sent + 65536])
     whole, part = divmod(sent, len(frames) // 8000)
 
-    httpx.get(f"{echo.url}/wake")
+    httpx.get(f"{echo.url}/wake", timeout=DEADLINE_S)
     if part:
         client.send_bytes(frames[sent : (whole + 1) * (len(frames) // 8000)])
         whole += 1

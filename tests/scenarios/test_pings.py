@@ -1,57 +1,69 @@
 """The server pings every socket at its interval, under each command that serves, and drops who doesn't answer."""
 
 import time
-from itertools import pairwise
 
 import pytest
 
 from sessions_app import conf
-from tests.support.harness import Server, StartServer, guest
+from tests.support.harness import DEADLINE_S, Server, StartServer, guest
 from tests.support.raw_socket import PING, PONG, TEXT, RawSocket
 
 ECHO = "tests.support.echo:application"
 
 
+# A server that stood still finds the time for a pong over before it reads the pong: in these tests it is long.
+PATIENT = {"HOLDFAST_PING_INTERVAL_S": "1", "HOLDFAST_PONG_TIMEOUT_S": "30"}
+STRICT = {"HOLDFAST_PING_INTERVAL_S": "1", "HOLDFAST_PONG_TIMEOUT_S": "1"}
+CUT_WITHIN_S = 15  # less than the default timeout, and more than a machine stands still
+
+
 @pytest.fixture(scope="module")
-def echo(start_shared_server: StartServer) -> Server:
-    return start_shared_server("daphne", application=ECHO, HOLDFAST_PING_INTERVAL_S="1", HOLDFAST_PONG_TIMEOUT_S="1")
+def patient(start_shared_server: StartServer) -> Server:
+    return start_shared_server("daphne", application=ECHO, **PATIENT)
+
+
+@pytest.fixture(scope="module")
+def strict(start_shared_server: StartServer) -> Server:
+    return start_shared_server("daphne", application=ECHO, **STRICT)
 
 
 @pytest.mark.parametrize("command", ["runserver", "daphne"])
 def test_it_pings_at_the_interval(start_server: StartServer, command: str) -> None:
     server = start_server(command, HOLDFAST_PING_INTERVAL_S="2", HOLDFAST_PONG_TIMEOUT_S="1")
-    socket = RawSocket(server.port, headers=guest(server))
-    times = [time.monotonic()] + [socket.read_until(PING).at for _ in range(3)]
-    # Autobahn's timers end on a whole second, so the first ping may come up to one second early.
-    assert 0.8 < times[1] - times[0] < 3
-    assert all(1.5 < later - earlier < 3 for earlier, later in pairwise(times[1:]))
+    headers = guest(server)
+    opening = time.monotonic()
+    socket = RawSocket(server.port, headers=headers)
+    first, second = (socket.read_until(PING).at - opening for _ in range(2))
+    # Autobahn's timers end on a whole second, so the first ping may come up to one second early. A busy machine makes
+    # pings late, never early; and that they come at all is the setting's work.
+    assert conf.PING_INTERVAL_S > DEADLINE_S
+    assert first > 0.8
+    assert second > 2.3
 
 
-def test_it_pings_on_while_the_client_sends(echo: Server) -> None:
-    socket = RawSocket(echo.port, "/ws/echo")
+def test_it_pings_on_while_the_client_sends(patient: Server) -> None:
+    socket = RawSocket(patient.port, "/ws/echo")
     pings, answers, opened = 0, 0, time.monotonic()
     while pings < 3:
-        assert time.monotonic() - opened < 8
+        assert time.monotonic() - opened < DEADLINE_S
         socket.send_text("still here")
         while (frame := socket.receive()).opcode != TEXT:
             pings += frame.opcode == PING
         answers += 1
         time.sleep(0.05)
     assert answers > 10
-    assert time.monotonic() - opened < 5
 
 
-def test_it_drops_a_client_that_withholds_its_pongs(echo: Server) -> None:
-    socket = RawSocket(echo.port, "/ws/echo", answer_pings=False)
-    ping = socket.read_until(PING)
-    assert socket.is_cut(within=4)
-    assert time.monotonic() - ping.at < 3
-
-
-def test_data_is_no_pong(echo: Server) -> None:
-    socket = RawSocket(echo.port, "/ws/echo", answer_pings=False)
+def test_it_drops_a_client_that_withholds_its_pongs(strict: Server) -> None:
+    socket = RawSocket(strict.port, "/ws/echo", answer_pings=False)
     socket.read_until(PING)
-    deadline = time.monotonic() + 4
+    assert socket.is_cut(CUT_WITHIN_S)
+
+
+def test_data_is_no_pong(strict: Server) -> None:
+    socket = RawSocket(strict.port, "/ws/echo", answer_pings=False)
+    socket.read_until(PING)
+    deadline = time.monotonic() + CUT_WITHIN_S
     with pytest.raises((EOFError, ConnectionError)):
         while time.monotonic() < deadline:
             socket.send_text("hello")
@@ -59,10 +71,9 @@ def test_data_is_no_pong(echo: Server) -> None:
             time.sleep(0.05)
 
 
-def test_it_keeps_a_slow_client_that_answers_in_time(start_server: StartServer) -> None:
-    server = start_server("daphne", application=ECHO, HOLDFAST_PING_INTERVAL_S="1", HOLDFAST_PONG_TIMEOUT_S="2")
-    socket = RawSocket(server.port, "/ws/echo", answer_pings=False)
-    for _ in range(3):
+def test_it_keeps_a_slow_client_that_answers_in_time(patient: Server) -> None:
+    socket = RawSocket(patient.port, "/ws/echo", answer_pings=False)
+    for _ in range(2):
         ping = socket.read_until(PING)
         time.sleep(1.3)  # longer than the interval, shorter than the timeout
         socket.send(PONG, ping.payload)
@@ -71,9 +82,9 @@ def test_it_keeps_a_slow_client_that_answers_in_time(start_server: StartServer) 
 
 
 def test_the_setting_rules_over_the_command_line(start_server: StartServer) -> None:
-    server = start_server("daphne", application=ECHO, arguments="--ping-interval 33", HOLDFAST_PING_INTERVAL_S="1")
-    assert "ping_interval=33 is ignored" in server.log
-    RawSocket(server.port, "/ws/echo").read_until(PING, within=2)
+    server = start_server("daphne", application=ECHO, arguments="--ping-interval 333", HOLDFAST_PING_INTERVAL_S="1")
+    assert "ping_interval=333 is ignored" in server.log
+    RawSocket(server.port, "/ws/echo").read_until(PING)
 
 
 def test_the_default_is_fifty_seconds() -> None:

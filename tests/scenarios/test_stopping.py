@@ -4,14 +4,16 @@ import json
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 
 import httpx
 import pytest
 
-from tests.support.harness import ROOT, Server, StartServer, guest, wait_for
+from tests.support.harness import DEADLINE_S, ROOT, Server, StartServer, guest, wait_for
 from tests.support.raw_socket import CLOSE, TEXT, RawSocket, Refused
 
 ECHO = "tests.support.echo:application"
+LONG_DRAIN = {"ECHO_DRAIN_S": "60", "HOLDFAST_DRAIN_MS": "60000"}  # longer than any test looks at it
 SERVICE_RESTART = 1012
 
 
@@ -21,13 +23,14 @@ def start_echo(start_server: StartServer, **environment: str) -> Server:
 
 def begin_to_stop(server: Server) -> None:
     server.signal(signal.SIGTERM)
-    wait_for(lambda: "echo: draining" in server.log, 5, lambda: f"it does not drain:\n{server.log}")
+    wait_for(lambda: "echo: draining" in server.log, DEADLINE_S, lambda: f"it does not drain:\n{server.log}")
 
 
 def answered(client: RawSocket) -> int | None:
     """Waits for the close frame and answers it as RFC 6455 wants it; gives its code."""
     frame = client.read_until(CLOSE)
-    client.send(CLOSE, frame.payload)
+    with suppress(ConnectionError):  # the server has lost patience: the machine stood still
+        client.send(CLOSE, frame.payload)
     return frame.code
 
 
@@ -60,24 +63,25 @@ def test_control_c_drains_under_the_reloader_too(start_server: StartServer) -> N
 
 
 def test_sockets_live_on_while_it_drains(start_server: StartServer) -> None:
-    server = start_echo(start_server, ECHO_DRAIN_S="1")
+    server = start_echo(start_server, **LONG_DRAIN)
     client = RawSocket(server.port)
     begin_to_stop(server)
     client.send_text("still here")
     assert client.receive().text == "still here"
+    client.send_text("drained")
     assert answered(client) == SERVICE_RESTART
     assert server.wait() == 0
 
 
 def test_it_takes_no_new_connection_while_it_drains(start_server: StartServer) -> None:
-    server = start_echo(start_server, ECHO_DRAIN_S="5")
+    server = start_echo(start_server, **LONG_DRAIN)
     begin_to_stop(server)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port))
 
 
 def test_it_refuses_a_socket_on_an_old_connection_while_it_drains(start_server: StartServer) -> None:
-    server = start_echo(start_server, ECHO_DRAIN_S="5")
+    server = start_echo(start_server, **LONG_DRAIN)
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert b"200 OK" in connection.recv(4096)
@@ -95,10 +99,10 @@ def test_it_waits_no_longer_than_the_drain_time(start_server: StartServer) -> No
 
 
 def test_a_second_signal_stops_it_at_once(start_server: StartServer) -> None:
-    server = start_echo(start_server, ECHO_DRAIN_S="60", HOLDFAST_DRAIN_MS="60000")
+    server = start_echo(start_server, **LONG_DRAIN)
     begin_to_stop(server)
     server.signal(signal.SIGTERM)
-    assert server.wait(within=2) == -signal.SIGTERM
+    assert server.wait() == -signal.SIGTERM
 
 
 def test_a_client_that_answers_nothing_does_not_keep_it(start_server: StartServer) -> None:
@@ -110,7 +114,7 @@ def test_a_client_that_answers_nothing_does_not_keep_it(start_server: StartServe
 
 def test_a_response_that_never_ends_does_not_keep_it(start_server: StartServer) -> None:
     server = start_echo(start_server)
-    with httpx.stream("GET", f"{server.url}/forever") as response:
+    with httpx.stream("GET", f"{server.url}/forever", timeout=DEADLINE_S) as response:
         assert next(response.iter_bytes()) == b"ok"
         assert server.terminate() == 0
 

@@ -7,6 +7,7 @@ from typing import Any
 from sessions_app import server
 
 woken = asyncio.Event()
+drained = asyncio.Event()
 
 
 def say(text: str) -> None:
@@ -22,7 +23,9 @@ async def start() -> None:
 async def drain(deadline: float) -> None:
     say("draining")
     try:
-        await asyncio.sleep(float(os.environ.get("ECHO_DRAIN_S", "0")))
+        await asyncio.wait_for(drained.wait(), float(os.environ.get("ECHO_DRAIN_S", "0")))
+    except TimeoutError:
+        pass
     except asyncio.CancelledError:
         say("drain cancelled")
 
@@ -50,12 +53,14 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def echo(path: str, receive: Any, send: Any) -> None:
-    """Repeats what it gets; at `/ws/asleep` it takes no message before `/wake` was fetched."""
+    """Repeats what it gets; "drained" ends the drain; at `/ws/asleep` it takes nothing before `/wake` was fetched."""
     await receive()
     await send({"type": "websocket.accept"})
     if path == "/ws/asleep":
         await woken.wait()
     while (message := await receive())["type"] == "websocket.receive":
+        if message["text"] == "drained":
+            drained.set()
         await send({"type": "websocket.send", "text": message["text"]})
     say(f"disconnected {message['code']}")
 

@@ -42,6 +42,10 @@ class Follower(Person):
     def all_ended(self) -> bool:
         return all(ended(message) for session in self.following for message in self.messages(session))
 
+    def all_answered(self) -> bool:
+        """Whether what each session says last is an answer, and every answer has ended."""
+        return self.all_ended() and all(self.messages(session)[-1].role == "assistant" for session in self.following)
+
     def _has(self, session: str) -> bool:
         return session in self.sessions and bool(self.sessions[session].attached)
 
