@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests import services
 from tests.browser.dictation import Dictation
-from tests.browser.visitor import DEADLINE_S, Visitor
-from tests.support.harness import Server, StartServer, migrated, start_server, start_shared_server
+from tests.browser.visitor import Visitor
+from tests.support.harness import DEADLINE_S, Server, StartServer, migrated, start_server, start_shared_server
 from tests.support.tcp_proxy import TcpProxy
 
 __all__ = ["migrated", "start_server", "start_shared_server"]

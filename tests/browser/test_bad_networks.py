@@ -92,6 +92,7 @@ def test_it_survives_reset_connections(telling: Telling, network: TcpProxy) -> N
         network.cut()
         telling.tell()
         wait_lost(telling.tab, times)
+        telling.tab.try_now()
         telling.tab.wait_connected()
         telling.is_shown()
     telling.end()
@@ -101,6 +102,7 @@ def test_it_survives_cuts_at_any_moment(telling: Telling, network: TcpProxy) -> 
     for _ in range(10):
         telling.tell(5)
         network.cut()
+    telling.tab.try_now()
     telling.end()
 
 
@@ -112,6 +114,7 @@ def test_what_was_written_meanwhile_is_there_at_the_return(telling: Telling, net
     telling.tell(20)
     assert telling.tab.shown() == before
     network.refuse(False)
+    telling.tab.try_now()
     telling.is_shown()
     telling.end()
 

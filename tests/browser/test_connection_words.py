@@ -13,6 +13,7 @@ from tests.support.tcp_proxy import TcpProxy
 pytestmark = pytest.mark.browser
 
 GRACE_MS = 1000
+CLOCKS_MS = 20  # by how much the page's clock of whole milliseconds and the recorder's may differ over that time
 
 
 def away(recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -63,12 +64,13 @@ def test_any_page_can_have_it(visitor: Visitor, network: TcpProxy) -> None:
 
 
 def test_a_blip_shows_nothing(visitor: Visitor, network: TcpProxy) -> None:
-    tab = visitor.open()
     blips: list[dict[str, Any]] = []
     while not blips:  # a busy machine may need longer than a blip is
+        tab = visitor.open()  # a new one: one that has been lost before waits a little before it tries
         before = len(tab.recorded())
         network.cut()
         tab.wait_until(lambda: len(tab.recorded()) > before, "the cut goes unnoticed")  # noqa: B023
+        tab.try_now()
         tab.wait_connected()
         lost, *_, back = tab.recorded()[before:]
         blips = tab.recorded()[before:] if back["at"] - lost["at"] < GRACE_MS else []
@@ -88,8 +90,9 @@ def test_after_a_grace_it_says_that_it_reconnects(visitor: Visitor, network: Tcp
     expect(tab.composer).to_be_enabled()
     said = away(tab.recorded())
     spoken = next(said["at"] for said in said if said["strip"])
-    assert spoken - said[0]["at"] >= GRACE_MS
+    assert spoken - said[0]["at"] > GRACE_MS - CLOCKS_MS
     network.refuse(False)
+    tab.try_now()
     tab.wait_connected()
     expect(tab.strip.get_by_role("status")).to_have_text("Connected again.")
     expect(tab.strip).to_have_text("")
@@ -102,4 +105,7 @@ def test_it_says_what_a_return_has_brought(visitor: Visitor, network: TcpProxy, 
     agent.say(tab.session, START, *text("Meanwhile"), FINISH)
     expect(tab.strip).to_contain_text("Reconnecting…")
     network.refuse(False)
-    expect(tab.strip).to_contain_text(re.compile(r"Caught up: 5 events in \d+ ms"))
+    tab.try_now()
+    caught_up = re.compile(r"Caught up: 5 events in \d+ ms")
+    # It is on show for some seconds only, which a busy machine may miss.
+    tab.wait_until(lambda: any(caught_up.match(said["strip"]) for said in tab.recorded()), "it says nothing of it")

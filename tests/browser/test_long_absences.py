@@ -38,4 +38,5 @@ def test_a_retry_that_fails_stays_calm(visitor: Visitor, network: TcpProxy) -> N
     expect(tab.strip).to_contain_text("Still offline. Your session is safe.")
     expect(retry).to_be_visible()
     network.refuse(False)  # it tries again by itself soon after it was asked to: the button may be gone any moment
+    tab.try_now()
     tab.wait_connected()

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import QUICK
 from tests.browser.dictation import FINISH, START, Dictation, begin, delta, text
-from tests.browser.visitor import Tab, Visitor, demo_answer, text_of
+from tests.browser.visitor import ANSWER_S, Tab, Visitor, demo_answer, text_of
 from tests.support.harness import ROOT, Server, StartServer
 
 pytestmark = pytest.mark.browser
@@ -48,6 +48,7 @@ def test_a_killed_server_loses_nothing_that_was_shown(visitor: Visitor, server: 
     shown = letters(tab)
     server.environment |= FAST
     server.start()
+    tab.try_now()
     tab.wait_connected()
     tab.wait_ended("interrupted")
     assert letters(tab).startswith(shown)
@@ -67,9 +68,10 @@ def test_an_answer_of_another_process_outlives_the_server(visitor: Visitor, serv
         server.kill9()
         tab.wait_until(lambda: tab.recorded()[-1]["state"] != "connected", "the page doesn't notice")
         server.start()
+        tab.try_now()
         tab.wait_connected()
         tab.wait_ended()
-        assert agent.wait(30) == 0
+        assert agent.wait(ANSWER_S) == 0
     assert text_of(visitor.stored(tab.session)[-1]) == demo_answer(QUESTION)
     tab.check_against_store()
     tab.check_against_fresh()
@@ -96,7 +98,7 @@ def test_an_agent_that_is_killed_interrupts_its_answer_only(visitor: Visitor, se
         living.say(tab.session, *text("Whole."), FINISH)
     tab.wait_ended(answers=2)
     expect(tab.answers.first).to_contain_text("Half of")
-    assert tab.recorded()[-1]["state"] == "connected"
+    tab.wait_connected()
     tab.check_against_store()
 
 
@@ -107,6 +109,7 @@ def test_a_restart_is_announced_and_survived(visitor: Visitor, server: Server) -
     expect(tab.strip).to_contain_text("Reconnecting… your conversation is safe.")
     server.environment |= FAST
     server.start()
+    tab.try_now()
     tab.wait_connected()
     expect(tab.indicator).to_have_text("Connection: Connected")
     assert {said["word"] for said in tab.recorded()} == {"Connecting…", "Connected", "Reconnecting…"}
