@@ -68,7 +68,15 @@ function renderHtml(token) {
   const element = document.createElement("div");
   element.className = `block block-${token.type}`;
   element.append(sanitize(marked.parser([token])));
+  if (token.type === "table") scrollable(element, "Table");
   return element;
+}
+
+// What is wider than the page scrolls by itself, for the keyboard too.
+function scrollable(element, name) {
+  element.tabIndex = 0;
+  element.setAttribute("role", "group");
+  element.setAttribute("aria-label", name);
 }
 
 function escapeHtml(text) {

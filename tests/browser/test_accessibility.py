@@ -1,0 +1,138 @@
+"""axe finds nothing wrong with the page, in any state that a person may meet it in, in both schemes and on a phone."""
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.browser.dictation import START, Dictation, begin, delta
+from tests.browser.test_appearance import WHOLE
+from tests.browser.test_unread import hide, line
+from tests.browser.visitor import Tab, Visitor
+from tests.support.harness import ROOT
+from tests.support.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.browser
+
+SERVER = {"HOLDFAST_RECOVERY_WINDOW_MS": "3000"}
+DESKTOP: ViewportSize = {"width": 1200, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+AXE = ROOT / "tests/node_modules/axe-core/axe.min.js"
+# WCAG 2.2 AA and axe's best practices. What it can't decide is no violation.
+RUN = """async () => {
+  const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+  return violations.map(({ id, help, nodes }) => ({ id, help, nodes: nodes.map(({ html, failureSummary, target }) =>
+    `${target}: ${html.slice(0, 200)} ${failureSummary}`) }));
+}"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    if not AXE.exists() and os.environ.get("CI") != "true":
+        pytest.skip("axe-core is not installed: `make setup` installs it")
+    return AXE.read_text()
+
+
+Check = Callable[..., None]
+
+
+@pytest.fixture
+def check(axe: str) -> Check:
+    """Fails when axe finds something, on a desktop or a phone, in either scheme; `state` is for the message."""
+
+    def check(page: Page, state: str, sizes: Sequence[ViewportSize] = (DESKTOP, PHONE)) -> None:
+        page.evaluate(axe)
+        for size, scheme in product(sizes, SCHEMES):
+            page.set_viewport_size(size)
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            found: list[dict[str, Any]] = page.evaluate(RUN)
+            assert found == [], f"{state}, {scheme}, {size['width']} wide"
+
+    return check
+
+
+def test_an_empty_page(visitor: Visitor, check: Check) -> None:
+    tab = visitor.open()
+    check(tab.page, "empty")
+    tab.indicator.click()
+    expect(tab.page.get_by_role("group", name="Connection details")).to_be_visible()
+    check(tab.page, "connection details")
+
+
+def test_a_conversation(visitor: Visitor, agent: Dictation, check: Check) -> None:
+    tab = visitor.open_unanswered()
+    tab.say("A question")
+    agent.say(tab.session, START, begin(), delta("Seen"))
+    expect(tab.answers).to_contain_text("Seen")
+    check(tab.page, "streaming")
+    hide(tab)
+    agent.say(tab.session, START, *WHOLE[1:])
+    tab.wait_ended(answers=2)
+    hide(tab, False)
+    expect(line(tab)).to_have_count(1)
+    tab.open_folds()
+    check(tab.page, "answered")
+
+
+def test_a_lost_connection(visitor: Visitor, network: TcpProxy, check: Check) -> None:
+    tab = visitor.open_unanswered()
+    network.refuse()
+    network.cut()
+    tab.say("Written while away")
+    expect(tab.strip).to_contain_text("Reconnecting…")
+    expect(tab.questions).to_contain_text("Waiting")
+    check(tab.page, "disconnected")
+    expect(tab.strip).to_contain_text("Still offline.")
+    check(tab.page, "suspended")
+
+
+def test_a_connection_that_was_given_up(visitor: Visitor, check: Check) -> None:
+    tab = visitor.open()
+    visitor.context.clear_cookies()
+    visitor.network.cut()
+    expect(tab.strip).to_contain_text("You are signed out.")
+    check(tab.page, "failed")
+
+
+def test_the_network_lab(visitor: Visitor, check: Check) -> None:
+    tab = visitor.open_unanswered()
+    open_lab(tab)
+    tab.page.get_by_role("button", name="Drop the connection").click()
+    expect(tab.page.get_by_test_id("lab-log")).to_contain_text("Caught up")
+    check(tab.page, "lab")
+
+
+def open_lab(tab: Tab) -> None:
+    tab.page.get_by_role("button", name="Network lab").click()
+    expect(tab.page.get_by_test_id("lab")).to_be_visible()
+
+
+def test_the_dialog(visitor: Visitor, check: Check) -> None:
+    tab = visitor.open_unanswered()
+    tab.page.get_by_role("button", name="Delete").click()
+    expect(tab.page.get_by_role("dialog")).to_be_visible()
+    check(tab.page, "dialog")
+
+
+def test_the_drawer(visitor: Visitor, check: Check) -> None:
+    tab = visitor.open_unanswered()
+    tab.page.set_viewport_size(PHONE)
+    tab.page.get_by_role("button", name="Conversations", exact=True).click()
+    expect(tab.page.get_by_test_id("sidebar")).to_be_visible()
+    check(tab.page, "drawer", [PHONE])
+
+
+def test_the_pages_around_it(visitor: Visitor, check: Check) -> None:
+    page = visitor.open().page
+    page.goto("/login/")
+    check(page, "login")
+    page.get_by_label("Name").fill("nobody")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    check(page, "login refused")
