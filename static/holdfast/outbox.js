@@ -77,8 +77,8 @@ export class Outbox {
   /** @param {KeptSignal["payload"]} payload */
   #checkRoom(payload) {
     const kept = this.signals.filter(({ state }) => state !== "accepted");
-    const bytes = [...kept, { payload }].reduce((sum, signal) => sum + byteLength(JSON.stringify(signal.payload)), 0);
-    if (kept.length < MOST_SIGNALS && bytes <= MOST_BYTES) return;
+    const payloads = [...kept.map((signal) => signal.payload), payload];
+    if (payloads.length <= MOST_SIGNALS && byteLength(JSON.stringify(payloads)) <= MOST_BYTES) return;
     const limits = `${MOST_SIGNALS} messages or ${MOST_BYTES / 1e6} MB`;
     const message = `No more than ${limits} can wait to be sent: wait until they are, or dismiss what was refused`;
     throw Object.assign(new Error(message), { code: "outbox_full", retryable: true });
@@ -155,7 +155,7 @@ export class Outbox {
 
   /** @param {string} id @param {number} serial where it is stored */
   accepted(id, serial) {
-    if (this.#isOpen(id)) this.#conclude({ id, status: "accepted", serial }, null);
+    this.#conclude({ id, status: "accepted", serial }, null);
   }
 
   /**
@@ -166,8 +166,8 @@ export class Outbox {
    * @param {number} random from 0 to 1
    */
   rejected(id, error, now, random) {
-    const signal = this.#signals.get(id);
-    if (!signal || !isOpen(signal)) return;
+    const signal = this.#open(id);
+    if (!signal) return;
     if (error.retryable) return this.#postpone(signal, now, random);
     const { kind, payload, at } = signal;
     this.#conclude({ id, status: "rejected", error }, { id, kind, payload, at, error });
@@ -184,8 +184,8 @@ export class Outbox {
   end(error) {
     this.#ended = error;
     for (const { id, state } of this.signals) {
-      if (this.#isOpen(id)) this.#conclude({ id, status: "rejected", error: { ...error, retryable: false } }, null);
-      else if (state === "rejected") this.#shared.forget(id);
+      if (state === "rejected") this.#shared.forget(id);
+      else this.#conclude({ id, status: "rejected", error: { ...error, retryable: false } }, null);
     }
     this.#yieldTurn();
   }
@@ -204,14 +204,15 @@ export class Outbox {
 
   /** @param {Receipt} receipt @param {KeptSignal|null} kept of it from now on */
   #conclude(receipt, kept) {
+    if (!this.#open(receipt.id)) return;
     this.#shared.settle(receipt, kept);
     this.#settle(receipt);
   }
 
   /** @param {Receipt} receipt */
   #settle(receipt) {
-    const signal = this.#signals.get(receipt.id);
-    if (!signal || !isOpen(signal)) return;
+    const signal = this.#open(receipt.id);
+    if (!signal) return;
     if (receipt.status === "accepted") change(signal, { state: "accepted", serial: receipt.serial });
     else change(signal, { state: "rejected", error: receipt.error });
     this.onsettled(receipt);
@@ -230,10 +231,10 @@ export class Outbox {
     this.#shared.close();
   }
 
-  /** @param {string} id */
-  #isOpen(id) {
+  /** The signal while it has no final answer. @param {string} id */
+  #open(id) {
     const signal = this.#signals.get(id);
-    return signal !== undefined && isOpen(signal);
+    return signal && isOpen(signal) ? signal : null;
   }
 }
 
