@@ -1,0 +1,232 @@
+"""A page whose WebSocket, stream or poll doesn't get through or dies: the text is the same, and nobody notices."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+from tests.browser.dictation import START, Dictation, begin, delta
+from tests.browser.test_bad_networks import Telling
+from tests.browser.visitor import Tab, Visitor
+
+pytestmark = pytest.mark.browser
+
+SERVER = {"HOLDFAST_CONNECTIONS_PER_OWNER": "1000"}
+
+TRANSPORTS = ["websocket", "stream", "poll"]
+
+# Breaks transports below everything that Holdfast sees: `refused` and `held` count for new ones, `freeze` and `cut` are
+# for those that are open. A refused socket asks for an address where the server refuses the upgrade.
+BREAKER = """
+  const refused = new Set(), held = new Set(), open = new Set();
+  const never = new Promise(() => {});
+  const RealSocket = WebSocket, realFetch = fetch;
+  class Link {
+    frozen = false;
+    constructor(cut) {
+      this.cut = cut;
+      open.add(this);
+    }
+  }
+  window.WebSocket = class extends RealSocket {
+    constructor(url) {
+      super(refused.has("websocket") ? "/refused/" : url);
+      this.link = new Link(() => this.close());
+      const swallow = (event) => this.link.frozen && event.stopImmediatePropagation();
+      for (const type of ["message", "close"]) this.addEventListener(type, swallow);
+    }
+    send(text) {
+      if (!this.link.frozen) super.send(text);
+    }
+  };
+  window.fetch = async (url, options) => {
+    const name = String(url).match(/\\/api\\/(stream|poll)\\//)?.[1];
+    if (!name) return realFetch(url, options);
+    if (refused.has(name)) throw new TypeError("Failed to fetch");
+    const cut = new AbortController();
+    const link = new Link(() => cut.abort());
+    const response = await realFetch(url, { ...options, signal: AbortSignal.any([cut.signal, options.signal]) });
+    if (held.has(name) || link.frozen) return never;
+    const pass = (chunk, out) => (link.frozen ? never : out.enqueue(chunk));
+    return new Response(response.body.pipeThrough(new TransformStream({ transform: pass })), response);
+  };
+  window.breaker = {
+    refused,
+    held,
+    cut: () => open.forEach((link) => open.delete(link) && link.cut()),
+    freeze: () => open.forEach((link) => (link.frozen = true)),
+  };
+"""
+
+# When an answer first said something, and every transport that carried it; ms since the navigation began.
+OBSERVER = """
+  window.observed = { spoken: null, transports: [] };
+  new MutationObserver(() => {
+    const { transport } = document.body?.dataset ?? {};
+    if (transport && transport !== observed.transports.at(-1)) observed.transports.push(transport);
+    const answer = document.querySelector("[data-role=assistant] .message-body");
+    if (answer?.textContent) observed.spoken ??= performance.now();
+  }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+"""
+
+
+@pytest.fixture
+def visitor(visit: Visit) -> Visitor:
+    visitor = visit()
+    visitor.context.add_init_script(BREAKER)
+    visitor.context.add_init_script(OBSERVER)
+    return visitor
+
+
+Only = Callable[[str], Visitor]
+
+
+@pytest.fixture
+def only(visitor: Visitor) -> Only:
+    """Lets a visitor's next pages have one transport, and worse ones."""
+
+    def limit(transport: str) -> Visitor:
+        better = TRANSPORTS[: TRANSPORTS.index(transport)]
+        visitor.context.add_init_script(f"for (const name of {better}) window.breaker.refused.add(name)")
+        return visitor
+
+    return limit
+
+
+def wait_transport(tab: Tab, transport: str) -> None:
+    expect(tab.page.locator("body")).to_have_attribute("data-transport", transport)
+
+
+def said(tab: Tab) -> set[str]:
+    """Every state that the page was in, and every word and sentence that it said about it, once it was connected."""
+    recorded = tab.recorded()
+    connected = next(index for index, entry in enumerate(recorded) if entry["state"] == "connected")
+    return {entry[field] for entry in recorded[connected:] for field in ("state", "word", "strip")} - {""}
+
+
+CALM = {"connected", "Connected"}
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_conversation_over_each_transport(only: Only, transport: str) -> None:
+    tab = only(transport).open()
+    wait_transport(tab, transport)
+    tab.say("What is a durable session?")
+    tab.wait_ended()
+    tab.say("And offline?")
+    tab.wait_ended(answers=2)
+    assert said(tab) <= CALM
+    tab.check_against_store()
+    tab.check_against_fresh()
+
+
+def test_with_a_refused_upgrade_the_first_token_comes_over_streaming_as_the_page_loads(
+    only: Only, agent: Dictation, record_property: Callable[[str, object], None]
+) -> None:
+    visitor = only("stream")
+    session = visitor.new_session()
+    agent.say(session, START, begin(), delta("The first token"))
+    tab = visitor.open(f"/s/{session}/")
+    expect(tab.answers).to_contain_text("The first token")
+    wait_transport(tab, "stream")
+    record_property("first_token_ms", tab.page.evaluate("observed.spoken"))
+    assert (
+        tab.page.evaluate("observed.spoken") < 5_000
+    )  # 150 ms on an idle machine; an upgrade that times out takes longer
+
+
+def test_a_stream_that_is_held_back_becomes_a_long_poll_within_five_seconds(only: Only, agent: Dictation) -> None:
+    visitor = only("stream")
+    visitor.context.add_init_script("window.breaker.held.add('stream')")
+    session = visitor.new_session()
+    agent.say(session, START, begin(), delta("The first token"))
+    tab = visitor.open(f"/s/{session}/")
+    expect(tab.answers).to_contain_text("The first token")
+    wait_transport(tab, "poll")
+    assert 4_000 <= tab.page.evaluate("observed.spoken") < 10_000
+    assert "disconnected" not in {entry["state"] for entry in tab.recorded()}
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_dead_link_is_replaced_as_soon_as_the_page_is_seen(only: Only, agent: Dictation, transport: str) -> None:
+    telling = Telling(only(transport), agent)
+    telling.tell(3)
+    telling.is_shown()
+    wait_transport(telling.tab, transport)
+    telling.tab.page.evaluate("window.breaker.freeze()")
+    telling.tell(3)
+    telling.tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(telling.tab.answers.last).to_contain_text(telling.words[-1], timeout=10_000)  # 35 s if it were not seen
+    assert said(telling.tab) - {"connecting"} <= CALM | {caught_up(telling.tab)}
+    telling.end()
+
+
+def caught_up(tab: Tab) -> str:
+    """The one sentence that tells what a return has brought, if there is one."""
+    told = {entry["strip"] for entry in tab.recorded() if entry["strip"].startswith("Caught up")}
+    assert len(told) <= 1, told
+    return next(iter(told), "")
+
+
+# Cuts what there is and refuses some transports. It tries again at once, without the pauses after one loss on another.
+CHANGE = """async (refused) => {
+  breaker.refused.clear();
+  for (const name of refused) breaker.refused.add(name);
+  breaker.cut();
+  while (document.body.dataset.connection === "connected") await new Promise((resolve) => setTimeout(resolve, 5));
+  window.dispatchEvent(new Event("online"));
+}"""
+
+
+def test_it_goes_back_to_a_socket_in_the_middle_of_an_answer_without_a_seam(only: Only, agent: Dictation) -> None:
+    telling = Telling(only("stream"), agent)
+    telling.tell(3)
+    telling.is_shown()
+    tab = telling.tab
+    wait_transport(tab, "stream")
+    tab.page.evaluate("window.breaker.refused.clear()")
+    tab.page.evaluate("window.dispatchEvent(new Event('online'))")  # or after ten seconds
+    while tab.page.evaluate("observed.transports.at(-1)") != "websocket":
+        telling.tell()
+    telling.end()
+    assert tab.page.evaluate("observed.transports") == ["stream", "websocket"]
+    assert said(tab) <= CALM
+
+
+@pytest.mark.parametrize("changes", [10, pytest.param(100, marks=pytest.mark.long)])
+def test_changes_of_transport_in_one_answer_leave_its_text_exact(
+    visitor: Visitor, agent: Dictation, changes: int
+) -> None:
+    chance = random.Random(changes)
+    telling = Telling(visitor, agent)
+    telling.tell()
+    tab = telling.tab
+    now = "websocket"
+    wait_transport(tab, now)
+    for _ in range(changes):
+        now = chance.choice([name for name in TRANSPORTS if name != now])
+        tab.page.evaluate(CHANGE, [name for name in TRANSPORTS if name != now])
+        telling.tell()
+        wait_transport(tab, now)
+    telling.end()
+    assert len(tab.page.evaluate("observed.transports")) > changes
+    assert not {"failed", "suspended", "Not connected", "Offline"} & said(tab)
+
+
+def test_after_ten_frozen_minutes_all_is_there_at_once_and_nothing_flashes(visitor: Visitor, agent: Dictation) -> None:
+    telling = Telling(visitor, agent)
+    telling.tell(3)
+    telling.is_shown()
+    tab = telling.tab
+    tab.page.clock.install()
+    tab.reload()
+    telling.is_shown()
+    tab.page.evaluate("window.breaker.freeze()")  # a phone's socket dies without a word
+    telling.tell(50)
+    tab.page.clock.fast_forward("10:00")  # what is due fires late, once
+    telling.is_shown()
+    expect(tab.page.get_by_text("Caught up")).to_be_visible()
+    assert said(tab) - {"connecting"} <= CALM | {caught_up(tab)}
+    telling.end()
