@@ -125,10 +125,10 @@ class Process:
             await _cancel(self._tasks)
             await self.lease.release()
             await self.ingest.stop()
-            await self.evidence.write()
         finally:
             # Sockets are the server's to close; a response is ours, and keeps the server until it has ended.
             await asyncio.gather(*(each.finish() for each in self.connections if each.transport != "websocket"))
+        await self.evidence.write()
 
     # Connections
 

@@ -1,24 +1,27 @@
-"""A proxy that cuts idle sockets is found by what its cuts leave behind, and pings leave it nothing to cut."""
+"""A proxy that cuts idle connections is found by what its cuts leave behind, and pings leave it nothing to cut."""
 
+import asyncio
 import json
 import sqlite3
-import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.harness import Server, StartServer, guest, wait_for
 from tests.support.nginx import ALB_IDLE_S, Nginx, scaled
+from tests.support.person import Person
 from tests.support.raw_socket import CLOSE, TEXT, RawSocket
+from tests.support.raw_stream import RawStream
 from tests.support.tcp_proxy import TcpProxy
 
 SILENCE = {"HOLDFAST_PING_INTERVAL_S": "3600", "HOLDFAST_HEARTBEAT_MS": "600000"}
 PINGS = SILENCE | {"HOLDFAST_PING_INTERVAL_S": "3", "HOLDFAST_PONG_TIMEOUT_S": "2"}
 LIMIT_S = scaled(ALB_IDLE_S)
-SOCKETS = 14
-APART_S = 0.3  # between two sockets: cuts at one moment would be an outage
+LINKS = 14  # of each transport
+APART_S = 0.3  # between two: cuts at one moment would be an outage
+SERVERS = pytest.mark.parametrize("command", ["daphne", pytest.param("uvicorn", marks=pytest.mark.long)])
 
 
 def opened(port: int, headers: dict[str, str]) -> RawSocket:
@@ -34,37 +37,44 @@ def recorded(server: Server) -> int:
 
 
 def diagnosed(server: Server, ends: int) -> dict[str, Any]:
-    """What is known of a server's sockets when so many have ended."""
-    wait_for(lambda: recorded(server) == ends, 30, lambda: f"{recorded(server)} records:\n{server.log}")
-    told: dict[str, Any]
-    (told,) = json.loads(server.manage("diagnose_connections", "--hours", "1", "--json"))["transports"]
+    """What is known of a server's connections, of one transport, when so many have ended."""
+    (told,) = all_diagnosed(server, ends)
     return told
 
 
-def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(start_server: StartServer) -> None:
+def all_diagnosed(server: Server, ends: int) -> list[dict[str, Any]]:
+    wait_for(lambda: recorded(server) >= ends, 30, lambda: f"{recorded(server)} records:\n{server.log}")
+    told: list[dict[str, Any]]
+    told = json.loads(server.manage("diagnose_connections", "--hours", "1", "--json"))["transports"]
+    return told
+
+
+async def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(start_server: StartServer) -> None:
     silent, pinging = start_server(**SILENCE), start_server(**PINGS)
-    with (
-        Nginx("alb", silent.port) as proxy,
-        Nginx("alb", pinging.port) as other_proxy,
-        ThreadPoolExecutor() as threads,
-    ):
+    with Nginx("alb", silent.port) as proxy, Nginx("alb", pinging.port) as other_proxy:
         other = opened(other_proxy.port, guest(pinging))
-        is_cut = threads.submit(other.is_cut, within=3 * LIMIT_S)
+        is_cut = asyncio.create_task(asyncio.to_thread(other.is_cut, within=3 * LIMIT_S))
         visitor = guest(silent)
-        sockets = []
-        for _ in range(SOCKETS):
-            sockets.append(opened(proxy.port, visitor))
-            time.sleep(APART_S)
-        told = diagnosed(silent, ends=SOCKETS)
-        assert not is_cut.result()
-    (finding,) = told["findings"]
-    assert told["ended"] == {"cut": SOCKETS} and finding["ends"] == SOCKETS
-    assert finding["measure"] == "idle" and LIMIT_S - 0.1 < finding["low"] <= finding["high"] < LIMIT_S + 1
-    assert finding["culprits"] == []  # nobody is known for that number
-    assert "Set HOLDFAST_PING_INTERVAL_S (3600) to 3 or less." in silent.manage("diagnose_connections")
+        links: list[RawSocket | RawStream] = []  # a link that nobody keeps is closed
+        async with Person(silent.url) as person:
+            session = await person.create_session()
+            for _ in range(LINKS):
+                links += [opened(proxy.port, visitor), RawStream(proxy, person, session)]
+                await asyncio.sleep(APART_S)
+            told = await asyncio.to_thread(all_diagnosed, silent, 2 * LINKS)
+        assert not await is_cut
+    assert [one["ended"] for one in told] == [{"cut": LINKS}, {"left": LINKS}]
+    for one in told:
+        (finding,) = one["findings"]
+        assert finding["measure"] == "idle" and finding["ends"] == LINKS
+        assert LIMIT_S - 0.1 < finding["low"] <= finding["high"] < LIMIT_S + 1
+        assert finding["culprits"] == []  # nobody is known for that number
+    on_the_terminal = silent.manage("diagnose_connections")
+    assert "Set HOLDFAST_PING_INTERVAL_S (3600) to 3 or less." in on_the_terminal
+    assert "Set HOLDFAST_HEARTBEAT_MS (600000) to 3000 or less." in on_the_terminal
 
 
-@pytest.mark.parametrize("command", ["daphne", "uvicorn"])
+@SERVERS
 def test_each_kind_of_end_is_told_from_the_others(start_server: StartServer, command: str) -> None:
     server = start_server(command)
     visitor = guest(server)
@@ -103,3 +113,25 @@ def test_what_attackers_put_into_headers_is_bounded(start_server: StartServer) -
     assert server.terminate() == 0  # it stores the last of them when it stops
     told = diagnosed(server, ends=1)
     assert (told["ended"], told["rays"]) == ({"cut": 1}, [])
+
+
+@SERVERS
+async def test_a_stream_or_poll_that_its_client_leaves_is_told_from_one_that_ends(
+    start_server: StartServer, command: str
+) -> None:
+    server = start_server(command, HOLDFAST_STREAM_MS="2000")
+    async with Person(server.url) as person:
+        session = await person.create_session()
+        stream, poll = f"/api/sessions/{session}/stream/", f"/api/sessions/{session}/poll/"
+        async with person.http.stream("GET", stream) as left:
+            await anext(left.aiter_text())
+        async with person.http.stream("GET", stream) as ended:
+            async for _ in ended.aiter_text():
+                pass
+        answered = (await person.http.get(poll)).json()
+        with pytest.raises(httpx.ReadTimeout):
+            await person.http.get(poll, params={"cursor": answered["cursor"]}, timeout=1.5)
+        streams, polls = await asyncio.to_thread(all_diagnosed, server, 3)
+    assert (streams["transport"], streams["ended"]) == ("stream", {"left": 1, "server": 1})
+    assert (polls["transport"], polls["ended"]) == ("poll", {"left": 1})
+    assert sum(bar["count"] for bar in polls["idle"] if bar["low"] >= 1.4) == 1
