@@ -1,0 +1,294 @@
+"""The transports over HTTP on real servers: the exact text whatever is cut, killed, changed or stopped."""
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from sessions_app.core.cursor import Cursor
+from tests.support.follower import Follower
+from tests.support.harness import Server, StartServer, environment_of, guest, manage, wait_for
+from tests.support.hopper import Hopper
+from tests.support.http_followers import EventSourceFollower, HttpFollower, PollFollower, StreamFollower
+from tests.support.person import Followed, text_of
+from tests.support.publisher import Publisher, is_what_was_sent
+from tests.support.tcp_proxy import TcpProxy
+
+QUICK = {"HOLDFAST_TAIL_POLL_MS": "200", "HOLDFAST_RUNS_PER_PROCESS": "0"}
+HTTP: list[type[HttpFollower]] = [EventSourceFollower, StreamFollower, PollFollower]
+SERVERS = pytest.mark.parametrize("command", ["runserver", "uvicorn"])
+MANY = httpx.Limits(max_connections=200, max_keepalive_connections=0)
+# A loop for people without a client: each answer says with what to ask next.
+LONG_POLL = """
+cursor=
+while :; do
+  answer=$(curl -sSf -b "$cookies" "$url/api/sessions/$session/poll/?cursor=$cursor") || { sleep 0.2; continue; }
+  printf '%s\\n' "$answer"
+  cursor=$(printf '%s' "$answer" | sed 's/.*"cursor":"\\([^"]*\\)"}$/\\1/')
+done
+"""
+
+
+@pytest.fixture
+def publishers() -> Iterator[list[Publisher]]:
+    started: list[Publisher] = []
+    yield started
+    for publisher in started:
+        publisher.end()
+        print(publisher.log)
+
+
+async def in_thread(function: Any, *arguments: Any) -> Any:
+    """Lets clients go on meanwhile."""
+    return await asyncio.to_thread(function, *arguments)
+
+
+async def followers(stack: AsyncExitStack, url: str, session: str, owner: Follower) -> list[HttpFollower]:
+    """One on each transport over HTTP, all of them the same person."""
+    readers = [await stack.enter_async_context(kind(url)) for kind in HTTP]
+    for reader in readers:
+        reader.http.cookies = owner.http.cookies
+        reader.http.headers["X-CSRFToken"] = owner.http.cookies["csrftoken"]
+        await reader.follow(session)
+    return readers
+
+
+async def check_end(reader: Follower, session: str, publisher: Publisher) -> None:
+    message = await reader.wait_for_end(session, within=60)
+    assert message.status == "complete"
+    assert is_what_was_sent(message.id, text_of(message))
+    assert len(text_of(message)) == publisher.notes[-1]["length"]
+    assert (reader.taken_back, reader.resets) == ([], [])
+
+
+# Exact text
+
+
+@SERVERS
+async def test_streams_and_polls_that_are_cut_at_random_end_with_the_exact_text(
+    start_server: StartServer, publishers: list[Publisher], tmp_path: Path, command: str
+) -> None:
+    random = Random(4)
+    server = start_server(command, **QUICK)
+    with TcpProxy(server.port) as proxy:
+        async with AsyncExitStack() as stack:
+            owner = await stack.enter_async_context(Follower(server.url))
+            session = await owner.create_session()
+            readers = await followers(stack, f"http://127.0.0.1:{proxy.port}", session, owner)
+            publishers.append(Publisher(tmp_path, server.environment, [session], pace=200).start())
+            for _ in range(12):
+                await asyncio.sleep(random.uniform(0.02, 0.4))
+                await in_thread(proxy.cut)
+            assert await in_thread(publishers[0].terminate) == 0
+            for reader in readers:
+                await check_end(reader, session, publishers[0])
+            assert readers[0].connections > 6
+
+
+async def test_when_the_server_is_killed_they_go_on_at_the_next(
+    start_server: StartServer, publishers: list[Publisher], tmp_path: Path
+) -> None:
+    server = start_server(**QUICK)
+    async with AsyncExitStack() as stack:
+        owner = await stack.enter_async_context(Follower(server.url))
+        session = await owner.create_session()
+        readers = await followers(stack, server.url, session, owner)
+        publishers.append(Publisher(tmp_path, server.environment, [session], pace=100).start())
+        for reader in readers:
+            await reader.wait_until(lambda reader=reader: len(reader.sessions[session].text) > 100, within=30)
+        server.kill9()
+        publishers[0].wait_until_heard(more_than=len(publishers[0].notes))
+        await in_thread(server.start)
+        assert await in_thread(publishers[0].terminate) == 0
+        for reader in readers:
+            await check_end(reader, session, publishers[0])
+
+
+async def test_a_hundred_changes_of_transport_during_one_answer(
+    start_server: StartServer, publishers: list[Publisher], tmp_path: Path
+) -> None:
+    server = start_server(**QUICK)
+    async with Hopper(server.url) as reader:
+        session = await reader.create_session()
+        await reader.follow(session)
+        publishers.append(Publisher(tmp_path, server.environment, [session], pace=100).start())
+        await reader.wait_until(lambda: len(reader.hops) >= 100, within=90)
+        assert await in_thread(publishers[0].terminate) == 0
+        await check_end(reader, session, publishers[0])
+        changes = sum(one != other for one, other in zip(reader.hops, reader.hops[1:], strict=False))
+        assert changes > 50
+
+
+async def test_each_request_may_go_to_another_process(
+    start_server: StartServer, publishers: list[Publisher], tmp_path: Path
+) -> None:
+    one, other = start_server(**QUICK), start_server("uvicorn", **QUICK)
+    async with Hopper(one.url, other.url, seed=2) as reader:
+        session = await reader.create_session()
+        await reader.follow(session)
+        publishers.append(Publisher(tmp_path, one.environment, [session], pace=100).start())
+        await reader.wait_until(lambda: len(reader.hops) >= 40, within=90)
+        assert await in_thread(publishers[0].terminate) == 0
+        await check_end(reader, session, publishers[0])
+        assert len(reader.heard) == 6  # three transports of two servers
+
+
+async def test_a_curl_loop_ends_with_the_exact_text(
+    start_server: StartServer, publishers: list[Publisher], tmp_path: Path
+) -> None:
+    server = start_server(**QUICK)
+    async with PollFollower(server.url) as reader:
+        session = await reader.create_session()
+        cookies = "; ".join(f"{name}={value}" for name, value in reader.http.cookies.items())
+        answers = tmp_path / "answers"
+        variables = {"url": server.url, "session": session, "cookies": cookies}
+        with answers.open("wb") as file:
+            loop = subprocess.Popen(["bash", "-c", LONG_POLL], env=server.environment | variables, stdout=file)
+        try:
+            publisher = Publisher(tmp_path, server.environment, [session], pace=100, length=200)
+            publishers.append(publisher.start())
+            assert await in_thread(publisher.wait, 60) == 0
+            wait_for(lambda: '"type":"finish"' in answers.read_text() or '"complete"' in answers.read_text(), 20, str)
+        finally:
+            loop.kill()
+        reader.sessions[session] = Followed(Cursor("none", 0))
+        lines = answers.read_text().splitlines()
+        for line in lines:
+            for frame in json.loads(line)["frames"]:
+                await reader._take_one(frame)
+        assert len(lines) > 3
+        await check_end(reader, session, publisher)
+
+
+# Ends
+
+
+@SERVERS
+async def test_a_server_that_stops_ends_streams_and_polls_and_says_when_to_come_back(
+    start_server: StartServer, command: str
+) -> None:
+    server = start_server(command, HOLDFAST_DRAIN_MS="3000")
+    headers = guest(server)
+    session = create_session(server, headers)
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
+        cursor = (await client.get(f"/api/sessions/{session}/poll/?wait_ms=0")).json()["cursor"]
+        streams = [asyncio.create_task(whole_stream(client, session)) for _ in range(5)]
+        polls = [
+            asyncio.create_task(client.get(f"/api/sessions/{session}/poll/", params={"cursor": cursor}))
+            for _ in range(3)
+        ]
+        await in_thread(wait_for, lambda: held(server) >= 8, 20, lambda: "they don't come")
+        await asyncio.sleep(0.5)  # and are attached
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+        for frames in [*await asyncio.gather(*streams), *[a.json()["frames"] for a in await asyncio.gather(*polls)]]:
+            assert [frame["type"] for frame in frames][:2] == ["connected", "attached"]
+            assert frames[-1]["type"] == "going-away" and 0 <= frames[-1]["reconnect_in_ms"] <= 3000
+        assert await in_thread(server.wait) == (0 if command == "runserver" else -signal.SIGTERM)
+        assert time.monotonic() - began < 10
+    assert "Traceback" not in server.log and "ERROR" not in server.log
+
+
+async def whole_stream(client: httpx.AsyncClient, session: str) -> list[dict[str, Any]]:
+    """All frames of a stream that ends as HTTP wants it: httpx raises otherwise."""
+    async with client.stream("GET", f"/api/sessions/{session}/stream/") as answer:
+        lines = [line async for line in answer.aiter_lines()]
+    return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+
+
+def held(server: Server) -> int:
+    """How many connections a server has."""
+    listing = subprocess.run(["ss", "-tnH", "state", "established", f"sport = :{server.port}"], capture_output=True)
+    return len(listing.stdout.splitlines())
+
+
+@SERVERS
+async def test_signing_out_ends_an_open_stream_and_a_poll_within_seconds(
+    start_server: StartServer, command: str
+) -> None:
+    server = start_server(command, HOLDFAST_RECHECK_MS="200")
+    async with signed_in(server) as client:
+        session = (await client.post("/api/sessions/", json={})).json()["id"]
+        cursor = (await client.get(f"/api/sessions/{session}/poll/?wait_ms=0")).json()["cursor"]
+        stream = asyncio.create_task(whole_stream(client, session))
+        poll = asyncio.create_task(client.get(f"/api/sessions/{session}/poll/", params={"cursor": cursor}))
+        await asyncio.sleep(0.5)
+        assert not stream.done() and not poll.done()
+        assert (await client.post("/logout/")).status_code == 302
+        frames = await asyncio.wait_for(stream, 10)
+        assert (frames[-1]["type"], frames[-1]["code"]) == ("error", "signed_out")
+        assert (await asyncio.wait_for(poll, 10)).json()["frames"][-1]["code"] == "signed_out"
+        assert (await client.get(f"/api/sessions/{session}/poll/")).status_code in (401, 404)
+
+
+@contextlib.asynccontextmanager
+async def signed_in(server: Server) -> Any:
+    """A client of somebody with a login, made for this."""
+    server.manage(
+        "shell", "-c",
+        "from django.contrib.auth import get_user_model as m; m().objects.create_user('ann', password='pw-of-ann')",
+    )  # fmt: skip
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        page = await client.get("/login/")
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+        assert token
+        form = {"username": "ann", "password": "pw-of-ann", "csrfmiddlewaretoken": token[1]}
+        assert (await client.post("/login/", data=form)).status_code == 302
+        client.headers["X-CSRFToken"] = client.cookies["csrftoken"]
+        yield client
+
+
+# Cost
+
+
+@SERVERS
+async def test_open_streams_hold_no_database_connection(
+    start_server: StartServer, postgres_url: str, command: str
+) -> None:
+    """Of PostgreSQL's there are few, and Django gives each request one, in which it asks who is signed in."""
+    with psycopg.connect(postgres_url, autocommit=True) as database:
+        name = f"streams_{command}"
+        database.execute(f"CREATE DATABASE {name}")
+        url = postgres_url.replace("/postgres", f"/{name}")
+        server = start_server(
+            command, database=migrate(url), HOLDFAST_CONNECTIONS_PER_OWNER="100", HOLDFAST_DATABASE_POOL="8"
+        )
+        async with signed_in(server) as client:
+            session = (await client.post("/api/sessions/", json={})).json()["id"]
+            cursor = (await client.get(f"/api/sessions/{session}/poll/?wait_ms=0")).json()["cursor"]
+            async with httpx.AsyncClient(base_url=server.url, cookies=client.cookies, limits=MANY) as many:
+                polled = f"/api/sessions/{session}/poll/?cursor={cursor}"
+                waiting = [asyncio.create_task(whole_stream(many, session)) for _ in range(30)]
+                waiting += [asyncio.create_task(many.get(polled, timeout=60)) for _ in range(30)]
+                await asyncio.sleep(2)
+                assert not [task for task in waiting if task.done()]
+                assert (await client.get("/api/sessions/")).status_code == 200
+                threads = len(list(Path(f"/proc/{server.pid}/task").iterdir()))
+                assert threads < 30  # nor a thread
+                for task in waiting:
+                    task.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def migrate(url: str) -> str:
+    manage("migrate", "--verbosity", "0", environment=environment_of(url, {}))
+    return url
+
+
+def create_session(server: Server, headers: dict[str, str]) -> str:
+    token = dict(part.split("=", 1) for part in headers["Cookie"].split("; "))["csrftoken"]
+    answer = httpx.post(f"{server.url}/api/sessions/", json={}, headers=headers | {"X-CSRFToken": token})
+    session: str = answer.json()["id"]
+    return session
