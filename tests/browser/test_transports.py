@@ -215,6 +215,14 @@ def test_changes_of_transport_in_one_answer_leave_its_text_exact(
     assert not {"failed", "suspended", "Not connected", "Offline"} & said(tab)
 
 
+# What the page sees when its tab or phone is put away and taken out again.
+SHOW = """(shown) => {
+  Object.defineProperty(document, "hidden", { value: !shown, configurable: true });
+  if (shown) document.dispatchEvent(new Event("resume"));
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
 def test_after_ten_frozen_minutes_all_is_there_at_once_and_nothing_flashes(visitor: Visitor, agent: Dictation) -> None:
     telling = Telling(visitor, agent)
     telling.tell(3)
@@ -223,10 +231,12 @@ def test_after_ten_frozen_minutes_all_is_there_at_once_and_nothing_flashes(visit
     tab.page.clock.install()
     tab.reload()
     telling.is_shown()
+    tab.page.evaluate(SHOW, False)
     tab.page.evaluate("window.breaker.freeze()")  # a phone's socket dies without a word
     telling.tell(50)
     tab.page.clock.fast_forward("10:00")  # what is due fires late, once
+    tab.page.evaluate(SHOW, True)
     telling.is_shown()
-    expect(tab.page.get_by_text("Caught up")).to_be_visible()
-    assert said(tab) - {"connecting"} <= CALM | {caught_up(tab)}
+    tab.wait_until(lambda: bool(caught_up(tab)), "it doesn't say what the return has brought")
     telling.end()
+    assert said(tab) - {"connecting"} <= CALM | {caught_up(tab)}
