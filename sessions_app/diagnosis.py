@@ -13,6 +13,7 @@ from django.utils import timezone
 from sessions_app import conf
 from sessions_app.core import idle
 from sessions_app.core.idle import Bar, Culprit, End, Finding, Peak
+from sessions_app.core.proxies import OWN_CLIENT
 from sessions_app.models import ConnectionRecord
 
 Ended = ConnectionRecord.Ended
@@ -59,7 +60,7 @@ def _diagnose(transport: str, ended: dict[str, int], records: QuerySet[Connectio
     wordless = records.filter(ended__in=WORDLESS)
     fields = ("ended_at", "life_s", "idle_s", "exact", "headers")
     rows = list(wordless.values_list(*fields)[:ENDS_MAX])
-    findings = idle.findings([_end(transport, *row) for row in rows])
+    findings = idle.findings([_end(transport, *row) for row in rows], transport)
     return Diagnosis(
         transport=transport,
         ended=ended,
@@ -107,8 +108,10 @@ def what(finding: Finding, wordless: int) -> str:
 
 
 def suspicion(culprit: Culprit) -> str:
-    """Say why a proxy is named."""
+    """Say why somebody is named."""
     limit = culprit.limit
+    if limit in OWN_CLIENT:
+        return f"{limit.proxy}: leaves streams after {limit.seconds} s on purpose."
     kind = "without traffic" if limit.measure == "idle" else "of life"
     why = f"its header {limit.header} was on the requests" if culprit.seen else "it leaves no header to tell by"
     return f"{limit.proxy}: ends connections after {limit.seconds} s {kind} by default; {why}."
@@ -116,10 +119,13 @@ def suspicion(culprit: Culprit) -> str:
 
 def advice(finding: Finding, transport: str) -> list[str]:
     """Say which settings to change, ours first."""
+    limits = [culprit.limit for culprit in finding.culprits]
+    if any(limit in OWN_CLIENT for limit in limits):
+        return [limit.setting for limit in limits if limit in OWN_CLIENT]
     ours = (
         _keep_busy(finding.peak, transport) if finding.peak.measure == "idle" else _end_first(finding.peak, transport)
     )
-    theirs = [f"Or change {culprit.limit.setting}." for culprit in finding.culprits]
+    theirs = [f"Or change {limit.setting}." for limit in limits]
     return [ours, *(theirs or ["Or look for a proxy or firewall on the way with a limit of this length."])]
 
 

@@ -75,6 +75,12 @@ class TestCommand:
         assert "Google Cloud Application Load Balancer" in told
         assert "HOLDFAST_STREAM_MS (now 300000) of 24000 or less" in told
 
+    def test_what_holdfasts_own_client_does_is_not_put_right(self) -> None:
+        ended(40, idle=4, transport="stream", ended="left", code=None, exact=False)
+        told = run()
+        assert "Holdfast's own client: leaves streams after 4 s on purpose." in told
+        assert "holds the beginning of a stream back" in told and "HOLDFAST_" not in told
+
     def test_what_proves_nothing_accuses_nobody(self) -> None:
         ended(60)
         told = run()

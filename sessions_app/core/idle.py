@@ -14,7 +14,7 @@ from math import ceil, sqrt
 from statistics import median
 from typing import Literal
 
-from sessions_app.core.proxies import LIMITS, Limit, Measure
+from sessions_app.core.proxies import LIMITS, MEASURES, OWN_CLIENT, Limit, Measure
 
 BUSY_S = 1.0  # who was cut this soon after a frame wasn't idle
 PEAK_ENDS = 10  # fewer are an anecdote
@@ -82,12 +82,12 @@ class Bar:
     count: int
 
 
-def findings(ends: Sequence[End]) -> list[Finding]:
+def findings(ends: Sequence[End], transport: str) -> list[Finding]:
     """Return what the ends prove, most ends first. An empty list: nothing cuts at a fixed time, or too few ends."""
-    idle, life = (_peaks(ends, measure) for measure in ("idle", "life"))
+    idle, life = (_peaks(ends, measure) for measure in MEASURES)
     told = [*(peak for peak in idle if not _follows(peak, life)), *(peak for peak in life if not _repeats(peak, idle))]
     told.sort(key=lambda peak: -len(peak.ends))
-    return [Finding(peak, _culprits(peak), _confidence(peak)) for peak in told]
+    return [Finding(peak, _culprits(peak, transport), _confidence(peak)) for peak in told]
 
 
 def width(seconds: float) -> float:
@@ -179,8 +179,9 @@ def _same(one: Peak, other: Peak) -> bool:
 # Culprits
 
 
-def _culprits(peak: Peak) -> tuple[Culprit, ...]:
-    found = [Culprit(limit, bool(limit.header)) for limit in LIMITS if _fits(limit, peak)]
+def _culprits(peak: Peak, transport: str) -> tuple[Culprit, ...]:
+    known = [limit for limit in (*OWN_CLIENT, *LIMITS) if limit.transport in ("", transport)]
+    found = [Culprit(limit, bool(limit.header)) for limit in known if _fits(limit, peak)]
     return tuple(sorted(found, key=lambda culprit: not culprit.seen))
 
 

@@ -66,6 +66,7 @@ def hints(headers: Iterable[tuple[bytes, bytes]]) -> Hints:
 NONE = Hints()
 
 Measure = Literal["idle", "life"]
+MEASURES: tuple[Measure, ...] = ("idle", "life")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Limit:
 
     `measure`: whether it bounds the seconds without traffic (`idle`) or those since the beginning (`life`). `header`:
     what every request through this proxy carries; empty if it leaves no trace. `setting`: what changes the limit.
-    `says`: what the source says, in its words.
+    `says`: what the source says, in its words. `transport`: the only one that it is about; empty for all.
     """
 
     proxy: str
@@ -84,6 +85,7 @@ class Limit:
     setting: str
     source: str
     says: str
+    transport: str = ""
 
 
 LIMITS = (
@@ -148,3 +150,22 @@ LIMITS = (
         "The timeout is set by default to 5 minutes (300 seconds) and can be extended up to 60 minutes (3600 seconds).",
     ),
 )  # fmt: skip
+
+# Holdfast's own client leaves streams on purpose, which looks the same from here. `setting` is what to do about it.
+OWN_CLIENT = tuple(
+    Limit("Holdfast's own client", measure, seconds, "", setting, "PROTOCOL.md §2", says, transport="stream")
+    for seconds, setting, says in (
+        (
+            4,
+            "Nothing cuts them: something on these clients' way holds the beginning of a stream back, and they go on by "
+            "long poll.",
+            "a socket or stream that isn't greeted within 4 s is closed and the next one tried",
+        ),
+        (
+            10,
+            "Nothing may be wrong: clients leave a stream when they find that a WebSocket works.",
+            "On a lesser transport it tries a socket quietly beside it, after 10 s",
+        ),
+    )
+    for measure in MEASURES
+)

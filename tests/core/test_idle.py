@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import asdict
+from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessions_app.core.idle import PEAK_ENDS, Bar, End, Finding, findings, histogram, width
-from sessions_app.core.proxies import HEADERS, HEADERS_LENGTH, HOPS_MAX, LIMITS, NONE, RAY_LENGTH, hints
+from sessions_app.core.proxies import HEADERS, HEADERS_LENGTH, HOPS_MAX, LIMITS, NONE, OWN_CLIENT, RAY_LENGTH, hints
 
 DAY = 86_400.0
 ALB = frozenset({"x-forwarded-for", "x-amzn-trace-id"})
@@ -34,8 +35,12 @@ def noise(count: int, *, most: float = 50.0, seed: int = 2, headers: frozenset[s
     ]
 
 
+def found_in(ends: list[End]) -> list[Finding]:
+    return findings(ends, "websocket")
+
+
 def the_one(ends: list[End]) -> Finding:
-    (found,) = findings(ends)
+    (found,) = found_in(ends)
     return found
 
 
@@ -69,8 +74,8 @@ class TestIdleLimits:
         found = the_one(noise(400) + cuts(60, 25, headers=ALB))
         assert round(found.peak.seconds) == 60 and len(found.peak.ends) >= 25 and found.confidence == "fair"
 
-    def test_two_limits_are_two_findings(self) -> None:
-        found = findings(cuts(60, 40, headers=ALB) + cuts(100, 60, headers=CLOUDFLARE, seed=3))
+    def test_two_limits_are_two_found_in(self) -> None:
+        found = found_in(cuts(60, 40, headers=ALB) + cuts(100, 60, headers=CLOUDFLARE, seed=3))
         assert [round(one.peak.seconds) for one in found] == [100, 60]
 
     def test_those_that_were_idle_for_longer_weaken_it(self) -> None:
@@ -78,21 +83,30 @@ class TestIdleLimits:
         assert found.peak.beyond > 20 and found.confidence == "fair"
 
 
+class TestOwnClient:
+    def test_a_stream_that_it_gave_up_is_not_blamed_on_a_proxy(self) -> None:
+        (found,) = findings(cuts(4.0, 40), "stream")
+        assert named(found) == ["Holdfast's own client"]
+
+    def test_it_leaves_no_socket_that_way(self) -> None:
+        assert named(the_one(cuts(4.0, 40))) == []
+
+
 class TestWhatProvesNothing:
     def test_no_ends(self) -> None:
-        assert findings([]) == []
+        assert found_in([]) == []
 
     @pytest.mark.parametrize("seed", range(20))
     @pytest.mark.parametrize(("count", "most"), [(30, 15.0), (300, 15.0), (3000, 50.0), (500, 3600.0)])
     def test_phones_and_tunnels(self, seed: int, count: int, most: float) -> None:
-        assert findings(noise(count, most=most, seed=seed)) == []
+        assert found_in(noise(count, most=most, seed=seed)) == []
 
     def test_too_few(self) -> None:
-        assert findings(cuts(60, PEAK_ENDS - 1)) == []
-        assert findings(cuts(60, PEAK_ENDS)) != []
+        assert found_in(cuts(60, PEAK_ENDS - 1)) == []
+        assert found_in(cuts(60, PEAK_ENDS)) != []
 
     def test_cuts_under_traffic(self) -> None:
-        assert findings(cuts(0.0, 500, jitter=0.9)) == []
+        assert found_in(cuts(0.0, 500, jitter=0.9)) == []
 
     def test_an_outage_that_takes_all_who_came_back_together_before(self) -> None:
         chance = random.Random(1)
@@ -100,18 +114,18 @@ class TestWhatProvesNothing:
             End(5000 + chance.uniform(0, 0.5), 600 + chance.uniform(0, 0.5), 7 + chance.uniform(0, 0.5))
             for _ in range(500)
         ]
-        assert findings(taken) == []
+        assert found_in(taken) == []
         assert round(the_one(taken + cuts(60, 40)).peak.seconds) == 60
 
     def test_a_wide_hump(self) -> None:
         chance = random.Random(1)
-        assert findings([End(chance.uniform(0, DAY), 3000 * chance.random(), 20 + 20 * chance.random())] * 1) == []
+        assert found_in([End(chance.uniform(0, DAY), 3000 * chance.random(), 20 + 20 * chance.random())] * 1) == []
         humps = [End(chance.uniform(0, DAY), 3000 * chance.random(), chance.gauss(30, 6)) for _ in range(500)]
-        assert findings(humps) == []
+        assert found_in(humps) == []
 
     def test_idle_times_that_nobody_knows(self) -> None:
         chance = random.Random(1)
-        assert findings([End(chance.uniform(0, DAY), chance.uniform(2, 3000), None) for _ in range(200)]) == []
+        assert found_in([End(chance.uniform(0, DAY), chance.uniform(2, 3000), None) for _ in range(200)]) == []
 
 
 class TestLives:
@@ -148,7 +162,7 @@ def test_a_limit_is_found_wherever_it_is(limit: float, count: int, seed: int, ot
     busy = [End(end.at, end.life, end.idle and end.idle / 60) for end in noise(others, seed=seed)]
     ends = cuts(limit, count, jitter=0.4, seed=seed) + busy
     random.Random(seed).shuffle(ends)
-    peaks = [found.peak for found in findings(ends) if found.peak.measure == "idle"]
+    peaks = [found.peak for found in found_in(ends) if found.peak.measure == "idle"]
     assert [peak for peak in peaks if limit <= peak.seconds <= limit + 0.4]
 
 
@@ -166,7 +180,7 @@ ENDS = st.lists(
 
 @given(ENDS)
 def test_a_finding_holds_what_it_says(ends: list[End]) -> None:
-    for found in findings(ends):
+    for found in found_in(ends):
         peak = found.peak
         values = [end.idle if peak.measure == "idle" else end.life for end in peak.ends]
         assert len(values) >= PEAK_ENDS and all(peak.low <= value <= peak.high for value in values if value is not None)
@@ -186,7 +200,7 @@ def test_a_histogram_counts_each_value_once(values: list[float]) -> None:
 
 def test_a_histogram_reaches_as_far_as_its_peaks() -> None:
     ends = noise(1000, most=10) + cuts(60, 30)
-    (found,) = findings(ends)
+    (found,) = found_in(ends)
     bars = histogram([end.idle for end in ends if end.idle is not None], peaks=[found.peak])
     assert bars[0] == Bar(0, 5, bars[0].count) and bars[-1].low == 60 and bars[-1].count == 30
 
@@ -196,6 +210,12 @@ def test_every_limit_has_a_source_and_says_its_number() -> None:
         assert urlparse(limit.source).scheme == "https" and limit.setting
         assert limit.header in ("", *HEADERS)
         assert str(limit.seconds) in limit.says or f"{limit.seconds // 60} minutes" in limit.says
+
+
+def test_what_our_own_client_does_is_what_the_protocol_says() -> None:
+    protocol = " ".join((Path(__file__).parents[2] / "PROTOCOL.md").read_text().split())
+    for limit in OWN_CLIENT:
+        assert limit.says in protocol and f" {limit.seconds} s" in limit.says
 
 
 class TestHints:
