@@ -157,14 +157,14 @@ OWN_CLIENT = tuple(
     for seconds, setting, says in (
         (
             4,
-            "Nothing cuts them: something on these clients' way holds the beginning of a stream back, and they go on by "
-            "long poll.",
-            "a socket or stream that isn't greeted within 4 s is closed and the next one tried",
+            "Nothing cuts them: something on these clients' way holds the beginning of a stream back, and they go on "
+            "by long poll.",
+            "one that isn't greeted within 4 s is closed",
         ),
         (
             10,
             "Nothing may be wrong: clients leave a stream when they find that a WebSocket works.",
-            "On a lesser transport it tries a socket quietly beside it, after 10 s",
+            "it tries the better ones quietly beside it, after 10 s",
         ),
     )
     for measure in MEASURES
