@@ -49,18 +49,17 @@ const TRANSITIONS = {
   checking: { greeted: settle, refused: moveOn, silent: moveOn, answered: moveOn, lost: giveUp, network: checkNow, closed: end },
 };
 
-const NAMES = { websocket: "A WebSocket", stream: "HTTP streaming", poll: "Long polling" };
 /** @type {Partial<Record<Evidence["type"], string>>} */
 const FAILURES = {
-  refused: "was refused: something between here and the server doesn't let it through.",
-  silent: "opened but stayed silent: something between here and the server holds it back.",
-  answered: "was refused by the server for now.",
+  refused: "is refused on the way",
+  silent: "is held back on the way",
+  answered: "is refused by the server for now",
 };
 /** @type {Pick<Choice, "phase"|"used"|"since"|"left">} */
 const IDLE = { phase: "idle", used: null, since: null, left: [] };
 /** @type {Effect[]} */
 const DONE = [{ type: "discard" }, stop("greeting"), stop("upgrade")];
-const REMEMBERED = { code: "remembered", message: "This worked last time; something better is tried soon." };
+const REMEMBERED = { code: "remembered", message: "it worked last time" };
 
 /** @param {TransportName[]} available @param {Memory|null} memory @returns {Choice} */
 export function initialChoice(available, memory) {
@@ -117,7 +116,7 @@ function replace({ used }) {
 /** @type {Handler} */
 function moveOn(choice, evidence) {
   const [failed, ...left] = choice.left;
-  const failure = { code: `${failed}_${evidence.type}`, message: `${NAMES[failed]} ${FAILURES[evidence.type]}` };
+  const failure = { code: `${failed}_${evidence.type}`, message: `${failed} ${FAILURES[evidence.type]}` };
   const checking = choice.phase === "checking";
   if (left.length) return { left, failure, effects: tryFirst(left, checking ? CHECK_GREETING_MS : GREETING_MS) };
   return checking ? stay(choice, evidence, failure) : giveUp(choice, evidence);

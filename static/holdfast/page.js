@@ -1,5 +1,7 @@
 // What a page notices before its connection does: the network came, went or changed, the page was hidden, shown or slept.
 
+import { Timers } from "./timers.js";
+
 /** @typedef {"online"|"offline"|"network"|"hidden"|"woken"} Fact */
 
 const TICK_MS = 2_000;
@@ -24,11 +26,12 @@ export function watchPage(page, clock, notify) {
   on(document, "resume", seen); // from a freeze
   on(document, "visibilitychange", seen);
   watchNetwork(page, on, notify);
-  const timer = watchSleep(page, clock, notify);
+  const timers = new Timers(clock);
+  watchSleep(timers, clock, () => document?.hidden || notify("woken"));
   if (document?.hidden) notify("hidden");
   return () => {
     watching.abort();
-    clock.clearTimeout(timer.current);
+    timers.stopAll();
   };
 }
 
@@ -51,22 +54,13 @@ function watchNetwork(page, on, notify) {
   });
 }
 
-/**
- * @param {Window & typeof globalThis} page
- * @param {import("./timers.js").Clock} clock
- * @param {(fact: Fact) => void} notify
- */
-function watchSleep(page, clock, notify) {
-  const timer = { current: /** @type {unknown} */ (null) };
-  const wait = () => {
-    const due = clock.now() + TICK_MS;
-    timer.current = clock.setTimeout(() => {
-      wait();
-      if (clock.now() - due > SLEPT_MS && !page.document?.hidden) notify("woken");
-    }, TICK_MS);
-  };
-  wait();
-  return timer;
+/** @param {Timers} timers @param {import("./timers.js").Clock} clock @param {() => void} tell */
+function watchSleep(timers, clock, tell) {
+  const due = clock.now() + TICK_MS;
+  timers.start("tick", TICK_MS, () => {
+    watchSleep(timers, clock, tell);
+    if (clock.now() - due > SLEPT_MS) tell();
+  });
 }
 
 /** @param {Window & typeof globalThis} page @returns {Storage|null} null where the browser forbids it */
