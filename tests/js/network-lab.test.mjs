@@ -221,6 +221,11 @@ test("a proxy that buffers lets a stream through at its end, and other answers a
   assert.equal(polled.text, "{}");
 });
 
+test("an answer without a body comes as it is", async () => {
+  const answer = { status: 204, body: new ReadableStream() }; // as Chromium has it
+  assert.equal(await labFetch(new LabNetwork(), async () => answer)("/lab/restart/"), answer);
+});
+
 test("what is aborted before it begins never goes out", async () => {
   const { server, fetch } = fetchWorld();
   await assert.rejects(fetch("/api/stream/", { signal: AbortSignal.abort() }), { name: "AbortError" });

@@ -16,6 +16,9 @@ export function labFetch(network, fetch) {
   };
 }
 
+// Of these statuses a response can't be made with a body, though Chromium's own have one.
+const WITHOUT_BODY = [101, 204, 205, 304];
+
 const lost = () => new TypeError("Failed to fetch");
 
 /** One request and its answer. */
@@ -59,7 +62,7 @@ class Exchange {
   }
 
   #answer(response) {
-    if (!response.body) {
+    if (!response.body || WITHOUT_BODY.includes(response.status)) {
       this.#line.close();
       return response;
     }
