@@ -257,6 +257,10 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Durable sessions between agents and the people who use them.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "sessions_app.api.description.describe_transports",
+    ],
     # The API page's scripts come from this server: it works offline.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

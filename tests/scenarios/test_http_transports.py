@@ -17,6 +17,7 @@ import httpx
 import psycopg
 import pytest
 
+from sessions_app.api.description import CURL_POLL
 from sessions_app.core.cursor import Cursor
 from tests.support.follower import Follower
 from tests.support.harness import Server, StartServer, environment_of, guest, manage, wait_for
@@ -30,15 +31,8 @@ QUICK = {"HOLDFAST_TAIL_POLL_MS": "200", "HOLDFAST_RUNS_PER_PROCESS": "0"}
 HTTP: list[type[HttpFollower]] = [EventSourceFollower, StreamFollower, PollFollower]
 SERVERS = pytest.mark.parametrize("command", ["runserver", "uvicorn"])
 MANY = httpx.Limits(max_connections=200, max_keepalive_connections=0)
-# A loop for people without a client: each answer says with what to ask next.
-LONG_POLL = """
-cursor=
-while :; do
-  answer=$(curl -sSf -b "$cookies" "$url/api/sessions/$session/poll/?cursor=$cursor") || { sleep 0.2; continue; }
-  printf '%s\\n' "$answer"
-  cursor=$(printf '%s' "$answer" | sed 's/.*"cursor":"\\([^"]*\\)"}$/\\1/')
-done
-"""
+# The loop of the API's description, at this server and with these cookies.
+LONG_POLL = CURL_POLL.replace("https://chat.example", "$url").replace("-b cookies.txt", '-b "$cookies"')
 
 
 @pytest.fixture

@@ -1,0 +1,189 @@
+"""The transports over HTTP in the API's description, which knows the REST framework's views only. PROTOCOL.md §2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TAG = "link"
+
+_SESSION = {"name": "session", "in": "path", "required": True, "schema": {"type": "string"}, "description": "Its id."}
+_PLACE = [
+    {
+        "name": "cursor",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "Where to go on: what changed since then comes first. Without it, the newest messages.",
+    },
+    {
+        "name": "rewind",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "Without a cursor, how many messages.",
+    },
+]
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "Sent by an EventSource that comes back; goes before `cursor`.",
+}
+_WAIT = {
+    "name": "wait_ms",
+    "in": "query",
+    "schema": {"type": "integer", "minimum": 0},
+    "description": "How long to wait for news, at most and if left out 25 seconds.",
+}
+_ATTACH = {
+    "type": "array",
+    "description": "The sessions to follow, each with the cursor that the client has.",
+    "items": {
+        "type": "object",
+        "required": ["session"],
+        "properties": {
+            "session": {"type": "string"},
+            "cursor": {"type": "string", "nullable": True},
+            "rewind": {"type": "integer", "minimum": 0, "nullable": True},
+            "held": {
+                "type": "object",
+                "nullable": True,
+                "description": "The lengths of the parts of each message that was streaming at the cursor.",
+                "additionalProperties": {"type": "array", "items": {"type": "integer"}},
+            },
+        },
+    },
+}
+_FRAMES = {
+    "type": "array",
+    "description": "`connected`, `attached` for each session, then `events`, `detached`, `error`, … or a `heartbeat`.",
+    "items": {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}},
+}
+_SIGNAL = {
+    "type": "object",
+    "required": ["id", "kind", "payload"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$", "description": "Yours; repeated, it counts once."},
+        "kind": {"type": "string", "enum": ["message"]},
+        "payload": {"type": "object", "example": {"parts": [{"type": "text", "text": "Hello"}]}},
+    },
+}
+_RECEIPT = {
+    "type": "object",
+    "required": ["type", "session", "id", "status"],
+    "properties": {
+        "type": {"type": "string", "enum": ["receipt"]},
+        "session": {"type": "string"},
+        "id": {"type": "string"},
+        "status": {"type": "string", "enum": ["accepted", "rejected"]},
+        "serial": {"type": "integer"},
+        "error": {"$ref": "#/components/schemas/Error"},
+    },
+}
+
+CURL_STREAM = "curl -N -b cookies.txt https://chat.example/api/sessions/$session/stream/"
+CURL_POLL = """\
+cursor=
+while :; do
+  answer=$(curl -sSf -b cookies.txt "https://chat.example/api/sessions/$session/poll/?cursor=$cursor") ||
+    { sleep 1; continue; }
+  printf '%s\\n' "$answer"
+  cursor=$(printf '%s' "$answer" | sed 's/.*"cursor":"\\([^"]*\\)"}$/\\1/')
+done"""
+CURL_SIGNAL = """\
+curl -b cookies.txt -H "X-CSRFToken: $csrftoken" -H 'Content-Type: application/json' \\
+  -d '{"id": "my-first-signal", "kind": "message", "payload": {"parts": [{"type": "text", "text": "Hello"}]}}' \\
+  https://chat.example/api/sessions/$session/signals/"""
+
+
+def describe_transports(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A postprocessing hook of drf-spectacular: add the operations that aren't the REST framework's."""
+    many = {"type": "object", "required": ["attach"], "properties": {"attach": _ATTACH}}
+    waited = {**many, "properties": {"attach": _ATTACH, "wait_ms": _WAIT["schema"]}}
+    frames = {"type": "object", "required": ["frames"], "properties": {"frames": _FRAMES}}
+    frames_and_cursor = {**frames, "properties": {"frames": _FRAMES, "cursor": {"type": "string"}}}
+    result["paths"] |= {
+        "/api/stream/": {
+            "post": _operation(
+                "link_stream",
+                "Follow sessions as a stream",
+                "Server-sent events, each one frame of PROTOCOL.md §5; at most 5 minutes, then ask again.",
+                _EVENTS, body=many,
+            )
+        },
+        "/api/poll/": {
+            "post": _operation(
+                "link_poll",
+                "Wait for what is new in sessions",
+                "The frames of a stream that ends as soon as there is news.",
+                _json("The frames.", frames), body=waited,
+            )
+        },
+        "/api/sessions/{session}/stream/": {
+            "get": _operation(
+                "link_session_stream",
+                "Follow a session as a stream",
+                "For a browser's own `EventSource`, which resumes by itself: the cursor is each event's id.\n\n"
+                f"```sh\n{CURL_STREAM}\n```",
+                _EVENTS, parameters=[_SESSION, *_PLACE, _LAST_EVENT_ID],
+            )
+        },
+        "/api/sessions/{session}/poll/": {
+            "get": _operation(
+                "link_session_poll",
+                "Wait for what is new in a session",
+                f"The answer has the cursor to ask with next.\n\n```sh\n{CURL_POLL}\n```",
+                _json("The frames, and the cursor after them.", frames_and_cursor),
+                parameters=[_SESSION, *_PLACE, _WAIT],
+            )
+        },
+        "/api/sessions/{session}/signals/": {
+            "post": _operation(
+                "link_signal",
+                "Send into a session",
+                f"The answer is the receipt; a rejection has its error's status.\n\n```sh\n{CURL_SIGNAL}\n```",
+                _json("The receipt.", _RECEIPT), parameters=[_SESSION], body=_SIGNAL,
+            )
+        },
+    }  # fmt: skip
+    return result
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+_EVENTS = {"description": "The frames as events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+_ERROR = {"$ref": "#/components/schemas/Error"}
+_REFUSALS = {
+    "400": "What was sent can't be taken; the code says what.",
+    "401": "Nobody is there: opening the page gives a visitor their cookie.",
+    "403": "Another site's page asked, or the CSRF token is missing.",
+    "404": "There is no such session, or it is somebody else's: nobody can tell which.",
+    "410": "The session has expired.",
+    "429": "Too often, or too many connections are open.",
+    "503": "The server is stopping, or its database is away: ask again.",
+}
+
+
+def _operation(
+    id: str,
+    summary: str,
+    description: str,
+    answer: dict[str, Any],
+    *,
+    parameters: list[dict[str, Any]] | None = None,
+    body: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    refusals = {status: _json(says, _ERROR) for status, says in _REFUSALS.items()}
+    operation: dict[str, Any] = {
+        "operationId": id,
+        "summary": summary,
+        "description": description,
+        "tags": [TAG],
+        "security": [{"login": []}, {"guest": []}],
+        "responses": {"200": answer, **refusals},
+    }
+    if parameters:
+        operation["parameters"] = parameters
+    if body:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return operation
