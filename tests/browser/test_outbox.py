@@ -2,6 +2,7 @@
 
 import json
 import time
+from random import Random
 from typing import Any
 
 import pytest
@@ -259,3 +260,37 @@ def test_when_a_person_removes_the_sites_data_the_page_goes_on(visitor: Visitor)
     visitor.come_back()
     wait_texts(tab, ["One", "Two"])
     tab.check_against_store()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_to_tabs_and_network_messages_are_stored_once_in_order(visitor: Visitor, seed: int) -> None:
+    chance = Random(seed)
+    tabs = [visitor.open_unanswered()]
+    path, session = tabs[0].path, tabs[0].session
+    said: list[str] = []
+    online = True
+    for step in range(40):
+        tab = chance.choice(tabs)
+        action = chance.choice(["say", "say", "say", "say", "network", "open", "close", "reload"])
+        if action == "say":
+            said.append(f"Step {step}")
+            tab.say(said[-1])
+        elif action == "network":
+            visitor.go_offline() if online else visitor.come_back()
+            online = not online
+        elif action == "open" and online and len(tabs) < 4:
+            tabs.append(visitor.open(path, connected=False))
+        elif action == "close" and len(tabs) > 1:
+            tabs.remove(tab)
+            tab.page.close()
+        elif action == "reload" and online:
+            tab.page.reload()
+    if not online:
+        visitor.come_back()
+    for tab in tabs:
+        tab.page.bring_to_front()
+        expect(tab.page.locator("[data-testid=message][data-status=complete]")).to_have_count(len(said))
+        assert texts(tab) == said
+    assert stored(visitor, session) == said
+    tabs[0].check_against_store()
