@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
+from hypothesis import HealthCheck, settings
 
 from tests import services
 
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "django_db_serialized_rollback"}
+
+# What every property test starts from. On a busy machine making an example may take long, which is nobody's fault.
+settings.register_profile(
+    "holdfast", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("holdfast")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses

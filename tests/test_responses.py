@@ -112,18 +112,16 @@ def test_without_a_window_nothing_waits(writer: Writer, session: models.Session)
 
 
 def test_an_end_goes_at_once(writer: Writer, session: models.Session) -> None:
-    response = respond(writer, session, window_ms=500)
+    response = respond(writer, session, window_ms=600_000)  # longer than the test may take
 
-    async def agent() -> float:
+    async def agent() -> None:
         await begin(response)
         await write(response, delta("first"))
         await response.flush()
-        began = asyncio.get_running_loop().time()
         await write(response, delta(" last"), finish())
         await response._wait(lambda: not response._in_flight and not response._rollup)
-        return asyncio.get_running_loop().time() - began
 
-    assert writer.run(agent()) < 0.4
+    writer.run(agent())
     assert text_of(response) == "first last"
 
 

@@ -13,6 +13,7 @@ from agents_app.turn import Turn
 from sessions_app import executor, models, responses
 from sessions_app.core.fold import Message
 from sessions_app.process import Process
+from tests.support.harness import DEADLINE_S
 from tests.support.person import text_of
 from tests.support.stored import a_session
 from tests.support.tab import Tab
@@ -119,10 +120,12 @@ async def test_an_agent_that_says_too_much_has_failed(answer: Any, settings: Any
 class Outage:
     def __init__(self, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_on = False
+        self.refused = 0
         commit = process.ingest._commit
 
         def fail_or_commit(group: list[Any]) -> Any:
             if self.is_on:
+                self.refused += 1
                 raise OperationalError("the server closed the connection unexpectedly")
             return commit(group)
 
@@ -135,17 +138,23 @@ async def test_an_outage_in_the_middle_ends_when_it_is_over(
 ) -> None:
     monkeypatch.setattr(responses, "RETRY_S", retry_s)
     outage = Outage(process, monkeypatch)
+    speaking: list[responses.Response] = []
 
     async def agent(turn: Turn) -> None:
+        speaking.append(turn._response)
         await turn.text("before ")
         await turn._response.flush()
         outage.is_on = True
         await turn.text("after")
 
+    def has_lasted() -> bool:
+        """Until it was tried a few times, or until nothing more is tried."""
+        return outage.refused > 5 if status == "complete" else bool(speaking and speaking[0]._problem)
+
     async def meanwhile() -> None:
-        while not outage.is_on:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(1.5)
+        async with asyncio.timeout(DEADLINE_S):
+            while not has_lasted():
+                await asyncio.sleep(0.01)
         outage.is_on = False
 
     message = await answer(agent, meanwhile)
@@ -175,8 +184,6 @@ async def test_answers_of_one_session_come_one_after_the_other(process: Process,
         followed = await tab.attach(session.pk)
         for number in range(5):
             await tab.say(session.pk, f"{number}")
-        await tab.wait_until(
-            lambda: [message.status for message in followed.messages.values()] == ["complete"] * 10, within=20
-        )
+        await tab.wait_until(lambda: [message.status for message in followed.messages.values()] == ["complete"] * 10)
         said = [text_of(message) for message in followed.messages.values() if message.role == "assistant"]
         assert said == ["0", "1", "2", "3", "4"]

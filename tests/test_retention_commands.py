@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from sessions_app.models import Session
-from tests.support.harness import environment_of
+from tests.support.harness import DEADLINE_S, environment_of
 from tests.support.stored import a_message, a_session
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def test_a_loop_ends_cleanly_when_it_is_stopped(tmp_path: Path) -> None:
     )  # fmt: skip
     assert loop.stdout and loop.stdout.readline() == "Removed 0 sessions, 0 messages.\n"
     loop.send_signal(signal.SIGTERM)
-    assert loop.communicate(timeout=20)[1] == ""
+    assert loop.communicate(timeout=DEADLINE_S)[1] == ""
     assert loop.returncode == 0
 
 

@@ -11,10 +11,10 @@ from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.ingest import Append, Ingest, Stored
 from sessions_app.models import Run, Session, Worker
+from tests.support.harness import DEADLINE_S
 
 Chunk = dict[str, Any]
 T = TypeVar("T")
-DEADLINE_S = 30
 
 
 class Writer:
