@@ -132,8 +132,10 @@ class Visitor:
         dialog.dismiss()
 
     def _said(self, message: ConsoleMessage) -> None:
-        # That it couldn't connect is for the browser to say.
-        if message.type == "error" and not re.search(r"net::ERR|WebSocket connection to|status of 4", message.text):
+        # That it couldn't connect is for the browser to say, or for a proxy.
+        if message.type == "error" and not re.search(
+            r"net::ERR|WebSocket connection to|status of (4|502)", message.text
+        ):
             self.problems.append(f"console: {message.text}")
 
 

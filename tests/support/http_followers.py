@@ -14,6 +14,10 @@ from tests.support.person import Followed, Frame
 WAIT_MS = 25_000
 
 
+class Away(Exception):
+    """The server can't answer now."""
+
+
 class HttpFollower(Follower):
     """Asks, takes the answer's frames, and asks again when it ends; `connections` counts the answers.
 
@@ -35,8 +39,8 @@ class HttpFollower(Follower):
         while True:
             try:
                 await self._ask(session, str(followed.cursor) if followed.attached else None)
-            except httpx.TransportError:
-                pass  # the server is away, or the answer was cut
+            except (httpx.TransportError, Away):
+                pass  # or the answer was cut
             except Exception as failure:
                 self._failure = failure
                 self._changed.set()
@@ -71,7 +75,7 @@ class EventSourceFollower(HttpFollower):
     async def _read_events(self, method: str, path: str, **request: Any) -> None:
         timeout = httpx.Timeout(10, read=self.silence_s)
         async with self.http.stream(method, path, timeout=timeout, **request) as answer:
-            assert answer.status_code == 200, await answer.aread()
+            check(answer)
             self.connections += 1
             async for event in events_of(answer):
                 self.last_id = event.get("id", self.last_id)
@@ -98,7 +102,7 @@ class PollFollower(HttpFollower):
         answer = await self.http.get(
             f"/api/sessions/{session}/poll/", params=question, timeout=httpx.Timeout(10, read=self.silence_s)
         )
-        assert answer.status_code == 200, answer.text
+        check(answer)
         self.connections += 1
         for frame in answer.json()["frames"]:
             await self._take_one(frame)
@@ -110,6 +114,13 @@ FOLLOWERS: dict[str, type[Follower]] = {
     "stream": StreamFollower,
     "poll": PollFollower,
 }
+
+
+def check(answer: httpx.Response) -> None:
+    """Raises `Away` for an error of the server's or a proxy's, after which a page makes a new `EventSource` too."""
+    if answer.status_code >= 500:
+        raise Away
+    assert answer.status_code == 200, answer
 
 
 async def events_of(answer: httpx.Response) -> AsyncIterator[dict[str, str]]:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.services import free_port, require, wait_for_port
+from tests.support.harness import wait_for
 from tests.support.tcp_proxy import TcpProxy
 
 SCALE = 12.5  # makes 4 s of the 50 s between pings: that setting is in whole seconds
@@ -90,10 +91,11 @@ def configuration(name: str, port: int, server_port: int, silent_port: int) -> s
 daemon off;
 master_process off;
 pid nginx.pid;
-error_log error.log info;
+error_log error.log warn;
 events {{ worker_connections 1024; }}
 http {{
-  access_log access.log;
+  log_format line '$request: $status after $request_time s';
+  access_log access.log line;
   client_body_temp_path body;
   proxy_temp_path proxy;
   fastcgi_temp_path fastcgi;
@@ -107,7 +109,8 @@ http {{
   upstream silent {{ server 127.0.0.1:{silent_port}; }}
   server {{
     listen 127.0.0.1:{port} backlog=1024;
-    keepalive_timeout 1h;
+    client_header_timeout 1s;
+    keepalive_timeout 1s;
     proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     location / {{ proxy_pass http://holdfast; }}
@@ -179,3 +182,8 @@ class Route:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.near.port}"
+
+    def strand(self) -> None:
+        """The client's link, if it has one, dies in silence; new ones work. First idle ones go, which would hang too."""
+        wait_for(lambda: self.near.connections <= 1, 20, lambda: f"{self.near.connections} connections are open")
+        self.near.strand()

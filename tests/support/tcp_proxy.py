@@ -38,6 +38,11 @@ class TcpProxy:
         self.thread.join()
         self.loop.close()
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self.writers) // 2
+
     # What a test does to the network. Each returns when it is done.
 
     def cut(self) -> None:

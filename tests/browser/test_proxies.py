@@ -1,0 +1,279 @@
+"""Chromium behind real proxies: which transport it finds, how fast, and that no fault on the way changes the text."""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+from tests.browser.dictation import START, Dictation, begin, delta
+from tests.browser.test_bad_networks import Telling
+from tests.browser.visitor import Tab, Visitor
+from tests.support.harness import Server
+from tests.support.nginx import Route
+from tests.support.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.browser
+
+HEARTBEAT_MS = 500
+BOUND_MS = 2 * HEARTBEAT_MS + 5000  # of silence: two heartbeats and the margin
+SERVER = {"HOLDFAST_HEARTBEAT_MS": str(HEARTBEAT_MS), "HOLDFAST_CONNECTIONS_PER_OWNER": "1000"}
+
+# What a browser ends up with behind each proxy.
+FOUND = {
+    "alb": "websocket",
+    "cloudflare": "websocket",
+    "strips_headers": "websocket",
+    "no_upgrade_400": "stream",
+    "no_upgrade_403": "stream",
+    "no_upgrade_426": "stream",
+    "no_upgrade_502": "stream",
+    "no_upgrade_hangs": "stream",
+    "strips_upgrade": "stream",
+    "buffers": "poll",
+}
+WORDS = {"websocket": "WebSocket", "stream": "HTTP streaming", "poll": "Long polling"}
+
+# Keeps every state and transport that the page was in, and when an answer first said something; ms since navigation.
+OBSERVER = """
+  window.observed = { links: [], spoken: null };
+  new MutationObserver(() => {
+    const { connection: state, transport } = document.body?.dataset ?? {};
+    const last = observed.links.at(-1) ?? {};
+    const at = performance.now();
+    if (state && (state !== last.state || transport !== last.transport)) observed.links.push({ state, transport, at });
+    const answer = document.querySelector("[data-role=assistant] .message-body");
+    if (answer?.textContent) observed.spoken ??= at;
+  }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+"""
+
+
+@pytest.fixture
+def route(request: pytest.FixtureRequest, server: Server) -> Iterator[Route]:
+    """Through the proxy that the test names."""
+    with Route(request.param, server.port) as route:
+        yield route
+
+
+@pytest.fixture
+def network(route: Route) -> TcpProxy:
+    """What every page of the test goes through: the near end of the route."""
+    return route.near
+
+
+@pytest.fixture
+def visitor(visit: Visit) -> Visitor:
+    return observing(visit())
+
+
+def observing(visitor: Visitor) -> Visitor:
+    visitor.context.add_init_script(OBSERVER)
+    return visitor
+
+
+def through(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("route", names, indirect=True)
+
+
+def links(tab: Tab) -> list[dict[str, Any]]:
+    """The page's states with their transports since it was loaded: state, transport, at (ms)."""
+    observed: list[dict[str, Any]] = tab.page.evaluate("observed.links")
+    return observed
+
+
+def transport(tab: Tab) -> str | None:
+    return tab.page.locator("body").get_attribute("data-transport")
+
+
+def is_calm(tab: Tab) -> None:
+    """Whatever happened, the page was neither given up nor did it speak of an error."""
+    assert {link["state"] for link in links(tab)} <= {"initialized", "connecting", "connected", "disconnected"}
+    assert {said["word"] for said in tab.recorded()} <= {"Connecting…", "Connected", "Reconnecting…"}
+    expect(tab.page.get_by_role("alert")).to_have_count(0)
+
+
+# Which transport it finds, and how fast
+
+
+def begun(visitor: Visitor, agent: Dictation) -> str:
+    """A conversation whose answer has begun to speak."""
+    session = visitor.new_session()
+    agent.say(session, START, begin(), delta("first "))
+    return session
+
+
+def first_word_ms(visit: Visit, agent: Dictation, over: str) -> float:
+    """How long after its page has loaded a new visitor sees the first word of an answer; ms."""
+    visitor = observing(visit())
+    tab = visitor.open(f"/s/{begun(visitor, agent)}/")
+    expect(tab.answers).to_contain_text("first")
+    assert transport(tab) == over
+    spoken: float = tab.page.evaluate("observed.spoken - performance.getEntriesByType('navigation')[0].loadEventStart")
+    agent.say(tab.session, delta("second"))
+    expect(tab.answers).to_contain_text("first second")
+    return spoken
+
+
+def quickest(measure: Callable[[], float], limit_ms: float, tries: int = 5) -> float:
+    """The best of some tries: on a busy machine any one may have to wait for others."""
+    taken: list[float] = []
+    while len(taken) < tries and min(taken, default=limit_ms) >= limit_ms:
+        taken.append(measure())
+    return min(taken)
+
+
+@through("no_upgrade_403", "strips_upgrade")
+def test_a_refused_upgrade_costs_half_a_second_at_most(route: Route, visit: Visit, agent: Dictation) -> None:
+    assert quickest(lambda: first_word_ms(visit, agent, "stream"), 500) < 500
+
+
+@through("buffers")
+def test_behind_a_proxy_that_holds_streams_back_it_polls_within_five_seconds(
+    route: Route, visit: Visit, agent: Dictation
+) -> None:
+    assert quickest(lambda: first_word_ms(visit, agent, "poll"), 5000) < 5000
+
+
+# A link that dies in silence, and a device that sleeps
+
+
+@pytest.fixture
+def telling(visitor: Visitor, agent: Dictation) -> Telling:
+    """An answer in its middle."""
+    telling = Telling(visitor, agent)
+    telling.tell(3)
+    telling.is_shown()
+    return telling
+
+
+@through("alb", "no_upgrade_403", "buffers")
+def test_a_link_that_dies_in_silence_is_replaced_within_the_heartbeats_bound(route: Route, telling: Telling) -> None:
+    def replacement_ms() -> float:
+        began = time.monotonic()
+        route.strand()
+        telling.tell()
+        telling.is_shown()
+        return (time.monotonic() - began) * 1000
+
+    assert quickest(replacement_ms, BOUND_MS + 1000, tries=3) < BOUND_MS + 1000
+    assert transport(telling.tab) == FOUND[route.name]
+    is_calm(telling.tab)
+    telling.end()
+
+
+class Phone:
+    """A tab on a phone that can be put into a pocket: hidden, its timers stopped, its link dead in silence.
+
+    Headless Chromium hides no page by itself, so the page is told as a browser would tell it.
+    """
+
+    def __init__(self, visitor: Visitor, agent: Dictation, route: Route) -> None:
+        visitor.context.clock.install()
+        self.telling = Telling(visitor, agent)
+        self.page = self.telling.tab.page
+        self.clock = self.page.clock
+        self.route = route
+        self.naps = 0
+
+    def show(self, state: str) -> None:
+        self.page.evaluate(
+            """(state) => {
+              Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+              Object.defineProperty(document, "hidden", { value: state === "hidden", configurable: true });
+              document.dispatchEvent(new Event("visibilitychange"));
+            }""",
+            state,
+        )
+
+    def sleep(self, real_s: float) -> float:
+        """Ten minutes for the page, `real_s` for the others, with 50 new words; gives the ms until all are shown."""
+        self.naps += 1
+        self.show("hidden")
+        self.clock.pause_at(self.page.evaluate("Date.now()") / 1000 + 1)
+        self.route.strand()
+        self.telling.tell(50)
+        time.sleep(real_s)
+        self.clock.set_system_time(self.page.evaluate("Date.now()") / 1000 + 600)
+        began = time.monotonic()
+        self.show("visible")
+        self.clock.resume()
+        self.telling.is_shown()
+        return (time.monotonic() - began) * 1000
+
+
+@pytest.mark.parametrize(
+    ("route", "real_s"),
+    [("alb", 0), ("no_upgrade_403", 0), ("buffers", 0), pytest.param("alb", 600, marks=pytest.mark.long)],
+    indirect=["route"],
+)
+def test_after_ten_minutes_in_a_pocket_it_catches_up_once_and_calmly(
+    route: Route, visitor: Visitor, agent: Dictation, real_s: float
+) -> None:
+    phone = Phone(visitor, agent, route)
+    tab = phone.telling.tab
+    assert quickest(lambda: phone.sleep(real_s), 2000, tries=3) < 2000
+    expect(tab.strip).to_contain_text("Caught up: 5")  # 50 words, and any that it had not been told of before
+    notices = [text for text, _again in groupby(said["strip"] for said in tab.recorded()) if "Caught up" in text]
+    assert len(notices) == phone.naps
+    is_calm(tab)
+    phone.telling.end()
+
+
+# Faults on the way
+
+
+def nothing(route: Route, server: Server) -> None:
+    """It isn't disturbed."""
+
+
+def cut(route: Route, server: Server) -> None:
+    route.near.cut()
+
+
+def cut_behind_the_proxy(route: Route, server: Server) -> None:
+    route.far.cut()
+
+
+def freeze(route: Route, server: Server) -> None:
+    """The link dies in silence; new ones work."""
+    route.strand()
+
+
+def limit_life(route: Route, server: Server) -> None:
+    """From now on no answer lives for longer than two seconds."""
+    route.far.cut_after(2)
+    route.far.cut()
+
+
+def restart(route: Route, server: Server) -> None:
+    server.restart()
+
+
+Fault = Callable[[Route, Server], None]
+FAULTS: list[Fault] = [nothing, cut, cut_behind_the_proxy, freeze, limit_life, restart]
+DEFAULT: list[tuple[str, Fault]] = [("alb", nothing), ("no_upgrade_403", cut), ("buffers", limit_life)]
+CELLS = [
+    pytest.param(name, fault, marks=() if (name, fault) in DEFAULT else pytest.mark.long, id=f"{name}-{fault.__name__}")
+    for name in FOUND
+    for fault in FAULTS
+]
+
+
+@pytest.mark.parametrize(("route", "fault"), CELLS, indirect=["route"])
+def test_through_every_proxy_and_fault_the_text_is_exact(
+    route: Route, server: Server, fault: Fault, visitor: Visitor, agent: Dictation
+) -> None:
+    telling = Telling(visitor, agent)
+    telling.tell(3)
+    telling.is_shown()
+    assert transport(telling.tab) == FOUND[route.name]
+    fault(route, server)
+    telling.tell(20)
+    telling.is_shown()
+    telling.tab.wait_connected()
+    assert transport(telling.tab) == FOUND[route.name]
+    is_calm(telling.tab)
+    telling.end()
