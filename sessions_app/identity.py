@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from importlib import import_module
@@ -21,6 +22,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session as Login
 from django.core import signing
+from django.db import DatabaseError
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -28,7 +30,10 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.decorators import async_only_middleware
 
+from sessions_app.core.errors import HoldfastError
 from sessions_app.models import Session
+
+logger = logging.getLogger(__name__)
 
 GUEST_COOKIE = "holdfast_guest"
 GUEST_COOKIE_S = 365 * 24 * 3600  # from the last visit of a page
@@ -143,15 +148,28 @@ GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @async_only_middleware
 def identity_middleware(get_response: GetResponse) -> GetResponse:
-    """Sets `request.identity`, and makes a guest of everyone who opens a page and is nobody yet."""
+    """Sets what `asker` tells, and makes a guest of everyone who opens a page and is nobody yet."""
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
-        request.identity = await identify_async(request.COOKIES)  # type: ignore[attr-defined]
+        try:
+            request.identity = await identify_async(request.COOKIES)  # type: ignore[attr-defined]
+        except DatabaseError as error:
+            logger.error("can't tell who asks: %s", error)
+            request.identity = HoldfastError("storage_unavailable")  # type: ignore[attr-defined]
+            return await get_response(request)
         response = await get_response(request)
         _update_guest_cookie(response, request.identity, request.COOKIES)  # type: ignore[attr-defined]
         return response
 
     return middleware
+
+
+def asker(request: HttpRequest) -> Identity | None:
+    """Who asks. Raises storage_unavailable if the database didn't say."""
+    identity: Identity | HoldfastError | None = request.identity  # type: ignore[attr-defined]
+    if isinstance(identity, HoldfastError):
+        raise identity
+    return identity
 
 
 def _update_guest_cookie(response: HttpResponseBase, identity: Identity | None, cookies: Mapping[str, str]) -> None:

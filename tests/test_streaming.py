@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from sessions_app import conf, executor, models, process, store
+from sessions_app import conf, executor, identity, models, process, store
 from sessions_app.api.errors import HTTP_ERRORS
 from sessions_app.api.throttles import buckets
 from sessions_app.core.attachment import State
@@ -463,6 +463,20 @@ async def test_while_the_database_is_away_it_may_come_again(monkeypatch: pytest.
     assert response.status_code == 200 and b'"storage_unavailable"' in response.content
     monkeypatch.setattr(store, "view", fails)
     assert told(await Browser().get(f"/api/sessions/{S}/poll/")) == (503, "storage_unavailable")
+
+
+async def test_while_it_is_not_known_who_asks_they_may_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(cookies: Any) -> Any:
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    monkeypatch.setattr(identity, "identify", fails)
+    browser = Browser()
+    browser.client.cookies["sessionid"] = "a" * 32
+    response = await browser.get(f"/api/sessions/{S}/stream/")
+    assert response.status_code == 200 and b'"storage_unavailable"' in response.content
+    for path in (f"/api/sessions/{S}/poll/", "/api/sessions/"):
+        assert told(await browser.get(path)) == (503, "storage_unavailable")
+    assert not (await browser.get("/")).cookies.get("holdfast_guest")  # who they are is only unknown
 
 
 async def test_a_flood_is_refused_and_a_busy_poll_is_not(limit: Any) -> None:

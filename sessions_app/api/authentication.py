@@ -11,14 +11,14 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from sessions_app.api.errors import ApiError
-from sessions_app.identity import GUEST_COOKIE, Identity
+from sessions_app.identity import GUEST_COOKIE, Identity, asker
 
 
 class CookieAuthentication(BaseAuthentication):
     """`request.auth` is the Identity, `request.user` Django's user, who is anonymous for a guest."""
 
     def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
-        identity: Identity | None = request._request.identity  # type: ignore[attr-defined]
+        identity = asker(request._request)
         if identity is None:
             return None
         enforce_csrf(request._request)

@@ -18,7 +18,7 @@ from sessions_app.api.authentication import enforce_csrf
 from sessions_app.api.body import read_json
 from sessions_app.api.errors import ApiError, Refusal
 from sessions_app.core.errors import HoldfastError
-from sessions_app.identity import Identity
+from sessions_app.identity import Identity, asker
 from sessions_app.origins import is_own_page
 
 View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
@@ -66,7 +66,7 @@ def _check(request: HttpRequest, method: str) -> Identity:
     if request.method != method:
         raise ApiError("method_not_allowed", f"send {method}")
     _check_origin(request)
-    who: Identity | None = request.identity  # type: ignore[attr-defined]
+    who = asker(request)
     if who is None:
         raise HoldfastError("signed_out", "open the page first: it gives visitors an identity")
     if method == "POST" and request.content_type != "application/json":
