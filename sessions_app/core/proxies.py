@@ -139,9 +139,10 @@ LIMITS = (
     ),
     Limit(
         "Google Cloud Application Load Balancer", "life", 30, "x-cloud-trace-context",
-        "the backend service's timeout (timeoutSec, at most 86400)",
-        "https://gcpdiag.dev/rules/lb/BP/2025_002/",
-        "The default timeout is 30 seconds for external application load balancers.",
+        "the backend service's timeout (gcloud compute backend-services update --timeout)",
+        "https://github.com/kubernetes/ingress-gce/blob/master/examples/websocket/README.md",
+        "… after 30 seconds, which is the default timeout. Note: this timeout is not an idle timeout - it's a timeout "
+        "on the connection lifetime.",
     ),
     Limit(
         "Google Cloud Run", "life", 300, "x-cloud-trace-context",
