@@ -53,8 +53,10 @@ const TRIED_AGAIN = "A better way is tried again from time to time.";
 const TRANSPORT_REASONS = {
   websocket_refused: `A proxy or firewall on the way refuses WebSockets. ${TRIED_AGAIN}`,
   websocket_silent: `A WebSocket can be opened here, but nothing comes through it. ${TRIED_AGAIN}`,
+  websocket_answered: `The server refuses WebSockets for now. ${TRIED_AGAIN}`,
   stream_refused: `A proxy or firewall on the way refuses streams. ${TRIED_AGAIN}`,
   stream_silent: `A proxy on the way holds streams back until they end. ${TRIED_AGAIN}`,
+  stream_answered: `The server refuses streams for now. ${TRIED_AGAIN}`,
   remembered: `It is what worked here last. ${TRIED_AGAIN}`,
 };
 

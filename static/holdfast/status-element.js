@@ -8,6 +8,7 @@ import { countdown, describe, explain } from "./connection-words.js";
 
 const TICK_MS = 500;
 const NOTE_MS = 6_000;
+const MARGIN_PX = 12; // between the details and the window's edge
 /** @type {Record<Action, string>} */
 const ACTIONS = { retry: "Retry now", reload: "Reload", "sign-in": "Sign in" };
 
@@ -28,7 +29,7 @@ const MARKUP = `
 // A strict Content-Security-Policy forbids inline styles, and allows these.
 const STYLES = new CSSStyleSheet();
 STYLES.replaceSync(`
-  :host { display: inline-flex; flex-wrap: wrap; align-items: center; gap: 0.25em 1em; }
+  :host { display: inline-flex; flex-wrap: wrap; align-items: center; }
   :host([hidden]), [hidden] { display: none !important; }
   * { box-sizing: border-box; margin: 0; }
   button { font: inherit; color: inherit; cursor: pointer; }
@@ -59,8 +60,9 @@ STYLES.replaceSync(`
   dt { opacity: 0.8; white-space: nowrap; }
   dd { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 
-  [part~="notice"] { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25em 0.75em; color: var(--tone); }
-  [part~="empty"] { padding: 0; }
+  [part~="notice"] { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25em 0.75em; color: var(--tone);
+    margin-inline-start: 0.5em; text-align: center; }
+  [part~="empty"] { margin: 0; padding: 0; }
   [part="countdown"] { font-variant-numeric: tabular-nums; }
   [part="countdown"]:empty { display: none; }
   [part="action"] { padding: 0.15em 0.75em; border: 1px solid currentColor; border-radius: 0.5em; background: none; }
@@ -223,6 +225,15 @@ export class HoldfastStatus extends HTMLElement {
     this.#part("details").hidden = !open;
     this.#part("indicator").setAttribute("aria-expanded", String(open));
     this.#render();
+    if (open) this.#keepInWindow(this.#part("details"));
+  }
+
+  /** @param {HTMLElement} element */
+  #keepInWindow(element) {
+    element.style.translate = "";
+    const { left, right } = element.getBoundingClientRect();
+    const furthest = document.documentElement.clientWidth - MARGIN_PX - right;
+    element.style.translate = `${Math.max(MARGIN_PX - left, Math.min(0, furthest))}px`;
   }
 
   /** @param {KeyboardEvent} event */

@@ -91,6 +91,7 @@ test("a lesser transport says why there is no better one", () => {
   const why = (transport, code) => explained({ transport, transportReason: { code, message: "No" } });
   assert.match(why("stream", "websocket_refused")["Why not WebSocket"], /proxy or firewall .* refuses WebSockets/);
   assert.match(why("poll", "stream_silent")["Why not streaming"], /holds streams back/);
+  assert.match(why("stream", "websocket_answered")["Why not WebSocket"], /^The server refuses WebSockets for now/);
   assert.equal(why("stream", "something_new")["Why not WebSocket"], "No.");
   assert.match(why("poll", "remembered").Transport, /^Long polling since /);
 });
