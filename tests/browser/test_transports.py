@@ -7,13 +7,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.dictation import START, Dictation, begin, delta
+from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end
 from tests.browser.test_bad_networks import Telling
 from tests.browser.visitor import Tab, Visitor
 
 pytestmark = pytest.mark.browser
 
-SERVER = {"HOLDFAST_CONNECTIONS_PER_OWNER": "1000"}
+# Streams end after two seconds: their renewal must not show in any test.
+SERVER = {"HOLDFAST_CONNECTIONS_PER_OWNER": "1000", "HOLDFAST_STREAM_MS": "2000"}
 
 TRANSPORTS = ["websocket", "stream", "poll"]
 
@@ -110,13 +111,18 @@ CALM = {"connected", "Connected"}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_conversation_over_each_transport(only: Only, transport: str) -> None:
-    tab = only(transport).open()
+def test_a_conversation_over_each_transport(only: Only, agent: Dictation, transport: str) -> None:
+    tab = only(transport).open_unanswered()
     wait_transport(tab, transport)
-    tab.say("What is a durable session?")
-    tab.wait_ended()
-    tab.say("And offline?")
-    tab.wait_ended(answers=2)
+    for turn in range(1, 4):
+        tab.say(f"Question {turn}")
+        expect(tab.questions).to_have_count(turn)
+        expect(tab.questions.last).to_contain_text("Sent")
+        agent.say(tab.session, START, begin())
+        for word in ("Word ", "by ", "word."):
+            agent.say(tab.session, delta(word))
+        agent.say(tab.session, end(), FINISH)
+        tab.wait_ended(answers=turn)
     assert said(tab) <= CALM
     tab.check_against_store()
     tab.check_against_fresh()
