@@ -32,9 +32,9 @@ class Scope(forms.Form):
 @admin.register(ConnectionRecord)
 class ConnectionRecordAdmin(ReadOnlyAdmin):
     list_display = ["ended_at", "transport", "ended", "code", "life", "idle", "headers", "hops", "ray"]
-    list_filter = ["transport", "ended", "process"]
-    search_fields = ["=ray"]
-    search_help_text = "A Ray id."
+    list_filter = ["transport", "ended"]
+    search_fields = ["=ray", "=process"]
+    search_help_text = "A Ray id, or a process (host:pid)."
     fields = [
         "transport", "process", "began_at", "ended_at", "life", "ended", "code", "idle", "exact",
         "headers", "hops", "ray",
@@ -43,13 +43,13 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
 
     @admin.display(description="life", ordering="life_s")
     def life(self, record: ConnectionRecord) -> str:
-        return f"{record.life_s:.1f} s"
+        return f"{record.life_s:.1f}\N{NO-BREAK SPACE}s"
 
     @admin.display(description="idle before its end", ordering="idle_s")
     def idle(self, record: ConnectionRecord) -> str:
         if record.idle_s is None:
             return "–"
-        return f"{record.idle_s:.1f} s" if record.exact else f"about {record.idle_s:.1f} s"
+        return f"{'' if record.exact else 'about '}{record.idle_s:.1f}\N{NO-BREAK SPACE}s"
 
     def get_urls(self) -> Any:
         view = self.admin_site.admin_view(self.diagnosis)
