@@ -304,7 +304,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   #error(frame, bytes) {
     const { session, code, message, retryable } = frame;
     const reason = { code, message, retryable };
-    if (closingError(code)) this.#dispatch({ type: "refused", reason });
+    // Before the connection is greeted there is nothing else that it could be about.
+    if (closingError(code) || !this.#limits) this.#dispatch({ type: "refused", reason });
     else if (session !== undefined) this.#sessions.get(session)?.receive(frame, bytes);
     else this.dispatchEvent(new CustomEvent("error", { detail: reason }));
   }

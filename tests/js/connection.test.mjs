@@ -84,6 +84,7 @@ for (const [fact, target, type] of [
   ["the network comes back", (page) => page, "online"],
   ["the network goes", (page) => page, "offline"],
   ["the page is shown from the cache", (page) => page, "pageshow"],
+  ["the page is thawed", (page) => page.document, "resume"],
   ["the tab comes to the front", (page) => page.document, "visibilitychange"],
 ]) {
   test(`when ${fact}, a dead socket is replaced within two seconds`, () => {

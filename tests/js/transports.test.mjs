@@ -265,6 +265,18 @@ test("an HTTP error in the server's own words is that error", async () => {
   assert.equal(holdfast.connection.reason.message, "Sign in");
 });
 
+test("a server that can't say who is there for now is asked again, and gives its reason", async () => {
+  const world = await followingAnyhow();
+  const words = { code: "storage_unavailable", message: "The database is away", retryable: true };
+  const fetch = async () => Response.json(words, { status: 503 });
+  const { holdfast } = openPage({ ...world, network: { WebSocket: null, fetch } });
+  const states = record(holdfast, "connection");
+  holdfast.connect();
+  await world.clock.pass(600);
+  assert.equal(holdfast.connection.reason.code, "storage_unavailable");
+  assert.ok(states.some(([, { state }]) => state === "disconnected"));
+});
+
 test("a refused message is refused with the server's reason", async () => {
   for (const blocks of [STREAM, POLL]) {
     const { server, clock, session } = await followingAnyhow({ blocks });
