@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -218,13 +219,14 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 LOG_LEVEL = env_choice("HOLDFAST_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
-QUIET_PATHS = ("/static/", "/healthz")
+# A page that polls asks ten times a second while an answer streams.
+QUIET_PATHS = re.compile(r"/static/|/healthz|/api/(sessions/[^/]+/)?poll/")
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:
     """Daphne's line for a request, unless all went well and it was one of the many that tell nothing."""
     path = record.args.get("path") if isinstance(record.args, dict) else None
-    return record.levelno > logging.INFO or not str(path).startswith(QUIET_PATHS)
+    return record.levelno > logging.INFO or not QUIET_PATHS.match(str(path))
 
 
 LOGGING = {

@@ -180,7 +180,7 @@ class Process:
                 self.spawn(connection.fail(HoldfastError("slow_reader")))
             elif connection.ends_at <= now:
                 self.spawn(connection.send_away(0))
-            elif connection.heartbeat_at <= now:
+            elif connection.heartbeat_at <= now + TICK_S:  # rather early than late
                 connection.heartbeat_at = now + connection.heartbeat_ms / 1000
                 connection.queue(connection.heartbeat())
 

@@ -205,6 +205,17 @@ async def test_one_without_sessions_stays() -> None:
     await events.close()
 
 
+async def test_it_beats_often_enough_for_any_proxy(limit: Any) -> None:
+    limit(HEARTBEAT_MS=600_000)
+    events = Events(await Browser().post("/api/stream/", {"attach": []}))
+    assert (await events.frame())["heartbeat_ms"] == 15_000
+    await events.close()
+    limit(HEARTBEAT_MS=100)
+    events = Events(await Browser().post("/api/stream/", {"attach": []}))
+    assert [(await events.frame())["type"] for _ in range(2)] == ["connected", "heartbeat"]
+    await events.close()
+
+
 async def test_its_time_is_bounded(limit: Any) -> None:
     limit(STREAM_MS=500)
     session = await a_session_of()

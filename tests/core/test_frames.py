@@ -51,6 +51,13 @@ def test_a_frame_is_read(frame: dict[str, Any], wanted: frames.ClientFrame) -> N
     assert read(frame) == wanted
 
 
+def test_the_cursor_after_a_frame_is_seen_without_reading_it() -> None:
+    events = frames.events(session=SESSION, epoch="a-b", first=6, last=7, texts=['{"cursor":"not-1"}'])
+    attached = frames.encode({"type": "attached", "session": SESSION, "cursor": "e-7", "resumed": True})
+    assert [frames.cursor_of(text) for text in (events.text, attached)] == ["a-b-7", "e-7"]
+    assert frames.cursor_of(frames.heartbeat({SESSION: "e-7"})) == frames.cursor_of(frames.going_away(1)) == ""
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "nonsense", "{'type': 'ping'}", '{"type": "ping",}', "NaN", '{"a": NaN}', '{"a": 1e999}', "\ufeff{}",

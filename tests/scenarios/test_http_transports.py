@@ -209,6 +209,28 @@ def held(server: Server) -> int:
 
 
 @SERVERS
+async def test_a_client_that_leaves_leaves_its_place(start_server: StartServer, command: str) -> None:
+    server = start_server(command, HOLDFAST_CONNECTIONS_PER_OWNER="1")
+    headers = guest(server)
+    session = create_session(server, headers)
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
+        cursor = (await client.get(f"/api/sessions/{session}/poll/?wait_ms=0")).json()["cursor"]
+        for path in (f"/api/sessions/{session}/stream/", f"/api/sessions/{session}/poll/?cursor={cursor}"):
+            leaving = asyncio.create_task(client.get(path))
+            while await polled(client, session) != 429:
+                await asyncio.sleep(0.02)
+            leaving.cancel()
+            left = time.monotonic()
+            while await polled(client, session) != 200:
+                await asyncio.sleep(0.02)
+            assert time.monotonic() - left < 5
+
+
+async def polled(client: httpx.AsyncClient, session: str) -> int:
+    return (await client.get(f"/api/sessions/{session}/poll/?wait_ms=0")).status_code
+
+
+@SERVERS
 async def test_signing_out_ends_an_open_stream_and_a_poll_within_seconds(
     start_server: StartServer, command: str
 ) -> None:

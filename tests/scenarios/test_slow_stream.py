@@ -97,6 +97,18 @@ async def test_it_is_ended_when_it_stays_behind(start_server: StartServer, comma
         assert len([frame for frame in read if frame["type"] == "events"]) < TURNS  # it has ended without the rest
 
 
+async def test_a_server_that_stops_does_not_wait_for_it(start_server: StartServer) -> None:
+    server = start_server(**SETTINGS)
+    async with Person(server.url) as person:
+        session = await person.create_session()
+        stream = RawStream(server, person, session)
+        await talk(person, session, 150)
+    began = time.monotonic()
+    assert await asyncio.to_thread(server.terminate) == 0
+    assert time.monotonic() - began < 10
+    stream.close()
+
+
 async def first_frame(person: Person, session: str) -> str:
     """`connected`, or `error` while others have the owner's places."""
     async with person.http.stream("GET", f"/api/sessions/{session}/stream/") as answer:
