@@ -3,7 +3,7 @@
 export class Drawer {
   #drawer = document.getElementById("sidebar");
   #scrim = document.getElementById("scrim");
-  #main = document.getElementById("main");
+  #behind = document.querySelectorAll("#main, #lab");
   #opener = document.getElementById("drawer-open");
 
   constructor() {
@@ -33,7 +33,7 @@ export class Drawer {
     this.#drawer.classList.toggle("open", open);
     this.#opener.setAttribute("aria-expanded", String(open));
     this.#scrim.hidden = !open;
-    this.#main.inert = open;
+    for (const element of this.#behind) element.inert = open;
     if (open) document.getElementById("drawer-close").focus();
   }
 }

@@ -38,7 +38,7 @@ export class Transcript extends EventTarget {
 
   constructor() {
     super();
-    this.#jump.addEventListener("click", () => this.#follower.jump());
+    this.#jump.addEventListener("click", () => this.#jumpByButton());
     this.#list.addEventListener("dismiss", ({ detail: id }) => this.#session?.dismiss(id));
     this.#follower.addEventListener("change", () => this.#watch());
     document.addEventListener("visibilitychange", () => this.#watch());
@@ -86,6 +86,12 @@ export class Transcript extends EventTarget {
 
   get #messages() {
     return this.#older.concat(this.#session?.messages ?? this.#pending);
+  }
+
+  // The button goes, and would take the keyboard's place with it.
+  #jumpByButton() {
+    this.#follower.jump();
+    this.#pane.focus({ preventScroll: true });
   }
 
   #watch() {

@@ -106,6 +106,7 @@ def test_who_has_scrolled_up_stays_there_and_can_jump_to_what_is_new(visitor: Vi
     expect(tab.page).to_have_title("(1) Holdfast")
     jump.click()
     expect(jump).to_be_hidden()
+    expect(pane).to_be_focused()  # the keyboard goes on from there
     expect(tab.answers.get_by_text("Written below.")).to_be_in_viewport()
     assert following(line(tab)) == "Written below."
     expect(tab.page).to_have_title("Holdfast")

@@ -8,12 +8,20 @@ import { noteCaughtUp, noteConnection, noteFault } from "./lab-log.js";
 const ENTRIES = 200; // older ones are forgotten
 
 const ONCE = {
-  drop: ["The connection was dropped", () => lab.drop()],
-  freeze: ["The connection was frozen", () => lab.freeze()],
-  restart: ["The server was asked to restart", () => restartServer()],
+  drop: { words: "The connection was dropped", act: () => lab.drop() },
+  freeze: {
+    words: "The connection was frozen",
+    detail: "Nothing says so. Missed heartbeats will, or sooner a message that gets no receipt.",
+    act: () => lab.freeze(),
+  },
+  restart: {
+    words: "The server was asked to restart",
+    detail: "As at a new release: it takes leave of everybody first.",
+    act: () => restartServer(),
+  },
 };
 const CONDITIONS = {
-  offline: ["Offline", "Back online"],
+  offline: ["Gone offline", "Back online"],
   blockWebSocket: ["WebSockets are refused", "WebSockets are let through"],
   bufferStreaming: ["Streams are held back", "Streams are let through"],
   slow: ["The network is slow", "The network is fast again"],
@@ -57,8 +65,8 @@ class LabPanel {
   }
 
   async #once(name) {
-    const [words, act] = ONCE[name];
-    this.#write(noteFault(words));
+    const { words, detail, act } = ONCE[name];
+    this.#write(noteFault(words, detail));
     try {
       await act();
     } catch (error) {
