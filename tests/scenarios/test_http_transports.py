@@ -166,6 +166,20 @@ async def test_a_curl_loop_ends_with_the_exact_text(
         await check_end(reader, session, publisher)
 
 
+@SERVERS
+async def test_who_reads_steadily_gets_every_event_and_is_never_behind(start_server: StartServer, command: str) -> None:
+    small = {"HOLDFAST_WINDOW_BYTES": "2048", "HOLDFAST_ACK_BYTES": "512"}  # much less than the answer takes
+    server = start_server(command, **small, HOLDFAST_DEMO_TOKENS_PER_S="1000", HOLDFAST_ROLLUP_MS="0")
+    async with EventSourceFollower(server.url) as reader:
+        session = await reader.create_session()
+        await reader.follow(session)
+        await reader.say(session, "What is a durable session?")
+        assert (await reader.wait_for_end(session)).status == "complete"
+        followed = reader.sessions[session]
+        assert followed.serials == list(range(1, followed.cursor.serial + 1))
+        assert (len(followed.attached), reader.connections) == (1, 1)
+
+
 # Ends
 
 
