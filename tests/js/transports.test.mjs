@@ -298,6 +298,19 @@ test("a message whose request is lost is sent again, and counts once", async () 
   assert.equal(server.messages(SESSION).length, 1);
 });
 
+test("a message that something on the way refuses waits, and what comes down goes on", async () => {
+  const { holdfast, server, network, clock, session } = await followingAnyhow({ blocks: { ...STREAM, signals: 403 } });
+  const told = record(holdfast, "connection");
+  const sent = session.send("Hello");
+  server.publish(SESSION, "m_1", ...answer("m_1", "Still here"));
+  await clock.pass(5_000);
+  assert.deepEqual(shown(session), ["complete: Still here", "waiting: Hello"]);
+  assert.deepEqual(told, []);
+  network.blocks = STREAM;
+  await clock.pass(15_000);
+  assert.equal((await sent).status, "accepted");
+});
+
 // --- Noticing ---
 
 for (const [transport, blocks] of [["websocket", {}], ["stream", STREAM], ["poll", POLL]]) {

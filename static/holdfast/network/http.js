@@ -41,6 +41,8 @@ export const WAIT_MS = 25_000;
 // While nobody sees the page, one short poll every so often leaves its connection to others in between.
 export const REST_MS = 15_000;
 
+const BLOCKED = { code: "blocked", message: "Something between here and the server refuses it", retryable: true };
+
 /** @type {Record<"stream"|"poll", Carry>} */
 const CARRY = { stream, poll };
 
@@ -204,8 +206,8 @@ export class HttpTransport {
       const response = await this.#post(`sessions/${session}/signals/`, { id, kind, payload });
       this.#answered(await response.json());
     } catch (problem) {
-      // Its body is a rejection, or the error alone.
-      if (problem instanceof Refusal && problem.answer) this.#answered({ type: "error", session, id, ...problem.answer });
+      // The answer is a rejection, or the error alone. Whoever else refuses it says nothing about what comes down.
+      if (problem instanceof Refusal) this.#answered({ type: "error", session, id, ...(problem.answer ?? BLOCKED) });
       else this.#lost(ABNORMAL);
     }
   }
