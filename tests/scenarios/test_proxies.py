@@ -42,13 +42,14 @@ async def test_an_idle_link_stays_for_three_times_the_limit_and_without_pings_is
 ) -> None:
     async with AsyncExitStack() as stack:
 
-        async def idle(transport: str, settings: dict[str, str]) -> Follower:
-            proxy = stack.enter_context(Nginx(name, start_server(**settings).port))
+        async def idle(transport: str, server: Server) -> Follower:
+            proxy = stack.enter_context(Nginx(name, server.port))
             follower = await stack.enter_async_context(FOLLOWERS[transport](proxy.url))
             return await follower.follow(await follower.create_session())
 
-        dropped = [await idle("websocket", SILENCE), await idle("eventsource", SILENCE)]
-        kept = [await idle("websocket", PINGS), await idle("eventsource", HEARTBEATS)]
+        silent, pinging, beating = (start_server(**settings) for settings in (SILENCE, PINGS, HEARTBEATS))
+        dropped = [await idle("websocket", silent), await idle("eventsource", silent)]
+        kept = [await idle("websocket", pinging), await idle("eventsource", beating)]
         began = time.monotonic()
         for follower in dropped:
             await follower.wait_until(lambda: follower.connections > 1, within=2 * limit_s)  # noqa: B023
