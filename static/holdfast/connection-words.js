@@ -27,7 +27,7 @@
 export const GRACE_MS = 1_000;
 
 /** @type {Record<string, string>} */
-const TRANSPORTS = { websocket: "WebSocket", stream: "HTTP streaming", poll: "Long polling" };
+const TRANSPORTS = { websocket: "WebSocket", stream: "HTTP streaming", poll: "long polling" };
 
 /** @type {Record<string, [string, Action|null]>} */
 const FAILED_STEPS = {
@@ -99,7 +99,8 @@ export function explain(connection, now) {
   };
   add("Reason", reason && sentence(reason.message));
   add("Next try", !connected && retryAt !== null && countdown(secondsUntil(retryAt, now)));
-  add("Transport", connected && transportName(transport) + (transportSince ? ` since ${clock(transportSince)}` : ""));
+  const over = transportName(transport) + (transportSince ? ` since ${clock(transportSince)}` : "");
+  add("Transport", connected && over.charAt(0).toUpperCase() + over.slice(1));
   add(`Why not ${better(transport)}`, connected && transportReason && explainTransport(transportReason));
   add("Last heard", lastGoodAt !== null && `${duration(now - lastGoodAt)} ago`);
   return rows;

@@ -63,6 +63,7 @@ STYLES.replaceSync(`
   [part~="notice"] { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25em 0.75em; color: var(--tone);
     margin-inline-start: 0.5em; text-align: center; }
   [part~="empty"] { margin: 0; padding: 0; }
+  [part="message"] { text-wrap: balance; }
   [part="countdown"] { font-variant-numeric: tabular-nums; }
   [part="countdown"]:empty { display: none; }
   [part="action"] { padding: 0.15em 0.75em; border: 1px solid currentColor; border-radius: 0.5em; background: none; }

@@ -76,6 +76,10 @@ def test_a_conversation(visitor: Visitor, agent: Dictation, check: Check) -> Non
     hide(tab, False)
     expect(line(tab)).to_have_count(1)
     tab.open_folds()
+    visitor.go_offline()
+    tab.say("x" * 33_000)  # too long: refused when it is sent
+    visitor.come_back()
+    expect(tab.questions.last).to_contain_text("Not sent")
     check(tab.page, "answered")
 
 

@@ -85,8 +85,20 @@ def test_without_a_websocket_it_goes_on_over_streaming_and_says_why(lab: Lab) ->
 def test_when_streams_are_held_back_too_it_goes_on_by_polling(lab: Lab) -> None:
     lab.switch("Buffer streaming")
     lab.switch("Block WebSocket")
-    lab.wait_over("Long polling")
-    expect(lab.entry("Connected over Long polling")).to_contain_text("holds streams back")
+    lab.wait_over("long polling")
+    expect(lab.entry("Connected over long polling")).to_contain_text("holds streams back")
+
+
+@pytest.mark.long
+def test_it_goes_back_to_a_better_transport_when_there_is_one_again(lab: Lab) -> None:
+    lab.switch("Buffer streaming")
+    lab.switch("Block WebSocket")
+    lab.wait_over("long polling")
+    lab.switch("Buffer streaming", False)
+    lab.wait_over("HTTP streaming")
+    lab.switch("Block WebSocket", False)
+    lab.wait_over("WebSocket")
+    assert "Disconnected" not in lab.titles()
 
 
 def test_offline_is_survived_and_told(lab: Lab) -> None:
