@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Request, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end
@@ -246,3 +246,36 @@ def test_after_ten_frozen_minutes_all_is_there_at_once_and_nothing_flashes(visit
     tab.wait_until(lambda: bool(caught_up(tab)), "it doesn't say what the return has brought")
     telling.end()
     assert said(tab) - {"connecting"} <= CALM | {caught_up(tab)}
+
+
+def test_a_page_that_nobody_sees_leaves_its_connection_to_others(only: Only, agent: Dictation) -> None:
+    telling = Telling(only("stream"), agent)
+    tab = telling.tab
+    tab.page.clock.install()
+    tab.reload()
+    telling.tell()
+    telling.is_shown()
+    under_way: set[Request] = set()
+
+    def asks_for(path: str) -> bool:
+        tab.page.title()  # what has happened is told meanwhile
+        return any(path in request.url for request in under_way)
+
+    tab.page.on("request", lambda request: under_way.add(request))
+    tab.page.on("requestfinished", lambda request: under_way.discard(request))
+    tab.page.on("requestfailed", lambda request: under_way.discard(request))
+
+    tab.page.evaluate(SHOW, False)
+    tab.page.clock.run_for(31_000)
+    tab.wait_until(lambda: not asks_for("/api/"), "a request stays open")
+    telling.tell()
+    tab.page.clock.run_for(16_000)
+    telling.is_shown()  # late, and without waiting for more
+    tab.wait_until(lambda: not asks_for("/api/"), "a request stays open")
+
+    tab.page.evaluate(SHOW, True)
+    telling.tell()
+    telling.is_shown()
+    tab.wait_until(lambda: asks_for("/api/stream/"), "it isn't back")
+    assert said(tab) <= CALM | {caught_up(tab)}
+    telling.end()
