@@ -1,18 +1,22 @@
 """Every transport through real proxies: who idles too long is dropped, and no proxy and no fault changes the text."""
 
 import asyncio
+import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
+import httpx
 import pytest
 
 from tests.browser.visitor import demo_answer
 from tests.support.follower import Follower
-from tests.support.harness import Server, StartServer
+from tests.support.harness import Server, StartServer, guest
 from tests.support.http_followers import FOLLOWERS, StreamFollower
 from tests.support.nginx import ALB_IDLE_S, CLOUDFLARE_IDLE_S, Nginx, Route, scaled
 from tests.support.person import text_of
+from tests.support.raw_socket import RawSocket, Refused
 
 # What a server sends to a link on which nothing happens, scaled as the proxies' limits are.
 SILENCE = {"HOLDFAST_PING_INTERVAL_S": "3600", "HOLDFAST_HEARTBEAT_MS": "600000"}
@@ -152,3 +156,26 @@ async def test_a_stream_that_is_held_back_shows_nothing_where_a_poll_shows_all(s
             assert text_of(message) == demo_answer("Hello")
             assert (streaming.connections, streaming.frames) == (0, [])
             following.cancel()
+
+
+# What the server knows of them
+
+
+def test_a_handshake_that_lost_its_upgrade_on_the_way_is_told_so(server: Server) -> None:
+    with Route("strips_upgrade", server.port) as route:
+        with pytest.raises(Refused) as refused:
+            RawSocket(route.near.port, headers=guest(server))
+        assert refused.value.status == 426
+        assert httpx.get(f"{route.url}/ws/").json()["code"] == "upgrade_required"
+
+
+def test_of_a_connection_that_was_cut_behind_cloudflare_the_ray_id_is_kept(start_server: StartServer) -> None:
+    server = start_server()
+    with Route("cloudflare", server.port) as route:
+        socket = RawSocket(route.near.port, headers=guest(server))
+        (ray,) = re.findall(r"CF-Ray: (\S+)", socket.answer)
+        route.far.cut()
+        assert socket.is_cut(within=10)
+    assert server.terminate() == 0  # it stores the last of its records when it stops
+    (told,) = json.loads(server.manage("diagnose_connections", "--json"))["transports"]
+    assert (told["ended"], [kept["ray"] for kept in told["rays"]]) == ({"cut": 1}, [ray])
