@@ -12,7 +12,6 @@ export class ConversationItem {
   #delete = iconButton("delete", "delete");
   #actions;
   #current = false;
-  #answering = false;
   #unread = false;
 
   /**
@@ -46,13 +45,7 @@ export class ConversationItem {
     this.#link.title = keptUntil(session.expires_at);
     this.#rename.setAttribute("aria-label", `Rename ${title}`);
     this.#delete.setAttribute("aria-label", `Delete ${title}`);
-    this.answering = session.streaming;
-    if (answered && !this.#current) this.unread = true;
-  }
-
-  /** @param {boolean} answering whether an agent writes in it */
-  set answering(answering) {
-    this.#answering = answering;
+    if (answered && !this.#current) this.#unread = true;
     this.#showState();
   }
 
@@ -63,8 +56,9 @@ export class ConversationItem {
   }
 
   #showState() {
-    const unread = this.#unread && !this.#answering;
-    const text = this.#answering ? "answering…" : unread ? "New answer" : "";
+    const { streaming } = this.session;
+    const unread = this.#unread && !streaming;
+    const text = streaming ? "answering…" : unread ? "New answer" : "";
     if (this.#state.textContent !== text) this.#state.textContent = text;
     this.element.classList.toggle("unread", unread);
   }

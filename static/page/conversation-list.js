@@ -45,6 +45,8 @@ export class ConversationList extends EventTarget {
   setCurrent(id) {
     this.#current = id;
     for (const item of this.#items.values()) item.current = item.id === id;
+    clearTimeout(this.#poll);
+    this.#pollLater();
   }
 
   /** @param {string} id @returns {object|undefined} what the API last said about it */
@@ -72,7 +74,7 @@ export class ConversationList extends EventTarget {
   /** @param {string} id @param {boolean} answering whether an agent writes in it */
   setAnswering(id, answering) {
     const item = this.#items.get(id);
-    if (item) item.answering = answering;
+    if (item && item.session.streaming !== answering) item.update({ ...item.session, streaming: answering });
   }
 
   /** @param {string} id @param {boolean} unread whether an answer in it has ended that nobody has seen */

@@ -131,6 +131,19 @@ def test_the_title_counts_the_answers_that_ended_unseen(visitor: Visitor, agent:
     expect(item).not_to_contain_text("New answer")
 
 
+def test_the_list_tells_of_an_answer_that_a_person_did_not_wait_for(visitor: Visitor, agent: Dictation) -> None:
+    tab = visitor.open_unanswered()
+    left = tab.session
+    agent.say(left, START, begin(), delta("Begun"))
+    item = tab.page.locator(f"[data-testid=conversation][data-id='{left}']")
+    expect(item).to_contain_text("answering…")
+    tab.page.get_by_test_id("new-conversation").click()
+    agent.say(left, end(), FINISH)
+    hide(tab)
+    hide(tab, False)
+    expect(item).to_contain_text("New answer")
+
+
 def test_the_list_tells_of_an_answer_in_another_conversation(visitor: Visitor, agent: Dictation) -> None:
     other = visitor.open_unanswered()
     agent.say(other.session, START, begin(), delta("Begun"))
