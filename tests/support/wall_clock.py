@@ -2,8 +2,8 @@
 
     python -m tests.support.wall_clock manage.py runserver …
 
-The monotonic clock stays as it is. libfaketime would do it from below, but threads that wait for the interpreter then
-wait so long that a server on a busy machine doesn't answer for half a minute.
+The monotonic clock stays as it is. libfaketime would do it from below, but on a busy machine a server took about ten
+times as long to start under it, and now and then didn't answer for half a minute.
 """
 
 import os
