@@ -98,7 +98,7 @@ async def limits_life(route: Route) -> None:
 Fault = Callable[[Route], Awaitable[None]]
 FAULTS: list[Fault] = [nothing, cuts, cuts_behind_the_proxy, freezes, limits_life]
 LOSING: list[Fault] = [cuts, cuts_behind_the_proxy, limits_life]
-DEFAULT: list[tuple[str, Fault]] = [("alb", cuts), ("strips_headers", limits_life), ("buffers", nothing)]
+DEFAULT: list[tuple[str, Fault]] = [("alb", cuts), ("strips_headers", limits_life)]
 
 
 @pytest.fixture(scope="module")

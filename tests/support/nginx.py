@@ -184,6 +184,6 @@ class Route:
         return f"http://127.0.0.1:{self.near.port}"
 
     def strand(self) -> None:
-        """The client's link, if it has one, dies in silence; new ones work. First idle ones go, which would hang too."""
+        """The client's link dies in silence; new ones work. Its idle connections, which would hang too, go first."""
         wait_for(lambda: self.near.connections <= 1, 20, lambda: f"{self.near.connections} connections are open")
         self.near.strand()

@@ -42,8 +42,8 @@ class TcpProxy:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
-        return len(self.writers) // 2
+        """How many are open and not stranded."""
+        return len(self.writers - self.stranded) // 2
 
     # What a test does to the network. Each returns when it is done.
 
