@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
@@ -29,6 +30,8 @@ HEADERS = {
     "X-Accel-Buffering": "no",  # nginx would keep it until it has ended
     "Content-Encoding": "identity",  # what compresses a response holds it back
 }
+
+logger = logging.getLogger(__name__)
 
 Encode = Callable[[str], str]
 
@@ -130,6 +133,9 @@ async def body(
             head = ""
     except HoldfastError as problem:  # the last place was taken after the view had looked
         yield encode(frames.error(problem)).encode()
+    except Exception:
+        logger.exception("a stream failed")
+        yield encode(frames.error(HoldfastError("internal"))).encode()
     finally:
         if connection in here.connections:
             here.evidence.end(beginning, _end(connection, pieces), owner=who.owner)

@@ -196,10 +196,22 @@ class SessionServer(Server):
         inbox: Inbox | asyncio.Queue[dict[str, Any]] = Inbox(protocol) if is_socket else asyncio.Queue()
         application = refuse if is_socket and self.draining else self.application
         scope.setdefault("asgi", {"version": "3.0"})
+        running = application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
         self.connections[protocol]["application_instance"] = asyncio.ensure_future(
-            application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
+            running if is_socket else self.respond(protocol, running)
         )
         return inbox
+
+    async def respond(self, request: Any, running: Awaitable[None]) -> None:
+        """Cuts a response that fails midway: Daphne would try to begin an error page, and fail at it for ever."""
+        try:
+            await running
+        except Exception:
+            if not request._response_started:
+                raise
+            logger.exception("the response to %s failed midway", request.path.decode("ascii", "replace"))
+            if request.channel is not None:
+                request.channel.transport.abortConnection()
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """As Daphne's, with a short way for what is sent most, and no more than a client reads."""

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from sessions_app import conf, executor, identity, models, process, store
+from sessions_app import conf, event_stream, executor, identity, models, process, store
 from sessions_app.api.errors import HTTP_ERRORS
 from sessions_app.api.throttles import buckets
 from sessions_app.core.attachment import State
@@ -195,6 +195,21 @@ async def test_it_ends_when_nothing_is_left_to_follow() -> None:
     assert (await events.frame())["type"] == "detached"
     with pytest.raises(StopAsyncIteration):
         await events.next()
+
+
+async def test_a_fault_of_ours_is_told_and_leaves_nothing(
+    running: process.Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails() -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(event_stream, "release_thread", fails)
+    events = Events(await Browser().post("/api/stream/", {"attach": []}))
+    told = await events.frame()
+    assert (told["type"], told["code"], told["retryable"]) == ("error", "internal", True)
+    with pytest.raises(StopAsyncIteration):
+        await events.next()
+    assert running.connections == set()
 
 
 async def test_one_without_sessions_stays() -> None:

@@ -40,14 +40,19 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:
-    """`/wake` wakes the sleeping sockets, `/headers` says what came in, `/forever` never ends; nobody may keep any."""
+    """`/wake` wakes the sleeping sockets, `/headers` says what came in, `/forever` never ends, `/breaks` fails midway.
+
+    Nobody may keep any.
+    """
     path = scope["path"]
     await receive()
     if path == "/wake":
         woken.set()
     body = b"".join(b"%s: %s\n" % header for header in scope["headers"]) if path == "/headers" else b"ok"
     await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-control", b"no-store")]})
-    await send({"type": "http.response.body", "body": body, "more_body": path == "/forever"})
+    await send({"type": "http.response.body", "body": body, "more_body": path in ("/forever", "/breaks")})
+    if path == "/breaks":
+        raise RuntimeError("no more today")
     if path == "/forever":
         await asyncio.Event().wait()
 
