@@ -60,7 +60,7 @@ class TcpProxy:
         self.do(self.set_flowing(True))
 
     def strand(self) -> None:
-        """Swallows what is sent over every open connection; new ones work, as after a change of networks."""
+        """Swallows all that comes over each open connection, its end too; new ones work, as on another network."""
         self.stranded |= self.writers
 
     def delay(self, seconds: float) -> None:
@@ -108,6 +108,7 @@ class TcpProxy:
         for writer in list(self.writers):
             reset(writer)
         self.deaf.clear()
+        self.writers -= self.stranded
         self.stranded.clear()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,7 +129,7 @@ class TcpProxy:
         await asyncio.gather(
             self.pump(reader, far_writer, "up"), self.pump(far_reader, writer, "down"), return_exceptions=True
         )
-        self.writers -= {writer, far_writer}
+        self.writers -= {writer, far_writer} - self.stranded
 
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction) -> None:
         try:
@@ -140,9 +141,11 @@ class TcpProxy:
                     writer.write(data)
                     await writer.drain()
             await self.flowing.wait()
-            writer.close()
+            if writer not in self.stranded:
+                writer.close()
         except ConnectionError:
-            reset(writer)
+            if writer not in self.stranded:
+                reset(writer)
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
