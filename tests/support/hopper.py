@@ -15,7 +15,7 @@ from tests.support.person import Followed, Frame, Person
 class Hopper(StreamFollower):
     """Follows one session for at most `STAY_S` at a time on whatever transport, at one of these servers."""
 
-    STAY_S = 0.3
+    STAY_S = 0.2
 
     def __init__(self, *urls: str, seed: int = 1) -> None:
         super().__init__(urls[0])
