@@ -5,7 +5,7 @@ export class Absence {
   #holdfast;
   /** When the last good connection was lost, ms; null while there is one. The first one is no return. */
   #lostAt = Infinity;
-  #hiddenAt = 0;
+  #hiddenAt = Date.now(); // a tab may be opened behind others
   /** How long the latest absence was, ms; 0 once it has been told of. */
   #away = 0;
 
