@@ -68,7 +68,8 @@ async def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(star
         (finding,) = one["findings"]
         assert finding["measure"] == "idle" and finding["ends"] == LINKS
         assert LIMIT_S - 0.1 < finding["low"] <= finding["high"] < LIMIT_S + 1
-        assert finding["culprits"] == []  # nobody is known for that number
+        # No proxy is known for that number. Our own client leaves silent streams at one that is close.
+        assert {culprit["proxy"] for culprit in finding["culprits"]} <= {"Holdfast's own client"}
     on_the_terminal = silent.manage("diagnose_connections")
     assert "Set HOLDFAST_PING_INTERVAL_S (3600) to 3 or less." in on_the_terminal
     assert "Set HOLDFAST_HEARTBEAT_MS (600000) to 3000 or less." in on_the_terminal
