@@ -23,7 +23,11 @@ def test_it_sends_and_follows_the_answer_and_ends(start_server: StartServer, tra
     server = start_server(HOLDFAST_DEMO_TOKENS_PER_S="500")
     headers = guest(server)
     headers["X-CSRFToken"] = headers["Cookie"].partition("csrftoken=")[2].partition(";")[0]
-    session = httpx.post(f"{server.url}/api/sessions/", json={}, headers=headers).raise_for_status().json()["id"]
+    session = (
+        httpx.post(f"{server.url}/api/sessions/", json={}, headers=headers, timeout=DEADLINE_S)
+        .raise_for_status()
+        .json()["id"]
+    )
     said = {"url": server.url, "session": session, "headers": headers, "transport": transport, "text": "Hello"}
     done = subprocess.run(
         [require("node"), PROGRAM, json.dumps(said)], capture_output=True, text=True, timeout=DEADLINE_S
@@ -33,7 +37,7 @@ def test_it_sends_and_follows_the_answer_and_ends(start_server: StartServer, tra
     assert (has["used"], has["states"][0], has["serial"]) == (transport, "connecting", 1)
     assert "disconnected" not in has["states"]
     address = f"{server.url}/api/sessions/{session}/messages/?order=oldest"
-    stored = httpx.get(address, headers=headers).raise_for_status().json()["results"]
+    stored = httpx.get(address, headers=headers, timeout=DEADLINE_S).raise_for_status().json()["results"]
     assert [len(stored), stored[0]["parts"][0]["text"]] == [2, "Hello"]
     for message in has["messages"]:
         del message["revision"]

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.support.harness import Server, StartServer
+from tests.support.harness import DEADLINE_S, Server, StartServer
 from tests.support.nginx import CONFIGURATIONS, Nginx
 from tests.support.raw_socket import TEXT, RawSocket, Refused
 
@@ -31,14 +31,14 @@ def test_it_refuses_to_upgrade(echo: Server, name: str, status: int) -> None:
         with pytest.raises(Refused) as refused:
             RawSocket(proxy.port)
         assert refused.value.status == status
-        assert httpx.get(f"{proxy.url}/other").text == "ok"
+        assert httpx.get(f"{proxy.url}/other", timeout=DEADLINE_S).text == "ok"
 
 
 def test_it_hangs_where_a_socket_is_wanted(echo: Server) -> None:
     with Nginx("no_upgrade_hangs", echo.port) as proxy:
         with pytest.raises(httpx.ReadTimeout):
-            httpx.get(f"{proxy.url}/ws/", timeout=1)
-        assert httpx.get(f"{proxy.url}/other").text == "ok"
+            httpx.get(f"{proxy.url}/ws/", timeout=httpx.Timeout(DEADLINE_S, read=1))
+        assert httpx.get(f"{proxy.url}/other", timeout=DEADLINE_S).text == "ok"
 
 
 @pytest.mark.parametrize("name", ["strips_upgrade", "buffers"])
@@ -52,35 +52,38 @@ def test_it_makes_a_plain_request_of_a_handshake(echo: Server, name: str) -> Non
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name != "buffers"])
 def test_it_passes_each_piece_of_an_answer_on(echo: Server, name: str) -> None:
-    with Nginx(name, echo.port) as proxy, httpx.stream("GET", f"{proxy.url}/forever", timeout=5) as answer:
+    with Nginx(name, echo.port) as proxy, httpx.stream("GET", f"{proxy.url}/forever", timeout=DEADLINE_S) as answer:
         assert next(answer.iter_bytes()) == b"ok"
 
 
 def test_it_holds_back_what_has_not_ended(echo: Server) -> None:
     with Nginx("buffers", echo.port) as proxy:
-        with pytest.raises(httpx.ReadTimeout), httpx.stream("GET", f"{proxy.url}/forever", timeout=1):
+        with (
+            pytest.raises(httpx.ReadTimeout),
+            httpx.stream("GET", f"{proxy.url}/forever", timeout=httpx.Timeout(DEADLINE_S, read=1)),
+        ):
             pass
-        assert httpx.get(f"{proxy.url}/other").text == "ok"
+        assert httpx.get(f"{proxy.url}/other", timeout=DEADLINE_S).text == "ok"
 
 
 def test_it_gives_a_request_its_ray_id(echo: Server) -> None:
     with Nginx("cloudflare", echo.port) as proxy:
-        answer = httpx.get(f"{proxy.url}/headers")
+        answer = httpx.get(f"{proxy.url}/headers", timeout=DEADLINE_S)
         ray = answer.headers["CF-Ray"]
         assert f"cf-ray: {ray}" in answer.text
-        assert ray != httpx.get(f"{proxy.url}/headers").headers["CF-Ray"]
+        assert ray != httpx.get(f"{proxy.url}/headers", timeout=DEADLINE_S).headers["CF-Ray"]
 
 
 def test_it_strips_headers_both_ways(echo: Server) -> None:
     with Nginx("strips_headers", echo.port) as proxy:
-        assert "cache-control" not in httpx.get(f"{proxy.url}/headers").headers
+        assert "cache-control" not in httpx.get(f"{proxy.url}/headers", timeout=DEADLINE_S).headers
         assert not {"last-event-id", "accept", "user-agent"} & asked_with(proxy, **{"Last-Event-ID": "9"}).keys()
     with Nginx("alb", echo.port) as proxy:
-        assert "cache-control" in httpx.get(f"{proxy.url}/headers").headers
+        assert "cache-control" in httpx.get(f"{proxy.url}/headers", timeout=DEADLINE_S).headers
         assert {"last-event-id", "accept", "user-agent"} <= asked_with(proxy, **{"Last-Event-ID": "9"}).keys()
 
 
 def asked_with(proxy: Nginx, **headers: str) -> dict[str, str]:
     """The headers that the server gets for a request with these."""
-    lines = httpx.get(f"{proxy.url}/headers", headers=headers).text.splitlines()
+    lines = httpx.get(f"{proxy.url}/headers", headers=headers, timeout=DEADLINE_S).text.splitlines()
     return dict(line.split(": ", 1) for line in lines)

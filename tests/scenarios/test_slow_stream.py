@@ -9,7 +9,7 @@ import pytest
 from sessions_app.core.fold import Message, fold
 from sessions_app.core.snapshot import apply_patch
 from tests.scenarios.test_slow_reader import MIB, resident
-from tests.support.harness import StartServer
+from tests.support.harness import DEADLINE_S, StartServer
 from tests.support.person import Person, text_of
 from tests.support.raw_stream import RawStream
 
@@ -87,7 +87,7 @@ async def test_it_is_ended_when_it_stays_behind(start_server: StartServer, comma
     async with Person(server.url) as person:
         session = await person.create_session()
         stream = RawStream(server, person, session)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + DEADLINE_S
         await person.connect()
         while (await first_frame(person, session)) != "connected":
             assert time.monotonic() < deadline, server.log
@@ -105,7 +105,7 @@ async def test_a_server_that_stops_does_not_wait_for_it(start_server: StartServe
         await talk(person, session, 150)
     began = time.monotonic()
     assert await asyncio.to_thread(server.terminate) == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
     stream.close()
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.services import free_port, require, wait_for_port
-from tests.support.harness import wait_for
+from tests.support.harness import DEADLINE_S, wait_for
 from tests.support.tcp_proxy import TcpProxy
 
 SCALE = 12.5  # makes 4 s of the 50 s between pings: that setting is in whole seconds
@@ -185,5 +185,7 @@ class Route:
 
     def strand(self) -> None:
         """The client's link dies in silence; new ones work. Its idle connections, which would hang too, go first."""
-        wait_for(lambda: self.near.connections <= 1, 20, lambda: f"{self.near.connections} connections are open")
+        wait_for(
+            lambda: self.near.connections <= 1, DEADLINE_S, lambda: f"{self.near.connections} connections are open"
+        )
         self.near.strand()
