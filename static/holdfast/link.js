@@ -10,7 +10,6 @@ import { Timers } from "./timers.js";
 /** @typedef {import("./protocol.js").Frame} Frame */
 
 const MEMORY = "holdfast.transport";
-const TIMER_EVIDENCE = /** @type {const} */ ({ greeting: "silent", upgrade: "upgrade" });
 
 export class Link {
   /** A transport was greeted, and carries the frames from now on. @type {(frame: Frame, bytes: number) => void} */
@@ -108,9 +107,9 @@ export class Link {
     else this.onclose(effect.code, this.#generation);
   }
 
-  /** @param {"greeting"|"upgrade"} name @param {number} ms */
+  /** @param {"silent"|"upgrade"} name @param {number} ms */
   #startTimer(name, ms) {
-    this.#timers.start(name, ms, () => this.#learn(TIMER_EVIDENCE[name]));
+    this.#timers.start(name, ms, () => this.#learn(name));
   }
 
   /** @param {TransportName} name */

@@ -1,7 +1,7 @@
 // One followed session as a page uses it: what it holds, what is on its way, and how to send.
 
 import { Outbox } from "./outbox.js";
-import { byteLength, closingError, wellFormed } from "./protocol.js";
+import { byteLength, wellFormed } from "./protocol.js";
 import { Replica } from "./replica.js";
 
 /** @typedef {import("./message.js").Message} Message */
@@ -201,7 +201,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     const frame = { type: "signal", session: this.id, id, kind, payload };
     const tooLarge = byteLength(JSON.stringify(frame)) > (this.#limits?.frame_bytes ?? Infinity);
     // The server would close the connection for it, again and again.
-    if (tooLarge) this.#reject(id, /** @type {ProtocolError} */ (closingError("frame_too_large")));
+    if (tooLarge) this.#reject(id, TOO_LARGE);
     else this.#link.post([frame]);
     this.#changed([id]);
   }
@@ -255,6 +255,9 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
+
+/** @type {ProtocolError} */
+const TOO_LARGE = { code: "frame_too_large", message: "The message is too large", retryable: false };
 
 /** @type {Record<Signal["state"], UnsentMessage["status"]>} */
 const STATUSES = { waiting: "waiting", sent: "sending", accepted: "sending", rejected: "failed" };
