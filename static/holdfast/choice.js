@@ -59,18 +59,7 @@ const REMEMBERED = { code: "remembered", message: "it worked last time" };
 
 /** @param {TransportName[]} available @param {Memory|null} memory @returns {Choice} */
 export function initialChoice(available, memory) {
-  return {
-    phase: "idle",
-    available,
-    used: null,
-    since: null,
-    reason: null,
-    left: [],
-    failure: null,
-    checks: 0,
-    checkAt: 0,
-    memory,
-  };
+  return { ...IDLE, available, reason: null, failure: null, checks: 0, checkAt: 0, memory };
 }
 
 /** @param {Choice} choice @param {Evidence} evidence @returns {{choice: Choice, effects: Effect[]}} */
@@ -84,8 +73,8 @@ export function choose(choice, evidence) {
 /** @type {Handler} */
 function attempt(choice, { now }) {
   const { available, memory } = choice;
-  const known = available.filter((name) => memory && memory.until > now && memory.name === name);
-  const left = [...known, ...available.filter((name) => !known.includes(name))];
+  const known = memory && memory.until > now ? memory.name : null;
+  const left = [...available.filter((name) => name === known), ...available.filter((name) => name !== known)];
   return { phase: "choosing", failure: null, left, effects: tryFirst(left, GREETING_MS) };
 }
 
@@ -93,7 +82,7 @@ function attempt(choice, { now }) {
 function check(choice) {
   const { available, used } = choice;
   const left = available.slice(0, available.findIndex((name) => name === used));
-  if (left.length === 0) return { effects: [] };
+  if (!left.length) return { effects: [] };
   return { phase: "checking", failure: null, left, effects: [stopTimer("upgrade"), ...tryFirst(left, CHECK_GREETING_MS)] };
 }
 

@@ -104,9 +104,9 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     /** @param {boolean} returning */
     const attaches = (returning) => [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
     if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket);
-    if (!fetch) return transports;
-    transports.stream = () => new HttpTransport("stream", { api, fetch, clock, attaches });
-    transports.poll = () => new HttpTransport("poll", { api, fetch, clock, attaches });
+    for (const name of /** @type {const} */ (["stream", "poll"])) {
+      if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches });
+    }
     return transports;
   }
 

@@ -1,5 +1,7 @@
 // The wire as a page needs it (PROTOCOL.md §4, §5 and §8): frames, cursors, sizes, and the errors that close a socket.
 
+import { attempt } from "./attempt.js";
+
 /** @typedef {{type: string} & Record<string, any>} Frame */
 /** @typedef {{code: string, message: string, retryable: boolean}} ProtocolError */
 /** @typedef {{id: string, status: "accepted", serial: number}} Acceptance */
@@ -41,12 +43,8 @@ export function endsConnection(code) {
 
 /** @param {string} text @returns {Frame|null} null for what isn't a frame */
 export function parseFrame(text) {
-  try {
-    const frame = JSON.parse(text);
-    return typeof frame?.type === "string" ? frame : null;
-  } catch {
-    return null;
-  }
+  const frame = attempt(() => JSON.parse(text));
+  return typeof frame?.type === "string" ? frame : null;
 }
 
 /** A cursor's parts, for continuity alone. @param {string} cursor @returns {{epoch: string, serial: number}} */

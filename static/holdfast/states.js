@@ -133,7 +133,9 @@ export function transition(connection, event) {
   if (Object.keys(change).length === 0) return { connection, effects };
   const next = { ...connection, ...change };
   if (next.state !== connection.state) next.since = event.now;
-  return { connection: next, effects: [...stopTimers(connection.state, next.state), ...effects] };
+  const isLost = connection.lostAt === null && next.lostAt !== null;
+  const window = isLost ? [startTimer("window-over", next.recoveryWindowMs)] : [];
+  return { connection: next, effects: [...stopTimers(connection.state, next.state), ...effects, ...window] };
 }
 
 /** @param {State} from @param {State} to @returns {Effect[]} */
@@ -145,9 +147,6 @@ function stopTimers(from, to) {
 /** @param {Connection} connection @param {TimedEvent} event @param {number} attempts @returns {Outcome} */
 function connect(connection, event, attempts) {
   const generation = connection.generation + 1;
-  /** @type {Effect[]} */
-  const effects = [{ type: "openTransport", generation }, startTimer("connect-timeout", CONNECT_TIMEOUT_MS)];
-  if (connection.lostAt === null) effects.push(startTimer("window-over", connection.recoveryWindowMs));
   return {
     state: "connecting",
     since: event.now,
@@ -155,7 +154,7 @@ function connect(connection, event, attempts) {
     retryAt: null,
     attempts,
     generation,
-    effects,
+    effects: [{ type: "openTransport", generation }, startTimer("connect-timeout", CONNECT_TIMEOUT_MS)],
   };
 }
 
@@ -211,15 +210,12 @@ function lose(connection, event) {
  */
 function wait(connection, event, delayMs, reason) {
   const ms = Math.max(0, delayMs);
-  /** @type {Effect[]} */
-  const effects = [{ type: "closeTransport" }, startTimer("retry-timer", ms)];
-  if (connection.lostAt === null) effects.push(startTimer("window-over", connection.recoveryWindowMs));
   return {
     state: windowIsOver(connection, event) ? "suspended" : "disconnected",
     lostAt: connection.lostAt ?? event.now,
     retryAt: event.now + ms,
     reason,
-    effects,
+    effects: [{ type: "closeTransport" }, startTimer("retry-timer", ms)],
   };
 }
 
