@@ -5,7 +5,7 @@ import { Link } from "./link.js";
 import { HttpTransport } from "./network/http.js";
 import { ABNORMAL, SocketTransport } from "./network/socket.js";
 import { pageStorage, watchPage } from "./page.js";
-import { endsConnection } from "./protocol.js";
+import { endsConnection, errorOf } from "./protocol.js";
 import { Session } from "./session.js";
 import { sharing } from "./shared-signals.js";
 import { initialConnection, transition } from "./states.js";
@@ -189,8 +189,9 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     const changed = connection !== this.#connection;
     this.#connection = connection;
     for (const effect of effects) this.#perform(effect);
-    if (changed) this.#watch();
-    if (changed) this.#tellConnection();
+    if (!changed) return;
+    this.#watch();
+    this.#tellConnection();
   }
 
   #tellConnection() {
@@ -294,10 +295,10 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   /** @param {Frame} frame @param {number} bytes */
   #error(frame, bytes) {
-    const { session, code, message, retryable } = frame;
-    const reason = { code, message, retryable };
+    const { session } = frame;
+    const reason = errorOf(frame);
     // Before the connection is greeted there is nothing else that it could be about.
-    if (endsConnection(code) || !this.#limits) this.#dispatch({ type: "refused", reason });
+    if (endsConnection(reason.code) || !this.#limits) this.#dispatch({ type: "refused", reason });
     else if (session !== undefined) this.#sessions.get(session)?.receive(frame, bytes);
     else this.dispatchEvent(new CustomEvent("error", { detail: reason }));
   }

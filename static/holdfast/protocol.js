@@ -36,6 +36,11 @@ export function errorOfClose(closeCode) {
   return { code, message: `The server closed the connection: ${code.replaceAll("_", " ")}`, retryable };
 }
 
+/** @param {Frame} frame an `error` @returns {ProtocolError} */
+export function errorOf({ code, message, retryable }) {
+  return { code, message, retryable };
+}
+
 /** @param {string} code of an error */
 export function endsConnection(code) {
   return CLOSING.some(([, closing]) => closing === code);

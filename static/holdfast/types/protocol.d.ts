@@ -30,6 +30,8 @@ export declare const HELD_MESSAGES = 64;
  * @returns {ProtocolError|undefined}
  */
 export declare function errorOfClose(closeCode?: number): ProtocolError | undefined;
+/** @param {Frame} frame an `error` @returns {ProtocolError} */
+export declare function errorOf({ code, message, retryable }: Frame): ProtocolError;
 /** @param {string} code of an error */
 export declare function endsConnection(code: string): boolean;
 /** @param {string} text @returns {Frame|null} null for what isn't a frame */
