@@ -79,7 +79,8 @@ export class Outbox {
     const kept = this.signals.filter(({ state }) => state !== "accepted");
     const payloads = [...kept.map((signal) => signal.payload), payload];
     if (payloads.length <= MOST_SIGNALS && byteLength(JSON.stringify(payloads)) <= MOST_BYTES) return;
-    const message = "Too much waits to be sent: wait until it is, or dismiss what was refused";
+    const limits = `${MOST_SIGNALS} messages or ${MOST_BYTES / 1e6} MB`;
+    const message = `No more than ${limits} can wait to be sent: wait until they are, or dismiss what was refused`;
     throw Object.assign(new Error(message), { code: "outbox_full", retryable: true });
   }
 
