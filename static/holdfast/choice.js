@@ -1,6 +1,8 @@
 // Which transport to use, by evidence alone (PROTOCOL.md §2, "Choosing"). Pure, like states.js: what was seen comes in
 // with its time, and what to do goes out as data. What a phase's row leaves out changes nothing in that phase.
 
+import { startTimer, stopTimer } from "./timers.js";
+
 /** @typedef {"websocket"|"stream"|"poll"} TransportName */
 /** @typedef {{code: string, message: string}} Why */
 /** @typedef {{name: TransportName, until: number}} Memory what worked last, and until when that counts, ms */
@@ -27,8 +29,8 @@
  */
 /**
  * @typedef {{type: "try", name: TransportName} | {type: "use"} | {type: "discard"} | {type: "fail", code: number}
- *   | {type: "remember", memory: Memory} | {type: "startTimer", name: "greeting"|"upgrade", ms: number}
- *   | {type: "stopTimer", name: "greeting"|"upgrade"}} Effect
+ *   | {type: "remember", memory: Memory} | import("./timers.js").TimerEffect<"silent"|"upgrade">} Effect a timer's name is
+ *   the evidence that it brings
  */
 /** @typedef {Partial<Choice> & {effects: Effect[]}} Outcome */
 /** @typedef {(choice: Choice, evidence: Evidence) => Outcome} Handler */
@@ -49,32 +51,15 @@ const TRANSITIONS = {
   checking: { greeted: settle, refused: moveOn, silent: moveOn, answered: moveOn, lost: giveUp, network: checkNow, closed: end },
 };
 
-/** @type {Partial<Record<Evidence["type"], string>>} */
-const FAILURES = {
-  refused: "is refused on the way",
-  silent: "is held back on the way",
-  answered: "is refused by the server for now",
-};
 /** @type {Pick<Choice, "phase"|"used"|"since"|"left">} */
 const IDLE = { phase: "idle", used: null, since: null, left: [] };
 /** @type {Effect[]} */
-const DONE = [{ type: "discard" }, stop("greeting"), stop("upgrade")];
+const DONE = [{ type: "discard" }, stopTimer("silent"), stopTimer("upgrade")];
 const REMEMBERED = { code: "remembered", message: "it worked last time" };
 
 /** @param {TransportName[]} available @param {Memory|null} memory @returns {Choice} */
 export function initialChoice(available, memory) {
-  return {
-    phase: "idle",
-    available,
-    used: null,
-    since: null,
-    reason: null,
-    left: [],
-    failure: null,
-    checks: 0,
-    checkAt: 0,
-    memory,
-  };
+  return { ...IDLE, available, reason: null, failure: null, checks: 0, checkAt: 0, memory };
 }
 
 /** @param {Choice} choice @param {Evidence} evidence @returns {{choice: Choice, effects: Effect[]}} */
@@ -88,8 +73,8 @@ export function choose(choice, evidence) {
 /** @type {Handler} */
 function attempt(choice, { now }) {
   const { available, memory } = choice;
-  const known = available.filter((name) => memory && memory.until > now && memory.name === name);
-  const left = [...known, ...available.filter((name) => !known.includes(name))];
+  const known = memory && memory.until > now ? memory.name : null;
+  const left = [...available.filter((name) => name === known), ...available.filter((name) => name !== known)];
   return { phase: "choosing", failure: null, left, effects: tryFirst(left, GREETING_MS) };
 }
 
@@ -97,8 +82,8 @@ function attempt(choice, { now }) {
 function check(choice) {
   const { available, used } = choice;
   const left = available.slice(0, available.findIndex((name) => name === used));
-  if (left.length === 0) return { effects: [] };
-  return { phase: "checking", failure: null, left, effects: [stop("upgrade"), ...tryFirst(left, CHECK_GREETING_MS)] };
+  if (!left.length) return { effects: [] };
+  return { phase: "checking", failure: null, left, effects: [stopTimer("upgrade"), ...tryFirst(left, CHECK_GREETING_MS)] };
 }
 
 /** @type {Handler} */
@@ -116,7 +101,7 @@ function replace({ used }) {
 /** @type {Handler} */
 function moveOn(choice, evidence) {
   const [failed, ...left] = choice.left;
-  const failure = { code: `${failed}_${evidence.type}`, message: `${failed} ${FAILURES[evidence.type]}` };
+  const failure = { code: `${failed}_${evidence.type}`, message: `${failed}: ${evidence.type}` };
   const checking = choice.phase === "checking";
   if (left.length) return { left, failure, effects: tryFirst(left, checking ? CHECK_GREETING_MS : GREETING_MS) };
   return checking ? stay(choice, evidence, failure) : giveUp(choice, evidence);
@@ -126,11 +111,11 @@ function moveOn(choice, evidence) {
 /** @param {Choice} choice @param {Evidence} evidence @param {Why} failure @returns {Outcome} */
 function stay(choice, { now }, failure) {
   /** @type {Effect[]} */
-  const effects = [{ type: "discard" }, stop("greeting")];
+  const effects = [{ type: "discard" }, stopTimer("silent")];
   if (isBest(choice, choice.used)) return { phase: "settled", left: [], effects };
   const checks = choice.checks + 1;
   const ms = checkDelay(checks);
-  effects.push(start("upgrade", ms));
+  effects.push(startTimer("upgrade", ms));
   return { phase: "settled", left: [], checks, checkAt: now + ms, reason: failure, effects };
 }
 
@@ -152,8 +137,8 @@ function settle(choice, { now }) {
     memory,
     effects: [
       { type: "remember", memory },
-      stop("greeting"),
-      best ? stop("upgrade") : start("upgrade", checkAt - now),
+      stopTimer("silent"),
+      best ? stopTimer("upgrade") : startTimer("upgrade", checkAt - now),
       { type: "use" },
     ],
   };
@@ -173,7 +158,7 @@ function end() {
 // The last resort may take as long as the whole attempt.
 /** @param {TransportName[]} left @param {number} ms @returns {Effect[]} */
 function tryFirst(left, ms) {
-  const patience = left.length > 1 || ms > GREETING_MS ? start("greeting", ms) : stop("greeting");
+  const patience = left.length > 1 || ms > GREETING_MS ? startTimer("silent", ms) : stopTimer("silent");
   return [{ type: "try", name: left[0] }, patience];
 }
 
@@ -185,14 +170,4 @@ function isBest({ available }, name) {
 /** @param {number} checks that have failed */
 function checkDelay(checks) {
   return Math.min(FIRST_CHECK_MS * 2 ** checks, LAST_CHECK_MS);
-}
-
-/** @param {"greeting"|"upgrade"} name @param {number} ms @returns {Effect} */
-function start(name, ms) {
-  return { type: "startTimer", name, ms };
-}
-
-/** @param {"greeting"|"upgrade"} name @returns {Effect} */
-function stop(name) {
-  return { type: "stopTimer", name };
 }

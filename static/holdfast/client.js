@@ -5,7 +5,7 @@ import { Link } from "./link.js";
 import { HttpTransport } from "./network/http.js";
 import { ABNORMAL, SocketTransport } from "./network/socket.js";
 import { pageStorage, watchPage } from "./page.js";
-import { closingError } from "./protocol.js";
+import { endsConnection, errorOf } from "./protocol.js";
 import { Session } from "./session.js";
 import { sharing } from "./shared-signals.js";
 import { initialConnection, transition } from "./states.js";
@@ -32,14 +32,6 @@ export const LATE_MS = 1_000;
 // A page that was hidden this long may be slow to hear, and so leaves a connection to those that are seen.
 export const REST_AFTER_MS = 30_000;
 
-/** @type {Record<string, string>} */
-const TIMER_EVENTS = {
-  connect: "connect-timeout",
-  retry: "retry-timer",
-  window: "window-over",
-  close: "close-timeout",
-  check: "silent",
-};
 // Nothing that a page notices matters in these states.
 const IDLE = ["initialized", "closed", "failed"];
 
@@ -112,9 +104,9 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     /** @param {boolean} returning */
     const attaches = (returning) => [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
     if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket);
-    if (!fetch) return transports;
-    transports.stream = () => new HttpTransport("stream", { api, fetch, clock, attaches });
-    transports.poll = () => new HttpTransport("poll", { api, fetch, clock, attaches });
+    for (const name of /** @type {const} */ (["stream", "poll"])) {
+      if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches });
+    }
     return transports;
   }
 
@@ -197,8 +189,9 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     const changed = connection !== this.#connection;
     this.#connection = connection;
     for (const effect of effects) this.#perform(effect);
-    if (changed) this.#watch();
-    if (changed) this.#tellConnection();
+    if (!changed) return;
+    this.#watch();
+    this.#tellConnection();
   }
 
   #tellConnection() {
@@ -215,9 +208,9 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     else this.#resume();
   }
 
-  /** @param {string} name @param {number} ms */
+  /** @param {string} name of the event that it causes @param {number} ms */
   #startTimer(name, ms) {
-    this.#timers.start(name, ms, () => this.#dispatch({ type: TIMER_EVENTS[name] }));
+    this.#timers.start(name, ms, () => this.#dispatch({ type: name }));
   }
 
   /** @param {number} generation */
@@ -230,14 +223,14 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#link.close();
     this.#limits = null;
     this.#receiptsDue.clear();
-    for (const name of ["check", "doubt", "wake"]) this.#timers.stop(name);
+    for (const name of ["silent", "doubt", "wake"]) this.#timers.stop(name);
     this.#wakeAt = Infinity;
     for (const session of this.#sessions.values()) session.disconnected();
   }
 
   #check() {
-    if (this.#timers.has("check")) return;
-    this.#startTimer("check", CHECK_MS);
+    if (this.#timers.has("silent")) return;
+    this.#startTimer("silent", CHECK_MS);
     this.#timers.start("doubt", DOUBT_MS, () => this.#link.doubt());
     this.#post([{ type: "ping" }]);
   }
@@ -285,7 +278,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     const now = this.#options.clock.now();
     this.#lastGoodAt = now;
     this.#heartbeat?.recordFrame(now);
-    this.#timers.stop("check");
+    this.#timers.stop("silent");
     this.#timers.stop("doubt");
     this.#take(frame, bytes);
     this.#schedule();
@@ -302,10 +295,10 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   /** @param {Frame} frame @param {number} bytes */
   #error(frame, bytes) {
-    const { session, code, message, retryable } = frame;
-    const reason = { code, message, retryable };
+    const { session } = frame;
+    const reason = errorOf(frame);
     // Before the connection is greeted there is nothing else that it could be about.
-    if (closingError(code) || !this.#limits) this.#dispatch({ type: "refused", reason });
+    if (endsConnection(reason.code) || !this.#limits) this.#dispatch({ type: "refused", reason });
     else if (session !== undefined) this.#sessions.get(session)?.receive(frame, bytes);
     else this.dispatchEvent(new CustomEvent("error", { detail: reason }));
   }

@@ -1,7 +1,7 @@
 // The fold: what a message is after each of its chunks. The same as the server's, so that both ends agree.
 
 import { closeInput, toolHandlers } from "./tools.js";
-import { FoldError, nothingOpen, notOpen, push, stepStart } from "./message.js";
+import { FoldError, copy, openOf, notOpen, push, stepStart } from "./message.js";
 
 export { FoldError };
 
@@ -13,11 +13,12 @@ export { FoldError };
 /** Its parts begin at `from`, the first one's text at `at`. @typedef {Omit<Message, "revision"> & PatchStart} Patch */
 /** @typedef {{from: number, at: number}} PatchStart */
 
-const BEGINS = new Set(["start", "message"]);
 /** @type {Record<string, Message["status"]>} */
 const ENDS = { finish: "complete", abort: "cancelled", error: "failed", interrupt: "interrupted" };
 /** @type {Record<string, string>} */
 const REASONS = { finish: "finishReason", abort: "reason", error: "errorText", interrupt: "reason" };
+
+const PROVIDER = ["providerMetadata"];
 
 /**
  * Apply an event to the messages of its session, by id.
@@ -37,7 +38,7 @@ export function fold(messages, event) {
  * @returns {Message}
  */
 export function begin({ serial, message: id, chunk, at }) {
-  if (!BEGINS.has(chunk.type)) throw new FoldError("no_such_message", `${id} at ${chunk.type}`);
+  if (!begins(chunk)) throw new FoldError("no_such_message", `${id} at ${chunk.type}`);
   const whole = chunk.type === "message";
   return {
     id,
@@ -49,7 +50,7 @@ export function begin({ serial, message: id, chunk, at }) {
     last_serial: serial,
     created_at: /** @type {number} */ (at),
     parts: whole ? [...chunk.parts] : [],
-    open: nothingOpen(),
+    open: openOf(),
     revision: 1,
   };
 }
@@ -62,12 +63,18 @@ export function begin({ serial, message: id, chunk, at }) {
  * @throws {FoldError} and has changed nothing then
  */
 export function apply(message, serial, chunk) {
-  if (ended(message)) throw new FoldError(BEGINS.has(chunk.type) ? "message_exists" : "message_ended", message.id);
+  if (begins(chunk)) throw new FoldError("message_exists", message.id);
+  if (ended(message)) throw new FoldError("message_ended", message.id);
   const handler = handlers.get(chunk.type) ?? (chunk.type.startsWith("data-") ? data : null);
   if (!handler) throw new FoldError("unknown_chunk", chunk.type);
   handler(message, chunk);
   message.last_serial = serial;
   message.revision += 1;
+}
+
+/** Whether it creates its message. @param {Chunk} chunk */
+export function begins({ type }) {
+  return type === "start" || type === "message";
 }
 
 /** @param {Message} message */
@@ -96,10 +103,7 @@ export function applyPatch(have, { from, at, ...patch }) {
   const parts = [...patch.parts];
   if (from > kept.length || at > textLength(kept[from])) throw new FoldError("reset", `${patch.id} from ${from}, ${at}`);
   if (at > 0) parts[0] = { ...parts[0], text: kept[from].text.slice(0, at) + parts[0].text };
-  const open = nothingOpen();
-  Object.assign(open.text, patch.open.text);
-  Object.assign(open.reasoning, patch.open.reasoning);
-  Object.assign(open.tools, patch.open.tools);
+  const open = openOf(patch.open);
   return { ...patch, parts: [...kept.slice(0, from), ...parts], open, revision: (have?.revision ?? 0) + 1 };
 }
 
@@ -109,11 +113,6 @@ function textLength(part) {
 }
 
 // --- Begin, metadata, end ---
-
-/** @type {Handler} */
-function startAgain(message) {
-  throw new FoldError("message_exists", message.id);
-}
 
 /** @type {Handler} */
 function messageMetadata(message, { messageMetadata: added }) {
@@ -148,7 +147,7 @@ function end(message, chunk) {
 /** @param {Message} message */
 function closeEverything(message) {
   for (const call of Object.keys(message.open.tools)) closeInput(message, call);
-  message.open = nothingOpen();
+  message.open = openOf();
 }
 
 // --- Parts ---
@@ -159,10 +158,7 @@ function closeEverything(message) {
  * @returns {Handler}
  */
 function partOf(...names) {
-  return (message, chunk) => {
-    const fields = names.filter((name) => name in chunk);
-    push(message, { type: chunk.type, ...Object.fromEntries(fields.map((name) => [name, chunk[name]])) });
-  };
+  return (message, chunk) => void push(message, copy({ type: chunk.type }, chunk, names));
 }
 
 /** @type {Handler} */
@@ -195,51 +191,46 @@ function resetStep(message) {
 // --- Text and reasoning ---
 
 /** @type {Handler} */
-function textStart(message, chunk) {
+function startText(message, chunk) {
   const part = { type: "text", text: "", state: "streaming" };
-  message.open.text[chunk.id] = push(message, withProvider(part, chunk));
+  message.open.text[chunk.id] = push(message, copy(part, chunk, PROVIDER));
 }
 
 /** @type {Handler} */
-function reasoningStart(message, chunk) {
+function startReasoning(message, chunk) {
   const part = { type: "reasoning", id: chunk.id, text: "", state: "streaming" };
-  message.open.reasoning[chunk.id] = push(message, withProvider(part, chunk));
-}
-
-/** @param {Message} message @param {Record<string, number>} opened part indexes @param {Chunk} chunk */
-function append(message, opened, chunk) {
-  const index = opened[chunk.id];
-  if (index === undefined) throw notOpen(chunk);
-  withProvider(message.parts[index], chunk).text += chunk.delta;
+  message.open.reasoning[chunk.id] = push(message, copy(part, chunk, PROVIDER));
 }
 
 /** @type {Handler} */
-function textEnd(message, chunk) {
-  const part = close(message, message.open.text, chunk);
-  if ("citations" in chunk) part.citations = chunk.citations;
+function append(message, chunk) {
+  const part = openPart(message, chunk);
+  part.text += chunk.delta;
 }
 
-/** @param {Message} message @param {Record<string, number>} opened part indexes @param {Chunk} chunk */
-function close(message, opened, chunk) {
-  const index = opened[chunk.id];
-  if (index === undefined) throw notOpen(chunk);
-  delete opened[chunk.id];
-  const part = withProvider(message.parts[index], chunk);
+/** @type {Handler} */
+function close(message, chunk) {
+  const part = openPart(message, chunk);
   part.state = "done";
-  return part;
+  if (chunk.type === "text-end") copy(part, chunk, ["citations"]);
+  delete message.open[kindOf(chunk)][chunk.id];
 }
 
-/** @param {Part} part @param {Chunk} chunk */
-function withProvider(part, chunk) {
-  if ("providerMetadata" in chunk) part.providerMetadata = chunk.providerMetadata;
-  return part;
+/** @param {Message} message @param {Chunk} chunk @returns {Part} with what the chunk's provider says of it */
+function openPart(message, chunk) {
+  const index = message.open[kindOf(chunk)][chunk.id];
+  if (index === undefined) throw notOpen(chunk);
+  return copy(message.parts[index], chunk, PROVIDER);
+}
+
+/** @param {Chunk} chunk */
+function kindOf({ type }) {
+  return type.startsWith("text-") ? "text" : "reasoning";
 }
 
 /** @type {Map<string, Handler>} */
 const handlers = new Map(
   Object.entries({
-    start: startAgain,
-    message: startAgain,
     "message-metadata": messageMetadata,
     finish: end,
     abort: end,
@@ -248,12 +239,12 @@ const handlers = new Map(
     "start-step": startStep,
     "finish-step": finishStep,
     "reset-step": resetStep,
-    "text-start": textStart,
-    "text-delta": (message, chunk) => append(message, message.open.text, chunk),
-    "text-end": textEnd,
-    "reasoning-start": reasoningStart,
-    "reasoning-delta": (message, chunk) => append(message, message.open.reasoning, chunk),
-    "reasoning-end": (message, chunk) => close(message, message.open.reasoning, chunk),
+    "text-start": startText,
+    "text-delta": append,
+    "text-end": close,
+    "reasoning-start": startReasoning,
+    "reasoning-delta": append,
+    "reasoning-end": close,
     ...toolHandlers,
     file: partOf("mediaType", "url", "providerMetadata"),
     "reasoning-file": partOf("mediaType", "url", "providerMetadata"),

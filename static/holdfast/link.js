@@ -1,6 +1,7 @@
 // The link: one transport that carries the frames, perhaps one beside it that is tried, and a change between them
 // that nobody sees. What to use is choice.js's; what was seen, and when, is found here.
 
+import { attempt } from "./attempt.js";
 import { choose, initialChoice } from "./choice.js";
 import { ABNORMAL } from "./network/socket.js";
 import { Timers } from "./timers.js";
@@ -10,7 +11,6 @@ import { Timers } from "./timers.js";
 /** @typedef {import("./protocol.js").Frame} Frame */
 
 const MEMORY = "holdfast.transport";
-const TIMER_EVIDENCE = /** @type {const} */ ({ greeting: "silent", upgrade: "upgrade" });
 
 export class Link {
   /** A transport was greeted, and carries the frames from now on. @type {(frame: Frame, bytes: number) => void} */
@@ -108,9 +108,9 @@ export class Link {
     else this.onclose(effect.code, this.#generation);
   }
 
-  /** @param {"greeting"|"upgrade"} name @param {number} ms */
+  /** @param {"silent"|"upgrade"} name @param {number} ms */
   #startTimer(name, ms) {
-    this.#timers.start(name, ms, () => this.#learn(TIMER_EVIDENCE[name]));
+    this.#timers.start(name, ms, () => this.#learn(name));
   }
 
   /** @param {TransportName} name */
@@ -175,18 +175,10 @@ function silence(transport) {
 
 /** @param {Storage|null} storage @returns {import("./choice.js").Memory|null} */
 function readMemory(storage) {
-  try {
-    return JSON.parse(storage?.getItem(MEMORY) ?? "null");
-  } catch {
-    return null;
-  }
+  return attempt(() => JSON.parse(storage?.getItem(MEMORY) ?? "null"));
 }
 
 /** @param {Storage|null} storage @param {import("./choice.js").Memory} memory */
 function writeMemory(storage, memory) {
-  try {
-    storage?.setItem(MEMORY, JSON.stringify(memory));
-  } catch {
-    // a full or forbidden storage: the next page begins anew
-  }
+  attempt(() => storage?.setItem(MEMORY, JSON.stringify(memory))); // where it can't, the next page begins anew
 }

@@ -31,9 +31,18 @@ export class FoldError extends Error {
   }
 }
 
-/** Without a prototype, any id is an ordinary key. @returns {Message["open"]} */
-export function nothingOpen() {
-  return { text: Object.create(null), reasoning: Object.create(null), tools: Object.create(null) };
+/**
+ * A copy of what is open, by default nothing. Without a prototype, any id is an ordinary key.
+ * @param {Partial<Message["open"]>} [open]
+ * @returns {Message["open"]}
+ */
+export function openOf({ text, reasoning, tools } = {}) {
+  return { text: byId(text), reasoning: byId(reasoning), tools: byId(tools) };
+}
+
+/** @template Opened @param {Record<string, Opened>} [opened] @returns {Record<string, Opened>} */
+function byId(opened) {
+  return Object.assign(Object.create(null), opened);
 }
 
 /** @param {Message} message @param {Part} part @returns {number} the new part's index */
@@ -44,6 +53,18 @@ export function push(message, part) {
 /** @param {Message} message @returns {number} the index of the current step's first part */
 export function stepStart(message) {
   return message.parts.findLastIndex((part) => part.type === "step-start") + 1;
+}
+
+/**
+ * Copy the fields of these names that the chunk has.
+ * @template {Record<string, any>} Target
+ * @param {Target} to
+ * @param {Chunk} from
+ * @param {string[]} names
+ */
+export function copy(to, from, names) {
+  for (const name of names) if (name in from) Object.assign(to, { [name]: from[name] });
+  return to;
 }
 
 /** @param {Chunk} chunk */

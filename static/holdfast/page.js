@@ -1,5 +1,6 @@
 // What a page notices before its connection does: the network came, went or changed, the page was hidden, shown or slept.
 
+import { attempt } from "./attempt.js";
 import { Timers } from "./timers.js";
 
 /** @typedef {"online"|"offline"|"network"|"hidden"|"woken"} Fact */
@@ -65,9 +66,5 @@ function watchSleep(timers, clock, tell) {
 
 /** @param {Window & typeof globalThis} page @returns {Storage|null} null where the browser forbids it */
 export function pageStorage(page) {
-  try {
-    return page.localStorage ?? null;
-  } catch {
-    return null;
-  }
+  return attempt(() => page.localStorage ?? null);
 }

@@ -1,6 +1,6 @@
 // A page's copy of one session: it applies frames exactly once, notices what is missing, and says what to send.
 
-import { applyPatch, fold, held } from "./fold.js";
+import { applyPatch, begins, fold, held } from "./fold.js";
 import { HELD_MESSAGES, parseCursor } from "./protocol.js";
 import { backoffDelay } from "./backoff.js";
 
@@ -37,7 +37,7 @@ export class Replica {
   #attaching = null;
   #attachDue = Infinity;
   #refusals = 0;
-  /** @type {{cursor: string, since: number}|null} a tail that no frame has brought yet */
+  /** @type {{cursor: string, due: number}|null} a tail that no frame has brought yet, and until when one should */
   #tail = null;
   #unackedBytes = 0;
   #ackDue = Infinity;
@@ -97,14 +97,16 @@ export class Replica {
 
   /** When `tick` has something to do, ms. */
   get deadline() {
-    const tailDue = this.#tail ? this.#tail.since + TAIL_GRACE_MS : Infinity;
-    return Math.min(this.#attachDue, this.#ackDue, tailDue);
+    return Math.min(this.#askDue, this.#ackDue);
+  }
+
+  get #askDue() {
+    return Math.min(this.#attachDue, this.#tail?.due ?? Infinity);
   }
 
   /** @param {number} now ms @returns {Outcome} */
   tick(now) {
-    if (now >= this.#attachDue) return this.attach(now);
-    if (this.#tail && now >= this.#tail.since + TAIL_GRACE_MS) return this.attach(now);
+    if (now >= this.#askDue) return this.attach(now);
     return now >= this.#ackDue ? outcome([this.#ack()]) : outcome();
   }
 
@@ -169,9 +171,8 @@ export class Replica {
 
   /** @param {Event} event */
   #fold(event) {
-    const begins = event.chunk.type === "start" || event.chunk.type === "message";
     // What isn't here is older than the messages that were asked for.
-    if (begins || this.messages.has(event.message)) fold(this.messages, event);
+    if (begins(event.chunk) || this.messages.has(event.message)) fold(this.messages, event);
   }
 
   /** @param {string|undefined} tail @param {number} now @returns {Outcome} */
@@ -179,7 +180,7 @@ export class Replica {
     if (tail === undefined || this.cursor === null || this.isAttaching) return outcome();
     const ahead = this.#compare(tail);
     if (ahead === null) return this.attach(now);
-    if (ahead > 0) this.#tail ??= { cursor: tail, since: now };
+    if (ahead > 0) this.#tail ??= { cursor: tail, due: now + TAIL_GRACE_MS };
     return outcome();
   }
 

@@ -1,7 +1,7 @@
 // One followed session as a page uses it: what it holds, what is on its way, and how to send.
 
 import { Outbox } from "./outbox.js";
-import { byteLength, closingError, wellFormed } from "./protocol.js";
+import { byteLength, errorOf, wellFormed } from "./protocol.js";
 import { Replica } from "./replica.js";
 
 /** @typedef {import("./message.js").Message} Message */
@@ -164,7 +164,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /** When `tick` has something to do, ms. */
   get deadline() {
-    return this.#limits && !this.gone ? Math.min(this.#replica.deadline, this.#outbox.deadline) : Infinity;
+    return this.#isLive ? Math.min(this.#replica.deadline, this.#outbox.deadline) : Infinity;
   }
 
   tick() {
@@ -184,8 +184,12 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     if (caughtUp) this.#tell("caught-up", caughtUp);
   }
 
+  get #isLive() {
+    return this.#limits !== null && !this.gone;
+  }
+
   #flush() {
-    const signal = this.#limits && !this.gone ? this.#outbox.next(this.#link.now()) : null;
+    const signal = this.#isLive ? this.#outbox.next(this.#link.now()) : null;
     if (signal) this.#sendSignal(signal);
   }
 
@@ -201,7 +205,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     const frame = { type: "signal", session: this.id, id, kind, payload };
     const tooLarge = byteLength(JSON.stringify(frame)) > (this.#limits?.frame_bytes ?? Infinity);
     // The server would close the connection for it, again and again.
-    if (tooLarge) this.#reject(id, /** @type {ProtocolError} */ (closingError("frame_too_large")));
+    if (tooLarge) this.#reject(id, TOO_LARGE);
     else this.#link.post([frame]);
     this.#changed([id]);
   }
@@ -229,13 +233,15 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   }
 
   /** @param {Frame} frame */
-  #error({ id, code, message, retryable }) {
-    if (code === "not_attached") this.#take(this.#replica.attach(this.#link.now()));
-    else if (code === "bad_cursor") this.#take(this.#replica.attachAnew(this.#link.now()));
-    else if (id !== undefined) this.#reject(id, { code, message, retryable });
+  #error(frame) {
+    const { id } = frame;
+    const error = errorOf(frame);
+    if (error.code === "not_attached") this.#take(this.#replica.attach(this.#link.now()));
+    else if (error.code === "bad_cursor") this.#take(this.#replica.attachAnew(this.#link.now()));
+    else if (id !== undefined) this.#reject(id, error);
     else if (!this.#replica.isAttaching) return;
-    else if (retryable) this.#replica.attachRefused(this.#link.now(), this.#link.random());
-    else this.#end({ code, message, retryable });
+    else if (error.retryable) this.#replica.attachRefused(this.#link.now(), this.#link.random());
+    else this.#end(error);
   }
 
   /** @param {ProtocolError} error */
@@ -255,6 +261,9 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
+
+/** @type {ProtocolError} */
+const TOO_LARGE = { code: "frame_too_large", message: "The message is too large", retryable: false };
 
 /** @type {Record<Signal["state"], UnsentMessage["status"]>} */
 const STATUSES = { waiting: "waiting", sent: "sending", accepted: "sending", rejected: "failed" };

@@ -1,5 +1,6 @@
 // One session's unsent signals, as the tabs of a browser share them: one database, one channel, one turn to send.
 
+import { attempt } from "./attempt.js";
 import { SignalDatabase } from "./signal-database.js";
 
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
@@ -28,7 +29,7 @@ import { SignalDatabase } from "./signal-database.js";
  * @returns {(session: string) => SharedSignals}
  */
 export function sharing(page) {
-  const factory = attempt(() => page.indexedDB) ?? null;
+  const factory = attempt(() => page.indexedDB ?? null);
   /** @type {SignalDatabase|undefined} */
   let database;
   return (session) => {
@@ -62,7 +63,7 @@ class SignalsOfTabs {
     this.#database = database;
     this.#name = `holdfast.outbox.${session}`;
     this.#locks = page?.navigator.locks; // of secure pages only
-    this.#channel = page ? attempt(() => new BroadcastChannel(this.#name)) : undefined;
+    this.#channel = page ? attempt(() => new BroadcastChannel(this.#name)) : null;
     if (this.#channel) this.#channel.onmessage = ({ data }) => this.#hear(data);
     this.#load();
   }
@@ -111,7 +112,7 @@ class SignalsOfTabs {
   close() {
     this.yieldTurn();
     this.#channel?.close();
-    this.#channel = undefined; // telling through a closed one throws
+    this.#channel = null; // telling through a closed one throws
   }
 
   /** @param {News} news */
@@ -130,13 +131,4 @@ class SignalsOfTabs {
 /** @param {AbortSignal} signal */
 function aborted(signal) {
   return new Promise((resolve) => signal.aborted ? resolve(undefined) : signal.addEventListener("abort", resolve));
-}
-
-/** @template Result @param {() => Result} action @returns {Result|undefined} undefined where the browser forbids it */
-function attempt(action) {
-  try {
-    return action();
-  } catch {
-    return undefined;
-  }
 }

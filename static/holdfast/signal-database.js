@@ -21,11 +21,11 @@ export class SignalDatabase {
     this.#opened = factory ? open(factory).catch(() => null) : Promise.resolve(null);
   }
 
-  /** @param {string} session @returns {Promise<KeptSignal[]>} in order */
+  /** @param {string} session @returns {Promise<KeptSignal[]>} in any order */
   async load(session) {
     const stored = (await this.#run("readonly", (signals) => signals.getAll(ofSession(session)))) ?? [];
     const inMemory = [...this.#memory.values()].filter((row) => row.session === session);
-    return [...stored, ...inMemory].sort((a, b) => a.at - b.at);
+    return [...stored, ...inMemory];
   }
 
   /** @param {string} session @param {KeptSignal} signal in place of one with the same id */

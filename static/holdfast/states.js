@@ -3,6 +3,7 @@
 
 import { backoffDelay } from "./backoff.js";
 import { errorOfClose } from "./protocol.js";
+import { startTimer, stopTimer } from "./timers.js";
 
 /** @typedef {"initialized"|"connecting"|"connected"|"disconnected"|"suspended"|"closing"|"closed"|"failed"} State */
 /** @typedef {{code: string, message: string, retryable?: boolean}} Reason */
@@ -19,8 +20,8 @@ import { errorOfClose } from "./protocol.js";
  * @property {number} recoveryWindowMs how long after a loss it is `disconnected` before it is `suspended`
  */
 /**
- * @typedef {{type: "startTimer", name: string, ms: number} | {type: "stopTimer", name: string} |
- *   {type: "openTransport", generation: number} | {type: "closeTransport"|"check"|"resume"}} Effect
+ * @typedef {import("./timers.js").TimerEffect<string> | {type: "openTransport", generation: number} |
+ *   {type: "closeTransport"|"check"|"resume"}} Effect
  */
 /**
  * @typedef {object} ConnectionEvent
@@ -87,14 +88,14 @@ const TRANSITIONS = {
   failed: { open: start, retry: start, close: end },
 };
 
-// A timer lives while the connection stays in states that list it.
+// A timer lives while the connection stays in states that list it. Its name is the event that it causes.
 /** @type {Partial<Record<State, string[]>>} */
 const TIMERS = {
-  connecting: ["connect", "window"],
-  connected: ["retry"],
-  disconnected: ["retry", "window"],
-  suspended: ["retry"],
-  closing: ["close"],
+  connecting: ["connect-timeout", "window-over"],
+  connected: ["retry-timer"],
+  disconnected: ["retry-timer", "window-over"],
+  suspended: ["retry-timer"],
+  closing: ["close-timeout"],
 };
 
 /** @type {Record<string, Reason>} */
@@ -132,26 +133,20 @@ export function transition(connection, event) {
   if (Object.keys(change).length === 0) return { connection, effects };
   const next = { ...connection, ...change };
   if (next.state !== connection.state) next.since = event.now;
-  return { connection: next, effects: [...stopTimers(connection.state, next.state), ...effects] };
+  const isLost = connection.lostAt === null && next.lostAt !== null;
+  const window = isLost ? [startTimer("window-over", next.recoveryWindowMs)] : [];
+  return { connection: next, effects: [...stopTimers(connection.state, next.state), ...effects, ...window] };
 }
 
 /** @param {State} from @param {State} to @returns {Effect[]} */
 function stopTimers(from, to) {
   const kept = TIMERS[to] ?? [];
-  return (TIMERS[from] ?? []).filter((name) => !kept.includes(name)).map((name) => ({ type: "stopTimer", name }));
-}
-
-/** @param {string} name @param {number} ms @returns {Effect} */
-function startTimer(name, ms) {
-  return { type: "startTimer", name, ms };
+  return (TIMERS[from] ?? []).filter((name) => !kept.includes(name)).map(stopTimer);
 }
 
 /** @param {Connection} connection @param {TimedEvent} event @param {number} attempts @returns {Outcome} */
 function connect(connection, event, attempts) {
   const generation = connection.generation + 1;
-  /** @type {Effect[]} */
-  const effects = [{ type: "openTransport", generation }, startTimer("connect", CONNECT_TIMEOUT_MS)];
-  if (connection.lostAt === null) effects.push(startTimer("window", connection.recoveryWindowMs));
   return {
     state: "connecting",
     since: event.now,
@@ -159,7 +154,7 @@ function connect(connection, event, attempts) {
     retryAt: null,
     attempts,
     generation,
-    effects,
+    effects: [{ type: "openTransport", generation }, startTimer("connect-timeout", CONNECT_TIMEOUT_MS)],
   };
 }
 
@@ -188,7 +183,7 @@ function establish(connection, event) {
 // Another transport carries the frames from now on. What the one before said about its end counts no more.
 /** @type {Handler} */
 function changeOver() {
-  return { retryAt: null, reason: null, effects: [{ type: "stopTimer", name: "retry" }, { type: "resume" }] };
+  return { retryAt: null, reason: null, effects: [stopTimer("retry-timer"), { type: "resume" }] };
 }
 
 /** @type {Handler} */
@@ -198,7 +193,7 @@ function check() {
 
 /** @type {Handler} */
 function lose(connection, event) {
-  const reason = event.reason ?? errorOfClose(event.code ?? 0) ?? REASONS[event.type];
+  const reason = event.reason ?? errorOfClose(event.code) ?? REASONS[event.type];
   if (reason.retryable === false) return fail(reason);
   if (connection.retryAt !== null) return wait(connection, event, connection.retryAt - event.now, connection.reason);
 
@@ -215,15 +210,12 @@ function lose(connection, event) {
  */
 function wait(connection, event, delayMs, reason) {
   const ms = Math.max(0, delayMs);
-  /** @type {Effect[]} */
-  const effects = [{ type: "closeTransport" }, startTimer("retry", ms)];
-  if (connection.lostAt === null) effects.push(startTimer("window", connection.recoveryWindowMs));
   return {
     state: windowIsOver(connection, event) ? "suspended" : "disconnected",
     lostAt: connection.lostAt ?? event.now,
     retryAt: event.now + ms,
     reason,
-    effects,
+    effects: [{ type: "closeTransport" }, startTimer("retry-timer", ms)],
   };
 }
 
@@ -237,7 +229,7 @@ function suspend(connection, event) {
   return {
     state: "suspended",
     retryAt: event.now + SUSPENDED_RETRY_MS,
-    effects: [startTimer("retry", SUSPENDED_RETRY_MS)],
+    effects: [startTimer("retry-timer", SUSPENDED_RETRY_MS)],
   };
 }
 
@@ -252,7 +244,7 @@ function leaveLater(connection, { now, reconnectInMs = 0 }) {
   return {
     retryAt: now + reconnectInMs,
     reason: REASONS["going-away"],
-    effects: [startTimer("retry", reconnectInMs)],
+    effects: [startTimer("retry-timer", reconnectInMs)],
   };
 }
 
@@ -267,7 +259,7 @@ function beginClose() {
     state: "closing",
     retryAt: null,
     reason: null,
-    effects: [{ type: "closeTransport" }, startTimer("close", CLOSE_TIMEOUT_MS)],
+    effects: [{ type: "closeTransport" }, startTimer("close-timeout", CLOSE_TIMEOUT_MS)],
   };
 }
 

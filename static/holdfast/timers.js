@@ -17,6 +17,22 @@ export const systemClock = {
   clearTimeout: (timer) => clearTimeout(timer),
 };
 
+/**
+ * What a pure core asks of its shell's timers.
+ * @template {string} Name
+ * @typedef {{type: "startTimer", name: Name, ms: number} | {type: "stopTimer", name: Name}} TimerEffect
+ */
+
+/** @template {string} Name @param {Name} name @param {number} ms @returns {TimerEffect<Name>} */
+export function startTimer(name, ms) {
+  return { type: "startTimer", name, ms };
+}
+
+/** @template {string} Name @param {Name} name @returns {TimerEffect<Name>} */
+export function stopTimer(name) {
+  return { type: "stopTimer", name };
+}
+
 export class Timers {
   #clock;
   /** @type {Map<string, unknown>} */

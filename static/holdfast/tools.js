@@ -1,6 +1,6 @@
 // The fold of tool calls: input, approval, output.
 
-import { FoldError, notOpen, push, stepStart } from "./message.js";
+import { FoldError, copy, notOpen, push, stepStart } from "./message.js";
 
 /** @typedef {import("./message.js").Chunk} Chunk */
 /** @typedef {import("./message.js").Handler} Handler */
@@ -11,34 +11,23 @@ import { FoldError, notOpen, push, stepStart } from "./message.js";
 const STATE_FIELDS = ["input", "inputEncoding", "rawInput", "output", "errorText", "preliminary"];
 const LASTING = ["toolMetadata", "providerExecuted"];
 const [CALL, RESULT] = ["callProviderMetadata", "resultProviderMetadata"];
-/** @type {Record<string, {state: string, takes: string[], keeps: string[], sets: string[], provider: string}>} */
+/** @type {Record<string, {state: string, takes: string[], keeps?: string, provider: string}>} */
 const CHANGES = {
-  "tool-input-start": {
-    state: "input-streaming", takes: ["inputEncoding"], keeps: [], sets: ["title", ...LASTING], provider: CALL,
-  },
-  "tool-input-available": {
-    state: "input-available", takes: ["input"], keeps: [], sets: ["title", ...LASTING], provider: CALL,
-  },
-  "tool-input-error": {
-    state: "output-error", takes: ["input", "errorText"], keeps: [], sets: LASTING, provider: RESULT,
-  },
+  "tool-input-start": { state: "input-streaming", takes: ["title", "inputEncoding"], provider: CALL },
+  "tool-input-available": { state: "input-available", takes: ["title", "input"], provider: CALL },
+  "tool-input-error": { state: "output-error", takes: ["input", "errorText"], provider: RESULT },
   "tool-output-available": {
-    state: "output-available", takes: ["output", "preliminary"], keeps: ["input"], sets: LASTING, provider: RESULT,
+    state: "output-available", takes: ["output", "preliminary"], keeps: "input", provider: RESULT,
   },
-  "tool-output-error": {
-    state: "output-error", takes: ["errorText"], keeps: ["input"], sets: LASTING, provider: RESULT,
-  },
+  "tool-output-error": { state: "output-error", takes: ["errorText"], keeps: "input", provider: RESULT },
 };
 
 /** @param {Part} part @param {Chunk} chunk */
 function change(part, chunk) {
-  const { state, takes, keeps, sets, provider } = CHANGES[chunk.type];
+  const { state, takes, keeps, provider } = CHANGES[chunk.type];
   part.state = state;
-  for (const name of STATE_FIELDS) {
-    if (takes.includes(name) && name in chunk) part[name] = chunk[name];
-    else if (!keeps.includes(name)) delete part[name];
-  }
-  for (const name of sets) if (name in chunk) part[name] = chunk[name];
+  for (const name of STATE_FIELDS) if (name !== keeps) delete part[name];
+  copy(part, chunk, [...takes, ...LASTING]);
   if ("providerMetadata" in chunk) part[provider] = chunk.providerMetadata;
 }
 
@@ -95,12 +84,10 @@ export function closeInput(message, call) {
 function toolApprovalRequest(message, chunk) {
   const part = findCall(message, chunk);
   /** @type {Record<string, any>} */
-  const approval = { id: chunk.approvalId };
+  const approval = copy({ id: chunk.approvalId }, chunk, ["inputSchemaInput", "signature"]);
   if (chunk.approvalDescriptor != null) approval.descriptor = chunk.approvalDescriptor;
-  if ("inputSchemaInput" in chunk) approval.inputSchemaInput = chunk.inputSchemaInput;
   if ("reason" in chunk) approval.requestReason = chunk.reason;
   if (chunk.isAutomatic) approval.isAutomatic = true;
-  if ("signature" in chunk) approval.signature = chunk.signature;
   Object.assign(part, { state: "approval-requested", approval });
 }
 
@@ -111,8 +98,8 @@ function toolApprovalResponse(message, chunk) {
   withInput(part, chunk);
   part.state = "approval-responded";
   part.approval = { ...part.approval, approved: chunk.approved };
-  if ("reason" in chunk) part.approval.reason = chunk.reason;
-  if ("providerExecuted" in chunk) part.providerExecuted = chunk.providerExecuted;
+  copy(part.approval, chunk, ["reason"]);
+  copy(part, chunk, ["providerExecuted"]);
   if ("providerMetadata" in chunk) part.callProviderMetadata = chunk.providerMetadata;
 }
 

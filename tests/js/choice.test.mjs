@@ -31,23 +31,23 @@ const PHASES = {
 
 const EVIDENCE = ["attempt", "greeted", "refused", "silent", "answered", "lost", "upgrade", "network", "doubt", "closed"];
 
-const DONE = ["discard", "stop greeting", "stop upgrade"];
+const DONE = ["discard", "stop silent", "stop upgrade"];
 const GIVE_UP = ["idle", ...DONE, `fail ${ABNORMAL}`];
 const END = ["idle", ...DONE];
-const CHECK = ["checking", "stop upgrade", "try websocket", `start greeting ${CHECK_GREETING_MS}`];
-const BEST = ["settled", "remember websocket", "stop greeting", "stop upgrade", "use"];
-const LESS = (name) => ["settled", `remember ${name}`, "stop greeting", `start upgrade ${FIRST_CHECK_MS}`, "use"];
-const STAY = ["settled", "discard", "stop greeting", `start upgrade ${4 * FIRST_CHECK_MS}`];
-const SAME = ["settled", "discard", "stop greeting"];
-const NEXT = ["checking", "try stream", `start greeting ${CHECK_GREETING_MS}`];
+const CHECK = ["checking", "stop upgrade", "try websocket", `start silent ${CHECK_GREETING_MS}`];
+const BEST = ["settled", "remember websocket", "stop silent", "stop upgrade", "use"];
+const LESS = (name) => ["settled", `remember ${name}`, "stop silent", `start upgrade ${FIRST_CHECK_MS}`, "use"];
+const STAY = ["settled", "discard", "stop silent", `start upgrade ${4 * FIRST_CHECK_MS}`];
+const SAME = ["settled", "discard", "stop silent"];
+const NEXT = ["checking", "try stream", `start silent ${CHECK_GREETING_MS}`];
 
 // [phase, effect, …] for every cell that is left out of "nothing happens".
 const EXPECTED = {
-  idle: { attempt: ["choosing", "try websocket", `start greeting ${GREETING_MS}`] },
+  idle: { attempt: ["choosing", "try websocket", `start silent ${GREETING_MS}`] },
   "choosing the first": {
     greeted: BEST,
-    refused: ["choosing", "try stream", `start greeting ${GREETING_MS}`],
-    silent: ["choosing", "try stream", `start greeting ${GREETING_MS}`],
+    refused: ["choosing", "try stream", `start silent ${GREETING_MS}`],
+    silent: ["choosing", "try stream", `start silent ${GREETING_MS}`],
     answered: GIVE_UP,
     closed: END,
   },
@@ -56,7 +56,7 @@ const EXPECTED = {
     lost: GIVE_UP,
     upgrade: ["settled"],
     network: ["settled"],
-    doubt: ["checking", "try websocket", `start greeting ${CHECK_GREETING_MS}`],
+    doubt: ["checking", "try websocket", `start silent ${CHECK_GREETING_MS}`],
     closed: END,
   },
   "settled on less": { lost: GIVE_UP, upgrade: CHECK, network: CHECK, doubt: ["settled"], closed: END },
@@ -142,7 +142,7 @@ test("an attempt tries what was remembered, then the others, the best first", ()
 
 test("the last resort may take as long as the whole attempt", () => {
   const { effects } = choose(at("choosing the first", { left: ["stream", "poll"] }), seen("silent"));
-  assert.deepEqual(effects.map(inWords), ["try poll", "stop greeting"]);
+  assert.deepEqual(effects.map(inWords), ["try poll", "stop silent"]);
 });
 
 test("it says what kept it from something better", () => {

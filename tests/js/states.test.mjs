@@ -53,9 +53,9 @@ const EVENTS = {
 };
 
 const open = `openTransport ${GENERATION + 1}`;
-const connectTimer = `start connect ${CONNECT_TIMEOUT_MS}`;
-const windowTimer = `start window ${WINDOW_MS}`;
-const closeTimer = `start close ${CLOSE_TIMEOUT_MS}`;
+const connectTimer = `start connect-timeout ${CONNECT_TIMEOUT_MS}`;
+const windowTimer = `start window-over ${WINDOW_MS}`;
+const closeTimer = `start close-timeout ${CLOSE_TIMEOUT_MS}`;
 
 // [state, effect, …] for every cell; "stay" changes nothing at all.
 const EXPECTED = {
@@ -81,13 +81,13 @@ const EXPECTED = {
   },
   connecting: {
     open: "stay",
-    connected: ["connected", "stop connect", "stop window", "resume"],
-    dropped: ["disconnected", "stop connect", "closeTransport", "start retry 500"],
-    refused: ["disconnected", "stop connect", "closeTransport", "start retry 500"],
-    "refused for good": ["failed", "stop connect", "stop window", "closeTransport"],
-    "dropped for good": ["failed", "stop connect", "stop window", "closeTransport"],
+    connected: ["connected", "stop connect-timeout", "stop window-over", "resume"],
+    dropped: ["disconnected", "stop connect-timeout", "closeTransport", "start retry-timer 500"],
+    refused: ["disconnected", "stop connect-timeout", "closeTransport", "start retry-timer 500"],
+    "refused for good": ["failed", "stop connect-timeout", "stop window-over", "closeTransport"],
+    "dropped for good": ["failed", "stop connect-timeout", "stop window-over", "closeTransport"],
     silent: "stay",
-    "connect-timeout": ["disconnected", "stop connect", "closeTransport", "start retry 500"],
+    "connect-timeout": ["disconnected", "stop connect-timeout", "closeTransport", "start retry-timer 500"],
     "close-timeout": "stay",
     "retry-timer": "stay",
     "window-over": "stay",
@@ -96,31 +96,31 @@ const EXPECTED = {
     woken: "stay",
     unanswered: "stay",
     retry: "stay",
-    close: ["closing", "stop connect", "stop window", "closeTransport", closeTimer],
-    "going-away": ["disconnected", "stop connect", "closeTransport", "start retry 3000"],
+    close: ["closing", "stop connect-timeout", "stop window-over", "closeTransport", closeTimer],
+    "going-away": ["disconnected", "stop connect-timeout", "closeTransport", "start retry-timer 3000"],
   },
   connected: {
     open: "stay",
-    connected: ["connected", "stop retry", "resume"],
-    dropped: ["connecting", "stop retry", open, connectTimer, windowTimer],
-    refused: ["connecting", "stop retry", open, connectTimer, windowTimer],
-    "refused for good": ["failed", "stop retry", "closeTransport"],
-    "dropped for good": ["failed", "stop retry", "closeTransport"],
-    silent: ["connecting", "stop retry", open, connectTimer, windowTimer],
+    connected: ["connected", "stop retry-timer", "resume"],
+    dropped: ["connecting", "stop retry-timer", open, connectTimer, windowTimer],
+    refused: ["connecting", "stop retry-timer", open, connectTimer, windowTimer],
+    "refused for good": ["failed", "stop retry-timer", "closeTransport"],
+    "dropped for good": ["failed", "stop retry-timer", "closeTransport"],
+    silent: ["connecting", "stop retry-timer", open, connectTimer, windowTimer],
     "connect-timeout": "stay",
     "close-timeout": "stay",
-    "retry-timer": ["connecting", "stop retry", open, connectTimer, windowTimer],
+    "retry-timer": ["connecting", "stop retry-timer", open, connectTimer, windowTimer],
     "window-over": "stay",
     online: ["connected", "check"],
     offline: ["connected", "check"],
     woken: ["connected", "check"],
     unanswered: ["connected", "check"],
     retry: ["connected", "check"],
-    close: ["closing", "stop retry", "closeTransport", closeTimer],
-    "going-away": ["connected", "start retry 3000"],
+    close: ["closing", "stop retry-timer", "closeTransport", closeTimer],
+    "going-away": ["connected", "start retry-timer 3000"],
   },
   disconnected: {
-    open: ["connecting", "stop retry", open, connectTimer],
+    open: ["connecting", "stop retry-timer", open, connectTimer],
     connected: "stay",
     dropped: "stay",
     refused: "stay",
@@ -129,18 +129,18 @@ const EXPECTED = {
     silent: "stay",
     "connect-timeout": "stay",
     "close-timeout": "stay",
-    "retry-timer": ["connecting", "stop retry", open, connectTimer],
-    "window-over": ["suspended", "stop window", `start retry ${SUSPENDED_RETRY_MS}`],
-    online: ["connecting", "stop retry", open, connectTimer],
+    "retry-timer": ["connecting", "stop retry-timer", open, connectTimer],
+    "window-over": ["suspended", "stop window-over", `start retry-timer ${SUSPENDED_RETRY_MS}`],
+    online: ["connecting", "stop retry-timer", open, connectTimer],
     offline: "stay",
-    woken: ["connecting", "stop retry", open, connectTimer],
+    woken: ["connecting", "stop retry-timer", open, connectTimer],
     unanswered: "stay",
-    retry: ["connecting", "stop retry", open, connectTimer],
-    close: ["closed", "stop retry", "stop window"],
+    retry: ["connecting", "stop retry-timer", open, connectTimer],
+    close: ["closed", "stop retry-timer", "stop window-over"],
     "going-away": "stay",
   },
   suspended: {
-    open: ["connecting", "stop retry", open, connectTimer],
+    open: ["connecting", "stop retry-timer", open, connectTimer],
     connected: "stay",
     dropped: "stay",
     refused: "stay",
@@ -149,33 +149,33 @@ const EXPECTED = {
     silent: "stay",
     "connect-timeout": "stay",
     "close-timeout": "stay",
-    "retry-timer": ["connecting", "stop retry", open, connectTimer],
+    "retry-timer": ["connecting", "stop retry-timer", open, connectTimer],
     "window-over": "stay",
-    online: ["connecting", "stop retry", open, connectTimer],
+    online: ["connecting", "stop retry-timer", open, connectTimer],
     offline: "stay",
-    woken: ["connecting", "stop retry", open, connectTimer],
+    woken: ["connecting", "stop retry-timer", open, connectTimer],
     unanswered: "stay",
-    retry: ["connecting", "stop retry", open, connectTimer],
-    close: ["closed", "stop retry"],
+    retry: ["connecting", "stop retry-timer", open, connectTimer],
+    close: ["closed", "stop retry-timer"],
     "going-away": "stay",
   },
   closing: {
-    open: ["connecting", "stop close", open, connectTimer, windowTimer],
+    open: ["connecting", "stop close-timeout", open, connectTimer, windowTimer],
     connected: "stay",
-    dropped: ["closed", "stop close"],
+    dropped: ["closed", "stop close-timeout"],
     refused: "stay",
     "refused for good": "stay",
-    "dropped for good": ["closed", "stop close"],
+    "dropped for good": ["closed", "stop close-timeout"],
     silent: "stay",
     "connect-timeout": "stay",
-    "close-timeout": ["closed", "stop close"],
+    "close-timeout": ["closed", "stop close-timeout"],
     "retry-timer": "stay",
     "window-over": "stay",
     online: "stay",
     offline: "stay",
     woken: "stay",
     unanswered: "stay",
-    retry: ["connecting", "stop close", open, connectTimer, windowTimer],
+    retry: ["connecting", "stop close-timeout", open, connectTimer, windowTimer],
     close: "stay",
     "going-away": "stay",
   },
@@ -323,7 +323,7 @@ test("a server that goes away is left alone until the time it gave, even if its 
 
   const { connection, effects } = transition(leaving, event("dropped", { now: NOW + 1_000 }));
   assert.deepEqual([connection.state, connection.retryAt, connection.lostAt], ["disconnected", NOW + 3_000, NOW + 1_000]);
-  assert.deepEqual(effects.map(inWords), ["closeTransport", "start retry 2000", windowTimer]);
+  assert.deepEqual(effects.map(inWords), ["closeTransport", "start retry-timer 2000", windowTimer]);
   assert.equal(connection.reason.code, "going_away");
 });
 

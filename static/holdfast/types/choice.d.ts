@@ -74,14 +74,7 @@ export type Effect = {
 } | {
     type: "remember";
     memory: Memory;
-} | {
-    type: "startTimer";
-    name: "greeting" | "upgrade";
-    ms: number;
-} | {
-    type: "stopTimer";
-    name: "greeting" | "upgrade";
-};
+} | import("./timers.js").TimerEffect<"silent" | "upgrade">;
 export type Outcome = Partial<Choice> & {
     effects: Effect[];
 };
@@ -112,8 +105,8 @@ export type Handler = (choice: Choice, evidence: Evidence) => Outcome;
  */
 /**
  * @typedef {{type: "try", name: TransportName} | {type: "use"} | {type: "discard"} | {type: "fail", code: number}
- *   | {type: "remember", memory: Memory} | {type: "startTimer", name: "greeting"|"upgrade", ms: number}
- *   | {type: "stopTimer", name: "greeting"|"upgrade"}} Effect
+ *   | {type: "remember", memory: Memory} | import("./timers.js").TimerEffect<"silent"|"upgrade">} Effect a timer's name is
+ *   the evidence that it brings
  */
 /** @typedef {Partial<Choice> & {effects: Effect[]}} Outcome */
 /** @typedef {(choice: Choice, evidence: Evidence) => Outcome} Handler */

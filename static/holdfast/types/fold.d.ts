@@ -36,6 +36,8 @@ export declare function begin({ serial, message: id, chunk, at }: Event): Messag
  * @throws {FoldError} and has changed nothing then
  */
 export declare function apply(message: Message, serial: number, chunk: Chunk): void;
+/** Whether it creates its message. @param {Chunk} chunk */
+export declare function begins({ type }: Chunk): boolean;
 /** @param {Message} message */
 export declare function ended(message: Message): boolean;
 /**

@@ -52,11 +52,23 @@ export declare class FoldError extends Error {
     /** @param {string} code as the server's errors have it @param {string} detail */
     constructor(code: string, detail: string);
 }
-/** Without a prototype, any id is an ordinary key. @returns {Message["open"]} */
-export declare function nothingOpen(): Message["open"];
+/**
+ * A copy of what is open, by default nothing. Without a prototype, any id is an ordinary key.
+ * @param {Partial<Message["open"]>} [open]
+ * @returns {Message["open"]}
+ */
+export declare function openOf({ text, reasoning, tools }?: Partial<Message["open"]>): Message["open"];
 /** @param {Message} message @param {Part} part @returns {number} the new part's index */
 export declare function push(message: Message, part: Part): number;
 /** @param {Message} message @returns {number} the index of the current step's first part */
 export declare function stepStart(message: Message): number;
+/**
+ * Copy the fields of these names that the chunk has.
+ * @template {Record<string, any>} Target
+ * @param {Target} to
+ * @param {Chunk} from
+ * @param {string[]} names
+ */
+export declare function copy<Target extends Record<string, any>>(to: Target, from: Chunk, names: string[]): Target;
 /** @param {Chunk} chunk */
 export declare function notOpen(chunk: Chunk): FoldError;

@@ -23,17 +23,17 @@ export type Limits = {
     ack_ms: number;
     sessions: number;
 };
-/** @type {(ProtocolError & {closeCode: number})[]} */
-export declare const CLOSING_ERRORS: (ProtocolError & {
-    closeCode: number;
-})[];
 export declare const HELD_MESSAGES = 64;
-/** What a close code means, to a client that missed the error frame before it. @param {number} closeCode */
-export declare function errorOfClose(closeCode: number): (ProtocolError & {
-    closeCode: number;
-}) | undefined;
-/** @param {string} code @returns {ProtocolError|undefined} undefined for one that leaves the connection open */
-export declare function closingError(code: string): ProtocolError | undefined;
+/**
+ * What a close code means, to a client that missed the error frame before it.
+ * @param {number} [closeCode]
+ * @returns {ProtocolError|undefined}
+ */
+export declare function errorOfClose(closeCode?: number): ProtocolError | undefined;
+/** @param {Frame} frame an `error` @returns {ProtocolError} */
+export declare function errorOf({ code, message, retryable }: Frame): ProtocolError;
+/** @param {string} code of an error */
+export declare function endsConnection(code: string): boolean;
 /** @param {string} text @returns {Frame|null} null for what isn't a frame */
 export declare function parseFrame(text: string): Frame | null;
 /** A cursor's parts, for continuity alone. @param {string} cursor @returns {{epoch: string, serial: number}} */

@@ -7,7 +7,7 @@ export declare class SignalDatabase {
     #private;
     /** @param {IDBFactory|null} factory null where there is none */
     constructor(factory: IDBFactory | null);
-    /** @param {string} session @returns {Promise<KeptSignal[]>} in order */
+    /** @param {string} session @returns {Promise<KeptSignal[]>} in any order */
     load(session: string): Promise<KeptSignal[]>;
     /** @param {string} session @param {KeptSignal} signal in place of one with the same id */
     save(session: string, signal: KeptSignal): Promise<void>;

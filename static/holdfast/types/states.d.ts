@@ -36,14 +36,7 @@ export type Connection = {
      */
     recoveryWindowMs: number;
 };
-export type Effect = {
-    type: "startTimer";
-    name: string;
-    ms: number;
-} | {
-    type: "stopTimer";
-    name: string;
-} | {
+export type Effect = import("./timers.js").TimerEffect<string> | {
     type: "openTransport";
     generation: number;
 } | {
@@ -86,8 +79,8 @@ export type Handler = (connection: Connection, event: TimedEvent) => Outcome;
  * @property {number} recoveryWindowMs how long after a loss it is `disconnected` before it is `suspended`
  */
 /**
- * @typedef {{type: "startTimer", name: string, ms: number} | {type: "stopTimer", name: string} |
- *   {type: "openTransport", generation: number} | {type: "closeTransport"|"check"|"resume"}} Effect
+ * @typedef {import("./timers.js").TimerEffect<string> | {type: "openTransport", generation: number} |
+ *   {type: "closeTransport"|"check"|"resume"}} Effect
  */
 /**
  * @typedef {object} ConnectionEvent

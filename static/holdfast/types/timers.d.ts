@@ -14,6 +14,23 @@ export type Clock = {
  */
 /** @type {Clock} */
 export declare const systemClock: Clock;
+export type TimerEffect<Name extends string> = {
+    type: "startTimer";
+    name: Name;
+    ms: number;
+} | {
+    type: "stopTimer";
+    name: Name;
+};
+/**
+ * What a pure core asks of its shell's timers.
+ * @template {string} Name
+ * @typedef {{type: "startTimer", name: Name, ms: number} | {type: "stopTimer", name: Name}} TimerEffect
+ */
+/** @template {string} Name @param {Name} name @param {number} ms @returns {TimerEffect<Name>} */
+export declare function startTimer<Name extends string>(name: Name, ms: number): TimerEffect<Name>;
+/** @template {string} Name @param {Name} name @returns {TimerEffect<Name>} */
+export declare function stopTimer<Name extends string>(name: Name): TimerEffect<Name>;
 export declare class Timers {
     #private;
     /** @param {Clock} clock */
