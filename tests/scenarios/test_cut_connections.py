@@ -1,8 +1,8 @@
 """A proxy that cuts idle connections is found by what its cuts leave behind, and pings leave it nothing to cut."""
 
 import asyncio
-import contextlib
 import json
+import re
 import sqlite3
 from contextlib import closing
 from typing import Any
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.harness import DEADLINE_S, Server, StartServer, guest, wait_for
-from tests.support.nginx import ALB_IDLE_S, Nginx, scaled
+from tests.support.nginx import CLOUDFLARE_IDLE_S, Nginx, scaled
 from tests.support.person import Person
 from tests.support.raw_socket import CLOSE, TEXT, RawSocket
 from tests.support.raw_stream import RawStream
@@ -19,7 +19,7 @@ from tests.support.tcp_proxy import TcpProxy
 
 SILENCE = {"HOLDFAST_PING_INTERVAL_S": "3600", "HOLDFAST_HEARTBEAT_MS": "600000"}
 PINGS = SILENCE | {"HOLDFAST_PING_INTERVAL_S": "3", "HOLDFAST_PONG_TIMEOUT_S": "2"}
-LIMIT_S = scaled(ALB_IDLE_S)
+LIMIT_S = scaled(CLOUDFLARE_IDLE_S)  # 8: far from the 4 and 10 s after which our own client may leave a stream
 LINKS = 14  # of each transport
 APART_S = 0.3  # between two: cuts at one moment would be an outage
 SERVERS = pytest.mark.parametrize("command", ["daphne", pytest.param("uvicorn", marks=pytest.mark.long)])
@@ -51,15 +51,8 @@ def all_diagnosed(server: Server, ends: int) -> list[dict[str, Any]]:
 
 
 async def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(start_server: StartServer) -> None:
-    for _ in range(2):  # a machine that stands still moves the cuts
-        with contextlib.suppress(AssertionError):
-            return await check_the_peak(start_server)
-    await check_the_peak(start_server)
-
-
-async def check_the_peak(start_server: StartServer) -> None:
     silent, pinging = start_server(**SILENCE), start_server(**PINGS)
-    with Nginx("alb", silent.port) as proxy, Nginx("alb", pinging.port) as other_proxy:
+    with Nginx("cloudflare", silent.port) as proxy, Nginx("cloudflare", pinging.port) as other_proxy:
         other = opened(other_proxy.port, guest(pinging))
         is_cut = asyncio.create_task(asyncio.to_thread(other.is_cut, within=3 * LIMIT_S))
         visitor = guest(silent)
@@ -76,11 +69,10 @@ async def check_the_peak(start_server: StartServer) -> None:
         (finding,) = one["findings"]
         assert finding["measure"] == "idle" and finding["ends"] == LINKS
         assert LIMIT_S - 0.1 < finding["low"] <= finding["high"] < LIMIT_S + 1
-        # No proxy is known for that number. Our own client leaves silent streams at one that is close.
-        assert {culprit["proxy"] for culprit in finding["culprits"]} <= {"Holdfast's own client"}
+        assert finding["culprits"] == []  # nobody is known for that number
     on_the_terminal = silent.manage("diagnose_connections")
-    assert "Set HOLDFAST_PING_INTERVAL_S (3600) to 3 or less." in on_the_terminal
-    assert "Set HOLDFAST_HEARTBEAT_MS (600000) to 3000 or less." in on_the_terminal
+    assert re.search(r"Set HOLDFAST_PING_INTERVAL_S \(3600\) to [67] or less\.", on_the_terminal)
+    assert re.search(r"Set HOLDFAST_HEARTBEAT_MS \(600000\) to [67]000 or less\.", on_the_terminal)
 
 
 @SERVERS
