@@ -169,9 +169,10 @@ def telling(visitor: Visitor, agent: Dictation) -> Telling:
 
 @pytest.mark.parametrize(
     "route",
-    ["alb", pytest.param("no_upgrade_403", marks=pytest.mark.long), pytest.param("buffers", marks=pytest.mark.long)],
+    ["alb", "no_upgrade_403", "buffers"],
     indirect=True,
 )
+@pytest.mark.long
 def test_a_link_that_dies_in_silence_is_replaced_within_the_heartbeats_bound(route: Route, telling: Telling) -> None:
     def replacement_ms() -> float:
         began = time.monotonic()

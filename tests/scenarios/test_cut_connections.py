@@ -50,6 +50,7 @@ def all_diagnosed(server: Server, ends: int) -> list[dict[str, Any]]:
     return told
 
 
+@pytest.mark.long
 async def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(start_server: StartServer) -> None:
     silent, pinging = start_server(**SILENCE), start_server(**PINGS)
     with Nginx("cloudflare", silent.port) as proxy, Nginx("cloudflare", pinging.port) as other_proxy:

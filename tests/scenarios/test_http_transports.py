@@ -110,6 +110,7 @@ async def test_when_the_server_is_killed_they_go_on_at_the_next(
             await check_end(reader, session, publishers[0])
 
 
+@pytest.mark.long
 async def test_a_hundred_changes_of_transport_during_one_answer(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
