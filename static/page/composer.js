@@ -1,4 +1,5 @@
-// Where a person writes, and stops the agent. Enter sends, Shift+Enter starts a line; it is never disabled.
+// Where a person writes, and stops the agent. Enter sends, Shift+Enter starts a line; it is never disabled. While an agent
+// is at work, Enter steers it, and Ctrl+Enter sends the next message.
 import { loadDraft, saveDraft } from "./draft.js";
 import { composerHint, stopLabel } from "./wording.js";
 
@@ -98,7 +99,8 @@ export class Composer extends EventTarget {
     const composing = event.isComposing || event.keyCode === 229;
     if (event.key !== "Enter" || event.shiftKey || composing) return;
     event.preventDefault();
-    this.#form.requestSubmit();
+    if (event.ctrlKey || event.metaKey) this.#give(false);
+    else this.#form.requestSubmit();
   }
 
   #submit(event) {
