@@ -80,7 +80,7 @@ class Visitor:
         """Begins a conversation in a new tab; returns when its first message is stored."""
         tab = self.open()
         tab.say(text)
-        expect(tab.questions).to_contain_text("Sent")
+        expect(tab.questions).to_have_attribute("data-status", "complete")
         return tab
 
     def open_unanswered(self) -> Tab:
