@@ -38,7 +38,7 @@ def create(log: Log, signal: models.Signal, *, agent: str, prompt: str, **fields
     """Add a run that a signal causes; store the signal with `store_signal` first."""
     run = models.Run.objects.create(session_id=log.session, agent=agent, prompt=prompt, cause=signal, **fields)
     signal.run, signal.message = run, run.uid
-    signal.save(update_fields=["run", "message"])
+    signal.save(update_fields=["run", "message", "reason"])
     return run
 
 
@@ -122,11 +122,12 @@ def follow(work: Transaction) -> None:
 
 def _conclude(log: Log, run_id: str, message: fold.Message) -> None:
     """A run has ended: each of its signals gets its final receipt, or becomes the next turn."""
-    run = models.Run.objects.select_related("cause", "cancel").get(pk=run_id)
+    run = models.Run.objects.select_related("cause").get(pk=run_id)
     if run.cause:
         _conclude_cause(log, run.cause, message)
-    if run.cancel:
-        _conclude_cancel(log, run.cancel)
+    for cancel in models.Signal.objects.filter(session=log.session, kind="cancel", status__in=signals.OPEN):
+        if cancel.message in ("", run.uid):
+            _conclude_cancel(log, cancel, message)
     others = models.Signal.objects.filter(run=run, status__in=signals.OPEN).exclude(pk=run.cause_id or 0)
     for signal in others.order_by("serial"):
         if signal.kind == "steer":
@@ -144,16 +145,20 @@ def _conclude_cause(log: Log, cause: models.Signal, message: fold.Message) -> No
         settle(log, cause, signals.REJECTED, code=code, reason=reason)
 
 
-def _conclude_cancel(log: Log, cancel: models.Signal) -> None:
-    stopped = models.Run.objects.filter(cancel=cancel)
-    if stopped.filter(status=RUNNING).exists():
-        return  # it concerns others too
-    responses = models.Message.objects.filter(session=log.session, uid__in=stopped.values("uid"))
+def _conclude_cancel(log: Log, cancel: models.Signal, message: fold.Message) -> None:
+    concerned = models.Run.objects.filter(session=log.session).exclude(cancel=None)
+    if not cancel.message and concerned.filter(status=RUNNING).exists():
+        return  # it is about others too
+    responses = models.Message.objects.filter(
+        session=log.session, uid__in=concerned.filter(cancel=cancel).values("uid")
+    )
     end = responses.filter(status=models.Message.Status.CANCELLED).first()
-    if end is None:
-        settle(log, cancel, signals.REJECTED, code="nothing_to_stop", reason=COMPLETE_FIRST)
+    if message.status == "cancelled":
+        settle(log, cancel, signals.APPLIED, reason=message.reason or "")
+    elif end is not None:
+        settle(log, cancel, signals.APPLIED, reason=orjson.loads(end.reason or "null") or "")
     else:
-        settle(log, cancel, signals.APPLIED, reason=orjson.loads(end.reason or '""') or "")
+        settle(log, cancel, signals.REJECTED, code="nothing_to_stop", reason=COMPLETE_FIRST)
 
 
 def _conclude_steer(log: Log, signal: models.Signal, run: models.Run, *, stopped: bool) -> None:
