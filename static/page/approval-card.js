@@ -16,7 +16,7 @@ export class ApprovalCard {
   decision = null;
   /** Whether it waits for one. */
   pending = true;
-  #name = create("span");
+  #name = create("bdi"); // whatever it holds, what is beside it stays as it is
   #tool = create("code");
   #reason = create("p", "approval-reason");
   #code = new CodeBlock();

@@ -221,6 +221,7 @@ export class Transcript extends EventTarget {
 
   async #decide({ approval, approved, input }) {
     const session = this.#session;
+    this.jump();
     this.#refusals.delete(approval);
     try {
       await (approved ? session.approve(approval, { input }) : session.deny(approval));

@@ -129,7 +129,7 @@ export function stopNotice({ status, reason }) {
  */
 export function composerHint({ stopping, online, steers, hasKeyboard }) {
   if (stopping && !online) return "The agent is stopped when you are back online";
-  if (steers) return hasKeyboard ? "Enter steers the agent at work" : "Sending steers the agent at work";
+  if (steers) return hasKeyboard ? "Enter steers the agent at work" : "Steers the agent at work";
   return hasKeyboard ? "Enter sends, Shift+Enter starts a new line" : "";
 }
 

@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser import scripted
 from tests.browser.conftest import Visit
+from tests.browser.test_unread import hide
 from tests.browser.visitor import Tab, Visitor
 
 pytestmark = pytest.mark.browser
@@ -190,6 +191,16 @@ def test_a_decision_that_is_made_offline_counts_after_a_reload(visitor: Visitor)
     tab.wait_ended()
     expect(decision(tab)).to_contain_text("Approved by you")
     tab.check_against_store()
+
+
+def test_what_is_asked_while_nobody_looks_is_counted(visitor: Visitor) -> None:
+    tab = visitor.open_with("scripted", f"say So far; until {visitor.gate}; ask send_mail")
+    expect(tab.answers).to_contain_text("So far")
+    hide(tab)
+    visitor.open_gate()
+    expect(tab.page).to_have_title(re.compile(r"^\(1\) "))
+    hide(tab, False)
+    expect(tab.page).not_to_have_title(re.compile(r"^\("))
 
 
 def test_a_stop_ends_what_waits_for_a_decision(visitor: Visitor) -> None:

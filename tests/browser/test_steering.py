@@ -90,6 +90,8 @@ def test_a_question_that_waits_is_stopped_too(tab: Tab) -> None:
     stop_button(tab).click()
     tab.wait_ended("cancelled", answers=2)
     expect(tab.questions.last).to_contain_text("Not answered: It was stopped before an agent began to answer.")
+    for answer in (tab.answers.first, tab.answers.last):
+        expect(answer).to_contain_text("Stopped by you")
     tab.check_against_store()
     tab.check_against_fresh()
 
