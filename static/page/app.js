@@ -49,7 +49,7 @@ class App {
     this.#composer.addEventListener("stop", () => this.#stop());
     this.#transcript.addEventListener("render", () => this.#rendered());
     this.#transcript.addEventListener("watching", () => this.#transcript.watching && this.#unread.seen());
-    this.#transcript.addEventListener("refused", ({ detail }) => this.#composer.say(`That isn't possible: ${detail.message}.`));
+    this.#transcript.addEventListener("refused", ({ detail }) => this.#refused(detail));
     this.#unread.addEventListener("change", () => this.#showUnread());
     this.#holdfast.addEventListener("connection", () => this.#showConnection());
     this.#status.addEventListener("change", () => this.#transcript.setOnline(this.#status.online));
@@ -161,6 +161,10 @@ class App {
     this.#transcript.jump();
     const stored = steer ? session.steer(text) : session.send(text);
     stored.catch((error) => this.#notSent(error, text));
+  }
+
+  #refused({ message }) {
+    this.#composer.say(`That isn't possible: ${message}.`);
   }
 
   #stop() {

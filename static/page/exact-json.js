@@ -1,7 +1,7 @@
-// JSON for people who decide about it: what can't be seen, or would show other text in another order, is written as an escape.
+// JSON for people who decide about it: what can't be seen, or would turn around what is beside it, is written as an escape.
 
-// Control and format characters, separators, and tags: they are invisible, or turn around what is beside them.
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u00a0\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0]/gu;
+// Control and format characters, separators and tags; letters and selectors that are drawn as nothing.
+const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u00a0\u2800]/gu;
 
 /** @param {any} value @returns {string} the same value when it is parsed */
 export function exactJson(value) {

@@ -1,4 +1,4 @@
-// How things stand by a session's signals: what was decided, by whom, and what is on its way. Pure: records in, answers out.
+// How things stand by a session's signals: what was decided by whom, and what is on its way. Pure: records in, answers out.
 
 /** @typedef {import("../holdfast/index.js").SignalRecord | import("../holdfast/index.js").UnsentSignal} Signal */
 

@@ -11,8 +11,8 @@ test("what is shown is the very value", () => {
 });
 
 test("what can't be seen, or turns text around, is shown as an escape, and is still the very value", () => {
-  const unseen = ["\u202e", "\u2066", "\u200b", "\u00ad", "\ufeff", "\u2028", "\u007f", "\u00a0", "\u3164", "\ufe0f", "\u{e0041}"];
-  for (const character of unseen) {
+  const unseen = ["\u202e", "\u2066", "\u200b", "\u00ad", "\ufeff", "\u2028", "\u007f", "\u00a0", "\u3164", "\ufe0f"];
+  for (const character of [...unseen, "\u{e0041}"]) {
     const value = { path: `invoice${character}fdp.exe`, [`a${character}b`]: 1 };
     const text = exactJson(value);
     assert.ok(!text.includes(character), JSON.stringify(character));
@@ -23,6 +23,6 @@ test("what can't be seen, or turns text around, is shown as an escape, and is st
 
 test("edited arguments are an object of JSON, or it is said what is wrong", () => {
   assert.deepEqual(readArguments('{"to": "bob"}'), { input: { to: "bob" }, problem: null });
-  for (const text of ["[]", "null", "1", '"text"']) assert.equal(readArguments(text).problem, "Arguments are an object: { … }");
+  for (const text of ["[]", "null", "1", '"text"']) assert.match(readArguments(text).problem, /^Arguments are an object/);
   for (const text of ["", "{", "{to: 1}"]) assert.match(readArguments(text).problem, /^That isn't JSON: /);
 });

@@ -218,8 +218,11 @@ class Run {
 
   trim() {
     const session = this.server.sessions.get(SESSION);
-    const done = this.server.messages(SESSION).filter(({ status }) => status === "complete");
-    if (done.length > 5) session.trimmed = Math.max(session.trimmed, done[0].last_serial);
+    const messages = this.server.messages(SESSION);
+    const done = messages.filter(({ status }) => status === "complete");
+    // Nothing that is still written has expired.
+    const written = messages.filter(({ status }) => status === "streaming").map((message) => message.last_serial - 1);
+    if (done.length > 5) session.trimmed = Math.max(session.trimmed, Math.min(done[0].last_serial, ...written));
   }
 
   goAway() {

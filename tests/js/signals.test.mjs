@@ -12,13 +12,23 @@ const LATE = { code: "already_decided", message: "Somebody else has denied it", 
 const CALL = { toolCallId: "c1", toolName: "send_mail" };
 const DESCRIPTOR = { input_hash: "sha256:1", expires_at: 1_300_000, editable: true };
 /** The chunks of a call with these arguments that waits for a decision. */
-const ask = (input, approval = "a1") => [
+const ask = (input) => [
   { type: "tool-input-available", ...CALL, input },
-  { type: "tool-approval-request", approvalId: approval, toolCallId: "c1", reason: "It leaves the house", approvalDescriptor: DESCRIPTOR },
+  {
+    type: "tool-approval-request",
+    approvalId: "a1",
+    toolCallId: "c1",
+    reason: "It leaves the house",
+    approvalDescriptor: DESCRIPTOR,
+  },
 ];
 const DECIDED = { decided_by: ACTOR, decided_at: 1_000_100, edited: false };
 const respond = (approved) => ({
-  type: "tool-approval-response", approvalId: "a1", approved, reason: "Because", providerMetadata: { holdfast: DECIDED },
+  type: "tool-approval-response",
+  approvalId: "a1",
+  approved,
+  reason: "Because",
+  providerMetadata: { holdfast: DECIDED },
 });
 
 const stands = ({ signals }) => signals.map(({ kind, status }) => `${kind}: ${status}`);
@@ -130,7 +140,10 @@ test("each kind goes with its payload, is shown at once as one's own, and resolv
       { approval: "a1", input_hash: "sha256:1", input: { to: "bob" }, reason: "Not ann" },
     ],
     deny: [{ approval: "a1", reason: "No" }],
-    "tool-result": [{ message: "m_1", call: "c1", output: { sky: "clear" } }, { message: "m_1", call: "c1", error: "No window" }],
+    "tool-result": [
+      { message: "m_1", call: "c1", output: { sky: "clear" } },
+      { message: "m_1", call: "c1", error: "No window" },
+    ],
     retry: [{ message: "m_1", mode: "continue" }],
   });
   assert.deepEqual(session.signals, server.signals(SESSION));

@@ -100,7 +100,8 @@ test("a decision says what, who and when; one that is on its way says that", () 
   );
   const edited = { ...approved, edited: true, sending: true };
   assert.equal(decisionNotice(edited, mine), "Approved with edited arguments: sending…");
-  assert.equal(decisionNotice(edited, { mine: true, online: false }), "Approved with edited arguments: it is sent when you are back online");
+  const offline = { mine: true, online: false };
+  assert.equal(decisionNotice(edited, offline), "Approved with edited arguments: it is sent when you are back online");
   assert.match(decisionNotice({ ...denied, state: "expired" }, mine), /^Expired: nobody decided in time/);
   assert.match(decisionNotice(null, mine), /^Not decided/);
 });
