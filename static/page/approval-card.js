@@ -86,8 +86,9 @@ export class ApprovalCard {
 
   #keepTime() {
     const due = this.#part.approval.descriptor.expires_at;
-    showText(this.#expiry, due === null ? "" : expiryNotice(due - Date.now()));
-    if (!this.pending || due === null) this.#stopTimer();
+    const runs = this.pending && due !== null;
+    showText(this.#expiry, runs ? expiryNotice(due - Date.now()) : "");
+    if (!runs) this.#stopTimer();
     else this.#timer ||= setInterval(() => (this.element.isConnected ? this.#keepTime() : this.#stopTimer()), TICK_MS);
   }
 
