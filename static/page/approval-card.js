@@ -76,7 +76,7 @@ export class ApprovalCard {
     showText(this.#name, title ?? toolTitle(tool));
     showText(this.#tool, tool);
     showText(this.#reason, approval.requestReason ?? "");
-    const text = exactJson(input) ?? "";
+    const text = exactJson(input);
     if (text !== this.#shown) this.#code.update((this.#shown = text), "Arguments");
     this.#editor.name(tool);
     this.#edit.hidden = !approval.descriptor.editable;
@@ -85,7 +85,7 @@ export class ApprovalCard {
   // --- Time ---
 
   #keepTime() {
-    const due = this.#part.approval.descriptor.expires_at;
+    const { expires_at: due = null } = this.#part.approval.descriptor;
     const runs = this.pending && due !== null;
     showText(this.#expiry, runs ? expiryNotice(due - Date.now()) : "");
     if (!runs) this.#stopTimer();

@@ -3,9 +3,9 @@
 // Control and format characters, separators and tags; letters and selectors that are drawn as nothing.
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u00a0\u2800]/gu;
 
-/** @param {any} value @returns {string} the same value when it is parsed */
+/** @param {any} value @returns {string} the same value when it is parsed; empty for none */
 export function exactJson(value) {
-  return JSON.stringify(value, null, 2).replace(UNSEEN, (unseen) => (unseen === "\n" ? unseen : escaped(unseen)));
+  return (JSON.stringify(value, null, 2) ?? "").replace(UNSEEN, (unseen) => (unseen === "\n" ? unseen : escaped(unseen)));
 }
 
 /** @param {string} character */

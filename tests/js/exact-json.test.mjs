@@ -8,6 +8,7 @@ test("what is shown is the very value", () => {
   const value = { to: "ann", tags: ["a", 1, null, true], text: "line\nline \"quoted\" é 😀" };
   assert.deepEqual(JSON.parse(exactJson(value)), value);
   assert.match(exactJson(value), /é 😀/);
+  assert.equal(exactJson(undefined), "");
 });
 
 test("what can't be seen, or turns text around, is shown as an escape, and is still the very value", () => {
