@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from agents_app import registry
-from agents_app.turn import Turn
+from agents_app.turn import AgentFailed, Turn
 from sessions_app import conf, executor, models, store
 from sessions_app.core import fold
 from sessions_app.core.errors import HoldfastError
@@ -73,6 +73,8 @@ class Runner:
             # The log wouldn't take it: fenced, deleted, or the database is away.
             logger.warning("run %s: %s", run.pk, problem.message)
             await self._end(run, response, {"type": "error", "errorText": problem.message})
+        except AgentFailed as failure:
+            await self._end(run, response, {"type": "error", "errorText": str(failure)})
         except Exception:
             logger.exception("agent %s failed in run %s", run.agent, run.pk)
             await self._end(run, response, {"type": "error", "errorText": FAILED})

@@ -8,6 +8,10 @@ from sessions_app.core import fold
 from sessions_app.responses import Response
 
 
+class AgentFailed(Exception):
+    """Raised by an agent to end its response as failed; its text tells the person what to do about it."""
+
+
 class Turn:
     """`history` holds the session's messages up to the prompt, oldest first; `prompt` is the last one's text.
 

@@ -1,0 +1,239 @@
+"""What a pydantic-ai agent's model thinks, says and calls for, as people see it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai.exceptions import ToolFailed
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models.function import DeltaThinkingPart, DeltaToolCall, FunctionModel
+from pydantic_ai.models.test import TestModel
+
+from agents_app.model_stream import AROUND, sayable
+from agents_app.turn import Turn
+from sessions_app import conf
+from sessions_app.core.fold import Message
+from tests.support.person import text_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def scripted(*steps: list[Any]) -> tuple[FunctionModel, list[list[ModelMessage]]]:
+    """A model that streams these pieces, step by step; and, filled as it goes, what it was given at each."""
+    given: list[list[ModelMessage]] = []
+
+    async def stream(messages: list[ModelMessage], info: object) -> AsyncIterator[Any]:
+        given.append(list(messages))
+        for piece in steps[len(given) - 1]:
+            yield piece
+
+    return FunctionModel(stream_function=stream), given
+
+
+def call(name: str, arguments: str, id: str = "call_1", *, index: int = 1) -> dict[int, DeltaToolCall]:
+    return {index: DeltaToolCall(name, arguments, tool_call_id=id)}
+
+
+def kinds(message: Message) -> list[str]:
+    return [part["type"] for part in message.parts]
+
+
+def tool(message: Message, name: str = "look") -> dict[str, Any]:
+    return next(part for part in message.parts if part["type"] == f"tool-{name}")
+
+
+async def test_a_model_answers(talk: Any) -> None:
+    conversation = await talk(Agent(TestModel(custom_output_text="Good day to you.")))
+    answer = await conversation.ask("Hello")
+    assert (answer.status, answer.reason, text_of(answer)) == ("complete", "stop", "Good day to you.")
+    assert kinds(answer) == ["step-start", "text"]
+
+
+async def test_it_streams_what_it_thinks_before_what_it_says(talk: Any) -> None:
+    model, _ = scripted([
+        {0: DeltaThinkingPart(content="First ")}, {0: DeltaThinkingPart(content="one.")},
+        {1: DeltaThinkingPart(content="Then two.")}, "It is ", "two.",
+    ])  # fmt: skip
+    answer = await (await talk(Agent(model))).ask("Count")
+    assert [(part["type"], part.get("text")) for part in answer.parts] == [
+        ("step-start", None), ("reasoning", "First one.\n\nThen two."), ("text", "It is two."),
+    ]  # fmt: skip
+
+
+async def test_its_words_are_seen_before_it_has_finished(talk: Any) -> None:
+    go_on = asyncio.Event()
+
+    async def stream(messages: list[ModelMessage], info: object) -> AsyncIterator[str]:
+        yield "One, "
+        await go_on.wait()
+        yield "two."
+
+    conversation = await talk(Agent(FunctionModel(stream_function=stream)))
+    await conversation.say("Count")
+    await conversation.wait_until(lambda: conversation.answer and text_of(conversation.answer) == "One, ")
+    go_on.set()
+    assert text_of(await conversation.ended()) == "One, two."
+
+
+async def test_a_tools_arguments_stream_and_its_result_follows(talk: Any) -> None:
+    go_on = asyncio.Event()
+
+    async def stream(messages: list[ModelMessage], info: object) -> AsyncIterator[Any]:
+        if len(messages) > 1:
+            yield "It is there."
+            return
+        yield "Let me look. "
+        yield call("look", '{"where": ')
+        await go_on.wait()
+        yield {1: DeltaToolCall(json_args='"the shelf"}')}
+
+    agent = Agent(FunctionModel(stream_function=stream))
+
+    @agent.tool_plain
+    def look(where: str) -> dict[str, str]:
+        return {"on": where}
+
+    conversation = await talk(agent)
+    await conversation.say("Where is it?")
+    await conversation.wait_until(lambda: conversation.answer and conversation.answer.open["tools"])
+    assert conversation.answer.open["tools"]["call_1"]["text"] == '{"where": '
+    go_on.set()
+    answer = await conversation.ended()
+    assert kinds(answer) == ["step-start", "text", "tool-look", "step-start", "text"]
+    assert tool(answer) == {
+        "type": "tool-look", "toolCallId": "call_1", "state": "output-available",
+        "input": {"where": "the shelf"}, "output": {"on": "the shelf"},
+    }  # fmt: skip
+
+
+async def test_arguments_that_do_not_fit_are_shown_and_tried_again(talk: Any) -> None:
+    model, _ = scripted([call("look", '{"where": 7}')], [call("look", '{"where": "here"}')], ["Found."])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def look(where: str) -> str:
+        return where
+
+    answer = await (await talk(agent)).ask("Where?")
+    first, second = (part for part in answer.parts if part["type"] == "tool-look")
+    assert (first["state"], first["input"]) == ("output-error", {"where": 7})
+    assert "valid string" in first["errorText"]
+    assert (second["state"], second["output"]) == ("output-available", "here")
+    assert first["toolCallId"] != second["toolCallId"]  # though the model called both call_1
+    assert answer.status == "complete"
+
+
+@pytest.mark.parametrize("problem", [ModelRetry("Look elsewhere."), ToolFailed("Look elsewhere.")])
+async def test_a_tool_that_fails_says_so_to_the_model_and_to_people(talk: Any, problem: Exception) -> None:
+    model, given = scripted([call("look", '{"where": "here"}')], ["It isn't there."])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def look(where: str) -> str:
+        raise problem
+
+    answer = await (await talk(agent)).ask("Where?")
+    assert (tool(answer)["state"], tool(answer)["errorText"]) == ("output-error", "Look elsewhere.")
+    assert "Look elsewhere." in str(given[1][-1].parts)
+    assert (answer.status, text_of(answer)) == ("complete", "It isn't there.")
+
+
+async def test_a_tool_that_breaks_fails_the_answer_without_a_word_of_the_inside(talk: Any) -> None:
+    model, _ = scripted(["So far. ", call("look", "{}")])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def look() -> str:
+        raise ValueError("a secret of the inside")
+
+    answer = await (await talk(agent)).ask("Where?")
+    assert (answer.status, text_of(answer)) == ("failed", "So far. ")
+    assert "secret" not in (answer.reason or "")
+
+
+async def test_several_tools_at_once_each_get_their_result(talk: Any) -> None:
+    calls = {**call("look", '{"where": "a"}', "call_1", index=0), **call("look", '{"where": "b"}', "call_2", index=1)}
+    model, _ = scripted([calls], ["Both."])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    async def look(where: str) -> str:
+        return where.upper()
+
+    answer = await (await talk(agent)).ask("Where?")
+    results = [(part["input"]["where"], part["output"]) for part in answer.parts if part["type"] == "tool-look"]
+    assert results == [("a", "A"), ("b", "B")]
+
+
+async def test_tools_know_what_deps_say_of_the_turn(talk: Any) -> None:
+    agent: Agent[str, str] = Agent(TestModel(), deps_type=str)
+
+    @agent.tool
+    def look(ctx: RunContext[str]) -> str:
+        return ctx.deps
+
+    def asked(turn: Turn) -> str:
+        return f"asked: {turn.prompt}"
+
+    answer = await (await talk(agent, deps=asked)).ask("Where?")
+    assert tool(answer)["output"] == "asked: Where?"
+
+
+async def test_an_answer_that_has_a_type_is_shown_as_what_it_is(talk: Any) -> None:
+    class Place(BaseModel):
+        shelf: int
+
+    agent = Agent(TestModel(custom_output_args={"shelf": 4}), output_type=Place)
+    answer = await (await talk(agent)).ask("Where?")
+    assert answer.status == "complete"
+    assert tool(answer, "final_result")["input"] == {"shelf": 4}
+
+
+async def test_the_model_is_given_what_was_said_before(talk: Any) -> None:
+    model, given = scripted([call("look", '{"where": "here"}')], ["It is here."], ["Yes."])
+    agent = Agent(model, instructions="Be brief.")
+
+    @agent.tool_plain
+    def look(where: str) -> dict[str, bool]:
+        return {"found": True}
+
+    conversation = await talk(agent)
+    await conversation.ask("Where is it?")
+    await conversation.ask("Are you sure?")
+    told = [(part.part_kind, getattr(part, "content", None)) for message in given[2] for part in message.parts]
+    assert told == [
+        ("user-prompt", "Where is it?"), ("tool-call", None), ("tool-return", '{"found":true}'),
+        ("text", "It is here."), ("user-prompt", "Are you sure?"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), 2**70, "half of \ud83d", b"\xff", {"deep": [[[[[{}]]]]]}, "x" * 300_000],
+    ids=["nan", "large number", "half a character", "bytes", "nested", "long"],
+)  # fmt: skip
+async def test_whatever_a_tool_returns_can_be_shown(talk: Any, value: Any) -> None:
+    model, _ = scripted([call("look", "{}")], ["Seen."])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def look() -> Any:
+        return value
+
+    answer = await (await talk(agent)).ask("Look")
+    assert (answer.status, tool(answer)["state"], text_of(answer)) == ("complete", "output-available", "Seen.")
+
+
+def test_what_is_too_long_to_show_says_so(settings: Any) -> None:
+    shown = sayable({"text": "ä" * conf.CHUNK_BYTES})
+    assert len(shown.encode()) < conf.CHUNK_BYTES - AROUND + 100
+    assert shown.startswith('{"text": "ä') and "cut here" in shown
+
+
+async def test_half_a_character_does_not_fail_an_answer(talk: Any) -> None:
+    model, _ = scripted(["A smile: \ud83d", "\ude00."])
+    answer = await (await talk(Agent(model))).ask("Smile")
+    assert (answer.status, text_of(answer)) == ("complete", "A smile: ??.")
