@@ -62,6 +62,10 @@ def facts(error: Exception) -> str:
             told.append(f"{name}={_safe(str(value))}")
     if reason := _reason(error):
         told.append(f"reason={_safe(reason)}")
+    cause = error.__cause__
+    while cause:
+        told.append(f"from {type(cause).__name__}")  # by name alone: its text may hold a request's headers
+        cause = cause.__cause__
     return " ".join(told)
 
 

@@ -195,3 +195,15 @@ async def test_neither_the_key_nor_the_providers_words_reach_anybody(
     assert KEY not in caplog.text and KEY[8:30] not in caplog.text
     assert "\nERROR forged line" not in caplog.text
     assert f"status_code='{status}'" in caplog.text
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY}\u201d", f"{KEY} \r\nX-More: 1"])
+async def test_a_key_that_no_header_can_hold_reaches_nobody(
+    talk: Any, agent_of: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    async with ModelServer(chat("Hello.")) as server:
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        message = await (await talk(agent_of(server.url))).ask("Hello")
+        assert server.requests == []
+    assert message.status == "failed" and message.reason
+    assert KEY not in message.reason and KEY not in caplog.text

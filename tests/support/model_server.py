@@ -81,7 +81,7 @@ class ModelServer:
             number = min(len(self.requests), len(self.answers) - 1)
             self.requests.append(exchange)
             await self.answers[number](exchange)
-        except ConnectionError:
+        except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client has gone: its test says whether it may
         except Exception as problem:
             self._problem = problem
