@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import dropwhile
-from typing import Any
 
-import orjson
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -94,15 +92,10 @@ class _Answer:
 def _result(part: Part, name: str, id: str) -> ToolReturnPart:
     match part["state"]:
         case "output-available":
-            return ToolReturnPart(name, _text(part.get("output")), id)
+            return ToolReturnPart(name, part.get("output"), id)
         case "output-error":
             return ToolReturnPart(name, part["errorText"], id, outcome="failed")
         case "output-denied":
             return ToolReturnPart(name, part.get("approval", {}).get("reason") or DENIED, id, outcome="denied")
         case _:
             return ToolReturnPart(name, INTERRUPTED, id, outcome="interrupted")
-
-
-def _text(output: Any) -> str:
-    # Text in any case: pydantic-ai would take an object that looks like one of its files for a file, and fetch it.
-    return output if isinstance(output, str) else orjson.dumps(output).decode()

@@ -205,7 +205,7 @@ async def test_the_model_is_given_what_was_said_before(talk: Any) -> None:
     await conversation.ask("Are you sure?")
     told = [(part.part_kind, getattr(part, "content", None)) for message in given[2] for part in message.parts]
     assert told == [
-        ("user-prompt", "Where is it?"), ("tool-call", None), ("tool-return", '{"found":true}'),
+        ("user-prompt", "Where is it?"), ("tool-call", None), ("tool-return", {"found": True}),
         ("text", "It is here."), ("user-prompt", "Are you sure?"),
     ]  # fmt: skip
 
