@@ -164,6 +164,7 @@ class Connection:
                     "type": "connected",
                     "connection": self.id,
                     "transport": self.transport,
+                    "actor": self.identity.owner,
                     "heartbeat_ms": self.heartbeat_ms,
                     "recovery_window_ms": conf.RECOVERY_WINDOW_MS,
                     "limits": {
