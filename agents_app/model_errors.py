@@ -12,9 +12,9 @@ MODEL_ERRORS = (wrong.AgentRunError, wrong.FallbackExceptionGroup)
 
 FILTERED = "The provider's content filter stopped the answer. Ask in other words."
 TOO_LONG = "The answer reached the model's limit of length. Ask for the rest, or for a shorter one."
-
 BROKEN_OFF = "The connection to the model's provider broke off. What had been written is kept. Ask again."
 
+_LONG = r"[\w*+/=.-]{24,}"  # a key, or half of one
 _KEPT = "What had been written is kept."
 _OWNERS = "Whoever runs this site has to"
 _ADVICE: dict[type[Exception], str] = {  # the first that fits: the particular before the general
@@ -36,7 +36,7 @@ _ADVICE: dict[type[Exception], str] = {  # the first that fits: the particular b
     wrong.UnexpectedModelBehavior: "The model's answer was of no use to the agent. Ask again, or in other words.",
     wrong.UsageLimitExceeded: "The agent reached its limit of requests or tokens for one answer. Ask in smaller steps.",
     wrong.RunTimedOut: "The agent ran out of its time for one answer. Ask in smaller steps.",
-    wrong.AgentRunError: "The agent stopped before it was done. Ask again.",
+    Exception: "The agent stopped before it was done. Ask again.",
 }
 
 
@@ -59,9 +59,9 @@ def facts(error: Exception) -> str:
     told = [type(error).__name__]
     for name in ("status_code", "model_name", "provider_error_code", "provider_error_type", "phase"):
         if (value := getattr(error, name, None)) is not None:
-            told.append(f"{name}={_safe(str(value))}")
+            told.append(f"{name}={str(value)[:100]!r}")
     if reason := _reason(error):
-        told.append(f"reason={_safe(reason)}")
+        told.append(f"reason={re.sub(_LONG, '…', reason[:500])!r}")
     cause = error.__cause__
     while cause:
         told.append(f"from {type(cause).__name__}")  # by name alone: its text may hold a request's headers
@@ -82,8 +82,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, wrong.ModelAPIError):
         return str(error.body.get("message", "")) if isinstance(error.body, dict) else ""
     return error.message if isinstance(error, wrong.AgentRunError) else ""
-
-
-def _safe(text: str) -> str:
-    """Cut, on one line, and without anything that is long enough to be a key."""
-    return repr(re.sub(r"[\w*+/=.-]{24,}", "…", text[:500]))

@@ -39,6 +39,16 @@ def text_of(parts: list[Part]) -> str:
     return "\n".join(part["text"] for part in parts if part["type"] == "text")
 
 
+def unused(id: str, used: set[str]) -> str:
+    """An id that is not used yet, the given one if possible; now it is used."""
+    free, number = id, 1
+    while free in used:
+        number += 1
+        free = f"{id}_{number}"
+    used.add(free)
+    return free
+
+
 def _told(message: fold.Message, used: set[str]) -> Iterator[ModelMessage]:
     if message.role == "assistant":
         yield from _Answer(used).told(message.parts)
@@ -79,14 +89,9 @@ class _Answer:
             return  # it was the provider's own, or nobody knows what it was about
         name = part.get("toolName") or part["type"].removeprefix("tool-")
         arguments = part["input"] if isinstance(part["input"], dict) else {"input": part["input"]}
-        id = self._unused(part["toolCallId"])
+        id = unused(part["toolCallId"], self._used)
         self._said.append(ToolCallPart(name, arguments, id))
         self._given.append(_result(part, name, id))
-
-    def _unused(self, id: str) -> str:
-        unused = id if id not in self._used else f"{id}_{len(self._used)}"
-        self._used.add(unused)
-        return unused
 
 
 def _result(part: Part, name: str, id: str) -> ToolReturnPart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic_ai.messages import (
@@ -26,13 +27,16 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import to_jsonable_python
 
+from agents_app.model_history import unused
+from agents_app.tools import ToolCall
 from agents_app.turn import Turn
 from sessions_app import conf
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 
 AROUND = 1024  # bytes of a chunk around the value that it carries
-CUT = "\n… cut here: it has {} bytes. The agent was given all of it."
+CUT = "\n… cut here. It has {} bytes, and the agent has all of them."
+TOO_LARGE = "\n\n*A file ({}, {} bytes) is too large to be kept here.*\n\n"
 
 
 class Telling:
@@ -42,7 +46,9 @@ class Telling:
         self._turn = turn
         self._ids: dict[str, str] = {}  # of the calls, from the provider's to those of the response
         self._used: set[str] = set()
+        self._open = ""  # the call whose arguments are streaming
         self._refused: dict[str, ToolCallPart] = {}  # calls whose arguments don't fit their tool
+        self._ended: set[str] = set()  # calls whose result is written already
         self._gap = ""  # between two thoughts
 
     async def tell(self, event: AgentStreamEvent) -> None:
@@ -54,8 +60,8 @@ class Telling:
                 await self._text(delta)
             case PartDeltaEvent(delta=ThinkingPartDelta(content_delta=delta)):
                 await self._thought(delta)
-            case PartDeltaEvent(delta=ToolCallPartDelta(args_delta=str(delta), tool_call_id=str(call))):
-                await self._input(call, delta)
+            case PartDeltaEvent(delta=ToolCallPartDelta() as delta):
+                await self._argue(delta)
             case PartEndEvent(part=NativeToolCallPart() as call):
                 await self._called(call)
             case ToolCallEvent(part=call):
@@ -76,32 +82,51 @@ class Telling:
             case NativeToolReturnPart():
                 await self._returned(part)
             case FilePart():
-                file = {"type": "file", "mediaType": part.content.media_type, "url": part.content.data_uri}
-                await self._turn.write(file)
+                await self._file(part.content.media_type, part.content.data_uri)
 
     async def _text(self, delta: str) -> None:
-        if delta:
-            await self._turn.text(_clean(delta))
+        for piece in pieces(delta):
+            await self._turn.text(piece)
 
     async def _thought(self, delta: str | None) -> None:
-        if delta:
-            await self._turn.reasoning(self._gap + _clean(delta))
+        for piece in pieces(delta or ""):
+            await self._turn.reasoning(self._gap + piece)
             self._gap = ""
+
+    async def _file(self, kind: str, url: str) -> None:
+        if len(url) > conf.CHUNK_BYTES - AROUND:
+            await self._turn.text(TOO_LARGE.format(kind, len(url)))
+        else:
+            await self._turn.write({"type": "file", "mediaType": kind, "url": url})
 
     # --- Tools ---
 
+    def call(self, part: ToolCallPart) -> ToolCall:
+        """The call as others are to decide about it, or to run it."""
+        return self._turn.call(self._ids[part.tool_call_id], part.tool_name, part.args_as_dict())
+
+    def ended(self, part: ToolCallPart) -> None:
+        """The call's result is written: it isn't to be written again."""
+        self._ended.add(part.tool_call_id)
+
     async def _begin(self, part: ToolCallPart | NativeToolCallPart) -> None:
         # Some providers give the same id again in every step; in a response each call has its own.
-        id = part.tool_call_id
-        self._ids[id] = id if id not in self._used else f"{id}_{len(self._used)}"
-        self._used.add(self._ids[id])
+        self._open = part.tool_call_id
+        self._ids[self._open] = unused(self._open, self._used)
         await self._write("tool-input-start", part)
         if isinstance(part.args, str):
-            await self._input(id, part.args)
+            await self._input(part.args)
 
-    async def _input(self, call: str, delta: str) -> None:
-        if delta:
-            chunk = {"type": "tool-input-delta", "toolCallId": self._ids[call], "inputTextDelta": _clean(delta)}
+    async def _argue(self, delta: ToolCallPartDelta) -> None:
+        if delta.tool_call_id and delta.tool_call_id != self._open:  # some give it only after the call's name
+            self._ids[delta.tool_call_id] = self._ids[self._open]
+            self._open = delta.tool_call_id
+        if isinstance(delta.args_delta, str):
+            await self._input(delta.args_delta)
+
+    async def _input(self, delta: str) -> None:
+        for piece in pieces(delta):
+            chunk = {"type": "tool-input-delta", "toolCallId": self._ids[self._open], "inputTextDelta": piece}
             await self._turn.write(chunk)
 
     async def _decided(self, call: ToolCallPart, fits: bool | None) -> None:
@@ -114,15 +139,18 @@ class Telling:
         await self._write("tool-input-available", call, input=sayable(call.args_as_dict()))
 
     async def _returned(self, result: ToolReturnPart | NativeToolReturnPart) -> None:
-        failed = result.outcome in ERROR_OUTCOMES
-        if call := self._refused.pop(result.tool_call_id, None):
-            error = sayable(result.model_response_str(wrap_if_error=False))
-            await self._write("tool-input-error", call, input=sayable(call.args_as_dict()), errorText=error)
-        elif failed:
-            error = sayable(result.model_response_str(wrap_if_error=False))
-            await self._write("tool-output-error", result, errorText=error)
-        else:
+        if result.tool_call_id in self._ended:
+            self._ended.remove(result.tool_call_id)
+        elif result.outcome == "denied":
+            await self._write("tool-output-denied", result)
+        elif result.outcome not in ERROR_OUTCOMES:
             await self._write("tool-output-available", result, output=sayable(result.content))
+        else:
+            error = sayable(result.model_response_str(wrap_if_error=False))
+            if call := self._refused.pop(result.tool_call_id, None):
+                await self._write("tool-input-error", call, input=sayable(call.args_as_dict()), errorText=error)
+            else:
+                await self._write("tool-output-error", result, errorText=error)
 
     async def _write(self, kind: str, part: Any, **fields: Any) -> None:
         chunk = {"type": kind, "toolCallId": self._ids[part.tool_call_id], **fields}
@@ -149,6 +177,9 @@ def sayable(value: object) -> Any:
     return encoded[:most].decode(errors="ignore") + CUT.format(len(encoded))
 
 
-def _clean(text: str) -> str:
-    """Without halves of surrogate pairs, which some providers let through."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
+def pieces(text: str) -> Iterator[str]:
+    """The text in pieces that a chunk has room for, without the halves of surrogate pairs that some providers send."""
+    clean = text if text.isascii() else text.encode(errors="replace").decode()
+    size = conf.CHUNK_BYTES // 8  # a character has at most 4 bytes
+    for start in range(0, len(clean), size):
+        yield clean[start : start + size]

@@ -69,6 +69,10 @@ class Turn:
         await call.begin({} if title is None else {"title": title})
         return call
 
+    def call(self, id: str, name: str, arguments: dict[str, Any]) -> ToolCall:
+        """A call that was written chunk by chunk, with `write`: to ask people about it, or for its result."""
+        return ToolCall(self._process, self._response, self._inbox, id, name, arguments)
+
     async def data(self, name: str, value: Any, *, id: str | None = None, transient: bool = False) -> None:
         """Add data of one's own: a `data-<name>` part of the AI SDK. With an id it replaces the one before."""
         chunk: dict[str, Any] = {"type": f"data-{name}", "data": value}

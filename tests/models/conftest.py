@@ -1,5 +1,6 @@
 """What tests of agents with a model share: a process whose agents answer, and a person who asks."""
 
+import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -36,6 +37,12 @@ class Conversation:
         self._asked = 0
 
     @property
+    def receipts(self) -> list[tuple[str, str]]:
+        """What became of signals: each one's kind and status, in the order of the changes."""
+        events = [event for frame in self._tab.frames if frame["type"] == "events" for event in frame["events"]]
+        return [(event["signal"]["kind"], event["signal"]["status"]) for event in events if "signal" in event]
+
+    @property
     def messages(self) -> list[Message]:
         return list(self._tab.sessions[self.session].messages.values())
 
@@ -49,9 +56,24 @@ class Conversation:
         self._asked += 1
         await self._tab.say(self.session, text)
 
+    async def signal(self, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Its receipt."""
+        id = secrets.token_urlsafe(12)
+        await self._tab.send({"type": "signal", "session": self.session, "id": id, "kind": kind, "payload": payload})
+        await self.wait_until(lambda: id in self._tab.receipts)
+        return self._tab.receipts[id]
+
     async def ask(self, text: str) -> Message:
         """The answer, once it has ended."""
         await self.say(text)
+        return await self.ended()
+
+    async def retry(self, mode: str) -> Message:
+        """Have the last answer gone on with, or given anew; the new one, once it has ended."""
+        assert self.answer
+        old, self._asked = self.answer.id, self._asked + 1
+        receipt = await self.signal("retry", {"message": old, "mode": mode})
+        assert receipt["status"] == "accepted", receipt
         return await self.ended()
 
     async def ended(self) -> Message:

@@ -8,41 +8,31 @@ import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry, RunContext
 from pydantic_ai.exceptions import ToolFailed
-from pydantic_ai.messages import ModelMessage
+from pydantic_ai.messages import (
+    BinaryContent,
+    FilePart,
+    ModelMessage,
+    NativeToolCallPart,
+    NativeToolReturnPart,
+    PartEndEvent,
+    PartStartEvent,
+)
 from pydantic_ai.models.function import DeltaThinkingPart, DeltaToolCall, FunctionModel
 from pydantic_ai.models.test import TestModel
 
-from agents_app.model_stream import AROUND, sayable
+from agents_app.model_stream import AROUND, Telling, sayable
 from agents_app.turn import Turn
 from sessions_app import conf
-from sessions_app.core.fold import Message
+from sessions_app.core import vocabulary
+from sessions_app.core.fold import Message, apply
+from tests.models.scripted import call, scripted, told, tool
 from tests.support.person import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def scripted(*steps: list[Any]) -> tuple[FunctionModel, list[list[ModelMessage]]]:
-    """A model that streams these pieces, step by step; and, filled as it goes, what it was given at each."""
-    given: list[list[ModelMessage]] = []
-
-    async def stream(messages: list[ModelMessage], info: object) -> AsyncIterator[Any]:
-        given.append(list(messages))
-        for piece in steps[len(given) - 1]:
-            yield piece
-
-    return FunctionModel(stream_function=stream), given
-
-
-def call(name: str, arguments: str, id: str = "call_1", *, index: int = 1) -> dict[int, DeltaToolCall]:
-    return {index: DeltaToolCall(name, arguments, tool_call_id=id)}
-
-
 def kinds(message: Message) -> list[str]:
     return [part["type"] for part in message.parts]
-
-
-def tool(message: Message, name: str = "look") -> dict[str, Any]:
-    return next(part for part in message.parts if part["type"] == f"tool-{name}")
 
 
 async def test_a_model_answers(talk: Any) -> None:
@@ -107,6 +97,20 @@ async def test_a_tools_arguments_stream_and_its_result_follows(talk: Any) -> Non
         "type": "tool-look", "toolCallId": "call_1", "state": "output-available",
         "input": {"where": "the shelf"}, "output": {"on": "the shelf"},
     }  # fmt: skip
+
+
+async def test_a_call_may_get_its_id_after_its_name(talk: Any) -> None:
+    late = [{0: DeltaToolCall("look", '{"where"')}, {0: DeltaToolCall(json_args=': "here"}', tool_call_id="late")}]
+    model, given = scripted(late, late, ["Twice."])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def look(where: str) -> str:
+        return where
+
+    answer = await (await talk(agent)).ask("Where?")
+    outputs = [part["output"] for part in answer.parts if part["type"] == "tool-look"]
+    assert (answer.status, outputs) == ("complete", ["here", "here"])
 
 
 async def test_arguments_that_do_not_fit_are_shown_and_tried_again(talk: Any) -> None:
@@ -203,8 +207,7 @@ async def test_the_model_is_given_what_was_said_before(talk: Any) -> None:
     conversation = await talk(agent)
     await conversation.ask("Where is it?")
     await conversation.ask("Are you sure?")
-    told = [(part.part_kind, getattr(part, "content", None)) for message in given[2] for part in message.parts]
-    assert told == [
+    assert told(given[2]) == [
         ("user-prompt", "Where is it?"), ("tool-call", None), ("tool-return", {"found": True}),
         ("text", "It is here."), ("user-prompt", "Are you sure?"),
     ]  # fmt: skip
@@ -237,3 +240,44 @@ async def test_half_a_character_does_not_fail_an_answer(talk: Any) -> None:
     model, _ = scripted(["A smile: \ud83d", "\ude00."])
     answer = await (await talk(Agent(model))).ask("Smile")
     assert (answer.status, text_of(answer)) == ("complete", "A smile: ??.")
+
+
+async def test_a_model_that_says_all_at_once_is_heard(talk: Any) -> None:
+    long = "ä€😀" * 30_000
+    model, _ = scripted([{0: DeltaThinkingPart(content=long)}, long])
+    answer = await (await talk(Agent(model))).ask("Speak")
+    assert (answer.status, answer.parts[1]["text"] == long, text_of(answer) == long) == ("complete", True, True)
+
+
+class Page:
+    """A turn whose response is folded at once."""
+
+    def __init__(self) -> None:
+        self.message = Message("m", "assistant", "streaming", 1, 1, 0)
+
+    async def write(self, chunk: dict[str, Any]) -> None:
+        vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
+        apply(self.message, 1, chunk)
+
+    async def text(self, delta: str) -> None:
+        self.message.parts.append({"type": "text", "text": delta})
+
+
+async def test_tools_of_the_provider_and_its_files_are_shown() -> None:
+    page = Page()
+    telling = Telling(page)  # type: ignore[arg-type]
+    search = NativeToolCallPart("web_search", {"query": "weather"}, tool_call_id="search_1")
+    for part in (
+        search,
+        NativeToolReturnPart("web_search", ["sunny"], tool_call_id="search_1"),
+        FilePart(BinaryContent(b"small", media_type="image/png")),
+        FilePart(BinaryContent(b"large" * conf.CHUNK_BYTES, media_type="image/png")),
+    ):
+        await telling.tell(PartStartEvent(index=0, part=part))
+        if part is search:
+            await telling.tell(PartEndEvent(index=0, part=search))
+    found, small, large = page.message.parts
+    assert (found["state"], found["input"], found["output"]) == ("output-available", {"query": "weather"}, ["sunny"])
+    assert found["providerExecuted"] is True
+    assert (small["type"], small["url"]) == ("file", "data:image/png;base64,c21hbGw=")
+    assert "too large" in large["text"]

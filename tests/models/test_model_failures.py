@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from pydantic_ai import Agent
 from pydantic_ai.models import infer_model
+from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
 from agents_app.model_errors import FILTERED, TOO_LONG
 from sessions_app.core.fold import Message
@@ -100,6 +103,27 @@ async def test_what_goes_wrong_is_said(talk: Any, agent_of: Any, answer: Answer,
         message = await (await talk(agent_of(server.url))).ask("Hello")
     assert message.status == "failed"
     assert words in (message.reason or "")
+
+
+async def test_the_last_of_several_models_says_what_went_wrong(talk: Any, agent_of: Any) -> None:
+    async with ModelServer(refusal(500), refusal(401)) as server:
+        models = [agent_of(server.url).model, agent_of(server.url).model]
+        agent = Agent(FallbackModel(*models), model_settings={"max_retries": 0})
+        message = await (await talk(agent)).ask("Hello")
+        assert len(server.requests) == 2
+    assert "refused this site's key" in (message.reason or "")
+
+
+async def test_an_agent_without_an_end_is_stopped(talk: Any) -> None:
+    agent = Agent(FunctionModel(stream_function=looks_again))
+    agent.tool_plain(lambda: "nothing", name="look")
+    message = await (await talk(agent)).ask("Look")
+    assert message.status == "failed"
+    assert "limit of requests" in (message.reason or "")
+
+
+async def looks_again(messages: list[Any], info: object) -> AsyncIterator[Any]:
+    yield {0: DeltaToolCall("look", "{}")}
 
 
 async def test_nobody_at_the_address_is_said(talk: Any, agent_of: Any) -> None:
