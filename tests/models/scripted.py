@@ -10,12 +10,13 @@ from sessions_app.core.fold import Message
 
 
 def scripted(*steps: Any) -> tuple[FunctionModel, list[list[ModelMessage]]]:
-    """A model that streams these pieces, step by step; and, filled as it goes, what it was given at each."""
+    """A model that streams these pieces (or what a function yields), step by step; and what it was given at each."""
     given: list[list[ModelMessage]] = []
 
     async def stream(messages: list[ModelMessage], info: object) -> AsyncIterator[Any]:
         given.append(list(messages))
-        for piece in steps[len(given) - 1]:
+        step = steps[len(given) - 1]
+        for piece in step() if callable(step) else step:
             yield piece
 
     return FunctionModel(stream_function=stream), given

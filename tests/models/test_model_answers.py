@@ -62,7 +62,7 @@ async def test_its_words_are_seen_before_it_has_finished(talk: Any) -> None:
         yield "two."
 
     conversation = await talk(Agent(FunctionModel(stream_function=stream)))
-    await conversation.say("Count")
+    await conversation.begin("Count")
     await conversation.wait_until(lambda: conversation.answer and text_of(conversation.answer) == "One, ")
     go_on.set()
     assert text_of(await conversation.ended()) == "One, two."
@@ -87,7 +87,7 @@ async def test_a_tools_arguments_stream_and_its_result_follows(talk: Any) -> Non
         return {"on": where}
 
     conversation = await talk(agent)
-    await conversation.say("Where is it?")
+    await conversation.begin("Where is it?")
     await conversation.wait_until(lambda: conversation.answer and conversation.answer.open["tools"])
     assert conversation.answer.open["tools"]["call_1"]["text"] == '{"where": '
     go_on.set()

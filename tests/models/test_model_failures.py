@@ -198,7 +198,7 @@ async def test_a_stopped_agent_closes_its_connection_and_keeps_its_words(
 
     async with ModelServer(goes_on) as server:
         conversation = await talk(agent_of(server.url))
-        await conversation.say("Hello")
+        await conversation.begin("Hello")
         await conversation.wait_until(lambda: conversation.answer and text_of(conversation.answer) == "So far")
         await process.stop()
         await asyncio.wait_for(closed.wait(), 10)

@@ -1,7 +1,7 @@
 """People in an agent's work: they decide about its calls, run tools for it, add to what they asked, and stop it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -39,6 +39,11 @@ class Mail:
         return f"sent to {to}"
 
 
+def half() -> Iterator[str]:
+    yield "One, "
+    raise ValueError("gone")
+
+
 def asked(conversation: Any, *, count: int = 1) -> list[dict[str, Any]]:
     parts = conversation.answer.parts if conversation.answer else []
     waiting = [part for part in parts if part.get("state") == "approval-requested"]
@@ -49,14 +54,14 @@ async def decide(conversation: Any, part: dict[str, Any], kind: str = "approve",
     approval = part["approval"]
     if kind == "approve":
         payload["input_hash"] = approval["descriptor"]["input_hash"]
-    receipt = await conversation.signal(kind, {"approval": approval["id"], **payload})
+    receipt = await conversation.send(kind, approval=approval["id"], **payload)
     assert receipt["status"] == "accepted", receipt
 
 
 async def test_a_call_waits_for_approval_and_runs_once(talk: Any) -> None:
     mail = Mail(approval={"reason": "It sends mail."})
     conversation = await talk(mail.agent)
-    await conversation.say("Write to Ann")
+    await conversation.begin("Write to Ann")
     await conversation.wait_until(lambda: asked(conversation))
     [part] = asked(conversation)
     assert (part["input"], part["approval"]["requestReason"]) == ({"to": "Ann"}, "It sends mail.")
@@ -73,7 +78,7 @@ async def test_a_call_waits_for_approval_and_runs_once(talk: Any) -> None:
 async def test_a_denied_call_does_not_run_and_the_model_is_told_why(talk: Any) -> None:
     mail = Mail()
     conversation = await talk(mail.agent)
-    await conversation.say("Write to Ann")
+    await conversation.begin("Write to Ann")
     await conversation.wait_until(lambda: asked(conversation))
     await decide(conversation, asked(conversation)[0], "deny", reason="Not today.")
     answer = await conversation.ended()
@@ -90,7 +95,7 @@ async def test_nobody_decides_in_time(talk: Any) -> None:
 async def test_who_approves_may_edit_the_arguments(talk: Any) -> None:
     mail = Mail(approval={"editable": True})
     conversation = await talk(mail.agent)
-    await conversation.say("Write to Ann")
+    await conversation.begin("Write to Ann")
     await conversation.wait_until(lambda: asked(conversation))
     await decide(conversation, asked(conversation)[0], input={"to": "Bob"})
     answer = await conversation.ended()
@@ -101,7 +106,7 @@ async def test_who_approves_may_edit_the_arguments(talk: Any) -> None:
 async def test_edited_arguments_that_do_not_fit_do_not_run(talk: Any) -> None:
     mail = Mail(approval={"editable": True})
     conversation = await talk(mail.agent)
-    await conversation.say("Write to Ann")
+    await conversation.begin("Write to Ann")
     await conversation.wait_until(lambda: asked(conversation))
     await decide(conversation, asked(conversation)[0], input={"to": 7})
     answer = await conversation.ended()
@@ -114,7 +119,7 @@ async def test_an_approval_is_good_for_its_call_alone(talk: Any) -> None:
         [call("send", '{"to": "Ann"}')], [call("send", '{"to": "Eve"}')], ["Done."], approval={"editable": True}
     )
     conversation = await talk(mail.agent)
-    await conversation.say("Write to Ann")
+    await conversation.begin("Write to Ann")
     await conversation.wait_until(lambda: asked(conversation))
     await decide(conversation, asked(conversation)[0], input={"to": 7})
     await conversation.wait_until(lambda: asked(conversation) and asked(conversation)[0]["input"] == {"to": "Eve"})
@@ -133,7 +138,7 @@ async def test_several_calls_are_decided_in_any_order(talk: Any) -> None:
     }
     mail = Mail([calls], ["Done."])
     conversation = await talk(mail.agent)
-    await conversation.say("Write to all")
+    await conversation.begin("Write to all")
     await conversation.wait_until(lambda: asked(conversation, count=3))
     ann, bob, cy = asked(conversation, count=3)
     await decide(conversation, cy)
@@ -155,7 +160,7 @@ async def test_a_tool_may_ask_by_itself(talk: Any) -> None:
         return "paid"
 
     conversation = await talk(agent)
-    await conversation.say("Buy it")
+    await conversation.begin("Buy it")
     await conversation.wait_until(lambda: asked(conversation))
     [part] = asked(conversation)
     assert part["approval"]["requestReason"] == "It costs 40 €."
@@ -174,7 +179,7 @@ async def test_an_approved_call_that_fails_says_so(talk: Any, problem: Exception
     mail = Mail()
     mail.problem = problem
     conversation = await talk(mail.agent)
-    await conversation.say("Write to Ann")
+    await conversation.begin("Write to Ann")
     await conversation.wait_until(lambda: asked(conversation))
     await decide(conversation, asked(conversation)[0])
     answer = await conversation.ended()
@@ -185,9 +190,9 @@ async def test_an_approved_call_that_fails_says_so(talk: Any, problem: Exception
 async def test_a_stop_while_it_waits_ends_it_and_nothing_runs(talk: Any) -> None:
     mail = Mail()
     conversation = await talk(mail.agent)
-    await conversation.say("Write to Ann")
+    await conversation.begin("Write to Ann")
     await conversation.wait_until(lambda: asked(conversation))
-    await conversation.signal("cancel", {})
+    await conversation.send("cancel")
     assert ((await conversation.ended()).status, mail.sent) == ("cancelled", [])
 
 
@@ -209,13 +214,13 @@ async def test_a_tool_of_the_client_gives_its_result(talk: Any, result: Any, sta
     model, seen = scripted([call("locate", "{}")], ["There."])
     tools = ExternalToolset([ToolDefinition(name="locate", parameters_json_schema={"type": "object"})])
     conversation = await talk(Agent(model, toolsets=[tools]))
-    await conversation.say("Where am I?")
+    await conversation.begin("Where am I?")
     await conversation.wait_until(
         lambda: conversation.answer and [part for part in conversation.answer.parts if part["type"] == "tool-locate"]
     )
     target = {"message": conversation.answer.id, "call": tool(conversation.answer, "locate")["toolCallId"]}
     await conversation.wait_until(lambda: tool(conversation.answer, "locate")["state"] == "input-available")
-    receipt = await conversation.signal("tool-result", target | result)
+    receipt = await conversation.send("tool-result", **target, **result)
     assert receipt["status"] == "accepted"
     answer = await conversation.ended()
     assert (answer.status, tool(answer, "locate")["state"]) == ("complete", state)
@@ -241,10 +246,10 @@ async def test_what_somebody_adds_reaches_the_model_before_its_next_request(talk
         return "found"
 
     conversation = await talk(agent)
-    await conversation.say("Where is it?")
+    await conversation.begin("Where is it?")
     await conversation.wait_until(lambda: conversation.answer and "tool-look" in str(conversation.answer.parts))
-    await conversation.signal("steer", {"parts": [{"type": "text", "text": "In the cellar?"}]})
-    await conversation.wait_until(lambda: ("steer", "delivered") in conversation.receipts)
+    steer = await conversation.say("In the cellar?", kind="steer")
+    await conversation.wait_until(lambda: conversation.signals.get(steer, {}).get("status") == "delivered")
     looked.set()
     answer = await conversation.ended()
     assert told(given[1])[-2:] == [("tool-return", "found"), ("user-prompt", "In the cellar?")]
@@ -264,19 +269,15 @@ async def test_a_stop_ends_the_request_at_once(talk: Any) -> None:
             stopped.set()
 
     conversation = await talk(Agent(FunctionModel(stream_function=stream)))
-    await conversation.say("Hello")
+    await conversation.begin("Hello")
     await conversation.wait_until(lambda: conversation.answer and text_of(conversation.answer))
-    await conversation.signal("cancel", {})
+    await conversation.send("cancel")
     answer = await conversation.ended()
     assert (answer.status, text_of(answer), stopped.is_set()) == ("cancelled", "So far", True)
 
 
 async def test_a_broken_answer_goes_on_where_it_ended(talk: Any) -> None:
-    def half() -> Any:
-        yield "One, "
-        raise ValueError("gone")
-
-    model, given = scripted(half(), ["two."])
+    model, given = scripted(half, ["two."])
     conversation = await talk(Agent(model))
     broken = await conversation.ask("Count")
     assert (broken.status, text_of(broken)) == ("failed", "One, ")
@@ -294,8 +295,9 @@ async def test_an_answer_can_be_given_anew(talk: Any) -> None:
     assert told(given[1]) == [("user-prompt", "Count")]
 
 
-async def test_tokens_are_counted(talk: Any) -> None:
-    model, _ = scripted([call("look", "{}")], ["Here."])
+@pytest.mark.parametrize("ending", [["Here."], half], ids=["complete", "failed"])
+async def test_tokens_are_counted_however_it_ends(talk: Any, ending: Any) -> None:
+    model, _ = scripted([call("look", "{}")], ending)
     agent = Agent(model)
     agent.tool_plain(lambda: "found", name="look")
     await (await talk(agent)).ask("Where?")
