@@ -36,6 +36,7 @@ Row = tuple[Any, ...]
 _names = {
     "messages": models.Message._meta.db_table,
     "journal": models.JournalEntry._meta.db_table,
+    "signals": models.Signal._meta.db_table,
     "sessions": models.Session._meta.db_table,
     "policies": models.RetentionPolicy._meta.db_table,
     "columns": ", ".join(f'"{name}"' for name in MESSAGE_FIELDS),
@@ -48,7 +49,11 @@ SELECT_MESSAGES = (
     "SELECT {columns} FROM {messages} WHERE session_id = %s AND (updated_at >= %s OR status = 'streaming')"
 ).format(**_names)
 SELECT_HIDDEN = (
-    "SELECT max(last_serial) FROM {messages} WHERE session_id = %s AND updated_at < %s AND status <> 'streaming'"
+    "SELECT max(last) FROM ("
+    "SELECT max(last_serial) AS last FROM {messages}"
+    " WHERE session_id = %s AND updated_at < %s AND status <> 'streaming' UNION ALL "
+    "SELECT max(last_serial) FROM {signals}"
+    " WHERE session_id = %s AND changed_at < %s AND status NOT IN ('accepted', 'delivered')) AS hidden"
 ).format(**_names)
 SELECT_JOURNAL = {
     "sqlite": "SELECT group_concat(event, ',') FROM {journal} WHERE session_id = %s".format(**_names),
@@ -214,9 +219,10 @@ def _cutoff(session: Session) -> datetime:
 
 
 def _hidden_serial(session_id: str, cutoff: datetime) -> int:
-    """The highest last serial of the messages that have expired and are not yet purged; 0 if none."""
+    """The highest last serial of the messages and signals that have expired and are not yet purged; 0 if none."""
+    since = connection.ops.adapt_datetimefield_value(cutoff)
     with connection.cursor() as cursor:
-        cursor.execute(SELECT_HIDDEN, [session_id, connection.ops.adapt_datetimefield_value(cutoff)])
+        cursor.execute(SELECT_HIDDEN, [session_id, since, session_id, since])
         return cursor.fetchone()[0] or 0
 
 
@@ -236,9 +242,10 @@ def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[dict[
     if after is not None:
         rows = list(found.filter(last_serial__gt=after).order_by("last_serial")[: conf.HISTORY_MAX + 1])
     else:
-        recent = found.filter(changed_at__gte=cutoff).order_by("-last_serial")
-        unsettled = recent.filter(status__in=signals.OPEN)[: conf.HISTORY_MAX]
-        rows = [*unsettled, *recent.exclude(status__in=signals.OPEN)[:SETTLED]]
+        newest = found.order_by("-last_serial")
+        unsettled = newest.filter(status__in=signals.OPEN)[: conf.HISTORY_MAX]
+        settled = newest.filter(changed_at__gte=cutoff).exclude(status__in=signals.OPEN)[:SETTLED]
+        rows = [*unsettled, *settled]
     return [signal_record(signal) for signal in sorted(rows, key=lambda signal: signal.serial)]
 
 
