@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, Q
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from sessions_app import conf, models
@@ -98,6 +99,13 @@ class View:
     more: bool
 
 
+class SignalPage(NamedTuple):
+    """Signals in order, each with its serial. `more`: there are others beyond, in the direction that was asked for."""
+
+    records: list[tuple[int, dict[str, Any]]]
+    more: bool
+
+
 class Page(NamedTuple):
     """Messages in order. `more`: there are others beyond, in the direction that was asked for."""
 
@@ -168,6 +176,34 @@ def history(session_id: str, *, limit: int, before: int | None = None, after: in
         else:
             rows, more = _select(session_id, cutoff, limit, order="first_serial DESC")
         return Page(_folded(session_id, rows), more)
+
+
+def signal_history(session_id: str, *, limit: int, before: int | None = None, after: int | None = None) -> SignalPage:
+    """Return up to `limit` signals, as `history` does messages, by the serials at which they were stored."""
+    with consistent_read():
+        cutoff = _cutoff(_session(session_id))
+        kept = Q(changed_at__gte=cutoff) | Q(status__in=signals.OPEN)
+        found = models.Signal.objects.filter(kept, session=session_id)
+        if after is not None:
+            found = found.filter(serial__gt=after).order_by("serial")
+        else:
+            found = (found if before is None else found.filter(serial__lt=before)).order_by("-serial")
+        sizes = list(found.values_list("pk", Length("payload"))[: limit + 1])
+        keys = _that_fit(sizes[:limit])
+        rows = models.Signal.objects.filter(pk__in=keys).order_by("serial")
+        return SignalPage([(row.serial, signal_record(row)) for row in rows], more=len(keys) < len(sizes))
+
+
+def _that_fit(sizes: list[tuple[int, int]]) -> list[int]:
+    """Keys of the first rows that are within the bounds of one answer, given with their sizes."""
+    keys: list[int] = []
+    taken = 0
+    for key, size in sizes:
+        taken += size
+        if keys and taken > conf.SNAPSHOT_BYTES:
+            break
+        keys.append(key)
+    return keys
 
 
 def message(session_id: str, uid: str) -> fold.Message | None:
