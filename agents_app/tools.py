@@ -92,7 +92,7 @@ class ToolCall:
         await self._response.flush()
         self._approval = approval
         signal = await self._inbox.about(approval.uid, expires_s)
-        if signal is None and await self._change(_expire, approval.uid):
+        if signal is None and await self._change(runs.expire, approval.uid):
             return await self._decide(Decision(False, self.input, EXPIRED, None), None)
         signal = signal or await self._inbox.about(approval.uid, None)  # it was decided in the last moment
         assert signal is not None  # it has no time limit
@@ -152,7 +152,7 @@ class ToolCall:
         That it begins is stored before. When the process dies within, nobody calls it again, and the response says that
         its outcome is not known. Raises ToolFailed with the function's error, which is written too.
         """
-        if self._approval is None or not await self._change(_begin, self._approval.uid):
+        if self._approval is None or not await self._change(_begin, self._approval.uid, self._approval.run_id):
             raise ToolFailed("It was not approved, or it was called already.")
         try:
             output = await function(self.input)
@@ -189,8 +189,8 @@ class ToolCall:
     async def _write(self, kind: str, *, also: Callable[[Log], None] | None = None, **fields: Any) -> None:
         await self._response.write({"type": kind, "toolCallId": self.id, **fields}, also=also)
 
-    async def _change(self, work: Callable[[Log, str, str], bool], approval: str) -> bool:
-        return await self._process.ingest.change(self._response.session, work, approval, self._response.run.pk)
+    async def _change(self, work: Callable[..., bool], *args: str) -> bool:
+        return await self._process.ingest.change(self._response.session, work, *args)
 
 
 # Within a transaction
@@ -198,16 +198,6 @@ class ToolCall:
 
 def _applied(key: int, log: Log) -> None:
     runs.settle_by_key(log, key, signals.APPLIED)
-
-
-def _expire(log: Log, approval: str, run: str) -> bool:
-    """Let nobody decide any more; False when somebody has."""
-    asked = Approval.objects.filter(run=run, uid=approval)
-    if asked.filter(status=Approval.Status.PENDING).update(status=Approval.Status.EXPIRED):
-        return True
-    if asked.filter(status=Approval.Status.EXPIRED).exists():
-        raise HoldfastError("fenced", "its run has ended")
-    return False
 
 
 def _begin(log: Log, approval: str, run: str) -> bool:

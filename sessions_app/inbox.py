@@ -33,6 +33,15 @@ class Signal(NamedTuple):
     payload: dict[str, Any]
 
 
+class Found(NamedTuple):
+    """What there is for the runs of this process."""
+
+    ended: list[str]  # by somebody else: what these still write isn't taken
+    stopped: list[tuple[str, int]]  # each with the key of the signal that stops it
+    expired: list[tuple[str, str]]  # each with an approval that nobody can decide about any more
+    sent: list[tuple[str, Signal]]  # what is open, in order
+
+
 class Inbox:
     """What is there for one run. `stop` is set when it is to stop; it keeps what nobody has asked for yet."""
 
@@ -41,7 +50,7 @@ class Inbox:
         self.stop = asyncio.Event()
         self._seen: set[int] = set()
         self._steers: list[Signal] = []
-        self._about: dict[str, asyncio.Future[Signal]] = {}
+        self._about: dict[str, asyncio.Future[Signal | None]] = {}
 
     def put(self, signal: Signal) -> bool:
         """Take a signal; return whether it is a new one."""
@@ -54,19 +63,24 @@ class Inbox:
             self._awaited(signal.target).set_result(signal)
         return True
 
+    def expire(self, approval: str) -> None:
+        """Nobody can decide about it any more."""
+        if not self._awaited(approval).done():
+            self._awaited(approval).set_result(None)
+
     def take_steers(self) -> list[Signal]:
         """Return the steers that have come since this was last asked."""
         steers, self._steers = self._steers, []
         return steers
 
     async def about(self, target: str, timeout_s: float | None) -> Signal | None:
-        """Wait for the decision about an approval, or the result of a tool call; None when it doesn't come in time."""
+        """Wait for the decision about an approval, or the result of a tool call; None when it won't come in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(self._awaited(target))
         return None
 
-    def _awaited(self, target: str) -> asyncio.Future[Signal]:
+    def _awaited(self, target: str) -> asyncio.Future[Signal | None]:
         return self._about.setdefault(target, asyncio.get_running_loop().create_future())
 
 
@@ -103,13 +117,19 @@ class Inboxes:
 
     async def look(self) -> None:
         """Hand over what is new."""
-        stopped, found = await executor.run(_look, list(self._inboxes))
-        for run, key in stopped:
+        found = await executor.run(_look, list(self._inboxes))
+        for run in found.ended:
+            if run in self._inboxes:
+                self._inboxes[run].stop.set()
+        for run, key in found.stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
                 self._deliver(inbox, key)
                 inbox.stop.set()
-        for run, signal in found:
+        for run, approval in found.expired:
+            if run in self._inboxes:
+                self._inboxes[run].expire(approval)
+        for run, signal in found.sent:
             inbox = self._inboxes.get(run)
             if inbox is not None and inbox.put(signal):
                 self._deliver(inbox, signal.key)
@@ -130,14 +150,17 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _look(held: Iterable[str]) -> tuple[list[tuple[str, int]], list[tuple[str, Signal]]]:
-    """Return the (run, cancel's key) of those that are to stop, and the (run, signal) that are open; in order."""
-    running = models.Run.objects.filter(pk__in=held, status=models.Run.Status.RUNNING)
-    stopped = [(pk, key) for pk, key in running.values_list("pk", "cancel") if key is not None]
-    # What caused a run is its prompt, and a cancel is told of above.
+def _look(held: Iterable[str]) -> Found:
+    states = list(models.Run.objects.filter(pk__in=held).values_list("pk", "status", "cancel"))
+    expired = models.Approval.objects.filter(run__in=held, status=models.Approval.Status.EXPIRED)
+    # What caused a run is its prompt, and a cancel is told of by its run.
     sent = models.Signal.objects.filter(run__in=held, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
-    found = [
-        (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
-        for row in sent.order_by("serial")
-    ]
-    return stopped, found
+    return Found(
+        ended=[pk for pk, status, _ in states if status == models.Run.Status.ENDED],
+        stopped=[(pk, key) for pk, status, key in states if status == models.Run.Status.RUNNING and key is not None],
+        expired=list(expired.values_list("run", "uid")),
+        sent=[
+            (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
+            for row in sent.order_by("serial")
+        ],
+    )

@@ -19,9 +19,10 @@ UNREAD_STOPPED = "The agent was stopped before it read this. It is kept in the c
 UNREAD_NEXT = "It came too late for that answer, and is the next question instead."
 ENDED_FIRST = "The agent had ended before it could act on this."
 COMPLETE_FIRST = "The answer had ended before it could be stopped."
+# What an empty response's end means for what caused it: a code, and why, if the response doesn't say it.
 UNBEGUN = {
     "cancelled": ("stopped", "It was stopped before an agent began to answer."),
-    "interrupted": ("interrupted", "The agent's process stopped before it began to answer."),
+    "interrupted": ("interrupted", None),
 }
 UNKNOWN_OUTCOME = "The agent stopped while this ran: whether it took effect is not known."
 
@@ -76,6 +77,32 @@ def end_unbegun(log: Log, run: models.Run, end: dict[str, Any]) -> None:
     message = store.message(log.session, run.uid)
     assert message is not None  # it has just been written
     _conclude(log, run.pk, message)
+
+
+def interrupt(log: Log, run_id: str, reason: str) -> bool:
+    """End a run, whoever is at work on it: what its worker still writes is fenced. False when it has ended already."""
+    run = models.Run.objects.filter(session=log.session, pk=run_id).exclude(status=ENDED).first()
+    if run is None:
+        return False
+    end = {"type": "interrupt", "reason": reason}
+    if run.status == WAITING:
+        end_unbegun(log, run, end)
+        return True
+    begun = store.message(log.session, run.uid)
+    if begun is None:
+        chunks = [{"type": "start", "messageId": run.uid}, end]
+    else:
+        calls = {part.get("toolCallId") for part in begun.parts}
+        chunks = [*(word for word in last_words(run.pk) if word["toolCallId"] in calls), end]
+    log.append(run.uid, chunks, run=run.pk, worker=run.worker_id)
+    return True
+
+
+def expire(log: Log, approval: str) -> bool:
+    """Let nobody decide about a tool call any more. False when somebody has."""
+    asked = models.Approval.objects.filter(session=log.session, uid=approval)
+    asked.filter(status=models.Approval.Status.PENDING).update(status=models.Approval.Status.EXPIRED)
+    return asked.filter(status=models.Approval.Status.EXPIRED).exists()
 
 
 def settle(log: Log, signal: models.Signal, status: str, *, code: str = "", reason: str = "") -> bool:
@@ -142,7 +169,7 @@ def _conclude_cause(log: Log, cause: models.Signal, message: fold.Message) -> No
         settle(log, cause, signals.APPLIED)
     else:
         code, reason = UNBEGUN[message.status]
-        settle(log, cause, signals.REJECTED, code=code, reason=reason)
+        settle(log, cause, signals.REJECTED, code=code, reason=reason or message.reason or "")
 
 
 def _conclude_cancel(log: Log, cancel: models.Signal, message: fold.Message) -> None:
