@@ -10,6 +10,7 @@ class AgentsAppConfig(AppConfig):
     def ready(self) -> None:
         from agents_app import demo  # noqa: F401  (registers the demo agent)
         from agents_app.runner import Runner
-        from sessions_app import process
+        from sessions_app import conf, process
 
-        process.add_part(lambda here: Runner(here).run)
+        if conf.RUN_AGENTS:
+            process.add_part(lambda here: Runner(here).run)

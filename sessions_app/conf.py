@@ -51,7 +51,9 @@ EVIDENCE_ROWS: int
 
 DEFAULT_AGENT: str
 AGENTS: list[str]
+RUN_AGENTS: bool
 RUNS_PER_PROCESS: int
+WORKER_DRAIN_S: int
 DEMO_TOKENS_PER_S: int
 
 LAB: bool
