@@ -89,12 +89,16 @@ class Response:
         self.ended = chunk["type"] in vocabulary.ENDS
         self._rollup.add(chunk)
         if also is not None:
-            self._also.append(also)
+            self.with_next(also)
         self._schedule(at_once=not self._spoken or self.ended)
         if chunk["type"] in vocabulary.APPENDS:
             self._spoken = True
         if self._is_full():
             await self._wait(lambda: not self._is_full())
+
+    def with_next(self, also: Also) -> None:
+        """Do this in the transaction that stores the next chunk."""
+        self._also.append(also)
 
     async def flush(self) -> None:
         """Wait until everything written is committed."""
