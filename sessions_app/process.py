@@ -222,8 +222,15 @@ class Process:
         """Take up to so many runs that wait, one of a session."""
         worker = self.lease.worker
         sessions = await executor.run(runs.claimable, most)
-        claimed = await asyncio.gather(*(self.ingest.change(session, runs.claim, worker) for session in sessions))
+        claimed = await asyncio.gather(*(self._claim(session, worker) for session in sessions))
         return [run for run in claimed if run is not None]
+
+    async def _claim(self, session: str, worker: str) -> models.Run | None:
+        try:
+            return await self.ingest.change(session, runs.claim, worker)
+        except HoldfastError as problem:  # the session may have been deleted since
+            logger.debug("no run of %s was claimed: %s", session, problem.message)
+            return None
 
     async def hand_back(self, run: models.Run) -> bool:
         """Let another worker have a run that nothing was written for. False when something was."""
