@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -84,6 +84,11 @@ class Inboxes:
         self.look_soon()  # it may have been sent something while it waited
         return inbox
 
+    @property
+    def held(self) -> list[str]:
+        """The runs at work here."""
+        return list(self._inboxes)
+
     def close(self, inbox: Inbox) -> None:
         self._inboxes.pop(inbox.run.pk, None)
 
@@ -103,11 +108,12 @@ class Inboxes:
 
     async def look(self) -> None:
         """Hand over what is new."""
-        stopped, found = await executor.run(_look, list(self._inboxes))
+        stopped, found = await executor.run(_look, self.held)
         for run, key in stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
-                self._deliver(inbox, key)
+                if key is not None:
+                    self._deliver(inbox, key)
                 inbox.stop.set()
         for run, signal in found:
             inbox = self._inboxes.get(run)
@@ -130,10 +136,14 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _look(held: Iterable[str]) -> tuple[list[tuple[str, int]], list[tuple[str, Signal]]]:
-    """Return the (run, cancel's key) of those that are to stop, and the (run, signal) that are open; in order."""
+def _look(held: Collection[str]) -> tuple[list[tuple[str, int | None]], list[tuple[str, Signal]]]:
+    """Return the (run, cancel's key) of those that are to stop, and the (run, signal) that are open; in order.
+
+    A run that was ended elsewhere, or deleted with its session, is to stop too: its agent may wait for something.
+    """
     running = models.Run.objects.filter(pk__in=held, status=models.Run.Status.RUNNING)
-    stopped = [(pk, key) for pk, key in running.values_list("pk", "cancel") if key is not None]
+    cancels = dict(running.values_list("pk", "cancel"))
+    stopped = [(run, cancels.get(run)) for run in held if run not in cancels or cancels[run] is not None]
     # What caused a run is its prompt, and a cancel is told of above.
     sent = models.Signal.objects.filter(run__in=held, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
     found = [

@@ -85,6 +85,7 @@ class Process:
         self.connections: set[Connection] = set()
         self.stopping = False
         self.runs_waiting = asyncio.Event()  # a hint for what claims runs
+        self._unsure: set[str] = set()  # sessions in which a run may have been claimed
         self._loop = loop
         self._ticker = Ticker(loop, conf.ROLLUP_MS)
         self._reaper = Reaper(self.ingest, self.lease)
@@ -219,11 +220,31 @@ class Process:
         return Response(run, starts=False, ingest=self.ingest, ticker=self._ticker)
 
     async def claim(self, most: int) -> list[models.Run]:
-        """Take up to so many runs that wait, one of a session."""
-        worker = self.lease.worker
-        sessions = await executor.run(runs.claimable, most)
-        claimed = await asyncio.gather(*(self.ingest.change(session, runs.claim, worker) for session in sessions))
+        """Take up to so many runs that wait, one of a session.
+
+        Where it isn't known whether one was taken, because the connection to the database broke at COMMIT, the next
+        call finds out.
+        """
+        sessions = [*self._unsure, *await executor.run(runs.claimable, most)]
+        claims = asyncio.gather(*map(self._claim, dict.fromkeys(sessions)))
+        try:
+            claimed = await asyncio.shield(claims)
+        except asyncio.CancelledError:
+            for run in await claims:  # they are stored all the same
+                if run is not None:
+                    await self.hand_back(run)
+            raise
         return [run for run in claimed if run is not None]
+
+    async def _claim(self, session: str) -> models.Run | None:
+        self._unsure.discard(session)
+        try:
+            return await self.ingest.change(session, runs.claim, self.lease.worker, self.inboxes.held)
+        except HoldfastError as problem:
+            if problem.kind.retryable:
+                self._unsure.add(session)
+            logger.warning("session %s: no run was claimed: %s", session, problem.message)
+            return None
 
     async def hand_back(self, run: models.Run) -> bool:
         """Let another worker have a run that nothing was written for. False when something was."""
