@@ -37,9 +37,7 @@ async def test_many_kills_while_people_steer_stop_and_decide(
     await ordeal(start_server, tmp_path, seed=seed, people=6, questions=5, kills=12)
 
 
-async def ordeal(
-    start_server: StartServer, place: Path, *, seed: int, people: int, questions: int, kills: int
-) -> None:
+async def ordeal(start_server: StartServer, place: Path, *, seed: int, people: int, questions: int, kills: int) -> None:
     """Two servers on one file; all that is left to chance follows from the seed, but for when things happen."""
     print(f"seed {seed}")
     effects = place / "effects"

@@ -178,7 +178,7 @@ def check_stops(person: Restless, rows: Rows) -> None:
 
 
 def check_approvals(person: Restless, rows: Rows, effects: list[str]) -> None:
-    """What is approved runs at most once and, where the answer says that it ran, did; what isn't approved never runs."""
+    """What is approved runs at most once, and where the answer says so it did; what isn't approved never runs."""
     assert len(effects) == len(set(effects)), "an approved call ran twice"
     parts = {
         part["approval"]["id"]: part
@@ -212,7 +212,7 @@ def _was_refused(signal: Row) -> bool:
 
 
 def check_steers(person: Restless, rows: Rows) -> None:
-    """A steer is a part of an answer, or a message of its sender's: never both, never neither; its receipt says which."""
+    """A steer is a part of an answer, or a message of its own, never both or neither; its receipt says which."""
     messages = person.tabs[0].sessions[person.session].messages
     parts = {
         part["id"]: message.id

@@ -77,6 +77,9 @@ class Restless:
                 self._decide()
                 self._do_something()
         await asyncio.gather(*self._deeds)
+        for id, receipt in self.receipts.items():
+            if receipt["status"] == "accepted":
+                await self._random.choice(self.tabs).insist(self.session, *self.sent[id], id)
 
     async def settle(self) -> None:
         """Waits until both tabs see that nothing goes on any more."""
@@ -104,7 +107,8 @@ class Restless:
         elif chance < 0.20:
             self._soon("cancel", {})
         elif chance < 0.25:
-            self._soon("cancel", {}, twice=True)
+            self._soon("cancel", {})
+            self._soon("cancel", {})
         elif chance < 0.30:
             hop = asyncio.ensure_future(self._random.choice(self.tabs).hop())
             self._deeds.add(hop)

@@ -1,4 +1,4 @@
-"""An agent for tests that does what its prompt says; see `agent`. Servers have it with `SETTINGS` in the environment."""
+"""An agent for tests that does what its prompt says; see `agent`. SETTINGS in its environment give it to a server."""
 
 SETTINGS = {
     "DJANGO_SETTINGS_MODULE": "tests.support.scripted.settings",

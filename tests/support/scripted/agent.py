@@ -29,10 +29,10 @@ async def scripted(turn: Turn) -> None:
             for steer in await turn.step():
                 await turn.text(f"[{steer}]")
         elif order[0] == "w":
-            for number in range(number, number + int(order[1:])):
+            for _ in range(int(order[1:])):
                 await turn.text(f"{number} ")
+                number += 1
                 await asyncio.sleep(WORD_S)
-            number += 1
 
 
 async def act(turn: Turn) -> None:
