@@ -28,11 +28,13 @@ STOPPED_BUSY = "Stopped. The agent was still busy and was cut off: what it still
 class Runner:
     """All agents of one process. `run` is a part of the process; see `Process.start`.
 
-    `drain_s`: how long agents at work may go on when the process is to stop.
+    `most`: how many may be at work at once, RUNS_PER_PROCESS if it isn't given. `drain_s`: how long they may go on when
+    the process is to stop.
     """
 
-    def __init__(self, process: Process, *, drain_s: float = 0) -> None:
+    def __init__(self, process: Process, *, most: int | None = None, drain_s: float = 0) -> None:
         self._process = process
+        self._most = conf.RUNS_PER_PROCESS if most is None else most
         self._drain_s = drain_s
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -54,9 +56,17 @@ class Runner:
             raise
 
     async def _claim(self) -> None:
-        free = conf.RUNS_PER_PROCESS - len(self._tasks)
+        free = self._most - len(self._tasks)
         if free > 0:
-            for run in await self._process.claim(free):
+            claiming = asyncio.create_task(self._process.claim(free))
+            try:
+                claimed = await asyncio.shield(claiming)
+            except asyncio.CancelledError:
+                await asyncio.wait({claiming})  # what it claims is this process's all the same
+                if not claiming.exception():
+                    await asyncio.gather(*map(self._process.hand_back, claiming.result()), return_exceptions=True)
+                raise
+            for run in claimed:
                 task = asyncio.create_task(perform(self._process, self._process.response(run)))
                 self._tasks.add(task)
                 task.add_done_callback(self._ended)

@@ -36,7 +36,6 @@ class Turn:
         self._inbox = inbox
         self._open: tuple[str, str] | None = None  # the kind and id of the part that text goes to
         self._parts = 0
-        self._tokens = [0, 0]  # read and written by models, not yet counted
 
     async def text(self, delta: str) -> None:
         """Append to the answer."""
@@ -65,9 +64,13 @@ class Turn:
     async def tool(self, name: str, arguments: dict[str, Any], *, title: str | None = None) -> ToolCall:
         """Say that a tool is called; the call that is returned takes its output, or asks people about it."""
         await self._close()
-        call = ToolCall(self._process, self._response, self._inbox, f"call_{self._next()}", name, arguments)
+        call = self.call(f"call_{self._next()}", name, arguments)
         await call.begin({} if title is None else {"title": title})
         return call
+
+    def call(self, id: str, name: str, arguments: dict[str, Any]) -> ToolCall:
+        """A call that was written chunk by chunk, with `write`: to ask people about it, or for its result."""
+        return ToolCall(self._process, self._response, self._inbox, id, name, arguments)
 
     async def data(self, name: str, value: Any, *, id: str | None = None, transient: bool = False) -> None:
         """Add data of one's own: a `data-<name>` part of the AI SDK. With an id it replaces the one before."""
@@ -81,7 +84,7 @@ class Turn:
 
     def usage(self, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
         """Count what a model has read and written; the admin shows the sum of the run."""
-        self._tokens = [self._tokens[0] + input_tokens, self._tokens[1] + output_tokens]
+        self._response.with_next(partial(_count, self._response.run.pk, input_tokens, output_tokens))
 
     async def begin(self) -> None:
         await self._response.write({"type": "start", "messageId": self._response.uid})
@@ -91,12 +94,8 @@ class Turn:
         """End the answer, and wait until all of it is stored."""
         await self._close()
         await self._response.write({"type": "finish-step"})
-        await self._response.write({"type": "finish", "finishReason": "stop"}, also=self._count)
+        await self._response.write({"type": "finish", "finishReason": "stop"})
         await self._response.flush()
-
-    def _count(self, log: Any) -> None:
-        if any(self._tokens):
-            runs.add_usage(self._response.run.pk, *self._tokens)
 
     async def _append(self, kind: str, delta: str) -> None:
         if self._open is None or self._open[0] != kind:
@@ -118,6 +117,10 @@ class Turn:
 
 def _apply(key: int, log: Any) -> None:
     runs.settle_by_key(log, key, signals.APPLIED)
+
+
+def _count(run: str, input_tokens: int, output_tokens: int, log: Any) -> None:
+    runs.add_usage(run, input_tokens, output_tokens)
 
 
 def _text_of(message: fold.Message) -> str:

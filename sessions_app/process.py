@@ -226,24 +226,18 @@ class Process:
         call finds out.
         """
         sessions = [*self._unsure, *await executor.run(runs.claimable, most)]
-        claims = asyncio.gather(*map(self._claim, dict.fromkeys(sessions)))
-        try:
-            claimed = await asyncio.shield(claims)
-        except asyncio.CancelledError:
-            for run in await claims:  # they are stored all the same
-                if run is not None:
-                    await self.hand_back(run)
-            raise
+        claimed = await asyncio.gather(*map(self._claim, dict.fromkeys(sessions)))
         return [run for run in claimed if run is not None]
 
     async def _claim(self, session: str) -> models.Run | None:
         self._unsure.discard(session)
         try:
             return await self.ingest.change(session, runs.claim, self.lease.worker, self.inboxes.held)
-        except HoldfastError as problem:
+        except HoldfastError as problem:  # the session may have been deleted since
             if problem.kind.retryable:
                 self._unsure.add(session)
-            logger.warning("session %s: no run was claimed: %s", session, problem.message)
+            logger.debug("no run of %s was claimed: %s", session, problem.message)
+            return None
             return None
 
     async def hand_back(self, run: models.Run) -> bool:

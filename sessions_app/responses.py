@@ -67,7 +67,7 @@ class Response:
         self._ticker = ticker
         self._rollup = Rollup()
         self._in_flight: list[Chunk] = []
-        self._also: list[tuple[int, Also]] = []  # each with the position of its chunk
+        self._also: list[tuple[int, Also]] = []  # each with the position of its chunk, -1 for any
         self._also_in_flight: tuple[tuple[int, Also], ...] = ()
         self._scheduled = False
         self._spoken = False  # has its first token been sent
@@ -95,6 +95,10 @@ class Response:
             self._spoken = True
         if self._is_full():
             await self._wait(lambda: not self._is_full())
+
+    def with_next(self, also: Also) -> None:
+        """Do this in the transaction that stores the next chunk, or what waits now."""
+        self._also.append((-1, also))
 
     async def flush(self) -> None:
         """Wait until everything written is committed."""
@@ -176,7 +180,7 @@ class Response:
         """What was written after what was refused isn't stored either: an end among it has not ended the response."""
         self._problem = problem
         self._rollup.take()
-        self._also.clear()
+        self._also = [each for each in self._also if each[0] < 0]
         self.ended = False
 
     def _retry(self, problem: HoldfastError) -> bool:
