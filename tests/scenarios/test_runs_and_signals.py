@@ -38,17 +38,18 @@ async def test_many_kills_while_people_steer_stop_and_decide(
 
 
 async def ordeal(start_server: StartServer, place: Path, *, seed: int, people: int, questions: int, kills: int) -> None:
-    """Two servers on one file; all that is left to chance follows from the seed, but for when things happen."""
+    """Two servers and a worker on one file, all with agents. Only when things happen doesn't follow from the seed."""
     print(f"seed {seed}")
     effects = place / "effects"
     effects.touch()
     settings = QUICK | SETTINGS | {EFFECTS: str(effects)}
     servers = [start_server(**settings) for _ in range(2)]
+    worker = start_server("runagents", **settings)
     random = Random(seed)
     async with AsyncExitStack() as stack:
         everybody = [await stack.enter_async_context(restless(servers, random)) for _ in range(people)]
         asking = [asyncio.ensure_future(person.ask(questions)) for person in everybody]
-        killing = asyncio.ensure_future(kill(servers, random, kills))
+        killing = asyncio.ensure_future(kill([*servers, worker], random, kills))
         await asyncio.gather(*asking)
         await killing
         for person in everybody:
@@ -72,10 +73,10 @@ async def restless(servers: list[Server], random: Random) -> AsyncIterator[Restl
         yield Restless(first, second, session, random)
 
 
-async def kill(servers: list[Server], random: Random, times: int) -> None:
-    """Kills either server, at any moment, and starts it again."""
+async def kill(processes: list[Server], random: Random, times: int) -> None:
+    """Kills any of them, at any moment, and starts it again."""
     for _ in range(times):
         await asyncio.sleep(random.uniform(0.3, 2))
-        victim = random.choice(servers)
+        victim = random.choice(processes)
         victim.kill9()
         await in_thread(victim.start)
