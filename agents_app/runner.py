@@ -39,17 +39,21 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Claim and run until cancelled; then stop the agents and wait until what they wrote is stored."""
+        """Claim and run until cancelled; then stop the agents and wait until what they wrote is stored.
+
+        A failure, of the database that is asked what waits, is none of the agents at work.
+        """
         try:
             while True:
                 await self._claim()
                 await self._wait()
-        finally:
+        except asyncio.CancelledError:
             if self._tasks and self._drain_s:
                 await asyncio.wait(self._tasks, timeout=self._drain_s)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            raise
 
     async def _claim(self) -> None:
         free = self._most - len(self._tasks)
@@ -90,6 +94,9 @@ async def perform(process: Process, response: Response) -> None:
         if not agent.done():
             stopped = await _cancel(agent)
             await _end(process, response, {"type": "abort", "reason": STOPPED if stopped else STOPPED_BUSY})
+        elif agent.cancelled():
+            logger.error("agent %s cancelled itself in run %s", run.agent, run.pk)
+            await _end(process, response, {"type": "error", "errorText": FAILED})
     except asyncio.CancelledError:
         await _cancel(agent)
         if response.begun or not await process.hand_back(run):

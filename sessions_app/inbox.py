@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -36,8 +36,9 @@ class Signal(NamedTuple):
 class Found(NamedTuple):
     """What there is for the runs of this process."""
 
-    ended: list[str]  # by somebody else: what these still write isn't taken
-    stopped: list[tuple[str, int]]  # each with the key of the signal that stops it
+    # That are to stop, each with the key of the signal that stops it; None for one that was ended elsewhere, or deleted
+    # with its session: what it still writes isn't taken, and its agent may wait for something.
+    stopped: list[tuple[str, int | None]]
     expired: list[tuple[str, str]]  # each with an approval that nobody can decide about any more
     sent: list[tuple[str, Signal]]  # what is open, in order
 
@@ -98,6 +99,11 @@ class Inboxes:
         self.look_soon()  # it may have been sent something while it waited
         return inbox
 
+    @property
+    def held(self) -> list[str]:
+        """The runs at work here."""
+        return list(self._inboxes)
+
     def close(self, inbox: Inbox) -> None:
         self._inboxes.pop(inbox.run.pk, None)
 
@@ -117,14 +123,12 @@ class Inboxes:
 
     async def look(self) -> None:
         """Hand over what is new."""
-        found = await executor.run(_look, list(self._inboxes))
-        for run in found.ended:
-            if run in self._inboxes:
-                self._inboxes[run].stop.set()
+        found = await executor.run(_look, self.held)
         for run, key in found.stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
-                self._deliver(inbox, key)
+                if key is not None:
+                    self._deliver(inbox, key)
                 inbox.stop.set()
         for run, approval in found.expired:
             if run in self._inboxes:
@@ -150,14 +154,14 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _look(held: Iterable[str]) -> Found:
-    states = list(models.Run.objects.filter(pk__in=held).values_list("pk", "status", "cancel"))
+def _look(held: Collection[str]) -> Found:
+    running = models.Run.objects.filter(pk__in=held, status=models.Run.Status.RUNNING)
+    cancels = dict(running.values_list("pk", "cancel"))
     expired = models.Approval.objects.filter(run__in=held, status=models.Approval.Status.EXPIRED)
     # What caused a run is its prompt, and a cancel is told of by its run.
     sent = models.Signal.objects.filter(run__in=held, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
     return Found(
-        ended=[pk for pk, status, _ in states if status == models.Run.Status.ENDED],
-        stopped=[(pk, key) for pk, status, key in states if status == models.Run.Status.RUNNING and key is not None],
+        stopped=[(run, cancels.get(run)) for run in held if run not in cancels or cancels[run] is not None],
         expired=list(expired.values_list("run", "uid")),
         sent=[
             (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))

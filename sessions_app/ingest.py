@@ -181,11 +181,8 @@ class Ingest:
             # A dictionary by identity: the outcomes are in the group's order, the appends are made first.
             outcomes = {id(append): work.stage(append) for append in appends}
             work.write()
-            for append in appends:
-                if append.also and _is_whole(outcomes[id(append)]):
-                    log = work.log(append.session)
-                    for also in append.also:
-                        also(log)
+            for session, also in work.take_also():
+                also(work.log(session))
             runs.follow(work)
             for item in group:
                 if isinstance(item, Change):
@@ -219,7 +216,3 @@ def change_here(session: str, work: Callable[..., T], *args: Any) -> T:
         runs.follow(staged)
         staged.finish()
     return result
-
-
-def _is_whole(outcome: Stored | HoldfastError) -> bool:
-    return isinstance(outcome, Stored) and not outcome.repeated and outcome.refusal is None

@@ -67,8 +67,8 @@ class Response:
         self._ticker = ticker
         self._rollup = Rollup()
         self._in_flight: list[Chunk] = []
-        self._also: list[Also] = []
-        self._also_in_flight: tuple[Also, ...] = ()
+        self._also: list[tuple[int, Also]] = []  # each with the position of its chunk, -1 for any
+        self._also_in_flight: tuple[tuple[int, Also], ...] = ()
         self._scheduled = False
         self._spoken = False  # has its first token been sent
         self._problem: HoldfastError | None = None
@@ -89,7 +89,7 @@ class Response:
         self.ended = chunk["type"] in vocabulary.ENDS
         self._rollup.add(chunk)
         if also is not None:
-            self.with_next(also)
+            self._also.append((len(self._rollup) - 1, also))
         self._schedule(at_once=not self._spoken or self.ended)
         if chunk["type"] in vocabulary.APPENDS:
             self._spoken = True
@@ -97,8 +97,8 @@ class Response:
             await self._wait(lambda: not self._is_full())
 
     def with_next(self, also: Also) -> None:
-        """Do this in the transaction that stores the next chunk."""
-        self._also.append(also)
+        """Do this in the transaction that stores the next chunk, or what waits now."""
+        self._also.append((-1, also))
 
     async def flush(self) -> None:
         """Wait until everything written is committed."""
@@ -166,13 +166,22 @@ class Response:
     def _settle(self, outcome: Stored | HoldfastError) -> None:
         if isinstance(outcome, Stored):
             self.serial, self._in_flight = outcome.serial, []
-            self._problem = outcome.refusal
+            if outcome.refusal:
+                self._give_up(outcome.refusal)
             self._retry_s, self._retry_until = RETRY_FIRST_S, None
             if self._rollup and not self._scheduled:
                 self._schedule(at_once=self.ended)
         elif not self._retry(outcome):
-            self._problem, self._in_flight = outcome, []
+            self._in_flight = []
+            self._give_up(outcome)
         self._settled.set()
+
+    def _give_up(self, problem: HoldfastError) -> None:
+        """What was written after what was refused isn't stored either: an end among it has not ended the response."""
+        self._problem = problem
+        self._rollup.take()
+        self._also = [each for each in self._also if each[0] < 0]
+        self.ended = False
 
     def _retry(self, problem: HoldfastError) -> bool:
         loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ Everything here is called in a transaction that holds the lock of the session's 
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import orjson
@@ -50,12 +51,17 @@ def claimable(most: int) -> list[str]:
     return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
 
 
-def claim(log: Log, worker: str) -> models.Run | None:
-    """Give a worker the session's oldest run that waits, unless another one is at work there."""
-    active = at_work(log.session)
-    if not active or active[0].status == RUNNING:
+def claim(log: Log, worker: str, held: Container[str] = ()) -> models.Run | None:
+    """Give a worker the session's oldest run that waits, unless another one is at work there.
+
+    `held`: the runs that the worker knows of. One that is its own, and that it doesn't know of, it is given again.
+    """
+    run = next(iter(at_work(log.session)), None)
+    if run is None:
         return None
-    run = active[0]
+    if run.status == RUNNING:
+        is_lost = run.worker_id == worker and run.pk not in held and run.cause_id is not None
+        return run if is_lost and not _has_begun(run) else None
     run.status, run.worker_id, run.started_at = RUNNING, worker, log.now
     run.save(update_fields=["status", "worker", "started_at"])
     if run.cause:
@@ -66,8 +72,11 @@ def claim(log: Log, worker: str) -> models.Run | None:
 def hand_back(log: Log, run: str, worker: str) -> bool:
     """Let another worker have a run that this one has not begun to answer."""
     held = models.Run.objects.filter(pk=run, worker=worker, status=RUNNING, cancel=None)
-    begun = models.Message.objects.filter(session=log.session, uid__in=held.values("uid"))
-    return not begun.exists() and bool(held.update(status=WAITING, worker=None, started_at=None))
+    return not any(map(_has_begun, held)) and bool(held.update(status=WAITING, worker=None, started_at=None))
+
+
+def _has_begun(run: models.Run) -> bool:
+    return models.Message.objects.filter(session=run.session_id, uid=run.uid).exists()
 
 
 def end_unbegun(log: Log, run: models.Run, end: dict[str, Any]) -> None:
@@ -109,11 +118,16 @@ def settle(log: Log, signal: models.Signal, status: str, *, code: str = "", reas
     """Give a signal its next status, and tell everybody. False when it has a later one already."""
     if not signals.may_follow(signal.status, status):
         return False
-    signal.status, signal.code, signal.reason = status, code, reason or signal.reason
+    signal.status, signal.code, signal.reason = status, code, reason.replace("\0", "") or signal.reason
+    announce(log, signal)
+    return True
+
+
+def announce(log: Log, signal: models.Signal) -> None:
+    """Store a signal as it is now, and tell everybody."""
     signal.last_serial, signal.changed_at = log.next_serial, log.now
     signal.save()
     log.say(store.signal_record(signal))
-    return True
 
 
 def settle_by_key(log: Log, key: int, status: str, **why: str) -> bool:
@@ -174,7 +188,7 @@ def _conclude_cause(log: Log, cause: models.Signal, message: fold.Message) -> No
 
 def _conclude_cancel(log: Log, cancel: models.Signal, message: fold.Message) -> None:
     concerned = models.Run.objects.filter(session=log.session).exclude(cancel=None)
-    if not cancel.message and concerned.filter(status=RUNNING).exists():
+    if not cancel.message and concerned.exclude(status=ENDED).exists():
         return  # it is about others too
     responses = models.Message.objects.filter(
         session=log.session, uid__in=concerned.filter(cancel=cancel).values("uid")
@@ -199,6 +213,7 @@ def _conclude_steer(log: Log, signal: models.Signal, run: models.Run, *, stopped
         return
     signal.reason = UNREAD_NEXT
     create(log, signal, agent=run.agent, prompt=signal.uid)
+    announce(log, signal)
 
 
 def say_turn(log: Log, signal: models.Signal) -> int:
