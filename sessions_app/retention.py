@@ -68,7 +68,7 @@ def purge(
     on_progress: OnProgress = lambda purged: None,
     stop: threading.Event | None = None,
 ) -> Purged:
-    """Remove expired sessions and, from living ones, what has expired of them. `on_progress` gets the sum of each step.
+    """Remove expired sessions, and what has expired of living ones. `on_progress` gets the sum after each step.
 
     Several processes may purge at once. `stop` ends it after the step under way.
     """

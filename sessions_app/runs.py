@@ -9,7 +9,7 @@ from collections.abc import Container
 from typing import Any
 
 import orjson
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from sessions_app import models, store
 from sessions_app.core import fold, signals
@@ -89,10 +89,15 @@ def end_unbegun(log: Log, run: models.Run, end: dict[str, Any]) -> None:
 
 
 def interrupt(log: Log, run_id: str, reason: str) -> bool:
-    """End a run, whoever is at work on it: what its worker still writes is fenced. False when it has ended already."""
+    """End a run, whoever is at work on it: what its worker still writes is fenced. False when it has ended already.
+
+    What its agent hasn't read is kept in the conversation, as after a cancel, and begins no run.
+    """
     run = models.Run.objects.filter(session=log.session, pk=run_id).exclude(status=ENDED).first()
     if run is None:
         return False
+    for steer in _open_signals(run).filter(kind="steer"):
+        _conclude_steer(log, steer, run, stopped=True)
     end = {"type": "interrupt", "reason": reason}
     if run.status == WAITING:
         end_unbegun(log, run, end)
@@ -169,13 +174,18 @@ def _conclude(log: Log, run_id: str, message: fold.Message) -> None:
     for cancel in models.Signal.objects.filter(session=log.session, kind="cancel", status__in=signals.OPEN):
         if cancel.message in ("", run.uid):
             _conclude_cancel(log, cancel, message)
-    others = models.Signal.objects.filter(run=run, status__in=signals.OPEN).exclude(pk=run.cause_id or 0)
-    for signal in others.order_by("serial"):
+    for signal in _open_signals(run):
         if signal.kind == "steer":
             _conclude_steer(log, signal, run, stopped=message.status == "cancelled")
         else:
             settle(log, signal, signals.EXPIRED, reason=ENDED_FIRST)
     run.approvals.filter(status=models.Approval.Status.PENDING).update(status=models.Approval.Status.EXPIRED)
+
+
+def _open_signals(run: models.Run) -> QuerySet[models.Signal]:
+    """What was sent to a run and isn't final, in order; not what caused it."""
+    sent = models.Signal.objects.filter(run=run, status__in=signals.OPEN).exclude(pk=run.cause_id or 0)
+    return sent.order_by("serial")
 
 
 def _conclude_cause(log: Log, cause: models.Signal, message: fold.Message) -> None:

@@ -17,7 +17,7 @@ from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, link, tex
 from sessions_app.core.errors import HoldfastError
 from sessions_app.models import Approval
 
-ARGUMENTS_LENGTH = 120  # characters of a call's arguments in a list
+ARGUMENTS_LENGTH = 80  # characters of a call's arguments in a list
 
 
 class Shown:
@@ -42,7 +42,7 @@ def _light(approvals: QuerySet[Any]) -> QuerySet[Any]:
 @admin.register(Approval)
 class ApprovalAdmin(Shown, ReadOnlyAdmin):
     list_display = [
-        "uid", "tool", "arguments", "status", "in_session", "decided_by", "decided_at", "execution", "expires_at",
+        "tool", "arguments", "status", "decided_by", "decided_at", "execution", "expires_at", "in_session", "uid",
     ]  # fmt: skip
     list_filter = ["status", "execution"]
     search_fields = ["=uid", "=session__id", "=run__id", "=call"]
@@ -85,7 +85,7 @@ class ApprovalAdmin(Shown, ReadOnlyAdmin):
         if "confirmed" not in request.POST:
             return actions.ask(
                 self, request, pending, action="expire", verb="Expire",
-                consequence="Nobody can decide about them any more: their agents go on as if they had been denied.",
+                consequence="Nobody can decide any more, and the agents go on as after a denial.",
             )  # fmt: skip
         due = list(pending)
         actions.log(request, due, CHANGE, "Expired.")

@@ -234,7 +234,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             held = queryset.filter(held=True).count()
             return actions.ask(
                 self, request, queryset, action="purge", verb="Purge", held=held,
-                consequence="All that belongs to them goes with them, at once and for good.",
+                consequence="All that belongs to a session goes with it, at once and for good.",
             )  # fmt: skip
         due = queryset.filter(held=False)
         ids = list(due.values_list("pk", flat=True))

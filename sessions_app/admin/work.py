@@ -43,7 +43,7 @@ class WorkerAdmin(ReadOnlyAdmin):
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ["id", "agent", "mode", "status", "in_session", "lease", "held_by", "tokens", "created_at", "took"]
+    list_display = ["id", "agent", "status", "in_session", "lease", "held_by", "created_at", "took", "mode", "tokens"]
     list_filter = ["status", "mode", "agent"]
     list_select_related = ["session", "worker"]
     search_fields = ["=id", "=session__id", "=uid", "=worker__id"]
@@ -51,10 +51,18 @@ class RunAdmin(ReadOnlyAdmin):
     ordering = ["-created_at"]
     actions = ["interrupt"]
     inlines = [SignalInline, ApprovalInline]
+    # In rows, as a session's facts.
     fields = [
-        "id", "agent", "mode", "status", "in_session", "lease", "held_by", "uid", "prompt", "earlier", "caused_by",
-        "stopped_by", "input_tokens", "output_tokens", "created_at", "started_at", "ended_at", "took",
-    ]  # fmt: skip
+        ("id", "in_session", "agent"),
+        ("status", "lease", "held_by"),
+        ("caused_by", "stopped_by", "mode"),
+        ("uid", "prompt", "earlier"),
+        ("created_at", "started_at", "ended_at"),
+        ("took", "input_tokens", "output_tokens"),
+    ]
+
+    class Media:
+        css = {"all": ["admin/sessions.css"]}
 
     @admin.display(description="session", ordering="session")
     def in_session(self, run: Run) -> str:
@@ -64,7 +72,7 @@ class RunAdmin(ReadOnlyAdmin):
     def lease(self, run: Run) -> str:
         if run.status != Run.Status.RUNNING or run.worker is None:
             return "–"
-        return f"{'held' if run.worker.alive else 'lost'}, worker seen {ago(run.worker.seen_at)}"
+        return f"{'held' if run.worker.alive else 'lost'}, seen {ago(run.worker.seen_at)}"
 
     @admin.display(description="worker", ordering="worker")
     def held_by(self, run: Run) -> str:
@@ -97,7 +105,7 @@ class RunAdmin(ReadOnlyAdmin):
         if "confirmed" not in request.POST:
             return actions.ask(
                 self, request, living, action="interrupt", verb="Interrupt",
-                consequence="What their agents have written stays; what they still write is not taken.",
+                consequence="What the agents have written stays; what they still write is not taken.",
             )  # fmt: skip
         due = list(living)
         actions.log(request, due, CHANGE, "Interrupted.")
