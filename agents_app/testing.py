@@ -218,7 +218,7 @@ class _RehearsedCall(ToolCall):
         self._may_begin = decision.approved
         return decision
 
-    async def _change(self, work: Callable[..., Any], approval: str) -> Any:
+    async def _change(self, work: Callable[..., Any], *args: str) -> Any:
         if work is not tools._begin:
             return True  # it expires, since nobody has decided
         may, self._may_begin = self._may_begin, False
