@@ -1,6 +1,7 @@
 """The inboxes of the agents at work in this process: what people sent to each, handed over once, in order.
 
-A signal that was stored by this process wakes a look at once; one that another process stored is found by the next.
+A signal that was stored by this process wakes a look at once; so does one that another process stored where the channel
+layer tells of it, and otherwise the next look finds it.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Process:
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received))
+        self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received), signalled=self._look_for_signals)
         self.feeds = Feeds(join=self.fanout.join)
         self.ingest = Ingest(loop, self._committed)
         self.pump = Pump()
@@ -249,7 +249,11 @@ class Process:
         self._reaper.end_later(run, chunk)
 
     def signal_came(self) -> None:
-        """A signal was stored: it may be for an agent at work here, or have a run wait to be claimed."""
+        """A signal was stored: it may be for an agent at work here or elsewhere, or have a run wait to be claimed."""
+        self._look_for_signals()
+        self.fanout.signal_came()
+
+    def _look_for_signals(self) -> None:
         self.inboxes.look_soon()
         self.runs_waiting.set()
 
