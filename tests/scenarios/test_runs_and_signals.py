@@ -10,7 +10,7 @@ import pytest
 
 from tests.scenarios.test_kill import check_against_store, in_thread
 from tests.support.harness import Server, StartServer
-from tests.support.history import Rows, check
+from tests.support.history import check, rows_of_file
 from tests.support.restless import Restless, Tab
 from tests.support.scripted import EFFECTS, SETTINGS
 
@@ -57,7 +57,7 @@ async def ordeal(start_server: StartServer, place: Path, *, seed: int, people: i
         ran = effects.read_text().split()
         database = Path(servers[0].database.removeprefix("sqlite:///"))
         for person in everybody:
-            check(person, Rows(database, person.session), ran)
+            check(person, rows_of_file(database, person.session), ran)
             for server in servers:
                 await check_against_store(server, person.tabs[0])
 

@@ -6,50 +6,73 @@ Each check raises AssertionError with what is wrong. `Rows` is what the database
 import json
 import re
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
+
 from agents_app.runner import FAILED
 from sessions_app import runs
-from sessions_app.core.fold import ended
+from sessions_app.core.fold import Message, ended
 from sessions_app.core.signals import OPEN
 from tests.support.person import Frame, text_of
 from tests.support.restless import Restless, Tab
 
 Row = dict[str, Any]
+Timeline = dict[int, Frame]  # events by serial
+Messages = dict[str, Message]
 
 
 class Rows:
-    """The database's rows of one session."""
+    """The database's rows of one session. `rows(table)` gives those that are its own."""
 
-    def __init__(self, path: Path, session: str) -> None:
-        with closing(sqlite3.connect(path, timeout=40)) as store:
-            store.row_factory = sqlite3.Row
+    def __init__(self, rows: Callable[[str], list[Row]]) -> None:
+        (self.session,) = rows("session")
+        self.runs = rows("run")
+        self.approvals = rows("approval")
+        self.journal = rows("journalentry")
+        self.messages = {row["uid"]: row for row in rows("message")}
+        self.signals = {row["uid"]: row for row in rows("signal")}
+        self.keys = {row["id"]: row for row in self.signals.values()}
 
-            def rows(query: str) -> list[Row]:
-                return [dict(row) for row in store.execute(query, [session])]
 
-            (self.session,) = rows("SELECT * FROM sessions_app_session WHERE id = ?")
-            self.runs = rows("SELECT * FROM sessions_app_run WHERE session_id = ?")
-            self.approvals = rows("SELECT * FROM sessions_app_approval WHERE session_id = ?")
-            stored = rows("SELECT * FROM sessions_app_signal WHERE session_id = ? ORDER BY serial")
-            messages = rows("SELECT * FROM sessions_app_message WHERE session_id = ?")
-            self.journal = rows("SELECT * FROM sessions_app_journalentry WHERE session_id = ?")
-        self.signals = {row["uid"]: row for row in stored}
-        self.messages = {row["uid"]: row for row in messages}
-        self.keys = {row["id"]: row for row in stored}
+def rows_of_file(path: Path, session: str) -> Rows:
+    """The rows in a SQLite file of a server's."""
+    with closing(sqlite3.connect(path, timeout=40)) as store:
+        store.row_factory = sqlite3.Row
+
+        def rows(table: str) -> list[Row]:
+            name = "id" if table == "session" else "session_id"
+            found = store.execute(f"SELECT * FROM sessions_app_{table} WHERE {name} = ?", [session])
+            return [dict(row) for row in found]
+
+        return Rows(rows)
+
+
+def rows_of_models(session: str) -> Rows:
+    """The rows in the database of the tests."""
+
+    def rows(table: str) -> list[Row]:
+        own = {"pk" if table == "session" else "session": session}
+        return [dict(row) for row in apps.get_model("sessions_app", table)._default_manager.filter(**own).values()]
+
+    return Rows(rows)
 
 
 def check(person: Restless, rows: Rows, effects: list[str]) -> None:
     """Checks everything. `effects`: what the approved calls of all sessions left behind, in order."""
+    timeline = timeline_of(person)
+    messages = person.tabs[0].sessions[person.session].messages
     check_all_has_ended(rows)
-    check_receipts(person, rows)
+    assert not [row for row in rows.messages.values() if row["reason"] == json.dumps(FAILED)]
+    check_receipts(person, rows, timeline)
     check_tabs_agree(person, rows)
-    check_stops(person, rows)
-    check_approvals(person, rows, effects)
-    check_steers(person, rows)
-    check_words(person)
+    check_stops(timeline, rows)
+    check_approvals(messages, rows, effects)
+    check_steers(messages, rows)
+    check_words(messages)
 
 
 def check_all_has_ended(rows: Rows) -> None:
@@ -59,10 +82,9 @@ def check_all_has_ended(rows: Rows) -> None:
     answers = [row for row in rows.messages.values() if row["role"] == "assistant"]
     assert sorted(row["uid"] for row in answers) == sorted(run["uid"] for run in rows.runs)
     assert not rows.journal
-    assert not [row for row in answers if row["reason"] == json.dumps(FAILED)]
 
 
-def check_receipts(person: Restless, rows: Rows) -> None:
+def check_receipts(person: Restless, rows: Rows, timeline: Timeline) -> None:
     """A signal that was accepted is stored once, and has one final status, the same for everybody."""
     for id, (kind, _) in person.sent.items():
         told = [receipt for tab in person.tabs for receipt in tab.told.get(id, [])]
@@ -79,7 +101,6 @@ def check_receipts(person: Restless, rows: Rows) -> None:
             assert record, f"{id} is unknown to a tab"
             known = record["status"], record["code"] or "", record["reason"] or "", record["message"] or ""
             assert known == (row["status"], row["code"], row["reason"], row["message"]), (record, row)
-    timeline = _timeline(person)
     for tab in person.tabs:
         _check_statuses(_told_of_signals(tab, person.session))
         _check_against_timeline(tab, person.session, timeline)
@@ -116,9 +137,9 @@ def _check_statuses(told: dict[str, list[tuple[int, Frame]]]) -> None:
         assert all(record == final[0] for record in final), records
 
 
-def _timeline(person: Restless) -> dict[int, Frame]:
+def timeline_of(person: Restless) -> Timeline:
     """Every event that a tab was given, by serial: nobody was given another."""
-    events: dict[int, Frame] = {}
+    events: Timeline = {}
     for tab in person.tabs:
         for frame in tab.frames:
             if frame["type"] == "events" and frame["session"] == person.session:
@@ -130,7 +151,7 @@ def _timeline(person: Restless) -> dict[int, Frame]:
     return events
 
 
-def _check_against_timeline(tab: Tab, session: str, timeline: dict[int, Frame]) -> None:
+def _check_against_timeline(tab: Tab, session: str, timeline: Timeline) -> None:
     """An attached frame tells of a signal what the newest event about it before its cursor told, if all are known."""
     for frame in tab.frames:
         if frame["type"] != "attached" or frame["session"] != session:
@@ -163,13 +184,13 @@ def _said(message: Any) -> Any:
     return message.id, message.role, message.status, message.reason, message.parts
 
 
-def check_stops(person: Restless, rows: Rows) -> None:
+def check_stops(timeline: Timeline, rows: Rows) -> None:
     """A confirmed stop comes after the end of all that it stopped, and nothing of that comes after its end."""
     for run in rows.runs:
         cancel = rows.keys.get(run["cancel_id"])
         if cancel and cancel["status"] == "applied":
             assert rows.messages[run["uid"]]["last_serial"] < cancel["last_serial"], (run, cancel)
-    for serial, event in _timeline(person).items():
+    for serial, event in timeline.items():
         if "message" in event:
             assert serial <= rows.messages[event["message"]]["last_serial"], event
     for id, row in rows.signals.items():
@@ -177,14 +198,11 @@ def check_stops(person: Restless, rows: Rows) -> None:
             assert rows.messages[row["message"]]["status"] == "cancelled", id
 
 
-def check_approvals(person: Restless, rows: Rows, effects: list[str]) -> None:
+def check_approvals(messages: Messages, rows: Rows, effects: list[str]) -> None:
     """What is approved runs at most once, and where the answer says so it did; what isn't approved never runs."""
     assert len(effects) == len(set(effects)), "an approved call ran twice"
     parts = {
-        part["approval"]["id"]: part
-        for message in person.tabs[0].sessions[person.session].messages.values()
-        for part in message.parts
-        if part.get("approval")
+        part["approval"]["id"]: part for message in messages.values() for part in message.parts if part.get("approval")
     }
     assert parts.keys() == {row["uid"] for row in rows.approvals}
     for row in rows.approvals:
@@ -211,9 +229,8 @@ def _was_refused(signal: Row) -> bool:
     return bool(signal["status"] == "rejected" and signal["serial"] == signal["last_serial"])
 
 
-def check_steers(person: Restless, rows: Rows) -> None:
+def check_steers(messages: Messages, rows: Rows) -> None:
     """A steer is a part of an answer, or a message of its own, never both or neither; its receipt says which."""
-    messages = person.tabs[0].sessions[person.session].messages
     parts = {
         part["id"]: message.id
         for message in messages.values()
@@ -228,13 +245,13 @@ def check_steers(person: Restless, rows: Rows) -> None:
             assert (row["status"], row["message"], row["reason"]) == ("applied", parts[id], ""), row
         else:
             assert row["reason"], row
-            own = [run["uid"] for run in rows.runs if run["prompt"] == id]
+            own = [run["uid"] for run in rows.runs if run["prompt"] == id and run["mode"] == "answer"]
             assert own == ([] if row["reason"] == runs.UNREAD_STOPPED else [row["message"]]), (row, own)
 
 
-def check_words(person: Restless) -> None:
+def check_words(messages: Messages) -> None:
     """No word of an answer is missing, twice or out of its place."""
-    for message in person.tabs[0].sessions[person.session].messages.values():
+    for message in messages.values():
         if message.role == "assistant":
             words = re.sub(r"\[[^]]*\]", "", text_of(message)).split()
             assert words == [str(number) for number in range(len(words))], message
