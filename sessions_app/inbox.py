@@ -104,7 +104,8 @@ class Inboxes:
 
     async def look(self) -> None:
         """Hand over what is new."""
-        stopped, found = await executor.run(_look, list(self._inboxes))
+        workers = {inbox.run.worker_id or "" for inbox in self._inboxes.values()}
+        stopped, found = await executor.run(_look, workers)
         for run, key in stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
@@ -131,12 +132,15 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _look(held: Iterable[str]) -> tuple[list[tuple[str, int]], list[tuple[str, Signal]]]:
-    """Return the (run, cancel's key) of those that are to stop, and the (run, signal) that are open; in order."""
-    running = models.Run.objects.filter(pk__in=held, status=models.Run.Status.RUNNING)
-    stopped = [(pk, key) for pk, key in running.values_list("pk", "cancel") if key is not None]
+def _look(workers: Iterable[str]) -> tuple[list[tuple[str, int]], list[tuple[str, Signal]]]:
+    """Return the (run, cancel's key) of those that are to stop, and the (run, signal) that are open; in order.
+
+    Of all runs of the workers: to name hundreds of them would cost more than to find what few have been sent.
+    """
+    at_work = models.Run.objects.filter(worker__in=workers, status=models.Run.Status.RUNNING)
+    stopped = [(pk, key) for pk, key in at_work.exclude(cancel=None).values_list("pk", "cancel") if key is not None]
     # What caused a run is its prompt, and a cancel is told of above.
-    sent = models.Signal.objects.filter(run__in=held, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
+    sent = models.Signal.objects.filter(run__in=at_work, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
     found = [
         (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
         for row in sent.order_by("serial")
