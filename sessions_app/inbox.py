@@ -22,6 +22,8 @@ from sessions_app.staging import Log
 
 logger = logging.getLogger(__name__)
 
+CHECK_S = 1.0  # between two looks at whether the runs at work here were ended elsewhere
+
 
 class Signal(NamedTuple):
     """One signal for an agent. `key` settles it; see `runs.settle_by_key`."""
@@ -93,6 +95,7 @@ class Inboxes:
         self._ingest = ingest
         self._inboxes: dict[str, Inbox] = {}
         self._wake = asyncio.Event()
+        self._check_at = 0.0  # in the loop's time
 
     def open(self, run: models.Run) -> Inbox:
         """Begin to collect what is sent to a run."""
@@ -122,9 +125,18 @@ class Inboxes:
             if self._inboxes:
                 await self.look()
 
+    def _to_check(self) -> list[str]:
+        """The runs at work here of which it is time to see whether they still are; those that are stored."""
+        now = asyncio.get_running_loop().time()
+        if now < self._check_at:
+            return []
+        self._check_at = now + CHECK_S
+        return [run for run, inbox in self._inboxes.items() if not inbox.run._state.adding]
+
     async def look(self) -> None:
         """Hand over what is new."""
-        found = await executor.run(_look, self.held)
+        workers = {inbox.run.worker_id or "" for inbox in self._inboxes.values()}
+        found = await executor.run(_look, workers, self._to_check())
         for run, key in found.stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
@@ -155,14 +167,19 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _look(held: Collection[str]) -> Found:
-    running = models.Run.objects.filter(pk__in=held, status=models.Run.Status.RUNNING)
-    cancels = dict(running.values_list("pk", "cancel"))
-    expired = models.Approval.objects.filter(run__in=held, status=models.Approval.Status.EXPIRED)
+def _look(workers: Collection[str], held: Collection[str]) -> Found:
+    """Look at all runs of the workers: to name hundreds of them would cost more than to find what few have been sent.
+
+    `held`: runs to be named all the same, to find those that were ended elsewhere, or deleted with their sessions.
+    """
+    at_work = models.Run.objects.filter(worker__in=workers, status=models.Run.Status.RUNNING)
+    stopped: list[tuple[str, int | None]] = list(at_work.exclude(cancel=None).values_list("pk", "cancel"))
+    running = set(at_work.filter(pk__in=held).values_list("pk", flat=True)) if held else set()
+    expired = models.Approval.objects.filter(run__in=at_work, status=models.Approval.Status.EXPIRED)
     # What caused a run is its prompt, and a cancel is told of by its run.
-    sent = models.Signal.objects.filter(run__in=held, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
+    sent = models.Signal.objects.filter(run__in=at_work, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
     return Found(
-        stopped=[(run, cancels.get(run)) for run in held if run not in cancels or cancels[run] is not None],
+        stopped=stopped + [(run, None) for run in held if run not in running],
         expired=list(expired.values_list("run", "uid")),
         sent=[
             (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
