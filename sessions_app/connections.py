@@ -8,7 +8,9 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from sessions_app import conf, signals
+from django.db import DatabaseError
+
+from sessions_app import conf, executor, signals
 from sessions_app.core import frames
 from sessions_app.core.attachment import Window
 from sessions_app.core.cursor import Cursor
@@ -16,7 +18,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.limits import TokenBucket
 from sessions_app.following import Following
-from sessions_app.identity import Identity
+from sessions_app.identity import Identity, identify_by_token
 from sessions_app.models import new_id
 
 if TYPE_CHECKING:
@@ -260,15 +262,37 @@ class Connection:
         elif frame.type == "ack":
             self._acknowledge(frame, now)
         elif frame.type == "signal":
-            receipt, _ = await signals.accept(self.process, self.identity.owner, frame, now=now)
+            receipt, _ = await signals.accept(self.process, self.identity, frame, now=now)
             self.queue(receipt)
         elif frame.type == "ping":
             self.queue(self.heartbeat())
+        elif frame.type == "authenticate":
+            await self._authenticate(frame.token)
         else:
             raise AssertionError(f"no handler for {frame.type}")
 
+    async def _authenticate(self, token: str) -> None:
+        """Go on by a fresh token. What it doesn't allow any more ends."""
+        if self.identity.grant is None:
+            raise HoldfastError("bad_frame", "This connection acts by cookies: open another with the token.")
+        try:
+            identity = await executor.run(identify_by_token, token)
+        except DatabaseError:
+            raise HoldfastError("storage_unavailable") from None
+        assert identity.grant is not None  # it is by a token
+        if identity.owner != self.identity.owner:
+            raise HoldfastError("bad_token", "`sub` isn't whom this connection acts as.")
+        self.identity = identity
+        for session, following in tuple(self._followed.items()):
+            try:
+                identity.check("read", session)
+            except HoldfastError as problem:
+                following.end(problem)
+        self.queue(frames.authenticated(identity.grant.expires_at * 1000))
+
     async def attach(self, frame: ClientFrame) -> Cursor:
         """Begin to follow a session, or anew. Return the cursor of what is sent for it; raise what refuses it."""
+        self.identity.check("read", frame.session)
         following = self._followed.get(frame.session)
         if following is None:
             if len(self._followed) >= conf.SESSIONS_PER_CONNECTION:

@@ -190,7 +190,8 @@ class Process:
             valid = await executor.run(identity.still_valid, there)
             for connection in tuple(self.connections):
                 if connection.identity in there - valid:
-                    self.spawn(connection.fail(HoldfastError("signed_out")))
+                    by_token = connection.identity.grant is not None
+                    self.spawn(connection.fail(HoldfastError("token_expired" if by_token else "signed_out")))
 
     def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
         """End a connection, in a task that isn't its own: a client that doesn't read must not hold up the others."""

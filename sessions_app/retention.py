@@ -20,7 +20,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.utils import timezone
 
-from sessions_app import conf, evidence
+from sessions_app import conf, evidence, tokens
 from sessions_app.core.retention import clock_jumped, hours_problem
 from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
 
@@ -106,6 +106,9 @@ def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
     for records in evidence.outdated(now):
         while removed := _delete_some(records, batch):
             yield Purged(records=removed)
+    for revocations in tokens.outdated(now):
+        while _delete_some(revocations, batch):
+            yield Purged()
 
 
 def _empty_steps(batch: int) -> Iterator[Purged]:

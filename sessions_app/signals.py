@@ -10,6 +10,8 @@ from sessions_app import conf, executor, models, store
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.core.tokens import scope_of
+from sessions_app.identity import Identity
 
 if TYPE_CHECKING:
     from sessions_app.process import Process
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
 MOST_PARTS = 16  # in one person's message
 
 
-async def accept(process: Process, owner: str, frame: ClientFrame, *, now: float) -> tuple[str, HoldfastError | None]:
+async def accept(
+    process: Process, who: Identity, frame: ClientFrame, *, now: float
+) -> tuple[str, HoldfastError | None]:
     """Store a signal; return its receipt's frame, and what rejected it. A repeated id gets the first time's receipt."""
     try:
-        serial = await _message(process, owner, frame, now=now)
+        who.check(scope_of(frame.kind), frame.session)
+        serial = await _message(process, who.owner, frame, now=now)
     except HoldfastError as error:
         problem = error
     except DatabaseError:

@@ -53,6 +53,7 @@ async def session_stream(request: HttpRequest, who: Identity, session: str) -> E
     attach = _attach(query | {"cursor": resumes_at} if resumes_at else query)
     here = await process.current()
     here.check_room(who.owner)
+    who.check("read", session)
     await executor.run(store.readable, session, who.owner)  # while it can be said by a status
     return EventStream(
         event_stream.body(
@@ -167,7 +168,7 @@ async def signal(request: HttpRequest, who: Identity, session: str) -> HttpRespo
     """`POST /api/sessions/<id>/signals/`: send into a session; the answer is the receipt."""
     frame = frames.read({**json_body(request), "type": "signal", "session": session})
     here = await process.current()
-    receipt, problem = await signals.accept(here, who.owner, frame, now=asyncio.get_running_loop().time())
+    receipt, problem = await signals.accept(here, who, frame, now=asyncio.get_running_loop().time())
     return json_response(receipt.encode(), problem.kind.status if problem else 200)
 
 

@@ -155,8 +155,8 @@ _EVENTS = {"description": "The frames as events.", "content": {"text/event-strea
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _REFUSALS = {
     "400": "What was sent can't be taken; the code says what.",
-    "401": "Nobody is there: opening the page gives a visitor their cookie.",
-    "403": "Another site's page asked, or the CSRF token is missing.",
+    "401": "Nobody is there: opening the page gives a visitor their cookie. Or the token can't be taken.",
+    "403": "Another site's page asked, the CSRF token is missing, or the token lacks a scope.",
     "404": "There is no such session, or it is somebody else's: nobody can tell which.",
     "410": "The session has expired.",
     "429": "Too often, or too many connections are open.",
@@ -179,7 +179,7 @@ def _operation(
         "summary": summary,
         "description": description,
         "tags": [TAG],
-        "security": [{"login": []}, {"guest": []}],
+        "security": [{"token": []}, {"login": []}, {"guest": []}],
         "responses": {"200": answer, **refusals},
     }
     if parameters:

@@ -65,13 +65,16 @@ def _check(request: HttpRequest, method: str) -> Identity:
     """Return who asks, and may."""
     if request.method != method:
         raise ApiError("method_not_allowed", f"send {method}")
-    _check_origin(request)
     who = asker(request)
+    by_token = who is not None and who.grant is not None  # which no browser sends by itself
+    if not by_token:
+        _check_origin(request)
     if who is None:
         raise HoldfastError("signed_out", "open the page first: it gives visitors an identity")
     if method == "POST" and request.content_type != "application/json":
-        raise ApiError("unsupported_media_type")  # before the token, which is sought in forms too
-    enforce_csrf(request)
+        raise ApiError("unsupported_media_type")  # before the CSRF token, which is sought in forms too
+    if not by_token:
+        enforce_csrf(request)
     wait = throttles.take(request, who.owner, "link", conf.LINKS_PER_MINUTE)
     if wait:
         raise Throttled(wait)

@@ -4,11 +4,12 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from sessions_app import streaming
-from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet
+from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet, TokenViewSet
 
 router = SimpleRouter()
 router.register("sessions", SessionViewSet, basename="session")
 router.register("policies", PolicyViewSet, basename="policy")
+router.register("tokens", TokenViewSet, basename="token")
 
 urlpatterns = [
     path("stream/", streaming.stream),

@@ -47,6 +47,9 @@ ERRORS: dict[str, ErrorKind] = {
     "frame_too_large": _client(413, "The frame is too large", close=True),
     # Doors
     "signed_out": _client(401, "You are signed out: sign in again", close=True),
+    "bad_token": _client(401, "The token can't be taken", close=True),
+    "token_expired": _client(401, "The token has expired or was revoked: get a fresh one", close=True),
+    "forbidden_scope": _client(403, "You lack a scope that this needs"),
     "forbidden_origin": _client(403, "Pages of this origin may not connect here", close=True),
     "upgrade_required": _client(426, "A WebSocket opens here, and this request's Upgrade is missing or got lost"),
     "not_found": _client(404, "There is no such session, or it isn't yours"),

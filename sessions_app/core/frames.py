@@ -37,6 +37,7 @@ class ClientFrame:
     id: str = ""
     kind: str = ""
     payload: dict[str, Any] | None = None
+    token: str = ""
 
 
 def _session(value: object) -> str:
@@ -89,6 +90,12 @@ def _payload(value: object) -> dict[str, Any]:
     raise HoldfastError("bad_signal", "Its `payload` is an object.")
 
 
+def _token(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise HoldfastError("bad_frame", "`token` is a string.")
+
+
 Reader = Callable[[object], Any]
 
 # type → (required fields, optional fields)
@@ -98,6 +105,7 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
     "ack": ({"session": _session, "cursor": _cursor}, {"held": _held}),
     "signal": ({"session": _session, "id": _id, "kind": _kind, "payload": _payload}, {}),
     "ping": ({}, {}),
+    "authenticate": ({"token": _token}, {}),
 }
 
 
@@ -168,6 +176,10 @@ def heartbeat(tails: dict[str, str]) -> str:
 
 def going_away(reconnect_in_ms: int) -> str:
     return encode({"type": "going-away", "reconnect_in_ms": reconnect_in_ms})
+
+
+def authenticated(expires_at: int) -> str:
+    return encode({"type": "authenticated", "expires_at": expires_at})
 
 
 def error(problem: HoldfastError, *, session: str = "", id: str = "") -> str:

@@ -45,6 +45,7 @@ def refusal(frame: Any) -> str:
         (ACK, frames.ClientFrame("ack", SESSION, Cursor("e", 1))),
         (SIGNAL, frames.ClientFrame("signal", SESSION, id="12345678", kind="message", payload={})),
         ({"type": "ping"}, frames.ClientFrame("ping")),
+        ({"type": "authenticate", "token": "a.b.c"}, frames.ClientFrame("authenticate", token="a.b.c")),
     ],
 )
 def test_a_frame_is_read(frame: dict[str, Any], wanted: frames.ClientFrame) -> None:
