@@ -336,6 +336,9 @@ HOLDFAST = {
     "RESPONSE_BYTES": env_int("HOLDFAST_RESPONSE_BYTES", 4_194_304, low=4096),
     # Frames a second from one connection: a client that acknowledges and types needs a tenth of it.
     "FRAMES_PER_SECOND": env_int("HOLDFAST_FRAMES_PER_SECOND", 50, low=1),
+    # Likewise where a token allows to publish, and batches a second over HTTP from one owner: twenty answers at 25 a
+    # second take half of it, and what comes faster is joined or waits.
+    "PUBLISHES_PER_SECOND": env_int("HOLDFAST_PUBLISHES_PER_SECOND", 1000, low=1),
     # Signals a minute from one owner: faster than anyone types.
     "SIGNALS_PER_MINUTE": env_int("HOLDFAST_SIGNALS_PER_MINUTE", 60, low=1),
     # Streams, polls and signals over HTTP a minute from one owner: two tabs that poll 25 times a second while an answer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import DatabaseError
 
-from sessions_app import conf, executor, signals
+from sessions_app import conf, executor, publishing, signals
 from sessions_app.core import frames
 from sessions_app.core.attachment import Window
 from sessions_app.core.cursor import Cursor
@@ -19,6 +19,7 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.core.limits import TokenBucket
 from sessions_app.following import Following
 from sessions_app.identity import Identity, identify_by_token
+from sessions_app.ingest import Stored
 from sessions_app.models import new_id
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 Transport = Literal["websocket", "stream", "poll"]
 
+PUBLISHING = 64  # batches of one connection that may wait to be stored: 4 MB at most
 BURST_S = 2  # seconds' worth of frames that may come at once
 FAREWELL_S = 1.0  # for what is still to be sent to a client when its connection ends
 HTTP_HEARTBEAT_MS = 15_000  # at most, over HTTP: there is no ping that would keep proxies from cutting an idle stream
@@ -118,7 +120,12 @@ class Connection:
         self._finishing = False
         self._follows_all = False  # it attached to all that it ever will
         self._followed: dict[str, Following] = {}
-        self._rate = TokenBucket(conf.FRAMES_PER_SECOND, conf.FRAMES_PER_SECOND * BURST_S)
+        self._publishing = 0  # batches that are not yet stored
+        self._published = asyncio.Event()  # one was
+        # Who may publish is read no faster, instead of being closed.
+        self._is_paced = identity.grant is not None and "publish" in identity.grant.scopes
+        rate = conf.PUBLISHES_PER_SECOND if self._is_paced else conf.FRAMES_PER_SECOND
+        self._rate = TokenBucket(rate, rate * BURST_S)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Out
@@ -235,10 +242,13 @@ class Connection:
 
     async def receive(self, text: str | None, *, now: float) -> None:
         """Answer one frame of the client's; None stands for a binary message."""
-        if not self._rate.take(now):
-            await self.fail(HoldfastError("rate_limited", f"at most {conf.FRAMES_PER_SECOND} frames a second"))
-            return
-        about: dict[str, str] = {}
+        while not self._rate.take(now):
+            if not self._is_paced:
+                await self.fail(HoldfastError("rate_limited", f"at most {conf.FRAMES_PER_SECOND} frames a second"))
+                return
+            await asyncio.sleep(1 / self._rate.rate)
+            now = asyncio.get_running_loop().time()
+        about: dict[str, Any] = {}
         try:
             if text is None:
                 raise HoldfastError("bad_frame", "frames are text, not binary")
@@ -268,6 +278,10 @@ class Connection:
             self.queue(self.heartbeat())
         elif frame.type == "authenticate":
             await self._authenticate(frame.token)
+        elif frame.type == "publish":
+            await self._publish(frame)
+        elif frame.type == "beat":
+            await publishing.beat(self.process, self.identity, frame)
         else:
             raise AssertionError(f"no handler for {frame.type}")
 
@@ -289,6 +303,25 @@ class Connection:
             except HoldfastError as problem:
                 following.end(problem)
         self.queue(frames.authenticated(identity.grant.expires_at * 1000))
+
+    async def _publish(self, frame: ClientFrame) -> None:
+        """Have a batch stored, and go on: the answer comes once it is. Waits while too many are on their way."""
+        while self._publishing >= PUBLISHING:
+            self._published.clear()
+            await self._published.wait()
+
+        def settle(outcome: Stored | HoldfastError) -> None:
+            self._publishing -= 1
+            self._published.set()
+            try:
+                self.queue(frames.published(frame, publishing.serial_of(outcome)))
+            except HoldfastError as problem:
+                self.queue(frames.error(problem, session=frame.session, id=frame.message, sequence=frame.sequence))
+                if problem.kind.close_code is not None:
+                    self.process.spawn(self.finish(problem.kind.close_code))
+
+        await publishing.submit(self.process, self.identity, frame, settle)
+        self._publishing += 1
 
     async def attach(self, frame: ClientFrame) -> Cursor:
         """Begin to follow a session, or anew. Return the cursor of what is sent for it; raise what refuses it."""

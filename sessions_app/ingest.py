@@ -55,7 +55,8 @@ class Append:
     `run` and `worker`: whose response it is; refused as fenced when the run is no longer that worker's.
     `after`: the message's last serial that the publisher knows of, 0 for none. A message that is further has
     the append already (its publisher was not told, because the connection to the database broke at COMMIT).
-    `starts`: a run to create in the same transaction.
+    `starts`: a run to create in the same transaction. `sequence`: of a producer elsewhere, instead of `after`: the
+    number of this append among the message's, from 1 on.
     """
 
     session: str
@@ -66,6 +67,7 @@ class Append:
     worker: str = ""
     after: int | None = None
     starts: models.Run | None = None
+    sequence: int = 0
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class _Open:
     is_new: bool  # has no row yet
     size: int = 0  # bytes of all its events
     journal_events: int = 0
+    shared: bool = False  # of a producer elsewhere, who may have gone on at another process
 
 
 @dataclass(slots=True)
@@ -107,6 +110,10 @@ class _Transaction:
     fenced: set[tuple[str, str]]  # run and worker, where the run is not, or no longer, that worker's
     known: dict[tuple[str, str], tuple[str, int, int]]  # that were to begin and exist: role, first and last serial
     now: Any
+    producers_fenced: set[str]  # workers that are producers elsewhere and have a later epoch
+    published: dict[str, statements.Published]  # their runs, with the last batch of each, as it is by now
+    batches: dict[str, statements.Published] = field(default_factory=dict)  # of them, those that have a new one
+    current: set[tuple[str, str]] = field(default_factory=set)  # messages whose folds are known to be as stored
     new_rows: dict[tuple[str, str], _Open] = field(default_factory=dict)
     conflated: dict[tuple[str, str], _Open] = field(default_factory=dict)
     journal: list[statements.JournalRow] = field(default_factory=list)
@@ -251,12 +258,18 @@ class Ingest:
                 for id_, epoch, tail in statements.lock_sessions({append.session for append in group})
             },
             fenced=statements.fenced_runs(
-                {(append.run, append.worker) for append in group if append.run and append.starts is None}
+                {
+                    (append.run, append.worker)
+                    for append in group
+                    if append.run and not append.starts and not append.sequence
+                }
             ),
             known=statements.existing_messages(
                 {(append.session, append.uid) for append in group if _begins(append.chunks[0])}
             ),
             now=timezone.now(),
+            producers_fenced=statements.beat_producers({append.worker for append in group if append.sequence}),
+            published=statements.published_runs({append.run for append in group if append.sequence}),
         )
 
     def _stage(self, append: Append, work: _Transaction) -> Stored | HoldfastError:
@@ -281,6 +294,8 @@ class Ingest:
             changed.tail = serial = changed.tail + 1
             changed.texts.append(text)
             staged.append((append.session, serial, append.uid, text))
+        if append.sequence and (staged or append.run in work.published):
+            self._note_batch(append, self._open[key], refusal, work)
         if not staged:
             return refusal or Stored(serial)
         self._note(append, self._open[key], staged, work)
@@ -294,16 +309,22 @@ class Ingest:
             raise HoldfastError("not_found", "It was deleted or has expired.")
         if (append.run, append.worker) in work.fenced:
             raise _repeated_end(append) or HoldfastError("fenced")
-        if key in work.known:
+        if append.sequence:
+            _check_batch(append, work)
+        elif key in work.known:
             role, first, last = work.known[key]
             if role != ("assistant" if append.run else "user"):
                 raise HoldfastError("message_exists")
             raise _Repeated(last if append.run else first)
-        if _begins(append.chunks[0]) and key in work.new_rows:  # the same signal twice in one group
+        elif _begins(append.chunks[0]) and key in work.new_rows:  # the same signal twice in one group
             raise _Repeated(work.new_rows[key].message.first_serial)
         opened = self._open.get(key)
-        if opened is None and not _begins(append.chunks[0]):
+        if opened is not None and key not in work.current and not _is_current(opened, append, work):
+            del self._open[key]
+            opened = None
+        if opened is None and (append.run in work.published if append.sequence else not _begins(append.chunks[0])):
             opened = self._open[key] = _load(key)
+        work.current.add(key)
         if opened is not None and append.after is not None and opened.message.last_serial != append.after:
             if opened.message.last_serial < append.after:
                 raise HoldfastError("storage_unavailable", "What was published before this was not stored.")
@@ -350,13 +371,24 @@ class Ingest:
         if opened.message.role == "user" and key in work.new_rows:
             work.titles[append.session] = _title(opened.message)
 
+    def _note_batch(self, append: Append, opened: _Open, refusal: HoldfastError | None, work: _Transaction) -> None:
+        # One that was cut short counts, too: what comes again is answered as the first time.
+        code = refusal.code if refusal else ""
+        running = not fold.ended(opened.message)
+        last = statements.Published(append.worker, running, append.sequence, opened.message.last_serial, code)
+        opened.shared = True
+        work.published[append.run] = work.batches[append.run] = last
+
     def _is_due(self, opened: _Open, work: _Transaction) -> bool:
         # Answers that began together are due together: a commit that conflates them all would hold up everybody.
         return opened.journal_events >= self._journal_events and len(work.conflated) < CONFLATED
 
     def _write(self, work: _Transaction) -> None:
-        if not any(changed.texts for changed in work.sessions.values()):
-            return
+        if any(changed.texts for changed in work.sessions.values()):
+            self._write_events(work)
+        statements.note_batches(work.batches)
+
+    def _write_events(self, work: _Transaction) -> None:
         statements.insert_messages([(key, opened.message) for key, opened in work.new_rows.items()], work.now)
         statements.conflate([(key, opened.message) for key, opened in work.conflated.items()], work.now)
         statements.insert_journal([row for row in work.journal if (row[0], row[2]) not in work.conflated])
@@ -370,6 +402,36 @@ class _Repeated(Exception):
 
     def __init__(self, serial: int) -> None:
         self.serial = serial
+
+
+def _check_batch(append: Append, work: _Transaction) -> None:
+    """Raise what refuses the batch of a producer elsewhere, and _Repeated if it is stored."""
+    if append.worker in work.producers_fenced:
+        raise HoldfastError("fenced", "This producer has begun a later epoch.")
+    last = work.published.get(append.run)
+    if last is None:
+        if append.sequence != 1:
+            raise HoldfastError("out_of_order", "1 is expected.")
+        if (append.session, append.uid) in work.known.keys() | work.new_rows.keys():
+            raise HoldfastError("message_exists")
+        return
+    if last.worker != append.worker:
+        raise HoldfastError("message_exists" if append.sequence == 1 else "fenced")
+    if append.sequence <= last.sequence:
+        if append.sequence == last.sequence and last.refusal:
+            raise HoldfastError(last.refusal)
+        raise _Repeated(last.serial)
+    if not last.running:
+        raise HoldfastError("fenced")
+    if append.sequence != last.sequence + 1:
+        raise HoldfastError("out_of_order", f"{last.sequence + 1} is expected.")
+
+
+def _is_current(opened: _Open, append: Append, work: _Transaction) -> bool:
+    """Whether a fold in memory is what is stored."""
+    if append.sequence:
+        return append.run in work.published and opened.message.last_serial == work.published[append.run].serial
+    return not opened.shared
 
 
 def _repeated_end(append: Append) -> _Repeated | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -27,6 +29,12 @@ def new_id() -> str:
     while (id_ := secrets.token_urlsafe(ID_BYTES)).startswith("-"):
         pass
     return id_
+
+
+def derived_id(*parts: str | int) -> str:
+    """Return an id as `new_id` makes them that is always the same for these."""
+    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+    return base64.urlsafe_b64encode(digest[:ID_BYTES]).decode().rstrip("=").replace("-", "_")
 
 
 def new_uid() -> str:
@@ -192,10 +200,14 @@ class JournalEntry(models.Model):
 
 
 class Worker(models.Model):
-    """A process that writes responses. It lives as long as `beats` goes up; see `leases`."""
+    """Who writes responses: a process, or a producer elsewhere in one of its epochs. It lives while `beats` goes up."""
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
-    name = models.CharField(max_length=128, help_text="Host and process id, for people.")
+    name = models.CharField(max_length=160, help_text="Host and process id, or whose producer it is: for people.")
+    producer = models.CharField(
+        max_length=160, blank=True, help_text="Of one elsewhere: whom it acts as, and its name."
+    )
+    epoch = models.BigIntegerField(default=0, help_text="Of one elsewhere: a higher one fences it.")
     beats = models.BigIntegerField(default=0)
     alive = models.BooleanField(default=True)
     started_at = models.DateTimeField(default=timezone.now)
@@ -204,6 +216,11 @@ class Worker(models.Model):
     class Meta:
         ordering = ["-started_at"]
         indexes = [models.Index(fields=["id"], condition=Q(alive=True), name="worker_alive")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["producer", "epoch"], condition=~Q(producer=""), name="one_worker_of_a_producer_in_an_epoch"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -224,6 +241,10 @@ class Run(models.Model):
     worker = models.ForeignKey(Worker, on_delete=models.SET_NULL, null=True, related_name="runs")
     uid = models.CharField(max_length=64, default=new_uid, help_text="The message id of its response.")
     prompt = models.CharField(max_length=64, blank=True, help_text="The message id that it answers.")
+    # Of a producer elsewhere; see `publishing`.
+    sequence = models.BigIntegerField(default=0, help_text="The number of its last batch.")
+    serial = models.BigIntegerField(default=0, help_text="The serial of that batch's last chunk.")
+    refusal = models.CharField(max_length=32, blank=True, help_text="The error that cut that batch short.")
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

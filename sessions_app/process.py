@@ -26,6 +26,7 @@ from sessions_app.fanout import Fanout
 from sessions_app.feed import Feeds
 from sessions_app.ingest import Ingest
 from sessions_app.leases import Lease, Reaper
+from sessions_app.publishing import Producers
 from sessions_app.responses import Response, Ticker
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Process:
         self.ingest = Ingest(loop, self._committed)
         self.pump = Pump()
         self.lease = Lease(self.ingest)
+        self.producers = Producers(self.ingest)
         self.evidence = Evidence(loop.time)
         self.connections: set[Connection] = set()
         self.stopping = False

@@ -14,8 +14,8 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from sessions_app import conf, event_stream, executor, process, signals, store
-from sessions_app.api.doors import door, json_body, json_response, refused
+from sessions_app import conf, event_stream, executor, process, publishing, signals, store
+from sessions_app.api.doors import door, json_body, json_response, publishes, refused
 from sessions_app.api.errors import Refusal
 from sessions_app.connections import Connection
 from sessions_app.core import frames
@@ -170,6 +170,24 @@ async def signal(request: HttpRequest, who: Identity, session: str) -> HttpRespo
     here = await process.current()
     receipt, problem = await signals.accept(here, who, frame, now=asyncio.get_running_loop().time())
     return json_response(receipt.encode(), problem.kind.status if problem else 200)
+
+
+# Publishing
+
+
+@door("POST", budget=publishes)
+async def publish(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
+    """`POST /api/sessions/<id>/publish/`: a batch of a producer elsewhere; the answer is what a socket is told."""
+    frame = frames.read({**json_body(request), "type": "publish", "session": session})
+    serial = await publishing.publish(await process.current(), who, frame)
+    return json_response(frames.published(frame, serial).encode())
+
+
+@door("POST", budget=publishes)
+async def beat(request: HttpRequest, who: Identity) -> HttpResponse:
+    """`POST /api/beat/`: a producer elsewhere lives."""
+    await publishing.beat(await process.current(), who, frames.read({**json_body(request), "type": "beat"}))
+    return HttpResponse(status=204)
 
 
 # A socket that isn't one

@@ -17,6 +17,8 @@ urlpatterns = [
     path("sessions/<str:session>/stream/", streaming.session_stream),
     path("sessions/<str:session>/poll/", streaming.session_poll),
     path("sessions/<str:session>/signals/", streaming.signal),
+    path("sessions/<str:session>/publish/", streaming.publish),
+    path("beat/", streaming.beat),
     path("", include(router.urls)),
     re_path("", NoSuchAddress.as_view()),
 ]

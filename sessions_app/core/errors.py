@@ -75,6 +75,7 @@ ERRORS: dict[str, ErrorKind] = {
     "message_exists": _publisher(409, "A message with this id has already begun"),
     "message_ended": _publisher(409, "The message has ended: nothing may follow"),
     "response_too_large": _publisher(413, "The response is too large"),
+    "out_of_order": _publisher(409, "A batch before this one is missing"),
     "fenced": _publisher(409, "Another worker has ended this message: stop publishing it"),
     # The server's own
     "storage_unavailable": _server(503, "The database is out of order: nothing was changed"),
