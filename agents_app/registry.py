@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from sessions_app import rules
+from sessions_app.rules import WhileBusy
+
 if TYPE_CHECKING:
     from agents_app.turn import Turn
 
@@ -13,18 +16,22 @@ Agent = Callable[["Turn"], Awaitable[None]]
 _agents: dict[str, Agent] = {}
 
 
-def agent(name: str) -> Callable[[Agent], Agent]:
+def agent(name: str, *, while_busy: WhileBusy = "queue") -> Callable[[Agent], Agent]:
     """Register an async function as the agent of this name.
 
     @agent("parrot")
     async def parrot(turn: Turn) -> None:
         await turn.text(turn.prompt)
+
+    `while_busy` says what becomes of a message that comes while the agent is at work in its session: it waits in the
+    `queue`, is given to the agent as a `steer`, has the agent stopped (`interrupt`), or is refused (`reject`).
     """
 
     def register(function: Agent) -> Agent:
         if name in _agents:
             raise ValueError(f"there are two agents named {name!r}")
         _agents[name] = function
+        rules.set_policy(name, while_busy)
         return function
 
     return register

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-
-from django.db.models import QuerySet
-from django.utils import timezone
+from contextlib import suppress
 
 from agents_app import registry
-from agents_app.turn import Turn
+from agents_app.turn import AgentFailed, Turn
 from sessions_app import conf, executor, models, store
 from sessions_app.core import fold
 from sessions_app.core.errors import HoldfastError
+from sessions_app.inbox import Inbox
 from sessions_app.process import Process
 from sessions_app.responses import Response
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 1.0  # how often to look for runs whose hint was lost or that another process committed
 HISTORY = 50  # messages that an agent is given
-STOPPED = "The server was stopped before the agent finished."
+GRACE_S = 1.0  # for an agent that is stopped to tidy up; then its response ends without it
+GONE = "The server was stopped before the agent finished."
 FAILED = "The agent failed. What it had written is kept; ask again, or see the server's log."
+STOPPED = "Stopped."
+STOPPED_BUSY = "Stopped. The agent was still busy and was cut off: what it still does is not shown."
 
 
 class Runner:
-    """All agents of one process. `run` is a part of the process; see `Process.start`."""
+    """All agents of one process. `run` is a part of the process; see `Process.start`.
 
-    def __init__(self, process: Process) -> None:
+    `drain_s`: how long agents at work may go on when the process is to stop.
+    """
+
+    def __init__(self, process: Process, *, drain_s: float = 0) -> None:
         self._process = process
+        self._drain_s = drain_s
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -38,6 +43,8 @@ class Runner:
                 await self._claim()
                 await self._wait()
         finally:
+            if self._tasks and self._drain_s:
+                await asyncio.wait(self._tasks, timeout=self._drain_s)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -45,79 +52,91 @@ class Runner:
     async def _claim(self) -> None:
         free = conf.RUNS_PER_PROCESS - len(self._tasks)
         if free > 0:
-            for run in await self._process.ingest.do(_claim, self._process.lease.worker, free):
-                task = asyncio.create_task(self._answer(run))
+            for run in await self._process.claim(free):
+                task = asyncio.create_task(perform(self._process, self._process.response(run)))
                 self._tasks.add(task)
                 task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._process.run_waits()  # the next one of its session may
+        self._process.runs_waiting.set()  # the next one of its session may
 
     async def _wait(self) -> None:
         waiting = self._process.runs_waiting
-        try:
-            await asyncio.wait_for(waiting.wait(), LOOK_S)
-        except TimeoutError:
-            pass
+        with suppress(TimeoutError):
+            await asyncio.wait_for(waiting.wait(), conf.INBOX_POLL_MS / 1000)
         waiting.clear()
 
-    async def _answer(self, run: models.Run) -> None:
-        response = self._process.response(run)
-        try:
-            await self._speak(run, response)
-        except asyncio.CancelledError:
-            await self._end(run, response, {"type": "interrupt", "reason": STOPPED})
-            raise
-        except HoldfastError as problem:
-            # The log wouldn't take it: fenced, deleted, or the database is away.
-            logger.warning("run %s: %s", run.pk, problem.message)
-            await self._end(run, response, {"type": "error", "errorText": problem.message})
-        except Exception:
-            logger.exception("agent %s failed in run %s", run.agent, run.pk)
-            await self._end(run, response, {"type": "error", "errorText": FAILED})
 
-    async def _speak(self, run: models.Run, response: Response) -> None:
-        page = await executor.run(store.history, run.session_id, limit=HISTORY)
-        turn = Turn(response, _asked(page.messages, run.prompt))
-        await turn.begin()
-        agent = registry.find(run.agent)
-        if agent is None:
-            raise LookupError(f"there is no agent named {run.agent!r}")
-        await agent(turn)
-        await turn.finish()
-
-    async def _end(self, run: models.Run, response: Response, chunk: dict[str, str]) -> None:
-        try:
-            await response.close(chunk)
-        except HoldfastError as problem:
-            logger.warning("run %s could not be ended: %s", run.pk, problem.message)
-            self._process.end_later(run, chunk)
+async def perform(process: Process, response: Response) -> None:
+    """Have the agent of a run of this process answer, and end its response whatever happens."""
+    run = response.run
+    inbox = process.inboxes.open(run)
+    agent = asyncio.create_task(_answer(process, response, inbox))
+    stop = asyncio.create_task(inbox.stop.wait())
+    try:
+        await asyncio.wait({agent, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not agent.done():
+            stopped = await _cancel(agent)
+            await _end(process, response, {"type": "abort", "reason": STOPPED if stopped else STOPPED_BUSY})
+    except asyncio.CancelledError:
+        await _cancel(agent)
+        if response.begun or not await process.hand_back(run):
+            await _end(process, response, {"type": "interrupt", "reason": GONE})
+        raise
+    finally:
+        stop.cancel()
+        process.inboxes.close(inbox)
 
 
-def _asked(history: list[fold.Message], prompt: str) -> list[fold.Message]:
-    """Return the history up to the prompt: people may have asked more since."""
+async def _cancel(agent: asyncio.Task[None]) -> bool:
+    """Stop an agent; return whether it has stopped in time."""
+    agent.cancel()
+    await asyncio.wait({agent}, timeout=GRACE_S)
+    return agent.done()
+
+
+async def _answer(process: Process, response: Response, inbox: Inbox) -> None:
+    run = response.run
+    try:
+        await _speak(process, response, inbox)
+    except AgentFailed as problem:
+        await _end(process, response, {"type": "error", "errorText": str(problem)})
+    except HoldfastError as problem:
+        # The log wouldn't take it: fenced, deleted, or the database is away.
+        logger.warning("run %s: %s", run.pk, problem.message)
+        await _end(process, response, {"type": "error", "errorText": problem.message})
+    except Exception:
+        logger.exception("agent %s failed in run %s", run.agent, run.pk)
+        await _end(process, response, {"type": "error", "errorText": FAILED})
+
+
+async def _speak(process: Process, response: Response, inbox: Inbox) -> None:
+    run = response.run
+    page = await executor.run(store.history, run.session_id, limit=HISTORY)
+    turn = Turn(process, response, inbox, _asked(page.messages, run))
+    await turn.begin()
+    agent = registry.find(run.agent)
+    if agent is None:
+        raise LookupError(f"there is no agent named {run.agent!r}")
+    await agent(turn)
+    await turn.finish()
+
+
+async def _end(process: Process, response: Response, chunk: dict[str, str]) -> None:
+    try:
+        await response.close(chunk)
+    except HoldfastError as problem:
+        logger.warning("run %s could not be ended: %s", response.run.pk, problem.message)
+        process.end_later(response.run, chunk)
+
+
+def _asked(history: list[fold.Message], run: models.Run) -> list[fold.Message]:
+    """Return the history that a run is about: people may have asked more since.
+
+    Up to the prompt; to go on with an earlier answer, that one follows; to repeat it, it is left out.
+    """
     ids = [message.id for message in history]
-    return history[: ids.index(prompt) + 1] if prompt in ids else history
-
-
-def _claim(worker: str, most: int) -> list[models.Run]:
-    """Take up to `most` runs that wait, the oldest of each session that has none running."""
-    claimed: dict[str, models.Run] = {}
-    for run in _claimable().order_by("created_at")[: 4 * most]:
-        if run.session_id not in claimed and len(claimed) < most and _take(run, worker):
-            claimed[run.session_id] = run
-    return list(claimed.values())
-
-
-def _claimable() -> QuerySet[models.Run]:
-    running = models.Run.objects.filter(status=models.Run.Status.RUNNING)
-    waiting = models.Run.objects.filter(status=models.Run.Status.WAITING)
-    return waiting.exclude(session__in=running.values("session"))
-
-
-def _take(run: models.Run, worker: str) -> bool:
-    # Compare and set: another process may have been faster.
-    run.status, run.worker_id, run.started_at = models.Run.Status.RUNNING, worker, timezone.now()
-    free = _claimable().filter(pk=run.pk)
-    return bool(free.update(status=run.status, worker=run.worker_id, started_at=run.started_at))
+    asked = history[: ids.index(run.prompt) + 1] if run.prompt in ids else history
+    earlier = [message for message in history if message.id == run.earlier]
+    return asked + earlier if run.mode == models.Run.Mode.CONTINUE else asked

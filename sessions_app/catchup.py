@@ -84,6 +84,7 @@ def _attached(
         "older": isinstance(decided, Rewind) and view.more,
         "title": view.title,
         "messages": patches,
+        "signals": view.signals,
     }
 
 

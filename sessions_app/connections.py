@@ -19,8 +19,8 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.core.limits import TokenBucket
 from sessions_app.following import Following
 from sessions_app.identity import Identity, identify_by_token
-from sessions_app.ingest import Stored
 from sessions_app.models import new_id
+from sessions_app.staging import Stored
 
 if TYPE_CHECKING:
     from sessions_app.process import Process
@@ -173,6 +173,7 @@ class Connection:
                     "type": "connected",
                     "connection": self.id,
                     "transport": self.transport,
+                    "actor": self.identity.owner,
                     "heartbeat_ms": self.heartbeat_ms,
                     "recovery_window_ms": conf.RECOVERY_WINDOW_MS,
                     "limits": {

@@ -16,13 +16,16 @@ import time
 from django.db.models import F, Q
 from django.utils import timezone
 
-from sessions_app import conf, executor, models
+from sessions_app import conf, executor, models, runs
 from sessions_app.core.errors import HoldfastError
 from sessions_app.ingest import Ingest
 
 logger = logging.getLogger(__name__)
 
 DEAD = "The agent's process stopped before it finished."
+STOPPED_LATE = "Its agent did not stop in time, and was cut off: what it still writes is not taken."
+STOPPED_DEAD = "Its agent's process had stopped already."
+PATIENCE_S = 3.0  # for an agent to stop before it is cut off
 AWAY = 2 / 3  # of a lease without a look or a beat of one's own: twice the time between two of them
 
 
@@ -73,6 +76,7 @@ class Reaper:
         self._seen: dict[str, tuple[int, float]] = {}  # worker → its count, and when it was first seen at that
         self._looked_at = 0.0
         self._late: dict[str, dict[str, str]] = {}  # runs of this process that it couldn't end → the chunk to end with
+        self._stops: dict[str, float] = {}  # runs that are to stop → when that was first seen
 
     async def look(self) -> None:
         """Look once. Call it a few times per lease."""
@@ -87,10 +91,17 @@ class Reaper:
         for worker, (count, since) in self._seen.items():
             if now - since > conf.LEASE_MS / 1000:
                 await self._ingest.do(_declare_dead, worker, count)
-        orphans = await executor.run(_orphans, list(self._late))
+        overdue = await self._overdue(now)
+        orphans = await executor.run(_orphans, [*self._late, *overdue])
         # All at once, so that one transaction ends them.
         await asyncio.gather(*map(self._end, orphans))
         self._late = {run.pk: self._late[run.pk] for run in orphans if run.pk in self._late}
+
+    async def _overdue(self, now: float) -> list[str]:
+        """Runs that were to stop and haven't for PATIENCE_S, as this process has seen it."""
+        stops = await executor.run(_stops)
+        self._stops = {run: self._stops.get(run, now) for run in stops}
+        return [run for run, since in self._stops.items() if now - since > PATIENCE_S]
 
     def end_later(self, run: models.Run, chunk: dict[str, str]) -> None:
         """End a run of this process's own that it could not end."""
@@ -103,12 +114,14 @@ class Reaper:
             self._seen = {}
 
     async def _end(self, run: models.Run) -> None:
-        end = self._late.get(run.pk) or {"type": "interrupt", "reason": DEAD}
+        end = self._late.get(run.pk) or _end_of(run)
         logger.info("run %s: ending what its worker left open", run.pk)
         try:
-            await self._append(run, [end])
+            await self._append(run, [*await executor.run(runs.last_words, run.pk), end])
         except HoldfastError as problem:
-            if problem.code == "no_such_message":
+            if problem.code == "unknown_part":
+                await self._append(run, [end])  # the call of which nothing is known isn't in the response
+            elif problem.code == "no_such_message":
                 await self._end_unbegun(run, end)
             elif problem.code in ("message_ended", "not_found"):
                 await self._ingest.do(_end_run, run.pk)
@@ -136,8 +149,21 @@ def _declare_dead(worker: str, beats: int) -> None:
 
 
 def _orphans(late: list[str]) -> list[models.Run]:
-    running = models.Run.objects.filter(status=models.Run.Status.RUNNING)
+    running = models.Run.objects.filter(status=models.Run.Status.RUNNING).select_related("worker")
     return list(running.filter(Q(worker__alive=False) | Q(pk__in=late)))
+
+
+def _stops() -> list[str]:
+    running = models.Run.objects.filter(status=models.Run.Status.RUNNING)
+    return list(running.exclude(cancel=None).values_list("pk", flat=True))
+
+
+def _end_of(run: models.Run) -> dict[str, str]:
+    """How a run ends whose worker doesn't end it: who asked for a stop gets one."""
+    alive = run.worker is not None and run.worker.alive
+    if run.cancel_id is None:
+        return {"type": "interrupt", "reason": DEAD}
+    return {"type": "abort", "reason": STOPPED_LATE if alive else STOPPED_DEAD}
 
 
 def _end_run(run: str) -> None:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
-from sessions_app import conf, executor, identity, models, retention
+from sessions_app import conf, executor, identity, models, retention, runs
 from sessions_app.connections import Connection, Pump
 from sessions_app.core import frames
 from sessions_app.core.attachment import Frame
@@ -24,6 +24,7 @@ from sessions_app.core.limits import TokenBucket
 from sessions_app.evidence import WRITE_EVERY_S, Evidence
 from sessions_app.fanout import Fanout
 from sessions_app.feed import Feeds
+from sessions_app.inbox import Inboxes
 from sessions_app.ingest import Ingest
 from sessions_app.leases import Lease, Reaper
 from sessions_app.publishing import Producers
@@ -31,6 +32,7 @@ from sessions_app.responses import Response, Ticker
 
 logger = logging.getLogger(__name__)
 
+LOOK_S = 1.0  # how often to look at least for what the dead left, and for stops that an agent doesn't heed
 TICK_S = 1.0  # how exactly heartbeats, slow readers and the ends of streams are timed
 SHORTEST_LIFE = 0.8  # of a stream, in STREAM_MS
 FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
@@ -80,6 +82,7 @@ class Process:
         self.pump = Pump()
         self.lease = Lease(self.ingest)
         self.producers = Producers(self.ingest)
+        self.inboxes = Inboxes(self.ingest)
         self.evidence = Evidence(loop.time)
         self.connections: set[Connection] = set()
         self.stopping = False
@@ -104,7 +107,8 @@ class Process:
             self._keep("heartbeats", _every(TICK_S, self._tick)),
             self._keep("identities", _every(conf.RECHECK_MS / 1000, self._check_identities)),
             self._keep("lease", _every(lease_s / 3, self.lease.beat)),
-            self._keep("reaper", _every(lease_s / 3, self._reaper.look)),
+            self._keep("reaper", _every(min(lease_s / 3, LOOK_S), self._reaper.look)),
+            self._keep("inboxes", self.inboxes.run),
             self._keep("retention", retention.purge_forever),
             self._keep("evidence", _every(WRITE_EVERY_S, self.evidence.write)),
         ]
@@ -217,12 +221,24 @@ class Process:
         """Return what to write the response of a run with that this process has claimed."""
         return Response(run, starts=False, ingest=self.ingest, ticker=self._ticker)
 
+    async def claim(self, most: int) -> list[models.Run]:
+        """Take up to so many runs that wait, one of a session."""
+        worker = self.lease.worker
+        sessions = await executor.run(runs.claimable, most)
+        claimed = await asyncio.gather(*(self.ingest.change(session, runs.claim, worker) for session in sessions))
+        return [run for run in claimed if run is not None]
+
+    async def hand_back(self, run: models.Run) -> bool:
+        """Let another worker have a run that nothing was written for. False when something was."""
+        return await self.ingest.change(run.session_id, runs.hand_back, run.pk, self.lease.worker)
+
     def end_later(self, run: models.Run, chunk: dict[str, str]) -> None:
         """Have a response ended with this chunk as soon as the database takes it."""
         self._reaper.end_later(run, chunk)
 
-    def run_waits(self) -> None:
-        """A run was committed that waits to be claimed."""
+    def signal_came(self) -> None:
+        """A signal was stored: it may be for an agent at work here, or have a run wait to be claimed."""
+        self.inboxes.look_soon()
         self.runs_waiting.set()
 
     def _committed(self, committed: list[Frame]) -> None:

@@ -17,7 +17,8 @@ from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.identity import Identity
-from sessions_app.ingest import Append, Ingest, Settle, Stored
+from sessions_app.ingest import Ingest
+from sessions_app.staging import Append, Settle, Stored
 
 if TYPE_CHECKING:
     from sessions_app.process import Process

@@ -10,8 +10,9 @@ from sessions_app import conf
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import Fault, HoldfastError
 from sessions_app.core.rollup import Rollup
-from sessions_app.ingest import Append, Ingest, Stored
+from sessions_app.ingest import Ingest
 from sessions_app.models import Run
+from sessions_app.staging import Append, Log, Stored
 
 BUFFER_BYTES = 1 << 18  # of text not yet committed; beyond it `write` waits for the database
 BUFFER_CHUNKS = 1024  # likewise
@@ -19,6 +20,7 @@ RETRY_S = 30.0  # how long a commit that fails is tried again before the publish
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 
 Chunk = dict[str, Any]
+Also = Callable[[Log], None]
 
 
 class Ticker:
@@ -54,17 +56,19 @@ class Response:
 
     def __init__(self, run: Run, *, starts: bool, ingest: Ingest, ticker: Ticker) -> None:
         """`run` is held by this process's worker; `starts` says that it is to be stored with the first append."""
+        self.run = run
         self.session = run.session_id
         self.uid = run.uid
         self.serial = 0  # of the last committed chunk
         self.ended = False
-        self._run = run
         self._starts = starts
         self._chunk_bytes = conf.CHUNK_BYTES
         self._ingest = ingest
         self._ticker = ticker
         self._rollup = Rollup()
         self._in_flight: list[Chunk] = []
+        self._also: list[Also] = []
+        self._also_in_flight: tuple[Also, ...] = ()
         self._scheduled = False
         self._spoken = False  # has its first token been sent
         self._problem: HoldfastError | None = None
@@ -72,8 +76,11 @@ class Response:
         self._retry_s = RETRY_FIRST_S
         self._retry_until: float | None = None
 
-    async def write(self, chunk: Chunk) -> None:
-        """Add one chunk. Waits only when more than BUFFER_BYTES or BUFFER_CHUNKS is not yet committed."""
+    async def write(self, chunk: Chunk, *, also: Also | None = None) -> None:
+        """Add one chunk. Waits only when more than BUFFER_BYTES or BUFFER_CHUNKS is not yet committed.
+
+        `also` is done in the transaction that stores the chunk.
+        """
         vocabulary.check(chunk, max_bytes=self._chunk_bytes)
         if self._problem is not None:
             raise self._problem
@@ -81,6 +88,8 @@ class Response:
             raise HoldfastError("message_ended")
         self.ended = chunk["type"] in vocabulary.ENDS
         self._rollup.add(chunk)
+        if also is not None:
+            self._also.append(also)
         self._schedule(at_once=not self._spoken or self.ended)
         if chunk["type"] in vocabulary.APPENDS:
             self._spoken = True
@@ -93,13 +102,18 @@ class Response:
             self._schedule(at_once=True)
         await self._wait(lambda: not self._in_flight and not self._rollup)
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was written."""
+        return bool(self.serial or self._in_flight or self._rollup)
+
     async def close(self, chunk: Chunk) -> None:
         """End the response with this chunk if it hasn't ended, beginning it if it hasn't begun."""
         if self._problem is not None and self._problem.kind.fault is not Fault.PUBLISHER:
             raise self._problem
         self._problem = None  # a chunk was refused; what came before it is stored
         if not self.ended:
-            if not self.serial and not self._in_flight and not self._rollup:
+            if not self.begun:
                 await self.write({"type": "start", "messageId": self.uid})
             await self.write(chunk)
         await self.flush()
@@ -126,7 +140,8 @@ class Response:
         # can't be overtaken.
         self._scheduled = False
         if not self._in_flight and self._rollup and self._problem is None:
-            self._in_flight = self._rollup.take()
+            self._in_flight, self._also_in_flight = self._rollup.take(), tuple(self._also)
+            self._also.clear()
             self._submit()
 
     def _submit(self) -> None:
@@ -136,10 +151,11 @@ class Response:
                 uid=self.uid,
                 chunks=self._in_flight,
                 settle=self._settle,
-                run=self._run.pk,
-                worker=self._run.worker_id or "",
+                run=self.run.pk,
+                worker=self.run.worker_id or "",
                 after=self.serial,
-                starts=self._run if self._starts and not self.serial else None,
+                starts=self.run if self._starts and not self.serial else None,
+                also=self._also_in_flight,
             )
         )
 

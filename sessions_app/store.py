@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from sessions_app import conf, models
-from sessions_app.core import fold
+from sessions_app.core import fold, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.plan import Position
 from sessions_app.core.rollup import rollup_events
@@ -26,6 +27,7 @@ PARTS, FIRST_SERIAL = MESSAGE_FIELDS.index("parts"), MESSAGE_FIELDS.index("first
 ROWS_AT_ONCE = 10  # read ahead: with the largest responses some 40 MB
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+SETTLED = 32  # settled signals that an answer without a cursor carries: what the newest messages' ticks need
 STREAMING = 1000  # messages of one session that stream at once and are read
 
 Row = tuple[Any, ...]
@@ -87,6 +89,7 @@ class View:
     position: Position
     title: str
     messages: list[fold.Message]
+    signals: list[dict[str, Any]]
     more: bool
 
 
@@ -148,9 +151,11 @@ def view(session_id: str, owner: str, *, changed_after: int | None, limit: int) 
         else:
             rows, more = _changed(session_id, cutoff, limit, changed_after)
         messages = _folded(session_id, rows)
+        signals = _signals(session_id, cutoff, changed_after)
+    more = more or len(signals) > conf.HISTORY_MAX
     if changed_after is not None:
         messages = [message for message in messages if message.last_serial > changed_after]
-    return View(position, session.title, messages, more)
+    return View(position, session.title, messages, signals, more)
 
 
 def history(session_id: str, *, limit: int, before: int | None = None, after: int | None = None) -> Page:
@@ -179,6 +184,21 @@ def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     """Return what the journal holds after a serial: (serial, event JSON), in order. Holes are conflated events."""
     entries = models.JournalEntry.objects.filter(session=session_id, serial__gt=serial)
     return list(entries.order_by("serial").values_list("serial", "event"))
+
+
+def signal_record(signal: models.Signal) -> dict[str, Any]:
+    """Return a signal as the wire has it: PROTOCOL.md §5."""
+    return {
+        "id": signal.uid,
+        "kind": signal.kind,
+        "status": signal.status,
+        "code": signal.code or None,
+        "reason": signal.reason or None,
+        "actor": signal.actor,
+        "at": milliseconds(signal.created_at),
+        "message": signal.message or None,
+        "payload": signals.shown(signal.kind, orjson.loads(signal.payload)),
+    }
 
 
 def tails(session_ids: Iterable[str]) -> dict[str, Tail]:
@@ -216,6 +236,19 @@ def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple
     ended = "status <> 'streaming' AND last_serial > %s"
     rows, more = _select(session_id, cutoff, limit, ended, [after], order="last_serial")
     return streaming + rows, more
+
+
+def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[dict[str, Any]]:
+    """Records of the signals changed since a serial, or of those that are open and the newest others; in order."""
+    # What was never told of but as a message isn't told of here either.
+    found = models.Signal.objects.filter(session=session_id).exclude(kind="message", last_serial=F("serial"))
+    if after is not None:
+        rows = list(found.filter(last_serial__gt=after).order_by("last_serial")[: conf.HISTORY_MAX + 1])
+    else:
+        recent = found.filter(changed_at__gte=cutoff).order_by("-last_serial")
+        unsettled = recent.filter(status__in=signals.OPEN)[: conf.HISTORY_MAX]
+        rows = [*unsettled, *recent.exclude(status__in=signals.OPEN)[:SETTLED]]
+    return [signal_record(signal) for signal in sorted(rows, key=lambda signal: signal.serial)]
 
 
 def _select(

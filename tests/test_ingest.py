@@ -11,7 +11,7 @@ import pytest
 from sessions_app import models, retention, store
 from sessions_app.core import fold
 from sessions_app.core.errors import HoldfastError
-from sessions_app.ingest import Stored
+from sessions_app.staging import Stored
 from tests.support.stored import a_session
 from tests.support.writer import Writer, a_run, begun, delta, finish, of, said, start, text_end
 

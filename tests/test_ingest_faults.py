@@ -11,7 +11,7 @@ from django.db.backends.signals import connection_created
 
 from sessions_app import models, statements, store
 from sessions_app.core.errors import HoldfastError
-from sessions_app.ingest import Stored
+from sessions_app.staging import Stored
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
 from tests.support.writer import Writer, begun, delta, finish, said

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from sessions_app import executor, ingest, models, publishing, store
+from sessions_app import executor, models, publishing, signals, statements, store
 from sessions_app.api.throttles import buckets
 from sessions_app.connections import PUBLISHING
 from sessions_app.core.errors import HoldfastError
@@ -17,7 +17,7 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.core.tokens import SCOPES, Grant
 from sessions_app.identity import Identity
 from sessions_app.leases import DEAD
-from sessions_app.models import JournalEntry, Message, Run, Worker
+from sessions_app.models import JournalEntry, Message, Run, Signal, Worker
 from sessions_app.process import Process
 from tests.support.bearer import Socket
 from tests.support.requests import a_session_of, running, told
@@ -183,7 +183,7 @@ async def test_a_batch_whose_commit_failed_is_taken_again(
 ) -> None:
     await producer.publish(running, 1, *begun(UID, "a"))
     with monkeypatch.context() as broken:
-        broken.setattr(ingest.statements, "note_batches", _fails)
+        broken.setattr(statements, "note_batches", _fails)
         assert await producer.code(running, 2, delta("b")) == "storage_unavailable"
     await producer.publish(running, 2, delta("b"))
     await producer.publish(running, 3, finish())
@@ -333,6 +333,39 @@ async def test_what_a_dead_one_left_open_is_interrupted_as_it_is_stored(
     assert await producer.publish(second, 8, delta("8")) > 0  # that much is stored
     assert await producer.code(second, 9, delta("x")) == "fenced"
     await producer.publish(second, 1, *begun("m_next"), message="m_next")  # it lives on
+
+
+# What people do meanwhile
+
+
+async def signal(here: Process, session: str, kind: str, id: str, **payload: Any) -> Any:
+    sent = ClientFrame("signal", session, id=id, kind=kind, payload=payload)
+    receipt, problem = await signals.accept(here, Identity("ext:alice"), sent, now=0.0)
+    assert problem is None
+    return await executor.run(lambda: Signal.objects.get(uid=id))
+
+
+async def test_who_stops_it_has_the_last_word(
+    running: Process, second: Process, producer: Producer, session: str
+) -> None:
+    """At a process that has an older fold of it; its agent isn't asked."""
+    await producer.publish(running, 1, *begun(UID, "a"))
+    await producer.publish(second, 2, delta("b"))
+    stop = await signal(running, session, "cancel", "stop-0001")
+    assert stop.status == "applied" and await stored(session) == ("cancelled", "ab")
+    assert await producer.code(second, 3, delta("x")) == "fenced"
+    assert await producer.publish(second, 2, delta("b")) > 0
+    assert await stored(session) == ("cancelled", "ab")
+
+
+async def test_what_is_meant_for_it_is_a_question_of_its_own(
+    running: Process, producer: Producer, session: str
+) -> None:
+    await producer.publish(running, 1, *begun(UID, "a"))
+    steer = await signal(running, session, "steer", "steer-001", parts=[{"type": "text", "text": "Shorter!"}])
+    assert steer.status == "applied" and await stored(session, "steer-001") == ("complete", "Shorter!")
+    await producer.publish(running, 2, finish())
+    assert await stored(session) == ("complete", "a")
 
 
 # Over HTTP

@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError
 
 from agents_app import registry
-from agents_app.runner import FAILED, STOPPED, Runner
+from agents_app.runner import FAILED, GONE, Runner
 from agents_app.turn import Turn
 from sessions_app import executor, models, responses
 from sessions_app.core.fold import Message
@@ -174,7 +174,7 @@ async def test_a_process_that_stops_ends_its_answers(process: Process, answer: A
         await process.stop()
 
     message = await answer(agent, stop)
-    assert (message.status, message.reason, text_of(message)) == ("interrupted", STOPPED, "so far")
+    assert (message.status, message.reason, text_of(message)) == ("interrupted", GONE, "so far")
 
 
 async def test_answers_of_one_session_come_one_after_the_other(process: Process, monkeypatch: Any) -> None:

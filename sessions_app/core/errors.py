@@ -1,5 +1,7 @@
 """Every error that Holdfast names, in one table: what to say, how to close, whose fault it is."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import Enum
 
@@ -67,6 +69,15 @@ ERRORS: dict[str, ErrorKind] = {
     "bad_signal": _client(400, "The signal is malformed"),
     "unknown_kind": _client(400, "No signal has this kind"),
     "message_too_large": _client(413, "The message is too large"),
+    "busy": _client(409, "An agent is at work here: wait until it has finished, or stop it"),
+    "nothing_to_stop": _client(409, "No agent is at work on that: it had ended already"),
+    "no_such_approval": _client(404, "No tool call asks for this approval"),
+    "already_decided": _client(409, "That was decided already"),
+    "approval_expired": _client(410, "Nobody decided in time: the approval has expired"),
+    "input_mismatch": _client(409, "The approval is about other arguments: look at them again"),
+    "not_editable": _client(400, "The arguments of this call can't be changed: approve them as they are, or deny"),
+    "no_such_call": _client(404, "No agent waits for the result of this call"),
+    "not_retryable": _client(409, "That can't be tried again"),
     # Publishing
     "bad_chunk": _publisher(400, "The chunk is malformed"),
     "unknown_chunk": _publisher(400, "No chunk has this type"),
@@ -92,6 +103,13 @@ class HoldfastError(Exception):
         self.kind = ERRORS[code]
         self.message = f"{self.kind.message}: {detail}" if detail else self.kind.message
         super().__init__(code, self.message)
+
+    @classmethod
+    def stored(cls, code: str, message: str) -> HoldfastError:
+        """The failure that was stored with this code and message."""
+        problem = cls(code)
+        problem.message = message
+        return problem
 
     def as_dict(self) -> dict[str, object]:
         """`{"code", "message", "retryable"}`, as error frames, receipts and HTTP bodies carry it."""

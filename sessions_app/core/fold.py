@@ -22,12 +22,17 @@ from sessions_app.core.vocabulary import BEGINS, ENDS, Chunk
 
 __all__ = ["Event", "Message", "apply", "begin", "ended", "fold", "from_wire", "to_wire"]
 
-# {"serial": int, "message": str, "chunk": Chunk}, and "at" if it creates its message
+# {"serial": int, "message": str, "chunk": Chunk}, and "at" if it creates its message; or {"serial": int, "signal": …}
 Event = dict[str, Any]
 
 
 def fold(messages: dict[str, Message], event: Event) -> None:
-    """Apply an event to the messages of its session, by id; raises what `begin` and `apply` raise."""
+    """Apply an event to the messages of its session, by id; raises what `begin` and `apply` raise.
+
+    One that tells of a signal changes no message.
+    """
+    if "message" not in event:
+        return
     message = messages.get(event["message"])
     if message is None:
         messages[event["message"]] = begin(event)

@@ -204,6 +204,11 @@ def event_text(*, serial: int, uid: str, chunk: str, at: int | None = None) -> s
     return f'{{"serial":{serial},"message":"{uid}",{when}"chunk":{chunk}}}'
 
 
+def signal_event(*, serial: int, record: dict[str, Any]) -> str:
+    """Encode an event that says what has become of a signal."""
+    return f'{{"serial":{serial},"signal":{encode(record)}}}'
+
+
 def events(*, session: str, epoch: str, first: int, last: int, texts: Iterable[str]) -> Frame:
     """Build the `events` frame of one session in one commit from its events' JSON."""
     text = f'{{"type":"events","session":"{session}","cursor":"{epoch}-{last}","events":[{",".join(texts)}]}}'

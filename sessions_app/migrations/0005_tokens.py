@@ -8,7 +8,7 @@ import sessions_app.models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sessions_app", "0003_connection_records"),
+        ("sessions_app", "0004_signals_and_runs"),
     ]
 
     operations = [

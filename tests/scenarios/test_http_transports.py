@@ -191,20 +191,19 @@ async def test_who_reads_steadily_gets_every_event_and_is_never_behind(start_ser
 async def test_a_server_that_stops_ends_streams_and_polls_and_says_when_to_come_back(
     start_server: StartServer, command: str
 ) -> None:
-    server = start_server(command, HOLDFAST_DRAIN_MS="3000")
+    server = start_server(command, HOLDFAST_DRAIN_MS="3000", HOLDFAST_CONNECTIONS_PER_OWNER="8")
     headers = guest(server)
     session = create_session(server, headers)
     async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
-        cursor = (await client.get(f"/api/sessions/{session}/poll/?wait_ms=0")).json()["cursor"]
+        address = f"/api/sessions/{session}/poll/"
+        cursor = (await client.get(address, params={"wait_ms": 0})).json()["cursor"]
         seen: list[dict[str, Any]] = []
         streams = [asyncio.create_task(whole_stream(client, session, seen)) for _ in range(5)]
-        polls = [
-            asyncio.create_task(client.get(f"/api/sessions/{session}/poll/", params={"cursor": cursor}))
-            for _ in range(3)
-        ]
-        await in_thread(wait_for, lambda: held(server) >= 8, DEADLINE_S, lambda: "they don't come")
         async with asyncio.timeout(DEADLINE_S):
             while len(seen) < 10:  # all have their `connected` and `attached`
+                await asyncio.sleep(0.05)
+            polls = [asyncio.create_task(admitted(client, address, cursor=cursor)) for _ in range(3)]
+            while (await client.get(address, params={"wait_ms": 0})).status_code != 429:  # all polls are waiting
                 await asyncio.sleep(0.05)
         began = time.monotonic()
         server.signal(signal.SIGTERM)
@@ -214,6 +213,13 @@ async def test_a_server_that_stops_ends_streams_and_polls_and_says_when_to_come_
         assert await in_thread(server.wait) == (0 if command == "runserver" else -signal.SIGTERM)
         assert time.monotonic() - began < 20  # an undisturbed poll takes longer
     assert "Traceback" not in server.log and "ERROR" not in server.log
+
+
+async def admitted(client: httpx.AsyncClient, address: str, **params: str) -> httpx.Response:
+    """The answer of a poll, which asks again while there are too many."""
+    while (answer := await client.get(address, params=params)).status_code == 429:
+        await asyncio.sleep(0.05)
+    return answer
 
 
 async def whole_stream(

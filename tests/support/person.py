@@ -27,6 +27,7 @@ class Followed:
 
     cursor: Cursor
     messages: dict[str, Message] = field(default_factory=dict)  # by id, oldest first
+    signals: dict[str, Frame] = field(default_factory=dict)  # records, by id
     serials: list[int] = field(default_factory=list)  # of every event that came live, in the order applied
     attached: list[Frame] = field(default_factory=list)  # the answers to attaching, and the unasked ones
     gaps: int = 0
@@ -113,13 +114,23 @@ class Person:
         await self.wait_until(lambda: (len(followed.attached), len(self.errors)) != seen)
         return followed
 
-    async def say(self, session: str, text: str, *, id: str = "") -> str:
-        """Sends a message and waits for its receipt; gives the signal's id."""
+    async def say(self, session: str, text: str, *, id: str = "", kind: str = "message") -> str:
+        """Sends a message (or a steer) and waits for its receipt; gives the signal's id."""
+        return await self.signal(session, kind, {"parts": [{"type": "text", "text": text}]}, id=id)
+
+    async def signal(self, session: str, kind: str, payload: Frame, *, id: str = "") -> str:
+        """Sends a signal and waits for its receipt; gives its id."""
         id = id or secrets.token_urlsafe(12)
-        payload = {"parts": [{"type": "text", "text": text}]}
-        await self.send({"type": "signal", "session": session, "id": id, "kind": "message", "payload": payload})
+        self.receipts.pop(id, None)
+        await self.send({"type": "signal", "session": session, "id": id, "kind": kind, "payload": payload})
         await self.wait_until(lambda: id in self.receipts)
         return id
+
+    async def wait_status(self, session: str, id: str, *statuses: str) -> Frame:
+        """Waits until a signal has one of these statuses; gives its record."""
+        records = self.sessions[session].signals
+        await self.wait_until(lambda: id in records and records[id]["status"] in statuses)
+        return records[id]
 
     async def send(self, frame: Frame) -> None:
         assert self.socket, "connect first"
@@ -187,6 +198,8 @@ class Person:
     def _reload(self, followed: Followed, frame: Frame) -> None:
         if not frame["resumed"]:
             followed.messages.clear()
+            followed.signals.clear()
+        followed.signals |= {record["id"]: record for record in frame["signals"]}
         for patch in frame["messages"]:
             followed.messages[patch["id"]] = apply_patch(followed.messages.get(patch["id"]), patch)
         followed.cursor = Cursor.parse(frame["cursor"])
@@ -201,6 +214,8 @@ class Person:
             return
         for event in new:
             fold(followed.messages, event)
+            if "signal" in event:
+                followed.signals[event["signal"]["id"]] = event["signal"]
             followed.serials.append(event["serial"])
             followed.cursor = Cursor(followed.cursor.epoch, event["serial"])
 

@@ -9,8 +9,9 @@ from typing import Any, Self, TypeVar
 
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
-from sessions_app.ingest import Append, Ingest, Stored
+from sessions_app.ingest import Ingest
 from sessions_app.models import Run, Session, Worker
+from sessions_app.staging import Append, Stored
 from tests.support.harness import DEADLINE_S
 
 Chunk = dict[str, Any]

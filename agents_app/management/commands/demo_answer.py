@@ -8,8 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from agents_app import registry
-from agents_app.turn import Turn
+from agents_app.runner import perform
 from sessions_app import executor, store
 from sessions_app.core.errors import HoldfastError
 from sessions_app.models import Session
@@ -38,15 +37,10 @@ async def answer(session: str) -> int:
     await process.start()
     try:
         response = process.respond(session, agent="demo")
-        page = await executor.run(store.history, session, limit=1)
-        turn = Turn(response, page.messages)
-        await turn.begin()
-        agent = registry.find("demo")
-        assert agent is not None  # it is built in
-        await agent(turn)
-        await turn.finish()
+        await perform(process, response)
         message = await executor.run(store.message, session, response.uid)
-        assert message is not None  # it has just been written
+        if message is None:
+            raise HoldfastError("no_such_message", "Nothing of the answer was stored; see the log above.")
         return sum(len(part.get("text", "").split()) for part in message.parts)
     finally:
         await process.stop()

@@ -1,0 +1,141 @@
+"""The inboxes of the agents at work in this process: what people sent to each, handed over once, in order.
+
+A signal that was stored by this process wakes a look at once; one that another process stored is found by the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import orjson
+
+from sessions_app import conf, executor, models, runs
+from sessions_app.core import signals
+from sessions_app.core.errors import HoldfastError
+from sessions_app.ingest import Ingest
+from sessions_app.staging import Log
+
+logger = logging.getLogger(__name__)
+
+
+class Signal(NamedTuple):
+    """One signal for an agent. `key` settles it; see `runs.settle_by_key`."""
+
+    key: int
+    id: str
+    kind: str
+    actor: str
+    target: str  # the approval or the tool call that it is about
+    payload: dict[str, Any]
+
+
+class Inbox:
+    """What is there for one run. `stop` is set when it is to stop; it keeps what nobody has asked for yet."""
+
+    def __init__(self, run: models.Run) -> None:
+        self.run = run
+        self.stop = asyncio.Event()
+        self._seen: set[int] = set()
+        self._steers: list[Signal] = []
+        self._about: dict[str, asyncio.Future[Signal]] = {}
+
+    def put(self, signal: Signal) -> bool:
+        """Take a signal; return whether it is a new one."""
+        if signal.key in self._seen:
+            return False
+        self._seen.add(signal.key)
+        if signal.kind == "steer":
+            self._steers.append(signal)
+        elif not self._awaited(signal.target).done():
+            self._awaited(signal.target).set_result(signal)
+        return True
+
+    def take_steers(self) -> list[Signal]:
+        """Return the steers that have come since this was last asked."""
+        steers, self._steers = self._steers, []
+        return steers
+
+    async def about(self, target: str, timeout_s: float | None) -> Signal | None:
+        """Wait for the decision about an approval, or the result of a tool call; None when it doesn't come in time."""
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(asyncio.shield(self._awaited(target)), timeout_s)
+        return None
+
+    def _awaited(self, target: str) -> asyncio.Future[Signal]:
+        return self._about.setdefault(target, asyncio.get_running_loop().create_future())
+
+
+class Inboxes:
+    """All inboxes of a process. `run` is a task of it."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+        self._inboxes: dict[str, Inbox] = {}
+        self._wake = asyncio.Event()
+
+    def open(self, run: models.Run) -> Inbox:
+        """Begin to collect what is sent to a run."""
+        inbox = self._inboxes[run.pk] = Inbox(run)
+        self.look_soon()  # it may have been sent something while it waited
+        return inbox
+
+    def close(self, inbox: Inbox) -> None:
+        self._inboxes.pop(inbox.run.pk, None)
+
+    def look_soon(self) -> None:
+        """A signal was stored."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look until cancelled: at once when a signal was stored here, and every INBOX_POLL_MS while there are runs."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), conf.INBOX_POLL_MS / 1000 if self._inboxes else None)
+            self._wake.clear()
+            if self._inboxes:
+                await self.look()
+
+    async def look(self) -> None:
+        """Hand over what is new."""
+        stopped, found = await executor.run(_look, list(self._inboxes))
+        for run, key in stopped:
+            inbox = self._inboxes.get(run)
+            if inbox is not None and not inbox.stop.is_set():
+                self._deliver(inbox, key)
+                inbox.stop.set()
+        for run, signal in found:
+            inbox = self._inboxes.get(run)
+            if inbox is not None and inbox.put(signal):
+                self._deliver(inbox, signal.key)
+
+    def _deliver(self, inbox: Inbox, key: int) -> None:
+        # Nobody waits for it: what is lost of it, the signal's final receipt makes up for.
+        told = self._ingest.change(inbox.run.session_id, _delivered, key)
+        task = asyncio.get_running_loop().create_task(told)
+        task.add_done_callback(_log_failure)
+
+
+def _delivered(log: Log, key: int) -> None:
+    runs.settle_by_key(log, key, signals.DELIVERED)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and isinstance(task.exception(), HoldfastError):
+        logger.warning("a receipt was not stored: %s", task.exception())
+
+
+def _look(held: Iterable[str]) -> tuple[list[tuple[str, int]], list[tuple[str, Signal]]]:
+    """Return the (run, cancel's key) of those that are to stop, and the (run, signal) that are open; in order."""
+    running = models.Run.objects.filter(pk__in=held, status=models.Run.Status.RUNNING)
+    stopped = [(pk, key) for pk, key in running.values_list("pk", "cancel") if key is not None]
+    # What caused a run is its prompt, and a cancel is told of above.
+    sent = models.Signal.objects.filter(run__in=held, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
+    found = [
+        (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
+        for row in sent.order_by("serial")
+    ]
+    return stopped, found

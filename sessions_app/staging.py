@@ -1,0 +1,394 @@
+"""One transaction of the log: what it has read, what it folds, what it writes. Made by `ingest`, in its thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+from django.db import transaction
+from django.utils import timezone
+
+from sessions_app import conf, models, statements, store
+from sessions_app.batches import Batches
+from sessions_app.core import fold, frames, vocabulary
+from sessions_app.core.attachment import Frame
+from sessions_app.core.errors import HoldfastError
+
+CONFLATED = 16  # messages that a transaction conflates before they have ended; the others wait for the next ones
+TITLE_LENGTH = 60  # characters of a first message that become its session's title
+
+Chunk = dict[str, Any]
+Key = tuple[str, str]  # session, uid
+
+
+class Stored(NamedTuple):
+    """An append's outcome: the serial of its last chunk. `repeated`: it had been stored before.
+
+    `refusal`: why the chunks after that one were not stored.
+    """
+
+    serial: int
+    repeated: bool = False
+    refusal: HoldfastError | None = None
+
+
+Settle = Callable[[Stored | HoldfastError], None]
+
+
+def _nobody(outcome: Stored | HoldfastError) -> None:
+    """Whoever stages an append within a transaction is given its outcome there."""
+
+
+@dataclass(slots=True)
+class Append:
+    """What a publisher adds to one message. Chunks are taken in order; the first that is refused ends it.
+
+    `run` and `worker`: whose response it is; refused as fenced when the run is no longer that worker's.
+    `after`: the message's last serial that the publisher knows of, 0 for none. A message that is further has
+    the append already (its publisher was not told, because the connection to the database broke at COMMIT).
+    `starts`: a run to create in the same transaction. `also`: what else is done in it, once all chunks are taken.
+    `sequence`: of a producer elsewhere, instead of `after`: the number of this append among the message's, from 1 on.
+    """
+
+    session: str
+    uid: str
+    chunks: list[Chunk]
+    settle: Settle = _nobody
+    run: str = ""
+    worker: str = ""
+    after: int | None = None
+    starts: models.Run | None = None
+    also: tuple[Callable[[Log], None], ...] = ()
+    sequence: int = 0
+
+
+@dataclass(slots=True)
+class Open:
+    """A message that this process is writing: its fold, and how much of it is in the journal only."""
+
+    message: fold.Message
+    is_new: bool  # has no row yet
+    size: int = 0  # bytes of all its events
+    journal_events: int = 0
+    shared: bool = False  # of a producer elsewhere, who may have gone on at another process
+
+
+class Folds:
+    """The messages that this process is writing."""
+
+    def __init__(self) -> None:
+        self.open: dict[Key, Open] = {}
+        self.journal_events = conf.JOURNAL_EVENTS  # read once: looking up a setting costs more than a fold
+        self.response_bytes = conf.RESPONSE_BYTES
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Read them anew when they are needed."""
+        for key in keys:
+            self.open.pop(key, None)
+
+
+@dataclass(slots=True)
+class _Changed:
+    """A session in the transaction."""
+
+    epoch: str
+    tail: int
+    first: int
+    texts: list[str] = field(default_factory=list)  # every new event's JSON, in order
+
+
+class Transaction:
+    """The transaction under way. Locks the rows of its sessions when it is made."""
+
+    def __init__(self, folds: Folds, appends: list[Append], sessions: set[str]) -> None:
+        self.now = timezone.now()
+        self._folds = folds
+        self._sessions = {
+            id_: _Changed(epoch, tail, first=tail + 1)
+            for id_, epoch, tail in statements.lock_sessions({append.session for append in appends} | sessions)
+        }
+        self._fenced: set[tuple[str, str]] = set()  # run and worker, where the run is not, or no longer, that worker's
+        self._known: dict[Key, tuple[str, int, int]] = {}  # that were to begin and exist: role, first and last serial
+        self._batches = Batches()
+        self._current: set[Key] = set()  # messages whose folds are known to be as stored
+        self._look_up(appends)
+        self._begun: list[str] = []
+        self._ended: list[tuple[str, fold.Message]] = []
+        self._touched: set[Key] = set()  # messages whose rows were written
+        self._refused: set[Key] = set()  # messages of which this process has to know no more
+        self._new_rows: dict[Key, Open] = {}
+        self._conflated: dict[Key, Open] = {}
+        self._journal: list[statements.JournalRow] = []
+        self._active: set[str] = set()
+        self._titles: dict[str, str] = {}
+        self._new_runs: list[models.Run] = []
+        self._ended_runs: set[str] = set()
+
+    def _look_up(self, appends: list[Append]) -> None:
+        self._fenced |= statements.fenced_runs(
+            {(append.run, append.worker) for append in appends if append.run and not (append.starts or append.sequence)}
+        )
+        self._known |= statements.existing_messages(
+            {(append.session, append.uid) for append in appends if _begins(append.chunks[0])}
+        )
+        self._batches.look_up(appends)
+
+    def take_runs(self) -> tuple[list[str], list[tuple[str, fold.Message]]]:
+        """Runs whose response has begun, and those whose response has ended, with it, since this was last asked."""
+        begun, ended = self._begun, self._ended
+        self._begun, self._ended = [], []
+        return begun, ended
+
+    def log(self, session: str) -> Log:
+        """Return the log of a session that is locked here. Raises not_found."""
+        changed = self._sessions.get(session)
+        if changed is None:
+            raise HoldfastError("not_found", "It was deleted or has expired.")
+        return Log(self, session, changed)
+
+    def stage(self, append: Append) -> Stored | HoldfastError:
+        """Fold an append into its message and note what to write."""
+        key = append.session, append.uid
+        try:
+            changed, opened = self._find(append)
+        except HoldfastError as problem:
+            self._refused.add(key)
+            return problem
+        except _Repeated as repeated:
+            return Stored(repeated.serial, repeated=True)
+        refusal = None
+        serial = changed.tail
+        staged: list[statements.JournalRow] = []
+        for chunk in append.chunks:
+            try:
+                text = self._fold(opened, changed.tail + 1, chunk, key)
+            except HoldfastError as problem:
+                refusal = problem
+                break
+            changed.tail = serial = changed.tail + 1
+            changed.texts.append(text)
+            staged.append((append.session, serial, append.uid, text))
+        if append.sequence and (staged or self._batches.has_begun(append)):
+            self._folds.open[key].shared = True
+            self._batches.note(append, self._folds.open[key].message, refusal)
+        if not staged:
+            return refusal or Stored(serial)
+        self._note(append, self._folds.open[key], staged)
+        return Stored(serial, refusal=refusal)
+
+    def stage_now(self, append: Append) -> Stored:
+        """Stage an append that isn't one of the transaction's own, and write it. Raises what refuses it."""
+        self._look_up([append])
+        outcome = self.stage(append)
+        self.write()
+        if isinstance(outcome, HoldfastError):
+            raise outcome
+        if outcome.refusal:
+            raise outcome.refusal
+        return outcome
+
+    def _find(self, append: Append) -> tuple[_Changed, Open | None]:
+        """Return the append's session and message (None: it is to begin), or raise why it can't be stored."""
+        key = append.session, append.uid
+        changed = self._sessions.get(append.session)
+        if changed is None:
+            raise HoldfastError("not_found", "It was deleted or has expired.")
+        if (append.run, append.worker) in self._fenced:
+            raise _repeated_end(append) or HoldfastError("fenced")
+        begins = _begins(append.chunks[0])
+        if append.sequence:
+            serial = self._batches.stored(append, exists=key in self._known or key in self._new_rows)
+            if serial is not None:
+                raise _Repeated(serial)
+            begins = not self._batches.has_begun(append)
+        elif key in self._known:
+            role, first, last = self._known[key]
+            if role != ("assistant" if append.run else "user"):
+                raise HoldfastError("message_exists")
+            raise _Repeated(last if append.run else first)
+        elif begins and key in self._new_rows:  # the same signal twice in one group
+            raise _Repeated(self._new_rows[key].message.first_serial)
+        opened = self._opened(append)
+        if opened is None and not begins:
+            opened = self._folds.open[key] = _load(key)
+        self._current.add(key)
+        if opened is not None and append.after is not None and opened.message.last_serial != append.after:
+            if opened.message.last_serial < append.after:
+                raise HoldfastError("storage_unavailable", "What was published before this was not stored.")
+            raise _Repeated(opened.message.last_serial)
+        return changed, opened
+
+    def _opened(self, append: Append) -> Open | None:
+        """Return the fold in memory of an append's message, if it is what is stored."""
+        key = append.session, append.uid
+        opened = self._folds.open.get(key)
+        if opened is None or key in self._current:
+            return opened
+        if self._batches.is_current(append, opened.message) if append.sequence else not opened.shared:
+            return opened
+        self._folds.forget([key])
+        return None
+
+    def _fold(self, opened: Open | None, serial: int, chunk: Chunk, key: Key) -> str:
+        """Apply one chunk; return its event's JSON. Raises HoldfastError, and then nothing has changed."""
+        json = orjson.dumps(chunk).decode()
+        opened = opened or self._folds.open.get(key)
+        if opened is None:
+            if not frames.MESSAGE_UID.match(key[1]):
+                raise HoldfastError("bad_chunk", "A message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -.")
+            at = store.milliseconds(self.now)
+            event = {"serial": serial, "message": key[1], "at": at, "chunk": chunk}
+            self._folds.open[key] = Open(fold.begin(event), is_new=True, size=len(json))
+            return frames.event_text(serial=serial, uid=key[1], chunk=json, at=at)
+        if opened.size + len(json) > self._folds.response_bytes and chunk["type"] not in vocabulary.ENDS:
+            raise HoldfastError("response_too_large", f"A response has at most {self._folds.response_bytes} bytes.")
+        fold.apply(opened.message, serial, chunk)
+        opened.size += len(json)
+        return frames.event_text(serial=serial, uid=key[1], chunk=json)
+
+    def _note(self, append: Append, opened: Open, staged: list[statements.JournalRow]) -> None:
+        key = append.session, append.uid
+        ended = fold.ended(opened.message)
+        opened.journal_events += len(staged)
+        if opened.is_new:
+            opened.is_new, opened.journal_events = False, 0
+            self._new_rows[key] = opened
+        elif key in self._new_rows:
+            opened.journal_events = 0  # its row is written with this in it
+        elif ended or key in self._conflated or self._is_due(opened):
+            opened.journal_events = 0
+            self._conflated[key] = opened
+        else:
+            self._journal += staged
+        if ended or key in self._new_rows:
+            self._active.add(append.session)
+        if key in self._new_rows and append.run:
+            self._begun.append(append.run)
+        if ended and append.run:
+            self._ended_runs.add(append.run)
+            self._ended.append((append.run, opened.message))
+        if append.starts is not None:
+            self._new_runs.append(append.starts)
+        if opened.message.role == "user" and key in self._new_rows:
+            self._titles[append.session] = _title(opened.message)
+
+    def _is_due(self, opened: Open) -> bool:
+        # Answers that began together are due together: a commit that conflates them all would hold up everybody.
+        return opened.journal_events >= self._folds.journal_events and len(self._conflated) < CONFLATED
+
+    def write(self) -> None:
+        """Write what was staged, so that queries see it."""
+        if self._new_rows or self._conflated or self._journal:
+            self._write_events()
+        self._batches.write()
+
+    def _write_events(self) -> None:
+        statements.insert_messages([(key, opened.message) for key, opened in self._new_rows.items()], self.now)
+        statements.conflate([(key, opened.message) for key, opened in self._conflated.items()], self.now)
+        statements.insert_journal([row for row in self._journal if (row[0], row[2]) not in self._conflated])
+        statements.note_activity(self._active, self._titles, self.now)
+        statements.note_runs(self._new_runs, self._ended_runs)
+        self._touched |= self._conflated.keys() | self._new_rows.keys()
+        for staged in (
+            self._new_rows, self._conflated, self._journal, self._active, self._titles, self._new_runs,
+            self._ended_runs,
+        ):  # fmt: skip
+            staged.clear()
+
+    def abandon(self, session: str) -> None:
+        """What was folded of a session was taken back: read it anew when it is needed."""
+        self._refused |= {key for key in self._folds.open if key[0] == session}
+        self.take_runs()
+
+    def finish(self) -> list[Frame]:
+        """Write the sessions' tails; return the frames for readers, to be shown once all of it is committed."""
+        changed = {session: changed for session, changed in self._sessions.items() if changed.texts}
+        if changed:
+            statements.advance_tails([(session, changed.tail) for session, changed in changed.items()])
+        return [_frame(session, changed) for session, changed in changed.items()]
+
+    def settle(self) -> None:
+        """It is committed: let go of the folds of what has ended, or was refused."""
+        ended = [key for key in self._touched if key in self._folds.open and fold.ended(self._folds.open[key].message)]
+        # The refused not before: another append of this transaction may have changed its fold.
+        self._folds.forget([*ended, *self._refused])
+
+
+class Log:
+    """One session's log within a transaction: what a signal or a run's end adds to it."""
+
+    def __init__(self, work: Transaction, session: str, changed: _Changed) -> None:
+        self.session = session
+        self.now = work.now
+        self._work = work
+        self._changed = changed
+
+    @property
+    def next_serial(self) -> int:
+        return self._changed.tail + 1
+
+    @contextmanager
+    def undone_by_refusal(self) -> Iterator[None]:
+        """Take back all that is done within when it raises a HoldfastError."""
+        tail, events = self._changed.tail, len(self._changed.texts)
+        try:
+            with transaction.atomic():
+                yield
+        except HoldfastError:
+            self._changed.tail = tail
+            del self._changed.texts[events:]
+            self._work.abandon(self.session)
+            raise
+
+    def append(self, uid: str, chunks: list[Chunk], **fields: Any) -> Stored:
+        """Add chunks to a message, at once. Raises what refuses them."""
+        return self._work.stage_now(Append(self.session, uid, chunks, **fields))
+
+    def say(self, signal: dict[str, Any]) -> None:
+        """Add an event: a signal's record as it is from now on."""
+        self._changed.tail += 1
+        self._changed.texts.append(frames.signal_event(serial=self._changed.tail, record=signal))
+
+
+class _Repeated(Exception):
+    """The append is stored already."""
+
+    def __init__(self, serial: int) -> None:
+        self.serial = serial
+
+
+def _repeated_end(append: Append) -> _Repeated | None:
+    """Whether the append is an end that is stored already, and has ended its run with it."""
+    status = vocabulary.ENDS.get(append.chunks[-1]["type"])
+    if status is None or append.after is None:
+        return None
+    ended = models.Message.objects.filter(session=append.session, uid=append.uid, status=status)
+    serial = ended.filter(last_serial__gt=append.after).values_list("last_serial", flat=True).first()
+    return None if serial is None else _Repeated(serial)
+
+
+def _begins(chunk: Chunk) -> bool:
+    return chunk["type"] in vocabulary.BEGINS
+
+
+def _frame(session: str, changed: _Changed) -> Frame:
+    return frames.events(
+        session=session, epoch=changed.epoch, first=changed.first, last=changed.tail, texts=changed.texts
+    )
+
+
+def _title(message: fold.Message) -> str:
+    text = " ".join(" ".join(part.get("text", "") for part in message.parts).replace("\0", "").split())
+    return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1].rstrip() + "…"
+
+
+def _load(key: Key) -> Open:
+    message = store.message(*key)
+    if message is None:
+        raise HoldfastError("no_such_message")
+    # Its size and journal are bounded again from here: they are limits, not accounts.
+    size = len(orjson.dumps(message.parts))
+    return Open(message, is_new=False, size=size, journal_events=conf.JOURNAL_EVENTS)

@@ -1,0 +1,103 @@
+"""Agents and people on one process: what a test needs to have an agent of its own asked, steered, stopped."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from agents_app import registry
+from agents_app.turn import Turn
+from sessions_app import executor, models, rules
+from sessions_app.core.fold import Message
+from sessions_app.process import Process
+from tests.support.person import Frame
+from tests.support.stored import a_session
+from tests.support.tab import Tab
+
+OWNER = "guest:1"
+
+
+class Conversation:
+    """`async with Conversation(process, agent) as talk:` a session whose agent is this function, with a tab on it."""
+
+    def __init__(self, process: Process, agent: registry.Agent, *, while_busy: rules.WhileBusy = "queue") -> None:
+        self.process = process
+        self.tab = Tab(process, OWNER)
+        self._agent = agent
+        self._while_busy = while_busy
+
+    async def __aenter__(self) -> "Conversation":
+        registry._agents["test"] = self._agent
+        rules.set_policy("test", self._while_busy)
+        self.session: str = (await executor.run(lambda: a_session(OWNER, agent="test"))).pk
+        await self.tab.__aenter__()
+        self.followed = await self.tab.attach(self.session)
+        return self
+
+    async def __aexit__(self, *problem: Any) -> None:
+        await self.tab.__aexit__(*problem)
+        registry._agents.pop("test", None)
+
+    async def second_tab(self) -> Tab:
+        """Another tab of the same person, which follows the session."""
+        tab = await Tab(self.process, OWNER).__aenter__()
+        await tab.attach(self.session)
+        return tab
+
+    @property
+    def messages(self) -> list[Message]:
+        return list(self.followed.messages.values())
+
+    @property
+    def answers(self) -> list[Message]:
+        return [message for message in self.messages if message.role == "assistant"]
+
+    @property
+    def signals(self) -> dict[str, Frame]:
+        return self.followed.signals
+
+    async def say(self, text: str, *, kind: str = "message") -> str:
+        return await self.tab.say(self.session, text, kind=kind)
+
+    async def send(self, kind: str, **payload: Any) -> Frame:
+        """Sends a signal; gives its receipt."""
+        id = await self.tab.signal(self.session, kind, payload)
+        return self.tab.receipts[id]
+
+    async def final(self, id: str) -> Frame:
+        """The final record of a signal."""
+        return await self.tab.wait_status(self.session, id, "applied", "rejected", "expired")
+
+    async def answered(self, number: int = 1) -> Message:
+        """The answer of this number, when so many have ended."""
+        await self.tab.wait_until(lambda: len([a for a in self.answers if a.status != "streaming"]) >= number)
+        return self.answers[number - 1]
+
+    async def wait_until(self, condition: Callable[[], object]) -> None:
+        await self.tab.wait_until(condition)
+
+    async def stored(self, model: Any, **fields: Any) -> Any:
+        """The one row of a model in this session."""
+        return await executor.run(model.objects.get, session=self.session, **fields)
+
+    async def run(self) -> models.Run:
+        run: models.Run = await executor.run(models.Run.objects.filter(session=self.session).latest, "created_at")
+        return run
+
+
+async def parrot(turn: Turn) -> None:
+    await turn.text(turn.prompt)
+
+
+def endless(began: asyncio.Event | None = None) -> registry.Agent:
+    """An agent that goes on until it is stopped, a step every 10 ms."""
+
+    async def agent(turn: Turn) -> None:
+        while True:
+            for steer in await turn.step():
+                await turn.text(f"[{steer}]")
+            await turn.text("word ")
+            if began:
+                began.set()
+            await asyncio.sleep(0.01)
+
+    return agent

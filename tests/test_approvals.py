@@ -1,0 +1,314 @@
+"""Approvals and the client's tools: the first decision counts, about exact arguments; what is approved runs once."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from agents_app.runner import Runner
+from agents_app.tools import EXPIRED, NO_RESULT, TOOL_FAILED, Decision, ToolFailed
+from agents_app.turn import Turn
+from sessions_app import executor, models, runs
+from sessions_app.core.signals import input_hash
+from sessions_app.process import Process
+from tests.support.agents import Conversation
+from tests.support.person import Frame, text_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MAIL = {"to": "ann@example.com", "text": "Hello"}
+
+
+@pytest.fixture
+async def process(settings: Any) -> AsyncIterator[Process]:
+    settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 50, "INBOX_POLL_MS": 20, "LEASE_MS": 900}
+    process = Process()
+    await process.start([lambda here: Runner(here).run])
+    yield process
+    if not process.stopping:
+        await process.stop()
+
+
+class Sender:
+    """An agent that asks before it sends a mail. `sent` is what it has sent; `decisions` what was decided."""
+
+    def __init__(self, **asking: Any) -> None:
+        self.asking = asking
+        self.sent: list[Any] = []
+        self.decisions: list[Decision] = []
+
+    async def __call__(self, turn: Turn) -> None:
+        call = await turn.tool("send_mail", MAIL)
+        decision = await call.approval("It goes outside.", **self.asking)
+        self.decisions.append(decision)
+        if decision.approved:
+            await call.execute(self.send)
+        await turn.text("done")
+
+    async def send(self, arguments: Any) -> str:
+        self.sent.append(arguments)
+        return "sent"
+
+
+def part(talk: Conversation) -> Frame:
+    """The tool call of the first answer."""
+    return [part for part in talk.answers[0].parts if part["type"] == "tool-send_mail"][-1]
+
+
+async def asked(talk: Conversation) -> str:
+    """Has the agent ask; gives the approval's id."""
+    await talk.say("Send it")
+    await talk.wait_until(lambda: talk.answers and any(p.get("approval") for p in talk.answers[0].parts))
+    id: str = part(talk)["approval"]["id"]
+    return id
+
+
+async def test_what_is_approved_is_called_once_with_what_was_seen(process: Process) -> None:
+    sender = Sender()
+    async with Conversation(process, sender) as talk:
+        approval = await asked(talk)
+        assert part(talk)["input"] == MAIL
+        assert part(talk)["approval"]["requestReason"] == "It goes outside."
+        descriptor = part(talk)["approval"]["descriptor"]
+        assert descriptor["input_hash"] == input_hash(MAIL) and not descriptor["editable"]
+        receipt = await talk.send("approve", approval=approval, input_hash=descriptor["input_hash"])
+        await talk.answered()
+        assert (await talk.final(receipt["id"]))["status"] == "applied"
+        assert sender.sent == [MAIL]
+        assert (part(talk)["state"], part(talk)["output"]) == ("output-available", "sent")
+        decided = part(talk)["callProviderMetadata"]["holdfast"]
+        assert (decided["decided_by"], decided["edited"]) == ("guest:1", False)
+        stored = await talk.stored(models.Approval)
+        assert (stored.status, stored.execution) == ("approved", "done")
+
+
+async def test_what_is_denied_is_not_called(process: Process) -> None:
+    sender = Sender()
+    async with Conversation(process, sender) as talk:
+        approval = await asked(talk)
+        receipt = await talk.send("deny", approval=approval, reason="Not to her")
+        await talk.answered()
+        assert (await talk.final(receipt["id"]))["payload"] == {
+            "approval": approval,
+            "reason": "Not to her",
+            "edited": False,
+        }
+        assert sender.sent == []
+        assert sender.decisions == [Decision(False, MAIL, "Not to her", "guest:1")]
+        assert part(talk)["state"] == "output-denied"
+        assert part(talk)["approval"]["approved"] is False
+
+
+async def test_of_two_tabs_the_first_decides_and_the_other_is_told(process: Process) -> None:
+    sender = Sender()
+    async with Conversation(process, sender) as talk:
+        other = await talk.second_tab()
+        approval = await asked(talk)
+        payloads = {"approval": approval, "input_hash": input_hash(MAIL)}
+        ids = await asyncio.gather(
+            talk.tab.signal(talk.session, "approve", payloads), other.signal(talk.session, "deny", payloads)
+        )
+        await talk.answered()
+        receipts = [talk.tab.receipts.get(id) or other.receipts[id] for id in ids]
+        assert sorted(receipt["status"] for receipt in receipts) == ["accepted", "rejected"]
+        (loser,) = [receipt for receipt in receipts if receipt["status"] == "rejected"]
+        assert loser["error"]["code"] == "already_decided"
+        assert loser["error"]["message"].startswith("That was decided already: you ")
+        assert len(sender.sent) == (1 if receipts[0]["status"] == "accepted" else 0)
+        # Everybody sees it, and the same signal again is answered as the first time.
+        record = await talk.final(loser["id"])
+        assert (record["status"], record["code"]) == ("rejected", "already_decided")
+        again = other if loser["id"] in other.receipts else talk.tab
+        await again.signal(talk.session, record["kind"], payloads, id=loser["id"])
+        assert again.receipts[loser["id"]]["error"] == loser["error"]
+
+
+async def test_an_approval_of_other_arguments_counts_for_nothing(process: Process) -> None:
+    sender = Sender()
+    async with Conversation(process, sender) as talk:
+        approval = await asked(talk)
+        receipt = await talk.send("approve", approval=approval, input_hash=input_hash({"to": "eve@example.com"}))
+        assert receipt["error"]["code"] == "input_mismatch"
+        edited = await talk.send(
+            "approve", approval=approval, input_hash=input_hash(MAIL), input={"to": "eve@example.com"}
+        )
+        assert edited["error"]["code"] == "not_editable"
+        assert sender.sent == []
+        await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
+        await talk.answered()
+        assert sender.sent == [MAIL]
+
+
+async def test_arguments_may_be_edited_where_the_tool_says_so(process: Process) -> None:
+    sender = Sender(editable=True)
+    edited = {"to": "bob@example.com", "text": "Hi"}
+    async with Conversation(process, sender) as talk:
+        approval = await asked(talk)
+        await talk.send("approve", approval=approval, input_hash=input_hash(MAIL), input=edited)
+        await talk.answered()
+        assert sender.sent == [edited]
+        assert part(talk)["input"] == edited
+        assert part(talk)["callProviderMetadata"]["holdfast"]["edited"] is True
+
+
+async def test_an_approval_expires(process: Process) -> None:
+    sender = Sender(expires_s=0.1)
+    async with Conversation(process, sender) as talk:
+        approval = await asked(talk)
+        await talk.answered()
+        assert sender.decisions == [Decision(False, MAIL, EXPIRED, None)]
+        assert part(talk)["state"] == "output-denied"
+        assert part(talk)["callProviderMetadata"]["holdfast"]["decided_by"] is None
+        receipt = await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
+        assert receipt["error"]["code"] == "approval_expired"
+        assert sender.sent == []
+
+
+async def test_what_is_stopped_while_it_asks_can_no_longer_be_approved(process: Process) -> None:
+    sender = Sender()
+    async with Conversation(process, sender) as talk:
+        approval = await asked(talk)
+        await talk.final((await talk.send("cancel"))["id"])
+        receipt = await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
+        assert receipt["error"]["code"] == "approval_expired"
+        assert sender.sent == []
+        assert (await talk.stored(models.Approval)).status == "expired"
+
+
+@pytest.mark.parametrize(("approval", "code"), [("approval_none", "no_such_approval"), ("", "bad_signal")])
+async def test_nothing_is_decided_about_what_nobody_asks(process: Process, approval: str, code: str) -> None:
+    async with Conversation(process, Sender()) as talk:
+        receipt = await talk.send("approve", approval=approval, input_hash="sha256:0")
+        assert receipt["error"]["code"] == code
+
+
+async def test_an_approval_of_another_session_is_none(process: Process) -> None:
+    async with Conversation(process, Sender()) as talk, Conversation(process, Sender()) as other:
+        approval = await asked(talk)
+        receipt = await other.send("approve", approval=approval, input_hash=input_hash(MAIL))
+        assert receipt["error"]["code"] == "no_such_approval"
+
+
+async def test_a_call_that_fails_says_only_what_it_means_to(process: Process) -> None:
+    errors: list[str] = []
+
+    async def agent(turn: Turn) -> None:
+        for problem in (ToolFailed("The mailbox is full."), ValueError("a secret of the inside")):
+            call = await turn.tool("send_mail", MAIL)
+            await call.approval()
+
+            async def fail(arguments: Any, problem: Exception = problem) -> None:
+                raise problem
+
+            try:
+                await call.execute(fail)
+            except ToolFailed as told:
+                errors.append(str(told))
+
+    async with Conversation(process, agent) as talk:
+        await talk.say("Send it")
+        for number in range(2):
+            await talk.wait_until(
+                lambda number=number: (
+                    talk.answers and [p["approval"]["id"] for p in talk.answers[0].parts if p.get("approval")][number:]
+                )
+            )
+            approvals = [p["approval"]["id"] for p in talk.answers[0].parts if p.get("approval")]
+            await talk.send("approve", approval=approvals[number], input_hash=input_hash(MAIL))
+        await talk.answered()
+        assert errors == ["The mailbox is full.", TOOL_FAILED]
+        failed = [p["errorText"] for p in talk.answers[0].parts if p["type"] == "tool-send_mail"]
+        assert failed == errors
+
+
+async def test_what_was_not_approved_or_called_already_is_not_called(process: Process) -> None:
+    sender = Sender()
+
+    async def agent(turn: Turn) -> None:
+        unasked = await turn.tool("send_mail", MAIL)
+        with pytest.raises(ToolFailed):
+            await unasked.execute(sender.send)
+        call = await turn.tool("send_mail", MAIL)
+        await call.approval()
+        await call.execute(sender.send)
+        with pytest.raises(ToolFailed):
+            await call.execute(sender.send)
+        await turn.text("done")
+
+    async with Conversation(process, agent) as talk:
+        approval = await asked(talk)
+        await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
+        assert text_of(await talk.answered()) == "done"
+        assert sender.sent == [MAIL]
+
+
+async def test_of_a_call_in_which_its_process_died_nobody_says_that_it_happened(process: Process) -> None:
+    calling = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        call = await turn.tool("send_mail", MAIL)
+        await call.approval()
+
+        async def hang(arguments: Any) -> None:
+            calling.set()
+            await asyncio.sleep(60)
+
+        await call.execute(hang)
+
+    async with Conversation(process, agent) as talk:
+        approval = await asked(talk)
+        await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
+        await calling.wait()
+        # Its worker is taken for dead: for everybody else its process has died here.
+        await executor.run(lambda: models.Worker.objects.update(alive=False))
+        answer = await talk.answered()
+        assert answer.status == "interrupted"
+        assert (part(talk)["state"], part(talk)["errorText"]) == ("output-error", runs.UNKNOWN_OUTCOME)
+        assert (await talk.stored(models.Approval)).execution == "begun"
+
+
+# Tools that run at the client
+
+
+async def look_it_up(turn: Turn) -> None:
+    call = await turn.tool("read_page", {"selector": "h1"})
+    try:
+        await turn.text(json.dumps(await call.result(timeout_s=20)))
+    except ToolFailed as problem:
+        await turn.text(f"failed: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [({"output": {"title": "Home"}}, '{"title": "Home"}'), ({"error": "No such page"}, "failed: No such page")],
+)
+async def test_a_client_gives_the_result_of_a_tool(process: Process, result: Any, text: str) -> None:
+    async with Conversation(process, look_it_up) as talk:
+        await talk.say("Look")
+        await talk.wait_until(
+            lambda: talk.answers and any(p["type"] == "tool-read_page" for p in talk.answers[0].parts)
+        )
+        about = {"message": talk.answers[0].id, "call": "call_1"}
+        first = await talk.send("tool-result", **about, **result)
+        second = await talk.send("tool-result", **about, output="another")
+        assert (first["status"], second["error"]["code"]) in [
+            ("accepted", "already_decided"),
+            ("accepted", "no_such_call"),
+        ]
+        assert text_of(await talk.answered()) == text
+        assert (await talk.final(first["id"]))["status"] == "applied"
+
+
+async def test_a_result_that_does_not_come_is_an_error(process: Process) -> None:
+    async def agent(turn: Turn) -> None:
+        call = await turn.tool("read_page", {})
+        with pytest.raises(ToolFailed, match=NO_RESULT):
+            await call.result(timeout_s=0.05)
+
+    async with Conversation(process, agent) as talk:
+        await talk.say("Look")
+        assert (await talk.answered()).status == "complete"
+        receipt = await talk.send("tool-result", message=talk.answers[0].id, call="call_1", output=1)
+        assert receipt["error"]["code"] == "no_such_call"

@@ -1,0 +1,397 @@
+"""An agent at work and the person who asked it: stopping, steering, asking on, trying again; each with its receipt."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from agents_app.runner import STOPPED, STOPPED_BUSY, Runner
+from agents_app.turn import AgentFailed, Turn
+from sessions_app import executor, leases, models, runs
+from sessions_app.process import Process
+from tests.support.agents import Conversation, endless, parrot
+from tests.support.person import text_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def process(settings: Any) -> AsyncIterator[Process]:
+    settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 50, "INBOX_POLL_MS": 20}
+    process = Process()
+    await process.start([lambda here: Runner(here).run])
+    yield process
+    if not process.stopping:
+        await process.stop()
+
+
+async def all_settled() -> bool:
+    open_ = models.Signal.objects.filter(status__in=["accepted", "delivered"])
+    return not await executor.run(open_.exists)
+
+
+# Messages
+
+
+async def test_a_message_is_delivered_when_an_agent_has_it_and_applied_when_its_answer_begins(process: Process) -> None:
+    async with Conversation(process, parrot) as talk:
+        id = await talk.say("Hello")
+        record = await talk.final(id)
+        answer = await talk.answered()
+        assert (record["status"], record["message"], record["actor"]) == ("applied", answer.id, "guest:1")
+        seen = [frame["events"] for frame in talk.tab.frames if frame["type"] == "events"]
+        told = [event["signal"]["status"] for events in seen for event in events if "signal" in event]
+        assert told == ["delivered", "applied"]
+        run = await talk.run()
+        assert (run.status, run.prompt, run.uid) == ("ended", id, answer.id)
+
+
+async def test_serials_have_no_hole_with_signals_among_them(process: Process) -> None:
+    async with Conversation(process, parrot) as talk:
+        for number in range(3):
+            await talk.say(f"{number}")
+            await talk.answered(number + 1)
+        await talk.wait_until(lambda: len([r for r in talk.signals.values() if r["status"] == "applied"]) == 3)
+        assert talk.followed.serials == list(range(1, len(talk.followed.serials) + 1))
+        assert not talk.followed.gaps
+
+
+async def test_catching_up_on_signals_equals_having_been_there(process: Process) -> None:
+    async with Conversation(process, endless()) as talk:
+        early = await talk.second_tab()
+        start = early.sessions[talk.session].cursor
+        await talk.say("Go")
+        await talk.wait_until(lambda: talk.answers and len(text_of(talk.answers[0])) > 10)
+        await talk.say("more", kind="steer")
+        await talk.final((await talk.send("cancel"))["id"])
+        await talk.answered()
+        late = await talk.second_tab()
+        resumed = await talk.second_tab()
+        await resumed.send({"type": "attach", "session": talk.session, "cursor": str(start)})
+        for tab in (early, late, resumed):
+            await tab.wait_until(lambda tab=tab: tab.sessions[talk.session].cursor == talk.followed.cursor)
+            assert tab.sessions[talk.session].signals == talk.signals
+
+
+# Stopping
+
+
+async def test_a_stop_is_applied_when_the_agent_has_stopped_and_its_text_stays(process: Process) -> None:
+    stopped: list[str] = []
+
+    async def agent(turn: Turn) -> None:
+        try:
+            await endless()(turn)
+        finally:
+            stopped.append("agent")
+
+    async with Conversation(process, agent) as talk:
+        await talk.say("Go")
+        await talk.wait_until(lambda: talk.answers and len(text_of(talk.answers[0])) > 20)
+        receipt = await talk.send("cancel")
+        assert receipt["status"] == "accepted"
+        record = await talk.final(receipt["id"])
+        assert (record["status"], record["reason"], stopped) == ("applied", STOPPED, ["agent"])
+        answer = await talk.answered()
+        assert (answer.status, answer.reason) == ("cancelled", STOPPED)
+        assert len(text_of(answer)) > 20
+        assert record["message"] == answer.id
+
+
+async def test_an_agent_that_ignores_a_stop_is_cut_off_and_writes_nothing_more(
+    process: Process, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("agents_app.runner.GRACE_S", 0.1)
+    refused = asyncio.Event()
+
+    async def stubborn(turn: Turn) -> None:
+        while True:
+            try:
+                await turn.text("still here ")
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                pass
+            except Exception:
+                refused.set()
+                raise
+
+    async with Conversation(process, stubborn) as talk:
+        await talk.say("Go")
+        await talk.wait_until(lambda: talk.answers and text_of(talk.answers[0]))
+        record = await talk.final((await talk.send("cancel"))["id"])
+        assert (record["status"], record["reason"]) == ("applied", STOPPED_BUSY)
+        serial = talk.followed.cursor.serial
+        await asyncio.wait_for(refused.wait(), 30)
+        assert (await talk.answered()).status == "cancelled"
+        assert talk.followed.cursor.serial == serial
+
+
+async def test_a_run_that_nobody_stops_is_ended_by_whoever_watches(process: Process, monkeypatch: Any) -> None:
+    monkeypatch.setattr(leases, "PATIENCE_S", 0.2)
+    async with Conversation(process, parrot) as talk:
+        response = process.respond(talk.session, agent="elsewhere")
+        for chunk in ({"type": "start", "messageId": response.uid}, {"type": "text-start", "id": "t"}):
+            await response.write(chunk)
+        await response.flush()
+        record = await talk.final((await talk.send("cancel", message=response.uid))["id"])
+        assert (record["status"], record["reason"]) == ("applied", leases.STOPPED_LATE)
+        await response.write({"type": "text-delta", "id": "t", "delta": "a zombie"})
+        with pytest.raises(Exception, match="fenced"):
+            await response.flush()
+        assert text_of(await talk.answered()) == ""
+
+
+async def test_what_waits_is_stopped_before_it_begins(process: Process) -> None:
+    async with Conversation(process, endless()) as talk:
+        await talk.say("First")
+        await talk.wait_until(lambda: talk.answers)
+        waiting = await talk.say("Second")
+        receipt = await talk.send("cancel")
+        await talk.answered(2)
+        assert [answer.status for answer in talk.answers] == ["cancelled", "cancelled"]
+        assert (await talk.final(receipt["id"]))["status"] == "applied"
+        record = await talk.final(waiting)
+        assert (record["status"], record["code"], record["reason"]) == ("rejected", *runs.UNBEGUN["cancelled"])
+
+
+async def test_one_answer_of_several_can_be_stopped(process: Process) -> None:
+    async with Conversation(process, endless()) as talk:
+        await talk.say("First")
+        await talk.wait_until(lambda: talk.answers)
+        second = await talk.say("Second")
+        run = await executor.run(models.Run.objects.get, cause__uid=second)
+        await talk.final((await talk.send("cancel", message=run.uid))["id"])
+        await talk.wait_until(lambda: any(answer.status == "cancelled" for answer in talk.answers))
+        assert {answer.id: answer.status for answer in talk.answers}[run.uid] == "cancelled"
+        assert [answer.status for answer in talk.answers if answer.id != run.uid] == ["streaming"]
+
+
+async def test_where_nothing_is_at_work_there_is_nothing_to_stop(process: Process) -> None:
+    async with Conversation(process, parrot) as talk:
+        assert (await talk.send("cancel"))["error"]["code"] == "nothing_to_stop"
+        await talk.say("Hello")
+        answer = await talk.answered()
+        assert (await talk.send("cancel", message=answer.id))["error"]["code"] == "nothing_to_stop"
+        assert answer.status == "complete"
+
+
+async def test_two_tabs_that_stop_are_both_told(process: Process) -> None:
+    async with Conversation(process, endless()) as talk:
+        other = await talk.second_tab()
+        await talk.say("Go")
+        await talk.wait_until(lambda: talk.answers)
+        first, second = await asyncio.gather(
+            talk.tab.signal(talk.session, "cancel", {}), other.signal(talk.session, "cancel", {})
+        )
+        await talk.answered()
+        for id in (first, second):
+            if talk.tab.receipts.get(id, other.receipts.get(id, {}))["status"] == "accepted":
+                assert (await talk.final(id))["status"] in ("applied", "rejected")
+
+
+# Steering
+
+
+async def test_a_steer_is_applied_at_the_next_step_and_part_of_the_answer(process: Process) -> None:
+    async with Conversation(process, endless()) as talk:
+        await talk.say("Go")
+        await talk.wait_until(lambda: talk.answers)
+        id = await talk.say("shorter", kind="steer")
+        record = await talk.final(id)
+        assert (record["status"], record["message"]) == ("applied", talk.answers[0].id)
+        assert record["payload"] == {"parts": [{"type": "text", "text": "shorter"}]}
+        await talk.wait_until(lambda: "[shorter]" in text_of(talk.answers[0]))
+        parts = [part for part in talk.answers[0].parts if part["type"] == "steering-message"]
+        assert [part["id"] for part in parts] == [id]
+
+
+async def test_a_steer_that_comes_too_late_is_the_next_question(process: Process) -> None:
+    go = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        await turn.text(f"about {turn.prompt}")
+        if turn.prompt == "this":
+            await go.wait()
+
+    async with Conversation(process, agent) as talk:
+        await talk.say("this")
+        await talk.wait_until(lambda: talk.answers and text_of(talk.answers[0]))
+        id = await talk.say("that", kind="steer")
+        go.set()
+        await talk.answered(2)
+        record = await talk.final(id)
+        assert (record["status"], record["reason"]) == ("applied", runs.UNREAD_NEXT)
+        assert [text_of(message) for message in talk.messages] == ["this", "about this", "that", "about that"]
+        assert record["message"] == talk.answers[1].id
+
+
+async def test_where_no_agent_is_at_work_a_steer_is_a_question(process: Process) -> None:
+    async with Conversation(process, parrot) as talk:
+        id = await talk.say("Hello", kind="steer")
+        assert text_of(await talk.answered()) == "Hello"
+        assert (await talk.final(id))["status"] == "applied"
+        assert talk.messages[0].id == id
+
+
+async def test_after_a_stop_no_steer_begins_anything(process: Process) -> None:
+    async def agent(turn: Turn) -> None:
+        await turn.text("working")
+        await asyncio.sleep(60)
+
+    async with Conversation(process, agent) as talk:
+        await talk.say("Go")
+        await talk.wait_until(lambda: talk.answers and text_of(talk.answers[0]))
+        steer = await talk.say("faster", kind="steer")
+        await talk.final((await talk.send("cancel"))["id"])
+        record = await talk.final(steer)
+        assert (record["status"], record["reason"]) == ("rejected", runs.UNREAD_STOPPED)
+        assert [text_of(message) for message in talk.messages] == ["Go", "working", "faster"]
+        assert (await talk.run()).prompt != steer
+
+
+# While an agent is at work
+
+
+@pytest.mark.parametrize(
+    ("while_busy", "statuses"),
+    [("queue", ["complete", "complete"]), ("interrupt", ["cancelled", "complete"])],
+)
+async def test_a_message_that_comes_while_an_agent_is_at_work(process: Process, while_busy: Any, statuses: Any) -> None:
+    go = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        await turn.text(turn.prompt)
+        if turn.prompt == "First":
+            await go.wait()
+
+    async with Conversation(process, agent, while_busy=while_busy) as talk:
+        await talk.say("First")
+        await talk.wait_until(lambda: talk.answers and text_of(talk.answers[0]))
+        await talk.say("Second")
+        if while_busy == "queue":
+            go.set()
+        await talk.answered(2)
+        assert [(answer.status, text_of(answer)) for answer in talk.answers] == [
+            (statuses[0], "First"),
+            (statuses[1], "Second"),
+        ]
+        await talk.wait_until(lambda: all(r["status"] == "applied" for r in talk.signals.values()))
+
+
+async def test_an_agent_may_refuse_to_be_asked_while_it_works(process: Process) -> None:
+    async with Conversation(process, endless(), while_busy="reject") as talk:
+        await talk.say("First")
+        await talk.wait_until(lambda: talk.answers)
+        id = await talk.say("Second")
+        assert talk.tab.receipts[id]["error"]["code"] == "busy"
+        assert [text_of(m) for m in talk.messages if m.role == "user"] == ["First"]
+
+
+async def test_an_agent_may_take_messages_as_steers(process: Process) -> None:
+    async with Conversation(process, endless(), while_busy="steer") as talk:
+        await talk.say("First")
+        await talk.wait_until(lambda: talk.answers)
+        id = await talk.say("Second")
+        await talk.wait_until(lambda: "[Second]" in text_of(talk.answers[0]))
+        assert (await talk.final(id))["kind"] == "steer"
+        again = await talk.tab.say(talk.session, "Second", id=id)
+        assert talk.tab.receipts[again]["status"] == "accepted"
+        assert len(talk.messages) == 2
+
+
+# Trying again
+
+
+async def test_an_interrupted_answer_can_be_continued(process: Process) -> None:
+    async def agent(turn: Turn) -> None:
+        if turn.mode == "continue":
+            assert text_of(turn.history[-1]) == "half"
+            await turn.text(f"and the rest of {turn.prompt}")
+        else:
+            await turn.text("half")
+            raise AgentFailed("Ask again in a minute.")
+
+    async with Conversation(process, agent) as talk:
+        await talk.say("it")
+        first = await talk.answered()
+        assert (first.status, first.reason) == ("failed", "Ask again in a minute.")
+        receipt = await talk.send("retry", message=first.id, mode="continue")
+        second = await talk.answered(2)
+        assert text_of(second) == "and the rest of it"
+        record = await talk.final(receipt["id"])
+        assert (record["status"], record["message"]) == ("applied", second.id)
+        assert text_of(talk.answers[0]) == "half"
+
+
+async def test_an_answer_can_be_had_anew(process: Process) -> None:
+    async def agent(turn: Turn) -> None:
+        await turn.text(f"{turn.mode} {turn.prompt} {len(turn.history)}")
+
+    async with Conversation(process, agent) as talk:
+        await talk.say("it")
+        first = await talk.answered()
+        await talk.send("retry", message=first.id, mode="regenerate")
+        assert text_of(await talk.answered(2)) == "regenerate it 1"
+        assert (await talk.send("retry", message=first.id, mode="continue"))["error"]["code"] == "not_retryable"
+
+
+@pytest.mark.parametrize("message", ["m_unknown", "m_other"])
+async def test_what_is_no_answer_cannot_be_tried_again(process: Process, message: str) -> None:
+    async with Conversation(process, parrot) as talk:
+        assert (await talk.send("retry", message=message, mode="continue"))["error"]["code"] == "not_retryable"
+        own = await talk.say("Hello")
+        await talk.answered()
+        assert (await talk.send("retry", message=own, mode="regenerate"))["error"]["code"] == "not_retryable"
+
+
+async def test_nothing_is_tried_again_while_an_agent_is_at_work(process: Process) -> None:
+    turns = 0
+
+    async def agent(turn: Turn) -> None:
+        nonlocal turns
+        turns += 1
+        await turn.text("words")
+        if turns > 1:
+            await asyncio.sleep(60)
+
+    async with Conversation(process, agent) as talk:
+        await talk.say("One")
+        first = await talk.answered()
+        await talk.say("Two")
+        await talk.wait_until(lambda: len(talk.answers) == 2)
+        assert (await talk.send("retry", message=first.id, mode="regenerate"))["error"]["code"] == "busy"
+
+
+# When the process stops or dies
+
+
+async def test_a_process_that_stops_hands_back_what_it_has_not_begun(process: Process, monkeypatch: Any) -> None:
+    claimed = asyncio.Event()
+
+    async def slow(*args: Any) -> None:
+        claimed.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("agents_app.runner._speak", slow)
+    async with Conversation(process, parrot) as talk:
+        await talk.say("Hello")
+        await claimed.wait()
+        await process.stop()
+        run = await talk.run()
+        assert (run.status, run.worker_id) == ("waiting", None)
+    monkeypatch.undo()
+
+
+async def test_the_steers_of_a_dead_worker_are_the_next_question(process: Process, settings: Any) -> None:
+    async with Conversation(process, parrot) as talk:
+        dead = await executor.run(lambda: models.Worker.objects.create(name="dead", alive=True))
+        response = process.respond(talk.session, agent="test")
+        response.run.worker_id = dead.pk
+        await response.write({"type": "start", "messageId": response.uid})
+        await response.flush()
+        id = await talk.say("and then", kind="steer")
+        await executor.run(lambda: models.Worker.objects.filter(pk=dead.pk).update(alive=False))
+        assert text_of(await talk.answered(2)) == "and then"
+        assert [answer.status for answer in talk.answers] == ["interrupted", "complete"]
+        assert (await talk.final(id))["status"] == "applied"
