@@ -63,8 +63,9 @@ class Runner:
 
     async def _wait(self) -> None:
         waiting = self._process.runs_waiting
-        with suppress(TimeoutError):
-            await asyncio.wait_for(waiting.wait(), conf.INBOX_POLL_MS / 1000)
+        with suppress(TimeoutError):  # not `wait_for`, which in Python 3.11 may swallow a cancellation
+            async with asyncio.timeout(conf.INBOX_POLL_MS / 1000):
+                await waiting.wait()
         waiting.clear()
 
 

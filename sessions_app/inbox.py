@@ -62,7 +62,8 @@ class Inbox:
     async def about(self, target: str, timeout_s: float | None) -> Signal | None:
         """Wait for the decision about an approval, or the result of a tool call; None when it doesn't come in time."""
         with suppress(TimeoutError):
-            return await asyncio.wait_for(asyncio.shield(self._awaited(target)), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(self._awaited(target))
         return None
 
     def _awaited(self, target: str) -> asyncio.Future[Signal]:
@@ -93,8 +94,9 @@ class Inboxes:
     async def run(self) -> None:
         """Look until cancelled: at once when a signal was stored here, and every INBOX_POLL_MS while there are runs."""
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), conf.INBOX_POLL_MS / 1000 if self._inboxes else None)
+            with suppress(TimeoutError):  # not `wait_for`, which in Python 3.11 may swallow a cancellation
+                async with asyncio.timeout(conf.INBOX_POLL_MS / 1000 if self._inboxes else None):
+                    await self._wake.wait()
             self._wake.clear()
             if self._inboxes:
                 await self.look()
