@@ -28,7 +28,8 @@ from sessions_app.inbox import Inboxes
 from sessions_app.ingest import Ingest
 from sessions_app.leases import Lease, Reaper
 from sessions_app.publishing import Producers
-from sessions_app.responses import Response, Ticker
+from sessions_app.responses import Response
+from sessions_app.writing import Ticker
 
 logger = logging.getLogger(__name__)
 
