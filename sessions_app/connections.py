@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Transport = Literal["websocket", "stream", "poll"]
+Transport = Literal["websocket", "stream", "poll", "upload"]
 
 PUBLISHING = 64  # batches of one connection that may wait to be stored: 4 MB at most
 BURST_S = 2  # seconds' worth of frames that may come at once

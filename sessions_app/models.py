@@ -283,7 +283,7 @@ class Run(models.Model):
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="runs")
-    agent = models.CharField(max_length=64)
+    agent = models.CharField(max_length=64, blank=True, help_text="Who of this site answers; empty for one elsewhere.")
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     worker = models.ForeignKey(Worker, on_delete=models.SET_NULL, null=True, related_name="runs")
     uid = models.CharField(max_length=64, default=new_uid, help_text="The message id of its response.")
@@ -319,7 +319,7 @@ class Run(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.agent} {self.id}"
+        return f"{self.agent or 'agent elsewhere'} {self.id}"
 
 
 class Approval(models.Model):

@@ -146,8 +146,8 @@ class Process:
         self._per_owner[owner] += 1
         self.connections.add(connection)
         now = self._loop.time()
-        if connection.transport == "poll":
-            connection.heartbeat_at = math.inf  # its answer ends with one, if it brings nothing else
+        if connection.transport in ("poll", "upload"):
+            connection.heartbeat_at = math.inf  # a poll's answer ends with one, if it brings nothing else
         else:
             connection.heartbeat_at = now + connection.heartbeat_ms / 1000
         if connection.transport == "stream":
@@ -213,9 +213,13 @@ class Process:
 
     # Writing
 
-    def respond(self, session: str, *, agent: str) -> Response:
-        """Return what to write a response with that nobody asked this process for: it has a run of its own."""
+    def respond(self, session: str, *, agent: str, uid: str = "") -> Response:
+        """Return what to write a response with that nobody asked this process for: it has a run of its own.
+
+        `agent`: who of this site writes it; nobody if empty. `uid`: its message's id, a new one if empty.
+        """
         run = models.Run(session_id=session, agent=agent, status=models.Run.Status.RUNNING, worker_id=self.lease.worker)
+        run.uid = uid or run.uid
         return Response(run, starts=True, ingest=self.ingest, ticker=self._ticker)
 
     def response(self, run: models.Run) -> Response:

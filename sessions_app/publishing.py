@@ -97,7 +97,6 @@ def _run(frame: ClientFrame) -> models.Run:
         pk=models.derived_id(frame.session, frame.message),
         session_id=frame.session,
         uid=frame.message,
-        agent=frame.producer,
         status=models.Run.Status.RUNNING,
         started_at=timezone.now(),
     )

@@ -35,8 +35,8 @@ def at_work(session: str) -> list[models.Run]:
 
 
 def is_elsewhere(run: models.Run) -> bool:
-    """Whether its agent is a producer elsewhere: it hears of no signal, and finds itself fenced when it was stopped."""
-    return run.sequence > 0
+    """Whether its agent is elsewhere: it hears of no signal, and finds itself fenced when it was stopped."""
+    return not run.agent
 
 
 def create(log: Log, signal: models.Signal, *, agent: str, prompt: str, **fields: Any) -> models.Run:

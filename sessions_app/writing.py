@@ -54,7 +54,7 @@ class Writing(ABC):
         self.session = session
         self.uid = uid
         self.serial = 0  # of the last stored chunk
-        self.ended = False
+        self.end = ""  # the type of the chunk that ended it
         self._chunk_bytes = chunk_bytes
         self._ticker = ticker
         self._rollup = Rollup()
@@ -80,6 +80,11 @@ class Writing(ABC):
         await self._wait(lambda: not self._in_flight and not self._has_more())
 
     @property
+    def ended(self) -> bool:
+        """Whether its end was written."""
+        return bool(self.end)
+
+    @property
     def begun(self) -> bool:
         """Whether anything was written."""
         return bool(self.serial or self._in_flight or self._has_more())
@@ -101,7 +106,8 @@ class Writing(ABC):
             raise self._problem
         if self.ended:
             raise HoldfastError("message_ended")
-        self.ended = chunk["type"] in vocabulary.ENDS
+        if chunk["type"] in vocabulary.ENDS:
+            self.end = chunk["type"]
         self._rollup.add(chunk)
         self._schedule(at_once=not self._spoken or self.ended)
         if chunk["type"] in vocabulary.APPENDS:

@@ -97,7 +97,7 @@ async def test_the_first_batch_begins_the_response_and_its_run(
 ) -> None:
     assert await producer.publish(running, 1, *begun(UID, "Hel")) == 3
     run = await run_of(session)
-    assert (run.uid, run.status, run.agent, run.sequence, run.serial) == (UID, "running", "producer", 1, 3)
+    assert (run.uid, run.status, run.agent, run.sequence, run.serial) == (UID, "running", "", 1, 3)
     assert (run.worker.producer, run.worker.epoch) == ("agent:billing producer", 1)
     assert await producer.publish(running, 2, delta("lo"), finish()) == 5
     assert await stored(session) == ("complete", "Hello")
