@@ -8,8 +8,10 @@ class AgentsAppConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        from agents_app import demo  # noqa: F401  (registers the demo agent)
+        from agents_app import checks, demo, model_agent, registry  # noqa: F401  (registers checks and the demo agent)
         from agents_app.runner import Runner
-        from sessions_app import process
+        from sessions_app import conf, process
 
+        if conf.AGENT_MODEL:
+            registry.agent("model")(model_agent.model)
         process.add_part(lambda here: Runner(here).run)

@@ -36,7 +36,6 @@ class Turn(Answer):
         self.mode: Literal["answer", "continue", "regenerate"] = response.run.mode  # type: ignore[assignment]
         self._process = process
         self._inbox = inbox
-        self._tokens = [0, 0]  # read and written by models, not yet counted
 
     async def step(self) -> list[str]:
         """Begin another step, as agents do after each call of the model; return what people have said meanwhile.
@@ -61,24 +60,28 @@ class Turn(Answer):
         await call.begin({} if title is None else {"title": title})
         return call
 
+    def call(self, id: str, name: str, arguments: dict[str, Any]) -> ToolCall:
+        """A call that was written chunk by chunk, with `write`: to ask people about it, or for its result."""
+        return ToolCall(self._process, self._response, self._inbox, id, name, arguments)
+
     def usage(self, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
         """Count what a model has read and written; the admin shows the sum of the run."""
-        self._tokens = [self._tokens[0] + input_tokens, self._tokens[1] + output_tokens]
+        self._response.with_next(partial(_count, self._response.run.pk, input_tokens, output_tokens))
 
     async def finish(self) -> None:
         """End the answer, and wait until all of it is stored."""
         await self._close()
         await self._response.write({"type": "finish-step"})
-        await self._response.write({"type": "finish", "finishReason": "stop"}, also=self._count)
+        await self._response.write({"type": "finish", "finishReason": "stop"})
         await self._response.flush()
-
-    def _count(self, log: Any) -> None:
-        if any(self._tokens):
-            runs.add_usage(self._response.run.pk, *self._tokens)
 
 
 def _apply(key: int, log: Any) -> None:
     runs.settle_by_key(log, key, signals.APPLIED)
+
+
+def _count(run: str, input_tokens: int, output_tokens: int, log: Any) -> None:
+    runs.add_usage(run, input_tokens, output_tokens)
 
 
 def _text_of(message: fold.Message) -> str:

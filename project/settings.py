@@ -269,6 +269,9 @@ SPECTACULAR_SETTINGS = {
 }
 
 
+AGENT_MODEL = env_str("HOLDFAST_AGENT_MODEL", "")
+BUILT_IN_AGENTS = ["model", "demo"] if AGENT_MODEL else ["demo"]
+
 # Holdfast. Each number can be set as HOLDFAST_<NAME>; _S is seconds, _MS milliseconds, _BYTES bytes.
 
 HOLDFAST = {
@@ -372,10 +375,17 @@ HOLDFAST = {
     "EVIDENCE_HOURS": env_int("HOLDFAST_EVIDENCE_HOURS", 72, low=0, high=720),
     "EVIDENCE_ROWS": env_int("HOLDFAST_EVIDENCE_ROWS", 100_000, low=100, high=10_000_000),
     # -- Agents
-    # The agent that answers where nobody chose one; this one needs no key and shows everything.
-    "DEFAULT_AGENT": env_str("HOLDFAST_DEFAULT_AGENT", "demo"),
+    # The model behind the built-in agent "model", as pydantic-ai names it: openai:gpt-5, openai-chat:…; empty: none.
+    # The key, and where the provider is, stand in the provider's own variables: OPENAI_API_KEY, OPENAI_BASE_URL, …
+    "AGENT_MODEL": AGENT_MODEL,
+    # What that agent is told before every conversation.
+    "AGENT_INSTRUCTIONS": env_str("HOLDFAST_AGENT_INSTRUCTIONS", ""),
+    # How long its model may be silent before the answer is given up: some think for minutes without a sign of life.
+    "AGENT_TIMEOUT_S": env_int("HOLDFAST_AGENT_TIMEOUT_S", 300, low=1, high=3600),
+    # The agent that answers where nobody chose one; the demo agent needs no key and shows everything.
+    "DEFAULT_AGENT": env_str("HOLDFAST_DEFAULT_AGENT", BUILT_IN_AGENTS[0]),
     # Those that a person may choose when beginning a session; the sessions don't know who runs them.
-    "AGENTS": env_list("HOLDFAST_AGENTS", ["demo"]),
+    "AGENTS": env_list("HOLDFAST_AGENTS", BUILT_IN_AGENTS),
     # Agents at work at once in one process; they wait for their models most of the time.
     "RUNS_PER_PROCESS": env_int("HOLDFAST_RUNS_PER_PROCESS", 500, low=0),
     # How fast the demo agent speaks: as a fast model does.

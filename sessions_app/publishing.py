@@ -1,4 +1,4 @@
-"""Publishing from elsewhere: batches that their producer numbers, each taken once; PROTOCOL.md §13.
+"""Publishing from elsewhere: batches that their producer numbers, each taken once; PROTOCOL.md §14.
 
 A producer is a worker like a process of this site, one for each of its epochs; all that it sends counts as a beat of
 its lease. Nothing about it is kept here: its run says what it has sent last, so any process may take the next batch.

@@ -40,8 +40,12 @@ class Response(Writing):
         """Add one chunk, as `Writing.write`. `also` is done in the transaction that stores it."""
         self._add(chunk)
         if also is not None:
-            self._also.append(also)
+            self.with_next(also)
         await self._wait_for_room()
+
+    def with_next(self, also: Also) -> None:
+        """Do this in the transaction that stores the next chunk."""
+        self._also.append(also)
 
     def _take(self) -> list[Chunk]:
         self._also_in_flight = tuple(self._also)

@@ -300,7 +300,7 @@ class Transaction:
 
     def abandon(self, session: str) -> None:
         """What was folded of a session was taken back: read it anew when it is needed."""
-        self._refused |= {key for key in self._folds.open if key[0] == session}
+        self._folds.forget([key for key in self._folds.open if key[0] == session])
         self.take_runs()
 
     def finish(self) -> list[Frame]:

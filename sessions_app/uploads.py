@@ -1,4 +1,4 @@
-"""Publishing a response by one request, line by line: `POST /api/sessions/<id>/publish/` with NDJSON; PROTOCOL.md §13.
+"""Publishing a response by one request, line by line: `POST /api/sessions/<id>/publish/` with NDJSON; PROTOCOL.md §14.
 
 An ASGI application of its own, since Django's reads a request whole before anything is told of it. The agent is the
 request: its response is written here, as an agent's in this process, and ends when the request does.

@@ -68,7 +68,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        description = "For agents and back ends elsewhere: PROTOCOL.md §12. With it, cookies are ignored."
+        description = "For agents and back ends elsewhere: PROTOCOL.md §13. With it, cookies are ignored."
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": description}
 
 

@@ -142,7 +142,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
 
 
 class TokenSerializer(Strict):
-    """A token to be issued: what PROTOCOL.md §12 says of its claims."""
+    """A token to be issued: what PROTOCOL.md §13 says of its claims."""
 
     sub = serializers.CharField(help_text="Whom it acts as: user:5, ext:alice, agent:billing.")
     scope = serializers.CharField(help_text="Some of read, send, approve, cancel, publish, with a space between.")

@@ -111,11 +111,11 @@ function moveOn(choice, evidence) {
 /** @param {Choice} choice @param {Evidence} evidence @param {Why} failure @returns {Outcome} */
 function stay(choice, { now }, failure) {
   /** @type {Effect[]} */
-  const effects = [{ type: "discard" }, stopTimer("silent")];
-  if (isBest(choice, choice.used)) return { phase: "settled", left: [], effects };
+  const discard = [{ type: "discard" }, stopTimer("silent")];
+  if (choice.used === choice.available[0]) return { phase: "settled", left: [], effects: discard };
   const checks = choice.checks + 1;
-  const ms = checkDelay(checks);
-  effects.push(startTimer("upgrade", ms));
+  const ms = Math.min(FIRST_CHECK_MS * 2 ** checks, LAST_CHECK_MS);
+  const effects = [...discard, startTimer("upgrade", ms)];
   return { phase: "settled", left: [], checks, checkAt: now + ms, reason: failure, effects };
 }
 
@@ -123,7 +123,7 @@ function stay(choice, { now }, failure) {
 function settle(choice, { now }) {
   const [used] = choice.left;
   const memory = { name: used, until: now + MEMORY_MS };
-  const best = isBest(choice, used);
+  const best = used === choice.available[0];
   const reason = best ? null : (choice.failure ?? choice.reason ?? REMEMBERED);
   const checkAt = Math.max(now + FIRST_CHECK_MS, Math.min(choice.checkAt, now + LAST_CHECK_MS));
   return {
@@ -160,14 +160,4 @@ function end() {
 function tryFirst(left, ms) {
   const patience = left.length > 1 || ms > GREETING_MS ? startTimer("silent", ms) : stopTimer("silent");
   return [{ type: "try", name: left[0] }, patience];
-}
-
-/** @param {Choice} choice @param {TransportName|null} name */
-function isBest({ available }, name) {
-  return name === available[0];
-}
-
-/** @param {number} checks that have failed */
-function checkDelay(checks) {
-  return Math.min(FIRST_CHECK_MS * 2 ** checks, LAST_CHECK_MS);
 }

@@ -79,11 +79,11 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   constructor({
     url = "/ws/",
     api = "/api/",
-    page = globalThis.window ?? globalThis,
+    page = /** @type {Window & typeof globalThis} */ (globalThis),
     storage = pageStorage(page),
     share = sharing(page),
-    WebSocket = globalThis.WebSocket ?? null,
-    fetch = globalThis.fetch?.bind(globalThis) ?? null,
+    WebSocket = globalThis.WebSocket,
+    fetch = globalThis.fetch?.bind(globalThis),
     clock = systemClock,
     random = Math.random,
   } = {}) {
@@ -204,6 +204,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     else if (effect.type === "stopTimer") this.#timers.stop(effect.name);
     else if (effect.type === "openTransport") this.#openTransport(effect.generation);
     else if (effect.type === "closeTransport") this.#closeTransport();
+    else if (effect.type === "flush") this.#link.flush();
     else if (effect.type === "check") this.#check();
     else this.#resume();
   }
@@ -266,11 +267,10 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   /** @param {Frame} frame @param {number} bytes */
   #opened(frame, bytes) {
-    const { limits, heartbeat_ms: heartbeatMs, recovery_window_ms: recoveryWindowMs } = frame;
-    this.#limits = limits;
-    this.#heartbeat = new Heartbeat(heartbeatMs, this.#options.clock.now());
+    this.#limits = frame.limits;
+    this.#heartbeat = new Heartbeat(frame.heartbeat_ms, this.#options.clock.now());
     this.#receive(frame, bytes);
-    this.#dispatch({ type: "connected", recoveryWindowMs });
+    this.#dispatch({ type: "connected", recoveryWindowMs: frame.recovery_window_ms });
   }
 
   /** @param {Frame} frame @param {number} bytes */

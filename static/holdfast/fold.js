@@ -13,11 +13,6 @@ export { FoldError };
 /** Its parts begin at `from`, the first one's text at `at`. @typedef {Omit<Message, "revision"> & PatchStart} Patch */
 /** @typedef {{from: number, at: number}} PatchStart */
 
-/** @type {Record<string, Message["status"]>} */
-const ENDS = { finish: "complete", abort: "cancelled", error: "failed", interrupt: "interrupted" };
-/** @type {Record<string, string>} */
-const REASONS = { finish: "finishReason", abort: "reason", error: "errorText", interrupt: "reason" };
-
 const PROVIDER = ["providerMetadata"];
 
 /**
@@ -136,12 +131,19 @@ function isObject(value) {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** @type {Handler} */
-function end(message, chunk) {
-  if (chunk.type === "finish") messageMetadata(message, chunk);
-  closeEverything(message);
-  message.status = ENDS[chunk.type];
-  message.reason = chunk[REASONS[chunk.type]] ?? null;
+/**
+ * A handler for chunks that end their message: as what, and which of their fields says why.
+ * @param {Message["status"]} status
+ * @param {string} reason
+ * @returns {Handler}
+ */
+function endOf(status, reason) {
+  return (message, chunk) => {
+    if (chunk.type === "finish") messageMetadata(message, chunk);
+    closeEverything(message);
+    message.status = status;
+    message.reason = chunk[reason] ?? null;
+  };
 }
 
 /** @param {Message} message */
@@ -232,10 +234,10 @@ function kindOf({ type }) {
 const handlers = new Map(
   Object.entries({
     "message-metadata": messageMetadata,
-    finish: end,
-    abort: end,
-    error: end,
-    interrupt: end,
+    finish: endOf("complete", "finishReason"),
+    abort: endOf("cancelled", "reason"),
+    error: endOf("failed", "errorText"),
+    interrupt: endOf("interrupted", "reason"),
     "start-step": startStep,
     "finish-step": finishStep,
     "reset-step": resetStep,

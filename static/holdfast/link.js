@@ -30,8 +30,6 @@ export class Link {
   #tried = null;
   #generation = 0;
   #resting = false;
-  /** @type {{frame: Frame, bytes: number}} of the one that was greeted last */
-  #greeting = { frame: { type: "" }, bytes: 0 };
 
   /**
    * @param {object} options
@@ -70,6 +68,11 @@ export class Link {
     this.#used = this.#tried = null;
     this.#learn("closed");
     last?.close();
+  }
+
+  /** What is used has died in silence, and may have left more behind that is dead. */
+  flush() {
+    this.#used?.flush();
   }
 
   /** @param {boolean} resting whether nobody sees the page */
@@ -126,7 +129,7 @@ export class Link {
     };
     transport.onclose = (code) => {
       if (transport === this.#tried) this.#learn(answered ? "answered" : "refused", code);
-      else if (transport === this.#used) this.#lose(code);
+      else if (transport === this.#used) this.#learn("lost", code);
       else this.onclose(code, generation); // it was closed from here: somebody may wait for it
     };
     this.#tried = transport;
@@ -135,29 +138,21 @@ export class Link {
 
   /** A frame of the one that is tried. @param {Frame} frame @param {number} bytes */
   #first(frame, bytes) {
+    const old = this.#used;
     if (frame.type === "connected") {
-      this.#greeting = { frame, bytes };
       this.#learn("greeted");
-    } else if (!this.#used) {
+      // Sessions are attached to the new one before the old one ends. What the old one still says is dropped.
+      this.onopen(frame, bytes);
+      silence(old);
+    } else if (!old) {
       this.onframe(frame, bytes); // why it won't be greeted
     }
   }
 
-  // Sessions are attached to the new one before the old one ends. What the old one still says is dropped.
   #use() {
-    const old = this.#used;
-    const { frame, bytes } = this.#greeting;
     this.#used = this.#tried;
     this.#tried = null;
     this.#used?.rest(this.#resting);
-    this.onopen(frame, bytes);
-    silence(old);
-  }
-
-  /** @param {number} code */
-  #lose(code) {
-    this.#used = null;
-    this.#learn("lost", code);
   }
 
   #discard() {

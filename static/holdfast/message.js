@@ -63,11 +63,13 @@ export function stepStart(message) {
  * @param {string[]} names
  */
 export function copy(to, from, names) {
-  for (const name of names) if (name in from) Object.assign(to, { [name]: from[name] });
+  /** @type {Record<string, any>} */
+  const fields = to;
+  for (const name of names) if (name in from) fields[name] = from[name];
   return to;
 }
 
 /** @param {Chunk} chunk */
 export function notOpen(chunk) {
-  return new FoldError("unknown_part", `${chunk.type} for ${chunk.id ?? chunk.toolCallId}`);
+  return new FoldError("unknown_part", `${chunk.type} for ${chunk.id ?? chunk.toolCallId ?? chunk.approvalId}`);
 }

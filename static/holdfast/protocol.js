@@ -1,4 +1,4 @@
-// The wire as a page needs it (PROTOCOL.md §4, §5 and §8): frames, cursors, sizes, and the errors that close a socket.
+// The wire as a page needs it (PROTOCOL.md §4, §5 and §9): frames, cursors, sizes, and the errors that close a socket.
 
 import { attempt } from "./attempt.js";
 

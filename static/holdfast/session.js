@@ -270,17 +270,17 @@ const STATUSES = { waiting: "waiting", sent: "sending", accepted: "sending", rej
 
 /** @param {Signal} signal @returns {UnsentMessage} */
 function asMessage({ id, state, at, payload, error, revision }) {
-  const [status, reason] = [STATUSES[state], error?.message ?? null];
+  const reason = error?.message ?? null;
+  const status = STATUSES[state];
   return { id, role: "user", status, reason, metadata: null, created_at: at, parts: payload.parts, revision };
 }
 
 /** @param {ProtocolError} error */
-function asError({ code, message, retryable }) {
-  return Object.assign(new Error(message), { code, retryable });
+function asError(error) {
+  return Object.assign(new Error(error.message), error);
 }
 
 // Not crypto.randomUUID, which pages served over plain HTTP don't have.
 function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return `m_${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  return `m_${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
 }

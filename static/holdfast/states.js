@@ -21,7 +21,7 @@ import { startTimer, stopTimer } from "./timers.js";
  */
 /**
  * @typedef {import("./timers.js").TimerEffect<string> | {type: "openTransport", generation: number} |
- *   {type: "closeTransport"|"check"|"resume"}} Effect
+ *   {type: "closeTransport"|"flush"|"check"|"resume"}} Effect
  */
 /**
  * @typedef {object} ConnectionEvent
@@ -62,7 +62,7 @@ const TRANSITIONS = {
   connected: {
     connected: changeOver,
     dropped: lose,
-    silent: lose,
+    silent: loseInSilence,
     refused: lose,
     "going-away": leaveLater,
     "retry-timer": again,
@@ -202,6 +202,13 @@ function lose(connection, event) {
   if (attempts === 0) return { ...connect(connection, event, 1), reason };
   const slow = windowIsOver(connection, event) && attempts > SUSPENDED_QUICK_RETRIES;
   return wait(connection, event, slow ? SUSPENDED_RETRY_MS : backoffDelay(attempts, event.random), reason);
+}
+
+// What else the browser keeps open to the server may be as dead: the next connection mustn't wait for it.
+/** @type {Handler} */
+function loseInSilence(connection, event) {
+  const { effects, ...lost } = lose(connection, event);
+  return { ...lost, effects: [{ type: "flush" }, ...effects] };
 }
 
 /**

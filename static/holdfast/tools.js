@@ -10,24 +10,22 @@ import { FoldError, copy, notOpen, push, stepStart } from "./message.js";
 // What belongs to a state of the part goes with it, unless the next chunk takes it along or keeps it.
 const STATE_FIELDS = ["input", "inputEncoding", "rawInput", "output", "errorText", "preliminary"];
 const LASTING = ["toolMetadata", "providerExecuted"];
-const [CALL, RESULT] = ["callProviderMetadata", "resultProviderMetadata"];
-/** @type {Record<string, {state: string, takes: string[], keeps?: string, provider: string}>} */
+/** @type {Record<string, {state: string, takes: string[], keeps?: string}>} */
 const CHANGES = {
-  "tool-input-start": { state: "input-streaming", takes: ["title", "inputEncoding"], provider: CALL },
-  "tool-input-available": { state: "input-available", takes: ["title", "input"], provider: CALL },
-  "tool-input-error": { state: "output-error", takes: ["input", "errorText"], provider: RESULT },
-  "tool-output-available": {
-    state: "output-available", takes: ["output", "preliminary"], keeps: "input", provider: RESULT,
-  },
-  "tool-output-error": { state: "output-error", takes: ["errorText"], keeps: "input", provider: RESULT },
+  "tool-input-start": { state: "input-streaming", takes: ["title", "inputEncoding"] },
+  "tool-input-available": { state: "input-available", takes: ["title", "input"] },
+  "tool-input-error": { state: "output-error", takes: ["input", "errorText"] },
+  "tool-output-available": { state: "output-available", takes: ["output", "preliminary"], keeps: "input" },
+  "tool-output-error": { state: "output-error", takes: ["errorText"], keeps: "input" },
 };
 
 /** @param {Part} part @param {Chunk} chunk */
 function change(part, chunk) {
-  const { state, takes, keeps, provider } = CHANGES[chunk.type];
+  const { state, takes, keeps } = CHANGES[chunk.type];
   part.state = state;
   for (const name of STATE_FIELDS) if (name !== keeps) delete part[name];
   copy(part, chunk, [...takes, ...LASTING]);
+  const provider = state.startsWith("output") ? "resultProviderMetadata" : "callProviderMetadata";
   if ("providerMetadata" in chunk) part[provider] = chunk.providerMetadata;
 }
 
@@ -94,7 +92,7 @@ function toolApprovalRequest(message, chunk) {
 /** @type {Handler} */
 function toolApprovalResponse(message, chunk) {
   const part = message.parts.find((part) => isTool(part) && part.approval?.id === chunk.approvalId);
-  if (part === undefined) throw new FoldError("unknown_part", `no tool call asks for approval ${chunk.approvalId}`);
+  if (part === undefined) throw notOpen(chunk);
   withInput(part, chunk);
   part.state = "approval-responded";
   part.approval = { ...part.approval, approved: chunk.approved };

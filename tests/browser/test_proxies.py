@@ -15,7 +15,7 @@ from tests.browser.conftest import Visit
 from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end
 from tests.browser.test_bad_networks import Telling
 from tests.browser.visitor import Tab, Visitor
-from tests.support.harness import Server
+from tests.support.harness import DEADLINE_S, Server, wait_for
 from tests.support.nginx import Route
 from tests.support.tcp_proxy import TcpProxy
 
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.browser
 
 HEARTBEAT_MS = 500
 BOUND_MS = 2 * HEARTBEAT_MS + 5000  # of silence: two heartbeats and the margin
+POOL = 6  # connections to one host that a browser keeps, by HTTP/1.1
 GREETING_MS = 4000  # how long a transport is waited for before the next one is tried
 SERVER = {"HOLDFAST_HEARTBEAT_MS": str(HEARTBEAT_MS), "HOLDFAST_CONNECTIONS_PER_OWNER": "1000"}
 
@@ -56,9 +57,15 @@ OBSERVER = """
 
 
 @pytest.fixture
-def route(request: pytest.FixtureRequest, server: Server) -> Iterator[Route]:
+def keepalive_s() -> int:
+    """How long the proxy keeps a connection on which nothing is asked."""
+    return 1
+
+
+@pytest.fixture
+def route(request: pytest.FixtureRequest, server: Server, keepalive_s: int) -> Iterator[Route]:
     """Through the proxy that the test names."""
-    with Route(request.param, server.port) as route:
+    with Route(request.param, server.port, keepalive_s=keepalive_s) as route:
         yield route
 
 
@@ -182,6 +189,42 @@ def test_a_link_that_dies_in_silence_is_replaced_within_the_heartbeats_bound(rou
         return (time.monotonic() - began) * 1000
 
     assert quickest(replacement_ms, 2 * BOUND_MS, tries=3) < 2 * BOUND_MS  # the server's pings: 70 s
+    assert transport(telling.tab) == FOUND[route.name]
+    is_calm(telling.tab)
+    telling.end()
+
+
+def fill_pool(tab: Tab, route: Route) -> None:
+    """Has the browser keep as many connections open as it may; all are idle but the one that carries the frames."""
+    tab.page.evaluate(
+        """(count) => Promise.all(Array.from({ length: count }, async () => {
+          const response = await fetch("/static/holdfast/index.js", { cache: "no-store" });
+          await response.text();
+        }))""",
+        POOL - 1,
+    )
+    wait_for(lambda: route.near.connections == POOL, DEADLINE_S, lambda: f"{route.near.connections} are open")
+
+
+@pytest.mark.parametrize(
+    ("route", "keepalive_s"),
+    [("no_upgrade_403", 3600), pytest.param("buffers", 3600, marks=pytest.mark.long)],
+    indirect=["route"],
+)
+def test_idle_connections_that_died_with_the_link_delay_nothing(
+    route: Route, telling: Telling, record_property: Callable[[str, object], None]
+) -> None:
+    def replacement_ms() -> float:
+        fill_pool(telling.tab, route)
+        began = time.monotonic()
+        route.near.strand()
+        telling.tell()
+        telling.is_shown()
+        return (time.monotonic() - began) * 1000
+
+    replaced = quickest(replacement_ms, BOUND_MS + 2000, tries=3)
+    record_property("replaced_ms", replaced)
+    assert replaced < BOUND_MS + 2000
     assert transport(telling.tab) == FOUND[route.name]
     is_calm(telling.tab)
     telling.end()

@@ -106,7 +106,7 @@ const EXPECTED = {
     refused: ["connecting", "stop retry-timer", open, connectTimer, windowTimer],
     "refused for good": ["failed", "stop retry-timer", "closeTransport"],
     "dropped for good": ["failed", "stop retry-timer", "closeTransport"],
-    silent: ["connecting", "stop retry-timer", open, connectTimer, windowTimer],
+    silent: ["connecting", "stop retry-timer", "flush", open, connectTimer, windowTimer],
     "connect-timeout": "stay",
     "close-timeout": "stay",
     "retry-timer": ["connecting", "stop retry-timer", open, connectTimer, windowTimer],

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { CHECK_MS, DOUBT_MS, REST_AFTER_MS } from "../../static/holdfast/client.js";
 import { FIRST_CHECK_MS, GREETING_MS, MEMORY_MS } from "../../static/holdfast/choice.js";
-import { REST_MS } from "../../static/holdfast/network/http.js";
+import { FLUSH_MS, POOL, REST_MS } from "../../static/holdfast/network/http.js";
 import { FINISH, SESSION, answer, begin, delta, followingAnyhow, openPage, plain, record, shown } from "./support/world.mjs";
 
 const STREAM = { websocket: "refusing" };
@@ -348,6 +348,39 @@ for (const [transport, blocks] of [["websocket", {}], ["stream", STREAM], ["poll
     assertSameAsServer(world);
   });
 }
+
+for (const [transport, blocks] of [["stream", STREAM], ["poll", POLL]]) {
+  test(`a silent ${transport} whose browser has only dead connections left is replaced as soon, and leaves none`, async () => {
+    const world = await followingAnyhow({ blocks });
+    world.network.freeze();
+    world.network.deadIdle = POOL - 1;
+    world.server.publish(SESSION, "m_1", ...answer("m_1", "meanwhile"));
+    await world.clock.pass(36_000);
+    assert.equal(world.holdfast.connection.state, "connected");
+    assertSameAsServer(world);
+    await world.clock.pass(FLUSH_MS);
+    assert.ok(world.network.requests.every(({ frozen, isOpen }) => !(frozen && isOpen)));
+  });
+}
+
+test("another stream that hangs on a dead connection has the others given up too", async () => {
+  const { holdfast, server, network, clock } = await followingAnyhow({ blocks: STREAM });
+  server.create("another-session-000001");
+  network.deadIdle = POOL - 1;
+  const another = holdfast.session("another-session-000001");
+  await clock.pass(GREETING_MS + 20);
+  assert.ok(another.ready);
+  await clock.pass(FLUSH_MS);
+  assert.deepEqual(network.requests.filter(({ isOpen }) => isOpen).map(({ name }) => name), ["stream"]);
+});
+
+test("a socket that fell silent asks nothing of HTTP", async () => {
+  const { holdfast, network, clock } = await followingAnyhow();
+  network.freeze();
+  await clock.pass(36_000);
+  assert.equal(holdfast.connection.state, "connected");
+  assert.deepEqual(network.requests, []);
+});
 
 test("a message that isn't confirmed in time starts a check", async () => {
   const { server, network, clock, session } = await followingAnyhow();

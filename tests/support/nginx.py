@@ -85,7 +85,7 @@ CONFIGURATIONS = {
 }
 
 
-def configuration(name: str, port: int, server_port: int, silent_port: int) -> str:
+def configuration(name: str, port: int, server_port: int, silent_port: int, keepalive_s: int) -> str:
     """One process in the foreground that keeps what it writes in its own prefix."""
     return f"""
 daemon off;
@@ -110,7 +110,7 @@ http {{
   server {{
     listen 127.0.0.1:{port} backlog=1024;
     client_header_timeout 1s;
-    keepalive_timeout 1s;
+    keepalive_timeout {keepalive_s}s;
     proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     location / {{ proxy_pass http://holdfast; }}
@@ -121,11 +121,15 @@ http {{
 
 
 class Nginx:
-    """`with Nginx("alb", server.port) as proxy:` it listens at `proxy.port`, with the configuration of that name."""
+    """`with Nginx("alb", server.port) as proxy:` it listens at `proxy.port`, with the configuration of that name.
 
-    def __init__(self, name: str, server_port: int) -> None:
+    `keepalive_s`: how long it keeps a client's connection on which nothing is asked.
+    """
+
+    def __init__(self, name: str, server_port: int, *, keepalive_s: int = 1) -> None:
         self.name = name
         self.server_port = server_port
+        self.keepalive_s = keepalive_s
         self.port = free_port()
         self.place = tempfile.TemporaryDirectory(prefix=f"holdfast-{name}-")
         # The kernel accepts for a socket that listens, and nobody answers.
@@ -134,7 +138,7 @@ class Nginx:
     def __enter__(self) -> Self:
         silent_port: int = self.silent.getsockname()[1]
         with open(f"{self.place.name}/nginx.conf", "w") as file:
-            file.write(configuration(self.name, self.port, self.server_port, silent_port))
+            file.write(configuration(self.name, self.port, self.server_port, silent_port, self.keepalive_s))
         self.process = subprocess.Popen(
             [require("nginx"), "-p", self.place.name, "-c", "nginx.conf", "-e", "error.log"],
             cwd=self.place.name, stdin=subprocess.DEVNULL,
@@ -163,15 +167,16 @@ class Nginx:
 class Route:
     """The way to a server, for `with`: the link of the client (`near`), a proxy, and the link behind it (`far`)."""
 
-    def __init__(self, name: str, server_port: int) -> None:
+    def __init__(self, name: str, server_port: int, *, keepalive_s: int = 1) -> None:
         self.name = name
+        self.keepalive_s = keepalive_s
         self.far = TcpProxy(server_port)
         self.stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(self.far)
-            proxy = stack.enter_context(Nginx(self.name, self.far.port))
+            proxy = stack.enter_context(Nginx(self.name, self.far.port, keepalive_s=self.keepalive_s))
             self.near = stack.enter_context(TcpProxy(proxy.port))
             self.stack = stack.pop_all()
         return self

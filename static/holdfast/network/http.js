@@ -10,20 +10,16 @@ import { stream } from "./stream.js";
 
 /** @typedef {import("../protocol.js").Frame} Frame */
 /** @typedef {import("./socket.js").Transport} Transport */
-/** @typedef {(path: string, body: object) => Promise<Response>} Post rejects with a `Refusal` for an HTTP error */
-/** @typedef {{attach: Frame[], waitMs: number}} Asked */
+/**
+ * Rejects with a `Refusal` for an HTTP error.
+ * @typedef {(path: string, body: object, abort?: AbortController) => Promise<Response>} Post
+ */
+/** @typedef {{attach: Frame[], waitMs: number, abort: AbortController}} Asked */
 /**
  * Hands over frames as they come, and resolves at the answer's end.
  * @typedef {(post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>} Carry
  */
-/**
- * @typedef {object} Exchange
- * @property {AbortController} abort
- * @property {Set<string>} asked the sessions that it attaches
- * @property {number} since ms
- * @property {number} waitMs how long a poll may take to be greeted
- * @property {number|null} leaving what its `going-away` said, ms
- */
+/** Since when, and what its `going-away` said; ms. @typedef {Asked & {since: number, leaving: number|null}} Exchange */
 /**
  * @typedef {object} HttpOptions
  * @property {string} api address of the API, with its last slash
@@ -41,10 +37,12 @@ export const WAIT_MS = 25_000;
 // While nobody sees the page, one short poll every so often leaves its connection to others in between.
 export const REST_MS = 15_000;
 
-const BLOCKED = { code: "blocked", message: "Something between here and the server refuses it", retryable: true };
+// As many connections as a browser keeps to one server, by HTTP/1.1.
+export const POOL = 6;
+// A server that is there answers a poll that doesn't wait within this.
+export const FLUSH_MS = 1_000;
 
-/** @type {Record<"stream"|"poll", Carry>} */
-const CARRY = { stream, poll };
+const BLOCKED = { code: "blocked", message: "Something between here and the server refuses it", retryable: true };
 
 /** @implements {Transport} */
 export class HttpTransport {
@@ -60,8 +58,8 @@ export class HttpTransport {
   #next = null;
   /** @type {Set<string>} sessions that ask again when they want to */
   #refused = new Set();
-  /** @type {Set<string>} while the first exchange is greeted: what sessions would ask now is asked already */
-  #asked = new Set();
+  /** @type {Frame[]} while an exchange is greeted: what sessions would ask now is asked already */
+  #asked = [];
   #waitMs = WAIT_MS;
   #greeted = false;
   #beginning = false;
@@ -100,14 +98,27 @@ export class HttpTransport {
     this.#beginSoon();
   }
 
+  // Idle connections die in silence too, and each request would hang on one of them in turn. One that is given up ends
+  // its connection, so they all are used up at once; meanwhile what is asked next waits in the browser's queue.
+  flush() {
+    const abort = new AbortController();
+    const asked = { attach: [], waitMs: 0, abort };
+    for (let count = 0; count < POOL; count += 1) poll(this.#post, asked, () => {}).catch(() => {});
+    this.#options.clock.setTimeout(() => abort.abort(), FLUSH_MS);
+  }
+
   /** @param {string} session */
   #attach(session) {
-    if (this.#asked.has(session)) return;
+    if (this.#asked.some((attach) => attach.session === session)) return;
     this.#refused.delete(session);
     this.#beginSoon();
   }
 
   // --- Down ---
+
+  get #polls() {
+    return this.#resting || this.name === "poll";
+  }
 
   // What is asked for in one turn of the event loop goes into one request.
   #beginSoon() {
@@ -125,15 +136,12 @@ export class HttpTransport {
     this.#next?.abort.abort();
     this.#timers.stop("rest");
     const attach = attaches(this.#greeted && waitMs === 0).filter(({ session }) => !this.#refused.has(session));
-    const asked = new Set(attach.map(({ session }) => session));
     /** @type {Exchange} */
-    const exchange = { abort: new AbortController(), asked, since: clock.now(), waitMs, leaving: null };
+    const exchange = { attach, waitMs, abort: new AbortController(), since: clock.now(), leaving: null };
     this.#next = exchange;
-    if (this.#greeted) this.#timers.start("greeting", GREETING_MS + waitMs, () => this.#lost(ABNORMAL));
-    /** @type {Post} */
-    const post = (path, body) => this.#post(path, body, exchange.abort.signal);
-    const carry = this.#resting ? poll : CARRY[this.name];
-    carry(post, { attach, waitMs }, (frame) => this.#deliver(frame, exchange)).then(
+    if (this.#greeted) this.#timers.start("greeting", GREETING_MS + waitMs, () => this.#loseInSilence());
+    const carry = this.#polls ? poll : stream;
+    carry(this.#post, exchange, (frame) => this.#deliver(frame, exchange)).then(
       () => this.#ended(exchange, null),
       (problem) => this.#ended(exchange, problem),
     );
@@ -152,10 +160,10 @@ export class HttpTransport {
     this.#next = null;
     this.#timers.stop("greeting");
     this.#waitMs = Math.min(this.#waitMs, 2 * frame.heartbeat_ms); // well before a silence would be noticed
-    if (!this.#greeted) this.#asked = exchange.asked;
     this.#greeted = true;
+    this.#asked = exchange.attach;
     this.onframe(frame, 0);
-    this.#asked = new Set();
+    this.#asked = [];
   }
 
   /** @param {Frame} frame @param {Exchange} exchange */
@@ -170,22 +178,24 @@ export class HttpTransport {
   #ended(exchange, problem) {
     const greeted = exchange === this.#current;
     if (this.#closed || (!greeted && exchange !== this.#next)) return;
-    if (problem instanceof Refusal && problem.answer) return this.#fail(problem, problem.answer);
+    if (problem instanceof Refusal && problem.answer) {
+      this.onframe({ type: "error", ...problem.answer }, 0);
+      return this.#lost(4000 + problem.status);
+    }
     if (greeted) this.#current = null;
     else this.#next = null;
     if (this.#next || exchange.leaving) return; // the client comes back at the time that the server gave
     const lasted = this.#options.clock.now() - exchange.since;
-    const whole = greeted && problem === null && (this.name === "poll" || this.#resting || exchange.leaving === 0);
+    const whole = greeted && problem === null && (this.#polls || exchange.leaving === 0);
     if (!whole && lasted < LASTING_MS) return this.#lost(ABNORMAL);
     if (!whole && exchange.waitMs) this.#waitMs = lasted / 2;
     if (this.#resting) this.#timers.start("rest", REST_MS, () => this.#begin(0));
     else this.#begin(this.name === "poll" ? Math.round(this.#waitMs) : 0);
   }
 
-  /** @param {Refusal} refusal @param {object} answer */
-  #fail({ status }, answer) {
-    this.onframe({ type: "error", ...answer }, 0);
-    this.#lost(4000 + status);
+  #loseInSilence() {
+    this.flush();
+    this.#lost(ABNORMAL);
   }
 
   /** @param {number} code */
@@ -217,14 +227,15 @@ export class HttpTransport {
     if (!this.#closed) this.onframe(frame, 0);
   }
 
-  /** @param {string} path @param {object} body @param {AbortSignal} [signal] @returns {Promise<Response>} */
-  async #post(path, body, signal) {
+  /** @type {Post} */
+  #post = async (path, body, abort) => {
     const { api, fetch } = this.#options;
     const headers = { "Content-Type": "application/json", "X-CSRFToken": csrfToken() };
-    const response = await fetch(api + path, { method: "POST", headers, body: JSON.stringify(body), signal });
+    const request = { method: "POST", headers, body: JSON.stringify(body), signal: abort?.signal };
+    const response = await fetch(api + path, request);
     if (response.ok) return response;
     throw new Refusal(response.status, await response.json().catch(() => null));
-  }
+  };
 }
 
 /** An HTTP error. One without the server's own words comes from something on the way. */

@@ -7,8 +7,8 @@
  * @param {import("./http.js").Asked} asked
  * @param {(frame: Frame) => void} deliver
  */
-export async function poll(post, { attach, waitMs }, deliver) {
-  const response = await post("poll/", { attach, wait_ms: waitMs });
+export async function poll(post, { attach, waitMs, abort }, deliver) {
+  const response = await post("poll/", { attach, wait_ms: waitMs }, abort);
   const { frames } = await response.json();
   for (const frame of frames) deliver(frame);
 }

@@ -9,8 +9,8 @@ import { parseFrame } from "../protocol.js";
  * @param {import("./http.js").Asked} asked
  * @param {(frame: Frame) => void} deliver
  */
-export async function stream(post, { attach }, deliver) {
-  const { body } = await post("stream/", { attach });
+export async function stream(post, { attach, abort }, deliver) {
+  const { body } = await post("stream/", { attach }, abort);
   if (!body) return;
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   const parser = new EventParser();
@@ -32,10 +32,10 @@ export class EventParser {
 
   /** @param {string} text the next piece, cut anywhere @returns {string[]} the data of events that it completes */
   feed(text) {
-    const lines = (this.#rest + text).split("\n");
+    const lines = (this.#rest + text).split(/\r?\n/);
     this.#rest = lines.pop() ?? "";
     const events = [];
-    for (const line of lines.map((ended) => ended.replace(/\r$/, ""))) {
+    for (const line of lines) {
       if (line.startsWith("data:")) this.#data.push(line.slice(5).replace(/^ /, ""));
       if (line === "" && this.#data.length) events.push(this.#data.splice(0).join("\n"));
     }

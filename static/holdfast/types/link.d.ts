@@ -34,6 +34,8 @@ export declare class Link {
     send(frame: Frame): boolean;
     /** Says `onclose` when it is done. */
     close(): void;
+    /** What is used has died in silence, and may have left more behind that is dead. */
+    flush(): void;
     /** @param {boolean} resting whether nobody sees the page */
     rest(resting: boolean): void;
     /** Something better may work now. */

@@ -40,7 +40,7 @@ export type Effect = import("./timers.js").TimerEffect<string> | {
     type: "openTransport";
     generation: number;
 } | {
-    type: "closeTransport" | "check" | "resume";
+    type: "closeTransport" | "flush" | "check" | "resume";
 };
 export type ConnectionEvent = {
     type: string;
@@ -80,7 +80,7 @@ export type Handler = (connection: Connection, event: TimedEvent) => Outcome;
  */
 /**
  * @typedef {import("./timers.js").TimerEffect<string> | {type: "openTransport", generation: number} |
- *   {type: "closeTransport"|"check"|"resume"}} Effect
+ *   {type: "closeTransport"|"flush"|"check"|"resume"}} Effect
  */
 /**
  * @typedef {object} ConnectionEvent

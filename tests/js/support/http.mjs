@@ -33,7 +33,9 @@ class Request {
     this.#network = network;
     this.#resolve = resolve;
     this.#reject = reject;
-    network.clock.setTimeout(() => this.isOpen && this.#arrive(), network.latency());
+    this.frozen = network.deadIdle > 0;
+    if (this.frozen) network.deadIdle -= 1;
+    network.clock.setTimeout(() => this.isOpen && !this.frozen && this.#arrive(), network.latency());
   }
 
   /** Break it off. The page learns why, the server that it is gone. */

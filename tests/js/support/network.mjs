@@ -7,6 +7,8 @@ const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3];
 export class Network {
   /** @type {"up"|"refusing"|"hanging"} what a new connection meets */
   state = "up";
+  /** How many connections that the browser keeps idle are dead: each next request takes one, and hangs. */
+  deadIdle = 0;
   /** Called with the server's end of each new connection. */
   accept = () => {};
   /** What one kind of connection meets beside that: a state, or the HTTP status of something on the way. */

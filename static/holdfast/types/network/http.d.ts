@@ -1,28 +1,14 @@
 export type Frame = import("../protocol.js").Frame;
 export type Transport = import("./socket.js").Transport;
-export type Post = (path: string, body: object) => Promise<Response>;
+export type Post = (path: string, body: object, abort?: AbortController) => Promise<Response>;
 export type Asked = {
     attach: Frame[];
     waitMs: number;
+    abort: AbortController;
 };
 export type Carry = (post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>;
-export type Exchange = {
-    abort: AbortController;
-    /**
-     * the sessions that it attaches
-     */
-    asked: Set<string>;
-    /**
-     * ms
-     */
+export type Exchange = Asked & {
     since: number;
-    /**
-     * how long a poll may take to be greeted
-     */
-    waitMs: number;
-    /**
-     * what its `going-away` said, ms
-     */
     leaving: number | null;
 };
 export type HttpOptions = {
@@ -40,20 +26,16 @@ export type HttpOptions = {
 };
 /** @typedef {import("../protocol.js").Frame} Frame */
 /** @typedef {import("./socket.js").Transport} Transport */
-/** @typedef {(path: string, body: object) => Promise<Response>} Post rejects with a `Refusal` for an HTTP error */
-/** @typedef {{attach: Frame[], waitMs: number}} Asked */
+/**
+ * Rejects with a `Refusal` for an HTTP error.
+ * @typedef {(path: string, body: object, abort?: AbortController) => Promise<Response>} Post
+ */
+/** @typedef {{attach: Frame[], waitMs: number, abort: AbortController}} Asked */
 /**
  * Hands over frames as they come, and resolves at the answer's end.
  * @typedef {(post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>} Carry
  */
-/**
- * @typedef {object} Exchange
- * @property {AbortController} abort
- * @property {Set<string>} asked the sessions that it attaches
- * @property {number} since ms
- * @property {number} waitMs how long a poll may take to be greeted
- * @property {number|null} leaving what its `going-away` said, ms
- */
+/** Since when, and what its `going-away` said; ms. @typedef {Asked & {since: number, leaving: number|null}} Exchange */
 /**
  * @typedef {object} HttpOptions
  * @property {string} api address of the API, with its last slash
@@ -65,6 +47,8 @@ export type HttpOptions = {
 export declare const LASTING_MS = 5000;
 export declare const WAIT_MS = 25000;
 export declare const REST_MS = 15000;
+export declare const POOL = 6;
+export declare const FLUSH_MS = 1000;
 /** @implements {Transport} */
 export declare class HttpTransport implements Transport {
     #private;
@@ -81,4 +65,5 @@ export declare class HttpTransport implements Transport {
     close(): void;
     /** @param {boolean} resting */
     rest(resting: boolean): void;
+    flush(): void;
 }

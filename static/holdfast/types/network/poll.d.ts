@@ -5,4 +5,4 @@ export type Frame = import("../protocol.js").Frame;
  * @param {import("./http.js").Asked} asked
  * @param {(frame: Frame) => void} deliver
  */
-export declare function poll(post: import("./http.js").Post, { attach, waitMs }: import("./http.js").Asked, deliver: (frame: Frame) => void): Promise<void>;
+export declare function poll(post: import("./http.js").Post, { attach, waitMs, abort }: import("./http.js").Asked, deliver: (frame: Frame) => void): Promise<void>;

@@ -13,6 +13,10 @@ export type Transport = {
      */
     rest: (resting: boolean) => void;
     /**
+     * it fell silent: have the browser give up what else it keeps open, which may be as dead
+     */
+    flush: () => void;
+    /**
      * with its size, as the server counts it; 0 where it doesn't
      */
     onframe: (frame: Frame, bytes: number) => void;
@@ -32,6 +36,7 @@ export type Transport = {
  * @property {(frame: Frame) => boolean} send false when it is lost
  * @property {() => void} close
  * @property {(resting: boolean) => void} rest whether nobody sees the page, so that it may be slow and save connections
+ * @property {() => void} flush it fell silent: have the browser give up what else it keeps open, which may be as dead
  * @property {(frame: Frame, bytes: number) => void} onframe with its size, as the server counts it; 0 where it doesn't
  * @property {(code: number) => void} onclose a WebSocket's close code, or 4000 + an HTTP status
  */
@@ -52,4 +57,5 @@ export declare class SocketTransport implements Transport {
     send(frame: Frame): boolean;
     close(): void;
     rest(): void;
+    flush(): void;
 }

@@ -5,7 +5,7 @@ export type Frame = import("../protocol.js").Frame;
  * @param {import("./http.js").Asked} asked
  * @param {(frame: Frame) => void} deliver
  */
-export declare function stream(post: import("./http.js").Post, { attach }: import("./http.js").Asked, deliver: (frame: Frame) => void): Promise<void>;
+export declare function stream(post: import("./http.js").Post, { attach, abort }: import("./http.js").Asked, deliver: (frame: Frame) => void): Promise<void>;
 /** The data of server-sent events. Comments, names and ids are for others. */
 export declare class EventParser {
     #private;

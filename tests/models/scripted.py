@@ -1,0 +1,36 @@
+"""A model that follows a script, and a look at the answers that come of it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models.function import DeltaToolCall, FunctionModel
+
+from sessions_app.core.fold import Message
+
+
+def scripted(*steps: Any) -> tuple[FunctionModel, list[list[ModelMessage]]]:
+    """A model that streams these pieces (or what a function yields), step by step; and what it was given at each."""
+    given: list[list[ModelMessage]] = []
+
+    async def stream(messages: list[ModelMessage], info: object) -> AsyncIterator[Any]:
+        given.append(list(messages))
+        step = steps[len(given) - 1]
+        for piece in step() if callable(step) else step:
+            yield piece
+
+    return FunctionModel(stream_function=stream), given
+
+
+def call(name: str, arguments: str, id: str = "call_1", *, index: int = 1) -> dict[int, DeltaToolCall]:
+    return {index: DeltaToolCall(name, arguments, tool_call_id=id)}
+
+
+def tool(message: Message, name: str = "look") -> dict[str, Any]:
+    """The part of the first call of a tool."""
+    return next(part for part in message.parts if part["type"] == f"tool-{name}")
+
+
+def told(messages: list[ModelMessage]) -> list[tuple[str, Any]]:
+    """What a model was given: each part's kind and content."""
+    return [(part.part_kind, getattr(part, "content", None)) for message in messages for part in message.parts]

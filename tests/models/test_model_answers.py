@@ -1,0 +1,283 @@
+"""What a pydantic-ai agent's model thinks, says and calls for, as people see it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai.exceptions import ToolFailed
+from pydantic_ai.messages import (
+    BinaryContent,
+    FilePart,
+    ModelMessage,
+    NativeToolCallPart,
+    NativeToolReturnPart,
+    PartEndEvent,
+    PartStartEvent,
+)
+from pydantic_ai.models.function import DeltaThinkingPart, DeltaToolCall, FunctionModel
+from pydantic_ai.models.test import TestModel
+
+from agents_app.model_stream import AROUND, Telling, sayable
+from agents_app.turn import Turn
+from sessions_app import conf
+from sessions_app.core import vocabulary
+from sessions_app.core.fold import Message, apply
+from tests.models.scripted import call, scripted, told, tool
+from tests.support.person import text_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def kinds(message: Message) -> list[str]:
+    return [part["type"] for part in message.parts]
+
+
+async def test_a_model_answers(talk: Any) -> None:
+    conversation = await talk(Agent(TestModel(custom_output_text="Good day to you.")))
+    answer = await conversation.ask("Hello")
+    assert (answer.status, answer.reason, text_of(answer)) == ("complete", "stop", "Good day to you.")
+    assert kinds(answer) == ["step-start", "text"]
+
+
+async def test_it_streams_what_it_thinks_before_what_it_says(talk: Any) -> None:
+    model, _ = scripted([
+        {0: DeltaThinkingPart(content="First ")}, {0: DeltaThinkingPart(content="one.")},
+        {1: DeltaThinkingPart(content="Then two.")}, "It is ", "two.",
+    ])  # fmt: skip
+    answer = await (await talk(Agent(model))).ask("Count")
+    assert [(part["type"], part.get("text")) for part in answer.parts] == [
+        ("step-start", None), ("reasoning", "First one.\n\nThen two."), ("text", "It is two."),
+    ]  # fmt: skip
+
+
+async def test_its_words_are_seen_before_it_has_finished(talk: Any) -> None:
+    go_on = asyncio.Event()
+
+    async def stream(messages: list[ModelMessage], info: object) -> AsyncIterator[str]:
+        yield "One, "
+        await go_on.wait()
+        yield "two."
+
+    conversation = await talk(Agent(FunctionModel(stream_function=stream)))
+    await conversation.begin("Count")
+    await conversation.wait_until(lambda: conversation.answer and text_of(conversation.answer) == "One, ")
+    go_on.set()
+    assert text_of(await conversation.ended()) == "One, two."
+
+
+async def test_a_tools_arguments_stream_and_its_result_follows(talk: Any) -> None:
+    go_on = asyncio.Event()
+
+    async def stream(messages: list[ModelMessage], info: object) -> AsyncIterator[Any]:
+        if len(messages) > 1:
+            yield "It is there."
+            return
+        yield "Let me look. "
+        yield call("look", '{"where": ')
+        await go_on.wait()
+        yield {1: DeltaToolCall(json_args='"the shelf"}')}
+
+    agent = Agent(FunctionModel(stream_function=stream))
+
+    @agent.tool_plain
+    def look(where: str) -> dict[str, str]:
+        return {"on": where}
+
+    conversation = await talk(agent)
+    await conversation.begin("Where is it?")
+    await conversation.wait_until(lambda: conversation.answer and conversation.answer.open["tools"])
+    assert conversation.answer.open["tools"]["call_1"]["text"] == '{"where": '
+    go_on.set()
+    answer = await conversation.ended()
+    assert kinds(answer) == ["step-start", "text", "tool-look", "step-start", "text"]
+    assert tool(answer) == {
+        "type": "tool-look", "toolCallId": "call_1", "state": "output-available",
+        "input": {"where": "the shelf"}, "output": {"on": "the shelf"},
+    }  # fmt: skip
+
+
+async def test_a_call_may_get_its_id_after_its_name(talk: Any) -> None:
+    late = [{0: DeltaToolCall("look", '{"where"')}, {0: DeltaToolCall(json_args=': "here"}', tool_call_id="late")}]
+    model, given = scripted(late, late, ["Twice."])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def look(where: str) -> str:
+        return where
+
+    answer = await (await talk(agent)).ask("Where?")
+    outputs = [part["output"] for part in answer.parts if part["type"] == "tool-look"]
+    assert (answer.status, outputs) == ("complete", ["here", "here"])
+
+
+async def test_arguments_that_do_not_fit_are_shown_and_tried_again(talk: Any) -> None:
+    model, _ = scripted([call("look", '{"where": 7}')], [call("look", '{"where": "here"}')], ["Found."])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def look(where: str) -> str:
+        return where
+
+    answer = await (await talk(agent)).ask("Where?")
+    first, second = (part for part in answer.parts if part["type"] == "tool-look")
+    assert (first["state"], first["input"]) == ("output-error", {"where": 7})
+    assert "valid string" in first["errorText"]
+    assert (second["state"], second["output"]) == ("output-available", "here")
+    assert first["toolCallId"] != second["toolCallId"]  # though the model called both call_1
+    assert answer.status == "complete"
+
+
+@pytest.mark.parametrize("problem", [ModelRetry("Look elsewhere."), ToolFailed("Look elsewhere.")])
+async def test_a_tool_that_fails_says_so_to_the_model_and_to_people(talk: Any, problem: Exception) -> None:
+    model, given = scripted([call("look", '{"where": "here"}')], ["It isn't there."])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def look(where: str) -> str:
+        raise problem
+
+    answer = await (await talk(agent)).ask("Where?")
+    assert (tool(answer)["state"], tool(answer)["errorText"]) == ("output-error", "Look elsewhere.")
+    assert "Look elsewhere." in str(given[1][-1].parts)
+    assert (answer.status, text_of(answer)) == ("complete", "It isn't there.")
+
+
+async def test_a_tool_that_breaks_fails_the_answer_without_a_word_of_the_inside(talk: Any) -> None:
+    model, _ = scripted(["So far. ", call("look", "{}")])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def look() -> str:
+        raise ValueError("a secret of the inside")
+
+    answer = await (await talk(agent)).ask("Where?")
+    assert (answer.status, text_of(answer)) == ("failed", "So far. ")
+    assert "secret" not in (answer.reason or "")
+
+
+async def test_several_tools_at_once_each_get_their_result(talk: Any) -> None:
+    calls = {**call("look", '{"where": "a"}', "call_1", index=0), **call("look", '{"where": "b"}', "call_2", index=1)}
+    model, _ = scripted([calls], ["Both."])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    async def look(where: str) -> str:
+        return where.upper()
+
+    answer = await (await talk(agent)).ask("Where?")
+    results = [(part["input"]["where"], part["output"]) for part in answer.parts if part["type"] == "tool-look"]
+    assert results == [("a", "A"), ("b", "B")]
+
+
+async def test_tools_know_what_deps_say_of_the_turn(talk: Any) -> None:
+    agent: Agent[str, str] = Agent(TestModel(), deps_type=str)
+
+    @agent.tool
+    def look(ctx: RunContext[str]) -> str:
+        return ctx.deps
+
+    def asked(turn: Turn) -> str:
+        return f"asked: {turn.prompt}"
+
+    answer = await (await talk(agent, deps=asked)).ask("Where?")
+    assert tool(answer)["output"] == "asked: Where?"
+
+
+async def test_an_answer_that_has_a_type_is_shown_as_what_it_is(talk: Any) -> None:
+    class Place(BaseModel):
+        shelf: int
+
+    agent = Agent(TestModel(custom_output_args={"shelf": 4}), output_type=Place)
+    answer = await (await talk(agent)).ask("Where?")
+    assert answer.status == "complete"
+    assert tool(answer, "final_result")["input"] == {"shelf": 4}
+
+
+async def test_the_model_is_given_what_was_said_before(talk: Any) -> None:
+    model, given = scripted([call("look", '{"where": "here"}')], ["It is here."], ["Yes."])
+    agent = Agent(model, instructions="Be brief.")
+
+    @agent.tool_plain
+    def look(where: str) -> dict[str, bool]:
+        return {"found": True}
+
+    conversation = await talk(agent)
+    await conversation.ask("Where is it?")
+    await conversation.ask("Are you sure?")
+    assert told(given[2]) == [
+        ("user-prompt", "Where is it?"), ("tool-call", None), ("tool-return", {"found": True}),
+        ("text", "It is here."), ("user-prompt", "Are you sure?"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), 2**70, "half of \ud83d", b"\xff", {"deep": [[[[[{}]]]]]}, "x" * 300_000],
+    ids=["nan", "large number", "half a character", "bytes", "nested", "long"],
+)  # fmt: skip
+async def test_whatever_a_tool_returns_can_be_shown(talk: Any, value: Any) -> None:
+    model, _ = scripted([call("look", "{}")], ["Seen."])
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def look() -> Any:
+        return value
+
+    answer = await (await talk(agent)).ask("Look")
+    assert (answer.status, tool(answer)["state"], text_of(answer)) == ("complete", "output-available", "Seen.")
+
+
+def test_what_is_too_long_to_show_says_so(settings: Any) -> None:
+    shown = sayable({"text": "ä" * conf.CHUNK_BYTES})
+    assert len(shown.encode()) < conf.CHUNK_BYTES - AROUND + 100
+    assert shown.startswith('{"text": "ä') and "cut here" in shown
+
+
+async def test_half_a_character_does_not_fail_an_answer(talk: Any) -> None:
+    model, _ = scripted(["A smile: \ud83d", "\ude00."])
+    answer = await (await talk(Agent(model))).ask("Smile")
+    assert (answer.status, text_of(answer)) == ("complete", "A smile: ??.")
+
+
+async def test_a_model_that_says_all_at_once_is_heard(talk: Any) -> None:
+    long = "ä€😀" * 30_000
+    model, _ = scripted([{0: DeltaThinkingPart(content=long)}, long])
+    answer = await (await talk(Agent(model))).ask("Speak")
+    assert (answer.status, answer.parts[1]["text"] == long, text_of(answer) == long) == ("complete", True, True)
+
+
+class Page:
+    """A turn whose response is folded at once."""
+
+    def __init__(self) -> None:
+        self.message = Message("m", "assistant", "streaming", 1, 1, 0)
+
+    async def write(self, chunk: dict[str, Any]) -> None:
+        vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
+        apply(self.message, 1, chunk)
+
+    async def text(self, delta: str) -> None:
+        self.message.parts.append({"type": "text", "text": delta})
+
+
+async def test_tools_of_the_provider_and_its_files_are_shown() -> None:
+    page = Page()
+    telling = Telling(page)  # type: ignore[arg-type]
+    search = NativeToolCallPart("web_search", {"query": "weather"}, tool_call_id="search_1")
+    for part in (
+        search,
+        NativeToolReturnPart("web_search", ["sunny"], tool_call_id="search_1"),
+        FilePart(BinaryContent(b"small", media_type="image/png")),
+        FilePart(BinaryContent(b"large" * conf.CHUNK_BYTES, media_type="image/png")),
+    ):
+        await telling.tell(PartStartEvent(index=0, part=part))
+        if part is search:
+            await telling.tell(PartEndEvent(index=0, part=search))
+    found, small, large = page.message.parts
+    assert (found["state"], found["input"], found["output"]) == ("output-available", {"query": "weather"}, ["sunny"])
+    assert found["providerExecuted"] is True
+    assert (small["type"], small["url"]) == ("file", "data:image/png;base64,c21hbGw=")
+    assert "too large" in large["text"]

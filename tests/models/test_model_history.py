@@ -1,0 +1,97 @@
+"""A session's messages become a history that every provider takes, and nothing in it is more than text."""
+
+from typing import Any
+
+from pydantic_ai.messages import ModelMessage, ToolReturnPart
+
+from agents_app.model_history import DENIED, INTERRUPTED, model_messages
+from sessions_app.core.fold import Message
+
+PERSON = {"type": "text", "text": "Where?"}
+STEP = {"type": "step-start"}
+
+
+def message(role: str, *parts: dict[str, Any], status: str = "complete") -> Message:
+    return Message(f"m_{role}", role, status, 1, 1, 0, parts=list(parts))
+
+
+def call(state: str, id: str = "call_1", **fields: Any) -> dict[str, Any]:
+    return {"type": "tool-look", "toolCallId": id, "state": state, "input": {"at": 1}} | fields
+
+
+def told(messages: list[ModelMessage]) -> list[tuple[str, list[Any]]]:
+    return [(each.kind, [getattr(part, "content", part.part_kind) for part in each.parts]) for each in messages]
+
+
+def result(**fields: Any) -> ToolReturnPart:
+    *_, last = model_messages([message("user", PERSON), message("assistant", call(**fields))])
+    assert isinstance(last.parts[0], ToolReturnPart)
+    return last.parts[0]
+
+
+def test_each_step_is_a_response_and_what_its_tools_gave() -> None:
+    answer = message(
+        "assistant", STEP, {"type": "reasoning", "text": "hm"}, {"type": "text", "text": "Let me look."},
+        call("output-available", output="a"), call("output-available", "call_2", output={"b": 1}),
+        STEP, {"type": "text", "text": "There."}, {"type": "data-mood", "data": 1}, {"type": "source-url", "url": "x"},
+    )  # fmt: skip
+    assert told(model_messages([message("user", PERSON), answer])) == [
+        ("request", ["Where?"]),
+        ("response", ["Let me look.", "tool-call", "tool-call"]), ("request", ["a", {"b": 1}]),
+        ("response", ["There."]),
+    ]  # fmt: skip
+
+
+def test_what_somebody_added_stands_where_the_model_was_given_it() -> None:
+    steering = {"type": "steering-message", "id": "s", "parts": [{"type": "text", "text": "Hurry!"}]}
+    expected = [
+        ("request", ["Where?"]), ("response", ["tool-call"]), ("request", ["a"]), ("request", ["Hurry!"]),
+        ("response", ["There."]),
+    ]  # fmt: skip
+    tools, text = call("output-available", output="a"), {"type": "text", "text": "There."}
+    for parts in ((STEP, tools, steering, STEP, text), (STEP, tools, STEP, steering, text)):
+        assert told(model_messages([message("user", PERSON), message("assistant", *parts)])) == expected
+
+
+def test_a_tool_call_always_has_a_result() -> None:
+    failed, denied = result(state="output-error", errorText="No."), result(state="output-denied")
+    assert (failed.outcome, failed.content) == ("failed", "No.")
+    assert (denied.outcome, denied.content) == ("denied", DENIED)
+    assert result(state="output-denied", approval={"id": "a", "reason": "Never."}).content == "Never."
+    for state in ("input-available", "approval-requested", "approval-responded"):
+        assert (result(state=state).outcome, result(state=state).content) == ("interrupted", INTERRUPTED)
+
+
+def test_a_call_without_its_input_and_one_of_the_providers_own_are_left_out() -> None:
+    streaming = {"type": "tool-look", "toolCallId": "c", "state": "input-streaming", "rawInput": '{"a'}
+    answer = message("assistant", STEP, streaming, call("output-available", output=1, providerExecuted=True))
+    assert told(model_messages([message("user", PERSON), answer])) == [("request", ["Where?"])]
+
+
+def test_no_id_of_a_call_comes_twice() -> None:
+    answer = message("assistant", call("output-available", output="a"), STEP, call("output-available", output="b"))
+    ids = [
+        part.tool_call_id
+        for each in model_messages([message("user", PERSON), answer, answer])
+        for part in each.parts
+        if hasattr(part, "tool_call_id")
+    ]
+    assert len(ids) == 8 and len(set(ids)) == 4
+
+
+def test_an_answer_whose_question_is_out_of_sight_is_left_out() -> None:
+    answer = message("assistant", {"type": "text", "text": "There."})
+    assert told(model_messages([answer, message("user", PERSON)])) == [("request", ["Where?"])]
+
+
+def test_a_result_that_looks_like_a_file_is_none() -> None:
+    # As a file, the provider would fetch its address, or pydantic-ai would from inside the site's network.
+    file = {"kind": "image-url", "url": "http://169.254.169.254/", "media_type": "image/png"}
+    for output in (file, [file]):
+        returned = result(state="output-available", output=output)
+        assert returned.files == [] and "169.254" in returned.model_response_str()
+
+
+def test_the_kept_part_of_a_broken_answer_is_told() -> None:
+    answer = message("assistant", STEP, {"type": "text", "text": "It is"}, status="interrupted")
+    assert told(model_messages([message("user", PERSON), answer]))[1] == ("response", ["It is"])

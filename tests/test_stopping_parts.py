@@ -1,0 +1,38 @@
+"""Who is stopped stops, even if what it waits for comes at that very moment."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from agents_app.runner import Runner
+from sessions_app.inbox import Inbox, Signal
+from sessions_app.models import Run
+from sessions_app.process import Process
+
+
+async def stopped(task: "asyncio.Task[Any]") -> bool:
+    task.cancel()
+    await asyncio.wait({task}, timeout=10)
+    return task.cancelled()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_runner_that_has_work_at_that_moment() -> None:
+    process = Process()
+    await process.start([])
+    task = asyncio.create_task(Runner(process).run())
+    while not process.runs_waiting._waiters:  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+    process.runs_waiting.set()
+    assert await stopped(task)
+    await process.stop()
+
+
+async def test_an_agent_that_gets_its_decision_at_that_moment() -> None:
+    inbox = Inbox(Run())
+    task = asyncio.create_task(inbox.about("approval", 60))
+    while "approval" not in inbox._about:
+        await asyncio.sleep(0)
+    inbox.put(Signal(1, "s", "approve", "guest:1", "approval", {}))
+    assert await stopped(task)
