@@ -25,8 +25,14 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
 
 
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+def server(request: pytest.FixtureRequest, start_shared_server: StartServer) -> Server:
+    return start_shared_server(request.param, **SETTINGS)
+
+
 @pytest.fixture(params=["daphne", "uvicorn"])
-def server(request: pytest.FixtureRequest, start_server: StartServer) -> Server:
+def mortal(request: pytest.FixtureRequest, start_server: StartServer) -> Server:
+    """A server that a test may stop."""
     return start_server(request.param, **SETTINGS)
 
 
@@ -158,31 +164,32 @@ async def test_the_door_is_shut_to_others(server: Server) -> None:
 
 async def test_a_revoked_token_ends_it(server: Server) -> None:
     reader, session = await a_reader(server)
-    text = token(sub="agent:shell", scope="publish", jti="gone")
+    jti = session  # the two servers have one database
+    text = token(sub="agent:shell", scope="publish", jti=jti)
     async with reader, Curl(server, session, text=text) as curl:
         await begun(reader, session, curl)
-        server.manage("shell", "-c", "from sessions_app import tokens; tokens.revoke('gone')")
+        server.manage("shell", "-c", f"from sessions_app import tokens; tokens.revoke('{jti}')")
         status, answer = await curl.answer(close=False)
         assert (status, answer["code"]) == (401, "token_expired")
         assert (await reader.wait_for_end(session)).status == "interrupted"
 
 
-async def test_what_a_killed_server_was_told_is_interrupted(server: Server) -> None:
-    reader, session = await a_reader(server)
-    async with reader, Curl(server, session) as curl:
+async def test_what_a_killed_server_was_told_is_interrupted(mortal: Server) -> None:
+    reader, session = await a_reader(mortal)
+    async with reader, Curl(mortal, session) as curl:
         await begun(reader, session, curl)
-        await asyncio.to_thread(server.kill9)
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(mortal.kill9)
+        await asyncio.to_thread(mortal.start)
         message = await reader.wait_for_end(session)
         assert (message.status, text_of(message)) == ("interrupted", "Hel")
 
 
-async def test_a_stopping_server_ends_it_first(server: Server) -> None:
-    reader, session = await a_reader(server)
-    async with reader, Curl(server, session) as curl:
+async def test_a_stopping_server_ends_it_first(mortal: Server) -> None:
+    reader, session = await a_reader(mortal)
+    async with reader, Curl(mortal, session) as curl:
         await begun(reader, session, curl)
-        await asyncio.to_thread(server.terminate)
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(mortal.terminate)
+        await asyncio.to_thread(mortal.start)
         assert (await reader.wait_for_end(session)).status == "interrupted"
 
 
@@ -198,3 +205,17 @@ async def test_the_example_in_the_readme_works(server: Server) -> None:
         assert json.loads(output)["status"] == "complete"
         message = await reader.wait_for_end(session)
         assert message.status == "complete" and text_of(message)
+
+
+async def test_what_follows_an_early_answer_is_no_request(start_server: StartServer) -> None:
+    """Under Daphne the answer may come before the body is whole; another server reads the rest itself."""
+    server = start_server("daphne", **SETTINGS)
+    path = f"/api/sessions/{'A' * 22}/publish/"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 500\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(head.encode())
+    told = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 20)
+    rest = await asyncio.wait_for(reader.read(), DEADLINE_S)
+    assert told.startswith(b"HTTP/1.1 401") and b"HTTP/1.1" not in rest
+    writer.close()
