@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import orjson
 from django.utils import timezone
 
+from agents_app.answers import Arguments, Call
 from sessions_app import models, runs, store
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
@@ -22,7 +23,6 @@ from sessions_app.process import Process
 from sessions_app.responses import Response
 from sessions_app.staging import Log
 
-Arguments = dict[str, Any]
 T = TypeVar("T")
 
 EXPIRED = "Nobody decided in time."
@@ -48,30 +48,18 @@ class Decision:
     actor: str | None
 
 
-class ToolCall:
-    """A call of a tool, to be ended with its output or its error."""
+class ToolCall(Call):
+    """A call of a tool of which people may be asked."""
+
+    _response: Response
 
     def __init__(
         self, process: Process, response: Response, inbox: Inbox, id: str, name: str, arguments: Arguments
     ) -> None:
-        self.id = id
-        self.name = name
-        self.input = arguments
+        super().__init__(response, id, name, arguments)
         self._process = process
-        self._response = response
         self._inbox = inbox
         self._approval: Approval | None = None
-
-    async def begin(self, fields: dict[str, Any]) -> None:
-        call = {"toolCallId": self.id, "toolName": self.name}
-        await self._response.write({"type": "tool-input-start", **call, **fields})
-        await self._response.write({"type": "tool-input-available", **call, **fields, "input": self.input})
-
-    async def output(self, output: Any) -> None:
-        await self._write("tool-output-available", output=output)
-
-    async def error(self, message: str) -> None:
-        await self._write("tool-output-error", errorText=message)
 
     # Asking people
 

@@ -21,7 +21,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, Max, Model, OuterRef, QuerySet
 from django.utils import timezone
 
-from sessions_app import conf, evidence
+from sessions_app import conf, evidence, tokens
 from sessions_app.core import signals
 from sessions_app.core.retention import clock_jumped, hours_problem
 from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy, Run, Session, Signal
@@ -114,6 +114,9 @@ def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
     for records in evidence.outdated(now):
         while removed := _delete_some(records, batch):
             yield Purged(records=removed)
+    for revocations in tokens.outdated(now):
+        while _delete_some(revocations, batch):
+            yield Purged()
 
 
 def _empty_steps(batch: int) -> Iterator[Purged]:

@@ -36,6 +36,11 @@ def at_work(session: str) -> list[models.Run]:
     return sorted(active.order_by("created_at"), key=lambda run: run.status != RUNNING)
 
 
+def is_elsewhere(run: models.Run) -> bool:
+    """Whether its agent is elsewhere: it hears of no signal, and finds itself fenced when it was stopped."""
+    return not run.agent
+
+
 def create(log: Log, signal: models.Signal, *, agent: str, prompt: str, **fields: Any) -> models.Run:
     """Add a run that a signal causes; store the signal with `store_signal` first."""
     run = models.Run.objects.create(session_id=log.session, agent=agent, prompt=prompt, cause=signal, **fields)

@@ -140,6 +140,15 @@ def readable(session_id: str, owner: str) -> Session:
     return session
 
 
+def writable(session_id: str) -> None:
+    """Raise not_found or expired for a session to which nobody may publish, whoever owns it."""
+    session = _session(session_id)
+    if not session.owner:  # it is being removed
+        raise HoldfastError("not_found")
+    if session.active_at < _cutoff(session):
+        raise HoldfastError("expired")
+
+
 def view(session_id: str, owner: str, *, changed_after: int | None, limit: int) -> View:
     """Read the owner's session's position and messages at one moment.
 

@@ -27,7 +27,10 @@ def test_it_is_valid_and_has_every_transport(client: Client) -> None:
         for path, operations in schema["paths"].items()
         if any(operation["tags"] == [TAG] for operation in operations.values())
     }
-    views = {streaming.stream, streaming.session_stream, streaming.poll, streaming.session_poll, urls.signals}
+    views = {
+        streaming.stream, streaming.session_stream, streaming.poll, streaming.session_poll, urls.signals,
+        streaming.publish, streaming.beat,
+    }  # fmt: skip
     assert described == views
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from sessions_app import conf, retention, store
-from sessions_app.core import signals
+from sessions_app.core import signals, tokens
 from sessions_app.core.cursor import Cursor
 from sessions_app.models import Message, RetentionPolicy, Session, Signal
+
+T = TypeVar("T")
 
 MOST_SERIAL = 2**53  # where JavaScript's whole numbers end
 
@@ -139,6 +141,37 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
         return policy
 
 
+class TokenSerializer(Strict):
+    """A token to be issued: what PROTOCOL.md §13 says of its claims."""
+
+    sub = serializers.CharField(help_text="Whom it acts as: user:5, ext:alice, agent:billing.")
+    scope = serializers.CharField(help_text="Some of read, send, approve, cancel, publish, with a space between.")
+    sessions = serializers.ListField(
+        child=serializers.CharField(), help_text="Ids of sessions, or beginnings of ids that end in *."
+    )
+    life_s = serializers.IntegerField(
+        min_value=1, required=False, help_text="For how many seconds: if left out, as many as the site allows."
+    )
+
+    def validate_sub(self, sub: str) -> str:
+        return _taken(sub, tokens.subject_problem(sub))
+
+    def validate_scope(self, scope: str) -> str:
+        return _taken(scope, tokens.scope_problem(scope))
+
+    def validate_sessions(self, sessions: list[str]) -> list[str]:
+        return _taken(sessions, tokens.sessions_problem(sessions))
+
+    def validate_life_s(self, life_s: int) -> int:
+        return _taken(life_s, "" if life_s <= conf.TOKEN_MAX_S else f"At most {conf.TOKEN_MAX_S}.")
+
+
+def _taken(value: T, problem: str) -> T:
+    if problem:
+        raise serializers.ValidationError(problem)
+    return value
+
+
 class PageQuery(Strict):
     """Which page of a list."""
 
@@ -194,6 +227,12 @@ class HistoryQuery(PartQuery):
 
 
 # For the API's description only
+
+
+class IssuedTokenSerializer(serializers.Serializer[Any]):
+    token = serializers.CharField(help_text="For the header `Authorization: Bearer …`. It is shown this once.")
+    jti = serializers.CharField(help_text="Its id, to revoke it by.")
+    expires_at = MillisecondsField()
 
 
 class MessageSerializer(serializers.Serializer[Any]):

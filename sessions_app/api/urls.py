@@ -8,11 +8,12 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.routers import SimpleRouter
 
 from sessions_app import streaming
-from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet
+from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet, TokenViewSet
 
 router = SimpleRouter()
 router.register("sessions", SessionViewSet, basename="session")
 router.register("policies", PolicyViewSet, basename="policy")
+router.register("tokens", TokenViewSet, basename="token")
 
 _read_signals = sync_to_async(SessionViewSet.as_view({"get": "signals"}, detail=True))
 
@@ -34,6 +35,8 @@ urlpatterns = [
     path("sessions/<str:session>/stream/", streaming.session_stream),
     path("sessions/<str:session>/poll/", streaming.session_poll),
     path("sessions/<str:session>/signals/", signals),  # before the router's, which only describes reading
+    path("sessions/<str:session>/publish/", streaming.publish),
+    path("beat/", streaming.beat),
     path("", include(router.urls)),
     re_path("", NoSuchAddress.as_view()),
 ]

@@ -26,6 +26,8 @@ import { attempt } from "./attempt.js";
 /** @type {[number, string, boolean][]} */
 const CLOSING = [
   [4401, "signed_out", false],
+  [4401, "bad_token", false],
+  [4401, "token_expired", false],
   [4403, "forbidden_origin", false],
   [4408, "slow_reader", true],
   [4413, "frame_too_large", false],
