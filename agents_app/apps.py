@@ -14,4 +14,5 @@ class AgentsAppConfig(AppConfig):
 
         if conf.AGENT_MODEL:
             registry.agent("model")(model_agent.model)
-        process.add_part(lambda here: Runner(here).run)
+        if conf.RUN_AGENTS:
+            process.add_part(lambda here: Runner(here).run)

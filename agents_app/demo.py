@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Iterator
 
+from agents_app.demo_report import write_report
+from agents_app.demo_speech import earlier, in_short, is_to_crash, pause, speak, texts
 from agents_app.registry import agent
 from agents_app.turn import Turn
-from sessions_app import conf
 
-TOKEN = re.compile(r"\s*\S+")  # a word with the space before it: about what a model's token is
+RESEARCH = re.compile(r"\b(research|reports?)\b", re.IGNORECASE)
 
 REASONING = """The question is “{prompt}”. I can't look anything up, since I am a demonstration without a model \
 behind me, but I can show what a durable session does while I answer. First I check the state of this session \
@@ -59,35 +58,55 @@ missed and the part that is being written are the same stream to you, as they ar
 That was a long answer on purpose. Ask me anything else and I will give it again."""
 
 
+STEERED = "> {steer}\n\nI have read that, but this answer is always the same.\n\n"
+
+
 @agent("demo")
 async def demo(turn: Turn) -> None:
-    """Reason, call a tool, and give a long answer in Markdown."""
-    prompt = " ".join(turn.prompt.split())[:80] or "nothing"
-    await _speak(turn.reasoning, REASONING.format(prompt=prompt))
+    """Reason, call a tool and give a long answer in Markdown; or research a report, if that is what they ask for.
+
+    Who asks for a crash gets one, in the middle.
+    """
+    if RESEARCH.search(turn.prompt):
+        await write_report(turn)
+    elif (said := _said(turn)) > 0:
+        await _begin_at(turn, said)
+        await speak(turn.text, _answer(turn)[said:])
+    else:
+        await _answer_whole(turn)
+
+
+async def _answer_whole(turn: Turn) -> None:
+    again = "They want it again. " if turn.mode == "regenerate" else ""
+    await speak(turn.reasoning, again + REASONING.format(prompt=_prompt(turn)))
     call = await turn.tool("inspect_session", {"include": ["messages", "words"]})
-    await asyncio.sleep(_pause() * 20)
+    await pause(20)
     words = sum(len(part.get("text", "").split()) for message in turn.history for part in message.parts)
     await call.output({"messages": len(turn.history), "words": words, "durable": True})
-    await turn.step()
-    await _speak(turn.text, ANSWER.format(prompt=prompt, serial=len(turn.history)))
+    steers = "".join(STEERED.format(steer=in_short(steer)) for steer in await turn.step())
+    if steers:
+        await _begin_at(turn, -len(steers))
+    await speak(turn.text, steers + _answer(turn), crash=is_to_crash(turn))
 
 
-async def _speak(say: object, text: str) -> None:
-    assert callable(say)
-    for token in tokens(text):
-        await say(token)
-        await asyncio.sleep(_pause())
+def _answer(turn: Turn) -> str:
+    asked = len(turn.history) - (earlier(turn) is not None)
+    return ANSWER.format(prompt=_prompt(turn), serial=asked)
 
 
-def tokens(text: str) -> Iterator[str]:
-    """Cut a text into pieces of about a token; joined they are the text again."""
-    end = 0
-    for match in TOKEN.finditer(text):
-        yield match.group()
-        end = match.end()
-    if end < len(text):
-        yield text[end:]
+def _prompt(turn: Turn) -> str:
+    return in_short(turn.prompt) or "nothing"
 
 
-def _pause() -> float:
-    return 1 / conf.DEMO_TOKENS_PER_S
+async def _begin_at(turn: Turn, place: int) -> None:
+    """Note where in the answer this message's text begins, for whoever continues it."""
+    await turn.write({"type": "message-metadata", "messageMetadata": {"begins_at": place}})
+
+
+def _said(turn: Turn) -> int:
+    """How much of the answer was said before."""
+    before = earlier(turn)
+    if before is None:
+        return 0
+    begins_at: int = (before.metadata or {}).get("begins_at", 0)
+    return begins_at + len("".join(texts(before)))

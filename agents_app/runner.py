@@ -28,31 +28,45 @@ STOPPED_BUSY = "Stopped. The agent was still busy and was cut off: what it still
 class Runner:
     """All agents of one process. `run` is a part of the process; see `Process.start`.
 
-    `drain_s`: how long agents at work may go on when the process is to stop.
+    `most`: how many may be at work at once, RUNS_PER_PROCESS if it isn't given. `drain_s`: how long they may go on when
+    the process is to stop.
     """
 
-    def __init__(self, process: Process, *, drain_s: float = 0) -> None:
+    def __init__(self, process: Process, *, most: int | None = None, drain_s: float = 0) -> None:
         self._process = process
+        self._most = conf.RUNS_PER_PROCESS if most is None else most
         self._drain_s = drain_s
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Claim and run until cancelled; then stop the agents and wait until what they wrote is stored."""
+        """Claim and run until cancelled; then stop the agents and wait until what they wrote is stored.
+
+        A failure, of the database that is asked what waits, is none of the agents at work.
+        """
         try:
             while True:
                 await self._claim()
                 await self._wait()
-        finally:
+        except asyncio.CancelledError:
             if self._tasks and self._drain_s:
                 await asyncio.wait(self._tasks, timeout=self._drain_s)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            raise
 
     async def _claim(self) -> None:
-        free = conf.RUNS_PER_PROCESS - len(self._tasks)
+        free = self._most - len(self._tasks)
         if free > 0:
-            for run in await self._process.claim(free):
+            claiming = asyncio.create_task(self._process.claim(free))
+            try:
+                claimed = await asyncio.shield(claiming)
+            except asyncio.CancelledError:
+                await asyncio.wait({claiming})  # what it claims is this process's all the same
+                if not claiming.exception():
+                    await asyncio.gather(*map(self._process.hand_back, claiming.result()), return_exceptions=True)
+                raise
+            for run in claimed:
                 task = asyncio.create_task(perform(self._process, self._process.response(run)))
                 self._tasks.add(task)
                 task.add_done_callback(self._ended)
@@ -80,6 +94,9 @@ async def perform(process: Process, response: Response) -> None:
         if not agent.done():
             stopped = await _cancel(agent)
             await _end(process, response, {"type": "abort", "reason": STOPPED if stopped else STOPPED_BUSY})
+        elif agent.cancelled():
+            logger.error("agent %s cancelled itself in run %s", run.agent, run.pk)
+            await _end(process, response, {"type": "error", "errorText": FAILED})
     except asyncio.CancelledError:
         await _cancel(agent)
         if response.begun or not await process.hand_back(run):

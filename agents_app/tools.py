@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from django.utils import timezone
@@ -23,9 +23,12 @@ from sessions_app.process import Process
 from sessions_app.responses import Response
 from sessions_app.staging import Log
 
+T = TypeVar("T")
+
 EXPIRED = "Nobody decided in time."
 NO_RESULT = "No result came in time."
 TOOL_FAILED = "The tool failed."
+NOT_APPROVED = "It was not approved, or it was called already."
 
 
 class ToolFailed(Exception):
@@ -75,11 +78,11 @@ class ToolCall(Call):
         request = {"approvalId": approval.uid, "approvalDescriptor": descriptor}
         if reason:
             request["reason"] = reason
-        await self._write("tool-approval-request", **request, also=lambda log: approval.save(force_insert=True))
+        await self._write("tool-approval-request", **request, also=partial(_insert, approval))
         await self._response.flush()
         self._approval = approval
         signal = await self._inbox.about(approval.uid, expires_s)
-        if signal is None and await self._change(_expire, approval.uid):
+        if signal is None and await self._change(runs.expire, approval.uid):
             return await self._decide(Decision(False, self.input, EXPIRED, None), None)
         signal = signal or await self._inbox.about(approval.uid, None)  # it was decided in the last moment
         assert signal is not None  # it has no time limit
@@ -96,11 +99,11 @@ class ToolCall(Call):
             run_id=self._response.run.pk,
             uid=f"approval_{new_id()}",
             call=self.id,
-            tool=self.name[:128],
+            tool=self.name[:128].replace("\0", ""),
             input=orjson.dumps(self.input).decode(),
             input_hash=input_hash(self.input),
             editable=editable,
-            reason=reason,
+            reason=reason.replace("\0", ""),
             expires_at=None if expires_s is None else now + timedelta(seconds=expires_s),
         )
 
@@ -139,8 +142,13 @@ class ToolCall(Call):
         That it begins is stored before. When the process dies within, nobody calls it again, and the response says that
         its outcome is not known. Raises ToolFailed with the function's error, which is written too.
         """
-        if self._approval is None or not await self._change(_begin, self._approval.uid):
-            raise ToolFailed("It was not approved, or it was called already.")
+        if self._approval is None:
+            raise ToolFailed(NOT_APPROVED)
+        begun = await self._change(_begin, self._approval.uid, self._response.run.pk)
+        if begun is None:
+            await asyncio.Event().wait()  # its run is to stop: that is raised here in a moment
+        if not begun:
+            raise ToolFailed(NOT_APPROVED)
         try:
             output = await function(self.input)
         except asyncio.CancelledError:
@@ -176,8 +184,8 @@ class ToolCall(Call):
     async def _write(self, kind: str, *, also: Callable[[Log], None] | None = None, **fields: Any) -> None:
         await self._response.write({"type": kind, "toolCallId": self.id, **fields}, also=also)
 
-    async def _change(self, work: Callable[[Log, str, str], bool], approval: str) -> bool:
-        return await self._process.ingest.change(self._response.session, work, approval, self._response.run.pk)
+    async def _change(self, work: Callable[..., T], *args: str) -> T:
+        return await self._process.ingest.change(self._response.session, work, *args)
 
 
 # Within a transaction
@@ -187,19 +195,18 @@ def _applied(key: int, log: Log) -> None:
     runs.settle_by_key(log, key, signals.APPLIED)
 
 
-def _expire(log: Log, approval: str, run: str) -> bool:
-    """Let nobody decide any more; False when somebody has."""
-    asked = Approval.objects.filter(run=run, uid=approval)
-    if asked.filter(status=Approval.Status.PENDING).update(status=Approval.Status.EXPIRED):
-        return True
-    if asked.filter(status=Approval.Status.EXPIRED).exists():
-        raise HoldfastError("fenced", "its run has ended")
-    return False
+def _insert(approval: Approval, log: Log) -> None:
+    approval.pk = None  # of an attempt that was rolled back: the database may have given it to another since
+    approval.save(force_insert=True)
 
 
-def _begin(log: Log, approval: str, run: str) -> bool:
-    if models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING, cancel=None).first() is None:
+def _begin(log: Log, approval: str, run: str) -> bool | None:
+    """Note that a call begins, the first time; None when its run is to stop."""
+    running = models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING).first()
+    if running is None:
         raise HoldfastError("fenced")
+    if running.cancel_id is not None:
+        return None
     approved = Approval.objects.filter(run=run, uid=approval, status=Approval.Status.APPROVED)
     return bool(approved.filter(execution=Approval.Execution.NONE).update(execution=Approval.Execution.BEGUN))
 

@@ -56,7 +56,7 @@ class Turn(Answer):
     async def tool(self, name: str, arguments: dict[str, Any], *, title: str | None = None) -> ToolCall:
         """Say that a tool is called; the call that is returned takes its output, or asks people about it."""
         await self._close()
-        call = ToolCall(self._process, self._response, self._inbox, f"call_{self._next()}", name, arguments)
+        call = self.call(f"call_{self._next()}", name, arguments)
         await call.begin({} if title is None else {"title": title})
         return call
 

@@ -386,8 +386,13 @@ HOLDFAST = {
     "DEFAULT_AGENT": env_str("HOLDFAST_DEFAULT_AGENT", BUILT_IN_AGENTS[0]),
     # Those that a person may choose when beginning a session; the sessions don't know who runs them.
     "AGENTS": env_list("HOLDFAST_AGENTS", BUILT_IN_AGENTS),
+    # Whether the web server's processes run agents; otherwise `manage.py runagents` does, in processes of its own.
+    "RUN_AGENTS": env_bool("HOLDFAST_RUN_AGENTS", True),
     # Agents at work at once in one process; they wait for their models most of the time.
     "RUNS_PER_PROCESS": env_int("HOLDFAST_RUNS_PER_PROCESS", 500, low=0),
+    # How long `runagents` lets agents finish when it is told to stop: most answers take less. Service managers must
+    # wait longer before they kill (systemd's 90 s do; Kubernetes' 30 s and Docker's 10 s don't).
+    "WORKER_DRAIN_S": env_int("HOLDFAST_WORKER_DRAIN_S", 30, high=86_400),
     # How fast the demo agent speaks: as a fast model does.
     "DEMO_TOKENS_PER_S": env_int("HOLDFAST_DEMO_TOKENS_PER_S", 30, low=1, high=10_000),
     # -- The page

@@ -1,13 +1,14 @@
 """The inboxes of the agents at work in this process: what people sent to each, handed over once, in order.
 
-A signal that was stored by this process wakes a look at once; one that another process stored is found by the next.
+A signal that was stored by this process wakes a look at once; so does one that another process stored where the channel
+layer tells of it, and otherwise the next look finds it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -33,6 +34,16 @@ class Signal(NamedTuple):
     payload: dict[str, Any]
 
 
+class Found(NamedTuple):
+    """What there is for the runs of this process."""
+
+    # That are to stop, each with the key of the signal that stops it; None for one that was ended elsewhere, or deleted
+    # with its session: what it still writes isn't taken, and its agent may wait for something.
+    stopped: list[tuple[str, int | None]]
+    expired: list[tuple[str, str]]  # each with an approval that nobody can decide about any more
+    sent: list[tuple[str, Signal]]  # what is open, in order
+
+
 class Inbox:
     """What is there for one run. `stop` is set when it is to stop; it keeps what nobody has asked for yet."""
 
@@ -41,7 +52,7 @@ class Inbox:
         self.stop = asyncio.Event()
         self._seen: set[int] = set()
         self._steers: list[Signal] = []
-        self._about: dict[str, asyncio.Future[Signal]] = {}
+        self._about: dict[str, asyncio.Future[Signal | None]] = {}
 
     def put(self, signal: Signal) -> bool:
         """Take a signal; return whether it is a new one."""
@@ -54,19 +65,24 @@ class Inbox:
             self._awaited(signal.target).set_result(signal)
         return True
 
+    def expire(self, approval: str) -> None:
+        """Nobody can decide about it any more."""
+        if not self._awaited(approval).done():
+            self._awaited(approval).set_result(None)
+
     def take_steers(self) -> list[Signal]:
         """Return the steers that have come since this was last asked."""
         steers, self._steers = self._steers, []
         return steers
 
     async def about(self, target: str, timeout_s: float | None) -> Signal | None:
-        """Wait for the decision about an approval, or the result of a tool call; None when it doesn't come in time."""
+        """Wait for the decision about an approval, or the result of a tool call; None when it won't come in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(self._awaited(target))
         return None
 
-    def _awaited(self, target: str) -> asyncio.Future[Signal]:
+    def _awaited(self, target: str) -> asyncio.Future[Signal | None]:
         return self._about.setdefault(target, asyncio.get_running_loop().create_future())
 
 
@@ -83,6 +99,11 @@ class Inboxes:
         inbox = self._inboxes[run.pk] = Inbox(run)
         self.look_soon()  # it may have been sent something while it waited
         return inbox
+
+    @property
+    def held(self) -> list[str]:
+        """The runs at work here."""
+        return list(self._inboxes)
 
     def close(self, inbox: Inbox) -> None:
         self._inboxes.pop(inbox.run.pk, None)
@@ -103,13 +124,17 @@ class Inboxes:
 
     async def look(self) -> None:
         """Hand over what is new."""
-        stopped, found = await executor.run(_look, list(self._inboxes))
-        for run, key in stopped:
+        found = await executor.run(_look, self.held)
+        for run, key in found.stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
-                self._deliver(inbox, key)
+                if key is not None:
+                    self._deliver(inbox, key)
                 inbox.stop.set()
-        for run, signal in found:
+        for run, approval in found.expired:
+            if run in self._inboxes:
+                self._inboxes[run].expire(approval)
+        for run, signal in found.sent:
             inbox = self._inboxes.get(run)
             if inbox is not None and inbox.put(signal):
                 self._deliver(inbox, signal.key)
@@ -130,14 +155,17 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _look(held: Iterable[str]) -> tuple[list[tuple[str, int]], list[tuple[str, Signal]]]:
-    """Return the (run, cancel's key) of those that are to stop, and the (run, signal) that are open; in order."""
+def _look(held: Collection[str]) -> Found:
     running = models.Run.objects.filter(pk__in=held, status=models.Run.Status.RUNNING)
-    stopped = [(pk, key) for pk, key in running.values_list("pk", "cancel") if key is not None]
-    # What caused a run is its prompt, and a cancel is told of above.
+    cancels = dict(running.values_list("pk", "cancel"))
+    expired = models.Approval.objects.filter(run__in=held, status=models.Approval.Status.EXPIRED)
+    # What caused a run is its prompt, and a cancel is told of by its run.
     sent = models.Signal.objects.filter(run__in=held, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
-    found = [
-        (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
-        for row in sent.order_by("serial")
-    ]
-    return stopped, found
+    return Found(
+        stopped=[(run, cancels.get(run)) for run in held if run not in cancels or cancels[run] is not None],
+        expired=list(expired.values_list("run", "uid")),
+        sent=[
+            (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
+            for row in sent.order_by("serial")
+        ],
+    )

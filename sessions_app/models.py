@@ -111,7 +111,7 @@ class Session(models.Model):
     epoch = models.CharField(max_length=12, default=new_epoch, editable=False)
     tail = models.BigIntegerField(default=0, editable=False)
     trimmed = models.BigIntegerField(
-        default=0, editable=False, help_text="The highest last serial of the messages that retention removed."
+        default=0, editable=False, help_text="The highest last serial of what retention removed: messages, signals."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     active_at = models.DateTimeField(
@@ -260,6 +260,8 @@ class Signal(models.Model):
             models.Index(fields=["session", "last_serial"], name="signal_session_last"),
             # A run's inbox, and what its end settles.
             models.Index(fields=["run"], condition=Q(status__in=signals.OPEN), name="signal_open_of_run"),
+            # The order of the history pages.
+            models.Index(fields=["session", "serial"], name="signal_session_serial"),
             # A purge: what has not changed since the cut-off.
             models.Index(fields=["session", "changed_at"], name="signal_session_changed"),
         ]
@@ -316,6 +318,8 @@ class Run(models.Model):
             models.Index(fields=["worker"], condition=Q(status="running"), name="run_running"),
             # A signal looks for what is at work in its session; a worker, whether it may claim there.
             models.Index(fields=["session", "status"], name="run_session_status"),
+            # A purge: what ended before the cut-off.
+            models.Index(fields=["session", "ended_at"], name="run_session_ended"),
         ]
 
     def __str__(self) -> str:

@@ -77,7 +77,7 @@ class Process:
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received))
+        self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received), signalled=self._look_for_signals)
         self.feeds = Feeds(join=self.fanout.join)
         self.ingest = Ingest(loop, self._committed)
         self.pump = Pump()
@@ -88,6 +88,7 @@ class Process:
         self.connections: set[Connection] = set()
         self.stopping = False
         self.runs_waiting = asyncio.Event()  # a hint for what claims runs
+        self._unsure: set[str] = set()  # sessions in which a run may have been claimed
         self._loop = loop
         self._ticker = Ticker(loop, conf.ROLLUP_MS)
         self._reaper = Reaper(self.ingest, self.lease)
@@ -227,11 +228,25 @@ class Process:
         return Response(run, starts=False, ingest=self.ingest, ticker=self._ticker)
 
     async def claim(self, most: int) -> list[models.Run]:
-        """Take up to so many runs that wait, one of a session."""
-        worker = self.lease.worker
-        sessions = await executor.run(runs.claimable, most)
-        claimed = await asyncio.gather(*(self.ingest.change(session, runs.claim, worker) for session in sessions))
+        """Take up to so many runs that wait, one of a session.
+
+        Where it isn't known whether one was taken, because the connection to the database broke at COMMIT, the next
+        call finds out.
+        """
+        sessions = [*self._unsure, *await executor.run(runs.claimable, most)]
+        claimed = await asyncio.gather(*map(self._claim, dict.fromkeys(sessions)))
         return [run for run in claimed if run is not None]
+
+    async def _claim(self, session: str) -> models.Run | None:
+        self._unsure.discard(session)
+        try:
+            return await self.ingest.change(session, runs.claim, self.lease.worker, self.inboxes.held)
+        except HoldfastError as problem:  # the session may have been deleted since
+            if problem.kind.retryable:
+                self._unsure.add(session)
+            logger.debug("no run of %s was claimed: %s", session, problem.message)
+            return None
+            return None
 
     async def hand_back(self, run: models.Run) -> bool:
         """Let another worker have a run that nothing was written for. False when something was."""
@@ -242,7 +257,11 @@ class Process:
         self._reaper.end_later(run, chunk)
 
     def signal_came(self) -> None:
-        """A signal was stored: it may be for an agent at work here, or have a run wait to be claimed."""
+        """A signal was stored: it may be for an agent at work here or elsewhere, or have a run wait to be claimed."""
+        self._look_for_signals()
+        self.fanout.signal_came()
+
+    def _look_for_signals(self) -> None:
         self.inboxes.look_soon()
         self.runs_waiting.set()
 

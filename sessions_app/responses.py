@@ -31,8 +31,8 @@ class Response(Writing):
         self.run = run
         self._starts = starts
         self._ingest = ingest
-        self._also: list[Also] = []
-        self._also_in_flight: tuple[Also, ...] = ()
+        self._also: list[tuple[int, Also]] = []  # each with the position of its chunk, -1 for any
+        self._also_in_flight: tuple[tuple[int, Also], ...] = ()
         self._retry_s = RETRY_FIRST_S
         self._retry_until: float | None = None
 
@@ -40,12 +40,12 @@ class Response(Writing):
         """Add one chunk, as `Writing.write`. `also` is done in the transaction that stores it."""
         self._add(chunk)
         if also is not None:
-            self.with_next(also)
+            self._also.append((len(self._rollup) - 1, also))
         await self._wait_for_room()
 
     def with_next(self, also: Also) -> None:
-        """Do this in the transaction that stores the next chunk."""
-        self._also.append(also)
+        """Do this in the transaction that stores the next chunk, or what waits now."""
+        self._also.append((-1, also))
 
     def _take(self) -> list[Chunk]:
         self._also_in_flight = tuple(self._also)
@@ -73,6 +73,10 @@ class Response(Writing):
             self._stored(outcome.serial, outcome.refusal)
         elif not self._retry(outcome):
             self._fail(outcome)
+
+    def _give_up(self, problem: HoldfastError) -> None:
+        super()._give_up(problem)
+        self._also = [each for each in self._also if each[0] < 0]
 
     def _retry(self, problem: HoldfastError) -> bool:
         loop = asyncio.get_running_loop()

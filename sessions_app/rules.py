@@ -92,7 +92,7 @@ def _turn(log: Log, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
     if agent:
         runs.create(log, signal, agent=agent, prompt=sent.id)
     if sent.kind != "message":
-        _announce(log, signal)
+        runs.announce(log, signal)
     return Receipt(stored.serial)
 
 
@@ -111,7 +111,7 @@ def _retry(log: Log, sent: Sent) -> Receipt:
     signal.save()
     fields = {"mode": sent.payload["mode"], "earlier": earlier.uid}
     runs.create(log, signal, agent=_agent(log) or earlier.agent, prompt=earlier.prompt, **fields)
-    _announce(log, signal)
+    runs.announce(log, signal)
     return Receipt(signal.serial)
 
 
@@ -185,7 +185,15 @@ def _tool_result(log: Log, sent: Sent) -> Receipt:
     given = Signal.objects.filter(run=run, kind="tool-result", target=call).exclude(status=signals.REJECTED)
     if given.exists():
         return _refuse(log, sent, HoldfastError("already_decided", "The result was given."), **about)
+    response = store.message(log.session, message)
+    if response is None or not any(map(_waits(call), response.parts)):
+        raise HoldfastError("no_such_call")
     return Receipt(_store(log, sent, **about).serial)
+
+
+def _waits(call: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether a part is this call, without a result yet."""
+    return lambda part: part.get("toolCallId") == call and part["state"] in ("input-available", "approval-responded")
 
 
 _RULES: dict[str, Callable[[Log, Sent], Receipt]] = {
@@ -205,8 +213,7 @@ _RULES: dict[str, Callable[[Log, Sent], Receipt]] = {
 def _store(log: Log, sent: Sent, **fields: Any) -> Signal:
     """Store a signal and tell everybody."""
     signal = _row(log, sent, serial=log.next_serial, **fields)
-    signal.save()
-    _announce(log, signal)
+    runs.announce(log, signal)
     return signal
 
 
@@ -229,12 +236,6 @@ def _row(log: Log, sent: Sent, *, serial: int, **fields: Any) -> Signal:
         changed_at=log.now,
         **fields,
     )
-
-
-def _announce(log: Log, signal: Signal) -> None:
-    signal.last_serial = log.next_serial
-    signal.save(update_fields=["last_serial"])
-    log.say(store.signal_record(signal))
 
 
 def _agent(log: Log) -> str:

@@ -49,8 +49,9 @@ class Append:
     `run` and `worker`: whose response it is; refused as fenced when the run is no longer that worker's.
     `after`: the message's last serial that the publisher knows of, 0 for none. A message that is further has
     the append already (its publisher was not told, because the connection to the database broke at COMMIT).
-    `starts`: a run to create in the same transaction. `also`: what else is done in it, once all chunks are taken.
-    `sequence`: of a producer elsewhere, instead of `after`: the number of this append among the message's, from 1 on.
+    `starts`: a run to create in the same transaction. `also`: what else is done in it, each once the chunk at this
+    position is taken. `sequence`: of a producer elsewhere, instead of `after`: the number of this append among the
+    message's, from 1 on.
     """
 
     session: str
@@ -61,7 +62,7 @@ class Append:
     worker: str = ""
     after: int | None = None
     starts: models.Run | None = None
-    also: tuple[Callable[[Log], None], ...] = ()
+    also: tuple[tuple[int, Callable[[Log], None]], ...] = ()
     sequence: int = 0
 
 
@@ -117,6 +118,7 @@ class Transaction:
         self._look_up(appends)
         self._begun: list[str] = []
         self._ended: list[tuple[str, fold.Message]] = []
+        self._also: list[tuple[str, Callable[[Log], None]]] = []
         self._touched: set[Key] = set()  # messages whose rows were written
         self._refused: set[Key] = set()  # messages of which this process has to know no more
         self._new_rows: dict[Key, Open] = {}
@@ -141,6 +143,11 @@ class Transaction:
         begun, ended = self._begun, self._ended
         self._begun, self._ended = [], []
         return begun, ended
+
+    def take_also(self) -> list[tuple[str, Callable[[Log], None]]]:
+        """What else is to be done for the chunks that were taken, each with its session, since this was last asked."""
+        also, self._also = self._also, []
+        return also
 
     def log(self, session: str) -> Log:
         """Return the log of a session that is locked here. Raises not_found."""
@@ -176,6 +183,7 @@ class Transaction:
             self._batches.note(append, self._folds.open[key].message, refusal)
         if not staged:
             return refusal or Stored(serial)
+        self._also += [(append.session, also) for position, also in append.also if position < len(staged)]
         self._note(append, self._folds.open[key], staged)
         return Stored(serial, refusal=refusal)
 
@@ -299,8 +307,9 @@ class Transaction:
             staged.clear()
 
     def abandon(self, session: str) -> None:
-        """What was folded of a session was taken back: read it anew when it is needed."""
+        """What was written of a session was taken back: read it anew when it is needed."""
         self._folds.forget([key for key in self._folds.open if key[0] == session])
+        self._known = {key: known for key, known in self._known.items() if key[0] != session}
         self.take_runs()
 
     def finish(self) -> list[Frame]:

@@ -153,12 +153,20 @@ class Writing(ABC):
     def _stored(self, serial: int, refusal: HoldfastError | None = None) -> None:
         """What was in flight is stored; `refusal`: why not all of it."""
         self.serial, self._in_flight = serial, []
-        self._problem = refusal
+        if refusal:
+            self._give_up(refusal)
         if self._has_more() and not self._scheduled:
             self._schedule(at_once=self.ended)
         self._settled.set()
 
     def _fail(self, problem: HoldfastError) -> None:
         """What was in flight is not stored, and won't be."""
-        self._problem, self._in_flight = problem, []
+        self._in_flight = []
+        self._give_up(problem)
         self._settled.set()
+
+    def _give_up(self, problem: HoldfastError) -> None:
+        """What was written after what was refused isn't stored either: an end among it has not ended the response."""
+        self._problem = problem
+        self._rollup.take()
+        self.end = ""

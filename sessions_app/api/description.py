@@ -172,14 +172,6 @@ def describe_transports(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                 parameters=[_SESSION, *_PLACE, _WAIT],
             )
         },
-        "/api/sessions/{session}/signals/": {
-            "post": _operation(
-                "link_signal",
-                "Send into a session",
-                f"The answer is the receipt; a rejection has its error's status.\n\n```sh\n{CURL_SIGNAL}\n```",
-                _json("The receipt.", _RECEIPT), parameters=[_SESSION], body=_SIGNAL,
-            )
-        },
         "/api/sessions/{session}/publish/": {
             "post": _operation(
                 "link_publish",
@@ -200,6 +192,13 @@ def describe_transports(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             )
         },
     }  # fmt: skip
+    # Reading signals has the same address, and is described by the REST framework.
+    result["paths"]["/api/sessions/{id}/signals/"]["post"] = _operation(
+        "link_signal",
+        "Send into a session",
+        f"The answer is the receipt; a rejection has its error's status.\n\n```sh\n{CURL_SIGNAL}\n```",
+        _json("The receipt.", _RECEIPT), parameters=[{**_SESSION, "name": "id"}], body=_SIGNAL,
+    )  # fmt: skip
     return result
 
 

@@ -10,9 +10,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from sessions_app import conf, retention, store
-from sessions_app.core import tokens
+from sessions_app.core import signals, tokens
 from sessions_app.core.cursor import Cursor
-from sessions_app.models import Message, RetentionPolicy, Session
+from sessions_app.models import Message, RetentionPolicy, Session, Signal
 
 T = TypeVar("T")
 
@@ -179,22 +179,26 @@ class PageQuery(Strict):
     cursor = serializers.CharField(max_length=1000, required=False)
 
 
-class HistoryQuery(Strict):
-    """Which part of a session's history. `before`, `after` and `since` exclude each other."""
+class PartQuery(Strict):
+    """Which part of a session's history. `before` and `after` exclude each other.
+
+    A message's serial is its `first_serial`, a signal's the one in its receipt.
+    """
+
+    EXCLUSIVE: tuple[str, ...] = ("before", "after")
 
     before = serializers.IntegerField(
-        min_value=1, max_value=MOST_SERIAL, required=False, help_text="Those next before this `first_serial`."
+        min_value=1, max_value=MOST_SERIAL, required=False, help_text="Those next before this serial."
     )
     after = serializers.IntegerField(
-        min_value=0, max_value=MOST_SERIAL, required=False, help_text="Those next after this `first_serial`."
+        min_value=0, max_value=MOST_SERIAL, required=False, help_text="Those next after this serial."
     )
-    limit = serializers.IntegerField(min_value=1, required=False, help_text="At most so many messages.")
+    limit = serializers.IntegerField(min_value=1, required=False, help_text="At most so many.")
     order = serializers.ChoiceField(
         choices=["newest", "oldest"],
         default="newest",
         help_text="Which comes first; without `before` and `after` also from which end.",
     )
-    since = serializers.CharField(max_length=100, required=False, help_text="A cursor: what changed since, instead.")
 
     def validate_limit(self, limit: int) -> int:
         if limit > conf.HISTORY_MAX:
@@ -202,11 +206,23 @@ class HistoryQuery(Strict):
         return limit
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if len(attrs.keys() & {"before", "after", "since"}) > 1:
-            raise serializers.ValidationError("Give only one of before, after and since.")
+        if len(attrs.keys() & set(self.EXCLUSIVE)) > 1:
+            raise serializers.ValidationError(f"Give only one of {', '.join(self.EXCLUSIVE)}.")
+        attrs.setdefault("limit", conf.HISTORY_DEFAULT)
+        return attrs
+
+
+class HistoryQuery(PartQuery):
+    """`before`, `after` and `since` exclude each other."""
+
+    EXCLUSIVE = ("before", "after", "since")
+
+    since = serializers.CharField(max_length=100, required=False, help_text="A cursor: what changed since, instead.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
         if "since" in attrs:
             attrs["since"] = Cursor.parse(attrs["since"])
-        attrs.setdefault("limit", conf.HISTORY_DEFAULT)
         return attrs
 
 
@@ -240,6 +256,28 @@ class HistorySerializer(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True)
     previous = serializers.CharField(allow_null=True)
     results = MessageSerializer(many=True)
+
+
+class SignalSerializer(serializers.Serializer[Any]):
+    """What somebody sent, and what became of it, as the events of PROTOCOL.md §5 tell of it."""
+
+    id = serializers.CharField(help_text="Its sender's.")
+    kind = serializers.ChoiceField(choices=[(kind, kind) for kind in signals.KINDS])
+    status = serializers.ChoiceField(choices=Signal.Status.choices)
+    code = serializers.CharField(allow_null=True, help_text="Of the error that rejected it.")
+    reason = serializers.CharField(allow_null=True, help_text="Why it has this status, for people.")
+    actor = serializers.CharField(help_text="Who sent it.")
+    at = MillisecondsField()
+    message = serializers.CharField(allow_null=True, help_text="The id of the response that it is about.")
+    payload = serializers.DictField(help_text="What everybody is told of it.")
+
+
+class SignalsSerializer(serializers.Serializer[Any]):
+    """Links go on in the page's order; null where there is no more at the moment."""
+
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+    results = SignalSerializer(many=True)
 
 
 class MessageChangeSerializer(MessageSerializer):

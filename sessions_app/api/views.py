@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, ProtectedError, QuerySet
@@ -17,14 +18,15 @@ from rest_framework import mixins, permissions, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from sessions_app import catchup, conf, retention, store, tokens
-from sessions_app.api import errors
+from sessions_app.api import errors, pagination
 from sessions_app.api.authentication import CookieAuthentication, IsIdentified, TokenAuthentication, identity_of
 from sessions_app.api.body import JSONParser, JSONRenderer
 from sessions_app.api.errors import ApiError
-from sessions_app.api.pagination import SessionPages, history_page
+from sessions_app.api.pagination import SessionPages
 from sessions_app.api.serializers import (
     ChangesSerializer,
     ErrorSerializer,
@@ -32,9 +34,11 @@ from sessions_app.api.serializers import (
     HistorySerializer,
     InvalidSerializer,
     IssuedTokenSerializer,
+    PartQuery,
     PolicySerializer,
     ResetSerializer,
     SessionSerializer,
+    SignalsSerializer,
     TokenSerializer,
 )
 from sessions_app.api.throttles import Throttle
@@ -190,13 +194,11 @@ class SessionViewSet(
     @action(detail=True, methods=["get"], pagination_class=None)
     def messages(self, request: Request, pk: str) -> Response:
         session = self._readable()
-        query = HistoryQuery(data=request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        where = dict(query.validated_data)
+        where = _asked(HistoryQuery, request)
         since = where.pop("since", None)
         if since is not None:
             return Response(self._changes(session, since))
-        return Response(history_page(request.path, session.pk, **where))
+        return Response(pagination.history_page(request.path, partial(pagination.messages, session.pk), **where))
 
     def _changes(self, session: Session, since: Any) -> dict[str, Any]:
         attached = catchup.read(session.pk, session.owner, cursor=since)
@@ -204,6 +206,30 @@ class SessionViewSet(
             raise ApiError("reset", attached["reason"], reason=attached["reason"], cursor=attached["cursor"])
         del attached["type"]
         return attached
+
+    @extend_schema(
+        summary="Read signals",
+        description=(
+            "Pages of what was sent into the session, in both directions: each signal's record as it is now. What has "
+            "expired is left out; what is still open never is."
+        ),
+        parameters=[PartQuery],
+        responses=_responses(400, 404, 410, ok=SignalsSerializer),
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def signals(self, request: Request, pk: str) -> Response:
+        """Served by `urls.signals`, which shares the address with sending."""
+        session = self._readable()
+        where = _asked(PartQuery, request)
+        return Response(pagination.history_page(request.path, partial(pagination.signals, session.pk), **where))
+
+
+def _asked(query: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The checked parameters of an address."""
+    asked = query(data=request.query_params.dict())
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
 
 
 @extend_schema_view(

@@ -25,6 +25,7 @@ COMMANDS = {
     "runserver": "manage.py runserver --noreload 127.0.0.1:{port}",
     "reloader": "manage.py runserver 127.0.0.1:{port}",
     "wall-clock": "-m tests.support.wall_clock manage.py runserver --noreload 127.0.0.1:{port}",
+    "runagents": "manage.py runagents",
     "daphne": "-m daphne -b 127.0.0.1 -p {port} {application}",
     "uvicorn": "-m uvicorn --host 127.0.0.1 --port {port} --ws websockets-sansio --loop uvloop"
     " --ws-per-message-deflate false --timeout-graceful-shutdown 5 {application}",
@@ -135,6 +136,16 @@ class Server:
             self.kill9()
 
 
+class Worker(Server):
+    """A `runagents` process. It serves nobody: its log says when it is ready."""
+
+    def is_ready(self) -> bool:
+        assert self.process
+        if self.process.poll() is not None:
+            raise AssertionError(f"the worker ended with {self.process.returncode}:\n{self.log}")
+        return "ready to run" in self.log
+
+
 StartServer = Callable[..., Server]
 
 
@@ -194,7 +205,8 @@ def starting(place: Path, migrated: Path) -> Iterator[StartServer]:
         command: str = "runserver", *, database: str = "", application: str = "project.asgi:application",
         arguments: str = "", **environment: str,
     ) -> Server:  # fmt: skip
-        server = Server(
+        kind = Worker if command == "runagents" else Server
+        server = kind(
             place, database=database or own_database(place, migrated), command=command,
             application=application, arguments=arguments, environment=environment,
         )  # fmt: skip

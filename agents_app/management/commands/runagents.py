@@ -1,0 +1,81 @@
+"""`manage.py runagents`: a process that runs agents and serves nobody, for sites that keep the two apart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from agents_app.runner import Runner
+from sessions_app import conf
+from sessions_app.core.errors import HoldfastError
+from sessions_app.process import Process
+
+logger = logging.getLogger(__name__)
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+LONGEST_DRAIN_S = 86_400
+
+
+class Command(BaseCommand):
+    help = (
+        "Run agents in this process, until SIGTERM or Ctrl-C: then it begins no other, lets those at work finish for "
+        "--drain seconds, and interrupts the rest. A second signal stops it at once. Any number of such processes may "
+        "share the work; with HOLDFAST_RUN_AGENTS=false they do all of it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--concurrency",
+            type=int,
+            metavar="N",
+            default=conf.RUNS_PER_PROCESS,
+            help="agents at work at once (default HOLDFAST_RUNS_PER_PROCESS, %(default)s)",
+        )
+        parser.add_argument(
+            "--drain",
+            type=float,
+            metavar="SECONDS",
+            default=conf.WORKER_DRAIN_S,
+            help="for agents to finish when it stops (default HOLDFAST_WORKER_DRAIN_S, %(default)s)",
+        )
+
+    def handle(self, *, concurrency: int, drain: float, **options: Any) -> None:
+        if concurrency < 1:
+            raise CommandError(f"--concurrency {concurrency}: use 1 or more.")
+        if not 0 <= drain <= LONGEST_DRAIN_S:
+            raise CommandError(f"--drain {drain:g}: use 0 to {LONGEST_DRAIN_S} seconds.")
+        try:
+            asyncio.run(run_agents(concurrency, drain))
+        except HoldfastError as problem:
+            raise CommandError(problem.message) from None
+
+
+async def run_agents(most: int, drain_s: float) -> None:
+    """Run agents until a signal."""
+    told = told_to_stop()
+    process = Process()
+    await process.start([lambda here: Runner(here, most=most, drain_s=drain_s).run])
+    logger.info("ready to run %d agents at once, as worker %s", most, process.lease.worker)
+    await told.wait()
+    await process.stop()
+    logger.info("worker %s has stopped", process.lease.worker)
+
+
+def told_to_stop() -> asyncio.Event:
+    """An event that the first of the STOPS sets; the second ends the process."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+
+    def take() -> None:
+        for number in STOPS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        told.set()
+
+    for number in STOPS:
+        loop.add_signal_handler(number, take)
+    return told

@@ -1,0 +1,129 @@
+"""What a process claims is answered, or let go: whatever else fails or stops meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from agents_app.runner import Runner
+from sessions_app import executor, models, runs
+from sessions_app.process import Process
+from tests.support.agents import Conversation, parrot
+from tests.support.person import text_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def process(settings: Any) -> AsyncIterator[Process]:
+    """A process that runs no agents by itself."""
+    settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 50, "INBOX_POLL_MS": 20}
+    process = Process()
+    await process.start()
+    yield process
+    await process.stop()
+
+
+async def test_no_more_agents_are_at_work_than_it_may_have(process: Process) -> None:
+    at_work = most = 0
+
+    async def agent(turn: Any) -> None:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await asyncio.sleep(0.05)
+        at_work -= 1
+
+    async with Conversation(process, agent) as one, Conversation(process, agent) as two:
+        for talk in (one, two):
+            await talk.say("Hello")
+        runner = asyncio.create_task(Runner(process, most=1).run())
+        for talk in (one, two):
+            await talk.answered()
+        await cancelled(runner)
+    assert most == 1
+
+
+async def test_agents_at_work_finish_within_the_drain(process: Process) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def agent(turn: Any) -> None:
+        await turn.text("begun")
+        begun.set()
+        await go.wait()
+
+    async with Conversation(process, agent) as talk:
+        await talk.say("First")
+        runner = asyncio.create_task(Runner(process, drain_s=60).run())
+        await begun.wait()
+        await talk.say("Second")  # waits for the first, and for another process
+        runner.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.wait({runner})
+        await talk.wait_until(lambda: talk.answers[0].status == "complete")
+        assert (await talk.run()).status == "waiting"
+
+
+async def test_what_is_claimed_in_the_last_moment_is_handed_back(process: Process, monkeypatch: Any) -> None:
+    claiming, go = asyncio.Event(), asyncio.Event()
+    claim = process.claim
+
+    async def slow(most: int) -> list[models.Run]:
+        claiming.set()
+        await go.wait()
+        return await claim(most)
+
+    monkeypatch.setattr(process, "claim", slow)
+    async with Conversation(process, parrot) as talk:
+        await talk.say("Hello")
+        runner = asyncio.create_task(Runner(process, drain_s=60).run())
+        await claiming.wait()
+        runner.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.wait({runner})
+        run = await talk.run()
+        assert (run.status, run.worker_id, talk.answers) == ("waiting", None, [])
+
+
+async def test_a_stop_while_the_database_is_away_ends_the_runner(process: Process, monkeypatch: Any) -> None:
+    claiming, go = asyncio.Event(), asyncio.Event()
+
+    async def failing(most: int) -> list[models.Run]:
+        claiming.set()
+        await go.wait()
+        raise OSError("the database is away")
+
+    monkeypatch.setattr(process, "claim", failing)
+    runner = asyncio.create_task(Runner(process).run())
+    await claiming.wait()
+    runner.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.wait({runner})
+    assert runner.cancelled()
+
+
+async def test_a_session_that_is_deleted_meanwhile_takes_no_other_run_along(process: Process, monkeypatch: Any) -> None:
+    async with Conversation(process, parrot) as gone, Conversation(process, parrot) as talk:
+        for each in (gone, talk):
+            await each.say("Hello")
+        claimable = runs.claimable
+
+        def then_deleted(most: int) -> list[str]:
+            found = claimable(most)
+            models.Session.objects.filter(pk=gone.session).delete()
+            return found
+
+        monkeypatch.setattr(runs, "claimable", then_deleted)
+        runner = asyncio.create_task(Runner(process).run())
+        assert text_of(await talk.answered()) == "Hello"
+        await cancelled(runner)
+        assert not await executor.run(models.Run.objects.filter(status="running").exists)
+
+
+async def cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait({task})
