@@ -50,8 +50,8 @@ class Append:
     `after`: the message's last serial that the publisher knows of, 0 for none. A message that is further has
     the append already (its publisher was not told, because the connection to the database broke at COMMIT).
     `starts`: a run to create in the same transaction. `also`: what else is done in it, each once the chunk at this
-    position is taken.
-    `sequence`: of a producer elsewhere, instead of `after`: the number of this append among the message's, from 1 on.
+    position is taken. `sequence`: of a producer elsewhere, instead of `after`: the number of this append among the
+    message's, from 1 on.
     """
 
     session: str

@@ -367,7 +367,7 @@ class Play:
 
     def _look(self) -> None:
         assert self.agent
-        for _, signal in inbox._look([self.agent.run.pk])[1]:
+        for _, signal in inbox._look([self.agent.run.worker_id], []).sent:
             self._in_loop(lambda signal=signal: self.agent.inbox.put(signal))
 
     def _in_loop(self, work: Callable[[], object]) -> None:

@@ -320,16 +320,15 @@ async def test_what_the_fresh_one_doesnt_allow_ends() -> None:
         assert (told_["session"], told_["error"]["code"]) == (kept, "forbidden_scope")
 
 
-@pytest.mark.parametrize(
-    ("fresh", "code"),
-    [(token(sub="ext:bob"), "bad_token"), (token(key="x" * 40), "bad_token"), ("", "bad_token"),
-     (token(iat=int(time.time()) - 99, exp=int(time.time()) - 9), "token_expired")],
-    ids=["another's", "forged", "empty", "expired"],
-)  # fmt: skip
-async def test_what_cant_take_its_place_closes_the_socket(fresh: str, code: str) -> None:
-    async with Socket(token()) as socket:
-        await socket.ask({"type": "authenticate", "token": fresh})
-        assert await socket.end() == (code, 4401)
+async def test_what_cant_take_its_place_closes_the_socket() -> None:
+    now = int(time.time())
+    for fresh, code in (
+        (token(sub="ext:bob"), "bad_token"), (token(key="x" * 40), "bad_token"), ("", "bad_token"),
+        (token(iat=now - 99, exp=now - 9), "token_expired"),
+    ):  # fmt: skip
+        async with Socket(token()) as socket:
+            await socket.ask({"type": "authenticate", "token": fresh})
+            assert await socket.end() == (code, 4401)
 
 
 async def test_cookies_arent_refreshed_by_a_token() -> None:

@@ -46,8 +46,11 @@ class RemoteResponse(Writing):
 
     def refuse(self, problem: HoldfastError) -> None:
         """The site won't store it."""
-        self._batches.clear()
         self._fail(problem)
+
+    def _give_up(self, problem: HoldfastError) -> None:
+        super()._give_up(problem)
+        self._batches.clear()
 
     def _add(self, chunk: Chunk) -> None:
         vocabulary.check(chunk, max_bytes=self._chunk_bytes)
