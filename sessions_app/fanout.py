@@ -1,4 +1,4 @@
-"""Frames to and from other processes: the one module that touches the channel layer.
+"""Frames, and news of signals, to and from other processes: the one module that touches the channel layer.
 
 The layer carries hints. What it drops, duplicates or reorders is noticed by the feeds, so nothing here retries.
 """
@@ -20,6 +20,7 @@ from sessions_app.models import new_id
 
 logger = logging.getLogger(__name__)
 
+SIGNALS = "holdfast.signals"  # the group of all processes; no shard has its name
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 5.0
 JOIN_S = 1.0  # how long a reader waits for the layer before it is served by the tail check alone
 
@@ -30,16 +31,20 @@ def shard(session: str) -> str:
 
 
 class Fanout:
-    """One process's end of the layer. With the in-memory layer there is nobody else to reach."""
+    """One process's end of the layer. With the in-memory layer there is nobody else to reach.
 
-    def __init__(self, receive: Callable[[list[Frame]], None]) -> None:
+    `receive` is given the frames that other processes pass on; `signalled` is called when one has stored a signal.
+    """
+
+    def __init__(self, receive: Callable[[list[Frame]], None], signalled: Callable[[], None]) -> None:
         layer = get_channel_layer()
         self._layer: Any = None if isinstance(layer, InMemoryChannelLayer) else layer
         self._receive = receive
+        self._signalled = signalled
         self._origin = new_id()
         self._channel = ""
         self._joined: set[str] = set()
-        self._outgoing: asyncio.Queue[list[Frame]] = asyncio.Queue(maxsize=conf.FANOUT_BACKLOG)
+        self._outgoing: asyncio.Queue[list[Frame] | None] = asyncio.Queue(maxsize=conf.FANOUT_BACKLOG)
 
     async def run(self) -> None:
         """Send and receive until cancelled."""
@@ -61,26 +66,37 @@ class Fanout:
 
     def publish(self, frames: list[Frame]) -> None:
         """Pass frames on to the other processes. A layer that can't keep up loses hints, never a publisher's time."""
+        self._put(frames)
+
+    def signal_came(self) -> None:
+        """Have the other processes look for signals, and for runs that wait."""
+        self._put(None)
+
+    def _put(self, news: list[Frame] | None) -> None:
         if self._layer is not None:
             if self._outgoing.full():
                 self._outgoing.get_nowait()
-            self._outgoing.put_nowait(frames)
+            self._outgoing.put_nowait(news)
 
     async def _send_forever(self) -> None:
         while True:
+            frames = await self._outgoing.get()
+            if frames is None:
+                await self._send(SIGNALS, "signals", [])
+                continue
             batches: dict[str, list[Frame]] = defaultdict(list)
-            for frame in await self._outgoing.get():
+            for frame in frames:
                 batches[shard(frame.session)].append(frame)
             for group, batch in batches.items():
-                await self._send(group, batch)
+                await self._send(group, "frames", batch)
 
-    async def _send(self, group: str, batch: list[Frame]) -> None:
+    async def _send(self, group: str, kind: str, batch: list[Frame]) -> None:
         try:
             await self._layer.group_send(
-                group, {"type": "frames", "origin": self._origin, "frames": [list(frame) for frame in batch]}
+                group, {"type": kind, "origin": self._origin, "frames": [list(frame) for frame in batch]}
             )
         except Exception as error:
-            logger.warning("%d frames were not passed on: %s", len(batch), error)
+            logger.warning("%s were not passed on: %s", kind, error)
 
     async def _receive_forever(self) -> None:
         retry = RETRY_FIRST_S
@@ -90,7 +106,11 @@ class Fanout:
                 while True:
                     message = await self._layer.receive(self._channel)
                     retry = RETRY_FIRST_S
-                    if message["origin"] != self._origin:
+                    if message["origin"] == self._origin:
+                        continue
+                    if message["type"] == "signals":
+                        self._signalled()
+                    else:
                         self._receive([Frame(*frame) for frame in message["frames"]])
             except Exception as error:
                 logger.warning("the channel layer failed, trying again in %.1f s: %s", retry, error)
@@ -99,5 +119,5 @@ class Fanout:
 
     async def _subscribe(self) -> None:
         self._channel = self._channel or await self._layer.new_channel("holdfast")
-        for group in self._joined:
+        for group in (SIGNALS, *self._joined):
             await self._layer.group_add(group, self._channel)

@@ -1,13 +1,14 @@
 """The inboxes of the agents at work in this process: what people sent to each, handed over once, in order.
 
-A signal that was stored by this process wakes a look at once; one that another process stored is found by the next.
+A signal that was stored by this process wakes a look at once; so does one that another process stored where the channel
+layer tells of it, and otherwise the next look finds it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -108,17 +109,23 @@ class Inboxes:
 
     async def look(self) -> None:
         """Hand over what is new."""
-        stopped, found = await executor.run(_look, self.held)
+        workers = {inbox.run.worker_id or "" for inbox in self._inboxes.values()}
+        stopped, found = await executor.run(_look, workers)
         for run, key in stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
-                if key is not None:
-                    self._deliver(inbox, key)
+                self._deliver(inbox, key)
                 inbox.stop.set()
         for run, signal in found:
             inbox = self._inboxes.get(run)
             if inbox is not None and inbox.put(signal):
                 self._deliver(inbox, signal.key)
+
+    async def let_go(self) -> None:
+        """Stop the agents whose runs were ended elsewhere, or deleted with their sessions: they may wait for ever."""
+        for run in await executor.run(_gone, self.held):
+            if run in self._inboxes:
+                self._inboxes[run].stop.set()
 
     def _deliver(self, inbox: Inbox, key: int) -> None:
         # Nobody waits for it: what is lost of it, the signal's final receipt makes up for.
@@ -136,16 +143,20 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _look(held: Collection[str]) -> tuple[list[tuple[str, int | None]], list[tuple[str, Signal]]]:
+def _gone(held: list[str]) -> set[str]:
+    running = models.Run.objects.filter(pk__in=held, status=models.Run.Status.RUNNING)
+    return set(held) - set(running.values_list("pk", flat=True))
+
+
+def _look(workers: Iterable[str]) -> tuple[list[tuple[str, int]], list[tuple[str, Signal]]]:
     """Return the (run, cancel's key) of those that are to stop, and the (run, signal) that are open; in order.
 
-    A run that was ended elsewhere, or deleted with its session, is to stop too: its agent may wait for something.
+    Of all runs of the workers: to name hundreds of them would cost more than to find what few have been sent.
     """
-    running = models.Run.objects.filter(pk__in=held, status=models.Run.Status.RUNNING)
-    cancels = dict(running.values_list("pk", "cancel"))
-    stopped = [(run, cancels.get(run)) for run in held if run not in cancels or cancels[run] is not None]
+    at_work = models.Run.objects.filter(worker__in=workers, status=models.Run.Status.RUNNING)
+    stopped = [(pk, key) for pk, key in at_work.exclude(cancel=None).values_list("pk", "cancel") if key is not None]
     # What caused a run is its prompt, and a cancel is told of above.
-    sent = models.Signal.objects.filter(run__in=held, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
+    sent = models.Signal.objects.filter(run__in=at_work, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
     found = [
         (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
         for row in sent.order_by("serial")

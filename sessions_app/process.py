@@ -31,7 +31,7 @@ from sessions_app.responses import Response, Ticker
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 1.0  # how often to look at least for what the dead left, and for stops that an agent doesn't heed
+LOOK_S = 1.0  # how often to look at least for what the dead left, for stops that aren't heeded, for runs ended elsewhere
 TICK_S = 1.0  # how exactly heartbeats, slow readers and the ends of streams are timed
 SHORTEST_LIFE = 0.8  # of a stream, in STREAM_MS
 FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
@@ -75,7 +75,7 @@ class Process:
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received))
+        self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received), signalled=self._look_for_signals)
         self.feeds = Feeds(join=self.fanout.join)
         self.ingest = Ingest(loop, self._committed)
         self.pump = Pump()
@@ -108,6 +108,7 @@ class Process:
             self._keep("lease", _every(lease_s / 3, self.lease.beat)),
             self._keep("reaper", _every(min(lease_s / 3, LOOK_S), self._reaper.look)),
             self._keep("inboxes", self.inboxes.run),
+            self._keep("ended runs", _every(LOOK_S, self.inboxes.let_go)),
             self._keep("retention", retention.purge_forever),
             self._keep("evidence", _every(WRITE_EVERY_S, self.evidence.write)),
         ]
@@ -249,7 +250,11 @@ class Process:
         self._reaper.end_later(run, chunk)
 
     def signal_came(self) -> None:
-        """A signal was stored: it may be for an agent at work here, or have a run wait to be claimed."""
+        """A signal was stored: it may be for an agent at work here or elsewhere, or have a run wait to be claimed."""
+        self._look_for_signals()
+        self.fanout.signal_came()
+
+    def _look_for_signals(self) -> None:
         self.inboxes.look_soon()
         self.runs_waiting.set()
 

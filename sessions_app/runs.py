@@ -9,7 +9,7 @@ from collections.abc import Container
 from typing import Any
 
 import orjson
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 
 from sessions_app import models, store
 from sessions_app.core import fold, signals
@@ -45,8 +45,8 @@ def create(log: Log, signal: models.Signal, *, agent: str, prompt: str, **fields
 
 def claimable(most: int) -> list[str]:
     """Return sessions in which a run waits and none is at work, those that wait longest first. Needs no lock."""
-    busy = models.Run.objects.filter(status=RUNNING).values("session")
-    waiting = models.Run.objects.filter(status=WAITING).exclude(session__in=busy).order_by("created_at")
+    at_work = models.Run.objects.filter(session=OuterRef("session"), status=RUNNING)
+    waiting = models.Run.objects.filter(~Exists(at_work), status=WAITING).order_by("created_at")
     return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
 
 

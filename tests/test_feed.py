@@ -12,6 +12,7 @@ from django.core.management import call_command
 from sessions_app import executor, models, retention, store
 from sessions_app.core import frames
 from sessions_app.core.fold import to_wire
+from sessions_app.fanout import SIGNALS
 from sessions_app.process import Process
 from tests.support.person import Followed, text_of
 from tests.support.stored import a_session
@@ -127,6 +128,17 @@ async def test_a_commit_is_one_message_of_the_layer_per_shard(processes: Any, se
         await tab.wait_until(lambda: all(tab.sessions[session.pk].messages for session in sessions))
         to_other = one.fanout._layer.passed_on - before
         assert to_other <= 2 * 2  # to each of two processes, and a commit may have been under way
+
+
+async def test_a_signal_that_one_process_stored_has_the_others_look_for_it(processes: Any) -> None:
+    one, other = await processes("Layer", 2)
+    async with Tab(one, OWNER) as tab:
+        session = await a_session_of()
+        await tab.attach(session.pk)
+        while len(one.fanout._layer.groups[SIGNALS]) < 2:  # both hear of signals
+            await asyncio.sleep(0.01)
+        await tab.say(session.pk, "Hello")
+        await asyncio.wait_for(other.runs_waiting.wait(), 30)
 
 
 async def test_readers_of_one_process_get_the_same_bytes(processes: Any) -> None:

@@ -5,15 +5,17 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import uvloop
 
+from tests import services
 from tests.bench import machine, report, rows
 from tests.bench.report import Results
 from tests.bench.rows import Load, Place, Work
-from tests.support.harness import Server, environment_of, manage
+from tests.support.harness import Server, Worker, environment_of, manage
 
 SEED = 1
 SESSIONS = rows.IDLE + rows.WARM_CONNECTIONS
@@ -26,17 +28,28 @@ ENVIRONMENT = {
 }
 
 
-def work(seconds: float) -> dict[str, tuple[dict[str, str], Work]]:
-    """The rows: the server's environment, and what is done with it."""
+class Row(NamedTuple):
+    """The server's environment, and what is done with it. `apart`: its agents run in a worker."""
+
+    environment: dict[str, str]
+    do: Work
+    apart: bool = False
+
+
+def work(seconds: float) -> dict[str, Row]:
+    """All rows."""
     rolled, plain = {"HOLDFAST_ROLLUP_MS": "40"}, {"HOLDFAST_ROLLUP_MS": "0"}
     busy, fast = Load(500, 20, seconds), Load(200, 100, seconds)
+    asked = round(20 * seconds)
     return {
-        report.BUSY_ROLLED: (rolled, lambda place: rows.streaming(place, busy)),
-        report.BUSY_PLAIN: (plain, lambda place: rows.streaming(place, busy)),
-        report.FAST_ROLLED: (rolled, lambda place: rows.streaming(place, fast)),
-        report.ALONE: (rolled, lambda place: rows.returning_alone(place, 10_000)),
-        report.TOGETHER: (rolled, lambda place: rows.returning_together(place, 100, 1000)),
-        report.IDLE: ({}, rows.idle),
+        report.BUSY_ROLLED: Row(rolled, lambda place: rows.streaming(place, busy)),
+        report.BUSY_PLAIN: Row(plain, lambda place: rows.streaming(place, busy)),
+        report.FAST_ROLLED: Row(rolled, lambda place: rows.streaming(place, fast)),
+        report.ALONE: Row(rolled, lambda place: rows.returning_alone(place, 10_000)),
+        report.TOGETHER: Row(rolled, lambda place: rows.returning_together(place, 100, 1000)),
+        report.FIRST: Row({}, lambda place: rows.first_tokens(place, asked)),
+        report.FIRST_APART: Row({}, lambda place: rows.first_tokens(place, asked), apart=True),
+        report.IDLE: Row({}, rows.idle),
     }
 
 
@@ -56,23 +69,29 @@ class Store:
 
 
 @contextmanager
-def running(store: Store, command: str, environment: dict[str, str]) -> Iterator[Server]:
-    """A server of its own on its own core, with a database of its own."""
-    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as name:
+def running(store: Store, command: str, row: Row) -> Iterator[Server]:
+    """A server of its own on its own core, a database of its own, and a worker and Redis if the row needs them."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as name, ExitStack() as stack:
         place = Path(name)
-        server = Server(place, database=store.copy(place), command=command, environment=ENVIRONMENT | environment)
-        try:
-            with machine.on_server_core():
-                server.start()
-            yield server
-        finally:
-            server.end()
+        database, environment = store.copy(place), ENVIRONMENT | row.environment
+        with machine.on_server_core():
+            if row.apart:
+                redis = stack.enter_context(services.redis())
+                environment |= {"HOLDFAST_REDIS": redis, "HOLDFAST_RUN_AGENTS": "false"}
+            server = Server(place, database=database, command=command, environment=environment)
+            stack.callback(server.end)
+            server.start()
+            if row.apart:
+                worker = Worker(place, database=database, command="runagents", environment=environment)
+                stack.callback(worker.end)
+                worker.start()
+        yield server
 
 
-def measure(store: Store, command: str, environment: dict[str, str], do: Work, seed: int) -> rows.Figures:
-    with running(store, command, environment) as server:
+def measure(store: Store, command: str, row: Row, seed: int) -> rows.Figures:
+    with running(store, command, row) as server:
         try:
-            return uvloop.run(do(Place(server, store.sessions, seed))) | {"speed": machine.speed()}
+            return uvloop.run(row.do(Place(server, store.sessions, seed))) | {"speed": machine.speed()}
         except Exception:
             print(f"--- {command}'s log ends with\n{server.log[-2000:]}")
             raise
@@ -95,12 +114,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as name:
         store = Store(Path(name))
         for run in range(runs):
-            for row, (environment, do) in work(seconds).items():
+            for name, row in work(seconds).items():
                 for server in chosen.server or ("uvicorn", "daphne"):
-                    if chosen.row in row:
-                        figures = measure(store, server, environment, do, SEED + run)
-                        results.add(row, server, figures)
-                        print(f"{server}: {row}: {show(figures)}", flush=True)
+                    if chosen.row in name:
+                        figures = measure(store, server, row, SEED + run)
+                        results.add(name, server, figures)
+                        print(f"{server}: {name}: {show(figures)}", flush=True)
     print(f"\n{header}\nmedians of {results.runs()} runs; a fixed piece of Python took {results.speeds()} ms")
     print(f"\n{report.table(results)}")
 

@@ -44,7 +44,8 @@ async def bench(turn: Turn) -> None:
     ordered = order.decode(turn.prompt)
     start = await order.started(ordered)
     for number in range(ordered.tokens):
-        await metronome.at(start + number / ordered.rate)
+        if number or ordered.start:
+            await metronome.at(start + number / ordered.rate)
         await turn.text(order.token())
     if ordered.stays_open:
         await asyncio.Event().wait()

@@ -14,7 +14,8 @@ NOTICE_S = 1.0  # before agents begin
 
 
 class Order(NamedTuple):
-    """What a prompt asks for. Agents begin together: at the time that `start`, a file, holds when it is there."""
+    """What a prompt asks for. Agents begin together, at the time that `start`, a file, holds when it is there; or each
+    at once where it is empty."""
 
     start: str
     rate: float  # tokens a second
@@ -41,7 +42,9 @@ def start(path: Path) -> float:
 
 
 async def started(order: Order) -> float:
-    """Wait until `start` has been called."""
+    """Wait until `start` has been called; return when to begin."""
+    if not order.start:
+        return time.monotonic()
     while not Path(order.start).exists():
         await asyncio.sleep(NOTICE_S / 10)
     return float(Path(order.start).read_text()) + order.phase

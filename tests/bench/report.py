@@ -10,6 +10,7 @@ ALONE, TOGETHER = "one reader returns to a 10,000-token answer", "100 readers re
 BUSY, FAST = "500 sessions × 20 tokens/s", "200 sessions × 100 tokens/s"
 BUSY_ROLLED, FAST_ROLLED = f"{BUSY}, 40 ms roll-up", f"{FAST}, 40 ms roll-up"
 BUSY_PLAIN = f"{BUSY}, no roll-up"
+FIRST, FIRST_APART = "from send to first token, agents in the server", "from send to first token, agents in a worker"
 IDLE = "an idle attached connection"
 
 
@@ -35,6 +36,10 @@ BUDGETS = [
     Budget(TOGETHER, "max", "max, ms", 80),
     Budget(TOGETHER, "attach_p50", "on open connections: p50, ms", 40),
     Budget(TOGETHER, "attach_max", "on open connections: max, ms", 80),
+    Budget(FIRST, "p50", "p50, ms", 30),
+    Budget(FIRST, "p99", "p99, ms", 100),
+    Budget(FIRST_APART, "p50", "p50, ms", 60),
+    Budget(FIRST_APART, "p99", "p99, ms", 200),
     Budget(IDLE, "KiB", "KiB", 22),
 ]
 

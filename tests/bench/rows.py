@@ -115,6 +115,22 @@ async def returning_together(place: Place, readers: int, tokens: int) -> Figures
     }
 
 
+async def first_tokens(place: Place, asked: int) -> Figures:
+    """How long people wait for the first token of an answer, of so many that are asked for one after the other."""
+    pauses = random.Random(place.seed)
+    delays = []
+    for number in range(asked):
+        reader = await following(place, number)
+        await asyncio.sleep(pauses.uniform(0.05, 0.1))  # at no fixed time from the polls of those that look for work
+        begun = time.monotonic()
+        await reader.signal(order.encode(Order("", 30, 5)))
+        await all_have([reader], 1)
+        delays.append(next(arrival for arrival, text in reader.arrived if order.count(text)) - begun)
+        reader.close()
+    delays.sort()
+    return {"p50": statistics.median(delays) * 1000, "p99": delays[len(delays) * 99 // 100] * 1000}
+
+
 async def idle(place: Place) -> Figures:
     """Memory of a connection that follows a session in which nothing happens."""
     readers = await gather([following(place, n) for n in range(WARM_CONNECTIONS)])
