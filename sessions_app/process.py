@@ -31,7 +31,9 @@ from sessions_app.responses import Response, Ticker
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 1.0  # how often to look at least for what the dead left, for stops that aren't heeded, for runs ended elsewhere
+LOOK_S = (
+    1.0  # how often to look at least for what the dead left, for stops that aren't heeded, for runs ended elsewhere
+)
 TICK_S = 1.0  # how exactly heartbeats, slow readers and the ends of streams are timed
 SHORTEST_LIFE = 0.8  # of a stream, in STREAM_MS
 FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
