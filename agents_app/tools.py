@@ -28,6 +28,7 @@ T = TypeVar("T")
 EXPIRED = "Nobody decided in time."
 NO_RESULT = "No result came in time."
 TOOL_FAILED = "The tool failed."
+UNTOLD = "It was done, but its output is too large or no JSON, and can't be shown."
 NOT_APPROVED = "It was not approved, or it was called already."
 
 
@@ -159,7 +160,13 @@ class ToolCall(Call):
             await self._write("tool-output-error", errorText=told, also=self._executed(Approval.Execution.FAILED))
             await self._response.flush()
             raise ToolFailed(told) from problem
-        await self._write("tool-output-available", output=output, also=self._executed(Approval.Execution.DONE))
+        done = self._executed(Approval.Execution.DONE)
+        try:
+            await self._write("tool-output-available", output=output, also=done)
+        except HoldfastError as problem:
+            if problem.code == "bad_chunk":
+                await self._write("tool-output-error", errorText=UNTOLD, also=done)
+            raise
         await self._response.flush()
         return output
 

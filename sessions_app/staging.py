@@ -307,9 +307,8 @@ class Transaction:
             staged.clear()
 
     def abandon(self, session: str) -> None:
-        """What was written of a session was taken back: read it anew when it is needed."""
+        """What was folded of a session was taken back: read it anew when it is needed."""
         self._folds.forget([key for key in self._folds.open if key[0] == session])
-        self._known = {key: known for key, known in self._known.items() if key[0] != session}
         self.take_runs()
 
     def finish(self) -> list[Frame]:

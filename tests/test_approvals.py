@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError, transaction
 
 from agents_app.runner import Runner
-from agents_app.tools import EXPIRED, NO_RESULT, TOOL_FAILED, Decision, ToolFailed, _insert
+from agents_app.tools import EXPIRED, NO_RESULT, TOOL_FAILED, UNTOLD, Decision, ToolFailed, _insert
 from agents_app.turn import Turn
 from sessions_app import executor, models, runs
 from sessions_app.core.signals import input_hash
@@ -224,6 +224,25 @@ async def test_a_call_that_fails_says_only_what_it_means_to(process: Process) ->
         assert errors == ["The mailbox is full.", TOOL_FAILED]
         failed = [p["errorText"] for p in talk.answers[0].parts if p["type"] == "tool-send_mail"]
         assert failed == errors
+
+
+@pytest.mark.parametrize("output", [object(), "x" * 100_000], ids=["no JSON", "too large"])
+async def test_a_call_whose_output_cannot_be_shown_is_said_to_have_happened(process: Process, output: Any) -> None:
+    async def agent(turn: Turn) -> None:
+        call = await turn.tool("send_mail", MAIL)
+        await call.approval()
+
+        async def act(arguments: Any) -> Any:
+            return output
+
+        await call.execute(act)
+
+    async with Conversation(process, agent) as talk:
+        approval = await asked(talk)
+        await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
+        assert (await talk.answered()).status == "failed"
+        assert (part(talk)["state"], part(talk)["errorText"]) == ("output-error", UNTOLD)
+        assert (await talk.stored(models.Approval)).execution == "done"
 
 
 async def test_what_was_not_approved_or_called_already_is_not_called(process: Process) -> None:

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from tests.scenarios.test_faults import freeze_outside_a_transaction
 from tests.scenarios.test_kill import check_against_store, in_thread
 from tests.support.harness import Server, StartServer
 from tests.support.history import check, rows_of_file
@@ -26,18 +27,20 @@ QUICK = {
 
 
 async def test_kills_while_people_steer_stop_and_decide(start_server: StartServer, tmp_path: Path) -> None:
-    await ordeal(start_server, tmp_path, seed=1, people=3, questions=2, kills=1)
+    await ordeal(start_server, tmp_path, seed=1, people=2, questions=2, faults=["kill"])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 22))
-async def test_many_kills_while_people_steer_stop_and_decide(
+async def test_many_faults_while_people_steer_stop_and_decide(
     start_server: StartServer, tmp_path: Path, seed: int
 ) -> None:
-    await ordeal(start_server, tmp_path, seed=seed, people=6, questions=5, kills=12)
+    await ordeal(start_server, tmp_path, seed=seed, people=6, questions=5, faults=["kill"] * 9 + ["freeze"] * 3)
 
 
-async def ordeal(start_server: StartServer, place: Path, *, seed: int, people: int, questions: int, kills: int) -> None:
+async def ordeal(
+    start_server: StartServer, place: Path, *, seed: int, people: int, questions: int, faults: list[str]
+) -> None:
     """Two servers and a worker on one file, all with agents. Only when things happen doesn't follow from the seed."""
     print(f"seed {seed}")
     effects = place / "effects"
@@ -49,13 +52,12 @@ async def ordeal(start_server: StartServer, place: Path, *, seed: int, people: i
     async with AsyncExitStack() as stack:
         everybody = [await stack.enter_async_context(restless(servers, random)) for _ in range(people)]
         asking = [asyncio.ensure_future(person.ask(questions)) for person in everybody]
-        killing = asyncio.ensure_future(kill([*servers, worker], random, kills))
-        await asyncio.gather(*asking)
-        await killing
+        database = Path(servers[0].database.removeprefix("sqlite:///"))
+        failing = asyncio.ensure_future(fail([*servers, worker], database, random, faults))
+        await asyncio.gather(failing, *asking)
         for person in everybody:
             await person.settle()
         ran = effects.read_text().split()
-        database = Path(servers[0].database.removeprefix("sqlite:///"))
         for person in everybody:
             check(person, rows_of_file(database, person.session), ran)
             for server in servers:
@@ -73,10 +75,16 @@ async def restless(servers: list[Server], random: Random) -> AsyncIterator[Restl
         yield Restless(first, second, session, random)
 
 
-async def kill(processes: list[Server], random: Random, times: int) -> None:
-    """Kills any of them, at any moment, and starts it again."""
-    for _ in range(times):
+async def fail(processes: list[Server], database: Path, random: Random, faults: list[str]) -> None:
+    """At any moment kills any of them and starts it again, or freezes it until it has been taken for dead."""
+    random.shuffle(faults)
+    for fault in faults:
         await asyncio.sleep(random.uniform(0.3, 2))
         victim = random.choice(processes)
-        victim.kill9()
-        await in_thread(victim.start)
+        if fault == "kill":
+            victim.kill9()
+            await in_thread(victim.start)
+        else:
+            await in_thread(freeze_outside_a_transaction, victim, database)
+            await asyncio.sleep(1.5 * LEASE_S)
+            victim.thaw()
