@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import orjson
 from django.utils import timezone
 
+from agents_app.answers import Arguments, Call
 from sessions_app import models, runs, store
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
@@ -22,7 +23,6 @@ from sessions_app.process import Process
 from sessions_app.responses import Response
 from sessions_app.staging import Log
 
-Arguments = dict[str, Any]
 T = TypeVar("T")
 
 EXPIRED = "Nobody decided in time."
@@ -49,30 +49,18 @@ class Decision:
     actor: str | None
 
 
-class ToolCall:
-    """A call of a tool, to be ended with its output or its error."""
+class ToolCall(Call):
+    """A call of a tool of which people may be asked."""
+
+    _response: Response
 
     def __init__(
         self, process: Process, response: Response, inbox: Inbox, id: str, name: str, arguments: Arguments
     ) -> None:
-        self.id = id
-        self.name = name
-        self.input = arguments
+        super().__init__(response, id, name, arguments)
         self._process = process
-        self._response = response
         self._inbox = inbox
         self._approval: Approval | None = None
-
-    async def begin(self, fields: dict[str, Any]) -> None:
-        call = {"toolCallId": self.id, "toolName": self.name}
-        await self._response.write({"type": "tool-input-start", **call, **fields})
-        await self._response.write({"type": "tool-input-available", **call, **fields, "input": self.input})
-
-    async def output(self, output: Any) -> None:
-        await self._write("tool-output-available", output=output)
-
-    async def error(self, message: str) -> None:
-        await self._write("tool-output-error", errorText=message)
 
     # Asking people
 
@@ -95,7 +83,7 @@ class ToolCall:
         await self._response.flush()
         self._approval = approval
         signal = await self._inbox.about(approval.uid, expires_s)
-        if signal is None and await self._change(_expire, approval.uid):
+        if signal is None and await self._change(runs.expire, approval.uid):
             return await self._decide(Decision(False, self.input, EXPIRED, None), None)
         signal = signal or await self._inbox.about(approval.uid, None)  # it was decided in the last moment
         assert signal is not None  # it has no time limit
@@ -157,7 +145,7 @@ class ToolCall:
         """
         if self._approval is None:
             raise ToolFailed(NOT_APPROVED)
-        begun = await self._change(_begin, self._approval.uid)
+        begun = await self._change(_begin, self._approval.uid, self._response.run.pk)
         if begun is None:
             await asyncio.Event().wait()  # its run is to stop: that is raised here in a moment
         if not begun:
@@ -203,8 +191,8 @@ class ToolCall:
     async def _write(self, kind: str, *, also: Callable[[Log], None] | None = None, **fields: Any) -> None:
         await self._response.write({"type": kind, "toolCallId": self.id, **fields}, also=also)
 
-    async def _change(self, work: Callable[[Log, str, str], T], approval: str) -> T:
-        return await self._process.ingest.change(self._response.session, work, approval, self._response.run.pk)
+    async def _change(self, work: Callable[..., T], *args: str) -> T:
+        return await self._process.ingest.change(self._response.session, work, *args)
 
 
 # Within a transaction
@@ -212,16 +200,6 @@ class ToolCall:
 
 def _applied(key: int, log: Log) -> None:
     runs.settle_by_key(log, key, signals.APPLIED)
-
-
-def _expire(log: Log, approval: str, run: str) -> bool:
-    """Let nobody decide any more; False when somebody has."""
-    asked = Approval.objects.filter(run=run, uid=approval)
-    if asked.filter(status=Approval.Status.PENDING).update(status=Approval.Status.EXPIRED):
-        return True
-    if asked.filter(status=Approval.Status.EXPIRED).exists():
-        raise HoldfastError("fenced", "its run has ended")
-    return False
 
 
 def _insert(approval: Approval, log: Log) -> None:

@@ -202,3 +202,17 @@ class Ingest:
         except HoldfastError as problem:
             return problem
         return result
+
+
+def change_here(session: str, work: Callable[..., T], *args: Any) -> T:
+    """`Ingest.change` in a transaction of the caller's own, for who is no part of a process: an administrator's page.
+
+    Readers learn of it when their feeds compare tails, agents at work by the next look into their inboxes.
+    Raises HoldfastError.
+    """
+    with transaction.atomic():
+        staged = Transaction(Folds(), [], {session})
+        result = work(staged.log(session), *args)
+        runs.follow(staged)
+        staged.finish()
+    return result

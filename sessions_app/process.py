@@ -27,13 +27,13 @@ from sessions_app.feed import Feeds
 from sessions_app.inbox import Inboxes
 from sessions_app.ingest import Ingest
 from sessions_app.leases import Lease, Reaper
-from sessions_app.responses import Response, Ticker
+from sessions_app.publishing import Producers
+from sessions_app.responses import Response
+from sessions_app.writing import Ticker
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = (
-    1.0  # how often to look at least for what the dead left, for stops that aren't heeded, for runs ended elsewhere
-)
+LOOK_S = 1.0  # how often to look at least for what the dead left, and for stops that an agent doesn't heed
 TICK_S = 1.0  # how exactly heartbeats, slow readers and the ends of streams are timed
 SHORTEST_LIFE = 0.8  # of a stream, in STREAM_MS
 FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
@@ -82,6 +82,7 @@ class Process:
         self.ingest = Ingest(loop, self._committed)
         self.pump = Pump()
         self.lease = Lease(self.ingest)
+        self.producers = Producers(self.ingest)
         self.inboxes = Inboxes(self.ingest)
         self.evidence = Evidence(loop.time)
         self.connections: set[Connection] = set()
@@ -110,7 +111,6 @@ class Process:
             self._keep("lease", _every(lease_s / 3, self.lease.beat)),
             self._keep("reaper", _every(min(lease_s / 3, LOOK_S), self._reaper.look)),
             self._keep("inboxes", self.inboxes.run),
-            self._keep("ended runs", _every(LOOK_S, self.inboxes.let_go)),
             self._keep("retention", retention.purge_forever),
             self._keep("evidence", _every(WRITE_EVERY_S, self.evidence.write)),
         ]
@@ -147,8 +147,8 @@ class Process:
         self._per_owner[owner] += 1
         self.connections.add(connection)
         now = self._loop.time()
-        if connection.transport == "poll":
-            connection.heartbeat_at = math.inf  # its answer ends with one, if it brings nothing else
+        if connection.transport in ("poll", "upload"):
+            connection.heartbeat_at = math.inf  # a poll's answer ends with one, if it brings nothing else
         else:
             connection.heartbeat_at = now + connection.heartbeat_ms / 1000
         if connection.transport == "stream":
@@ -198,7 +198,8 @@ class Process:
             valid = await executor.run(identity.still_valid, there)
             for connection in tuple(self.connections):
                 if connection.identity in there - valid:
-                    self.spawn(connection.fail(HoldfastError("signed_out")))
+                    by_token = connection.identity.grant is not None
+                    self.spawn(connection.fail(HoldfastError("token_expired" if by_token else "signed_out")))
 
     def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
         """End a connection, in a task that isn't its own: a client that doesn't read must not hold up the others."""
@@ -213,9 +214,13 @@ class Process:
 
     # Writing
 
-    def respond(self, session: str, *, agent: str) -> Response:
-        """Return what to write a response with that nobody asked this process for: it has a run of its own."""
+    def respond(self, session: str, *, agent: str, uid: str = "") -> Response:
+        """Return what to write a response with that nobody asked this process for: it has a run of its own.
+
+        `agent`: who of this site writes it; nobody if empty. `uid`: its message's id, a new one if empty.
+        """
         run = models.Run(session_id=session, agent=agent, status=models.Run.Status.RUNNING, worker_id=self.lease.worker)
+        run.uid = uid or run.uid
         return Response(run, starts=True, ingest=self.ingest, ticker=self._ticker)
 
     def response(self, run: models.Run) -> Response:

@@ -22,6 +22,7 @@ from sessions_app.staging import Log
 WhileBusy = Literal["queue", "steer", "interrupt", "reject"]
 
 STOPPED = "It was stopped before an agent began to answer."
+STOPPED_ELSEWHERE = "It was stopped, and its agent can add nothing more."
 NOBODY_AT_WORK = "No agent was at work on an answer: it is a question of its own."
 
 _policies: dict[str, WhileBusy] = {}
@@ -71,7 +72,7 @@ def _message(log: Log, sent: Sent) -> Receipt:
 
 
 def _steer(log: Log, sent: Sent) -> Receipt:
-    active = [run for run in runs.at_work(log.session) if run.cancel_id is None]
+    active = [run for run in runs.at_work(log.session) if run.cancel_id is None and not runs.is_elsewhere(run)]
     if not active:
         return _turn(log, sent, _agent(log), reason=NOBODY_AT_WORK)
     if models.Message.objects.filter(session=log.session, uid=sent.id).exists():
@@ -133,6 +134,9 @@ def _stop(log: Log, active: list[Run], signal: Signal) -> None:
     for run in active:
         if run.status == Run.Status.WAITING:
             runs.end_unbegun(log, run, {"type": "abort", "reason": STOPPED})
+        elif runs.is_elsewhere(run):
+            end = {"type": "abort", "reason": STOPPED_ELSEWHERE}
+            log.append(run.uid, [end], run=run.pk, worker=run.worker_id or "")
 
 
 # Approvals and tools

@@ -9,7 +9,7 @@ from collections.abc import Container
 from typing import Any
 
 import orjson
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from sessions_app import models, store
 from sessions_app.core import fold, signals
@@ -20,9 +20,10 @@ UNREAD_STOPPED = "The agent was stopped before it read this. It is kept in the c
 UNREAD_NEXT = "It came too late for that answer, and is the next question instead."
 ENDED_FIRST = "The agent had ended before it could act on this."
 COMPLETE_FIRST = "The answer had ended before it could be stopped."
+# What an empty response's end means for what caused it: a code, and why, if the response doesn't say it.
 UNBEGUN = {
     "cancelled": ("stopped", "It was stopped before an agent began to answer."),
-    "interrupted": ("interrupted", "The agent's process stopped before it began to answer."),
+    "interrupted": ("interrupted", None),
 }
 UNKNOWN_OUTCOME = "The agent stopped while this ran: whether it took effect is not known."
 
@@ -33,6 +34,11 @@ def at_work(session: str) -> list[models.Run]:
     """A session's runs that have not ended, the running ones first."""
     active = models.Run.objects.filter(session=session, status__in=[RUNNING, WAITING])
     return sorted(active.order_by("created_at"), key=lambda run: run.status != RUNNING)
+
+
+def is_elsewhere(run: models.Run) -> bool:
+    """Whether its agent is elsewhere: it hears of no signal, and finds itself fenced when it was stopped."""
+    return not run.agent
 
 
 def create(log: Log, signal: models.Signal, *, agent: str, prompt: str, **fields: Any) -> models.Run:
@@ -85,6 +91,37 @@ def end_unbegun(log: Log, run: models.Run, end: dict[str, Any]) -> None:
     message = store.message(log.session, run.uid)
     assert message is not None  # it has just been written
     _conclude(log, run.pk, message)
+
+
+def interrupt(log: Log, run_id: str, reason: str) -> bool:
+    """End a run, whoever is at work on it: what its worker still writes is fenced. False when it has ended already.
+
+    What its agent hasn't read is kept in the conversation, as after a cancel, and begins no run.
+    """
+    run = models.Run.objects.filter(session=log.session, pk=run_id).exclude(status=ENDED).first()
+    if run is None:
+        return False
+    for steer in _open_signals(run).filter(kind="steer"):
+        _conclude_steer(log, steer, run, stopped=True)
+    end = {"type": "interrupt", "reason": reason}
+    if run.status == WAITING:
+        end_unbegun(log, run, end)
+        return True
+    begun = store.message(log.session, run.uid)
+    if begun is None:
+        chunks = [{"type": "start", "messageId": run.uid}, end]
+    else:
+        calls = {part.get("toolCallId") for part in begun.parts}
+        chunks = [*(word for word in last_words(run.pk) if word["toolCallId"] in calls), end]
+    log.append(run.uid, chunks, run=run.pk, worker=run.worker_id)
+    return True
+
+
+def expire(log: Log, approval: str) -> bool:
+    """Let nobody decide about a tool call any more. False when somebody has."""
+    asked = models.Approval.objects.filter(session=log.session, uid=approval)
+    asked.filter(status=models.Approval.Status.PENDING).update(status=models.Approval.Status.EXPIRED)
+    return asked.filter(status=models.Approval.Status.EXPIRED).exists()
 
 
 def settle(log: Log, signal: models.Signal, status: str, *, code: str = "", reason: str = "") -> bool:
@@ -142,8 +179,7 @@ def _conclude(log: Log, run_id: str, message: fold.Message) -> None:
     for cancel in models.Signal.objects.filter(session=log.session, kind="cancel", status__in=signals.OPEN):
         if cancel.message in ("", run.uid):
             _conclude_cancel(log, cancel, message)
-    others = models.Signal.objects.filter(run=run, status__in=signals.OPEN).exclude(pk=run.cause_id or 0)
-    for signal in others.order_by("serial"):
+    for signal in _open_signals(run):
         if signal.kind == "steer":
             _conclude_steer(log, signal, run, stopped=message.status == "cancelled")
         else:
@@ -151,12 +187,18 @@ def _conclude(log: Log, run_id: str, message: fold.Message) -> None:
     run.approvals.filter(status=models.Approval.Status.PENDING).update(status=models.Approval.Status.EXPIRED)
 
 
+def _open_signals(run: models.Run) -> QuerySet[models.Signal]:
+    """What was sent to a run and isn't final, in order; not what caused it."""
+    sent = models.Signal.objects.filter(run=run, status__in=signals.OPEN).exclude(pk=run.cause_id or 0)
+    return sent.order_by("serial")
+
+
 def _conclude_cause(log: Log, cause: models.Signal, message: fold.Message) -> None:
     if message.parts or message.status not in UNBEGUN:
         settle(log, cause, signals.APPLIED)
     else:
         code, reason = UNBEGUN[message.status]
-        settle(log, cause, signals.REJECTED, code=code, reason=reason)
+        settle(log, cause, signals.REJECTED, code=code, reason=reason or message.reason or "")
 
 
 def _conclude_cancel(log: Log, cancel: models.Signal, message: fold.Message) -> None:

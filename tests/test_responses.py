@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from sessions_app import models, responses, retention, store
+from sessions_app import models, responses, retention, store, writing
 from sessions_app.core.errors import HoldfastError
-from sessions_app.responses import Response, Ticker
+from sessions_app.responses import Response
+from sessions_app.writing import Ticker
 from tests.support.stored import a_session
 from tests.support.writer import Writer, delta, finish, start, text_end, text_start
 
@@ -132,7 +133,7 @@ def test_a_fast_writer_waits_for_the_database(writer: Writer, session: models.Se
         await begin(response)
         for _ in range(200):
             await response.write(delta("x" * 10_000))
-            assert response._rollup.size < responses.BUFFER_BYTES + 20_000
+            assert response._rollup.size < writing.BUFFER_BYTES + 20_000
         await response.flush()
 
     writer.run(agent())
