@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -124,11 +124,16 @@ class Inboxes:
     async def look(self) -> None:
         """Hand over what is new."""
         workers = {inbox.run.worker_id or "" for inbox in self._inboxes.values()}
+<<<<<<< HEAD
         found = await executor.run(_look, workers)
+=======
+        found = await executor.run(_look, workers, self._to_check())
+>>>>>>> faults
         for run, key in found.stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
-                self._deliver(inbox, key)
+                if key is not None:
+                    self._deliver(inbox, key)
                 inbox.stop.set()
         for run, approval in found.expired:
             if run in self._inboxes:
@@ -138,6 +143,7 @@ class Inboxes:
             if inbox is not None and inbox.put(signal):
                 self._deliver(inbox, signal.key)
 
+<<<<<<< HEAD
     async def let_go(self) -> None:
         """Stop the agents whose runs were ended elsewhere, or deleted with their sessions: they may wait for ever.
 
@@ -149,6 +155,8 @@ class Inboxes:
                 self._inboxes[run].stop.set()
         self._missing = gone
 
+=======
+>>>>>>> faults
     def _deliver(self, inbox: Inbox, key: int) -> None:
         # Nobody waits for it: what is lost of it, the signal's final receipt makes up for.
         told = self._ingest.change(inbox.run.session_id, _delivered, key)
@@ -165,10 +173,21 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
+<<<<<<< HEAD
 def _look(workers: Iterable[str]) -> Found:
     """Look at all runs of the workers: to name hundreds of them costs more than to find what few have been sent."""
     at_work = models.Run.objects.filter(worker__in=workers, status=models.Run.Status.RUNNING)
     stopped = at_work.exclude(cancel=None).values_list("pk", "cancel")
+=======
+def _look(workers: Collection[str], held: Collection[str]) -> Found:
+    """Look at all runs of the workers: to name hundreds of them would cost more than to find what few have been sent.
+
+    `held`: runs to be named all the same, to find those that were ended elsewhere, or deleted with their sessions.
+    """
+    at_work = models.Run.objects.filter(worker__in=workers, status=models.Run.Status.RUNNING)
+    stopped: list[tuple[str, int | None]] = list(at_work.exclude(cancel=None).values_list("pk", "cancel"))
+    running = set(at_work.filter(pk__in=held).values_list("pk", flat=True)) if held else set()
+>>>>>>> faults
     expired = models.Approval.objects.filter(run__in=at_work, status=models.Approval.Status.EXPIRED)
     # What caused a run is its prompt, and a cancel is told of by its run.
     sent = models.Signal.objects.filter(run__in=at_work, status__in=signals.OPEN, caused=None).exclude(kind="cancel")

@@ -33,9 +33,7 @@ from sessions_app.writing import Ticker
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = (
-    1.0  # how often to look at least for what the dead left, for stops that aren't heeded, for runs ended elsewhere
-)
+LOOK_S = 1.0  # how often to look at least for what the dead left, and for stops that an agent doesn't heed
 TICK_S = 1.0  # how exactly heartbeats, slow readers and the ends of streams are timed
 SHORTEST_LIFE = 0.8  # of a stream, in STREAM_MS
 FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
@@ -113,7 +111,6 @@ class Process:
             self._keep("lease", _every(lease_s / 3, self.lease.beat)),
             self._keep("reaper", _every(min(lease_s / 3, LOOK_S), self._reaper.look)),
             self._keep("inboxes", self.inboxes.run),
-            self._keep("ended runs", _every(LOOK_S, self.inboxes.let_go)),
             self._keep("retention", retention.purge_forever),
             self._keep("evidence", _every(WRITE_EVERY_S, self.evidence.write)),
         ]

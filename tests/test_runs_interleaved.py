@@ -368,8 +368,7 @@ class Play:
 
     def _look(self) -> None:
         assert self.agent
-        for run, signal in inbox._look([self.worker.pk]).sent:
-            assert run == self.agent.run.pk
+        for _, signal in inbox._look([self.agent.run.worker_id], []).sent:
             self._in_loop(lambda signal=signal: self.agent.inbox.put(signal))
 
     def _in_loop(self, work: Callable[[], object]) -> None:
