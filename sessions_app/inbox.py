@@ -22,6 +22,8 @@ from sessions_app.staging import Log
 
 logger = logging.getLogger(__name__)
 
+CHECK_S = 1.0  # between two looks at whether the runs at work here were ended elsewhere
+
 
 class Signal(NamedTuple):
     """One signal for an agent. `key` settles it; see `runs.settle_by_key`."""
@@ -37,7 +39,9 @@ class Signal(NamedTuple):
 class Found(NamedTuple):
     """What there is for the runs of this process."""
 
-    stopped: list[tuple[str, int]]  # each with the key of the signal that stops it
+    # That are to stop, each with the key of the signal that stops it; None for one that was ended elsewhere, or deleted
+    # with its session: what it still writes isn't taken, and its agent may wait for something.
+    stopped: list[tuple[str, int | None]]
     expired: list[tuple[str, str]]  # each with an approval that nobody can decide about any more
     sent: list[tuple[str, Signal]]  # what is open, in order
 
@@ -91,7 +95,7 @@ class Inboxes:
         self._ingest = ingest
         self._inboxes: dict[str, Inbox] = {}
         self._wake = asyncio.Event()
-        self._missing: set[str] = set()  # runs that were not at work in the database at the last look
+        self._check_at = 0.0  # in the loop's time
 
     def open(self, run: models.Run) -> Inbox:
         """Begin to collect what is sent to a run."""
@@ -121,14 +125,18 @@ class Inboxes:
             if self._inboxes:
                 await self.look()
 
+    def _to_check(self) -> list[str]:
+        """The runs at work here of which it is time to see whether they still are; those that are stored."""
+        now = asyncio.get_running_loop().time()
+        if now < self._check_at:
+            return []
+        self._check_at = now + CHECK_S
+        return [run for run, inbox in self._inboxes.items() if not inbox.run._state.adding]
+
     async def look(self) -> None:
         """Hand over what is new."""
         workers = {inbox.run.worker_id or "" for inbox in self._inboxes.values()}
-<<<<<<< HEAD
-        found = await executor.run(_look, workers)
-=======
         found = await executor.run(_look, workers, self._to_check())
->>>>>>> faults
         for run, key in found.stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
@@ -143,20 +151,6 @@ class Inboxes:
             if inbox is not None and inbox.put(signal):
                 self._deliver(inbox, signal.key)
 
-<<<<<<< HEAD
-    async def let_go(self) -> None:
-        """Stop the agents whose runs were ended elsewhere, or deleted with their sessions: they may wait for ever.
-
-        At the second look: a run may be stored with its first words only, a moment after it began.
-        """
-        gone = await executor.run(_gone, self.held)
-        for run in gone & self._missing:
-            if run in self._inboxes:
-                self._inboxes[run].stop.set()
-        self._missing = gone
-
-=======
->>>>>>> faults
     def _deliver(self, inbox: Inbox, key: int) -> None:
         # Nobody waits for it: what is lost of it, the signal's final receipt makes up for.
         told = self._ingest.change(inbox.run.session_id, _delivered, key)
@@ -173,12 +167,6 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-<<<<<<< HEAD
-def _look(workers: Iterable[str]) -> Found:
-    """Look at all runs of the workers: to name hundreds of them costs more than to find what few have been sent."""
-    at_work = models.Run.objects.filter(worker__in=workers, status=models.Run.Status.RUNNING)
-    stopped = at_work.exclude(cancel=None).values_list("pk", "cancel")
-=======
 def _look(workers: Collection[str], held: Collection[str]) -> Found:
     """Look at all runs of the workers: to name hundreds of them would cost more than to find what few have been sent.
 
@@ -187,20 +175,14 @@ def _look(workers: Collection[str], held: Collection[str]) -> Found:
     at_work = models.Run.objects.filter(worker__in=workers, status=models.Run.Status.RUNNING)
     stopped: list[tuple[str, int | None]] = list(at_work.exclude(cancel=None).values_list("pk", "cancel"))
     running = set(at_work.filter(pk__in=held).values_list("pk", flat=True)) if held else set()
->>>>>>> faults
     expired = models.Approval.objects.filter(run__in=at_work, status=models.Approval.Status.EXPIRED)
     # What caused a run is its prompt, and a cancel is told of by its run.
     sent = models.Signal.objects.filter(run__in=at_work, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
     return Found(
-        stopped=[(run, key) for run, key in stopped if key is not None],
+        stopped=stopped + [(run, None) for run in held if run not in running],
         expired=list(expired.values_list("run", "uid")),
         sent=[
             (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
             for row in sent.order_by("serial")
         ],
     )
-
-
-def _gone(held: list[str]) -> set[str]:
-    running = models.Run.objects.filter(pk__in=held, status=models.Run.Status.RUNNING)
-    return set(held) - set(running.values_list("pk", flat=True))
