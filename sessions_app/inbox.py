@@ -39,9 +39,10 @@ class Signal(NamedTuple):
 class Found(NamedTuple):
     """What there is for the runs of this process."""
 
-    # That are to stop, each with the key of the signal that stops it; None for one that was ended elsewhere, or deleted
-    # with its session: what it still writes isn't taken, and its agent may wait for something.
-    stopped: list[tuple[str, int | None]]
+    stopped: list[tuple[str, int]]  # each with the key of the signal that stops it
+    # Of those that were asked for, what was ended elsewhere or deleted with its session: what these still write isn't
+    # taken, and their agents may wait for something.
+    missing: set[str]
     expired: list[tuple[str, str]]  # each with an approval that nobody can decide about any more
     sent: list[tuple[str, Signal]]  # what is open, in order
 
@@ -96,6 +97,7 @@ class Inboxes:
         self._inboxes: dict[str, Inbox] = {}
         self._wake = asyncio.Event()
         self._check_at = 0.0  # in the loop's time
+        self._missing: set[str] = set()  # at the last check
 
     def open(self, run: models.Run) -> Inbox:
         """Begin to collect what is sent to a run."""
@@ -136,13 +138,15 @@ class Inboxes:
     async def look(self) -> None:
         """Hand over what is new."""
         workers = {inbox.run.worker_id or "" for inbox in self._inboxes.values()}
-        found = await executor.run(_look, workers, self._to_check())
+        checked = self._to_check()
+        found = await executor.run(_look, workers, checked)
         for run, key in found.stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
-                if key is not None:
-                    self._deliver(inbox, key)
+                self._deliver(inbox, key)
                 inbox.stop.set()
+        if checked:
+            self._stop_missing(found.missing)
         for run, approval in found.expired:
             if run in self._inboxes:
                 self._inboxes[run].expire(approval)
@@ -150,6 +154,13 @@ class Inboxes:
             inbox = self._inboxes.get(run)
             if inbox is not None and inbox.put(signal):
                 self._deliver(inbox, signal.key)
+
+    def _stop_missing(self, missing: set[str]) -> None:
+        # Those that were missing at the last check too: one that is being stored now isn't there yet.
+        for run in missing & self._missing:
+            if run in self._inboxes:
+                self._inboxes[run].stop.set()
+        self._missing = missing
 
     def _deliver(self, inbox: Inbox, key: int) -> None:
         # Nobody waits for it: what is lost of it, the signal's final receipt makes up for.
@@ -173,13 +184,14 @@ def _look(workers: Collection[str], held: Collection[str]) -> Found:
     `held`: runs to be named all the same, to find those that were ended elsewhere, or deleted with their sessions.
     """
     at_work = models.Run.objects.filter(worker__in=workers, status=models.Run.Status.RUNNING)
-    stopped: list[tuple[str, int | None]] = list(at_work.exclude(cancel=None).values_list("pk", "cancel"))
-    running = set(at_work.filter(pk__in=held).values_list("pk", flat=True)) if held else set()
+    stopped = at_work.exclude(cancel=None).values_list("pk", "cancel")
+    running = at_work.filter(pk__in=held).values_list("pk", flat=True) if held else []
     expired = models.Approval.objects.filter(run__in=at_work, status=models.Approval.Status.EXPIRED)
     # What caused a run is its prompt, and a cancel is told of by its run.
     sent = models.Signal.objects.filter(run__in=at_work, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
     return Found(
-        stopped=stopped + [(run, None) for run in held if run not in running],
+        stopped=[(run, key) for run, key in stopped if key is not None],
+        missing=set(held) - set(running),
         expired=list(expired.values_list("run", "uid")),
         sent=[
             (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))

@@ -99,10 +99,13 @@ export class ConversationList extends EventTarget {
 
   #show(sessions, append) {
     if (!append) this.#forgetOthers(sessions);
+    let place = append ? null : this.#list.firstElementChild;
     for (const session of sessions) {
       const item = this.#items.get(session.id) ?? this.#make(session);
       item.update(session);
-      this.#list.append(item.element);
+      // One that is moved loses the focus, and with it the name that somebody is typing.
+      if (place === item.element) place = place.nextElementSibling;
+      else this.#list.insertBefore(item.element, place);
     }
   }
 
