@@ -259,6 +259,11 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Durable sessions between agents and the people who use them.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    # Both have a field `status`.
+    "ENUM_NAME_OVERRIDES": {
+        "MessageStatus": "sessions_app.models.Message.Status",
+        "SignalStatus": "sessions_app.models.Signal.Status",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "sessions_app.api.description.describe_transports",
