@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
-from sessions_app import conf, executor, identity, models, retention, runs
+from sessions_app import conf, executor, identity, models, retention, rules, runs
 from sessions_app.connections import Connection, Pump
-from sessions_app.core import frames
+from sessions_app.core import frames, signals
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.limits import TokenBucket
@@ -85,6 +85,7 @@ class Process:
         self.connections: set[Connection] = set()
         self.stopping = False
         self.runs_waiting = asyncio.Event()  # a hint for what claims runs
+        self.claim_next: Callable[[str], None] | None = None  # what runs agents here, where a run is about to wait
         self._loop = loop
         self._ticker = Ticker(loop, conf.ROLLUP_MS)
         self._reaper = Reaper(self.ingest, self.lease)
@@ -218,16 +219,13 @@ class Process:
         """Return what to write the response of a run with that this process has claimed."""
         return Response(run, starts=False, ingest=self.ingest, ticker=self._ticker)
 
-    async def claim(self, most: int) -> list[models.Run]:
-        """Take up to so many runs that wait, one of a session."""
-        worker = self.lease.worker
-        sessions = await executor.run(runs.claimable, most)
-        claimed = await asyncio.gather(*(self._claim(session, worker) for session in sessions))
-        return [run for run in claimed if run is not None]
+    def claim(self, session: str) -> Coroutine[Any, Any, models.Run | None]:
+        """Take the run of a session that waits, in the transaction of what was handed over just before."""
+        return self._claimed(session, self.ingest.change(session, runs.claim, self.lease.worker))
 
-    async def _claim(self, session: str, worker: str) -> models.Run | None:
+    async def _claimed(self, session: str, claim: Awaitable[models.Run | None]) -> models.Run | None:
         try:
-            return await self.ingest.change(session, runs.claim, worker)
+            return await claim
         except HoldfastError as problem:  # the session may have been deleted since
             logger.debug("no run of %s was claimed: %s", session, problem.message)
             return None
@@ -239,6 +237,13 @@ class Process:
     def end_later(self, run: models.Run, chunk: dict[str, str]) -> None:
         """Have a response ended with this chunk as soon as the database takes it."""
         self._reaper.end_later(run, chunk)
+
+    def take(self, session: str, sent: signals.Sent) -> Coroutine[Any, Any, rules.Receipt]:
+        """Store a signal and do what it asks for, and let a run that it causes begin if an agent is free here."""
+        taken = self.ingest.change(session, rules.take, sent)
+        if self.claim_next is not None and sent.kind in signals.CAUSES:
+            self.claim_next(session)
+        return taken
 
     def signal_came(self) -> None:
         """A signal was stored: it may be for an agent at work here or elsewhere, or have a run wait to be claimed."""
