@@ -18,5 +18,5 @@ def check_model(**_: Any) -> Iterator[CheckMessage]:
             f"AGENT_MODEL is {conf.AGENT_MODEL}, which can't be used: {problem}",
             hint="Set HOLDFAST_AGENT_MODEL to provider:model, such as openai:gpt-5, and the provider's own variable, "
             "such as OPENAI_API_KEY, to its key; or unset HOLDFAST_AGENT_MODEL.",
-            id="holdfast.E019",
+            id="holdfast.E020",
         )

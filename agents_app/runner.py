@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 
 from agents_app import registry
 from agents_app.turn import AgentFailed, Turn
-from sessions_app import conf, executor, models, runs, store
+from sessions_app import conf, executor, models, store
 from sessions_app.core import fold
 from sessions_app.core.errors import HoldfastError
 from sessions_app.inbox import Inbox
@@ -36,19 +37,23 @@ class Runner:
         self._process = process
         self._most = conf.RUNS_PER_PROCESS if most is None else most
         self._drain_s = drain_s
-        self._claims: set[asyncio.Task[models.Run | None]] = set()
+        self._claims: dict[str, asyncio.Task[models.Run | None]] = {}  # by session
+        self._held: set[str] = set()  # runs that were claimed
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._unbegun: list[models.Run] = []  # claimed in the last moment
 
     async def run(self) -> None:
-        """Claim and run until cancelled; then stop the agents and wait until what they wrote is stored."""
+        """Claim and run until cancelled; then stop the agents and wait until what they wrote is stored.
+
+        A failure, of the database that is asked what waits, is none of the agents at work.
+        """
         self._process.claim_next = self._claim
         try:
             while True:
                 await self._claim_waiting()
                 await self._wait()
-        finally:
+        except asyncio.CancelledError:
             self._process.claim_next = None
             self._stopping = True
             await self._claimed()
@@ -58,41 +63,43 @@ class Runner:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            raise
 
     async def _claim_waiting(self) -> None:
         if self._free() > 0:
-            for session in await executor.run(runs.claimable, self._free()):
+            for session in await self._process.claimable(self._free()):
                 self._claim(session)
             await self._claimed()
 
     def _claim(self, session: str) -> None:
         """Claim the session's next run if there is room. Where a signal is about to cause it, in its transaction."""
-        if self._free() > 0:
-            claim = asyncio.create_task(self._process.claim(session))
-            self._claims.add(claim)
-            claim.add_done_callback(self._begin)
+        if self._free() > 0 and session not in self._claims:
+            self._claims[session] = asyncio.create_task(self._process.claim(session, self._held))
+            self._claims[session].add_done_callback(partial(self._begin, session))
 
     async def _claimed(self) -> None:
         """Wait for what is being claimed. No cancellation undoes a claim."""
         if self._claims:
-            await asyncio.wait(self._claims)
+            await asyncio.wait(self._claims.values())
 
-    def _begin(self, claim: asyncio.Task[models.Run | None]) -> None:
-        self._claims.discard(claim)
+    def _begin(self, session: str, claim: asyncio.Task[models.Run | None]) -> None:
+        del self._claims[session]
         run = None if claim.cancelled() else claim.result()
         if run is None:
             return
         if self._stopping:
             self._unbegun.append(run)
             return
+        self._held.add(run.pk)
         task = asyncio.create_task(perform(self._process, self._process.response(run)))
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, run.pk))
 
     def _free(self) -> int:
         return self._most - len(self._tasks) - len(self._claims)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, run: str, task: asyncio.Task[None]) -> None:
+        self._held.discard(run)
         self._tasks.discard(task)
         self._process.runs_waiting.set()  # the next one of its session may
 
@@ -115,6 +122,9 @@ async def perform(process: Process, response: Response) -> None:
         if not agent.done():
             stopped = await _cancel(agent)
             await _end(process, response, {"type": "abort", "reason": STOPPED if stopped else STOPPED_BUSY})
+        elif agent.cancelled():
+            logger.error("agent %s cancelled itself in run %s", run.agent, run.pk)
+            await _end(process, response, {"type": "error", "errorText": FAILED})
     except asyncio.CancelledError:
         await _cancel(agent)
         if response.begun or not await process.hand_back(run):

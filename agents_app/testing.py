@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agents_app import tools
+from agents_app.answers import Arguments
 from agents_app.registry import Agent
-from agents_app.tools import Arguments, Decision, ToolCall, ToolFailed
+from agents_app.tools import Decision, ToolCall, ToolFailed
 from agents_app.turn import AgentFailed, Turn
 from sessions_app import conf, models
 from sessions_app.core import fold, vocabulary
@@ -218,7 +219,7 @@ class _RehearsedCall(ToolCall):
         self._may_begin = decision.approved
         return decision
 
-    async def _change(self, work: Callable[..., bool], approval: str) -> bool:
+    async def _change(self, work: Callable[..., Any], *args: str) -> Any:
         if work is not tools._begin:
             return True  # it expires, since nobody has decided
         may, self._may_begin = self._may_begin, False

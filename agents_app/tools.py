@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from django.utils import timezone
 
+from agents_app.answers import Arguments, Call
 from sessions_app import models, runs, store
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
@@ -22,11 +23,13 @@ from sessions_app.process import Process
 from sessions_app.responses import Response
 from sessions_app.staging import Log
 
-Arguments = dict[str, Any]
+T = TypeVar("T")
 
 EXPIRED = "Nobody decided in time."
 NO_RESULT = "No result came in time."
 TOOL_FAILED = "The tool failed."
+UNTOLD = "It was done, but its output is too large or no JSON, and can't be shown."
+NOT_APPROVED = "It was not approved, or it was called already."
 
 
 class ToolFailed(Exception):
@@ -46,30 +49,18 @@ class Decision:
     actor: str | None
 
 
-class ToolCall:
-    """A call of a tool, to be ended with its output or its error."""
+class ToolCall(Call):
+    """A call of a tool of which people may be asked."""
+
+    _response: Response
 
     def __init__(
         self, process: Process, response: Response, inbox: Inbox, id: str, name: str, arguments: Arguments
     ) -> None:
-        self.id = id
-        self.name = name
-        self.input = arguments
+        super().__init__(response, id, name, arguments)
         self._process = process
-        self._response = response
         self._inbox = inbox
         self._approval: Approval | None = None
-
-    async def begin(self, fields: dict[str, Any]) -> None:
-        call = {"toolCallId": self.id, "toolName": self.name}
-        await self._response.write({"type": "tool-input-start", **call, **fields})
-        await self._response.write({"type": "tool-input-available", **call, **fields, "input": self.input})
-
-    async def output(self, output: Any) -> None:
-        await self._write("tool-output-available", output=output)
-
-    async def error(self, message: str) -> None:
-        await self._write("tool-output-error", errorText=message)
 
     # Asking people
 
@@ -88,11 +79,11 @@ class ToolCall:
         request = {"approvalId": approval.uid, "approvalDescriptor": descriptor}
         if reason:
             request["reason"] = reason
-        await self._write("tool-approval-request", **request, also=lambda log: approval.save(force_insert=True))
+        await self._write("tool-approval-request", **request, also=partial(_insert, approval))
         await self._response.flush()
         self._approval = approval
         signal = await self._inbox.about(approval.uid, expires_s)
-        if signal is None and await self._change(_expire, approval.uid):
+        if signal is None and await self._change(runs.expire, approval.uid):
             return await self._decide(Decision(False, self.input, EXPIRED, None), None)
         signal = signal or await self._inbox.about(approval.uid, None)  # it was decided in the last moment
         assert signal is not None  # it has no time limit
@@ -109,11 +100,11 @@ class ToolCall:
             run_id=self._response.run.pk,
             uid=f"approval_{new_id()}",
             call=self.id,
-            tool=self.name[:128],
+            tool=self.name[:128].replace("\0", ""),
             input=orjson.dumps(self.input).decode(),
             input_hash=input_hash(self.input),
             editable=editable,
-            reason=reason,
+            reason=reason.replace("\0", ""),
             expires_at=None if expires_s is None else now + timedelta(seconds=expires_s),
         )
 
@@ -152,8 +143,13 @@ class ToolCall:
         That it begins is stored before. When the process dies within, nobody calls it again, and the response says that
         its outcome is not known. Raises ToolFailed with the function's error, which is written too.
         """
-        if self._approval is None or not await self._change(_begin, self._approval.uid):
-            raise ToolFailed("It was not approved, or it was called already.")
+        if self._approval is None:
+            raise ToolFailed(NOT_APPROVED)
+        begun = await self._change(_begin, self._approval.uid, self._response.run.pk)
+        if begun is None:
+            await asyncio.Event().wait()  # its run is to stop: that is raised here in a moment
+        if not begun:
+            raise ToolFailed(NOT_APPROVED)
         try:
             output = await function(self.input)
         except asyncio.CancelledError:
@@ -164,7 +160,13 @@ class ToolCall:
             await self._write("tool-output-error", errorText=told, also=self._executed(Approval.Execution.FAILED))
             await self._response.flush()
             raise ToolFailed(told) from problem
-        await self._write("tool-output-available", output=output, also=self._executed(Approval.Execution.DONE))
+        done = self._executed(Approval.Execution.DONE)
+        try:
+            await self._write("tool-output-available", output=output, also=done)
+        except HoldfastError as problem:
+            if problem.code == "bad_chunk":
+                await self._write("tool-output-error", errorText=UNTOLD, also=done)
+            raise
         await self._response.flush()
         return output
 
@@ -189,8 +191,8 @@ class ToolCall:
     async def _write(self, kind: str, *, also: Callable[[Log], None] | None = None, **fields: Any) -> None:
         await self._response.write({"type": kind, "toolCallId": self.id, **fields}, also=also)
 
-    async def _change(self, work: Callable[[Log, str, str], bool], approval: str) -> bool:
-        return await self._process.ingest.change(self._response.session, work, approval, self._response.run.pk)
+    async def _change(self, work: Callable[..., T], *args: str) -> T:
+        return await self._process.ingest.change(self._response.session, work, *args)
 
 
 # Within a transaction
@@ -200,19 +202,18 @@ def _applied(key: int, log: Log) -> None:
     runs.settle_by_key(log, key, signals.APPLIED)
 
 
-def _expire(log: Log, approval: str, run: str) -> bool:
-    """Let nobody decide any more; False when somebody has."""
-    asked = Approval.objects.filter(run=run, uid=approval)
-    if asked.filter(status=Approval.Status.PENDING).update(status=Approval.Status.EXPIRED):
-        return True
-    if asked.filter(status=Approval.Status.EXPIRED).exists():
-        raise HoldfastError("fenced", "its run has ended")
-    return False
+def _insert(approval: Approval, log: Log) -> None:
+    approval.pk = None  # of an attempt that was rolled back: the database may have given it to another since
+    approval.save(force_insert=True)
 
 
-def _begin(log: Log, approval: str, run: str) -> bool:
-    if models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING, cancel=None).first() is None:
+def _begin(log: Log, approval: str, run: str) -> bool | None:
+    """Note that a call begins, the first time; None when its run is to stop."""
+    running = models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING).first()
+    if running is None:
         raise HoldfastError("fenced")
+    if running.cancel_id is not None:
+        return None
     approved = Approval.objects.filter(run=run, uid=approval, status=Approval.Status.APPROVED)
     return bool(approved.filter(execution=Approval.Execution.NONE).update(execution=Approval.Execution.BEGUN))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Literal
 
+from agents_app.answers import Answer
 from agents_app.tools import ToolCall
 from sessions_app import runs
 from sessions_app.core import fold, signals
@@ -17,7 +18,7 @@ class AgentFailed(Exception):
     """Raised by an agent that can't go on: its response ends as failed, with this text for the person who asked."""
 
 
-class Turn:
+class Turn(Answer):
     """`history` holds the session's messages up to the prompt, oldest first; `prompt` is the last person's text.
 
     `mode`: to `answer`, to `continue` an earlier answer (the last of `history`), or to `regenerate` one.
@@ -26,24 +27,15 @@ class Turn:
     stops the agent, `asyncio.CancelledError` is raised in it; its text stays, and its response ends by itself.
     """
 
+    _response: Response
+
     def __init__(self, process: Process, response: Response, inbox: Inbox, history: list[fold.Message]) -> None:
+        super().__init__(response)
         self.history = history
         self.prompt = next((_text_of(message) for message in reversed(history) if message.role == "user"), "")
-        self.session = response.session
         self.mode: Literal["answer", "continue", "regenerate"] = response.run.mode  # type: ignore[assignment]
         self._process = process
-        self._response = response
         self._inbox = inbox
-        self._open: tuple[str, str] | None = None  # the kind and id of the part that text goes to
-        self._parts = 0
-
-    async def text(self, delta: str) -> None:
-        """Append to the answer."""
-        await self._append("text", delta)
-
-    async def reasoning(self, delta: str) -> None:
-        """Append to the reasoning that people may look at."""
-        await self._append("reasoning", delta)
 
     async def step(self) -> list[str]:
         """Begin another step, as agents do after each call of the model; return what people have said meanwhile.
@@ -72,23 +64,9 @@ class Turn:
         """A call that was written chunk by chunk, with `write`: to ask people about it, or for its result."""
         return ToolCall(self._process, self._response, self._inbox, id, name, arguments)
 
-    async def data(self, name: str, value: Any, *, id: str | None = None, transient: bool = False) -> None:
-        """Add data of one's own: a `data-<name>` part of the AI SDK. With an id it replaces the one before."""
-        chunk: dict[str, Any] = {"type": f"data-{name}", "data": value}
-        await self.write(chunk | ({} if id is None else {"id": id}) | ({"transient": True} if transient else {}))
-
-    async def write(self, chunk: dict[str, Any]) -> None:
-        """Write any other chunk of the vocabulary."""
-        await self._close()
-        await self._response.write(chunk)
-
     def usage(self, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
         """Count what a model has read and written; the admin shows the sum of the run."""
         self._response.with_next(partial(_count, self._response.run.pk, input_tokens, output_tokens))
-
-    async def begin(self) -> None:
-        await self._response.write({"type": "start", "messageId": self._response.uid})
-        await self._response.write({"type": "start-step"})
 
     async def finish(self) -> None:
         """End the answer, and wait until all of it is stored."""
@@ -96,23 +74,6 @@ class Turn:
         await self._response.write({"type": "finish-step"})
         await self._response.write({"type": "finish", "finishReason": "stop"})
         await self._response.flush()
-
-    async def _append(self, kind: str, delta: str) -> None:
-        if self._open is None or self._open[0] != kind:
-            await self._close()
-            self._open = kind, f"{kind}_{self._next()}"
-            await self._response.write({"type": f"{kind}-start", "id": self._open[1]})
-        await self._response.write({"type": f"{kind}-delta", "id": self._open[1], "delta": delta})
-
-    async def _close(self) -> None:
-        if self._open is not None:
-            kind, id_ = self._open
-            self._open = None
-            await self._response.write({"type": f"{kind}-end", "id": id_})
-
-    def _next(self) -> int:
-        self._parts += 1
-        return self._parts
 
 
 def _apply(key: int, log: Any) -> None:

@@ -1,4 +1,4 @@
-"""The ASGI application: Django for HTTP, one consumer for WebSockets, and what runs besides requests."""
+"""The ASGI application: Django for HTTP, but for uploads; a consumer for WebSockets; what runs besides requests."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ http = get_asgi_application()  # first: it loads the applications that the impor
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
-from sessions_app import process, server  # noqa: E402
+from sessions_app import process, server, uploads  # noqa: E402
 from sessions_app.consumers import SessionConsumer  # noqa: E402
 
 consumer = SessionConsumer.as_asgi()
@@ -24,8 +24,14 @@ async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "websocket.close"})
 
 
-application = ProtocolTypeRouter({"http": http, "websocket": sockets, "lifespan": server.lifespan})
+async def requests(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """What is read line by line can't be Django's."""
+    await (uploads.upload if uploads.takes(scope) else http)(scope, receive, send)
+
+
+application = ProtocolTypeRouter({"http": requests, "websocket": sockets, "lifespan": server.lifespan})
 
 server.install()
 server.on_start(process.start)
 server.on_drain(process.stop)
+server.stream_bodies(uploads.takes)

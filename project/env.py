@@ -49,6 +49,17 @@ def env_list(name: str, default: Iterable[str]) -> list[str]:
     return [item.strip() for item in env_str(name, ",".join(default)).split(",") if item.strip()]
 
 
+def env_keys(name: str) -> dict[str, str]:
+    """`id:secret,id:secret` as a dictionary in that order; empty when unset."""
+    keys: dict[str, str] = {}
+    for item in env_list(name, []):
+        id_, _, secret = item.partition(":")
+        if not id_ or not secret or id_ in keys:  # the secrets are not repeated
+            raise ImproperlyConfigured(f"{name}: use id:secret,id:secret, each id once")
+        keys[id_] = secret
+    return keys
+
+
 def env_database(name: str, default: Path) -> dict[str, Any]:
     """A database's address as entries of Django's DATABASES, or the SQLite file `default` when there is none.
 

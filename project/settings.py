@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from project.env import env_bool, env_choice, env_database, env_int, env_list, env_str
+from project.env import env_bool, env_choice, env_database, env_int, env_keys, env_list, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -342,6 +342,9 @@ HOLDFAST = {
     "RESPONSE_BYTES": env_int("HOLDFAST_RESPONSE_BYTES", 4_194_304, low=4096),
     # Frames a second from one connection: a client that acknowledges and types needs a tenth of it.
     "FRAMES_PER_SECOND": env_int("HOLDFAST_FRAMES_PER_SECOND", 50, low=1),
+    # Likewise where a token allows to publish, and batches a second over HTTP from one owner: twenty answers at 25 a
+    # second take half of it, and what comes faster is joined or waits.
+    "PUBLISHES_PER_SECOND": env_int("HOLDFAST_PUBLISHES_PER_SECOND", 1000, low=1),
     # Signals a minute from one owner: faster than anyone types.
     "SIGNALS_PER_MINUTE": env_int("HOLDFAST_SIGNALS_PER_MINUTE", 60, low=1),
     # Streams, polls and signals over HTTP a minute from one owner: two tabs that poll 25 times a second while an answer
@@ -355,6 +358,13 @@ HOLDFAST = {
     "CONNECTIONS_PER_OWNER": env_int("HOLDFAST_CONNECTIONS_PER_OWNER", 32, low=1),
     # Sessions that one owner may have at a time: ten a day for three months.
     "SESSIONS_PER_OWNER": env_int("HOLDFAST_SESSIONS_PER_OWNER", 1000, low=1),
+    # -- Tokens
+    # The keys by which agents and back ends elsewhere prove themselves, as id:secret,id:secret: the first signs, all
+    # verify, so that one takes the place of another without a token lost. Without any, tokens are off.
+    "TOKEN_KEYS": env_keys("HOLDFAST_TOKEN_KEYS")
+    or ({"development": development_key(VAR_DIR / "token_key")} if DEBUG else {}),
+    # Longest life of a token: what is stolen ends by itself, and a revocation need not be kept for longer.
+    "TOKEN_MAX_S": env_int("HOLDFAST_TOKEN_MAX_S", 3600, low=1, high=86_400),
     # -- Retention
     # Most hours that a policy may keep a session. Which policy is the default, the database says.
     "RETENTION_MAX_HOURS": env_int("HOLDFAST_RETENTION_MAX_HOURS", 72, low=24),

@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from sessions_app import conf
+from sessions_app import conf, tokens
 from sessions_app.core.retention import MIN_HOURS
 
 PROXY_IDLE_S = 60  # what AWS ALB and nginx allow a silent connection unless told otherwise
@@ -203,3 +203,14 @@ def check_agents(**_: Any) -> Iterator[CheckMessage]:
             f"DEFAULT_AGENT is {conf.DEFAULT_AGENT}, which AGENTS doesn't have: {', '.join(conf.AGENTS)}.",
             "Add it to HOLDFAST_AGENTS, or set another HOLDFAST_DEFAULT_AGENT.",
         )
+
+
+@register("holdfast")
+def check_tokens(**_: Any) -> Iterator[CheckMessage]:
+    for kid, key in conf.TOKEN_KEYS.items():
+        if len(key.encode()) < tokens.KEY_BYTES:
+            yield _error(
+                19,
+                f"The key {kid!r} of TOKEN_KEYS has {len(key.encode())} bytes: it can be guessed from one token.",
+                f"Give it {tokens.KEY_BYTES} or more in HOLDFAST_TOKEN_KEYS: openssl rand -hex 32",
+            )

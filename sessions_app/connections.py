@@ -8,7 +8,9 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from sessions_app import conf, signals
+from django.db import DatabaseError
+
+from sessions_app import conf, executor, publishing, signals
 from sessions_app.core import frames
 from sessions_app.core.attachment import Window
 from sessions_app.core.cursor import Cursor
@@ -16,16 +18,18 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.limits import TokenBucket
 from sessions_app.following import Following
-from sessions_app.identity import Identity
+from sessions_app.identity import Identity, identify_by_token
 from sessions_app.models import new_id
+from sessions_app.staging import Stored
 
 if TYPE_CHECKING:
     from sessions_app.process import Process
 
 logger = logging.getLogger(__name__)
 
-Transport = Literal["websocket", "stream", "poll"]
+Transport = Literal["websocket", "stream", "poll", "upload"]
 
+PUBLISHING = 64  # batches of one connection that may wait to be stored: 4 MB at most
 BURST_S = 2  # seconds' worth of frames that may come at once
 FAREWELL_S = 1.0  # for what is still to be sent to a client when its connection ends
 HTTP_HEARTBEAT_MS = 15_000  # at most, over HTTP: there is no ping that would keep proxies from cutting an idle stream
@@ -116,7 +120,12 @@ class Connection:
         self._finishing = False
         self._follows_all = False  # it attached to all that it ever will
         self._followed: dict[str, Following] = {}
-        self._rate = TokenBucket(conf.FRAMES_PER_SECOND, conf.FRAMES_PER_SECOND * BURST_S)
+        self._publishing = 0  # batches that are not yet stored
+        self._published = asyncio.Event()  # one was
+        # Who may publish is read no faster, instead of being closed.
+        self._is_paced = identity.grant is not None and "publish" in identity.grant.scopes
+        rate = conf.PUBLISHES_PER_SECOND if self._is_paced else conf.FRAMES_PER_SECOND
+        self._rate = TokenBucket(rate, rate * BURST_S)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Out
@@ -234,10 +243,13 @@ class Connection:
 
     async def receive(self, text: str | None, *, now: float) -> None:
         """Answer one frame of the client's; None stands for a binary message."""
-        if not self._rate.take(now):
-            await self.fail(HoldfastError("rate_limited", f"at most {conf.FRAMES_PER_SECOND} frames a second"))
-            return
-        about: dict[str, str] = {}
+        while not self._rate.take(now):
+            if not self._is_paced:
+                await self.fail(HoldfastError("rate_limited", f"at most {conf.FRAMES_PER_SECOND} frames a second"))
+                return
+            await asyncio.sleep(1 / self._rate.rate)
+            now = asyncio.get_running_loop().time()
+        about: dict[str, Any] = {}
         try:
             if text is None:
                 raise HoldfastError("bad_frame", "frames are text, not binary")
@@ -261,15 +273,60 @@ class Connection:
         elif frame.type == "ack":
             self._acknowledge(frame, now)
         elif frame.type == "signal":
-            receipt, _ = await signals.accept(self.process, self.identity.owner, frame, now=now)
+            receipt, _ = await signals.accept(self.process, self.identity, frame, now=now)
             self.queue(receipt)
         elif frame.type == "ping":
             self.queue(self.heartbeat())
+        elif frame.type == "authenticate":
+            await self._authenticate(frame.token)
+        elif frame.type == "publish":
+            await self._publish(frame)
+        elif frame.type == "beat":
+            await publishing.beat(self.process, self.identity, frame)
         else:
             raise AssertionError(f"no handler for {frame.type}")
 
+    async def _authenticate(self, token: str) -> None:
+        """Go on by a fresh token. What it doesn't allow any more ends."""
+        if self.identity.grant is None:
+            raise HoldfastError("bad_frame", "This connection acts by cookies: open another with the token.")
+        try:
+            identity = await executor.run(identify_by_token, token)
+        except DatabaseError:
+            raise HoldfastError("storage_unavailable") from None
+        assert identity.grant is not None  # it is by a token
+        if identity.owner != self.identity.owner:
+            raise HoldfastError("bad_token", "`sub` isn't whom this connection acts as.")
+        self.identity = identity
+        for session, following in tuple(self._followed.items()):
+            try:
+                identity.check("read", session)
+            except HoldfastError as problem:
+                following.end(problem)
+        self.queue(frames.authenticated(identity.grant.expires_at * 1000))
+
+    async def _publish(self, frame: ClientFrame) -> None:
+        """Have a batch stored, and go on: the answer comes once it is. Waits while too many are on their way."""
+        while self._publishing >= PUBLISHING:
+            self._published.clear()
+            await self._published.wait()
+
+        def settle(outcome: Stored | HoldfastError) -> None:
+            self._publishing -= 1
+            self._published.set()
+            try:
+                self.queue(frames.published(frame, publishing.serial_of(outcome)))
+            except HoldfastError as problem:
+                self.queue(frames.error(problem, session=frame.session, id=frame.message, sequence=frame.sequence))
+                if problem.kind.close_code is not None:
+                    self.process.spawn(self.finish(problem.kind.close_code))
+
+        await publishing.submit(self.process, self.identity, frame, settle)
+        self._publishing += 1
+
     async def attach(self, frame: ClientFrame) -> Cursor:
         """Begin to follow a session, or anew. Return the cursor of what is sent for it; raise what refuses it."""
+        self.identity.check("read", frame.session)
         following = self._followed.get(frame.session)
         if following is None:
             if len(self._followed) >= conf.SESSIONS_PER_CONNECTION:

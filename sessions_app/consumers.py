@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from channels.consumer import AsyncConsumer
@@ -16,7 +16,12 @@ from sessions_app.connections import Connection
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.evidence import End, Ended, end_of_socket
+from sessions_app.identity import identify_by_token, token_in
 from sessions_app.origins import is_own_page
+
+# Pages can set no header of a handshake: they offer these two as subprotocols, and the first is taken.
+SUBPROTOCOL = "holdfast"
+BEARER = "bearer."
 
 
 class SessionConsumer(AsyncConsumer):
@@ -30,10 +35,11 @@ class SessionConsumer(AsyncConsumer):
         self.base_send = send
         self.closed_with: int | None = None
         await receive()  # websocket.connect
-        await send({"type": "websocket.accept"})
+        offered = scope.get("subprotocols", ())
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
         here = await process.current()
         try:
-            connection = await self._open(here, dict(scope["headers"]))
+            connection = await self._open(here, dict(scope["headers"]), offered)
         except HoldfastError as problem:
             await self._refuse(problem)
             return
@@ -45,12 +51,13 @@ class SessionConsumer(AsyncConsumer):
             here.dismiss(connection)
             here.evidence.end(beginning, self._end(connection, disconnect), owner=connection.identity.owner)
 
-    async def _open(self, here: process.Process, headers: Mapping[bytes, bytes]) -> Connection:
+    async def _open(self, here: process.Process, headers: Mapping[bytes, bytes], offered: Iterable[str]) -> Connection:
         """Check who is there. Raises the error that says why it may not be opened."""
-        if not is_own_page(headers.get(b"origin", b"").decode("latin1")):
+        token = _token(headers, offered)
+        if token is None and not is_own_page(headers.get(b"origin", b"").decode("latin1")):
             raise HoldfastError("forbidden_origin")
         try:
-            who = await _identify(_cookies(headers))
+            who = await (_identify(_cookies(headers)) if token is None else executor.run(identify_by_token, token))
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
         if who is None:
@@ -89,6 +96,13 @@ class SessionConsumer(AsyncConsumer):
     async def _close(self, code: int) -> None:
         self.closed_with = code
         await self.base_send({"type": "websocket.close", "code": code})
+
+
+def _token(headers: Mapping[bytes, bytes], offered: Iterable[str]) -> str | None:
+    """The token of a handshake: no other site's page can have it, as it can a visitor's cookies."""
+    token = token_in(headers.get(b"authorization", b"").decode("latin1"))
+    offers = (protocol.removeprefix(BEARER) for protocol in offered if protocol.startswith(BEARER))
+    return token if token is not None else next(offers, None)
 
 
 async def _identify(cookies: Mapping[str, str]) -> identity.Identity | None:

@@ -1,4 +1,4 @@
-"""Who is there: the same answer for a request and for a socket, from the cookies that the browser sends with both."""
+"""Who is there: the same answer for a request and for a socket, from a token, or the cookies that a browser sends."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session as Login
 from django.core import signing
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -30,7 +31,9 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.decorators import async_only_middleware
 
+from sessions_app import tokens
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.tokens import OWNERS_SCOPES, Grant
 from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)
@@ -43,10 +46,22 @@ _signer = signing.TimestampSigner(salt="holdfast.guest")
 class Identity(NamedTuple):
     """Somebody who may own sessions. The fields after `owner` are None and "" for a guest."""
 
-    owner: str  # user:<primary key> or guest:<32 hexadecimal digits>
+    owner: str  # user:<primary key>, guest:<32 hexadecimal digits>, or whom else a token acts as
     user_id: int | None = None
     session_key: str | None = None
     auth_hash: str = ""
+    grant: Grant | None = None  # what the token allows by which they act; None by cookies
+
+    def require(self, scope: str) -> None:
+        """Raise forbidden_scope if that isn't theirs."""
+        if scope not in (OWNERS_SCOPES if self.grant is None else self.grant.scopes):
+            raise HoldfastError("forbidden_scope", scope)
+
+    def check(self, scope: str, session: str) -> None:
+        """Raise forbidden_scope, and not_found for a session that their token isn't for."""
+        self.require(scope)
+        if self.grant is not None and not self.grant.covers(session):
+            raise HoldfastError("not_found")
 
 
 def identify(cookies: Mapping[str, str]) -> Identity | None:
@@ -64,33 +79,73 @@ async def identify_async(cookies: Mapping[str, str]) -> Identity | None:
     return identify(cookies)
 
 
-def still_valid(identities: Iterable[Identity]) -> set[Identity]:
-    """Return those who would still be identified: logged in, active, with the same password. Guests always are.
+def identify_by_token(token: str) -> Identity:
+    """Return whom a token acts as. Raises bad_token and token_expired. Asks the database; call it in a thread."""
+    owner, grant = tokens.read(token)
+    identity = Identity(owner, _user_id(owner), grant=grant)
+    if not still_valid([identity]):
+        raise HoldfastError("token_expired")
+    return identity
 
-    Two queries, however many there are.
+
+def token_in(authorization: str) -> str | None:
+    """Return the token in an `Authorization` header; None if it is of another scheme."""
+    scheme, _, rest = authorization.partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else None
+
+
+def still_valid(identities: Iterable[Identity]) -> set[Identity]:
+    """Return those who would still be identified: active users, logged in or with a token that hasn't ended.
+
+    Guests always are. A few queries, however many there are.
     """
     asked = set(identities)
+    by_token = {identity for identity in asked if identity.grant is not None}
     users = {identity for identity in asked if identity.user_id is not None}
+    pks = {identity.user_id for identity in users}
+    accounts = get_user_model().objects.filter(is_active=True).in_bulk(pks) if users else {}
+    gone = {identity for identity in users if identity.user_id not in accounts}
+    return asked - gone - _ended_logins(users - by_token - gone, accounts) - _ended_tokens(by_token - gone)
+
+
+def _ended_logins(users: set[Identity], accounts: Mapping[Any, AbstractBaseUser]) -> set[Identity]:
     if not users:
-        return asked
-    logins = Login.objects.filter(
-        session_key__in=[identity.session_key for identity in users], expire_date__gt=timezone.now()
-    )
+        return users
+    keys = [identity.session_key for identity in users]
+    logins = Login.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
     live = set(logins.values_list("session_key", flat=True))
-    accounts = get_user_model().objects.filter(is_active=True).in_bulk([identity.user_id for identity in users])
-    gone = {
+    return {
         identity
         for identity in users
-        if identity.session_key not in live
-        or identity.user_id not in accounts
-        or not _hash_fits(accounts[identity.user_id], identity.auth_hash)
+        if identity.session_key not in live or not _hash_fits(accounts[identity.user_id], identity.auth_hash)
     }
-    return asked - gone
+
+
+def _ended_tokens(bearers: set[Identity]) -> set[Identity]:
+    held = {(bearer.owner, bearer.grant): bearer for bearer in bearers if bearer.grant is not None}
+    if not held:
+        return set()
+    revoked = tokens.revoked(held.keys())
+    return {bearer for key, bearer in held.items() if key in revoked or tokens.has_expired(key[1])}
 
 
 def user_identity(user: Any, login: SessionBase) -> Identity:
     """The identity of a user in a login of theirs."""
     return Identity(f"user:{user.pk}", user.pk, login.session_key, login.get(HASH_SESSION_KEY, ""))
+
+
+def _user_id(owner: str) -> Any:
+    """Return the primary key in a token's `sub`; None if it acts as no user of this site. Raises bad_token."""
+    kind, _, text = owner.partition(":")
+    if kind != "user":
+        return None
+    try:
+        pk = get_user_model()._meta.pk.clean(text, None)
+    except ValidationError:
+        pk = None
+    if str(pk) != text:  # one user has one name
+        raise HoldfastError("bad_token", "`sub` is no user of this site.")
+    return pk
 
 
 # Cookies
@@ -151,21 +206,27 @@ def identity_middleware(get_response: GetResponse) -> GetResponse:
     """Sets what `asker` tells, and makes a guest of everyone who opens a page and is nobody yet."""
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
+        token = token_in(request.headers.get("Authorization", ""))
         try:
-            request.identity = await identify_async(request.COOKIES)  # type: ignore[attr-defined]
+            if token is None:
+                request.identity = await identify_async(request.COOKIES)  # type: ignore[attr-defined]
+            else:
+                request.identity = await sync_to_async(identify_by_token)(token)  # type: ignore[attr-defined]
+        except HoldfastError as problem:
+            request.identity = problem  # type: ignore[attr-defined]
         except DatabaseError as error:
             logger.error("can't tell who asks: %s", error)
             request.identity = HoldfastError("storage_unavailable")  # type: ignore[attr-defined]
-            return await get_response(request)
         response = await get_response(request)
-        _update_guest_cookie(response, request.identity, request.COOKIES)  # type: ignore[attr-defined]
+        if token is None and not isinstance(request.identity, HoldfastError):  # type: ignore[attr-defined]
+            _update_guest_cookie(response, request.identity, request.COOKIES)  # type: ignore[attr-defined]
         return response
 
     return middleware
 
 
 def asker(request: HttpRequest) -> Identity | None:
-    """Who asks. Raises storage_unavailable if the database didn't say."""
+    """Who asks. Raises bad_token and token_expired, and storage_unavailable if the database didn't say."""
     identity: Identity | HoldfastError | None = request.identity  # type: ignore[attr-defined]
     if isinstance(identity, HoldfastError):
         raise identity

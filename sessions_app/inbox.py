@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from sessions_app.staging import Log
 
 logger = logging.getLogger(__name__)
 
+CHECK_S = 1.0  # between two looks at whether the runs at work here were ended elsewhere
+
 
 class Signal(NamedTuple):
     """One signal for an agent. `key` settles it; see `runs.settle_by_key`."""
@@ -34,6 +36,16 @@ class Signal(NamedTuple):
     payload: dict[str, Any]
 
 
+class Found(NamedTuple):
+    """What there is for the runs of this process."""
+
+    # That are to stop, each with the key of the signal that stops it; None for one that was ended elsewhere, or deleted
+    # with its session: what it still writes isn't taken, and its agent may wait for something.
+    stopped: list[tuple[str, int | None]]
+    expired: list[tuple[str, str]]  # each with an approval that nobody can decide about any more
+    sent: list[tuple[str, Signal]]  # what is open, in order
+
+
 class Inbox:
     """What is there for one run. `stop` is set when it is to stop; it keeps what nobody has asked for yet."""
 
@@ -42,7 +54,7 @@ class Inbox:
         self.stop = asyncio.Event()
         self._seen: set[int] = set()
         self._steers: list[Signal] = []
-        self._about: dict[str, asyncio.Future[Signal]] = {}
+        self._about: dict[str, asyncio.Future[Signal | None]] = {}
 
     def put(self, signal: Signal) -> bool:
         """Take a signal; return whether it is a new one."""
@@ -55,19 +67,24 @@ class Inbox:
             self._awaited(signal.target).set_result(signal)
         return True
 
+    def expire(self, approval: str) -> None:
+        """Nobody can decide about it any more."""
+        if not self._awaited(approval).done():
+            self._awaited(approval).set_result(None)
+
     def take_steers(self) -> list[Signal]:
         """Return the steers that have come since this was last asked."""
         steers, self._steers = self._steers, []
         return steers
 
     async def about(self, target: str, timeout_s: float | None) -> Signal | None:
-        """Wait for the decision about an approval, or the result of a tool call; None when it doesn't come in time."""
+        """Wait for the decision about an approval, or the result of a tool call; None when it won't come in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(self._awaited(target))
         return None
 
-    def _awaited(self, target: str) -> asyncio.Future[Signal]:
+    def _awaited(self, target: str) -> asyncio.Future[Signal | None]:
         return self._about.setdefault(target, asyncio.get_running_loop().create_future())
 
 
@@ -78,6 +95,7 @@ class Inboxes:
         self._ingest = ingest
         self._inboxes: dict[str, Inbox] = {}
         self._wake = asyncio.Event()
+        self._check_at = 0.0  # in the loop's time
 
     def open(self, run: models.Run) -> Inbox:
         """Begin to collect what is sent to a run."""
@@ -102,16 +120,28 @@ class Inboxes:
             if self._inboxes:
                 await self.look()
 
+    def _to_check(self) -> list[str]:
+        """The runs at work here of which it is time to see whether they still are; those that are stored."""
+        now = asyncio.get_running_loop().time()
+        if now < self._check_at:
+            return []
+        self._check_at = now + CHECK_S
+        return [run for run, inbox in self._inboxes.items() if not inbox.run._state.adding]
+
     async def look(self) -> None:
         """Hand over what is new."""
         workers = {inbox.run.worker_id or "" for inbox in self._inboxes.values()}
-        stopped, found = await executor.run(_look, workers)
-        for run, key in stopped:
+        found = await executor.run(_look, workers, self._to_check())
+        for run, key in found.stopped:
             inbox = self._inboxes.get(run)
             if inbox is not None and not inbox.stop.is_set():
-                self._deliver(inbox, key)
+                if key is not None:
+                    self._deliver(inbox, key)
                 inbox.stop.set()
-        for run, signal in found:
+        for run, approval in found.expired:
+            if run in self._inboxes:
+                self._inboxes[run].expire(approval)
+        for run, signal in found.sent:
             inbox = self._inboxes.get(run)
             if inbox is not None and inbox.put(signal):
                 self._deliver(inbox, signal.key)
@@ -132,17 +162,22 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _look(workers: Iterable[str]) -> tuple[list[tuple[str, int]], list[tuple[str, Signal]]]:
-    """Return the (run, cancel's key) of those that are to stop, and the (run, signal) that are open; in order.
+def _look(workers: Collection[str], held: Collection[str]) -> Found:
+    """Look at all runs of the workers: to name hundreds of them would cost more than to find what few have been sent.
 
-    Of all runs of the workers: to name hundreds of them would cost more than to find what few have been sent.
+    `held`: runs to be named all the same, to find those that were ended elsewhere, or deleted with their sessions.
     """
     at_work = models.Run.objects.filter(worker__in=workers, status=models.Run.Status.RUNNING)
-    stopped = [(pk, key) for pk, key in at_work.exclude(cancel=None).values_list("pk", "cancel") if key is not None]
-    # What caused a run is its prompt, and a cancel is told of above.
+    stopped: list[tuple[str, int | None]] = list(at_work.exclude(cancel=None).values_list("pk", "cancel"))
+    running = set(at_work.filter(pk__in=held).values_list("pk", flat=True)) if held else set()
+    expired = models.Approval.objects.filter(run__in=at_work, status=models.Approval.Status.EXPIRED)
+    # What caused a run is its prompt, and a cancel is told of by its run.
     sent = models.Signal.objects.filter(run__in=at_work, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
-    found = [
-        (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
-        for row in sent.order_by("serial")
-    ]
-    return stopped, found
+    return Found(
+        stopped=stopped + [(run, None) for run in held if run not in running],
+        expired=list(expired.values_list("run", "uid")),
+        sent=[
+            (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
+            for row in sent.order_by("serial")
+        ],
+    )

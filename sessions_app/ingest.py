@@ -183,11 +183,8 @@ class Ingest:
             # A dictionary by identity: the outcomes are in the group's order, the appends are made first.
             outcomes = {id(append): work.stage(append) for append in appends}
             work.write()
-            for append in appends:
-                if append.also and _is_whole(outcomes[id(append)]):
-                    log = work.log(append.session)
-                    for also in append.also:
-                        also(log)
+            for session, also in work.take_also():
+                also(work.log(session))
             runs.follow(work)
             for item in group:
                 if isinstance(item, Change):
@@ -209,5 +206,15 @@ class Ingest:
         return result
 
 
-def _is_whole(outcome: Stored | HoldfastError) -> bool:
-    return isinstance(outcome, Stored) and not outcome.repeated and outcome.refusal is None
+def change_here(session: str, work: Callable[..., T], *args: Any) -> T:
+    """`Ingest.change` in a transaction of the caller's own, for who is no part of a process: an administrator's page.
+
+    Readers learn of it when their feeds compare tails, agents at work by the next look into their inboxes.
+    Raises HoldfastError.
+    """
+    with transaction.atomic():
+        staged = Transaction(Folds(), [], {session})
+        result = work(staged.log(session), *args)
+        runs.follow(staged)
+        staged.finish()
+    return result

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Left
+from django.db.models.lookups import Exact
 from django.utils import timezone
 
+from sessions_app import conf
 from sessions_app.core import proxies, retention, signals
+from sessions_app.core.tokens import ALL
 
 ID_BYTES = 16  # 128 random bits: an id can't be guessed, though knowing one opens nothing
+CLOCKS_S = 60  # by which the clocks of those who issue tokens may differ from ours, and more
 EPOCH_BYTES = 6  # only has to differ from the same session's earlier epochs and from other sessions'
 
 
@@ -21,6 +29,12 @@ def new_id() -> str:
     while (id_ := secrets.token_urlsafe(ID_BYTES)).startswith("-"):
         pass
     return id_
+
+
+def derived_id(*parts: str | int) -> str:
+    """Return an id as `new_id` makes them that is always the same for these."""
+    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+    return base64.urlsafe_b64encode(digest[:ID_BYTES]).decode().rstrip("=").replace("-", "_")
 
 
 def new_uid() -> str:
@@ -66,6 +80,10 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Sessions that are not expired: readers see these only, purged or not."""
         return self.exclude(self._is_expired(now or timezone.now()))
 
+    def fitting(self, patterns: Collection[str]) -> SessionQuerySet:
+        """Sessions whose ids fit one of a token's patterns."""
+        return self.all() if ALL in patterns else self.filter(Q(*map(_fits, patterns), _connector=Q.OR))
+
     @staticmethod
     def _is_expired(now: datetime) -> Q:
         # One term per policy, and policies are few: a policy that is changed takes effect at once, without
@@ -74,11 +92,18 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return Q(held=False) & Q(*terms, _connector=Q.OR) if terms else Q(pk__in=[])
 
 
+def _fits(pattern: str) -> Q:
+    if not pattern.endswith("*"):
+        return Q(pk=pattern)
+    # Not `startswith`, which is LIKE: SQLite's doesn't tell upper from lower case.
+    return Q(Exact(Left("id", len(pattern) - 1), pattern[:-1]))
+
+
 class Session(models.Model):
     """A durable conversation. `tail` and `epoch` are written by `ingest` alone."""
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
-    owner = models.CharField(max_length=80, help_text="user:<id> or guest:<id>")
+    owner = models.CharField(max_length=80, help_text="user:<id>, guest:<id>, or whom a token acts as.")
     title = models.CharField(max_length=200, blank=True)
     agent = models.CharField(max_length=64, blank=True, help_text="Which agent answers here; none if empty.")
     policy = models.ForeignKey(RetentionPolicy, on_delete=models.PROTECT, related_name="sessions")
@@ -86,7 +111,7 @@ class Session(models.Model):
     epoch = models.CharField(max_length=12, default=new_epoch, editable=False)
     tail = models.BigIntegerField(default=0, editable=False)
     trimmed = models.BigIntegerField(
-        default=0, editable=False, help_text="The highest last serial of the messages that retention removed."
+        default=0, editable=False, help_text="The highest last serial of what retention removed: messages, signals."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     active_at = models.DateTimeField(
@@ -175,10 +200,14 @@ class JournalEntry(models.Model):
 
 
 class Worker(models.Model):
-    """A process that writes responses. It lives as long as `beats` goes up; see `leases`."""
+    """Who writes responses: a process, or a producer elsewhere in one of its epochs. It lives while `beats` goes up."""
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
-    name = models.CharField(max_length=128, help_text="Host and process id, for people.")
+    name = models.CharField(max_length=160, help_text="Host and process id, or whose producer it is: for people.")
+    producer = models.CharField(
+        max_length=160, blank=True, help_text="Of one elsewhere: whom it acts as, and its name."
+    )
+    epoch = models.BigIntegerField(default=0, help_text="Of one elsewhere: a higher one fences it.")
     beats = models.BigIntegerField(default=0)
     alive = models.BooleanField(default=True)
     started_at = models.DateTimeField(default=timezone.now)
@@ -187,6 +216,11 @@ class Worker(models.Model):
     class Meta:
         ordering = ["-started_at"]
         indexes = [models.Index(fields=["id"], condition=Q(alive=True), name="worker_alive")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["producer", "epoch"], condition=~Q(producer=""), name="one_worker_of_a_producer_in_an_epoch"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -226,6 +260,8 @@ class Signal(models.Model):
             models.Index(fields=["session", "last_serial"], name="signal_session_last"),
             # A run's inbox, and what its end settles.
             models.Index(fields=["run"], condition=Q(status__in=signals.OPEN), name="signal_open_of_run"),
+            # The order of the history pages.
+            models.Index(fields=["session", "serial"], name="signal_session_serial"),
             # A purge: what has not changed since the cut-off.
             models.Index(fields=["session", "changed_at"], name="signal_session_changed"),
         ]
@@ -249,7 +285,7 @@ class Run(models.Model):
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="runs")
-    agent = models.CharField(max_length=64)
+    agent = models.CharField(max_length=64, blank=True, help_text="Who of this site answers; empty for one elsewhere.")
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     worker = models.ForeignKey(Worker, on_delete=models.SET_NULL, null=True, related_name="runs")
     uid = models.CharField(max_length=64, default=new_uid, help_text="The message id of its response.")
@@ -266,6 +302,10 @@ class Run(models.Model):
     )
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
+    # Of a producer elsewhere; see `publishing`.
+    sequence = models.BigIntegerField(default=0, help_text="The number of its last batch.")
+    serial = models.BigIntegerField(default=0, help_text="The serial of that batch's last chunk.")
+    refusal = models.CharField(max_length=32, blank=True, help_text="The error that cut that batch short.")
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -278,10 +318,12 @@ class Run(models.Model):
             models.Index(fields=["worker"], condition=Q(status="running"), name="run_running"),
             # A signal looks for what is at work in its session; a worker, whether it may claim there.
             models.Index(fields=["session", "status"], name="run_session_status"),
+            # A purge: what ended before the cut-off.
+            models.Index(fields=["session", "ended_at"], name="run_session_ended"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.agent} {self.id}"
+        return f"{self.agent or 'agent elsewhere'} {self.id}"
 
 
 class Approval(models.Model):
@@ -367,3 +409,38 @@ class ConnectionRecord(models.Model):
     @property
     def began_at(self) -> datetime:
         return self.ended_at - timedelta(seconds=self.life_s)
+
+
+# Tokens that have ended early
+
+
+def when_all_have_expired() -> datetime:
+    """When every token that there is now has expired by itself: of another back end's nobody here knows more."""
+    return timezone.now() + timedelta(seconds=conf.TOKEN_MAX_S + CLOCKS_S)
+
+
+class RevokedToken(models.Model):
+    """One token that is valid no more."""
+
+    jti = models.CharField("token id", primary_key=True, max_length=64, help_text="Its `jti` claim.")
+    expires_at = models.DateTimeField(default=when_all_have_expired, help_text="When this row is needed no more.")
+
+    class Meta:
+        ordering = ["-expires_at"]
+
+    def __str__(self) -> str:
+        return self.jti
+
+
+class RevokedSubject(models.Model):
+    """All tokens of somebody that were issued before a moment."""
+
+    sub = models.CharField("subject", max_length=80, db_index=True, help_text="Whom they act as: their `sub` claim.")
+    issued_before = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(default=when_all_have_expired, help_text="When this row is needed no more.")
+
+    class Meta:
+        ordering = ["-issued_before"]
+
+    def __str__(self) -> str:
+        return f"{self.sub} before {self.issued_before:%Y-%m-%d %H:%M:%S}"

@@ -12,7 +12,7 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable
 from typing import Any
 
 from sessions_app import conf, executor, identity, models, retention, rules, runs
@@ -27,7 +27,9 @@ from sessions_app.feed import Feeds
 from sessions_app.inbox import Inboxes
 from sessions_app.ingest import Ingest
 from sessions_app.leases import Lease, Reaper
-from sessions_app.responses import Response, Ticker
+from sessions_app.publishing import Producers
+from sessions_app.responses import Response
+from sessions_app.writing import Ticker
 
 logger = logging.getLogger(__name__)
 
@@ -80,12 +82,14 @@ class Process:
         self.ingest = Ingest(loop, self._committed)
         self.pump = Pump()
         self.lease = Lease(self.ingest)
+        self.producers = Producers(self.ingest)
         self.inboxes = Inboxes(self.ingest)
         self.evidence = Evidence(loop.time)
         self.connections: set[Connection] = set()
         self.stopping = False
         self.runs_waiting = asyncio.Event()  # a hint for what claims runs
         self.claim_next: Callable[[str], None] | None = None  # what runs agents here, where a run is about to wait
+        self._unsure: set[str] = set()  # sessions in which a run may have been claimed
         self._loop = loop
         self._ticker = Ticker(loop, conf.ROLLUP_MS)
         self._reaper = Reaper(self.ingest, self.lease)
@@ -144,8 +148,8 @@ class Process:
         self._per_owner[owner] += 1
         self.connections.add(connection)
         now = self._loop.time()
-        if connection.transport == "poll":
-            connection.heartbeat_at = math.inf  # its answer ends with one, if it brings nothing else
+        if connection.transport in ("poll", "upload"):
+            connection.heartbeat_at = math.inf  # a poll's answer ends with one, if it brings nothing else
         else:
             connection.heartbeat_at = now + connection.heartbeat_ms / 1000
         if connection.transport == "stream":
@@ -195,7 +199,8 @@ class Process:
             valid = await executor.run(identity.still_valid, there)
             for connection in tuple(self.connections):
                 if connection.identity in there - valid:
-                    self.spawn(connection.fail(HoldfastError("signed_out")))
+                    by_token = connection.identity.grant is not None
+                    self.spawn(connection.fail(HoldfastError("token_expired" if by_token else "signed_out")))
 
     def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
         """End a connection, in a task that isn't its own: a client that doesn't read must not hold up the others."""
@@ -210,23 +215,40 @@ class Process:
 
     # Writing
 
-    def respond(self, session: str, *, agent: str) -> Response:
-        """Return what to write a response with that nobody asked this process for: it has a run of its own."""
+    def respond(self, session: str, *, agent: str, uid: str = "") -> Response:
+        """Return what to write a response with that nobody asked this process for: it has a run of its own.
+
+        `agent`: who of this site writes it; nobody if empty. `uid`: its message's id, a new one if empty.
+        """
         run = models.Run(session_id=session, agent=agent, status=models.Run.Status.RUNNING, worker_id=self.lease.worker)
+        run.uid = uid or run.uid
         return Response(run, starts=True, ingest=self.ingest, ticker=self._ticker)
 
     def response(self, run: models.Run) -> Response:
         """Return what to write the response of a run with that this process has claimed."""
         return Response(run, starts=False, ingest=self.ingest, ticker=self._ticker)
 
-    def claim(self, session: str) -> Coroutine[Any, Any, models.Run | None]:
-        """Take the run of a session that waits, in the transaction of what was handed over just before."""
-        return self._claimed(session, self.ingest.change(session, runs.claim, self.lease.worker))
+    async def claimable(self, most: int) -> list[str]:
+        """Return sessions to claim runs of, up to so many.
+
+        With those where it isn't known whether one was claimed, because the connection to the database broke at COMMIT.
+        """
+        return [*self._unsure, *await executor.run(runs.claimable, most)]
+
+    def claim(self, session: str, held: Container[str]) -> Coroutine[Any, Any, models.Run | None]:
+        """Take the run of a session that waits, in the transaction of what was handed over just before.
+
+        One at a time of a session; `held`: the runs that were taken before.
+        """
+        self._unsure.discard(session)
+        return self._claimed(session, self.ingest.change(session, runs.claim, self.lease.worker, held))
 
     async def _claimed(self, session: str, claim: Awaitable[models.Run | None]) -> models.Run | None:
         try:
             return await claim
         except HoldfastError as problem:  # the session may have been deleted since
+            if problem.kind.retryable:
+                self._unsure.add(session)
             logger.debug("no run of %s was claimed: %s", session, problem.message)
             return None
 

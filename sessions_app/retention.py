@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, Max, Model, OuterRef, QuerySet
 from django.utils import timezone
 
-from sessions_app import conf, evidence
+from sessions_app import conf, evidence, tokens
+from sessions_app.core import signals
 from sessions_app.core.retention import clock_jumped, hours_problem
-from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
+from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy, Run, Session, Signal
 
 logger = logging.getLogger(__name__)
 
 BATCH = 200  # rows of a table in one transaction: some 20 ms, which a publisher's commit can wait
 NOBODY = ""  # the owner of a session that is being removed
+# Many signals may name one run, few runs one signal; and a run's approvals would all go with it in one step.
+IN_ORDER = (Signal, Approval, Run)
 CLOCK_TOLERANCE_S = 60.0  # drift between two rounds that is no reason to distrust the wall clock
 
 
@@ -37,14 +41,17 @@ class Purged:
 
     sessions: int = 0
     messages: int = 0
+    signals: int = 0
+    runs: int = 0  # their approvals go with them, uncounted
     records: int = 0  # of connections
 
     def __add__(self, other: Purged) -> Purged:
-        return Purged(self.sessions + other.sessions, self.messages + other.messages, self.records + other.records)
+        return Purged(*map(operator.add, astuple(self), astuple(other)))
 
     def __str__(self) -> str:
-        told = f"{_count(self.sessions, 'session')}, {_count(self.messages, 'message')}"
-        return f"{told}, {_count(self.records, 'connection record')}" if self.records else told
+        told = [_count(self.sessions, "session"), _count(self.messages, "message")]
+        others = ((self.signals, "signal"), (self.runs, "run"), (self.records, "connection record"))
+        return ", ".join(told + [_count(number, noun) for number, noun in others if number])
 
 
 def _count(number: int, noun: str) -> str:
@@ -61,7 +68,7 @@ def purge(
     on_progress: OnProgress = lambda purged: None,
     stop: threading.Event | None = None,
 ) -> Purged:
-    """Remove expired sessions and, from living ones, expired messages. `on_progress` gets the sum after each step.
+    """Remove expired sessions, and what has expired of living ones. `on_progress` gets the sum after each step.
 
     Several processes may purge at once. `stop` ends it after the step under way.
     """
@@ -100,12 +107,16 @@ def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
         yield from _empty_steps(batch)
     yield from _empty_steps(batch)  # what an earlier purge or a deletion left
     for policy in RetentionPolicy.objects.all():
-        sessions = list(_outdated(policy, now).order_by().values_list("session", flat=True).distinct())
-        for some in _chunks(sessions, batch):
-            yield from _trim_steps(policy, now, some, batch)
+        for outdated in OUTDATED.values():
+            sessions = list(outdated(policy, now).order_by().values_list("session", flat=True).distinct())
+            for some in _chunks(sessions, batch):
+                yield from _trim_steps(outdated(policy, now).filter(session__in=some), batch)
     for records in evidence.outdated(now):
         while removed := _delete_some(records, batch):
             yield Purged(records=removed)
+    for revocations in tokens.outdated(now):
+        while _delete_some(revocations, batch):
+            yield Purged()
 
 
 def _empty_steps(batch: int) -> Iterator[Purged]:
@@ -113,10 +124,9 @@ def _empty_steps(batch: int) -> Iterator[Purged]:
         yield _empty(gone, batch)
 
 
-def _trim_steps(policy: RetentionPolicy, now: datetime, sessions: list[str], batch: int) -> Iterator[Purged]:
-    messages = _outdated(policy, now).filter(session__in=sessions).order_by()
-    while outdated := dict(messages.values_list("pk", "session")[:batch]):
-        yield _trim(policy, now, outdated)
+def _trim_steps(outdated: QuerySet[Any], batch: int) -> Iterator[Purged]:
+    while found := dict(outdated.order_by().values_list("pk", "session")[:batch]):
+        yield _trim(outdated.filter(pk__in=found), set(found.values()), batch)
 
 
 def _delete_steps(ids: list[str]) -> Iterator[Purged]:
@@ -138,24 +148,35 @@ def _empty(ids: list[str], batch: int) -> Purged:
     """Delete some rows of sessions that are to go, and when only some are left, the sessions too."""
     with transaction.atomic():
         _lock(ids)  # no publisher adds to them meanwhile, and the next one finds nothing to add to
-        messages = _delete_some(Message.objects.filter(session__in=ids), batch)
-        entries = _delete_some(JournalEntry.objects.filter(session__in=ids), batch)
-        if messages == batch or entries == batch:
-            return Purged(messages=messages)
+        removed: dict[type[Model], int] = {}
+        for model in (JournalEntry, Message, *IN_ORDER):
+            removed[model] = _delete_some(model._default_manager.filter(session__in=ids), batch)
+            if removed[model] == batch:
+                return _purged(removed)
         _, deleted = Session.objects.filter(pk__in=ids).delete()
-    return Purged(deleted.get(Session._meta.label, 0), messages)
+    return _purged(removed) + Purged(sessions=deleted.get(Session._meta.label, 0))
 
 
-def _trim(policy: RetentionPolicy, now: datetime, outdated: dict[int, str]) -> Purged:
-    """Delete outdated messages, given as key → session, and note in each session how far it was trimmed."""
+def _trim(outdated: QuerySet[Any], sessions: set[str], batch: int) -> Purged:
+    """Delete what is outdated of these sessions, and note in each how far it was trimmed."""
     with transaction.atomic():
-        _lock(set(outdated.values()))
-        # The condition once more: a session may have been put on hold or got another policy.
-        messages = _outdated(policy, now).filter(pk__in=outdated)
-        removed = messages.values_list("session").annotate(Max("last_serial")).order_by()
-        for session, serial in removed:
+        _lock(sessions)
+        # `outdated` is asked again: a session may have been put on hold or got another policy.
+        if outdated.model is Run:
+            return _trim_runs(outdated, batch)
+        for session, serial in outdated.values_list("session").annotate(Max("last_serial")).order_by():
             Session.objects.filter(pk=session, trimmed__lt=serial).update(trimmed=serial)
-        return Purged(messages=_delete_some(messages, len(outdated)))
+        return _purged({outdated.model: _delete_some(outdated, batch)})
+
+
+def _trim_runs(outdated: QuerySet[Run], batch: int) -> Purged:
+    """Delete runs whose approvals are gone, after some approvals of the others."""
+    removed = _delete_some(Approval.objects.filter(run__in=list(outdated.values_list("pk", flat=True))), batch)
+    return Purged() if removed == batch else Purged(runs=_delete_some(outdated, batch))
+
+
+def _purged(removed: Mapping[type[Model], int]) -> Purged:
+    return Purged(messages=removed.get(Message, 0), signals=removed.get(Signal, 0), runs=removed.get(Run, 0))
 
 
 def _lock(ids: Iterable[str]) -> None:
@@ -178,19 +199,41 @@ def _purgeable(now: datetime) -> QuerySet[Session]:
     return Session.objects.expired(now).exclude(owner=NOBODY).exclude(Exists(streaming))
 
 
-def _outdated(policy: RetentionPolicy, now: datetime) -> QuerySet[Message]:
-    cutoff = policy.cutoff(now)
-    messages = Message.objects.exclude(status=Message.Status.STREAMING).filter(updated_at__lt=cutoff)
-    # A session that is younger has none: its messages need not be looked at.
-    return messages.filter(session__policy=policy, session__held=False, session__created_at__lt=cutoff)
+def _outdated_messages(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+    ended = Message.objects.exclude(status=Message.Status.STREAMING)
+    return _of(policy, now, ended.filter(updated_at__lt=policy.cutoff(now)))
+
+
+def _outdated_signals(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+    final = Signal.objects.exclude(status__in=signals.OPEN)
+    return _of(policy, now, final.filter(changed_at__lt=policy.cutoff(now)))
+
+
+def _outdated_runs(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+    return _of(policy, now, Run.objects.filter(status=Run.Status.ENDED, ended_at__lt=policy.cutoff(now)))
+
+
+def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Those of a policy's sessions. A session that is younger has none: its rows need not be looked at."""
+    return rows.filter(session__policy=policy, session__held=False, session__created_at__lt=policy.cutoff(now))
+
+
+OUTDATED: dict[type[Model], Callable[[RetentionPolicy, datetime], QuerySet[Any]]] = {
+    Message: _outdated_messages,
+    Signal: _outdated_signals,
+    Run: _outdated_runs,
+}
 
 
 def _due(now: datetime) -> Purged:
     gone = _purgeable(now) | Session.objects.filter(owner=NOBODY)
-    total = Purged(gone.count(), Message.objects.filter(session__in=gone.values("pk")).count())
-    for policy in RetentionPolicy.objects.all():
-        total += Purged(messages=_outdated(policy, now).exclude(session__in=gone.values("pk")).count())
-    return total + Purged(records=sum(records.count() for records in evidence.outdated(now)))
+    due = dict.fromkeys(OUTDATED, 0)
+    for model, outdated in OUTDATED.items():
+        due[model] = model._default_manager.filter(session__in=gone.values("pk")).count()
+        for policy in RetentionPolicy.objects.all():
+            due[model] += outdated(policy, now).exclude(session__in=gone.values("pk")).count()
+    records = sum(records.count() for records in evidence.outdated(now))
+    return _purged(due) + Purged(sessions=gone.count(), records=records)
 
 
 # Again and again

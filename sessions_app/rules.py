@@ -22,6 +22,7 @@ from sessions_app.staging import Log
 WhileBusy = Literal["queue", "steer", "interrupt", "reject"]
 
 STOPPED = "It was stopped before an agent began to answer."
+STOPPED_ELSEWHERE = "It was stopped, and its agent can add nothing more."
 NOBODY_AT_WORK = "No agent was at work on an answer: it is a question of its own."
 
 _policies: dict[str, WhileBusy] = {}
@@ -71,7 +72,7 @@ def _message(log: Log, sent: Sent) -> Receipt:
 
 
 def _steer(log: Log, sent: Sent) -> Receipt:
-    active = [run for run in runs.at_work(log.session) if run.cancel_id is None]
+    active = [run for run in runs.at_work(log.session) if run.cancel_id is None and not runs.is_elsewhere(run)]
     if not active:
         return _turn(log, sent, _agent(log), reason=NOBODY_AT_WORK)
     if models.Message.objects.filter(session=log.session, uid=sent.id).exists():
@@ -91,7 +92,7 @@ def _turn(log: Log, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
     if agent:
         runs.create(log, signal, agent=agent, prompt=sent.id)
     if sent.kind != "message":
-        _announce(log, signal)
+        runs.announce(log, signal)
     return Receipt(stored.serial)
 
 
@@ -110,7 +111,7 @@ def _retry(log: Log, sent: Sent) -> Receipt:
     signal.save()
     fields = {"mode": sent.payload["mode"], "earlier": earlier.uid}
     runs.create(log, signal, agent=_agent(log) or earlier.agent, prompt=earlier.prompt, **fields)
-    _announce(log, signal)
+    runs.announce(log, signal)
     return Receipt(signal.serial)
 
 
@@ -133,6 +134,9 @@ def _stop(log: Log, active: list[Run], signal: Signal) -> None:
     for run in active:
         if run.status == Run.Status.WAITING:
             runs.end_unbegun(log, run, {"type": "abort", "reason": STOPPED})
+        elif runs.is_elsewhere(run):
+            end = {"type": "abort", "reason": STOPPED_ELSEWHERE}
+            log.append(run.uid, [end], run=run.pk, worker=run.worker_id or "")
 
 
 # Approvals and tools
@@ -181,7 +185,15 @@ def _tool_result(log: Log, sent: Sent) -> Receipt:
     given = Signal.objects.filter(run=run, kind="tool-result", target=call).exclude(status=signals.REJECTED)
     if given.exists():
         return _refuse(log, sent, HoldfastError("already_decided", "The result was given."), **about)
+    response = store.message(log.session, message)
+    if response is None or not any(map(_waits(call), response.parts)):
+        raise HoldfastError("no_such_call")
     return Receipt(_store(log, sent, **about).serial)
+
+
+def _waits(call: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether a part is this call, without a result yet."""
+    return lambda part: part.get("toolCallId") == call and part["state"] in ("input-available", "approval-responded")
 
 
 _RULES: dict[str, Callable[[Log, Sent], Receipt]] = {
@@ -201,8 +213,7 @@ _RULES: dict[str, Callable[[Log, Sent], Receipt]] = {
 def _store(log: Log, sent: Sent, **fields: Any) -> Signal:
     """Store a signal and tell everybody."""
     signal = _row(log, sent, serial=log.next_serial, **fields)
-    signal.save()
-    _announce(log, signal)
+    runs.announce(log, signal)
     return signal
 
 
@@ -225,12 +236,6 @@ def _row(log: Log, sent: Sent, *, serial: int, **fields: Any) -> Signal:
         changed_at=log.now,
         **fields,
     )
-
-
-def _announce(log: Log, signal: Signal) -> None:
-    signal.last_serial = log.next_serial
-    signal.save(update_fields=["last_serial"])
-    log.say(store.signal_record(signal))
 
 
 def _agent(log: Log) -> str:

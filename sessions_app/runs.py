@@ -5,10 +5,11 @@ Everything here is called in a transaction that holds the lock of the session's 
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import orjson
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from sessions_app import models, store
 from sessions_app.core import fold, signals
@@ -19,9 +20,10 @@ UNREAD_STOPPED = "The agent was stopped before it read this. It is kept in the c
 UNREAD_NEXT = "It came too late for that answer, and is the next question instead."
 ENDED_FIRST = "The agent had ended before it could act on this."
 COMPLETE_FIRST = "The answer had ended before it could be stopped."
+# What an empty response's end means for what caused it: a code, and why, if the response doesn't say it.
 UNBEGUN = {
     "cancelled": ("stopped", "It was stopped before an agent began to answer."),
-    "interrupted": ("interrupted", "The agent's process stopped before it began to answer."),
+    "interrupted": ("interrupted", None),
 }
 UNKNOWN_OUTCOME = "The agent stopped while this ran: whether it took effect is not known."
 
@@ -32,6 +34,11 @@ def at_work(session: str) -> list[models.Run]:
     """A session's runs that have not ended, the running ones first."""
     active = models.Run.objects.filter(session=session, status__in=[RUNNING, WAITING])
     return sorted(active.order_by("created_at"), key=lambda run: run.status != RUNNING)
+
+
+def is_elsewhere(run: models.Run) -> bool:
+    """Whether its agent is elsewhere: it hears of no signal, and finds itself fenced when it was stopped."""
+    return not run.agent
 
 
 def create(log: Log, signal: models.Signal, *, agent: str, prompt: str, **fields: Any) -> models.Run:
@@ -49,12 +56,17 @@ def claimable(most: int) -> list[str]:
     return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
 
 
-def claim(log: Log, worker: str) -> models.Run | None:
-    """Give a worker the session's oldest run that waits, unless another one is at work there."""
-    active = at_work(log.session)
-    if not active or active[0].status == RUNNING:
+def claim(log: Log, worker: str, held: Container[str] = ()) -> models.Run | None:
+    """Give a worker the session's oldest run that waits, unless another one is at work there.
+
+    `held`: the runs that the worker knows of. One that is its own, and that it doesn't know of, it is given again.
+    """
+    run = next(iter(at_work(log.session)), None)
+    if run is None:
         return None
-    run = active[0]
+    if run.status == RUNNING:
+        is_lost = run.worker_id == worker and run.pk not in held and run.cause_id is not None
+        return run if is_lost and not _has_begun(run) else None
     run.status, run.worker_id, run.started_at = RUNNING, worker, log.now
     run.save(update_fields=["status", "worker", "started_at"])
     if run.cause:
@@ -65,8 +77,11 @@ def claim(log: Log, worker: str) -> models.Run | None:
 def hand_back(log: Log, run: str, worker: str) -> bool:
     """Let another worker have a run that this one has not begun to answer."""
     held = models.Run.objects.filter(pk=run, worker=worker, status=RUNNING, cancel=None)
-    begun = models.Message.objects.filter(session=log.session, uid__in=held.values("uid"))
-    return not begun.exists() and bool(held.update(status=WAITING, worker=None, started_at=None))
+    return not any(map(_has_begun, held)) and bool(held.update(status=WAITING, worker=None, started_at=None))
+
+
+def _has_begun(run: models.Run) -> bool:
+    return models.Message.objects.filter(session=run.session_id, uid=run.uid).exists()
 
 
 def end_unbegun(log: Log, run: models.Run, end: dict[str, Any]) -> None:
@@ -78,15 +93,51 @@ def end_unbegun(log: Log, run: models.Run, end: dict[str, Any]) -> None:
     _conclude(log, run.pk, message)
 
 
+def interrupt(log: Log, run_id: str, reason: str) -> bool:
+    """End a run, whoever is at work on it: what its worker still writes is fenced. False when it has ended already.
+
+    What its agent hasn't read is kept in the conversation, as after a cancel, and begins no run.
+    """
+    run = models.Run.objects.filter(session=log.session, pk=run_id).exclude(status=ENDED).first()
+    if run is None:
+        return False
+    for steer in _open_signals(run).filter(kind="steer"):
+        _conclude_steer(log, steer, run, stopped=True)
+    end = {"type": "interrupt", "reason": reason}
+    if run.status == WAITING:
+        end_unbegun(log, run, end)
+        return True
+    begun = store.message(log.session, run.uid)
+    if begun is None:
+        chunks = [{"type": "start", "messageId": run.uid}, end]
+    else:
+        calls = {part.get("toolCallId") for part in begun.parts}
+        chunks = [*(word for word in last_words(run.pk) if word["toolCallId"] in calls), end]
+    log.append(run.uid, chunks, run=run.pk, worker=run.worker_id)
+    return True
+
+
+def expire(log: Log, approval: str) -> bool:
+    """Let nobody decide about a tool call any more. False when somebody has."""
+    asked = models.Approval.objects.filter(session=log.session, uid=approval)
+    asked.filter(status=models.Approval.Status.PENDING).update(status=models.Approval.Status.EXPIRED)
+    return asked.filter(status=models.Approval.Status.EXPIRED).exists()
+
+
 def settle(log: Log, signal: models.Signal, status: str, *, code: str = "", reason: str = "") -> bool:
     """Give a signal its next status, and tell everybody. False when it has a later one already."""
     if not signals.may_follow(signal.status, status):
         return False
-    signal.status, signal.code, signal.reason = status, code, reason or signal.reason
+    signal.status, signal.code, signal.reason = status, code, reason.replace("\0", "") or signal.reason
+    announce(log, signal)
+    return True
+
+
+def announce(log: Log, signal: models.Signal) -> None:
+    """Store a signal as it is now, and tell everybody."""
     signal.last_serial, signal.changed_at = log.next_serial, log.now
     signal.save()
     log.say(store.signal_record(signal))
-    return True
 
 
 def settle_by_key(log: Log, key: int, status: str, **why: str) -> bool:
@@ -128,8 +179,7 @@ def _conclude(log: Log, run_id: str, message: fold.Message) -> None:
     for cancel in models.Signal.objects.filter(session=log.session, kind="cancel", status__in=signals.OPEN):
         if cancel.message in ("", run.uid):
             _conclude_cancel(log, cancel, message)
-    others = models.Signal.objects.filter(run=run, status__in=signals.OPEN).exclude(pk=run.cause_id or 0)
-    for signal in others.order_by("serial"):
+    for signal in _open_signals(run):
         if signal.kind == "steer":
             _conclude_steer(log, signal, run, stopped=message.status == "cancelled")
         else:
@@ -137,17 +187,23 @@ def _conclude(log: Log, run_id: str, message: fold.Message) -> None:
     run.approvals.filter(status=models.Approval.Status.PENDING).update(status=models.Approval.Status.EXPIRED)
 
 
+def _open_signals(run: models.Run) -> QuerySet[models.Signal]:
+    """What was sent to a run and isn't final, in order; not what caused it."""
+    sent = models.Signal.objects.filter(run=run, status__in=signals.OPEN).exclude(pk=run.cause_id or 0)
+    return sent.order_by("serial")
+
+
 def _conclude_cause(log: Log, cause: models.Signal, message: fold.Message) -> None:
     if message.parts or message.status not in UNBEGUN:
         settle(log, cause, signals.APPLIED)
     else:
         code, reason = UNBEGUN[message.status]
-        settle(log, cause, signals.REJECTED, code=code, reason=reason)
+        settle(log, cause, signals.REJECTED, code=code, reason=reason or message.reason or "")
 
 
 def _conclude_cancel(log: Log, cancel: models.Signal, message: fold.Message) -> None:
     concerned = models.Run.objects.filter(session=log.session).exclude(cancel=None)
-    if not cancel.message and concerned.filter(status=RUNNING).exists():
+    if not cancel.message and concerned.exclude(status=ENDED).exists():
         return  # it is about others too
     responses = models.Message.objects.filter(
         session=log.session, uid__in=concerned.filter(cancel=cancel).values("uid")
@@ -172,6 +228,7 @@ def _conclude_steer(log: Log, signal: models.Signal, run: models.Run, *, stopped
         return
     signal.reason = UNREAD_NEXT
     create(log, signal, agent=run.agent, prompt=signal.uid)
+    announce(log, signal)
 
 
 def say_turn(log: Log, signal: models.Signal) -> int:

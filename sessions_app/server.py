@@ -26,6 +26,7 @@ from twisted.logger import (
 )
 
 from sessions_app import conf
+from sessions_app.bodies import Body, StreamedRequest, Takes
 from sessions_app.sockets import Inbox, SocketProtocol, share_options, take_body
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,11 @@ def on_drain(hook: DrainHook) -> None:
     That is DRAIN_MS away, in seconds of `time.monotonic`.
     """
     _drain_hooks.append(hook)
+
+
+def stream_bodies(takes: Takes) -> None:
+    """Has the bodies of requests for which `takes(scope)` is true passed on as they come, as other servers do."""
+    StreamedRequest.takes_stream = staticmethod(takes)
 
 
 async def start() -> None:
@@ -161,6 +167,7 @@ class SessionServer(Server):
         self.ports.append(port)
 
     def started(self) -> None:
+        self.http_factory.buildProtocol = partial(build_channel, self.http_factory.buildProtocol)
         self.ws_factory.protocol = SocketProtocol
         self.ws_factory.setProtocolOptions(
             # Autobahn's timer: one ping an interval after the last pong, whatever else is sent or received.
@@ -193,7 +200,8 @@ class SessionServer(Server):
         if protocol not in self.connections:
             return None
         is_socket = isinstance(protocol, SocketProtocol)
-        inbox: Inbox | asyncio.Queue[dict[str, Any]] = Inbox(protocol) if is_socket else asyncio.Queue()
+        body: Body | None = None if is_socket else protocol.body
+        inbox: Inbox | Body | asyncio.Queue[dict[str, Any]] = Inbox(protocol) if is_socket else body or asyncio.Queue()
         application = refuse if is_socket and self.draining else self.application
         scope.setdefault("asgi", {"version": "3.0"})
         running = application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
@@ -280,6 +288,12 @@ class SessionServer(Server):
         if not self.stopped.is_set():
             reactor.callFromThread(self.stop)
             self.stopped.wait()
+
+
+def build_channel(build: Callable[[Any], Any], address: Any) -> Any:
+    channel = build(address)
+    channel.requestFactory = StreamedRequest
+    return channel
 
 
 def ours() -> dict[str, Any]:

@@ -10,15 +10,20 @@ from sessions_app import conf, executor, rules, store
 from sessions_app.core import frames, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.core.tokens import scope_of
+from sessions_app.identity import Identity
 
 if TYPE_CHECKING:
     from sessions_app.process import Process
 
 
-async def accept(process: Process, owner: str, frame: ClientFrame, *, now: float) -> tuple[str, HoldfastError | None]:
+async def accept(
+    process: Process, who: Identity, frame: ClientFrame, *, now: float
+) -> tuple[str, HoldfastError | None]:
     """Store a signal; return its receipt's frame, and what rejected it. A repeated id gets the first time's receipt."""
     try:
-        receipt = await _take(process, owner, frame, now=now)
+        who.check(scope_of(frame.kind), frame.session)
+        receipt = await _take(process, who.owner, frame, now=now)
     except HoldfastError as error:
         problem: HoldfastError | None = error
     except DatabaseError:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from sessions_app import conf, models, statements, store
+from sessions_app.batches import Batches
 from sessions_app.core import fold, frames, vocabulary
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
@@ -48,7 +49,9 @@ class Append:
     `run` and `worker`: whose response it is; refused as fenced when the run is no longer that worker's.
     `after`: the message's last serial that the publisher knows of, 0 for none. A message that is further has
     the append already (its publisher was not told, because the connection to the database broke at COMMIT).
-    `starts`: a run to create in the same transaction. `also`: what else is done in it, once all chunks are taken.
+    `starts`: a run to create in the same transaction. `also`: what else is done in it, each once the chunk at this
+    position is taken. `sequence`: of a producer elsewhere, instead of `after`: the number of this append among the
+    message's, from 1 on.
     """
 
     session: str
@@ -59,7 +62,8 @@ class Append:
     worker: str = ""
     after: int | None = None
     starts: models.Run | None = None
-    also: tuple[Callable[[Log], None], ...] = ()
+    also: tuple[tuple[int, Callable[[Log], None]], ...] = ()
+    sequence: int = 0
 
 
 @dataclass(slots=True)
@@ -70,6 +74,7 @@ class Open:
     is_new: bool  # has no row yet
     size: int = 0  # bytes of all its events
     journal_events: int = 0
+    shared: bool = False  # of a producer elsewhere, who may have gone on at another process
 
 
 class Folds:
@@ -108,9 +113,12 @@ class Transaction:
         }
         self._fenced: set[tuple[str, str]] = set()  # run and worker, where the run is not, or no longer, that worker's
         self._known: dict[Key, tuple[str, int, int]] = {}  # that were to begin and exist: role, first and last serial
+        self._batches = Batches()
+        self._current: set[Key] = set()  # messages whose folds are known to be as stored
         self._look_up(appends)
         self._begun: list[str] = []
         self._ended: list[tuple[str, fold.Message]] = []
+        self._also: list[tuple[str, Callable[[Log], None]]] = []
         self._touched: set[Key] = set()  # messages whose rows were written
         self._refused: set[Key] = set()  # messages of which this process has to know no more
         self._new_rows: dict[Key, Open] = {}
@@ -123,17 +131,23 @@ class Transaction:
 
     def _look_up(self, appends: list[Append]) -> None:
         self._fenced |= statements.fenced_runs(
-            {(append.run, append.worker) for append in appends if append.run and append.starts is None}
+            {(append.run, append.worker) for append in appends if append.run and not (append.starts or append.sequence)}
         )
         self._known |= statements.existing_messages(
             {(append.session, append.uid) for append in appends if _begins(append.chunks[0])}
         )
+        self._batches.look_up(appends)
 
     def take_runs(self) -> tuple[list[str], list[tuple[str, fold.Message]]]:
         """Runs whose response has begun, and those whose response has ended, with it, since this was last asked."""
         begun, ended = self._begun, self._ended
         self._begun, self._ended = [], []
         return begun, ended
+
+    def take_also(self) -> list[tuple[str, Callable[[Log], None]]]:
+        """What else is to be done for the chunks that were taken, each with its session, since this was last asked."""
+        also, self._also = self._also, []
+        return also
 
     def log(self, session: str) -> Log:
         """Return the log of a session that is locked here. Raises not_found."""
@@ -164,8 +178,12 @@ class Transaction:
             changed.tail = serial = changed.tail + 1
             changed.texts.append(text)
             staged.append((append.session, serial, append.uid, text))
+        if append.sequence and (staged or self._batches.has_begun(append)):
+            self._folds.open[key].shared = True
+            self._batches.note(append, self._folds.open[key].message, refusal)
         if not staged:
             return refusal or Stored(serial)
+        self._also += [(append.session, also) for position, also in append.also if position < len(staged)]
         self._note(append, self._folds.open[key], staged)
         return Stored(serial, refusal=refusal)
 
@@ -188,21 +206,39 @@ class Transaction:
             raise HoldfastError("not_found", "It was deleted or has expired.")
         if (append.run, append.worker) in self._fenced:
             raise _repeated_end(append) or HoldfastError("fenced")
-        if key in self._known:
+        begins = _begins(append.chunks[0])
+        if append.sequence:
+            serial = self._batches.stored(append, exists=key in self._known or key in self._new_rows)
+            if serial is not None:
+                raise _Repeated(serial)
+            begins = not self._batches.has_begun(append)
+        elif key in self._known:
             role, first, last = self._known[key]
             if role != ("assistant" if append.run else "user"):
                 raise HoldfastError("message_exists")
             raise _Repeated(last if append.run else first)
-        if _begins(append.chunks[0]) and key in self._new_rows:  # the same signal twice in one group
+        elif begins and key in self._new_rows:  # the same signal twice in one group
             raise _Repeated(self._new_rows[key].message.first_serial)
-        opened = self._folds.open.get(key)
-        if opened is None and not _begins(append.chunks[0]):
+        opened = self._opened(append)
+        if opened is None and not begins:
             opened = self._folds.open[key] = _load(key)
+        self._current.add(key)
         if opened is not None and append.after is not None and opened.message.last_serial != append.after:
             if opened.message.last_serial < append.after:
                 raise HoldfastError("storage_unavailable", "What was published before this was not stored.")
             raise _Repeated(opened.message.last_serial)
         return changed, opened
+
+    def _opened(self, append: Append) -> Open | None:
+        """Return the fold in memory of an append's message, if it is what is stored."""
+        key = append.session, append.uid
+        opened = self._folds.open.get(key)
+        if opened is None or key in self._current:
+            return opened
+        if self._batches.is_current(append, opened.message) if append.sequence else not opened.shared:
+            return opened
+        self._folds.forget([key])
+        return None
 
     def _fold(self, opened: Open | None, serial: int, chunk: Chunk, key: Key) -> str:
         """Apply one chunk; return its event's JSON. Raises HoldfastError, and then nothing has changed."""
@@ -253,8 +289,11 @@ class Transaction:
 
     def write(self) -> None:
         """Write what was staged, so that queries see it."""
-        if not (self._new_rows or self._conflated or self._journal):
-            return
+        if self._new_rows or self._conflated or self._journal:
+            self._write_events()
+        self._batches.write()
+
+    def _write_events(self) -> None:
         statements.insert_messages([(key, opened.message) for key, opened in self._new_rows.items()], self.now)
         statements.conflate([(key, opened.message) for key, opened in self._conflated.items()], self.now)
         statements.insert_journal([row for row in self._journal if (row[0], row[2]) not in self._conflated])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
@@ -22,8 +22,8 @@ ROWS = 2000  # in one statement: with four values each far below the databases' 
 Key = tuple[str, str]  # session, uid
 JournalRow = tuple[str, int, str, str]  # session, serial, uid, event
 
-SESSIONS, MESSAGES, JOURNAL, RUNS = (
-    model._meta.db_table for model in (models.Session, models.Message, models.JournalEntry, models.Run)
+SESSIONS, MESSAGES, JOURNAL, RUNS, WORKERS = (
+    model._meta.db_table for model in (models.Session, models.Message, models.JournalEntry, models.Run, models.Worker)
 )
 # One row of JSON, per kind of database. SQLite has taken its one write lock at BEGIN IMMEDIATE.
 LOCK_SESSIONS = {
@@ -63,6 +63,53 @@ def fenced_runs(held: set[Key]) -> set[Key]:
     with connection.cursor() as cursor:
         cursor.execute(query, [value for pair in held for value in pair])
         return set(cursor.fetchall())
+
+
+class Published(NamedTuple):
+    """A run of a producer elsewhere, and the last batch of it."""
+
+    worker: str
+    running: bool
+    sequence: int
+    serial: int
+    refusal: str
+
+
+def published_runs(ids: set[str]) -> dict[str, Published]:
+    """Return those of the runs that exist."""
+    if not ids:
+        return {}
+    rows = models.Run.objects.filter(pk__in=ids).values_list("pk", "worker", "status", *Published._fields[2:])
+    return {pk: Published(worker, status == models.Run.Status.RUNNING, *rest) for pk, worker, status, *rest in rows}
+
+
+def note_batches(batches: dict[str, Published]) -> None:
+    """Store which batch of each run was the last."""
+    if not batches:
+        return
+    query = (
+        f"WITH last(run, sequence, serial, refusal) AS (VALUES {_places(4, len(batches))}) UPDATE {RUNS}"
+        " SET sequence = last.sequence, serial = last.serial, refusal = last.refusal FROM last WHERE id = last.run"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query, [value for run, batch in batches.items() for value in (run, *batch[2:])])
+
+
+def beat_producers(workers: set[str]) -> set[str]:
+    """Count a beat of each of these producers elsewhere; return those that are fenced: they have a later epoch."""
+    if not workers:
+        return set()
+    some = f"id IN ({','.join(['%s'] * len(workers))})"
+    beat = (
+        f"UPDATE {WORKERS} SET beats = beats + 1, alive = %s, seen_at = %s WHERE {some} AND NOT EXISTS (SELECT 1 FROM"
+        f" {WORKERS} later WHERE later.producer = {WORKERS}.producer AND later.epoch > {WORKERS}.epoch) RETURNING id"
+    )
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # in one order in every process; and what follows sees who was faster
+            cursor.execute(f"SELECT 1 FROM {WORKERS} WHERE {some} ORDER BY id FOR UPDATE", sorted(workers))
+        cursor.execute(beat, [True, now, *sorted(workers)])
+        return workers - {worker for (worker,) in cursor.fetchall()}
 
 
 def existing_messages(keys: set[Key]) -> dict[Key, tuple[str, int, int]]:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, Q
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from sessions_app import conf, models
@@ -36,6 +37,7 @@ Row = tuple[Any, ...]
 _names = {
     "messages": models.Message._meta.db_table,
     "journal": models.JournalEntry._meta.db_table,
+    "signals": models.Signal._meta.db_table,
     "sessions": models.Session._meta.db_table,
     "policies": models.RetentionPolicy._meta.db_table,
     "columns": ", ".join(f'"{name}"' for name in MESSAGE_FIELDS),
@@ -48,7 +50,11 @@ SELECT_MESSAGES = (
     "SELECT {columns} FROM {messages} WHERE session_id = %s AND (updated_at >= %s OR status = 'streaming')"
 ).format(**_names)
 SELECT_HIDDEN = (
-    "SELECT max(last_serial) FROM {messages} WHERE session_id = %s AND updated_at < %s AND status <> 'streaming'"
+    "SELECT max(last) FROM ("
+    "SELECT max(last_serial) AS last FROM {messages}"
+    " WHERE session_id = %s AND updated_at < %s AND status <> 'streaming' UNION ALL "
+    "SELECT max(last_serial) FROM {signals}"
+    " WHERE session_id = %s AND changed_at < %s AND status NOT IN ('accepted', 'delivered')) AS hidden"
 ).format(**_names)
 SELECT_JOURNAL = {
     "sqlite": "SELECT group_concat(event, ',') FROM {journal} WHERE session_id = %s".format(**_names),
@@ -93,6 +99,13 @@ class View:
     more: bool
 
 
+class SignalPage(NamedTuple):
+    """Signals in order, each with its serial. `more`: there are others beyond, in the direction that was asked for."""
+
+    records: list[tuple[int, dict[str, Any]]]
+    more: bool
+
+
 class Page(NamedTuple):
     """Messages in order. `more`: there are others beyond, in the direction that was asked for."""
 
@@ -125,6 +138,15 @@ def readable(session_id: str, owner: str) -> Session:
     if session.active_at < _cutoff(session):
         raise HoldfastError("expired")
     return session
+
+
+def writable(session_id: str) -> None:
+    """Raise not_found or expired for a session to which nobody may publish, whoever owns it."""
+    session = _session(session_id)
+    if not session.owner:  # it is being removed
+        raise HoldfastError("not_found")
+    if session.active_at < _cutoff(session):
+        raise HoldfastError("expired")
 
 
 def view(session_id: str, owner: str, *, changed_after: int | None, limit: int) -> View:
@@ -163,6 +185,34 @@ def history(session_id: str, *, limit: int, before: int | None = None, after: in
         else:
             rows, more = _select(session_id, cutoff, limit, order="first_serial DESC")
         return Page(_folded(session_id, rows), more)
+
+
+def signal_history(session_id: str, *, limit: int, before: int | None = None, after: int | None = None) -> SignalPage:
+    """Return up to `limit` signals, as `history` does messages, by the serials at which they were stored."""
+    with consistent_read():
+        cutoff = _cutoff(_session(session_id))
+        kept = Q(changed_at__gte=cutoff) | Q(status__in=signals.OPEN)
+        found = models.Signal.objects.filter(kept, session=session_id)
+        if after is not None:
+            found = found.filter(serial__gt=after).order_by("serial")
+        else:
+            found = (found if before is None else found.filter(serial__lt=before)).order_by("-serial")
+        sizes = list(found.values_list("pk", Length("payload"))[: limit + 1])
+        keys = _that_fit(sizes[:limit])
+        rows = models.Signal.objects.filter(pk__in=keys).order_by("serial")
+        return SignalPage([(row.serial, signal_record(row)) for row in rows], more=len(keys) < len(sizes))
+
+
+def _that_fit(sizes: list[tuple[int, int]]) -> list[int]:
+    """Keys of the first rows that are within the bounds of one answer, given with their sizes."""
+    keys: list[int] = []
+    taken = 0
+    for key, size in sizes:
+        taken += size
+        if keys and taken > conf.SNAPSHOT_BYTES:
+            break
+        keys.append(key)
+    return keys
 
 
 def message(session_id: str, uid: str) -> fold.Message | None:
@@ -214,9 +264,10 @@ def _cutoff(session: Session) -> datetime:
 
 
 def _hidden_serial(session_id: str, cutoff: datetime) -> int:
-    """The highest last serial of the messages that have expired and are not yet purged; 0 if none."""
+    """The highest last serial of the messages and signals that have expired and are not yet purged; 0 if none."""
+    since = connection.ops.adapt_datetimefield_value(cutoff)
     with connection.cursor() as cursor:
-        cursor.execute(SELECT_HIDDEN, [session_id, connection.ops.adapt_datetimefield_value(cutoff)])
+        cursor.execute(SELECT_HIDDEN, [session_id, since, session_id, since])
         return cursor.fetchone()[0] or 0
 
 
@@ -236,9 +287,10 @@ def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[dict[
     if after is not None:
         rows = list(found.filter(last_serial__gt=after).order_by("last_serial")[: conf.HISTORY_MAX + 1])
     else:
-        recent = found.filter(changed_at__gte=cutoff).order_by("-last_serial")
-        unsettled = recent.filter(status__in=signals.OPEN)[: conf.HISTORY_MAX]
-        rows = [*unsettled, *recent.exclude(status__in=signals.OPEN)[:SETTLED]]
+        newest = found.order_by("-last_serial")
+        unsettled = newest.filter(status__in=signals.OPEN)[: conf.HISTORY_MAX]
+        settled = newest.filter(changed_at__gte=cutoff).exclude(status__in=signals.OPEN)[:SETTLED]
+        rows = [*unsettled, *settled]
     return [signal_record(signal) for signal in sorted(rows, key=lambda signal: signal.serial)]
 
 

@@ -14,8 +14,8 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from sessions_app import conf, event_stream, executor, process, signals, store
-from sessions_app.api.doors import door, json_body, json_response, refused
+from sessions_app import conf, event_stream, executor, process, publishing, signals, store
+from sessions_app.api.doors import door, json_body, json_response, publishes, refused
 from sessions_app.api.errors import Refusal
 from sessions_app.connections import Connection
 from sessions_app.core import frames
@@ -53,6 +53,7 @@ async def session_stream(request: HttpRequest, who: Identity, session: str) -> E
     attach = _attach(query | {"cursor": resumes_at} if resumes_at else query)
     here = await process.current()
     here.check_room(who.owner)
+    who.check("read", session)
     await executor.run(store.readable, session, who.owner)  # while it can be said by a status
     return EventStream(
         event_stream.body(
@@ -167,8 +168,26 @@ async def signal(request: HttpRequest, who: Identity, session: str) -> HttpRespo
     """`POST /api/sessions/<id>/signals/`: send into a session; the answer is the receipt."""
     frame = frames.read({**json_body(request), "type": "signal", "session": session})
     here = await process.current()
-    receipt, problem = await signals.accept(here, who.owner, frame, now=asyncio.get_running_loop().time())
+    receipt, problem = await signals.accept(here, who, frame, now=asyncio.get_running_loop().time())
     return json_response(receipt.encode(), problem.kind.status if problem else 200)
+
+
+# Publishing
+
+
+@door("POST", budget=publishes)
+async def publish(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
+    """`POST /api/sessions/<id>/publish/`: a batch of a producer elsewhere; the answer is what a socket is told."""
+    frame = frames.read({**json_body(request), "type": "publish", "session": session})
+    serial = await publishing.publish(await process.current(), who, frame)
+    return json_response(frames.published(frame, serial).encode())
+
+
+@door("POST", budget=publishes)
+async def beat(request: HttpRequest, who: Identity) -> HttpResponse:
+    """`POST /api/beat/`: a producer elsewhere lives."""
+    await publishing.beat(await process.current(), who, frames.read({**json_body(request), "type": "beat"}))
+    return HttpResponse(status=204)
 
 
 # A socket that isn't one

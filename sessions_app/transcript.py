@@ -84,6 +84,11 @@ _READERS: dict[str, Callable[[dict[str, Any]], Passage]] = {
 }
 
 
+def readable(json: str) -> str:
+    """JSON of a row as text."""
+    return _cut(_json(orjson.loads(json)))
+
+
 def _json(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 

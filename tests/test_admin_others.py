@@ -1,4 +1,4 @@
-"""The operator's messages, policies, workers and runs, and messages as text."""
+"""The operator's messages, policies, workers, runs and revoked tokens, and messages as text."""
 
 import re
 from typing import Any
@@ -7,10 +7,11 @@ import orjson
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils import timezone
 
 from sessions_app import transcript
 from sessions_app.core import fold
-from sessions_app.models import RetentionPolicy, Run, Worker
+from sessions_app.models import RetentionPolicy, RevokedSubject, RevokedToken, Run, Worker
 from tests.support.stored import a_message, a_session, default_policy, hours_ago
 
 pytestmark = pytest.mark.django_db
@@ -153,3 +154,15 @@ def test_every_kind_of_part_is_readable() -> None:
 def test_a_part_that_is_too_long_for_a_page_is_cut() -> None:
     ((_, text),) = passages({"type": "text", "text": "x" * 30_000})
     assert text.endswith("x\n… and 10000 characters more")
+
+
+def test_tokens_are_revoked_and_stay_so(operator: Client) -> None:
+    operator.post("/admin/sessions_app/revokedtoken/add/", {"jti": "t-1"})
+    operator.post("/admin/sessions_app/revokedsubject/add/", {"sub": "ext:alice"})
+    token, subject = RevokedToken.objects.get(), RevokedSubject.objects.get()
+    assert (token.jti, subject.sub) == ("t-1", "ext:alice") and token.expires_at > timezone.now()
+    for path, row in (("revokedtoken", token), ("revokedsubject", subject)):
+        assert str(row.pk if path == "revokedtoken" else "ext:alice") in page(operator, f"/admin/sessions_app/{path}/")
+        address = f"/admin/sessions_app/{path}/{row.pk}/"
+        assert operator.post(f"{address}change/", {"jti": "t-2", "sub": "ext:bob"}).status_code == 403
+        assert operator.post(f"{address}delete/", {"post": "yes"}).status_code == 403

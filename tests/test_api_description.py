@@ -8,20 +8,29 @@ from django.urls import resolve
 from drf_spectacular.validation import validate_schema
 
 from sessions_app import streaming
+from sessions_app.api import urls
 from sessions_app.api.description import CURL_POLL, TAG
 
 pytestmark = pytest.mark.django_db
+
+
+def address(path: str) -> str:
+    """An address of this path, of a session that isn't there."""
+    return re.sub(r"\{(session|id)\}", "A" * 22, path)
 
 
 def test_it_is_valid_and_has_every_transport(client: Client) -> None:
     schema = client.get("/api/schema/?format=json").json()
     validate_schema(schema)
     described = {
-        resolve(path.replace("{session}", "A" * 22)).func
+        resolve(address(path)).func
         for path, operations in schema["paths"].items()
         if any(operation["tags"] == [TAG] for operation in operations.values())
     }
-    views = {streaming.stream, streaming.session_stream, streaming.poll, streaming.session_poll, streaming.signal}
+    views = {
+        streaming.stream, streaming.session_stream, streaming.poll, streaming.session_poll, urls.signals,
+        streaming.publish, streaming.beat,
+    }  # fmt: skip
     assert described == views
 
 
@@ -30,9 +39,15 @@ def test_each_is_described_with_the_method_that_it_takes(client: Client) -> None
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             if operation["tags"] == [TAG]:
-                answer = getattr(client, method)(path.replace("{session}", "A" * 22))
+                answer = getattr(client, method)(address(path))
                 assert answer.status_code == 401  # not 405: it is the door that is shut
                 assert "401" in operation["responses"]
+
+
+def test_signals_are_sent_and_read_at_one_address(client: Client) -> None:
+    paths = client.get("/api/schema/?format=json").json()["paths"]
+    (path,) = [path for path in paths if path.endswith("/signals/")]
+    assert set(paths[path]) == {"get", "post"}
 
 
 def test_the_page_of_the_api_shows_how_to_poll(client: Client) -> None:

@@ -22,6 +22,9 @@ WAYS = [
     ("get", "/api/sessions/{id}/messages/"),
     ("get", "/api/sessions/{id}/messages/?since=0123456789ab-0"),
     ("get", "/api/sessions/{id}/messages/?limit=all"),
+    ("get", "/api/sessions/{id}/signals/"),
+    ("head", "/api/sessions/{id}/signals/"),
+    ("get", "/api/sessions/{id}/signals/?limit=all"),
 ]
 ways = pytest.mark.parametrize(("method", "address"), WAYS)
 NO_SUCH_ID = "A" * 22

@@ -6,15 +6,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from django.db import OperationalError, transaction
 
 from agents_app.runner import Runner
-from agents_app.tools import EXPIRED, NO_RESULT, TOOL_FAILED, Decision, ToolFailed
+from agents_app.tools import EXPIRED, NO_RESULT, TOOL_FAILED, UNTOLD, Decision, ToolFailed, _insert
 from agents_app.turn import Turn
 from sessions_app import executor, models, runs
 from sessions_app.core.signals import input_hash
 from sessions_app.process import Process
 from tests.support.agents import Conversation
 from tests.support.person import Frame, text_of
+from tests.support.stored import a_session
+from tests.support.writer import a_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -223,6 +226,25 @@ async def test_a_call_that_fails_says_only_what_it_means_to(process: Process) ->
         assert failed == errors
 
 
+@pytest.mark.parametrize("output", [object(), "x" * 100_000], ids=["no JSON", "too large"])
+async def test_a_call_whose_output_cannot_be_shown_is_said_to_have_happened(process: Process, output: Any) -> None:
+    async def agent(turn: Turn) -> None:
+        call = await turn.tool("send_mail", MAIL)
+        await call.approval()
+
+        async def act(arguments: Any) -> Any:
+            return output
+
+        await call.execute(act)
+
+    async with Conversation(process, agent) as talk:
+        approval = await asked(talk)
+        await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
+        assert (await talk.answered()).status == "failed"
+        assert (part(talk)["state"], part(talk)["errorText"]) == ("output-error", UNTOLD)
+        assert (await talk.stored(models.Approval)).execution == "done"
+
+
 async def test_what_was_not_approved_or_called_already_is_not_called(process: Process) -> None:
     sender = Sender()
 
@@ -242,6 +264,41 @@ async def test_what_was_not_approved_or_called_already_is_not_called(process: Pr
         await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
         assert text_of(await talk.answered()) == "done"
         assert sender.sent == [MAIL]
+
+
+async def test_what_is_stopped_just_before_it_is_called_is_not_called_and_stops(
+    process: Process, monkeypatch: Any
+) -> None:
+    """The stop is stored, and the agent hasn't been told when it comes to call what was approved."""
+    sender = Sender()
+    decided, stopped = asyncio.Event(), asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        call = await turn.tool("send_mail", MAIL)
+        await call.approval()
+        decided.set()
+        await stopped.wait()
+        await call.execute(sender.send)
+
+    async with Conversation(process, agent) as talk:
+        approval = await asked(talk)
+        await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
+        await decided.wait()
+        look = process.inboxes.look
+        looking = asyncio.Event()
+
+        async def look_later() -> None:
+            await looking.wait()
+            await look()
+
+        monkeypatch.setattr(process.inboxes, "look", look_later)
+        cancel = await talk.send("cancel")
+        stopped.set()
+        await asyncio.sleep(0.1)  # it comes to call
+        looking.set()
+        assert (await talk.answered()).status == "cancelled"
+        assert (await talk.final(cancel["id"]))["status"] == "applied"
+        assert sender.sent == []
 
 
 async def test_of_a_call_in_which_its_process_died_nobody_says_that_it_happened(process: Process) -> None:
@@ -299,6 +356,46 @@ async def test_a_client_gives_the_result_of_a_tool(process: Process, result: Any
         ]
         assert text_of(await talk.answered()) == text
         assert (await talk.final(first["id"]))["status"] == "applied"
+
+
+async def test_an_approval_is_not_decided_by_a_result(process: Process) -> None:
+    sender = Sender()
+    async with Conversation(process, sender) as talk:
+        approval = await asked(talk)
+        message = talk.answers[0].id
+        for call in (approval, part(talk)["toolCallId"], "call_2"):
+            receipt = await talk.send("tool-result", message=message, call=call, output="approved")
+            assert receipt["error"]["code"] == "no_such_call"
+        await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
+        await talk.answered()
+        assert sender.sent == [MAIL]
+
+
+@pytest.mark.parametrize("reason", ["with a \0 in it"])
+async def test_a_reason_may_hold_anything(process: Process, reason: str) -> None:
+    """PostgreSQL can't store a NUL."""
+
+    async def agent(turn: Turn) -> None:
+        await (await turn.tool("send_mail", MAIL)).approval(reason)
+
+    async with Conversation(process, agent) as talk:
+        await asked(talk)
+        assert part(talk)["approval"]["requestReason"] == reason
+
+
+def test_an_approval_is_stored_anew_at_each_attempt() -> None:
+    session = a_session("guest:1")
+    run = a_run(session, "m_1")
+    asked, other = (
+        models.Approval(session=session, run=run, uid=uid, input="{}", input_hash="", call="call_1", tool="send_mail")
+        for uid in ("approval_1", "approval_2")
+    )
+    with pytest.raises(OperationalError), transaction.atomic():
+        _insert(asked, log=None)  # type: ignore[arg-type]
+        raise OperationalError("database is locked")
+    other.save()  # SQLite gives it the number that the other had
+    _insert(asked, log=None)  # type: ignore[arg-type]
+    assert models.Approval.objects.count() == 2
 
 
 async def test_a_result_that_does_not_come_is_an_error(process: Process) -> None:

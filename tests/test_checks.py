@@ -45,6 +45,7 @@ def test_every_message_has_a_hint(settings: Any) -> None:
         ({"PROCESSES": 2}, "holdfast.W004"),
         ({"RETENTION_MAX_HOURS": 23}, "holdfast.E017"),
         ({"DEFAULT_AGENT": "nobody"}, "holdfast.E018"),
+        ({"TOKEN_KEYS": {"good": "x" * 32, "bad": "x" * 31}}, "holdfast.E019"),
     ],
 )
 def test_it_names_a_number_that_does_harm(settings: Any, values: dict[str, Any], id: str) -> None:

@@ -330,7 +330,7 @@ async def test_an_owner_has_so_many_connections(limit: Any, process: Process) ->
         ("[]", "bad_frame"),
         ("null", "bad_frame"),
         ('{"type": 1}', "bad_frame"),
-        ('{"type": "publish"}', "unknown_type"),
+        ('{"type": "published"}', "unknown_type"),
         ('{"type": "attach"}', "bad_frame"),
         ('{"type": "attach", "session": "short"}', "bad_session_id"),
         ("[" * 5000, "bad_json"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from project.env import env_bool, env_database, env_int, env_list, env_str
+from project.env import env_bool, env_database, env_int, env_keys, env_list, env_str
 
 NAME = "HOLDFAST_TESTED"
 DEFAULT = Path("/srv/holdfast/a b.sqlite3")
@@ -60,6 +60,21 @@ def test_it_refuses_a_number_that_is_no_choice(monkeypatch: pytest.MonkeyPatch) 
 def test_it_reads_a_list_without_its_empty_items(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "a.example, b.example,,")
     assert env_list(NAME, []) == ["a.example", "b.example"]
+
+
+def test_it_reads_keys_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "b:new:secret=, a:old")
+    assert list(env_keys(NAME).items()) == [("b", "new:secret="), ("a", "old")]
+    monkeypatch.delenv(NAME)
+    assert env_keys(NAME) == {}
+
+
+@pytest.mark.parametrize("text", ["hunter2", ":hunter2", "a:", "a:hunter2,a:hunter2"])
+def test_it_refuses_other_keys_without_repeating_a_secret(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(NAME, text)
+    with pytest.raises(ImproperlyConfigured, match="use id:secret") as refusal:
+        env_keys(NAME)
+    assert "hunter2" not in str(refusal.value)
 
 
 def test_it_reads_database_addresses(monkeypatch: pytest.MonkeyPatch) -> None:

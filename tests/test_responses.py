@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from sessions_app import models, responses, retention, store
+from sessions_app import models, responses, retention, store, writing
 from sessions_app.core.errors import HoldfastError
-from sessions_app.responses import Response, Ticker
+from sessions_app.responses import Response
+from sessions_app.writing import Ticker
 from tests.support.stored import a_session
-from tests.support.writer import Writer, delta, finish, start, text_start
+from tests.support.writer import Writer, delta, finish, start, text_end, text_start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -132,7 +133,7 @@ def test_a_fast_writer_waits_for_the_database(writer: Writer, session: models.Se
         await begin(response)
         for _ in range(200):
             await response.write(delta("x" * 10_000))
-            assert response._rollup.size < responses.BUFFER_BYTES + 20_000
+            assert response._rollup.size < writing.BUFFER_BYTES + 20_000
         await response.flush()
 
     writer.run(agent())
@@ -180,6 +181,43 @@ def test_an_answer_with_a_refused_chunk_keeps_what_came_before_and_can_be_ended(
     message = message_of(response)
     assert (text_of(response), message.status, message.reason) == ("before", "failed", "It failed.")
     assert models.Run.objects.get().status == "ended"
+
+
+def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
+    writer: Writer, session: models.Session, settings: Any
+) -> None:
+    writer.ingest._folds.response_bytes = 1000
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("so far"), text_end(), text_start("long"), delta("x" * 2000, "long"), finish())
+        with pytest.raises(HoldfastError, match="response_too_large"):
+            await response.flush()
+        await response.close(ERROR)
+
+    writer.run(agent())
+    assert (text_of(response), message_of(response).status) == ("so far", "failed")
+    assert models.Run.objects.get().status == "ended"
+
+
+def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(writer: Writer, session: models.Session) -> None:
+    writer.ingest._folds.response_bytes = 1000
+    response = respond(writer, session)
+    done: list[str] = []
+
+    async def agent() -> None:
+        await begin(response)
+        await response.write(delta("so "))
+        await response.write(delta("far"), also=lambda log: done.append("taken"))
+        await response.write(text_end())
+        await response.write(text_start("long"))
+        await response.write(delta("x" * 2000, "long"), also=lambda log: done.append("refused"))
+        with pytest.raises(HoldfastError, match="response_too_large"):
+            await response.flush()
+
+    writer.run(agent())
+    assert done == ["taken"]
 
 
 def test_an_answer_that_never_began_can_be_ended(writer: Writer, session: models.Session) -> None:

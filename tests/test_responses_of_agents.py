@@ -1,6 +1,7 @@
 """Every response ends: whatever its agent, the database or the process does in the middle of it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,7 +11,8 @@ from django.db import OperationalError
 from agents_app import registry
 from agents_app.runner import FAILED, GONE, Runner
 from agents_app.turn import Turn
-from sessions_app import executor, models, responses
+from sessions_app import executor, models, responses, retention, runs
+from sessions_app.core.errors import HoldfastError
 from sessions_app.core.fold import Message
 from sessions_app.process import Process
 from tests.support.harness import DEADLINE_S
@@ -187,3 +189,105 @@ async def test_answers_of_one_session_come_one_after_the_other(process: Process,
         await tab.wait_until(lambda: [message.status for message in followed.messages.values()] == ["complete"] * 10)
         said = [text_of(message) for message in followed.messages.values() if message.role == "assistant"]
         assert said == ["0", "1", "2", "3", "4"]
+
+
+async def test_an_agent_that_cancels_itself_has_failed(answer: Any) -> None:
+    async def agent(turn: Turn) -> None:
+        await turn.text("so far")
+        helper = asyncio.create_task(asyncio.sleep(60))
+        helper.cancel()
+        await helper
+
+    message = await answer(agent)
+    assert (message.status, message.reason, text_of(message)) == ("failed", FAILED, "so far")
+
+
+async def test_a_database_that_cannot_be_asked_what_waits_ends_no_agent(
+    process: Process, answer: Any, monkeypatch: Any
+) -> None:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    claimable = runs.claimable
+
+    def fail_once(most: int) -> list[str]:
+        monkeypatch.setattr(runs, "claimable", claimable)
+        loop.call_soon_threadsafe(asked.set)
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    async def agent(turn: Turn) -> None:
+        monkeypatch.setattr(runs, "claimable", fail_once)
+        await asked.wait()
+        await asyncio.sleep(0.1)
+        await turn.text("still here")
+
+    message = await answer(agent)
+    assert (message.status, text_of(message)) == ("complete", "still here")
+
+
+async def test_a_claim_that_fails_costs_no_other_its_agent(process: Process, answer: Any, monkeypatch: Any) -> None:
+    claimable = runs.claimable
+    monkeypatch.setattr(runs, "claimable", lambda most: ["A" * 22, *claimable(most)])
+    assert (await answer(parrot)).status == "complete"
+
+
+async def test_a_claim_of_which_nobody_was_told_is_found(process: Process, answer: Any, monkeypatch: Any) -> None:
+    change = process.ingest.change
+    lost: list[str] = []
+
+    async def lose_once(session: str, work: Any, *args: Any) -> Any:
+        outcome = await change(session, work, *args)
+        if work is runs.claim and outcome is not None and not lost:
+            lost.append(session)
+            raise HoldfastError("storage_unavailable", "the connection broke at COMMIT")
+        return outcome
+
+    monkeypatch.setattr(process.ingest, "change", lose_once)
+    assert (await answer(parrot)).status == "complete"
+    assert lost
+
+
+async def test_a_process_that_stops_while_it_claims_leaves_the_run_to_another(
+    process: Process, monkeypatch: Any
+) -> None:
+    claiming = asyncio.Event()
+    commit = process.ingest._commit
+    loop = asyncio.get_running_loop()
+
+    def tell(group: list[Any]) -> Any:
+        outcome = commit(group)
+        if models.Run.objects.filter(status="running").exists() and not claiming.is_set():
+            loop.call_soon_threadsafe(claiming.set)
+            time.sleep(0.2)  # it is stored, and the process is to stop before it knows
+        return outcome
+
+    monkeypatch.setattr(process.ingest, "_commit", tell)
+    monkeypatch.setattr(registry, "_agents", {"test": parrot})
+    session = await executor.run(lambda: a_session(OWNER, agent="test"))
+    async with Tab(process, OWNER) as tab:
+        await tab.attach(session.pk)
+        await tab.say(session.pk, "Hello")
+        await claiming.wait()
+        await process.stop()
+    run = await executor.run(models.Run.objects.get, session=session)
+    assert (run.status, run.worker_id) == ("waiting", None)
+
+
+async def test_an_agent_of_a_deleted_session_waits_for_nobody(process: Process, monkeypatch: Any) -> None:
+    asking, ended = asyncio.Event(), asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        call = await turn.tool("send_mail", {})
+        asking.set()
+        try:
+            await call.approval(expires_s=None)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(registry, "_agents", {"test": agent})
+    session = await executor.run(lambda: a_session(OWNER, agent="test"))
+    async with Tab(process, OWNER) as tab:
+        await tab.attach(session.pk)
+        await tab.say(session.pk, "Hello")
+        await asking.wait()
+        await executor.run(retention.delete_sessions, [session.pk])
+        await asyncio.wait_for(ended.wait(), DEADLINE_S)

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from sessions_app.models import Session
 from tests.support.harness import DEADLINE_S, environment_of
-from tests.support.stored import a_message, a_session
+from tests.support.stored import a_message, a_session, a_signal, an_ended_run, hours_ago
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.django_db
@@ -29,6 +29,15 @@ def test_it_removes_and_says_how_much() -> None:
     a_message(a_session("guest:1", hours=100), hours=100)
     assert run("enforce_retention") == "Removed 1 session, 1 message.\n"
     assert not Session.objects.exists()
+
+
+def test_it_counts_signals_and_runs_where_there_are_any() -> None:
+    session = a_session("guest:1", created_at=hours_ago(200))
+    for hours in (100, 90, 1):
+        an_ended_run(session, a_signal(session, hours=hours), hours=hours, approvals=1)
+    told = "0 sessions, 0 messages, 2 signals, 2 runs"
+    assert run("enforce_retention", "--dry-run") == f"Would remove {told}.\n"
+    assert run("enforce_retention") == f"Removed {told}.\n"
 
 
 def test_it_shows_its_progress_on_a_terminal() -> None:

@@ -8,9 +8,9 @@ import pytest
 from django.db import DatabaseError
 
 from sessions_app import retention
-from sessions_app.models import JournalEntry, Message, RetentionPolicy, Run, Session
+from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy, Run, Session, Signal
 from sessions_app.retention import NOBODY, Purged, delete_sessions, purge
-from tests.support.stored import a_message, a_session, a_streaming_message, hours_ago
+from tests.support.stored import a_message, a_session, a_signal, a_streaming_message, an_ended_run, hours_ago
 
 pytestmark = pytest.mark.django_db
 
@@ -31,11 +31,14 @@ def test_it_removes_an_expired_session_with_all_that_belongs_to_it() -> None:
     living, expired = a_session("guest:1", hours=71), a_session("guest:1", hours=73)
     for session in (living, expired):
         a_message(session)
-        Run.objects.create(session=session, agent="demo")
+        an_ended_run(session, a_signal(session), approvals=2)
     JournalEntry.objects.create(session=expired, serial=1, uid="m1", event="{}")
-    assert purge() == Purged(sessions=1, messages=1)
+    assert purge() == Purged(sessions=1, messages=1, signals=1, runs=1)
     assert ids() == {living.pk}
-    assert (Message.objects.count(), Run.objects.count(), JournalEntry.objects.count()) == (1, 1, 0)
+    assert JournalEntry.objects.count() == 0
+    assert (Message.objects.count(), Signal.objects.count(), Run.objects.count(), Approval.objects.count()) == (
+        1, 1, 1, 2
+    )  # fmt: skip
 
 
 def test_what_expires_when_is_its_policys_matter() -> None:

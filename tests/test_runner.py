@@ -73,8 +73,8 @@ async def test_what_is_claimed_in_the_last_moment_is_handed_back(process: Proces
     claiming, go = asyncio.Event(), asyncio.Event()
     claim = process.claim
 
-    async def slow(session: str) -> models.Run | None:
-        claimed = await claim(session)
+    async def slow(session: str, held: Any) -> models.Run | None:
+        claimed = await claim(session, held)
         claiming.set()
         await go.wait()
         return claimed
@@ -119,6 +119,23 @@ async def test_a_run_begins_in_the_transaction_that_causes_it(process: Process, 
         await cancelled(runner)
         await talk.say("Anybody there?")
         assert (await talk.run()).status == "waiting"
+
+
+async def test_no_run_is_begun_twice_however_fast_the_next_message_comes(process: Process) -> None:
+    begun: list[str] = []
+
+    async def agent(turn: Any) -> None:
+        begun.append(turn.prompt)
+        await turn.text("Yes")
+
+    runner = asyncio.create_task(Runner(process).run())
+    async with Conversation(process, agent) as talk:
+        texts = [f"Message {number}" for number in range(10)]
+        tabs = [await talk.second_tab() for _ in texts]
+        await asyncio.gather(*(tab.say(talk.session, text) for tab, text in zip(tabs, texts, strict=True)))
+        await talk.answered(len(texts))
+        assert sorted(begun) == texts
+        await cancelled(runner)
 
 
 async def test_a_signal_whose_sender_has_left_is_answered_all_the_same(process: Process, monkeypatch: Any) -> None:

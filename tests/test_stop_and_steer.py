@@ -8,7 +8,7 @@ import pytest
 
 from agents_app.runner import STOPPED, STOPPED_BUSY, Runner
 from agents_app.turn import AgentFailed, Turn
-from sessions_app import executor, leases, models, runs
+from sessions_app import executor, leases, models, runs, store
 from sessions_app.process import Process
 from tests.support.agents import Conversation, endless, parrot
 from tests.support.person import text_of
@@ -155,6 +155,24 @@ async def test_what_waits_is_stopped_before_it_begins(process: Process) -> None:
         assert (record["status"], record["code"], record["reason"]) == ("rejected", *runs.UNBEGUN["cancelled"])
 
 
+async def test_a_stop_of_several_is_applied_when_all_have_ended(process: Process) -> None:
+    async with Conversation(process, endless()) as talk:
+        response = process.respond(talk.session, agent="elsewhere")  # nobody here is given the others
+        await response.write({"type": "start", "messageId": response.uid})
+        await response.flush()
+        for text in ("First", "Second"):
+            await talk.say(text)
+        runs_ = await executor.run(lambda: [run.uid for run in runs.at_work(talk.session)])
+        await response.close({"type": "finish"})
+        receipt = await talk.send("cancel")
+        record = await talk.final(receipt["id"])
+        assert record["status"] == "applied"
+        stored = await executor.run(models.Signal.objects.get, session=talk.session, uid=receipt["id"])
+        for uid in runs_:
+            message = await executor.run(store.message, talk.session, uid)
+            assert message and message.last_serial < stored.last_serial
+
+
 async def test_one_answer_of_several_can_be_stopped(process: Process) -> None:
     async with Conversation(process, endless()) as talk:
         await talk.say("First")
@@ -224,6 +242,29 @@ async def test_a_steer_that_comes_too_late_is_the_next_question(process: Process
         assert (record["status"], record["reason"]) == ("applied", runs.UNREAD_NEXT)
         assert [text_of(message) for message in talk.messages] == ["this", "about this", "that", "about that"]
         assert record["message"] == talk.answers[1].id
+
+
+async def test_a_steer_that_becomes_a_question_says_so_while_that_waits(process: Process) -> None:
+    go = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        await turn.text("working")
+        if turn.prompt == "this":
+            await go.wait()
+        else:
+            await asyncio.sleep(60)
+
+    async with Conversation(process, agent) as talk:
+        await talk.say("this")
+        await talk.wait_until(lambda: talk.answers and text_of(talk.answers[0]))
+        await talk.say("another question")
+        id = await talk.say("that", kind="steer")
+        await talk.tab.wait_status(talk.session, id, "delivered")
+        go.set()
+        await talk.wait_until(lambda: talk.signals[id]["reason"] == runs.UNREAD_NEXT)
+        assert talk.signals[id]["status"] in ("accepted", "delivered")
+        late = await talk.second_tab()
+        assert late.sessions[talk.session].signals[id] == talk.signals[id]
 
 
 async def test_where_no_agent_is_at_work_a_steer_is_a_question(process: Process) -> None:

@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from sessions_app.admin import connections, messages, policies, sessions, work
+from sessions_app.admin import approvals, connections, messages, policies, sessions, signals, tokens, work
 
 admin.site.site_header = admin.site.site_title = "Holdfast"
 admin.site.index_title = "What there is"
 
-__all__ = ["connections", "messages", "policies", "sessions", "work"]
+__all__ = ["approvals", "connections", "messages", "policies", "sessions", "signals", "tokens", "work"]

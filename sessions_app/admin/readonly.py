@@ -1,14 +1,24 @@
-"""What pages share that only show."""
+"""What pages share that only show: links, moments, rows of other tables."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import Model
+from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.timesince import timesince
+
+from sessions_app import transcript
+
+INLINE_ROWS = 100  # of another table on one page
 
 
 def link(to: Model | None) -> str:
@@ -19,10 +29,28 @@ def link(to: Model | None) -> str:
     return format_html('<a href="{}">{}</a>', address, to)
 
 
+def filtered(model: type[Model], label: object, **by: Model) -> str:
+    """A link to the list of those that belong to something."""
+    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    query = urlencode({f"{name}__{to._meta.pk.name}__exact": to.pk for name, to in by.items()})
+    return format_html('<a href="{}?{}">{}</a>', address, query, label)
+
+
+def ago(moment: datetime) -> str:
+    """How long ago something was, to the second while that matters."""
+    seconds = (timezone.now() - moment).total_seconds()
+    return f"{max(0, seconds):.0f} s ago" if seconds < 60 else f"{timesince(moment, depth=1)} ago"
+
+
+def text(json: str) -> str:
+    """What somebody or a model sent, to read and nothing else."""
+    return format_html('<pre class="readable">{}</pre>', transcript.readable(json))
+
+
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it has none when it runs
     list_per_page = 50
     show_full_result_count = False
-    actions = None
+    actions: Sequence[str] | None = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -31,4 +59,26 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it has none 
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class FirstRows(BaseInlineFormSet):  # type: ignore[type-arg]  # it has none when it runs
+    """As many rows as a page bears; the list has them all."""
+
+    def get_queryset(self) -> Any:
+        if not hasattr(self, "_first"):
+            self._first = list(super().get_queryset()[:INLINE_ROWS])
+        return self._first
+
+
+class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
+    formset = FirstRows
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.admin.models import CHANGE, DELETION
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
 from django.db.models.functions import Length
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
 
 from sessions_app import retention, store, transcript
+from sessions_app.admin import actions
+from sessions_app.admin.readonly import filtered
 from sessions_app.core.errors import HoldfastError
-from sessions_app.models import Message, RetentionPolicy, Session
+from sessions_app.models import Message, RetentionPolicy, Run, Session, Signal
 
 STREAMING = Message.objects.filter(session=OuterRef("pk"), status=Message.Status.STREAMING)
 TRANSCRIPT_MESSAGES = 30  # on one page
@@ -31,6 +31,7 @@ FACTS = (
     ("state", "count", "size"),
     ("created_at", "active_at", "expiry"),
     ("epoch", "tail", "trimmed"),
+    ("its_signals", "its_runs"),
 )
 USERS_FOUND = 100  # by one search
 
@@ -146,6 +147,14 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def size(self, session: Any) -> str:
         return filesizeformat(session.message_size)
 
+    @admin.display(description="signals")
+    def its_signals(self, session: Session) -> str:
+        return filtered(Signal, session.signals.count(), session=session)
+
+    @admin.display(description="runs")
+    def its_runs(self, session: Session) -> str:
+        return filtered(Run, session.runs.count(), session=session)
+
     @admin.display(description="last active", ordering="active_at")
     def active(self, session: Session) -> str:
         return f"{timesince(session.active_at, depth=1)} ago"
@@ -215,18 +224,21 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     # Actions
 
     def get_actions(self, request: HttpRequest) -> Any:
-        actions = super().get_actions(request)
-        actions.pop("delete_selected", None)  # `purge` is it, in steps and with holds respected
-        return actions
+        found = super().get_actions(request)
+        found.pop("delete_selected", None)  # `purge` is it, in steps and with holds respected
+        return found
 
     @admin.action(description="Purge…", permissions=["delete"])
     def purge(self, request: HttpRequest, queryset: QuerySet[Session]) -> HttpResponse | None:
         if "confirmed" not in request.POST:
             held = queryset.filter(held=True).count()
-            return self._ask(request, queryset, action="purge", verb="Purge", lost=True, held=held)
+            return actions.ask(
+                self, request, queryset, action="purge", verb="Purge", held=held,
+                consequence="All that belongs to a session goes with it, at once and for good.",
+            )  # fmt: skip
         due = queryset.filter(held=False)
         ids = list(due.values_list("pk", flat=True))
-        _log(request, due, DELETION)
+        actions.log(request, due, DELETION)
         purged = retention.delete_sessions(ids)
         self.message_user(request, f"Purged {purged}.", messages.SUCCESS)
         return None
@@ -243,38 +255,18 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def change_policy(self, request: HttpRequest, queryset: QuerySet[Session]) -> HttpResponse | None:
         form = PolicyChoice(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
-            return self._ask(request, queryset, action="change_policy", verb="Change the policy of", form=form)
+            return actions.ask(
+                self, request, queryset, action="change_policy", verb="Change the policy of", form=form
+            )  # fmt: skip
         policy = form.cleaned_data["policy"]
         self._change(request, queryset, f"now with the policy {policy}", policy=policy)
         return None
 
     def _change(self, request: HttpRequest, queryset: QuerySet[Session], now: str, **values: Any) -> None:
         living = queryset.exclude(owner=retention.NOBODY)
-        _log(request, living, CHANGE, f"Sessions {now}.")
+        actions.log(request, living, CHANGE, f"Sessions {now}.")
         changed = Session.objects.filter(pk__in=list(living.values_list("pk", flat=True))).update(**values)
         self.message_user(request, f"Sessions {now}: {changed}.", messages.SUCCESS)
-
-    def _ask(self, request: HttpRequest, queryset: QuerySet[Session], **context: Any) -> HttpResponse:
-        """The page that asks before an action. It sends the same selection again, as the list does."""
-        return TemplateResponse(
-            request,
-            "admin/sessions_app/confirm.html",
-            {
-                **self.admin_site.each_context(request),
-                "title": "Are you sure?",
-                "opts": self.opts,
-                "sessions": queryset[:20],
-                "total": queryset.count(),
-                "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
-                "select_across": request.POST.get("select_across", "0"),
-                "checkbox": ACTION_CHECKBOX_NAME,
-                **context,
-            },
-        )
-
-
-def _log(request: HttpRequest, sessions: QuerySet[Session], flag: int, message: str = "") -> None:
-    LogEntry.objects.log_actions(cast(int, request.user.pk), sessions, flag, message)
 
 
 class PolicyChoice(forms.Form):

@@ -1,9 +1,10 @@
-"""Who asks, by cookies; and the token without which another site's page can't change anything with them."""
+"""Who asks, by a token or by cookies; and the CSRF token without which another site's page can't use the cookies."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
@@ -12,6 +13,17 @@ from rest_framework.request import Request
 
 from sessions_app.api.errors import ApiError
 from sessions_app.identity import GUEST_COOKIE, Identity, asker
+
+
+class TokenAuthentication(BaseAuthentication):
+    """`request.auth` is the Identity; `request.user` is nobody, since a token opens nothing that is for staff."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
+        identity = asker(request._request)
+        return None if identity is None or identity.grant is None else (AnonymousUser(), identity)
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"  # what makes it a 401
 
 
 class CookieAuthentication(BaseAuthentication):
@@ -47,6 +59,17 @@ class IsIdentified(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return request.auth is not None
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the API's description says it."""
+
+    target_class = TokenAuthentication
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        description = "For agents and back ends elsewhere: PROTOCOL.md §13. With it, cookies are ignored."
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": description}
 
 
 class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

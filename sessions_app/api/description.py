@@ -79,6 +79,43 @@ _RECEIPT = {
     },
 }
 
+_PRODUCER = {
+    "producer": {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$", "description": "Your name for the publisher."},
+    "epoch": {"type": "integer", "minimum": 0, "description": "Higher in each process that takes the name."},
+}
+_BATCH = {
+    "type": "object",
+    "required": ["message", *_PRODUCER, "sequence", "chunks"],
+    "properties": {
+        "message": {"type": "string", "pattern": "^m_[A-Za-z0-9_.:-]{1,62}$", "description": "The response's id."},
+        **_PRODUCER,
+        "sequence": {"type": "integer", "minimum": 1, "description": "1 for a response's first batch, 2 for the next."},
+        "chunks": {
+            "type": "array",
+            "description": "AI SDK UI message chunks.",
+            "items": {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}},
+        },
+    },
+}
+_PUBLISHED = {
+    "type": "object",
+    "required": ["type", "session", "message", "serial"],
+    "properties": {
+        "type": {"type": "string", "enum": ["published"]},
+        "session": {"type": "string"},
+        "message": {"type": "string"},
+        "sequence": {"type": "integer", "description": "Of a batch."},
+        "serial": {"type": "integer"},
+        "status": {"type": "string", "description": "Of a response that was sent as lines: how it ended."},
+    },
+}
+_MESSAGE = {
+    "name": "message",
+    "in": "query",
+    "schema": {"type": "string"},
+    "description": "The id of a response that is sent as lines; a new one if it is left out.",
+}
+
 CURL_STREAM = "curl -N -b cookies.txt https://chat.example/api/sessions/$session/stream/"
 CURL_POLL = """\
 cursor=
@@ -135,15 +172,33 @@ def describe_transports(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                 parameters=[_SESSION, *_PLACE, _WAIT],
             )
         },
-        "/api/sessions/{session}/signals/": {
+        "/api/sessions/{session}/publish/": {
             "post": _operation(
-                "link_signal",
-                "Send into a session",
-                f"The answer is the receipt; a rejection has its error's status.\n\n```sh\n{CURL_SIGNAL}\n```",
-                _json("The receipt.", _RECEIPT), parameters=[_SESSION], body=_SIGNAL,
+                "link_publish",
+                "Publish to a session",
+                "As JSON, a batch of a response, which counts once. As NDJSON, a whole response, a chunk a line,"
+                " shown as it comes. By a token with the scope `publish`.",
+                _json("It is stored.", _PUBLISHED), parameters=[_SESSION, _MESSAGE],
+                body=_BATCH, lines=True, token=True,
+            )
+        },
+        "/api/beat/": {
+            "post": _operation(
+                "link_beat",
+                "Say that a publisher lives",
+                "At least every third of a lease, while it has nothing to publish.",
+                {"description": "It is known."}, status="204", token=True,
+                body={"type": "object", "required": list(_PRODUCER), "properties": _PRODUCER},
             )
         },
     }  # fmt: skip
+    # Reading signals has the same address, and is described by the REST framework.
+    result["paths"]["/api/sessions/{id}/signals/"]["post"] = _operation(
+        "link_signal",
+        "Send into a session",
+        f"The answer is the receipt; a rejection has its error's status.\n\n```sh\n{CURL_SIGNAL}\n```",
+        _json("The receipt.", _RECEIPT), parameters=[{**_SESSION, "name": "id"}], body=_SIGNAL,
+    )  # fmt: skip
     return result
 
 
@@ -155,8 +210,8 @@ _EVENTS = {"description": "The frames as events.", "content": {"text/event-strea
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _REFUSALS = {
     "400": "What was sent can't be taken; the code says what.",
-    "401": "Nobody is there: opening the page gives a visitor their cookie.",
-    "403": "Another site's page asked, or the CSRF token is missing.",
+    "401": "Nobody is there: opening the page gives a visitor their cookie. Or the token can't be taken.",
+    "403": "Another site's page asked, the CSRF token is missing, or the token lacks a scope.",
     "404": "There is no such session, or it is somebody else's: nobody can tell which.",
     "410": "The session has expired.",
     "429": "Too often, or too many connections are open.",
@@ -170,20 +225,27 @@ def _operation(
     description: str,
     answer: dict[str, Any],
     *,
+    status: str = "200",
     parameters: list[dict[str, Any]] | None = None,
     body: dict[str, Any] | None = None,
+    lines: bool = False,
+    token: bool = False,
 ) -> dict[str, Any]:
+    """`lines`: the body may also be NDJSON. `token`: cookies don't open it."""
     refusals = {status: _json(says, _ERROR) for status, says in _REFUSALS.items()}
     operation: dict[str, Any] = {
         "operationId": id,
         "summary": summary,
         "description": description,
         "tags": [TAG],
-        "security": [{"login": []}, {"guest": []}],
-        "responses": {"200": answer, **refusals},
+        "security": [{"token": []}] if token else [{"token": []}, {"login": []}, {"guest": []}],
+        "responses": {status: answer, **refusals},
     }
     if parameters:
         operation["parameters"] = parameters
     if body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        content = {"application/json": {"schema": body}}
+        if lines:
+            content["application/x-ndjson"] = {"schema": {"type": "string"}}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation

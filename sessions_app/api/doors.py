@@ -23,6 +23,7 @@ from sessions_app.origins import is_own_page
 
 View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 Refuse = Callable[[Refusal, dict[str, str]], HttpResponse]
+Budget = tuple[str, int]  # of what, and how many a minute from one owner
 
 OWN_SITES = ("same-origin", "none")  # Sec-Fetch-Site of a page of ours, and of an address that somebody typed
 
@@ -37,7 +38,15 @@ def refused(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
     return json_response(orjson.dumps(refusal.as_dict()), refusal.kind.status, headers)
 
 
-def door(method: str, *, refuse: Refuse = refused) -> Callable[[View], View]:
+def links() -> Budget:
+    return "link", conf.LINKS_PER_MINUTE
+
+
+def publishes() -> Budget:
+    return "publish", conf.PUBLISHES_PER_SECOND * 60
+
+
+def door(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget] = links) -> Callable[[View], View]:
     """Let into a view who may come in: `view(request, identity, …)`. `refuse` answers what it or the door raises.
 
     The view must not touch `request.user` and `request.session`: they open a database connection in the request's own
@@ -49,7 +58,7 @@ def door(method: str, *, refuse: Refuse = refused) -> Callable[[View], View]:
         @functools.wraps(view)
         async def guarded(request: HttpRequest, **where: Any) -> HttpResponseBase:
             try:
-                return await view(request, _check(request, method), **where)
+                return await view(request, _check(request, method, *budget()), **where)
             except Exception as error:
                 refusal = errors.refusal_of(error)
                 if refusal is None:
@@ -61,18 +70,21 @@ def door(method: str, *, refuse: Refuse = refused) -> Callable[[View], View]:
     return decorate
 
 
-def _check(request: HttpRequest, method: str) -> Identity:
+def _check(request: HttpRequest, method: str, kind: str, per_minute: int) -> Identity:
     """Return who asks, and may."""
     if request.method != method:
         raise ApiError("method_not_allowed", f"send {method}")
-    _check_origin(request)
     who = asker(request)
+    by_token = who is not None and who.grant is not None  # which no browser sends by itself
+    if not by_token:
+        _check_origin(request)
     if who is None:
         raise HoldfastError("signed_out", "open the page first: it gives visitors an identity")
     if method == "POST" and request.content_type != "application/json":
-        raise ApiError("unsupported_media_type")  # before the token, which is sought in forms too
-    enforce_csrf(request)
-    wait = throttles.take(request, who.owner, "link", conf.LINKS_PER_MINUTE)
+        raise ApiError("unsupported_media_type")  # before the CSRF token, which is sought in forms too
+    if not by_token:
+        enforce_csrf(request)
+    wait = throttles.take(request, who.owner, kind, per_minute)
     if wait:
         raise Throttled(wait)
     return who

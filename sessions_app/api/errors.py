@@ -33,6 +33,7 @@ HTTP_ERRORS: dict[str, ErrorKind] = {
     "not_acceptable": _kind(406, "The API answers in application/json only"),
     "policy_in_use": _kind(409, "Sessions have this policy: give them another one first"),
     "policy_is_default": _kind(409, "New sessions get this policy: make another one the default first"),
+    "tokens_off": _kind(409, "Tokens are off on this site: set HOLDFAST_TOKEN_KEYS"),
     "session_limit": _kind(409, "You have as many sessions as one may have: delete some"),
     "session_held": _kind(409, "The session is on hold: nothing of it may be removed"),
     "body_too_large": _kind(413, "The request's body is too large"),
@@ -72,7 +73,7 @@ def headers_of(error: Exception, refusal: Refusal) -> dict[str, str]:
     if isinstance(error, exceptions.Throttled):
         headers["Retry-After"] = str(getattr(error, "wait", 1))
     if refusal.kind.status == 401:
-        headers["WWW-Authenticate"] = "Cookie"
+        headers["WWW-Authenticate"] = "Cookie" if refusal.code == "signed_out" else 'Bearer error="invalid_token"'
     return headers
 
 

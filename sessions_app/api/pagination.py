@@ -44,37 +44,45 @@ def _path(link: str | None) -> str | None:
     return urlsplit(link)._replace(scheme="", netloc="").geturl() if link else None
 
 
-class _Page(NamedTuple):
-    """Messages, oldest first, and whether there are more on either side."""
+class Found(NamedTuple):
+    """Part of a history, oldest first, each with its serial; and whether there is more beyond."""
 
-    messages: list[dict[str, Any]]
-    older: bool
-    newer: bool
+    items: list[tuple[int, dict[str, Any]]]
+    more: bool
+
+
+def messages(session_id: str, **where: Any) -> Found:
+    page = store.history(session_id, **where)
+    return Found([(message.first_serial, fold.to_wire(message)) for message in page.messages], page.more)
+
+
+def signals(session_id: str, **where: Any) -> Found:
+    return Found(*store.signal_history(session_id, **where))
 
 
 def history_page(
-    path: str, session_id: str, *, limit: int, order: str, before: int | None = None, after: int | None = None
+    path: str,
+    read: Callable[..., Found],
+    *,
+    limit: int,
+    order: str,
+    before: int | None = None,
+    after: int | None = None,
 ) -> dict[str, Any]:
     """Return a page of history, `{"next", "previous", "results"}`, with links to its neighbours below `path`."""
     if after is None and before is None and order == "oldest":
         after = 0
-    page = _read(session_id, limit, before, after)
+    items, more = read(limit=limit, before=before, after=after)
     link = _linker(path, limit, order)
-    older = link(before=page.messages[0]["first_serial"]) if page.older and page.messages else None
-    newer = link(after=page.messages[-1]["first_serial"]) if page.newer and page.messages else None
+    # Behind us there is more if we came from there.
+    has_older, has_newer = (more, before is not None) if after is None else (bool(after), more)
+    older = link(before=items[0][0]) if has_older and items else None
+    newer = link(after=items[-1][0]) if has_newer and items else None
+    results = [item for _, item in items]
     if order == "newest":
-        return {"next": older, "previous": newer, "results": page.messages[::-1]}
-    return {"next": newer, "previous": older, "results": page.messages}
+        return {"next": older, "previous": newer, "results": results[::-1]}
+    return {"next": newer, "previous": older, "results": results}
 
 
 def _linker(path: str, limit: int, order: str) -> Callable[..., str]:
     return lambda **where: f"{path}?{urlencode({**where, 'limit': limit, 'order': order})}"
-
-
-def _read(session_id: str, limit: int, before: int | None, after: int | None) -> _Page:
-    # Behind us there are more if we came from there.
-    messages, more = store.history(session_id, limit=limit, before=before, after=after)
-    found = [fold.to_wire(message) for message in messages]
-    if after is not None:
-        return _Page(found, older=bool(after), newer=more)
-    return _Page(found, older=more, newer=before is not None)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from sessions_app import conf, retention, store
+from sessions_app.core import signals, tokens
 from sessions_app.core.cursor import Cursor
-from sessions_app.models import Message, RetentionPolicy, Session
+from sessions_app.models import Message, RetentionPolicy, Session, Signal
+
+T = TypeVar("T")
 
 MOST_SERIAL = 2**53  # where JavaScript's whole numbers end
 
@@ -138,6 +141,37 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
         return policy
 
 
+class TokenSerializer(Strict):
+    """A token to be issued: what PROTOCOL.md §13 says of its claims."""
+
+    sub = serializers.CharField(help_text="Whom it acts as: user:5, ext:alice, agent:billing.")
+    scope = serializers.CharField(help_text="Some of read, send, approve, cancel, publish, with a space between.")
+    sessions = serializers.ListField(
+        child=serializers.CharField(), help_text="Ids of sessions, or beginnings of ids that end in *."
+    )
+    life_s = serializers.IntegerField(
+        min_value=1, required=False, help_text="For how many seconds: if left out, as many as the site allows."
+    )
+
+    def validate_sub(self, sub: str) -> str:
+        return _taken(sub, tokens.subject_problem(sub))
+
+    def validate_scope(self, scope: str) -> str:
+        return _taken(scope, tokens.scope_problem(scope))
+
+    def validate_sessions(self, sessions: list[str]) -> list[str]:
+        return _taken(sessions, tokens.sessions_problem(sessions))
+
+    def validate_life_s(self, life_s: int) -> int:
+        return _taken(life_s, "" if life_s <= conf.TOKEN_MAX_S else f"At most {conf.TOKEN_MAX_S}.")
+
+
+def _taken(value: T, problem: str) -> T:
+    if problem:
+        raise serializers.ValidationError(problem)
+    return value
+
+
 class PageQuery(Strict):
     """Which page of a list."""
 
@@ -145,22 +179,26 @@ class PageQuery(Strict):
     cursor = serializers.CharField(max_length=1000, required=False)
 
 
-class HistoryQuery(Strict):
-    """Which part of a session's history. `before`, `after` and `since` exclude each other."""
+class PartQuery(Strict):
+    """Which part of a session's history. `before` and `after` exclude each other.
+
+    A message's serial is its `first_serial`, a signal's the one in its receipt.
+    """
+
+    EXCLUSIVE: tuple[str, ...] = ("before", "after")
 
     before = serializers.IntegerField(
-        min_value=1, max_value=MOST_SERIAL, required=False, help_text="Those next before this `first_serial`."
+        min_value=1, max_value=MOST_SERIAL, required=False, help_text="Those next before this serial."
     )
     after = serializers.IntegerField(
-        min_value=0, max_value=MOST_SERIAL, required=False, help_text="Those next after this `first_serial`."
+        min_value=0, max_value=MOST_SERIAL, required=False, help_text="Those next after this serial."
     )
-    limit = serializers.IntegerField(min_value=1, required=False, help_text="At most so many messages.")
+    limit = serializers.IntegerField(min_value=1, required=False, help_text="At most so many.")
     order = serializers.ChoiceField(
         choices=["newest", "oldest"],
         default="newest",
         help_text="Which comes first; without `before` and `after` also from which end.",
     )
-    since = serializers.CharField(max_length=100, required=False, help_text="A cursor: what changed since, instead.")
 
     def validate_limit(self, limit: int) -> int:
         if limit > conf.HISTORY_MAX:
@@ -168,15 +206,33 @@ class HistoryQuery(Strict):
         return limit
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if len(attrs.keys() & {"before", "after", "since"}) > 1:
-            raise serializers.ValidationError("Give only one of before, after and since.")
-        if "since" in attrs:
-            attrs["since"] = Cursor.parse(attrs["since"])
+        if len(attrs.keys() & set(self.EXCLUSIVE)) > 1:
+            raise serializers.ValidationError(f"Give only one of {', '.join(self.EXCLUSIVE)}.")
         attrs.setdefault("limit", conf.HISTORY_DEFAULT)
         return attrs
 
 
+class HistoryQuery(PartQuery):
+    """`before`, `after` and `since` exclude each other."""
+
+    EXCLUSIVE = ("before", "after", "since")
+
+    since = serializers.CharField(max_length=100, required=False, help_text="A cursor: what changed since, instead.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        if "since" in attrs:
+            attrs["since"] = Cursor.parse(attrs["since"])
+        return attrs
+
+
 # For the API's description only
+
+
+class IssuedTokenSerializer(serializers.Serializer[Any]):
+    token = serializers.CharField(help_text="For the header `Authorization: Bearer …`. It is shown this once.")
+    jti = serializers.CharField(help_text="Its id, to revoke it by.")
+    expires_at = MillisecondsField()
 
 
 class MessageSerializer(serializers.Serializer[Any]):
@@ -200,6 +256,28 @@ class HistorySerializer(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True)
     previous = serializers.CharField(allow_null=True)
     results = MessageSerializer(many=True)
+
+
+class SignalSerializer(serializers.Serializer[Any]):
+    """What somebody sent, and what became of it, as the events of PROTOCOL.md §5 tell of it."""
+
+    id = serializers.CharField(help_text="Its sender's.")
+    kind = serializers.ChoiceField(choices=[(kind, kind) for kind in signals.KINDS])
+    status = serializers.ChoiceField(choices=Signal.Status.choices)
+    code = serializers.CharField(allow_null=True, help_text="Of the error that rejected it.")
+    reason = serializers.CharField(allow_null=True, help_text="Why it has this status, for people.")
+    actor = serializers.CharField(help_text="Who sent it.")
+    at = MillisecondsField()
+    message = serializers.CharField(allow_null=True, help_text="The id of the response that it is about.")
+    payload = serializers.DictField(help_text="What everybody is told of it.")
+
+
+class SignalsSerializer(serializers.Serializer[Any]):
+    """Links go on in the page's order; null where there is no more at the moment."""
+
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+    results = SignalSerializer(many=True)
 
 
 class MessageChangeSerializer(MessageSerializer):

@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, ProtectedError, QuerySet
-from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework import mixins, permissions, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from sessions_app import catchup, conf, retention, store
-from sessions_app.api import errors
-from sessions_app.api.authentication import CookieAuthentication, IsIdentified, identity_of
+from sessions_app import catchup, conf, retention, store, tokens
+from sessions_app.api import errors, pagination
+from sessions_app.api.authentication import CookieAuthentication, IsIdentified, TokenAuthentication, identity_of
 from sessions_app.api.body import JSONParser, JSONRenderer
 from sessions_app.api.errors import ApiError
-from sessions_app.api.pagination import SessionPages, history_page
+from sessions_app.api.pagination import SessionPages
 from sessions_app.api.serializers import (
     ChangesSerializer,
     ErrorSerializer,
     HistoryQuery,
     HistorySerializer,
     InvalidSerializer,
+    IssuedTokenSerializer,
+    PartQuery,
     PolicySerializer,
     ResetSerializer,
     SessionSerializer,
+    SignalsSerializer,
+    TokenSerializer,
 )
 from sessions_app.api.throttles import Throttle
 from sessions_app.core.frames import SESSION_ID
+from sessions_app.core.tokens import ALL
 from sessions_app.models import Message, RetentionPolicy, Session
+
+logger = logging.getLogger(__name__)
 
 
 class Door(APIView):
     """What every operation shares: who asks, how often, and in what form."""
 
-    authentication_classes = [CookieAuthentication]
+    authentication_classes = [TokenAuthentication, CookieAuthentication]
     permission_classes = [IsIdentified]
     throttle_classes = [Throttle]
     parser_classes = [JSONParser]
@@ -60,14 +76,15 @@ def _responses(*statuses: int, **answers: Any) -> dict[int, Any]:
 
 def _always() -> dict[int, Any]:
     return {
-        401: OpenApiResponse(ErrorSerializer, "Nobody is there: opening the page gives a visitor their cookie."),
+        401: OpenApiResponse(ErrorSerializer, "Nobody is there, or the token can't be taken."),
+        403: OpenApiResponse(ErrorSerializer, "The token lacks the scope that this needs."),
         429: OpenApiResponse(ErrorSerializer, "Too often: `Retry-After` says for how many seconds to wait."),
     }
 
 
 _REFUSALS = {
     400: OpenApiResponse(InvalidSerializer, "What was sent can't be taken; `fields` says why."),
-    403: OpenApiResponse(ErrorSerializer, "The CSRF token is missing, or only staff may do this."),
+    403: OpenApiResponse(ErrorSerializer, "The CSRF token is missing, the token lacks a scope, or it is for staff."),
     404: OpenApiResponse(ErrorSerializer, "There is none, or it is somebody else's: nobody can tell which."),
     409: OpenApiResponse(ErrorSerializer, "It can't be done as things are; the message says why."),
     410: OpenApiResponse(ResetSerializer, "It has expired, or the cursor can't be continued: `reset`, and why."),
@@ -110,7 +127,7 @@ class SessionViewSet(
     viewsets.GenericViewSet[Session],
     Door,
 ):
-    """The sessions of whoever asks."""
+    """The sessions of whoever asks. By a token, reading needs the scope `read`, changing anything `send`."""
 
     serializer_class = SessionSerializer
     pagination_class = SessionPages
@@ -119,8 +136,12 @@ class SessionViewSet(
     queryset = Session.objects.none()
 
     def get_queryset(self) -> QuerySet[Session]:
+        who = identity_of(self.request)
+        who.require("read")
         streaming = Message.objects.filter(session=OuterRef("pk"), status=Message.Status.STREAMING)
-        owned = Session.objects.visible().filter(owner=identity_of(self.request).owner)
+        owned = Session.objects.visible().filter(owner=who.owner)
+        if who.grant is not None:
+            owned = owned.fitting(who.grant.sessions)
         return owned.annotate(streaming=Exists(streaming)).select_related("policy")
 
     def get_object(self) -> Session:
@@ -130,17 +151,21 @@ class SessionViewSet(
         return session
 
     def _readable(self) -> Session:
-        pk = self.kwargs["pk"]
+        pk, who = self.kwargs["pk"], identity_of(self.request)
         if not SESSION_ID.match(pk):
             raise ApiError("not_found")
-        store.readable(pk, identity_of(self.request).owner)
+        who.check("read" if self.request.method in permissions.SAFE_METHODS else "send", pk)
+        store.readable(pk, who.owner)
         return Session.objects.select_related("policy").get(pk=pk)
 
     def perform_create(self, serializer: Any) -> None:
-        owner = identity_of(self.request).owner
-        if Session.objects.visible().filter(owner=owner).count() >= conf.SESSIONS_PER_OWNER:
+        who = identity_of(self.request)
+        who.require("send")
+        if who.grant is not None and not who.grant.covers(ALL):
+            raise ApiError("forbidden_scope", "a new session needs a token for all sessions, `*`")
+        if Session.objects.visible().filter(owner=who.owner).count() >= conf.SESSIONS_PER_OWNER:
             raise ApiError("session_limit", f"at most {conf.SESSIONS_PER_OWNER}")
-        serializer.save(owner=owner)
+        serializer.save(owner=who.owner)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         session = self._readable()
@@ -169,13 +194,11 @@ class SessionViewSet(
     @action(detail=True, methods=["get"], pagination_class=None)
     def messages(self, request: Request, pk: str) -> Response:
         session = self._readable()
-        query = HistoryQuery(data=request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        where = dict(query.validated_data)
+        where = _asked(HistoryQuery, request)
         since = where.pop("since", None)
         if since is not None:
             return Response(self._changes(session, since))
-        return Response(history_page(request.path, session.pk, **where))
+        return Response(pagination.history_page(request.path, partial(pagination.messages, session.pk), **where))
 
     def _changes(self, session: Session, since: Any) -> dict[str, Any]:
         attached = catchup.read(session.pk, session.owner, cursor=since)
@@ -183,6 +206,30 @@ class SessionViewSet(
             raise ApiError("reset", attached["reason"], reason=attached["reason"], cursor=attached["cursor"])
         del attached["type"]
         return attached
+
+    @extend_schema(
+        summary="Read signals",
+        description=(
+            "Pages of what was sent into the session, in both directions: each signal's record as it is now. What has "
+            "expired is left out; what is still open never is."
+        ),
+        parameters=[PartQuery],
+        responses=_responses(400, 404, 410, ok=SignalsSerializer),
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def signals(self, request: Request, pk: str) -> Response:
+        """Served by `urls.signals`, which shares the address with sending."""
+        session = self._readable()
+        where = _asked(PartQuery, request)
+        return Response(pagination.history_page(request.path, partial(pagination.signals, session.pk), **where))
+
+
+def _asked(query: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The checked parameters of an address."""
+    asked = query(data=request.query_params.dict())
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
 
 
 @extend_schema_view(
@@ -235,6 +282,45 @@ class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], Door):
             policy.delete()
         except ProtectedError:
             raise ApiError("policy_in_use") from None
+
+
+@extend_schema_view(
+    create=extend_schema(
+        summary="Issue a token",
+        description="For an agent or a back end elsewhere; one that has a key may sign its own. For staff.",
+        request=TokenSerializer,
+        responses=_responses(400, 403, 409, created=IssuedTokenSerializer),
+    ),
+    destroy=extend_schema(
+        summary="Revoke a token",
+        description="By its `jti`, whoever signed it. Open sockets and streams end within seconds. For staff.",
+        parameters=[OpenApiParameter("jti", str, OpenApiParameter.PATH)],
+        responses=_responses(403, gone=_NOTHING),
+    ),
+)
+class TokenViewSet(viewsets.ViewSet, Door):
+    """Tokens, by staff who are logged in: no token can issue another."""
+
+    permission_classes = [IsIdentified, permissions.IsAdminUser]
+    http_method_names = ["post", "delete"]
+    lookup_field = "jti"
+    lookup_value_regex = "[A-Za-z0-9_.:-]{1,64}"
+
+    def create(self, request: Request) -> Response:
+        if not conf.TOKEN_KEYS:
+            raise ApiError("tokens_off")
+        asked = TokenSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        token, grant = tokens.issue(**{"life_s": conf.TOKEN_MAX_S, **asked.validated_data})
+        who = identity_of(request)
+        logger.info("%s issued token %s for %s", who.owner, grant.jti, asked.validated_data["sub"])
+        issued = {"token": token, "jti": grant.jti, "expires_at": grant.expires_at * 1000}
+        return Response(issued, status=201)
+
+    def destroy(self, request: Request, jti: str) -> Response:
+        tokens.revoke(jti)
+        logger.info("%s revoked token %s", identity_of(request).owner, jti)
+        return Response(status=204)
 
 
 @extend_schema(exclude=True)

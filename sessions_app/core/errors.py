@@ -49,6 +49,9 @@ ERRORS: dict[str, ErrorKind] = {
     "frame_too_large": _client(413, "The frame is too large", close=True),
     # Doors
     "signed_out": _client(401, "You are signed out: sign in again", close=True),
+    "bad_token": _client(401, "The token can't be taken", close=True),
+    "token_expired": _client(401, "The token has expired or was revoked: get a fresh one", close=True),
+    "forbidden_scope": _client(403, "You lack a scope that this needs"),
     "forbidden_origin": _client(403, "Pages of this origin may not connect here", close=True),
     "upgrade_required": _client(426, "A WebSocket opens here, and this request's Upgrade is missing or got lost"),
     "not_found": _client(404, "There is no such session, or it isn't yours"),
@@ -83,6 +86,7 @@ ERRORS: dict[str, ErrorKind] = {
     "message_exists": _publisher(409, "A message with this id has already begun"),
     "message_ended": _publisher(409, "The message has ended: nothing may follow"),
     "response_too_large": _publisher(413, "The response is too large"),
+    "out_of_order": _publisher(409, "A batch before this one is missing"),
     "fenced": _publisher(409, "Another worker has ended this message: stop publishing it"),
     # The server's own
     "storage_unavailable": _server(503, "The database is out of order: nothing was changed"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -16,6 +16,9 @@ from sessions_app.core.errors import HoldfastError
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 SIGNAL_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
 MESSAGE_UID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")  # its characters need no escape in JSON
+RESPONSE_UID = re.compile(r"m_[A-Za-z0-9_.:-]{1,62}\Z")
+MOST_EPOCH = 2**53  # where JavaScript's whole numbers end: a time in milliseconds fits
+BATCH_CHUNKS = 1024
 HELD_MESSAGES = 64  # in one attach; a session has one or two streaming messages
 HELD_PARTS = 4096  # in one message
 MAX_LENGTH = 1 << 31
@@ -37,6 +40,12 @@ class ClientFrame:
     id: str = ""
     kind: str = ""
     payload: dict[str, Any] | None = None
+    token: str = ""
+    message: str = ""
+    producer: str = ""
+    epoch: int = 0
+    sequence: int = 0
+    chunks: list[Any] = field(default_factory=list)
 
 
 def _session(value: object) -> str:
@@ -89,6 +98,42 @@ def _payload(value: object) -> dict[str, Any]:
     raise HoldfastError("bad_signal", "Its `payload` is an object.")
 
 
+def _token(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise HoldfastError("bad_frame", "`token` is a string.")
+
+
+def _message(value: object) -> str:
+    if isinstance(value, str) and RESPONSE_UID.match(value):
+        return value
+    raise HoldfastError("bad_frame", "`message` is m_ and 1 to 62 characters of A-Z a-z 0-9 _ . : -.")
+
+
+def _producer(value: object) -> str:
+    if isinstance(value, str) and SIGNAL_ID.match(value):
+        return value
+    raise HoldfastError("bad_frame", "`producer` is 8 to 64 characters of A-Z a-z 0-9 _ -.")
+
+
+def _epoch(value: object) -> int:
+    if isinstance(value, int) and _is_whole(value, MOST_EPOCH):
+        return value
+    raise HoldfastError("bad_frame", f"`epoch` is a whole number from 0 to {MOST_EPOCH}.")
+
+
+def _sequence(value: object) -> int:
+    if isinstance(value, int) and value and _is_whole(value, MAX_LENGTH):
+        return value
+    raise HoldfastError("bad_frame", "`sequence` is 1 for a message's first batch, 2 for the next one, …")
+
+
+def _chunks(value: object) -> list[Any]:
+    if isinstance(value, list) and 0 < len(value) <= BATCH_CHUNKS:
+        return value
+    raise HoldfastError("bad_frame", f"`chunks` is a list of 1 to {BATCH_CHUNKS} chunks.")
+
+
 Reader = Callable[[object], Any]
 
 # type → (required fields, optional fields)
@@ -98,7 +143,16 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
     "ack": ({"session": _session, "cursor": _cursor}, {"held": _held}),
     "signal": ({"session": _session, "id": _id, "kind": _kind, "payload": _payload}, {}),
     "ping": ({}, {}),
-}
+    "authenticate": ({"token": _token}, {}),
+    "publish": (
+        {
+            "session": _session, "message": _message, "producer": _producer, "epoch": _epoch, "sequence": _sequence,
+            "chunks": _chunks,
+        },
+        {},
+    ),
+    "beat": ({"producer": _producer, "epoch": _epoch}, {}),
+}  # fmt: skip
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -112,10 +166,15 @@ def parse(text: str) -> dict[str, Any]:
     return data
 
 
-def about(data: dict[str, Any]) -> dict[str, str]:
-    """Return the `session` and `id` that an error about this frame names, as far as it has them."""
-    fields = {"session": data.get("session"), "id": data.get("id")}
-    return {name: value for name, value in fields.items() if isinstance(value, str) and len(value) <= NAME}
+def about(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what an error about this frame names, as far as the frame has it: `session`, `id`, `sequence`.
+
+    The id of what is published is its message's.
+    """
+    fields = {"session": data.get("session"), "id": data.get("id", data.get("message"))}
+    named = {name: value for name, value in fields.items() if isinstance(value, str) and len(value) <= NAME}
+    sequence = data.get("sequence")
+    return named | ({"sequence": sequence} if _is_whole(sequence, MAX_LENGTH) else {})
 
 
 def read(data: dict[str, Any]) -> ClientFrame:
@@ -175,10 +234,19 @@ def going_away(reconnect_in_ms: int) -> str:
     return encode({"type": "going-away", "reconnect_in_ms": reconnect_in_ms})
 
 
-def error(problem: HoldfastError, *, session: str = "", id: str = "") -> str:
-    """Build an `error` frame; `session` and `id` name the frame that it answers."""
-    about = {key: value for key, value in (("session", session), ("id", id)) if value}
+def authenticated(expires_at: int) -> str:
+    return encode({"type": "authenticated", "expires_at": expires_at})
+
+
+def error(problem: HoldfastError, *, session: str = "", id: str = "", sequence: int = 0) -> str:
+    """Build an `error` frame; `session`, `id` and `sequence` name the frame that it answers."""
+    about = {key: value for key, value in (("session", session), ("id", id), ("sequence", sequence)) if value}
     return encode({"type": "error", **problem.as_dict(), **about})
+
+
+def published(frame: ClientFrame, serial: int) -> str:
+    place = {"session": frame.session, "message": frame.message, "sequence": frame.sequence, "serial": serial}
+    return encode({"type": "published", **place})
 
 
 def detached(session: str, problem: HoldfastError) -> str:

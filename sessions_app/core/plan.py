@@ -11,7 +11,7 @@ from sessions_app.core.cursor import Cursor
 class Position:
     """Where a session stands, as one consistent read saw it.
 
-    `trimmed` is the highest last serial among the messages that retention has removed or hides.
+    `trimmed` is the highest last serial among the messages and signals that retention has removed or hides.
     """
 
     epoch: str

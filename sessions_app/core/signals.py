@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -29,6 +30,8 @@ MOST_PARTS = 16  # in one person's message
 MODES = ("continue", "regenerate")
 REASON_LENGTH = 1000  # characters of a person's reason
 NAME = 256  # characters of an approval's or a tool call's id
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Payload = dict[str, Any]
 
@@ -96,7 +99,7 @@ def _text(payload: Mapping[str, Any], limits: Limits) -> Payload:
     if not isinstance(parts, list) or not 0 < len(parts) <= MOST_PARTS:
         raise HoldfastError("bad_signal", f"A message has 1 to {MOST_PARTS} `parts`.")
     texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in parts]
-    checked = [text for text in texts if isinstance(text, str)]
+    checked = [text for text in texts if _is_text(text)]
     if len(checked) < len(parts) or not any(text.strip() for text in checked):
         raise HoldfastError("bad_signal", 'A message\'s parts are `{"type": "text", "text"}`, not all blank.')
     if sum(map(size, checked)) > limits.message_bytes:
@@ -146,7 +149,7 @@ def _message(payload: Mapping[str, Any]) -> str:
 
 def _string(payload: Mapping[str, Any], name: str) -> str:
     value = payload.get(name)
-    if isinstance(value, str) and 0 < len(value) <= NAME and "\0" not in value:
+    if _is_text(value) and 0 < len(value) <= NAME and "\0" not in value:
         return value
     raise HoldfastError("bad_signal", f"It needs `{name}`, a string of at most {NAME} characters.")
 
@@ -155,9 +158,14 @@ def _reason(payload: Mapping[str, Any]) -> Payload:
     reason = payload.get("reason")
     if reason is None:
         return {}
-    if isinstance(reason, str) and len(reason) <= REASON_LENGTH:
+    if _is_text(reason) and len(reason) <= REASON_LENGTH:
         return {"reason": reason}
     raise HoldfastError("bad_signal", f"`reason` is a string of at most {REASON_LENGTH} characters.")
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a string that can be written: nothing in it is half of a surrogate pair."""
+    return isinstance(value, str) and not _SURROGATE.search(value)
 
 
 def _json(value: Any, name: str, limits: Limits) -> Any:

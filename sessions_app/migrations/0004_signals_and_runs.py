@@ -11,6 +11,15 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name="session",
+            name="trimmed",
+            field=models.BigIntegerField(
+                default=0,
+                editable=False,
+                help_text="The highest last serial of what retention removed: messages, signals.",
+            ),
+        ),
         migrations.AddField(
             model_name="run",
             name="earlier",
@@ -185,6 +194,10 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["session", "status"], name="run_session_status"),
         ),
         migrations.AddIndex(
+            model_name="run",
+            index=models.Index(fields=["session", "ended_at"], name="run_session_ended"),
+        ),
+        migrations.AddIndex(
             model_name="signal",
             index=models.Index(fields=["session", "last_serial"], name="signal_session_last"),
         ),
@@ -193,6 +206,10 @@ class Migration(migrations.Migration):
             index=models.Index(
                 condition=models.Q(("status__in", ("accepted", "delivered"))), fields=["run"], name="signal_open_of_run"
             ),
+        ),
+        migrations.AddIndex(
+            model_name="signal",
+            index=models.Index(fields=["session", "serial"], name="signal_session_serial"),
         ),
         migrations.AddIndex(
             model_name="signal",

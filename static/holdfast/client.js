@@ -54,6 +54,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   #limits = null;
   /** @type {number|null} */
   #lastGoodAt = null;
+  /** @type {string|null} */
+  #actor = null;
   /** @type {Map<string, Session>} */
   #sessions = new Map();
   /** When to doubt that a signal has arrived, ms, by its id. @type {Map<string, number>} */
@@ -127,11 +129,12 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
    * `state`; `reason` (`{code, message}` or null) why it isn't connected; `transport` that carries frames, or null;
    * `transportReason` (`{code, message}` or null) why it isn't a better one; and times in ms since 1970, or null: `since`
    * it is in the state, `transportSince` it uses the transport, `lostAt` the last good connection was lost, `retryAt` the
-   * next retry is due, `lastGoodAt` the last frame came.
+   * next retry is due, `lastGoodAt` the last frame came. `actor`: who the latest one acted as, to know one's own signals.
    */
   get connection() {
     const { state, since, lostAt, retryAt, reason } = this.#connection;
-    return { state, since, lostAt, retryAt, reason, lastGoodAt: this.#lastGoodAt, ...this.#link.status };
+    const [lastGoodAt, actor] = [this.#lastGoodAt, this.#actor];
+    return { state, since, lostAt, retryAt, reason, lastGoodAt, actor, ...this.#link.status };
   }
 
   /** Follow a session. @param {string} id @returns {Session} the same for the same id */
@@ -268,6 +271,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   /** @param {Frame} frame @param {number} bytes */
   #opened(frame, bytes) {
     this.#limits = frame.limits;
+    this.#actor = frame.actor;
     this.#heartbeat = new Heartbeat(frame.heartbeat_ms, this.#options.clock.now());
     this.#receive(frame, bytes);
     this.#dispatch({ type: "connected", recoveryWindowMs: frame.recovery_window_ms });

@@ -8,5 +8,8 @@ export { Session } from "./session.js";
 /** @typedef {import("./message.js").Part} Part */
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
+/** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
+/** @typedef {import("./session.js").Approval} Approval */
 /** @typedef {import("./session.js").SessionEvents} SessionEvents */
 /** @typedef {import("./session.js").UnsentMessage} UnsentMessage */
+/** @typedef {import("./session.js").UnsentSignal} UnsentSignal */

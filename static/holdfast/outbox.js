@@ -1,10 +1,12 @@
-// A session's signals that aren't confirmed yet: in order, one on its way at a time, and sent by one tab at a time.
+// A session's signals that aren't confirmed yet, sent by one tab at a time: what gives an agent work in order, one on its
+// way at a time; what decides about work under way at once, whatever waits before it.
 
 import { backoffDelay } from "./backoff.js";
 import { byteLength } from "./protocol.js";
 
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
+/** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 
 // A receipt that takes longer was lost by a server that died between storing and answering; the id makes a second
@@ -12,16 +14,19 @@ import { byteLength } from "./protocol.js";
 export const RECEIPT_TIMEOUT_MS = 10_000;
 // The tab whose turn it is may be asleep. Sending twice is harmless, waiting for ever isn't.
 export const TURN_PATIENCE_MS = 5_000;
-// What is kept of one session, with what was refused and not dismissed.
+// What is kept of one session, with what was refused and not dismissed: of what goes in order, and of decisions.
 export const MOST_SIGNALS = 100;
 export const MOST_BYTES = 1_000_000;
+
+// What gives an agent work. All other kinds decide about work under way, and each about something else.
+const WORK = ["message", "steer", "retry"];
 
 /**
  * A signal as it is kept over a reload and told to other tabs.
  * @typedef {object} KeptSignal
  * @property {string} id
- * @property {string} kind
- * @property {{parts: {type: string, text: string}[]}} payload
+ * @property {SignalRecord["kind"]} kind
+ * @property {Record<string, any>} payload
  * @property {number} at when it was given, ms; what orders them
  * @property {ProtocolError|null} error why it was refused for good
  */
@@ -61,12 +66,12 @@ export class Outbox {
   }
 
   /**
-   * @param {{id: string, kind: string, payload: KeptSignal["payload"]}} signal
+   * @param {Pick<KeptSignal, "id"|"kind"|"payload">} signal
    * @param {number} now ms
    * @throws {Error} `outbox_full`
    */
   add({ id, kind, payload }, now) {
-    this.#checkRoom(payload);
+    this.#checkRoom(kind, payload);
     // Later than the one before it even within a millisecond, and when the clock was set back.
     const at = Math.max(now, (this.signals.at(-1)?.at ?? 0) + 1);
     const kept = { id, kind, payload, at, error: null };
@@ -74,9 +79,10 @@ export class Outbox {
     this.#shared.save(kept);
   }
 
-  /** @param {KeptSignal["payload"]} payload */
-  #checkRoom(payload) {
-    const kept = this.signals.filter(({ state }) => state !== "accepted");
+  /** @param {string} kind @param {KeptSignal["payload"]} payload */
+  #checkRoom(kind, payload) {
+    const alike = this.signals.filter((signal) => isDecision(signal) === isDecision({ kind }));
+    const kept = alike.filter(({ state }) => state !== "accepted");
     const payloads = [...kept.map((signal) => signal.payload), payload];
     if (payloads.length <= MOST_SIGNALS && byteLength(JSON.stringify(payloads)) <= MOST_BYTES) return;
     const limits = `${MOST_SIGNALS} messages or ${MOST_BYTES / 1e6} MB`;
@@ -105,28 +111,30 @@ export class Outbox {
     return [...this.#signals.values()];
   }
 
-  get #head() {
-    return this.signals.find(isOpen);
+  /** Those that wait for none before them. */
+  get #heads() {
+    const open = this.signals.filter(isOpen);
+    const first = open.find((signal) => !isDecision(signal));
+    return open.filter((signal) => signal === first || isDecision(signal));
   }
 
   /** When `next` has something, ms; Infinity when it needs an event first. */
   get deadline() {
-    const head = this.#head;
-    return head ? Math.max(head.due, this.#turn) : Infinity;
+    return Math.max(this.#turn, Math.min(...this.#heads.map(({ due }) => due)));
   }
 
   /**
-   * The signal to send now, marked as sent; null when there is none, or before this tab's turn. Later ones wait for its
-   * receipt.
+   * A signal to send now, marked as sent; null when there is none, or before this tab's turn.
    * @param {number} now ms
    */
   next(now) {
-    const head = this.#head;
-    if (!head) this.#yieldTurn();
+    const heads = this.#heads;
+    if (!heads.length) this.#yieldTurn();
     else if (this.#turn === Infinity) this.#askForTurn(now);
-    if (!head || now < this.deadline) return null;
-    change(head, { state: "sent", due: now + RECEIPT_TIMEOUT_MS });
-    return head;
+    const signal = now < this.#turn ? undefined : heads.find(({ due }) => due <= now);
+    if (!signal) return null;
+    change(signal, { state: "sent", due: now + RECEIPT_TIMEOUT_MS });
+    return signal;
   }
 
   /** @param {number} now ms */
@@ -159,7 +167,7 @@ export class Outbox {
   }
 
   /**
-   * A retryable refusal keeps it waiting. One for good keeps it to be seen, until it is dismissed.
+   * A retryable refusal keeps it waiting. One for good keeps what a person wrote to be seen, until it is dismissed.
    * @param {string} id
    * @param {ProtocolError} error
    * @param {number} now ms
@@ -170,7 +178,7 @@ export class Outbox {
     if (!signal) return;
     if (error.retryable) return this.#postpone(signal, now, random);
     const { kind, payload, at } = signal;
-    this.#conclude({ id, status: "rejected", error }, { id, kind, payload, at, error });
+    this.#conclude({ id, status: "rejected", error }, isWritten(signal) ? { id, kind, payload, at, error } : null);
   }
 
   /** @param {Signal} signal @param {number} now @param {number} random */
@@ -214,7 +222,8 @@ export class Outbox {
     const signal = this.#open(receipt.id);
     if (!signal) return;
     if (receipt.status === "accepted") change(signal, { state: "accepted", serial: receipt.serial });
-    else change(signal, { state: "rejected", error: receipt.error });
+    else if (isWritten(signal)) change(signal, { state: "rejected", error: receipt.error });
+    else this.#signals.delete(signal.id);
     this.onsettled(receipt);
   }
 
@@ -241,6 +250,16 @@ export class Outbox {
 /** @param {Signal} signal */
 function isOpen({ state }) {
   return state === "waiting" || state === "sent";
+}
+
+/** @param {{kind: string}} signal */
+export function isDecision({ kind }) {
+  return !WORK.includes(kind);
+}
+
+/** @param {Signal} signal */
+function isWritten({ payload }) {
+  return "parts" in payload;
 }
 
 /** @param {Signal} signal @param {Partial<Signal>} fields */

@@ -6,12 +6,28 @@ import { attempt } from "./attempt.js";
 /** @typedef {{code: string, message: string, retryable: boolean}} ProtocolError */
 /** @typedef {{id: string, status: "accepted", serial: number}} Acceptance */
 /** @typedef {Acceptance|{id: string, status: "rejected", error: ProtocolError}} Receipt */
+/**
+ * A signal as its session holds it. `code` and `reason`: why it stands so, for programs and for people. `message`: the
+ * response that it is about.
+ * @typedef {object} SignalRecord
+ * @property {string} id
+ * @property {"message"|"steer"|"cancel"|"approve"|"deny"|"tool-result"|"retry"} kind
+ * @property {"accepted"|"delivered"|"applied"|"rejected"|"expired"} status
+ * @property {string|null} code
+ * @property {string|null} reason
+ * @property {string} actor who sent it
+ * @property {number} at ms
+ * @property {string|null} message
+ * @property {Record<string, any>} payload what everybody may know of it
+ */
 /** @typedef {{frame_bytes: number, window_bytes: number, ack_bytes: number, ack_ms: number, sessions: number}} Limits */
 
 // The close code and the code of each error that ends a connection. Connecting again can mend one that is retryable.
 /** @type {[number, string, boolean][]} */
 const CLOSING = [
   [4401, "signed_out", false],
+  [4401, "bad_token", false],
+  [4401, "token_expired", false],
   [4403, "forbidden_origin", false],
   [4408, "slow_reader", true],
   [4413, "frame_too_large", false],

@@ -8,16 +8,19 @@ import { backoffDelay } from "./backoff.js";
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
 /** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 
 // An answer to an attach that takes longer was lost by the server.
 export const ATTACH_TIMEOUT_MS = 10_000;
 // A frame may still be on its way when a heartbeat overtakes it.
 export const TAIL_GRACE_MS = 1_000;
 
+/** @typedef {{serial: number, signal: SignalRecord}} SignalEvent */
 /**
  * @typedef {object} Outcome
  * @property {Frame[]} send
  * @property {Set<string>} changed ids of messages
+ * @property {Set<string>} signals ids of those that changed
  * @property {string} [reset] why the state was replaced
  * @property {{events: number, ms: number}} [caughtUp] what a resume brought
  */
@@ -25,6 +28,8 @@ export const TAIL_GRACE_MS = 1_000;
 export class Replica {
   /** @type {Map<string, Message>} in the order of first_serial */
   messages = new Map();
+  /** @type {Map<string, SignalRecord>} */
+  signals = new Map();
   /** @type {string|null} */
   cursor = null;
   title = "";
@@ -123,30 +128,35 @@ export class Replica {
     if (ahead !== null && ahead < 0) return outcome([this.#ack()]); // events have brought more meanwhile
     const before = this.serial;
     try {
-      this.#applyState(frame, this.messages);
+      this.#applyState(frame, this);
     } catch {
       // It builds on what isn't here: another one is asked for, that doesn't.
       return asked ? this.attachAnew(now) : this.attach(now);
     }
-    const result = outcome([this.#ack()], frame.messages.map((/** @type {Message} */ { id }) => id));
+    const result = outcome([this.#ack()], ids(frame.messages), ids(frame.signals));
     if (asked?.cursor) result.caughtUp = { events: this.serial - before, ms: now - asked.since };
     return result;
   }
 
   /** @param {Frame} frame @returns {Outcome} */
   #replaceState(frame) {
-    const before = this.messages.keys();
+    const [messages, signals] = [this.messages.keys(), this.signals.keys()];
     this.older = frame.older;
-    this.#applyState(frame, []);
-    const result = outcome([this.#ack()], [...before, ...this.messages.keys()]);
+    this.#applyState(frame, { messages: [], signals: [] });
+    const result = outcome([this.#ack()], [...messages, ...ids(frame.messages)], [...signals, ...ids(frame.signals)]);
     return frame.reason === null ? result : { ...result, reset: frame.reason };
   }
 
-  /** @param {Frame} frame @param {Iterable<[string, Message]>} kept */
+  /**
+   * @param {Frame} frame
+   * @param {{messages: Iterable<[string, Message]>, signals: Iterable<[string, SignalRecord]>}} kept
+   */
   #applyState(frame, kept) {
-    const messages = new Map(kept);
+    const messages = new Map(kept.messages);
     for (const patch of frame.messages) messages.set(patch.id, applyPatch(this.messages.get(patch.id), patch));
     this.messages = new Map([...messages].sort(([, a], [, b]) => a.first_serial - b.first_serial));
+    this.signals = new Map(kept.signals);
+    for (const record of frame.signals) this.signals.set(record.id, record);
     this.#advance(frame.cursor);
   }
 
@@ -154,25 +164,28 @@ export class Replica {
   #events(frame, bytes, now) {
     if (this.cursor === null) return outcome();
     this.#received(bytes, now);
-    /** @type {Event[]} */
+    /** @type {(Event|SignalEvent)[]} */
     const events = frame.events;
     const missing = events.filter(({ serial }) => serial > this.serial);
     const gap = this.#compare(frame.cursor) === null || missing[0]?.serial > this.serial + 1;
     if (gap) return this.isAttaching ? outcome() : this.attach(now);
     try {
-      for (const event of missing) this.#fold(event);
+      for (const event of missing) this.#apply(event);
     } catch {
       return this.attachAnew(now); // this copy can't take it, the server's fold could
     }
     if (missing.length) this.#advance(frame.cursor);
     const send = this.#unackedBytes >= this.#limits.ack_bytes ? [this.#ack()] : [];
-    return outcome(send, missing.map(({ message }) => message));
+    const changed = missing.flatMap((event) => ("signal" in event ? [] : event.message));
+    const signals = missing.flatMap((event) => ("signal" in event ? event.signal.id : []));
+    return outcome(send, changed, signals);
   }
 
-  /** @param {Event} event */
-  #fold(event) {
+  /** @param {Event|SignalEvent} event */
+  #apply(event) {
+    if ("signal" in event) this.signals.set(event.signal.id, event.signal);
     // What isn't here is older than the messages that were asked for.
-    if (begins(event.chunk) || this.messages.has(event.message)) fold(this.messages, event);
+    else if (begins(event.chunk) || this.messages.has(event.message)) fold(this.messages, event);
   }
 
   /** @param {string|undefined} tail @param {number} now @returns {Outcome} */
@@ -221,7 +234,12 @@ export class Replica {
   }
 }
 
-/** @param {Frame[]} send @param {Iterable<string>} changed @returns {Outcome} */
-function outcome(send = [], changed = []) {
-  return { send, changed: new Set(changed) };
+/** @param {Frame[]} send @param {Iterable<string>} changed @param {Iterable<string>} signals @returns {Outcome} */
+function outcome(send = [], changed = [], signals = []) {
+  return { send, changed: new Set(changed), signals: new Set(signals) };
+}
+
+/** @param {{id: string}[]} all */
+function ids(all) {
+  return all.map(({ id }) => id);
 }

@@ -1,6 +1,6 @@
-// One followed session as a page uses it: what it holds, what is on its way, and how to send.
+// One followed session as a page uses it: what it holds, what is on its way, and what a person may send into it.
 
-import { Outbox } from "./outbox.js";
+import { Outbox, isDecision } from "./outbox.js";
 import { byteLength, errorOf, wellFormed } from "./protocol.js";
 import { Replica } from "./replica.js";
 
@@ -12,11 +12,30 @@ import { Replica } from "./replica.js";
 /** @typedef {import("./protocol.js").Limits} Limits */
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
+/** @typedef {import("./protocol.js").Acceptance} Acceptance */
+/** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 
 /**
  * A message of one's own that the session doesn't hold yet.
  * @typedef {Pick<Message, "id"|"role"|"reason"|"metadata"|"created_at"|"parts"|"revision">
  *   & {status: "waiting"|"sending"|"failed"}} UnsentMessage
+ */
+
+/**
+ * A signal of one's own, other than a message, that the session doesn't hold yet.
+ * @typedef {Omit<SignalRecord, "status"|"actor"> & {status: UnsentMessage["status"], actor: null}} UnsentSignal
+ */
+
+/**
+ * A tool call that waits for a person's decision. `descriptor.expires_at`: ms, or null for never.
+ * @typedef {object} Approval
+ * @property {string} approval its id
+ * @property {string} message that the call is in
+ * @property {string} call
+ * @property {string} tool its name
+ * @property {any} input its exact arguments
+ * @property {string|undefined} reason why the agent asks
+ * @property {{input_hash: string, expires_at: number|null, editable: boolean}} descriptor
  */
 
 /**
@@ -33,7 +52,7 @@ import { Replica } from "./replica.js";
 
 /**
  * @typedef {object} SessionEvents
- * @property {{messages: Set<string>}} change ids of messages that came, went or changed
+ * @property {{messages: Set<string>, signals: Set<string>}} change ids of those that came, went or changed
  * @property {string} reset why the state was replaced
  * @property {{events: number, ms: number}} caught-up what a resume brought, and how long that took
  * @property {Receipt} receipt of a signal
@@ -89,6 +108,43 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     return [...held.values(), ...own.map(asMessage)];
   }
 
+  /**
+   * Those that the session holds, in order. A person's own that it doesn't hold yet are last, as with messages, which
+   * aren't among them as long as they are unsent.
+   * @returns {(SignalRecord|UnsentSignal)[]}
+   */
+  get signals() {
+    const held = this.#replica.signals;
+    const own = this.#outbox.signals.filter(({ id, kind }) => kind !== "message" && !held.has(id));
+    return [...held.values(), ...own.map(asSignal)];
+  }
+
+  /** Tool calls that wait for a decision, and that nobody has sent one about. @returns {Approval[]} */
+  get approvals() {
+    const decided = this.signals.flatMap(({ status, payload }) => (REFUSED.includes(status) ? [] : payload.approval));
+    const pending = this.#asking.filter(({ message, part }) => message.status === "streaming" && part.state === ASKING);
+    return pending.filter(({ part }) => !decided.includes(part.approval.id)).map(asApproval);
+  }
+
+  /** Tool calls that ask for a decision, or did. */
+  get #asking() {
+    return [...this.#replica.messages.values()].flatMap((message) =>
+      message.parts.filter(({ approval }) => approval?.descriptor).map((part) => ({ message, part })),
+    );
+  }
+
+  /** Whether an agent has work here. */
+  get working() {
+    const { messages, signals } = this.#replica;
+    const writes = [...messages.values()].some(({ status }) => status === "streaming");
+    return writes || [...signals.values()].some((record) => !isDecision(record) && isOpen(record));
+  }
+
+  /** Whether a cancel isn't final yet. */
+  get stopping() {
+    return this.signals.some((signal) => signal.kind === "cancel" && isOpen(signal));
+  }
+
   get title() {
     return this.#replica.title;
   }
@@ -100,22 +156,68 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /**
    * Send a person's message. It is kept until the server has it, over a lost connection and a reload, and when this tab
-   * is closed another sends it.
+   * is closed another sends it. So is all else that a person may send.
    * @param {string} text
-   * @returns {Promise<import("./protocol.js").Acceptance>} rejects with `code` and `message` when the server refuses it
-   *   for good, and with `outbox_full`, keeping nothing, when too much waits already
+   * @returns {Promise<Acceptance>} rejects with `code` and `message` when the server refuses it for good, and with
+   *   `outbox_full`, keeping nothing, when too much waits already
    */
-  async send(text) {
+  send(text) {
+    return this.#signal("message", partsOf(text));
+  }
+
+  /** Tell the agent at work, which reads it at its next step, or answers it when this one is done. @param {string} text */
+  steer(text) {
+    return this.#signal("steer", partsOf(text));
+  }
+
+  /** Stop the agent. @param {string} [message] only the response with this id */
+  cancel(message) {
+    return this.#signal("cancel", { message });
+  }
+
+  /**
+   * Let a tool call run, with the very arguments that it shows.
+   * @param {string} approval its id
+   * @param {{input?: object, reason?: string}} [how] `input`: edited arguments, where the approval allows it
+   */
+  async approve(approval, how = {}) {
+    const asking = this.#asking.find(({ part }) => part.approval.id === approval);
+    if (!asking) throw asError(NO_APPROVAL);
+    return this.#signal("approve", { approval, input_hash: asking.part.approval.descriptor.input_hash, ...how });
+  }
+
+  /** @param {string} approval its id @param {string} [reason] */
+  deny(approval, reason) {
+    return this.#signal("deny", { approval, reason });
+  }
+
+  /**
+   * Give the result of a tool that runs here.
+   * @param {string} message that the call is in
+   * @param {string} call
+   * @param {{output: any}|{error: string}} result
+   */
+  toolResult(message, call, result) {
+    return this.#signal("tool-result", { message, call, ...result });
+  }
+
+  /** Have a response that has ended go on, or given anew. @param {string} message @param {"continue"|"regenerate"} mode */
+  retry(message, mode) {
+    return this.#signal("retry", { message, mode });
+  }
+
+  /** @param {SignalRecord["kind"]} kind @param {Record<string, any>} given @returns {Promise<Acceptance>} */
+  async #signal(kind, given) {
     if (this.gone) throw asError(this.gone);
     const id = newId();
-    const payload = { parts: [{ type: "text", text: wellFormed(text) }] };
-    this.#outbox.add({ id, kind: "message", payload }, this.#link.now());
+    const payload = JSON.parse(JSON.stringify(given), (_, value) => (typeof value === "string" ? wellFormed(value) : value));
+    this.#outbox.add({ id, kind, payload }, this.#link.now());
     const receipt = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     this.#outboxChanged([id]);
     return receipt;
   }
 
-  /** Forget a message of one's own that has `failed`, in all tabs. @param {string} id */
+  /** Forget a message or steer of one's own that has `failed`, in all tabs. @param {string} id */
   dismiss(id) {
     this.#outbox.dismiss(id);
   }
@@ -173,14 +275,14 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   }
 
   /** @param {Outcome} outcome @param {boolean} [attached] whether the state has come with it */
-  #take({ send, changed, reset, caughtUp }, attached = false) {
+  #take({ send, changed, signals, reset, caughtUp }, attached = false) {
     if (send.length) this.#link.post(send);
     // After a reset, a serial that was accepted before may never be reached.
     this.#outbox.forget(reset === undefined ? this.#replica.serial : Infinity);
     this.ready ||= attached;
     this.caughtUp = caughtUp ?? this.caughtUp;
     if (reset !== undefined) this.#tell("reset", reset);
-    if (changed.size || attached) this.#changed(changed);
+    if (changed.size || signals.size || attached) this.#changed(changed, signals);
     if (caughtUp) this.#tell("caught-up", caughtUp);
   }
 
@@ -189,13 +291,12 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   }
 
   #flush() {
-    const signal = this.#isLive ? this.#outbox.next(this.#link.now()) : null;
-    if (signal) this.#sendSignal(signal);
+    for (let signal; this.#isLive && (signal = this.#outbox.next(this.#link.now())); ) this.#sendSignal(signal);
   }
 
-  /** @param {string[]} ids of messages */
+  /** @param {string[]} ids */
   #outboxChanged(ids) {
-    this.#changed(ids);
+    this.#changed(ids, ids);
     this.#flush();
     this.#link.schedule();
   }
@@ -207,7 +308,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     // The server would close the connection for it, again and again.
     if (tooLarge) this.#reject(id, TOO_LARGE);
     else this.#link.post([frame]);
-    this.#changed([id]);
+    this.#changed([id], [id]);
   }
 
   /** @param {Frame} frame */
@@ -248,12 +349,12 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   #end(error) {
     this.gone = error;
     this.#outbox.end(error);
-    this.#changed([]);
+    this.#changed([], []);
   }
 
-  /** @param {Iterable<string>} ids */
-  #changed(ids) {
-    this.#tell("change", { messages: new Set(ids) });
+  /** @param {Iterable<string>} messages ids @param {Iterable<string>} signals ids: a message has its signal's */
+  #changed(messages, signals) {
+    this.#tell("change", { messages: new Set(messages), signals: new Set(signals) });
   }
 
   /** @param {string} type @param {any} detail */
@@ -265,6 +366,12 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 /** @type {ProtocolError} */
 const TOO_LARGE = { code: "frame_too_large", message: "The message is too large", retryable: false };
 
+/** @type {ProtocolError} */
+const NO_APPROVAL = { code: "no_such_approval", message: "Nothing here asks for this approval", retryable: false };
+
+const ASKING = "approval-requested";
+const REFUSED = ["rejected", "expired", "failed"];
+
 /** @type {Record<Signal["state"], UnsentMessage["status"]>} */
 const STATUSES = { waiting: "waiting", sent: "sending", accepted: "sending", rejected: "failed" };
 
@@ -275,6 +382,30 @@ function asMessage({ id, state, at, payload, error, revision }) {
   return { id, role: "user", status, reason, metadata: null, created_at: at, parts: payload.parts, revision };
 }
 
+/** @param {Signal} signal @returns {UnsentSignal} */
+function asSignal({ id, kind, state, at, payload, error }) {
+  const { code = null, message: reason = null } = error ?? {};
+  const { message = null } = payload;
+  return { id, kind, status: STATUSES[state], code, reason, actor: null, at, message, payload };
+}
+
+/** @param {{message: Message, part: import("./message.js").Part}} asking @returns {Approval} */
+function asApproval({ message, part: { type, toolName, toolCallId, input, approval } }) {
+  const { id, requestReason, descriptor } = approval;
+  const tool = toolName ?? type.slice("tool-".length);
+  return { approval: id, message: message.id, call: toolCallId, tool, input, reason: requestReason, descriptor };
+}
+
+/** @param {{status: string}} signal */
+function isOpen({ status }) {
+  return status !== "applied" && !REFUSED.includes(status);
+}
+
+/** @param {string} text */
+function partsOf(text) {
+  return { parts: [{ type: "text", text }] };
+}
+
 /** @param {ProtocolError} error */
 function asError(error) {
   return Object.assign(new Error(error.message), error);
@@ -282,5 +413,5 @@ function asError(error) {
 
 // Not crypto.randomUUID, which pages served over plain HTTP don't have.
 function newId() {
-  return `m_${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
+  return `s_${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
 }

@@ -11,7 +11,8 @@ import { network } from "./network.js";
 import { Router, signInPath } from "./router.js";
 import { Transcript } from "./transcript.js";
 import { UnreadAnswers } from "./unread-answers.js";
-import { caughtUpNotice, titleOf } from "./wording.js";
+import { isOpen } from "./standing.js";
+import { caughtUpNotice, stopNotice, titleOf } from "./wording.js";
 
 const HOUR_MS = 3_600_000;
 const RETRY_MS = 1_000;
@@ -23,7 +24,7 @@ class App {
   #holdfast = new Holdfast({ url: "/ws/", api: "/api/", ...network });
   #router = new Router();
   #list = new ConversationList();
-  #transcript = new Transcript();
+  #transcript = new Transcript(() => this.#holdfast.connection.actor);
   #unread = new UnreadAnswers(() => this.#transcript.watching);
   #composer = new Composer();
   #drawer = new Drawer();
@@ -34,6 +35,8 @@ class App {
   #session = null;
   /** What the session last said its title is: another device may rename it, and so may the list. */
   #title = "";
+  /** Stops that somebody has asked for, and that haven't happened. @type {Set<string>} */
+  #stops = new Set();
   /** The conversation that is being created for what was sent before there was one. @type {Promise<object>|null} */
   #beginning = null;
 
@@ -42,9 +45,11 @@ class App {
     this.#list.addEventListener("open", ({ detail }) => this.#open(detail.id));
     this.#list.addEventListener("change", () => this.#showTitle());
     this.#list.addEventListener("deleted", ({ detail }) => this.#deleted(detail.id));
-    this.#composer.addEventListener("send", ({ detail }) => this.#send(detail.text));
+    this.#composer.addEventListener("send", ({ detail }) => this.#send(detail.text, detail.steer));
+    this.#composer.addEventListener("stop", () => this.#stop());
     this.#transcript.addEventListener("render", () => this.#rendered());
     this.#transcript.addEventListener("watching", () => this.#transcript.watching && this.#unread.seen());
+    this.#transcript.addEventListener("refused", ({ detail }) => this.#refused(detail));
     this.#unread.addEventListener("change", () => this.#showUnread());
     this.#holdfast.addEventListener("connection", () => this.#showConnection());
     this.#status.addEventListener("change", () => this.#transcript.setOnline(this.#status.online));
@@ -82,6 +87,7 @@ class App {
     this.#composer.show(id);
     this.#transcript.show(this.#session, () => retentionHours(this.#list.get(id)));
     this.#title = "";
+    this.#stops.clear();
     this.#showTitle();
     document.getElementById("sign-in")?.setAttribute("href", signInPath());
   }
@@ -103,17 +109,26 @@ class App {
 
   #leave() {
     // What waits in the outbox leaves only while its session is followed.
-    const waits = this.#session?.messages.some(({ status }) => status === "waiting" || status === "sending");
+    const { messages = [], signals = [] } = this.#session ?? {};
+    const waits = [...messages, ...signals].some(({ status }) => status === "waiting" || status === "sending");
     if (!waits) this.#session?.detach();
   }
 
   #rendered() {
     if (!this.#session) return;
-    const { id, title, gone, messages } = this.#session;
+    const { id, title, gone, working, stopping } = this.#session;
     this.#composer.hidden = Boolean(gone);
     if (title !== this.#title) this.#list.setTitle(id, (this.#title = title));
     this.#showTitle();
-    this.#list.setAnswering(id, messages.some(({ status }) => status === "streaming"));
+    this.#list.setAnswering(id, working);
+    this.#composer.setWork({ working, stopping, online: this.#status.online });
+    this.#tellStops(this.#session.signals.filter(({ kind }) => kind === "cancel"));
+  }
+
+  #tellStops(stops) {
+    const news = stops.find((signal) => this.#stops.has(signal.id) && !isOpen(signal));
+    if (news) this.#composer.say(stopNotice(news));
+    this.#stops = new Set(stops.filter(isOpen).map(({ id }) => id));
   }
 
   #showTitle() {
@@ -140,11 +155,20 @@ class App {
     return this.#session.ready ? "Untitled conversation" : "";
   }
 
-  async #send(text) {
+  async #send(text, steer = false) {
     const session = this.#session ?? (await this.#begin(text));
     if (!session) return;
     this.#transcript.jump();
-    session.send(text).catch((error) => this.#notSent(error, text));
+    const stored = steer ? session.steer(text) : session.send(text);
+    stored.catch((error) => this.#notSent(error, text));
+  }
+
+  #refused({ message }) {
+    this.#composer.say(`That isn't possible: ${message}.`);
+  }
+
+  #stop() {
+    this.#session?.cancel().catch(({ message }) => this.#composer.say(`Not stopped: ${message}.`));
   }
 
   #notSent({ code, message }, text) {

@@ -1,22 +1,33 @@
-// Where a person writes. Enter sends, Shift+Enter starts a line; it is never disabled.
+// Where a person writes, and stops the agent. Enter sends, Shift+Enter starts a line; it is never disabled. While an agent
+// is at work, Enter steers it, and Ctrl+Enter sends the next message.
 import { loadDraft, saveDraft } from "./draft.js";
+import { composerHint, stopLabel } from "./wording.js";
 
 const MAX_HEIGHT_PX = 240;
 // Where there is a pointer that hovers, there is a keyboard with a Shift key.
 const HAS_KEYBOARD = matchMedia("(hover: hover)").matches;
-const USUAL_HINT = HAS_KEYBOARD ? "Enter sends, Shift+Enter starts a new line" : "";
+const IDLE = { working: false, stopping: false, online: true };
 
-/** Dispatches "send" with `detail.text`. */
+/** Dispatches "send" with `detail` `{text, steer}`; `steer`: it is for the agent at work. And "stop". */
 export class Composer extends EventTarget {
   #form = document.getElementById("composer");
   #text = document.getElementById("composer-text");
+  #send = document.getElementById("composer-send");
+  #next = document.getElementById("composer-next");
+  #stop = document.getElementById("composer-stop");
+  #stopLabel = document.getElementById("composer-stop-label");
   #hint = document.getElementById("composer-hint");
+  #said = "";
+  /** What the agent does. */
+  #work = IDLE;
   /** @type {string|null} */
   #id = null;
 
   constructor() {
     super();
     this.#form.addEventListener("submit", (event) => this.#submit(event));
+    this.#next.addEventListener("click", () => this.#give(false));
+    this.#stop.addEventListener("click", () => this.#askForStop());
     this.#text.addEventListener("keydown", (event) => this.#key(event));
     this.#text.addEventListener("input", () => this.#typed());
   }
@@ -25,6 +36,7 @@ export class Composer extends EventTarget {
   show(id) {
     this.#id = id;
     this.hidden = false;
+    this.setWork(IDLE);
     this.say("");
     this.write(loadDraft(id));
     // On a phone focus would open the keyboard over the conversation.
@@ -48,8 +60,34 @@ export class Composer extends EventTarget {
 
   /** @param {string} text below the box; empty for the usual hint */
   say(text) {
-    const said = text || USUAL_HINT;
-    if (this.#hint.textContent !== said) this.#hint.textContent = said;
+    this.#said = text;
+    this.#showHint();
+  }
+
+  /** @param {{working: boolean, stopping: boolean, online: boolean}} work of the agent */
+  setWork({ working, stopping, online }) {
+    const { working: worked, stopping: stopped, online: wasOnline } = this.#work;
+    if (working === worked && stopping === stopped && online === wasOnline) return;
+    const hadFocus = document.activeElement === this.#stop;
+    this.#work = { working, stopping, online };
+    this.#stop.hidden = !working && !stopping;
+    this.#stop.setAttribute("aria-disabled", String(stopping));
+    this.#stopLabel.textContent = stopLabel(stopping);
+    this.#send.setAttribute("aria-label", this.#steers ? "Steer" : "Send");
+    this.#text.placeholder = this.#steers ? "Steer the answer…" : "Write a message…";
+    this.#next.hidden = !this.#steers;
+    this.#showHint();
+    if (hadFocus && this.#stop.hidden) this.focus();
+  }
+
+  /** Whether what is written is for the agent at work. */
+  get #steers() {
+    return this.#work.working && !this.#work.stopping;
+  }
+
+  #showHint() {
+    const text = this.#said || composerHint({ ...this.#work, steers: this.#steers, hasKeyboard: HAS_KEYBOARD });
+    if (this.#hint.textContent !== text) this.#hint.textContent = text;
   }
 
   focus() {
@@ -61,16 +99,29 @@ export class Composer extends EventTarget {
     const composing = event.isComposing || event.keyCode === 229;
     if (event.key !== "Enter" || event.shiftKey || composing) return;
     event.preventDefault();
-    this.#form.requestSubmit();
+    if (event.ctrlKey || event.metaKey) this.#give(false);
+    else this.#form.requestSubmit();
   }
 
   #submit(event) {
     event.preventDefault();
+    this.#give(this.#steers);
+  }
+
+  /** @param {boolean} steer */
+  #give(steer) {
     const text = this.#text.value.trim();
+    this.focus();
     if (!text) return;
     this.write("");
     this.say("");
-    this.dispatchEvent(new CustomEvent("send", { detail: { text } }));
+    this.dispatchEvent(new CustomEvent("send", { detail: { text, steer } }));
+  }
+
+  #askForStop() {
+    if (this.#work.stopping) return;
+    this.say("");
+    this.dispatchEvent(new Event("stop"));
   }
 
   #typed() {

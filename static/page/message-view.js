@@ -2,12 +2,27 @@
 import { copyButton } from "./copy-button.js";
 import { icon } from "./icon.js";
 import { createPartView } from "./parts.js";
-import { answerNotice, deliveryNotice } from "./wording.js";
+import { showText } from "./show-text.js";
+import { answerNotice, clockTime, deliveryNotice, receiptOf, retryNotice, workNotice } from "./wording.js";
 
 const DELIVERY_ICONS = { waiting: "clock", sending: "clock", failed: "alert" };
+const RECEIPT_ICONS = { sent: "check", delivered: "checks", read: "checks" };
 const SPEAKERS = { user: "You", assistant: "Assistant", system: "Note" };
+const RETRIES = { continue: "Continue", regenerate: "Regenerate" };
 
-/** Its element dispatches "dismiss", with the message's id, when the person is done with one that wasn't sent. */
+/**
+ * What a message is drawn by, beside itself.
+ * @typedef {object} Surroundings
+ * @property {import("./standing.js").Standing} standing
+ * @property {boolean} online whether what waits can leave at once
+ * @property {string|null} retryable the answer that may be continued or given anew
+ * @property {Map<string, string>} refusals why a decision of this tab's didn't count, by approval
+ */
+
+/**
+ * Its element dispatches "dismiss", with the message's id, when the person is done with one that wasn't sent, "retry", with
+ * `{message, mode}`, and what its approvals do.
+ */
 export class MessageView {
   #body = create("div", "message-body");
   #working = create("p", "working");
@@ -15,6 +30,8 @@ export class MessageView {
   #foot = create("div", "message-foot");
   #delivery = create("span", "delivery");
   #dismiss = create("button", "quiet-button");
+  #again = create("div", "again");
+  #retrying = create("p", "working");
   /** @type {{type: string, view: ReturnType<typeof createPartView>}[]} */
   #parts = [];
   #message;
@@ -27,35 +44,44 @@ export class MessageView {
     this.element.dataset.role = message.role;
     const speaker = create("h2", "visually-hidden");
     speaker.textContent = SPEAKERS[message.role] ?? message.role;
-    this.#working.textContent = "Working…";
     this.#notice.dataset.testid = "message-notice";
     this.#delivery.dataset.testid = "delivery";
     const copy = copyButton("Copy message", () => textOf(this.#message));
     this.#dismiss.type = "button";
     this.#dismiss.textContent = "Remove";
-    this.#dismiss.addEventListener("click", () => this.#tellDismissed());
+    this.#dismiss.addEventListener("click", () => this.#tell("dismiss", this.#message.id));
     this.#foot.append(copy, timeOf(message.created_at), this.#delivery, this.#dismiss);
-    this.element.append(speaker, this.#body, this.#working, this.#notice, this.#foot);
+    for (const [mode, label] of Object.entries(RETRIES)) this.#again.append(this.#retryButton(mode, label));
+    this.element.append(speaker, this.#body, this.#working, this.#notice, this.#again, this.#retrying, this.#foot);
+  }
+
+  #retryButton(mode, label) {
+    const button = create("button", "small-button");
+    button.type = "button";
+    button.textContent = label;
+    button.dataset.testid = mode;
+    button.addEventListener("click", () => this.#tell("retry", { message: this.#message.id, mode }));
+    return button;
   }
 
   /**
    * @param {object} message as the client holds it now
-   * @param {boolean} online whether what waits can leave at once
+   * @param {Surroundings} surroundings
    */
-  update(message, online) {
+  update(message, surroundings) {
     this.#message = message;
     const streaming = message.status === "streaming";
     this.element.dataset.status = message.status;
     this.element.setAttribute("aria-busy", String(streaming));
-    this.#showParts(message, !streaming);
-    this.#working.hidden = !streaming || writesNow(message.parts.at(-1));
-    this.#showNotice(message);
-    this.#showDelivery(message, online);
+    this.#showParts(message, { ended: !streaming, tools: message.open?.tools ?? {}, ...surroundings });
+    this.#showWork(message, surroundings);
+    showText(this.#notice, message.role === "assistant" ? noticeOf(message, surroundings.standing) : "");
+    this.#showAgain(message, surroundings);
+    this.#showDelivery(message, surroundings);
     this.#foot.hidden = streaming;
   }
 
-  #showParts({ parts, role, open }, ended) {
-    const context = { ended, tools: open?.tools ?? {} };
+  #showParts({ parts, role }, context) {
     this.#parts.splice(parts.length).forEach(({ view }) => view?.element.remove());
     parts.forEach((part, index) => this.#partView(part, index, role)?.update(part, context));
   }
@@ -76,23 +102,43 @@ export class MessageView {
     this.#body.insertBefore(element, before?.view.element ?? null);
   }
 
-  #showNotice(message) {
-    const text = message.role === "assistant" ? answerNotice(message) : "";
-    this.#notice.hidden = text === "";
-    if (this.#notice.textContent !== text) this.#notice.textContent = text;
+  #showWork({ status, parts }, { standing }) {
+    const waits = parts.some(({ state, approval }) => state === "approval-requested" && !standing.decision(approval.id));
+    const shows = status !== "streaming" || writesNow(parts.at(-1));
+    showText(this.#working, shows ? "" : workNotice(waits));
   }
 
-  #showDelivery(message, online) {
+  #showAgain({ id }, { standing, online, retryable }) {
+    const retry = standing.retry(id);
+    this.#again.hidden = id !== retryable || Boolean(retry);
+    showText(this.#retrying, retry ? retryNotice(retry.payload.mode, online) : "");
+  }
+
+  #showDelivery(message, { standing, online }) {
     this.#dismiss.hidden = message.role !== "user" || message.status !== "failed";
     if (message.role !== "user") return;
-    const text = deliveryNotice(message, online);
+    const signal = standing.of(message.id);
+    const receipt = message.loose ? "waiting" : receiptOf(signal);
+    const text = deliveryNotice(message, online, signal);
+    this.element.dataset.receipt = receipt;
     if (this.#delivery.textContent === text) return;
-    this.#delivery.replaceChildren(icon(DELIVERY_ICONS[message.status] ?? "check"), text);
+    const drawn = DELIVERY_ICONS[message.status] ?? signalIcon(signal, receipt);
+    this.#delivery.replaceChildren(icon(drawn), text);
   }
 
-  #tellDismissed() {
-    this.element.dispatchEvent(new CustomEvent("dismiss", { bubbles: true, detail: this.#message.id }));
+  #tell(type, detail) {
+    this.element.dispatchEvent(new CustomEvent(type, { bubbles: true, detail }));
   }
+}
+
+/**
+ * @param {object} message an answer
+ * @param {import("./standing.js").Standing} standing
+ * @returns {string} how it stands, if it did not simply complete
+ */
+export function noticeOf(message, standing) {
+  const stop = message.status === "cancelled" ? standing.stop(message) : undefined;
+  return answerNotice(message, stop ? standing.isMine(stop.actor) : null);
 }
 
 /** @param {object} message @returns {string} its text parts, as Markdown */
@@ -105,12 +151,17 @@ function writesNow(part) {
   return part?.type === "text" && part.state === "streaming" && part.text !== "";
 }
 
+function signalIcon(signal, receipt) {
+  if (signal?.status === "rejected" || signal?.status === "expired") return "alert";
+  return RECEIPT_ICONS[receipt] ?? "clock";
+}
+
 function timeOf(createdAt) {
   const time = create("time", "");
   const date = new Date(createdAt ?? Date.now());
   time.dateTime = date.toISOString();
   time.title = date.toLocaleString([], { dateStyle: "full", timeStyle: "short" });
-  time.textContent = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  time.textContent = clockTime(date);
   return time;
 }
 

@@ -1,14 +1,20 @@
 // One view for each kind of message part. A view has an `element` and `update(part, context)`.
+import { ApprovalCard } from "./approval-card.js";
 import { CodeBlock } from "./code-block.js";
+import { exactJson } from "./exact-json.js";
 import { icon } from "./icon.js";
 import { MarkdownView } from "./markdown.js";
 import { isSafeLink } from "./sanitize.js";
-import { toolState, toolTitle } from "./wording.js";
+import { showText } from "./show-text.js";
+import { steerNotice, toolState, toolTitle } from "./wording.js";
 
 /**
  * @typedef {object} Context
  * @property {boolean} ended whether the message has ended
- * @property {Record<string, {text: string}>} by call id, the raw input of calls whose input is still streaming
+ * @property {Record<string, {text: string}>} tools by call id, the raw input of calls whose input is still streaming
+ * @property {import("./standing.js").Standing} standing
+ * @property {boolean} online whether what waits can leave at once
+ * @property {Map<string, string>} refusals why a decision of this tab's didn't count, by approval
  */
 
 /**
@@ -36,6 +42,7 @@ const VIEWS = {
   "source-url": () => new SourceView(),
   "source-document": () => new SourceView(),
   data: () => new DataView(),
+  "steering-message": () => new SteerView(),
   "step-start": () => null,
 };
 
@@ -54,6 +61,24 @@ class PlainTextView {
 
   update({ text }) {
     this.element.textContent = text;
+  }
+}
+
+/** What a person told the agent at work, where it read it. */
+class SteerView {
+  element = create("div", "steer");
+  #label = create("p", "steer-label");
+  #text = create("p", "plain-text");
+
+  constructor() {
+    this.element.dataset.testid = "steer";
+    this.element.append(this.#label, this.#text);
+  }
+
+  update({ id, parts }, { standing }) {
+    const signal = standing.of(id);
+    showText(this.#label, steerNotice(signal ? standing.isMine(signal.actor) : null));
+    showText(this.#text, parts.map(({ text }) => text ?? "").join("\n\n"));
   }
 }
 
@@ -102,7 +127,32 @@ class ReasoningView extends FoldingView {
   }
 }
 
-class ToolView extends FoldingView {
+/** A tool call, folded away: what a person decides about it is shown, and before they have, that alone. */
+class ToolView {
+  element = create("div", "tool");
+  #fold = new ToolFold();
+  /** @type {ApprovalCard|null} */
+  #card = null;
+
+  constructor() {
+    this.element.append(this.#fold.element);
+  }
+
+  update(part, context) {
+    if (part.approval?.descriptor) this.#card ??= this.#addCard();
+    this.#card?.update(part, context);
+    this.#fold.element.hidden = this.#card?.pending ?? false;
+    this.#fold.update(part, context, this.#card?.decision ?? null);
+  }
+
+  #addCard() {
+    const card = new ApprovalCard();
+    this.element.append(card.element);
+    return card;
+  }
+}
+
+class ToolFold extends FoldingView {
   #input = new LabelledCode("Input");
   #output = new LabelledCode("Output");
 
@@ -111,9 +161,9 @@ class ToolView extends FoldingView {
     this.body.append(this.#input.element, this.#output.element);
   }
 
-  update(part, { ended, tools }) {
+  update(part, { ended, tools }, decision) {
     const name = part.title ?? toolTitle(part.toolName ?? part.type.replace(/^tool-/, ""));
-    this.show(name, toolState(part, ended), () => {
+    this.show(name, toolState(part, ended, decision), () => {
       this.#input.update(part.input ?? tools[part.toolCallId]?.text ?? part.rawInput);
       this.#output.update(part.errorText ?? part.output);
     });
@@ -146,7 +196,7 @@ class LabelledCode {
   update(value) {
     this.element.hidden = value === undefined;
     if (value === undefined) return;
-    const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+    const text = typeof value === "string" ? value : exactJson(value);
     this.#code.update(text, this.#label || "JSON");
   }
 }

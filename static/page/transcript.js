@@ -1,13 +1,18 @@
 // The conversation on show: its messages in order, drawn at most once a frame, and what is said around them.
 import { getMessages } from "./api.js";
-import { MessageView, textOf } from "./message-view.js";
+import { MessageView, noticeOf, textOf } from "./message-view.js";
 import { ScrollFollower } from "./scroll-follower.js";
+import { Standing, interleave } from "./standing.js";
 import { UnreadLine } from "./unread-line.js";
-import { answerNotice, goneNotice, resetNotice } from "./wording.js";
+import { approvalNews, goneNotice, refusalNotice, resetNotice } from "./wording.js";
 
 const PAGE = 30; // earlier messages at a time
+const RETRYABLE = ["interrupted", "failed", "cancelled"];
 
-/** Dispatches "render" when it has drawn, and "watching" when `watching` has changed. */
+/**
+ * Dispatches "render" when it has drawn, "watching" when `watching` has changed, and "refused", with an error as its
+ * `detail`, when the server refuses what was asked for here.
+ */
 export class Transcript extends EventTarget {
   /** Whether what is written is seen: the tab is in front, and its end in sight. */
   watching = true;
@@ -32,14 +37,26 @@ export class Transcript extends EventTarget {
   /** Messages whose conversation doesn't exist yet. @type {object[]} */
   #pending = [];
   #dirty = new Set();
+  #standing = new Standing([], null);
+  /** The answer that may be continued or given anew. @type {string|null} */
+  #retryable = null;
+  /** Why a decision of this tab's didn't count, by approval. @type {Map<string, string>} */
+  #refusals = new Map();
+  /** Approvals that a screen reader has heard of. @type {Set<string>} */
+  #told = new Set();
   #frame = 0;
   #online = true;
   #listening = new AbortController();
+  #actor;
 
-  constructor() {
+  /** @param {() => string|null} actor who this page acts as */
+  constructor(actor) {
     super();
+    this.#actor = actor;
     this.#jump.addEventListener("click", () => this.#jumpByButton());
     this.#list.addEventListener("dismiss", ({ detail: id }) => this.#session?.dismiss(id));
+    this.#list.addEventListener("decide", ({ detail }) => this.#decide(detail));
+    this.#list.addEventListener("retry", ({ detail }) => this.#retry(detail));
     this.#follower.addEventListener("change", () => this.#watch());
     document.addEventListener("visibilitychange", () => this.#watch());
     this.#earlier.addEventListener("click", () => this.#loadEarlier());
@@ -56,10 +73,10 @@ export class Transcript extends EventTarget {
     this.#welcome.hidden = session !== null;
     if (session === null) return;
     const { signal } = this.#listening;
-    session.addEventListener("change", ({ detail }) => this.#changed(detail.messages), { signal });
+    session.addEventListener("change", ({ detail }) => this.#sessionChanged(detail), { signal });
     const reset = ({ detail: reason }) => this.#reset(resetNotice(reason, retentionHours()));
     session.addEventListener("reset", reset, { signal });
-    this.#changed(session.messages.map(({ id }) => id));
+    this.#everythingChanged();
     this.#follower.jump();
   }
 
@@ -75,7 +92,7 @@ export class Transcript extends EventTarget {
   setOnline(online) {
     if (this.#online === online) return;
     this.#online = online;
-    this.#changed(this.#messages.filter(({ status }) => status === "waiting").map(({ id }) => id));
+    this.#everythingChanged();
   }
 
   /** Go to the end, where a person has just written. */
@@ -86,6 +103,12 @@ export class Transcript extends EventTarget {
 
   get #messages() {
     return this.#older.concat(this.#session?.messages ?? this.#pending);
+  }
+
+  /** Messages, and the steers that are in none of them. */
+  get #entries() {
+    const messages = this.#messages;
+    return interleave(messages, this.#standing.looseSteers(messages));
   }
 
   // The button goes, and would take the keyboard's place with it.
@@ -122,12 +145,25 @@ export class Transcript extends EventTarget {
     this.#older = [];
     this.#olderLeft = false;
     this.#pending = [];
+    this.#retryable = null;
+    this.#refusals.clear();
+    this.#told.clear();
   }
 
   #reset(notice) {
     this.#forget();
     this.#say(notice);
-    this.#changed(this.#session.messages.map(({ id }) => id));
+    this.#everythingChanged();
+  }
+
+  #sessionChanged({ messages, signals }) {
+    // A signal says how a message stands, and perhaps not the one whose id it has.
+    if (signals.size) this.#everythingChanged();
+    else this.#changed(messages);
+  }
+
+  #everythingChanged() {
+    this.#changed(this.#views.keys());
   }
 
   #changed(ids) {
@@ -137,14 +173,17 @@ export class Transcript extends EventTarget {
 
   #render() {
     this.#frame = 0;
-    const messages = this.#messages;
-    for (const message of messages) {
-      if (this.#dirty.has(message.id) || !this.#views.has(message.id)) this.#draw(message);
+    this.#standing = new Standing(this.#session?.signals ?? [], this.#actor());
+    this.#findRetryable();
+    const entries = this.#entries;
+    for (const entry of entries) {
+      if (this.#dirty.has(entry.id) || !this.#views.has(entry.id)) this.#draw(entry);
     }
     this.#dirty.clear();
-    this.#arrange(messages);
+    this.#arrange(entries);
     this.#unread.draw();
     if (this.#session) this.#showState(this.#session);
+    this.#tellApprovals();
     this.#follower.settle();
     this.#showJump();
     this.dispatchEvent(new Event("render"));
@@ -155,9 +194,54 @@ export class Transcript extends EventTarget {
     const before = known?.element.dataset.status;
     const view = known ?? new MessageView(message);
     this.#views.set(message.id, view);
-    view.update(message, this.#online);
+    view.update(message, this.#surroundings);
     if (before === "streaming" && message.status !== "streaming") this.#announce(message);
   }
+
+  get #surroundings() {
+    return { standing: this.#standing, online: this.#online, retryable: this.#retryable, refusals: this.#refusals };
+  }
+
+  #findRetryable() {
+    const last = this.#session?.messages.at(-1);
+    const may = last?.role === "assistant" && RETRYABLE.includes(last.status) && !this.#session.working;
+    const retryable = may ? last.id : null;
+    for (const id of [this.#retryable, retryable]) if (retryable !== this.#retryable) this.#dirty.add(id);
+    this.#retryable = retryable;
+  }
+
+  #tellApprovals() {
+    for (const { approval, tool } of this.#session?.approvals ?? []) {
+      if (!this.#told.has(approval)) this.#tell(approvalNews(tool));
+      this.#told.add(approval);
+    }
+  }
+
+  // --- What a person asks for here ---
+
+  async #decide({ approval, approved, input }) {
+    const session = this.#session;
+    this.jump();
+    this.#refusals.delete(approval);
+    try {
+      await (approved ? session.approve(approval, { input }) : session.deny(approval));
+    } catch (error) {
+      this.#refusals.set(approval, refusalNotice(error));
+      this.#tell(refusalNotice(error));
+      this.#everythingChanged();
+    }
+  }
+
+  async #retry({ message, mode }) {
+    this.jump();
+    try {
+      await this.#session.retry(message, mode);
+    } catch (error) {
+      this.dispatchEvent(new CustomEvent("refused", { detail: error }));
+    }
+  }
+
+  // --- Drawing ---
 
   #arrange(messages) {
     const ids = new Set(messages.map(({ id }) => id));
@@ -209,7 +293,7 @@ export class Transcript extends EventTarget {
 
   // A screen reader hears an answer once, when it is whole, and not each of its tokens.
   #announce(message) {
-    this.#tell(`Assistant: ${textOf(message)} ${answerNotice(message)}`);
+    this.#tell(`Assistant: ${textOf(message)} ${noticeOf(message, this.#standing)}`);
   }
 
   #tell(text) {

@@ -1,11 +1,11 @@
-// Counts the answers of the conversation on show that ended while nobody watched.
+// Counts the answers of the conversation on show that ended while nobody watched, and what it asked for a decision about.
 
 /** Dispatches "change" when `count` has changed. */
 export class UnreadAnswers extends EventTarget {
   count = 0;
   #isWatching;
-  /** Answers that have ended; null until it is known which had before. @type {Set<string>|null} */
-  #ended = null;
+  /** Answers that have ended, and approvals; null until it is known which there were before. @type {Set<string>|null} */
+  #known = null;
   #listening = new AbortController();
 
   /** @param {() => boolean} isWatching whether what is written is seen now */
@@ -18,7 +18,7 @@ export class UnreadAnswers extends EventTarget {
   follow(session) {
     this.#listening.abort();
     this.#listening = new AbortController();
-    this.#ended = null;
+    this.#known = null;
     this.seen();
     session?.addEventListener("change", () => this.#changed(session), { signal: this.#listening.signal });
     if (session?.ready) this.#changed(session);
@@ -28,11 +28,12 @@ export class UnreadAnswers extends EventTarget {
     this.#set(0);
   }
 
-  #changed({ ready, messages }) {
+  #changed({ ready, messages, approvals }) {
     if (!ready) return;
     const ended = messages.filter(({ role, status }) => role === "assistant" && status !== "streaming");
-    const fresh = ended.filter(({ id }) => this.#ended && !this.#ended.has(id));
-    this.#ended = new Set(ended.map(({ id }) => id));
+    const known = [...ended.map(({ id }) => id), ...approvals.map(({ approval }) => approval)];
+    const fresh = known.filter((id) => this.#known && !this.#known.has(id));
+    this.#known = new Set(known);
     if (!this.#isWatching()) this.#set(this.count + fresh.length);
   }
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
+from tests.browser import scripted
 from tests.browser.dictation import START, Dictation, begin, delta
 from tests.browser.test_appearance import WHOLE
 from tests.browser.test_unread import hide, line
@@ -17,7 +18,7 @@ from tests.support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.browser
 
-SERVER = {"HOLDFAST_RECOVERY_WINDOW_MS": "3000"}
+SERVER = scripted.ENVIRONMENT | {"HOLDFAST_RECOVERY_WINDOW_MS": "3000"}
 DESKTOP: ViewportSize = {"width": 1200, "height": 800}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -81,6 +82,37 @@ def test_a_conversation(visitor: Visitor, agent: Dictation, check: Check) -> Non
     visitor.come_back()
     expect(tab.questions.last).to_contain_text("Not sent")
     check(tab.page, "answered")
+
+
+def test_an_agent_at_work(visitor: Visitor, check: Check) -> None:
+    tab = visitor.open_with("scripted", f"say So far; until {visitor.gate}; step; until never")
+    expect(tab.answers).to_contain_text("So far")
+    tab.say("Heard at the next step")
+    expect(tab.questions.last).to_contain_text("Will be read at the next step")
+    check(tab.page, "a steer waits")
+    visitor.open_gate()
+    expect(tab.answers.get_by_test_id("steer")).to_be_visible()
+    check(tab.page, "steered")
+    tab.say("Never read")
+    expect(tab.questions.last).to_contain_text("Will be read at the next step")
+    tab.page.get_by_test_id("stop").click()
+    tab.wait_ended("cancelled")
+    check(tab.page, "stopped")
+
+
+def test_an_approval(visitor: Visitor, check: Check) -> None:
+    tab = visitor.open_with("scripted", "ask send_mail editable; fail At the end")
+    edit = tab.page.get_by_test_id("edit-arguments")
+    expect(edit).to_be_visible()
+    check(tab.page, "asked")
+    edit.click()
+    tab.page.get_by_test_id("arguments").fill("{")
+    expect(tab.page.get_by_text("That isn't JSON")).to_be_visible()
+    check(tab.page, "edited")
+    tab.page.get_by_test_id("deny").click()
+    tab.wait_ended("failed")
+    expect(tab.page.get_by_role("button", name="Regenerate")).to_be_visible()
+    check(tab.page, "denied")
 
 
 def test_a_lost_connection(visitor: Visitor, network: TcpProxy, check: Check) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser import scripted
 from tests.browser.conftest import Visit
 from tests.browser.dictation import FINISH, START, Chunk, Dictation, begin, delta, end, text
 from tests.browser.visitor import Tab, Visitor
@@ -15,7 +16,7 @@ from tests.support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.browser
 
-SERVER = {"HOLDFAST_DEMO_TOKENS_PER_S": "1000"}
+SERVER = scripted.ENVIRONMENT | {"HOLDFAST_DEMO_TOKENS_PER_S": "1000"}
 RECOVERY_WINDOW_MS = 120_000
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
@@ -159,6 +160,33 @@ def test_every_state_is_legible(
     if device == "phone":
         tab.page.get_by_role("button", name="Conversations").tap()
         album.look("drawer")
+
+
+@pytest.mark.parametrize(("device", "options"), [("desktop", DESKTOP), ("phone", PHONE)])
+def test_every_state_of_an_agent_at_work_is_legible(
+    visit: Visit, tmp_path: Path, device: str, options: dict[str, Any]
+) -> None:
+    visitor = visit(**options)
+    tab = visitor.open_with("scripted", f"say So far; until {visitor.gate}; step; ask send_mail editable; until never")
+    album = Album(tab, tmp_path, device)
+    expect(tab.answers).to_contain_text("So far")
+    tab.say("Shorter, please")
+    expect(tab.questions.last).to_contain_text("Will be read at the next step")
+    album.look("steer-waits")
+    visitor.open_gate()
+    edit = tab.page.get_by_test_id("edit-arguments")
+    expect(edit).to_be_visible()
+    album.look("asked")
+    edit.click()
+    tab.page.get_by_test_id("arguments").fill("{")
+    album.look("edited")
+    tab.page.keyboard.press("Escape")
+    tab.page.get_by_test_id("approve").click()
+    expect(tab.page.get_by_test_id("tool")).to_contain_text("done")
+    album.look("approved")
+    tab.page.get_by_test_id("stop").click()
+    tab.wait_ended("cancelled")
+    album.look("stopped")
 
 
 def scroll(tab: Tab, to: str) -> None:

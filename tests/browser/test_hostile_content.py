@@ -99,6 +99,28 @@ def test_hostile_parts_do_nothing(visitor: Visitor, agent: Dictation) -> None:
     check_harmless(tab.page, {f"{ELSEWHERE}/source", f"{ELSEWHERE}/tracker.png"})
 
 
+def test_a_hostile_question_about_a_call_does_nothing(visitor: Visitor, agent: Dictation) -> None:
+    tab = visitor.open_unanswered()
+    call = {"toolCallId": "c", "toolName": "<img src=x onerror=alert(1)>", "title": HOSTILE}
+    descriptor = {"input_hash": "none", "expires_at": None, "editable": True}
+    parts: list[Chunk] = [
+        {"type": "tool-input-available", **call, "input": {HOSTILE: HOSTILE}},
+        {"type": "tool-approval-request", "toolCallId": "c", "approvalId": "<b>", "reason": HOSTILE,
+         "approvalDescriptor": descriptor},
+        {"type": "steering-message", "id": "s_1234567", "parts": [{"type": "text", "text": HOSTILE}]},
+    ]  # fmt: skip
+    agent.say(tab.session, START, *parts)
+    card = tab.page.get_by_test_id("approval")
+    expect(card).to_contain_text("<script>alert(1)</script>")
+    expect(tab.page.get_by_test_id("steer")).to_contain_text("<script>alert(1)</script>")
+    card.get_by_role("button", name="Edit arguments").click()
+    expect(tab.page.get_by_test_id("arguments")).to_have_value(re.compile("<script>"))
+    check_harmless(tab.page, set())
+    card.get_by_role("button", name="Deny").click()
+    # The agent that asks isn't one that can be answered.
+    expect(tab.page.get_by_test_id("decision-refused")).to_contain_text("No tool call asks for this approval")
+
+
 def test_a_hostile_message_of_a_person_is_text(visitor: Visitor) -> None:
     tab = visitor.begin(HOSTILE)
     tab.wait_ended()

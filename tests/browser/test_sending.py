@@ -19,7 +19,7 @@ def questions(tab: Tab) -> list[str]:
 def test_what_is_asked_meanwhile_is_answered_next(visitor: Visitor) -> None:
     tab = visitor.open()
     for question in ("One", "Two", "Three"):
-        tab.say(question)
+        tab.say_next(question)
     tab.wait_ended(answers=3)
     stored = visitor.stored(tab.session)
     answers = [text_of(message).splitlines()[0] for message in stored if message["role"] == "assistant"]
@@ -138,6 +138,6 @@ def test_a_message_that_is_refused_says_why(visitor: Visitor) -> None:
     tab.say("x" * 40_000)
     expect(tab.questions.last).to_contain_text("Not sent:")
     assert len(visitor.stored(tab.session)) <= 2
-    tab.say("After")
+    tab.say_next("After")
     tab.wait_ended(answers=2)
     assert [text_of(message) for message in visitor.stored(tab.session)[::2]] == ["Before", "After"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any, Literal
+from uuid import uuid4
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Locator, Page, Request, expect
 
@@ -52,6 +53,7 @@ class Visitor:
         self.network = network
         self.tabs: list[Tab] = []
         self.problems: list[str] = []
+        self.gate = f"gate-{uuid4().hex}"  # for `until` of the scripted agent; nobody else's
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         context.add_init_script(RECORDER)
         context.on("request", self._requested)
@@ -78,7 +80,7 @@ class Visitor:
         """Begins a conversation in a new tab; returns when its first message is stored."""
         tab = self.open()
         tab.say(text)
-        expect(tab.questions).to_contain_text("Sent")
+        expect(tab.questions).to_have_attribute("data-status", "complete")
         return tab
 
     def open_unanswered(self) -> Tab:
@@ -87,12 +89,19 @@ class Visitor:
         tab.wait_ready()
         return tab
 
-    def new_session(self) -> str:
-        """The id of a new conversation in which no agent answers by itself."""
+    def open_with(self, agent: str, question: str) -> Tab:
+        """Opens a new conversation with this agent, and says something."""
+        tab = self.open(f"/s/{self.new_session(agent)}/")
+        tab.wait_ready()
+        tab.say(question)
+        return tab
+
+    def new_session(self, agent: str = "") -> str:
+        """The id of a new conversation with this agent; by default none answers by itself."""
         self.context.request.get(self.server.url)  # the first visit makes somebody a guest
         token = next(cookie["value"] for cookie in self.context.cookies() if cookie["name"] == "csrftoken")
         answer = self.context.request.post(
-            f"{self.server.url}/api/sessions/", data={"agent": ""}, headers={"X-CSRFToken": token}
+            f"{self.server.url}/api/sessions/", data={"agent": agent}, headers={"X-CSRFToken": token}
         )
         assert answer.ok, answer.text()
         session: str = answer.json()["id"]
@@ -105,6 +114,14 @@ class Visitor:
         assert answer.ok, answer.text()
         messages: list[dict[str, Any]] = answer.json()["results"]
         return messages
+
+    def open_gate(self) -> None:
+        """Lets the scripted agent go on."""
+        (self.server.place / self.gate).touch()
+
+    def wait_stored(self, session: str, text: str) -> None:
+        """Waits until the newest message says this."""
+        wait_for(lambda: text in text_of(self.stored(session)[-1]), DEADLINE_S, lambda: f"{text!r} isn't stored")
 
     def go_offline(self) -> None:
         """Takes the network away: the browser is told, and nothing more gets through, now or later."""
@@ -171,6 +188,12 @@ class Tab:
         self.page.bring_to_front()  # behind another tab it is drawn once a second
         self.composer.fill(text)
         self.composer.press("Enter")
+
+    def say_next(self, text: str) -> None:
+        """Says it as a message, whether an agent is at work or not."""
+        self.page.bring_to_front()
+        self.composer.fill(text)
+        self.composer.press("Control+Enter")
 
     def reload(self) -> None:
         self.page.reload()

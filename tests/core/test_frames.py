@@ -18,6 +18,10 @@ ATTACH: dict[str, Any] = {"type": "attach", "session": SESSION}
 DETACH: dict[str, Any] = {"type": "detach", "session": SESSION}
 ACK: dict[str, Any] = {"type": "ack", "session": SESSION, "cursor": "e-1"}
 SIGNAL: dict[str, Any] = {"type": "signal", "session": SESSION, "id": "12345678", "kind": "message", "payload": {}}
+PUBLISH: dict[str, Any] = {
+    "type": "publish", "session": SESSION, "message": "m_1", "producer": "producer", "epoch": 0, "sequence": 1,
+    "chunks": [{"type": "start"}],
+}  # fmt: skip
 
 
 def read(frame: Any) -> frames.ClientFrame:
@@ -45,6 +49,17 @@ def refusal(frame: Any) -> str:
         (ACK, frames.ClientFrame("ack", SESSION, Cursor("e", 1))),
         (SIGNAL, frames.ClientFrame("signal", SESSION, id="12345678", kind="message", payload={})),
         ({"type": "ping"}, frames.ClientFrame("ping")),
+        ({"type": "authenticate", "token": "a.b.c"}, frames.ClientFrame("authenticate", token="a.b.c")),
+        (
+            PUBLISH,
+            frames.ClientFrame(
+                "publish", SESSION, message="m_1", producer="producer", epoch=0, sequence=1, chunks=[{"type": "start"}]
+            ),
+        ),
+        (
+            {"type": "beat", "producer": "producer", "epoch": 2**53},
+            frames.ClientFrame("beat", producer="producer", epoch=2**53),
+        ),
     ],
 )
 def test_a_frame_is_read(frame: dict[str, Any], wanted: frames.ClientFrame) -> None:
@@ -72,7 +87,7 @@ def test_what_is_no_frame(text: str) -> None:
     assert refusal(text) == "bad_frame"
 
 
-@pytest.mark.parametrize("type_", ["", "publish", "Attach", "attached", "__class__", "ping "])
+@pytest.mark.parametrize("type_", ["", "published", "Attach", "attached", "__class__", "ping "])
 def test_a_type_that_nobody_knows(type_: str) -> None:
     assert refusal({"type": type_}) == "unknown_type"
 
@@ -119,7 +134,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 known = st.sampled_from(list(frames.CLIENT_FRAMES))
-names = ["session", "cursor", "rewind", "held", "id", "kind", "payload"]
+names = [
+    "session", "cursor", "rewind", "held", "id", "kind", "payload", "token", "message", "producer", "epoch", "sequence",
+    "chunks",
+]  # fmt: skip
 nearly = st.fixed_dictionaries(
     {"type": known | st.text()},
     optional={name: json_values | st.sampled_from([SESSION, "e-1", "12345678"]) for name in names},
@@ -136,9 +154,10 @@ def test_nonsense_is_a_frame_or_a_named_error(text: str) -> None:
 
 
 @QUICK
-@given(data=st.dictionaries(st.sampled_from(["session", "id", "type"]), json_values))
+@given(data=st.dictionaries(st.sampled_from(["session", "id", "message", "sequence", "type"]), json_values))
 def test_an_error_names_what_it_answers_and_repeats_nothing_long(data: dict[str, Any]) -> None:
     about = frames.about(data)
+    assert isinstance(about.pop("sequence", 0), int)
     assert all(isinstance(value, str) and len(value) <= 64 for value in about.values())
     assert about.keys() <= {"session", "id"}
 

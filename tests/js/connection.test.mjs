@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { CHECK_MS } from "../../static/holdfast/client.js";
 import { CONNECT_TIMEOUT_MS, SUSPENDED_RETRY_MS } from "../../static/holdfast/states.js";
+import { ACTOR } from "./support/model-server.mjs";
 import { FINISH, SESSION, answer, begin, delta, following, openPage, plain, record, shown, world } from "./support/world.mjs";
 
 const WINDOW_MS = 120_000;
@@ -36,6 +37,7 @@ test("it connects, and says over what and since when", () => {
     transportReason: null,
     transportSince: 1_000_002,
     lastGoodAt: 1_000_002,
+    actor: ACTOR,
   });
 });
 

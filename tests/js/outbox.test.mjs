@@ -25,6 +25,10 @@ function signal(id, text = id) {
   return { id, kind: "message", payload: { parts: [{ type: "text", text }] } };
 }
 
+function decision(id) {
+  return { id, kind: "cancel", payload: {} };
+}
+
 /** An outbox of these signals, in the only tab, which has its turn. */
 function filled(...ids) {
   const { open, settle } = browser();
@@ -104,6 +108,34 @@ test("a refusal for good keeps the signal to be shown and lets the next one go",
   assert.equal(outbox.signals[0].error, BAD);
   assert.deepEqual(states(outbox), [["a", "rejected"], ["b", "waiting"]]);
   assert.equal(outbox.next(0).id, "b");
+});
+
+test("a decision waits for nothing before it, and nothing waits for it", () => {
+  const outbox = filled("a", "b");
+  assert.equal(outbox.next(0).id, "a");
+  outbox.rejected("a", FULL, 0, 1);
+  for (const id of ["stop", "deny"]) outbox.add(decision(id), 0);
+  assert.equal(outbox.deadline, 0);
+  assert.deepEqual([outbox.next(0).id, outbox.next(0).id, outbox.next(0)], ["stop", "deny", null]);
+  outbox.rejected("stop", FULL, 0, 1);
+  outbox.accepted("deny", 5);
+  assert.equal(outbox.next(500).id, "a");
+  assert.equal(outbox.next(500).id, "stop");
+});
+
+test("a decision that is due with what was given before it goes after it", () => {
+  const outbox = filled("a");
+  outbox.add(decision("stop"), 0);
+  assert.deepEqual([outbox.next(0).id, outbox.next(0).id], ["a", "stop"]);
+});
+
+test("of a decision that is refused for good nothing is kept", () => {
+  const { open, settle, tabs } = browser();
+  const outbox = open();
+  outbox.add(decision("stop"), 0);
+  outbox.rejected("stop", BAD, 0, 0);
+  settle();
+  assert.deepEqual([outbox.signals, tabs.kept.size], [[], 0]);
 });
 
 test("each change of a signal counts its revision up", () => {
@@ -233,6 +265,7 @@ test("what waits and what was refused has a limit; what was accepted does not co
   for (let number = 0; number < MOST_SIGNALS; number += 1) outbox.add(signal(`${number}`), 0);
   outbox.rejected("0", BAD, 0, 0);
   assert.throws(() => outbox.add(signal("more"), 0), { code: "outbox_full", retryable: true });
+  outbox.add(decision("stop"), 0);
   outbox.accepted("1", 1);
   outbox.add(signal("more"), 0);
 });

@@ -15,7 +15,7 @@ const TYPES = path("../../static/holdfast/types/");
 const TSCONFIG = path("../tsconfig.json");
 const MODULES = path("../node_modules/");
 const TSC = join(MODULES, ".bin/tsc");
-const BUDGET_BYTES = 13_000; // of the whole client without the element, minified and gzipped
+const BUDGET_BYTES = 13_750; // of the whole client without the element, minified and gzipped
 
 const missing = ["typescript", "esbuild"].find((name) => !fs.existsSync(join(MODULES, name)));
 const skip = missing && process.env.CI !== "true" && `${missing} isn't installed`;
@@ -80,6 +80,9 @@ test("a strict TypeScript program can use it, and is told what is wrong", { skip
     const texts = (message: Message | UnsentMessage): string[] => message.parts.map(({ text }) => text);
     const shown: string[][] = session.messages.map(texts);
     session.send("Hello").then(({ serial }) => serial.toFixed());
+    for (const { approval, descriptor } of session.approvals) if (descriptor.editable) session.approve(approval, { input: {} });
+    const mine = session.signals.filter(({ actor }) => actor === holdfast.connection.actor);
+    mine.map(({ payload }) => session.toolResult("m_1", "call", { output: payload }));
     ${line}
     export { shown };`;
   const check = (line, ...options) => {

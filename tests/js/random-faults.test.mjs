@@ -34,6 +34,8 @@ class Run {
     [3, this.endAnswer],
     [2, this.resetStep],
     [5, this.say],
+    [2, this.steer],
+    [2, this.stop],
     [3, this.cut],
     [2, this.freeze],
     [2, this.refuse],
@@ -57,6 +59,7 @@ class Run {
 
   sent = [];
   #said = 0;
+  #stops = 0;
   #answers = 0;
   #open = [];
   #restored = false;
@@ -96,6 +99,13 @@ class Run {
   endAnswer() {
     const id = this.#open.pop();
     if (id) this.server.publish(SESSION, id, ...FINISH);
+    this.#takeSignals();
+  }
+
+  /** What was given to it has come to its end. */
+  #takeSignals() {
+    const open = this.server.signals(SESSION).filter(({ status }) => status === "accepted");
+    for (const record of open) this.server.record(SESSION, { ...record, status: "applied" });
   }
 
   resetStep() {
@@ -109,6 +119,17 @@ class Run {
     const text = `said ${(this.#said += 1)}`;
     this.sent.push(text);
     this.one.session.send(text);
+  }
+
+  steer() {
+    const text = `steered ${(this.#said += 1)}`;
+    this.sent.push(text);
+    this.one.session.steer(text);
+  }
+
+  stop() {
+    this.#stops += 1;
+    this.one.session.cancel();
   }
 
   reload() {
@@ -197,8 +218,11 @@ class Run {
 
   trim() {
     const session = this.server.sessions.get(SESSION);
-    const done = this.server.messages(SESSION).filter(({ status }) => status === "complete");
-    if (done.length > 5) session.trimmed = Math.max(session.trimmed, done[0].last_serial);
+    const messages = this.server.messages(SESSION);
+    const done = messages.filter(({ status }) => status === "complete");
+    // Nothing that is still written has expired.
+    const written = messages.filter(({ status }) => status === "streaming").map((message) => message.last_serial - 1);
+    if (done.length > 5) session.trimmed = Math.max(session.trimmed, Math.min(done[0].last_serial, ...written));
   }
 
   goAway() {
@@ -228,15 +252,29 @@ class Run {
       assert.deepEqual(held.filter(({ id }) => ids.has(id)), server.slice(-held.filter(({ id }) => ids.has(id)).length));
       assert.ok(held.length >= Math.min(server.length, 30));
       assert.ok(held.every(({ status }) => status !== "waiting" && status !== "sending"));
+      this.#checkRecords(session);
     }
     assert.equal(this.tabs.kept.size, 0);
     this.#checkSignals();
   }
 
+  // A page that stays knows of more that are final than one that comes is told of.
+  #checkRecords({ signals }) {
+    const server = this.server.signals(SESSION);
+    const ids = new Set(server.map(({ id }) => id));
+    const byId = (a, b) => a.id.localeCompare(b.id);
+    assert.deepEqual(signals.filter(({ id }) => ids.has(id)).sort(byId), [...server].sort(byId));
+    assert.ok(signals.every(({ actor }) => actor !== null), "none is unsent");
+  }
+
   #checkSignals() {
     const { log } = this.server.sessions.get(SESSION);
-    const stored = log.filter(({ chunk }) => chunk.type === "message").map(({ chunk }) => chunk.parts[0].text);
+    const given = log.map(({ chunk, signal }) => signal ?? chunk);
+    const texts = given.filter(({ type, status }) => type === "message" || status === "accepted");
+    const stored = texts.flatMap(({ parts, kind, payload }) => (kind === "cancel" ? [] : (parts ?? payload.parts)[0].text));
     assert.equal(new Set(stored).size, stored.length, "no signal twice");
+    const stops = new Set(given.filter(({ kind }) => kind === "cancel").map(({ id }) => id));
+    if (!this.#restored) assert.equal(stops.size, this.#stops, "every stop once");
     if (!this.#restored) assert.deepEqual([...stored].sort(), [...this.sent].sort(), "every signal once");
   }
 }

@@ -45,8 +45,8 @@ test("live events change the messages that they name", () => {
   clock.advance(10);
   assert.deepEqual(shown(session), ["streaming: Hello"]);
   assert.deepEqual(changes, [
-    ["change", { messages: new Set(["m_1"]) }],
-    ["change", { messages: new Set(["m_1"]) }],
+    ["change", { messages: new Set(["m_1"]), signals: new Set() }],
+    ["change", { messages: new Set(["m_1"]), signals: new Set() }],
   ]);
 });
 
@@ -214,7 +214,7 @@ test("state that builds on what it hasn't makes it say what it has, and start ov
   server.publish(SESSION, "m_1", ...begin("m_1"), delta("Hello"));
   clock.advance(10);
   const patch = { ...plain(server.messages(SESSION))[0], from: 0, at: 400 };
-  const unfit = { type: "attached", session: SESSION, cursor: "e1-9", resumed: true, reason: null, messages: [patch] };
+  const unfit = { type: "attached", session: SESSION, cursor: "e1-9", resumed: true, reason: null, messages: [patch], signals: [] };
   network.wire.send(JSON.stringify(unfit));
   inject(created, unfit);
   assertSameAsServer({ session, server });
@@ -239,7 +239,7 @@ test("state that is older than what events brought meanwhile is dropped", () => 
   const { server, clock, session } = created;
   server.publish(SESSION, "m_1", ...begin("m_1"), delta("Hello"));
   clock.advance(10);
-  inject(created, { type: "attached", session: SESSION, cursor: "e1-2", resumed: true, reason: null, messages: [] });
+  inject(created, { type: "attached", session: SESSION, cursor: "e1-2", resumed: true, reason: null, messages: [], signals: [] });
   server.publish(SESSION, "m_1", delta("!"));
   clock.advance(10);
   assert.deepEqual(shown(session), ["streaming: Hello!"]);
@@ -252,7 +252,7 @@ test("an answer to an attachment before this one is dropped", () => {
   server.publish(SESSION, "m_1", ...answer("m_1", "fresh"));
   session.detach();
   const again = holdfast.session(SESSION);
-  inject(created, { type: "attached", session: SESSION, cursor: "e1-1", resumed: true, reason: null, messages: [] });
+  inject(created, { type: "attached", session: SESSION, cursor: "e1-1", resumed: true, reason: null, messages: [], signals: [] });
   assert.deepEqual(shown(again), ["complete: fresh"]);
   assertSameAsServer({ session: again, server });
 });

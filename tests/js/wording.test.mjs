@@ -5,9 +5,17 @@ import { test } from "node:test";
 import {
   answerNotice,
   caughtUpNotice,
+  clockTime,
+  composerHint,
+  decisionNotice,
   deliveryNotice,
+  expiryNotice,
   goneNotice,
+  receiptOf,
   resetNotice,
+  retryNotice,
+  steerNotice,
+  stopNotice,
   titleOf,
   toolState,
   toolTitle,
@@ -38,15 +46,93 @@ test("a failed answer gives its reason as a sentence", () => {
   assert.equal(answerNotice({ status: "failed", reason: "model overloaded", parts: [] }), "Failed: model overloaded.");
 });
 
+test("a stopped answer says who stopped it, as far as that is known", () => {
+  const cancelled = { status: "cancelled", reason: null, parts: [] };
+  assert.equal(answerNotice(cancelled), "Stopped before it finished.");
+  assert.equal(answerNotice(cancelled, true), "Stopped by you before it finished.");
+  assert.equal(answerNotice(cancelled, false), "Stopped by somebody else with access before it finished.");
+});
+
 test("a message of one's own says how it stands, and one that waits offline when it will go", () => {
   const waiting = { status: "waiting", reason: null };
   assert.equal(deliveryNotice(waiting, true), "Waiting…");
   assert.equal(deliveryNotice({ status: "sending", reason: null }, true), "Sending…");
   assert.equal(deliveryNotice(waiting, false), "Waiting: it is sent when you are back online");
-  assert.equal(deliveryNotice({ status: "sending", reason: null }, true), "Sending…");
   assert.equal(deliveryNotice({ status: "complete", reason: null }, false), "Sent");
   const refused = { status: "failed", reason: "The frame is too large" };
   assert.equal(deliveryNotice(refused, true), "Not sent: The frame is too large.");
+});
+
+test("a message says how far it has come, in words beside the ticks", () => {
+  const sent = { status: "complete", reason: null };
+  const say = (signal) => [deliveryNotice(sent, true, signal), receiptOf(signal)];
+  const message = { kind: "message", reason: null, message: "m_1" };
+  assert.deepEqual(say({ ...message, status: "accepted" }), ["Sent", "sent"]);
+  assert.deepEqual(say({ ...message, status: "delivered" }), ["Delivered", "delivered"]);
+  assert.deepEqual(say({ ...message, status: "applied" }), ["Read", "read"]);
+  assert.deepEqual(say({ ...message, status: "applied", message: null }), ["Sent", "sent"]); // nobody is there to read it
+  const stopped = { ...message, status: "rejected", reason: "It was stopped before an agent began" };
+  assert.deepEqual(say(stopped), ["Not answered: It was stopped before an agent began.", "sent"]);
+  assert.equal(say({ ...message, status: "expired", reason: null })[0], "Expired");
+});
+
+test("a steer says when it will be read, or why it wasn't, or came too late", () => {
+  const sent = { status: "complete", reason: null };
+  const steer = { kind: "steer", reason: null, message: "m_1", status: "delivered" };
+  assert.equal(deliveryNotice({ ...sent, loose: true }, true, steer), "Will be read at the next step");
+  const late = { ...steer, status: "applied", reason: "It came too late for that answer" };
+  assert.equal(deliveryNotice(sent, true, late), "Read: It came too late for that answer.");
+  const unread = { ...steer, status: "rejected", reason: "The agent was stopped" };
+  assert.equal(deliveryNotice(sent, true, unread), "Not read: The agent was stopped.");
+  assert.equal(steerNotice(true), "Added by you while it was written");
+  assert.equal(steerNotice(null), "Added while it was written");
+});
+
+test("a decision says what, who and when; one that is on its way says that", () => {
+  const at = Date.UTC(2026, 0, 5, 14, 3);
+  const approved = { state: "approved", sending: false, by: "guest:1", at, edited: false, reason: "" };
+  const mine = { mine: true, online: true };
+  assert.equal(decisionNotice(approved, mine), `Approved by you at ${clockTime(at)}.`);
+  const denied = { ...approved, state: "denied", reason: "Not today" };
+  assert.equal(
+    decisionNotice(denied, { mine: false, online: true }),
+    `Denied by somebody else with access at ${clockTime(at)}: Not today.`,
+  );
+  const edited = { ...approved, edited: true, sending: true };
+  assert.equal(decisionNotice(edited, mine), "Approved with edited arguments: sending…");
+  const offline = { mine: true, online: false };
+  assert.equal(decisionNotice(edited, offline), "Approved with edited arguments: it is sent when you are back online");
+  assert.match(decisionNotice({ ...denied, state: "expired" }, mine), /^Expired: nobody decided in time/);
+  assert.match(decisionNotice(null, mine), /^Not decided/);
+});
+
+test("an approval's time runs down, and its end is left to the server", () => {
+  assert.equal(expiryNotice(300_000), "Expires in 5:00");
+  assert.equal(expiryNotice(61_001), "Expires in 1:02");
+  assert.equal(expiryNotice(900), "Expires in 0:01");
+  assert.equal(expiryNotice(10 * 3_600_000), "Expires in 10 hours");
+  assert.equal(expiryNotice(-5_000), "Expires now");
+});
+
+test("what sending does is said, and what became of a stop", () => {
+  const state = { stopping: false, online: true, steers: false, hasKeyboard: true };
+  assert.match(composerHint(state), /^Enter sends/);
+  assert.match(composerHint({ ...state, steers: true }), /^Enter steers/);
+  assert.match(composerHint({ ...state, steers: true, hasKeyboard: false }), /^Steers/);
+  assert.match(composerHint({ ...state, stopping: true, online: false }), /when you are back online$/);
+  assert.equal(stopNotice({ status: "applied", reason: null }), "Stopped.");
+  assert.equal(stopNotice({ status: "rejected", reason: "It had ended" }), "Not stopped: It had ended.");
+  assert.equal(retryNotice("continue", true), "Continuing…");
+  assert.equal(retryNotice("regenerate", false), "Starting again when you are back online");
+});
+
+test("a tool call that a person decided about stands as they decided", () => {
+  const asked = { state: "approval-requested" };
+  assert.equal(toolState(asked, false), "waiting for approval");
+  assert.equal(toolState(asked, false, { state: "approved" }), "running…");
+  assert.equal(toolState(asked, false, { state: "denied" }), "denied");
+  assert.equal(toolState({ state: "output-denied" }, false, { state: "expired" }), "expired");
+  assert.equal(toolState({ state: "output-available" }, true, { state: "approved" }), "done");
 });
 
 test("a tool call of a message that has ended no longer claims to run", () => {

@@ -40,7 +40,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_check_says_what_a_model_lacks(settings: Any, model: str, words: str) -> None:
     [message] = checked(settings, model)
-    assert message.id == "holdfast.E019" and message.hint
+    assert message.id == "holdfast.E020" and message.hint
     assert model in message.msg and words in message.msg
 
 

@@ -166,7 +166,7 @@ async def test_a_publisher_that_was_frozen_for_longer_than_its_lease_is_fenced(
         assert reader.taken_back == []
 
 
-def freeze_outside_a_transaction(publisher: Publisher, path: Path) -> None:
+def freeze_outside_a_transaction(publisher: Publisher | Server, path: Path) -> None:
     """One that is frozen while it holds SQLite's write lock stops every writer, which is another story."""
     while True:
         publisher.signal(signal.SIGSTOP)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sessions_app.core.errors import ERRORS
+from sessions_app.core.signals import KINDS
 from tests.support.harness import DEADLINE_S, Server, StartServer, guest
 from tests.support.person import Person
 from tests.support.raw_socket import BINARY, CLOSE, CONTINUATION, PING, TEXT, RawSocket, Refused
@@ -57,11 +58,14 @@ class Site:
         self.cursors = [self.cursor_of(session) for session in self.own]
 
     def create(self, headers: dict[str, str]) -> str:
-        token = dict(part.split("=", 1) for part in headers["Cookie"].split("; "))["csrftoken"]
-        headers = headers | {"X-CSRFToken": token}
-        answer = httpx.post(f"{self.server.url}/api/sessions/", json={}, headers=headers, timeout=DEADLINE_S)
-        session: str = answer.json()["id"]
+        session: str = self.post("/api/sessions/", {}, headers).json()["id"]
         return session
+
+    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> httpx.Response:
+        headers = headers or self.headers
+        token = dict(part.split("=", 1) for part in headers["Cookie"].split("; "))["csrftoken"]
+        headers = headers | {"X-CSRFToken": token, "Content-Type": "application/json"}
+        return httpx.post(f"{self.server.url}{path}", content=json.dumps(body), headers=headers, timeout=DEADLINE_S)
 
     def cursor_of(self, session: str) -> str:
         socket = self.connect()
@@ -120,17 +124,37 @@ def fields(site: Site) -> dict[str, st.SearchStrategy[Any]]:
     sessions = [*site.own, site.strangers, "A" * 22, "", "../" * 8, "'; DROP TABLE sessions_app_session;--"]
     epoch = site.cursors[0].rpartition("-")[0]
     cursors = [*site.cursors, f"{epoch}-999999999999999", f"{epoch}-9999999999999999", f"{epoch}--1", "-", "\u0000-1"]
-    parts = st.fixed_dictionaries({"type": st.sampled_from(["text", "file"])}, optional={"text": st.text() | anything})
     return {
         "session": st.sampled_from(sessions) | anything,
         "cursor": st.sampled_from(cursors) | anything,
         "rewind": st.integers(-5, 2**70) | anything,
         "held": st.dictionaries(st.sampled_from(["m_1", "", "\u0000"]), st.lists(st.integers(-1, 2**40))) | anything,
         "id": st.from_regex(r"[A-Za-z0-9_-]{6,12}", fullmatch=True) | anything,
-        "kind": st.sampled_from(["message", "cancel", "", "k" * 40]) | anything,
-        "payload": st.fixed_dictionaries({"parts": st.lists(parts, max_size=20) | anything}) | anything,
+        "kind": kinds | anything,
+        "payload": payloads | anything,
         "extra": anything,
     }
+
+
+ids = st.sampled_from(["fuzz-0001", "fuzz-0002", "fuzz-0003"])  # few, so that one is often sent again
+kinds = st.sampled_from([*KINDS, "", "k" * 40])
+parts = st.fixed_dictionaries({"type": st.sampled_from(["text", "file"])}, optional={"text": st.text() | anything})
+payloads = st.fixed_dictionaries(
+    {},
+    optional={
+        "parts": st.lists(parts, max_size=20) | anything,
+        "message": ids | anything,
+        "approval": ids | anything,
+        "input_hash": st.text(max_size=300) | anything,
+        "input": st.dictionaries(st.text(max_size=8), anything, max_size=3) | anything,
+        "reason": st.text(max_size=1100) | anything,
+        "call": st.text(max_size=300) | anything,
+        "output": anything,
+        "error": st.text() | anything,
+        "mode": st.sampled_from(["continue", "regenerate"]) | anything,
+    },
+)
+TEXT_PART = {"parts": [{"type": "text", "text": "Hello"}]}
 
 
 TYPES = ["attach", "detach", "ack", "signal", "ping", "attach", "ack", "signal", "publish", "connected", "", "\u0000"]
@@ -150,6 +174,30 @@ def test_frames_that_are_nearly_right(site: Site, data: st.DataObject) -> None:
     check(received, code)
     assert code is None, f"closed with {code}: {received[-1:]}"
     socket.close()
+
+
+@EXAMPLES
+@given(sent=st.lists(st.tuples(ids, kinds, payloads | st.just(TEXT_PART)), min_size=1, max_size=8))
+def test_signals_that_are_nearly_right(site: Site, sent: list[tuple[str, str, Any]]) -> None:
+    """Each has one receipt, or an error that names it, over a socket and over HTTP."""
+    socket = site.connect()
+    session = site.own[1]
+    for id, kind, payload in sent:
+        signal = {"type": "signal", "session": session, "id": id, "kind": kind, "payload": payload}
+        socket.send_text(json.dumps(signal).replace("NaN", "1").replace("Infinity", "1"))  # which JSON hasn't
+    received, code = answers(socket)
+    check(received, code)
+    assert code is None
+    told = [frame["id"] for frame in received if frame["type"] in ("receipt", "error")]
+    assert told == [id for id, _, _ in sent]
+    socket.close()
+    id, kind, payload = sent[0]
+    answer = site.post(f"/api/sessions/{session}/signals/", {"id": id, "kind": kind, "payload": payload})
+    assert answer.status_code < 500, answer.text
+    if answer.json().get("type") == "receipt":
+        check([answer.json()], None)
+    else:
+        assert answer.json()["code"] in ERRORS
 
 
 # Texts that are no frame

@@ -7,7 +7,7 @@ import orjson
 from django.test import Client
 from django.utils import timezone
 
-from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
+from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy, Run, Session, Signal
 
 
 def default_policy() -> RetentionPolicy:
@@ -60,6 +60,42 @@ def a_streaming_message(session: Session, begun: str, rest: str, **fields: Any) 
     session.tail = serial + 1
     session.save(update_fields=["tail"])
     return message
+
+
+def a_signal(session: Session, *, hours: float = 0.0, **fields: Any) -> Signal:
+    """A steer that was applied at the session's end; the session's tail goes along."""
+    serial = session.tail + 1
+    moment = hours_ago(hours)
+    values: dict[str, Any] = {
+        "uid": f"signal-{serial}", "kind": "steer", "actor": session.owner, "status": "applied",
+        "payload": orjson.dumps({"parts": [{"type": "text", "text": "Hello"}]}).decode(),
+        "serial": serial, "last_serial": serial, "created_at": moment, "changed_at": moment,
+    }  # fmt: skip
+    signal = Signal.objects.create(session=session, **values | fields)
+    session.tail = signal.last_serial
+    session.save(update_fields=["tail"])
+    return signal
+
+
+def an_approval(run: Run, **fields: Any) -> Approval:
+    """A call of a run's that waits for a decision."""
+    number = run.approvals.count() + 1
+    values: dict[str, Any] = {
+        "uid": f"approval-{run.pk}-{number}", "call": f"call_{number}", "tool": "send_mail", "input_hash": "sha256:0",
+        "input": orjson.dumps({"to": "ann@example.com"}).decode(),
+    }  # fmt: skip
+    return Approval.objects.create(session=run.session, run=run, **values | fields)
+
+
+def an_ended_run(session: Session, cause: Signal | None = None, *, hours: float = 0.0, approvals: int = 0) -> Run:
+    """A run that ended so many hours ago, with approvals that have expired."""
+    moment = hours_ago(hours)
+    run = Run.objects.create(
+        session=session, agent="demo", status="ended", cause=cause, created_at=moment, ended_at=moment
+    )
+    for _ in range(approvals):
+        an_approval(run, status="expired")
+    return run
 
 
 def guest() -> Client:

@@ -2,14 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
-from sessions_app.ingest import Ingest
+from sessions_app.ingest import Change, Ingest
 from sessions_app.models import Run, Session, Worker
 from sessions_app.staging import Append, Stored
 from tests.support.harness import DEADLINE_S
@@ -51,6 +51,19 @@ class Writer:
                 future.set_result(outcome)
 
         self.ingest.submit(Append(session=session.pk, uid=uid, chunks=chunks, settle=settle, **fields))
+        return future
+
+    def change(self, session: Session, work: Callable[..., Any], *args: Any) -> "Future[Any]":
+        """Hands a change of a session's log over; the future is what `work(log, *args)` returned, or raises it."""
+        future: Future[Any] = Future()
+
+        def settle(outcome: Any) -> None:
+            if isinstance(outcome, HoldfastError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        self.ingest.submit(Change(session.pk, lambda log: work(log, *args), settle))
         return future
 
     def append(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> Stored:

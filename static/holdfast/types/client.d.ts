@@ -70,7 +70,7 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
      * `state`; `reason` (`{code, message}` or null) why it isn't connected; `transport` that carries frames, or null;
      * `transportReason` (`{code, message}` or null) why it isn't a better one; and times in ms since 1970, or null: `since`
      * it is in the state, `transportSince` it uses the transport, `lostAt` the last good connection was lost, `retryAt` the
-     * next retry is due, `lastGoodAt` the last frame came.
+     * next retry is due, `lastGoodAt` the last frame came. `actor`: who the latest one acted as, to know one's own signals.
      */
     get connection(): {
         transport: import("./choice.js").TransportName | null;
@@ -82,6 +82,7 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
         retryAt: number | null;
         reason: import("./states.js").Reason | null;
         lastGoodAt: number | null;
+        actor: string | null;
     };
     /** Follow a session. @param {string} id @returns {Session} the same for the same id */
     session(id: string): Session;

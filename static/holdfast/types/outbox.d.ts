@@ -1,8 +1,10 @@
 export type ProtocolError = import("./protocol.js").ProtocolError;
 export type Receipt = import("./protocol.js").Receipt;
+export type SignalRecord = import("./protocol.js").SignalRecord;
 export type SharedSignals = import("./shared-signals.js").SharedSignals;
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
+/** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 export declare const RECEIPT_TIMEOUT_MS = 10000;
 export declare const TURN_PATIENCE_MS = 5000;
@@ -10,13 +12,8 @@ export declare const MOST_SIGNALS = 100;
 export declare const MOST_BYTES = 1000000;
 export type KeptSignal = {
     id: string;
-    kind: string;
-    payload: {
-        parts: {
-            type: string;
-            text: string;
-        }[];
-    };
+    kind: SignalRecord["kind"];
+    payload: Record<string, any>;
     /**
      * when it was given, ms; what orders them
      */
@@ -50,8 +47,8 @@ export type Signal = KeptSignal & Progress;
  * A signal as it is kept over a reload and told to other tabs.
  * @typedef {object} KeptSignal
  * @property {string} id
- * @property {string} kind
- * @property {{parts: {type: string, text: string}[]}} payload
+ * @property {SignalRecord["kind"]} kind
+ * @property {Record<string, any>} payload
  * @property {number} at when it was given, ms; what orders them
  * @property {ProtocolError|null} error why it was refused for good
  */
@@ -73,22 +70,17 @@ export declare class Outbox {
     /** @param {SharedSignals} shared with the other tabs, and kept over a reload */
     constructor(shared: SharedSignals);
     /**
-     * @param {{id: string, kind: string, payload: KeptSignal["payload"]}} signal
+     * @param {Pick<KeptSignal, "id"|"kind"|"payload">} signal
      * @param {number} now ms
      * @throws {Error} `outbox_full`
      */
-    add({ id, kind, payload }: {
-        id: string;
-        kind: string;
-        payload: KeptSignal["payload"];
-    }, now: number): void;
+    add({ id, kind, payload }: Pick<KeptSignal, "id" | "kind" | "payload">, now: number): void;
     /** @returns {Signal[]} in order */
     get signals(): Signal[];
     /** When `next` has something, ms; Infinity when it needs an event first. */
     get deadline(): number;
     /**
-     * The signal to send now, marked as sent; null when there is none, or before this tab's turn. Later ones wait for its
-     * receipt.
+     * A signal to send now, marked as sent; null when there is none, or before this tab's turn.
      * @param {number} now ms
      */
     next(now: number): Signal | null;
@@ -97,7 +89,7 @@ export declare class Outbox {
     /** @param {string} id @param {number} serial where it is stored */
     accepted(id: string, serial: number): void;
     /**
-     * A retryable refusal keeps it waiting. One for good keeps it to be seen, until it is dismissed.
+     * A retryable refusal keeps it waiting. One for good keeps what a person wrote to be seen, until it is dismissed.
      * @param {string} id
      * @param {ProtocolError} error
      * @param {number} now ms
@@ -113,3 +105,7 @@ export declare class Outbox {
     /** Leave what isn't sent to other tabs, and to the next time. */
     close(): void;
 }
+/** @param {{kind: string}} signal */
+export declare function isDecision({ kind }: {
+    kind: string;
+}): boolean;

@@ -16,6 +16,26 @@ export type Receipt = Acceptance | {
     status: "rejected";
     error: ProtocolError;
 };
+export type SignalRecord = {
+    id: string;
+    kind: "message" | "steer" | "cancel" | "approve" | "deny" | "tool-result" | "retry";
+    status: "accepted" | "delivered" | "applied" | "rejected" | "expired";
+    code: string | null;
+    reason: string | null;
+    /**
+     * who sent it
+     */
+    actor: string;
+    /**
+     * ms
+     */
+    at: number;
+    message: string | null;
+    /**
+     * what everybody may know of it
+     */
+    payload: Record<string, any>;
+};
 export type Limits = {
     frame_bytes: number;
     window_bytes: number;

@@ -2,18 +2,28 @@ export type Event = import("./fold.js").Event;
 export type Frame = import("./protocol.js").Frame;
 export type Limits = import("./protocol.js").Limits;
 export type Message = import("./message.js").Message;
+export type SignalRecord = import("./protocol.js").SignalRecord;
 /** @typedef {import("./fold.js").Event} Event */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
 /** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 export declare const ATTACH_TIMEOUT_MS = 10000;
 export declare const TAIL_GRACE_MS = 1000;
+export type SignalEvent = {
+    serial: number;
+    signal: SignalRecord;
+};
 export type Outcome = {
     send: Frame[];
     /**
      * ids of messages
      */
     changed: Set<string>;
+    /**
+     * ids of those that changed
+     */
+    signals: Set<string>;
     /**
      * why the state was replaced
      */
@@ -26,10 +36,12 @@ export type Outcome = {
         ms: number;
     };
 };
+/** @typedef {{serial: number, signal: SignalRecord}} SignalEvent */
 /**
  * @typedef {object} Outcome
  * @property {Frame[]} send
  * @property {Set<string>} changed ids of messages
+ * @property {Set<string>} signals ids of those that changed
  * @property {string} [reset] why the state was replaced
  * @property {{events: number, ms: number}} [caughtUp] what a resume brought
  */
@@ -37,6 +49,8 @@ export declare class Replica {
     #private;
     /** @type {Map<string, Message>} in the order of first_serial */
     messages: Map<string, Message>;
+    /** @type {Map<string, SignalRecord>} */
+    signals: Map<string, SignalRecord>;
     /** @type {string|null} */
     cursor: string | null;
     title: string;

@@ -6,8 +6,42 @@ export type Frame = import("./protocol.js").Frame;
 export type Limits = import("./protocol.js").Limits;
 export type ProtocolError = import("./protocol.js").ProtocolError;
 export type Receipt = import("./protocol.js").Receipt;
+export type Acceptance = import("./protocol.js").Acceptance;
+export type SignalRecord = import("./protocol.js").SignalRecord;
 export type UnsentMessage = Pick<Message, "id" | "role" | "reason" | "metadata" | "created_at" | "parts" | "revision"> & {
     status: "waiting" | "sending" | "failed";
+};
+export type UnsentSignal = Omit<SignalRecord, "status" | "actor"> & {
+    status: UnsentMessage["status"];
+    actor: null;
+};
+export type Approval = {
+    /**
+     * its id
+     */
+    approval: string;
+    /**
+     * that the call is in
+     */
+    message: string;
+    call: string;
+    /**
+     * its name
+     */
+    tool: string;
+    /**
+     * its exact arguments
+     */
+    input: any;
+    /**
+     * why the agent asks
+     */
+    reason: string | undefined;
+    descriptor: {
+        input_hash: string;
+        expires_at: number | null;
+        editable: boolean;
+    };
 };
 export type EventsOf<Details extends object> = {
     addEventListener<Name extends keyof Details & string>(type: Name, listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | AddEventListenerOptions): void;
@@ -16,10 +50,11 @@ export type EventsOf<Details extends object> = {
 };
 export type SessionEvents = {
     /**
-     * ids of messages that came, went or changed
+     * ids of those that came, went or changed
      */
     change: {
         messages: Set<string>;
+        signals: Set<string>;
     };
     /**
      * why the state was replaced
@@ -46,10 +81,27 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
 /** @typedef {import("./protocol.js").Limits} Limits */
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
+/** @typedef {import("./protocol.js").Acceptance} Acceptance */
+/** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 /**
  * A message of one's own that the session doesn't hold yet.
  * @typedef {Pick<Message, "id"|"role"|"reason"|"metadata"|"created_at"|"parts"|"revision">
  *   & {status: "waiting"|"sending"|"failed"}} UnsentMessage
+ */
+/**
+ * A signal of one's own, other than a message, that the session doesn't hold yet.
+ * @typedef {Omit<SignalRecord, "status"|"actor"> & {status: UnsentMessage["status"], actor: null}} UnsentSignal
+ */
+/**
+ * A tool call that waits for a person's decision. `descriptor.expires_at`: ms, or null for never.
+ * @typedef {object} Approval
+ * @property {string} approval its id
+ * @property {string} message that the call is in
+ * @property {string} call
+ * @property {string} tool its name
+ * @property {any} input its exact arguments
+ * @property {string|undefined} reason why the agent asks
+ * @property {{input_hash: string, expires_at: number|null, editable: boolean}} descriptor
  */
 /**
  * An `EventTarget` with what each of its events has as its `detail`, by the event's name.
@@ -64,7 +116,7 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
  */
 /**
  * @typedef {object} SessionEvents
- * @property {{messages: Set<string>}} change ids of messages that came, went or changed
+ * @property {{messages: Set<string>, signals: Set<string>}} change ids of those that came, went or changed
  * @property {string} reset why the state was replaced
  * @property {{events: number, ms: number}} caught-up what a resume brought, and how long that took
  * @property {Receipt} receipt of a signal
@@ -108,18 +160,58 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
      * @returns {(Message|UnsentMessage)[]}
      */
     get messages(): (Message | UnsentMessage)[];
+    /**
+     * Those that the session holds, in order. A person's own that it doesn't hold yet are last, as with messages, which
+     * aren't among them as long as they are unsent.
+     * @returns {(SignalRecord|UnsentSignal)[]}
+     */
+    get signals(): (SignalRecord | UnsentSignal)[];
+    /** Tool calls that wait for a decision, and that nobody has sent one about. @returns {Approval[]} */
+    get approvals(): Approval[];
+    /** Whether an agent has work here. */
+    get working(): boolean;
+    /** Whether a cancel isn't final yet. */
+    get stopping(): boolean;
     get title(): string;
     /** Whether the history endpoint has messages before these. */
     get older(): boolean;
     /**
      * Send a person's message. It is kept until the server has it, over a lost connection and a reload, and when this tab
-     * is closed another sends it.
+     * is closed another sends it. So is all else that a person may send.
      * @param {string} text
-     * @returns {Promise<import("./protocol.js").Acceptance>} rejects with `code` and `message` when the server refuses it
-     *   for good, and with `outbox_full`, keeping nothing, when too much waits already
+     * @returns {Promise<Acceptance>} rejects with `code` and `message` when the server refuses it for good, and with
+     *   `outbox_full`, keeping nothing, when too much waits already
      */
-    send(text: string): Promise<import("./protocol.js").Acceptance>;
-    /** Forget a message of one's own that has `failed`, in all tabs. @param {string} id */
+    send(text: string): Promise<Acceptance>;
+    /** Tell the agent at work, which reads it at its next step, or answers it when this one is done. @param {string} text */
+    steer(text: string): Promise<import("./protocol.js").Acceptance>;
+    /** Stop the agent. @param {string} [message] only the response with this id */
+    cancel(message?: string): Promise<import("./protocol.js").Acceptance>;
+    /**
+     * Let a tool call run, with the very arguments that it shows.
+     * @param {string} approval its id
+     * @param {{input?: object, reason?: string}} [how] `input`: edited arguments, where the approval allows it
+     */
+    approve(approval: string, how?: {
+        input?: object;
+        reason?: string;
+    }): Promise<import("./protocol.js").Acceptance>;
+    /** @param {string} approval its id @param {string} [reason] */
+    deny(approval: string, reason?: string): Promise<import("./protocol.js").Acceptance>;
+    /**
+     * Give the result of a tool that runs here.
+     * @param {string} message that the call is in
+     * @param {string} call
+     * @param {{output: any}|{error: string}} result
+     */
+    toolResult(message: string, call: string, result: {
+        output: any;
+    } | {
+        error: string;
+    }): Promise<import("./protocol.js").Acceptance>;
+    /** Have a response that has ended go on, or given anew. @param {string} message @param {"continue"|"regenerate"} mode */
+    retry(message: string, mode: "continue" | "regenerate"): Promise<import("./protocol.js").Acceptance>;
+    /** Forget a message or steer of one's own that has `failed`, in all tabs. @param {string} id */
     dismiss(id: string): void;
     /** Stop following. What waits to be sent is left to other tabs, and kept for the next time. */
     detach(): void;

@@ -120,8 +120,8 @@ class Request {
   }
 }
 
-function isNews({ type, resumed, messages }) {
-  return type === "attached" ? !resumed || messages.length > 0 : type !== "connected" && type !== "heartbeat";
+function isNews({ type, resumed, messages, signals }) {
+  return type === "attached" ? !resumed || messages.length + signals.length > 0 : type !== "connected" && type !== "heartbeat";
 }
 
 function encode(text) {

@@ -4,8 +4,10 @@ import { fold } from "../../../static/holdfast/fold.js";
 
 export const LIMITS = { frame_bytes: 65_536, window_bytes: 4_000, ack_bytes: 1_000, ack_ms: 500, sessions: 100 };
 export const HEARTBEAT_MS = 15_000;
+export const ACTOR = "guest:1";
 const NOT_FOUND = { code: "not_found", message: "There is no such session, or it isn't yours", retryable: false };
 const REWIND = 30;
+const RECENT = 32;
 const TOO_FAR = 400;
 
 const cut = (cursor) => [cursor.slice(0, cursor.lastIndexOf("-")), Number(cursor.slice(cursor.lastIndexOf("-") + 1))];
@@ -17,7 +19,7 @@ export class ModelServer {
   sessions = new Map();
   /** Every frame that a client sent, in order. */
   received = [];
-  /** Decides about a new signal: an error to reject it with, or null. */
+  /** Decides about a new signal, by its id, payload and kind: an error to reject it with, or null. */
   judge = () => null;
   /** Whether the next `events` frame to a client is lost. */
   loses = () => false;
@@ -40,12 +42,19 @@ export class ModelServer {
 
   /** Append chunks to a message, in one commit. @returns {number} the tail */
   publish(id, message, ...chunks) {
+    const begins = ({ type }) => type === "start" || type === "message";
+    const event = (chunk) => ({ message, chunk, ...(begins(chunk) && { at: this.clock.now() }) });
+    return this.#commit(id, chunks.map(event));
+  }
+
+  /** Append a signal as it stands from now on. @returns {number} the tail */
+  record(id, record) {
+    return this.#commit(id, [{ signal: record }]);
+  }
+
+  #commit(id, given) {
     const session = this.sessions.get(id);
-    const events = chunks.map((chunk, index) => {
-      const serial = session.log.length + index + 1;
-      const begins = chunk.type === "start" || chunk.type === "message";
-      return { serial, message, chunk, ...(begins && { at: this.clock.now() }) };
-    });
+    const events = given.map((event, index) => ({ serial: session.log.length + index + 1, ...event }));
     session.commits.push(session.log.push(...events));
     const cursor = `${session.epoch}-${session.log.length}`;
     for (const client of this.#clients) this.#deliver(client, { type: "events", session: id, cursor, events });
@@ -56,8 +65,17 @@ export class ModelServer {
   messages(id, upto = Infinity) {
     const { log, trimmed } = this.sessions.get(id);
     const messages = new Map();
-    for (const event of log.filter(({ serial }) => serial <= upto)) fold(messages, structuredClone(event));
+    const events = log.filter(({ serial, signal }) => serial <= upto && !signal);
+    for (const event of events) fold(messages, structuredClone(event));
     return [...messages.values()].filter((message) => message.last_serial > trimmed);
+  }
+
+  /** The signals that have changed after a serial; without one all that are open, and the newest others. */
+  signals(id, after = null) {
+    const changes = this.sessions.get(id).log.filter(({ serial, signal }) => signal && serial > (after ?? 0));
+    const records = [...new Map(changes.map(({ signal }) => [signal.id, signal])).values()];
+    const recent = records.filter(({ status }) => !isOpen(status)).slice(-RECENT);
+    return after === null ? records.filter((record) => isOpen(record.status) || recent.includes(record)) : records;
   }
 
   /** Give the session another incarnation. */
@@ -87,8 +105,8 @@ export class ModelServer {
     this.#clients.add(client);
     wire.onclose = () => this.#clients.delete(client);
     wire.onframe = (text) => this.#receive(client, JSON.parse(text));
-    const recovery_window_ms = this.recoveryWindowMs;
-    client.send({ type: "connected", connection: "c", heartbeat_ms: HEARTBEAT_MS, recovery_window_ms, limits: LIMITS });
+    const [heartbeat_ms, recovery_window_ms] = [HEARTBEAT_MS, this.recoveryWindowMs];
+    client.send({ type: "connected", connection: "c", actor: ACTOR, heartbeat_ms, recovery_window_ms, limits: LIMITS });
   }
 
   #receive(client, frame) {
@@ -121,7 +139,9 @@ export class ModelServer {
     const all = this.messages(id);
     const messages = resumed ? this.#changes(id, cut(cursor)[1], held) : all.slice(-REWIND).map(whole);
     const older = all.length > REWIND;
-    const frame = { type: "attached", session: id, cursor: `${epoch}-${log.length}`, resumed, reason, older, title, messages };
+    const signals = this.signals(id, resumed ? cut(cursor)[1] : null);
+    const place = { session: id, cursor: `${epoch}-${log.length}`, resumed, reason };
+    const frame = { type: "attached", ...place, older, title, messages, signals };
     client.attachments.get(id).inFlight.push([log.length, JSON.stringify(frame).length]);
     client.send(frame);
   }
@@ -167,16 +187,27 @@ export class ModelServer {
 
   // --- Signals ---
 
-  #signal(client, { session, id, payload }) {
+  #signal(client, { session, id, kind, payload }) {
     const { signals } = this.sessions.get(session);
-    const error = signals.has(id) ? null : this.judge(id, payload);
+    const error = signals.has(id) ? null : this.judge(id, payload, kind);
     if (error) return client.send({ type: "receipt", session, id, status: "rejected", error });
     if (!signals.has(id)) {
       signals.set(id, this.sessions.get(session).log.length + 1);
-      this.publish(session, id, { type: "message", role: "user", parts: payload.parts });
+      if (kind === "message") this.publish(session, id, { type: "message", role: "user", parts: payload.parts });
+      else this.record(session, recordOf({ id, kind, at: this.clock.now(), payload }));
     }
     client.send({ type: "receipt", session, id, status: "accepted", serial: signals.get(id) });
   }
+}
+
+/** A signal that has just been accepted, unless `fields` say otherwise. */
+export function recordOf(fields) {
+  const told = { status: "accepted", code: null, reason: null, actor: ACTOR, at: 0, message: null, payload: {} };
+  return { ...told, ...fields };
+}
+
+function isOpen(status) {
+  return status === "accepted" || status === "delivered";
 }
 
 function whole(message) {

@@ -1,0 +1,110 @@
+"""The operator's view of approvals: which tool calls wait for a person, who decided, and whether they were made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE
+from django.db.models import QuerySet
+from django.db.models.functions import Substr
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import Truncator
+
+from sessions_app import ingest, runs
+from sessions_app.admin import actions
+from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, link, text
+from sessions_app.core.errors import HoldfastError
+from sessions_app.models import Approval
+
+ARGUMENTS_LENGTH = 80  # characters of a call's arguments in a list
+
+
+class Shown:
+    """What a list says of an approval."""
+
+    @admin.display(description="decided by")
+    def decided_by(self, approval: Approval) -> str:
+        return approval.decision.actor if approval.decision else "–"
+
+    @admin.display
+    def arguments(self, approval: Any) -> str:
+        return Truncator(approval.beginning).chars(ARGUMENTS_LENGTH)
+
+
+def _light(approvals: QuerySet[Any]) -> QuerySet[Any]:
+    """With the beginning of what may be a megabyte each: of the arguments, and of those in who decided."""
+    light = approvals.select_related("session", "decision").defer("input", "decision__payload")
+    annotated: QuerySet[Any] = light.annotate(beginning=Substr("input", 1, ARGUMENTS_LENGTH + 1))
+    return annotated
+
+
+@admin.register(Approval)
+class ApprovalAdmin(Shown, ReadOnlyAdmin):
+    list_display = [
+        "tool", "arguments", "status", "decided_by", "decided_at", "execution", "expires_at", "in_session", "uid",
+    ]  # fmt: skip
+    list_filter = ["status", "execution"]
+    search_fields = ["=uid", "=session__id", "=run__id", "=call"]
+    search_help_text = "The id of an approval, or of its session, run or tool call."
+    ordering = ["-id"]
+    actions = ["expire"]
+    fields = [
+        "in_session", "in_run", "uid", "tool", "call", "all_arguments", "input_hash", "editable", "reason", "status",
+        "decided_by", "decided_at", "by_signal", "execution", "created_at", "expires_at",
+    ]  # fmt: skip
+
+    class Media:
+        css = {"all": ["admin/sessions.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return _light(super().get_queryset(request))
+
+    @admin.display(description="session", ordering="session")
+    def in_session(self, approval: Approval) -> str:
+        return link(approval.session)
+
+    @admin.display(description="run")
+    def in_run(self, approval: Approval) -> str:
+        return link(approval.run)
+
+    @admin.display(description="decision")
+    def by_signal(self, approval: Approval) -> str:
+        return link(approval.decision)
+
+    @admin.display(description="arguments")
+    def all_arguments(self, approval: Approval) -> str:
+        return text(approval.input)
+
+    def has_expire_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("sessions_app.change_approval")
+
+    @admin.action(description="Expire…", permissions=["expire"])
+    def expire(self, request: HttpRequest, queryset: QuerySet[Approval]) -> HttpResponse | None:
+        pending = queryset.filter(status=Approval.Status.PENDING)
+        if "confirmed" not in request.POST:
+            return actions.ask(
+                self, request, pending, action="expire", verb="Expire",
+                consequence="Nobody can decide any more, and the agents go on as after a denial.",
+            )  # fmt: skip
+        due = list(pending)
+        actions.log(request, due, CHANGE, "Expired.")
+        expired = 0
+        for approval in due:
+            try:
+                expired += ingest.change_here(approval.session_id, runs.expire, approval.uid)
+            except HoldfastError as problem:
+                self.message_user(request, f"{approval}: {problem.message}", messages.ERROR)
+        self.message_user(request, f"Approvals expired: {expired}.", messages.SUCCESS)
+        return None
+
+
+class ApprovalInline(Shown, ReadOnlyInline):
+    """On the page of a run."""
+
+    model = Approval
+    fields = readonly_fields = ("tool", "arguments", "status", "decided_by", "decided_at", "execution", "expires_at")
+    ordering = ["id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return _light(super().get_queryset(request))

@@ -1,0 +1,84 @@
+"""The operator's view of signals: what people sent into sessions, and what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import Truncator
+
+from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, link, text
+from sessions_app.core.signals import KINDS
+from sessions_app.models import Signal
+
+REASON_LENGTH = 120  # characters of a reason in a list
+
+
+class KindFilter(admin.SimpleListFilter):
+    """By name, not by what there is: a database would read every row to say that."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind, kind) for kind in KINDS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Signal]) -> QuerySet[Signal]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+class Outcome:
+    """What a list says of a signal's status."""
+
+    @admin.display(description="status", ordering="status")
+    def outcome(self, signal: Signal) -> str:
+        reason = Truncator(signal.reason).chars(REASON_LENGTH)
+        return f"{signal.status}: {reason}" if reason else signal.status
+
+
+@admin.register(Signal)
+class SignalAdmin(Outcome, ReadOnlyAdmin):
+    list_display = ["uid", "kind", "outcome", "in_session", "actor", "created_at", "changed_at"]
+    list_filter = [KindFilter, "status"]
+    list_select_related = ["session"]
+    search_fields = ["=uid", "=session__id", "=run__id", "=message", "=target"]
+    search_help_text = "The id of a signal, or of its session, run, response, approval or tool call."
+    ordering = ["-id"]
+    fields = [
+        "in_session", "uid", "kind", "actor", "status", "code", "reason", "sent", "target", "message", "in_run",
+        "serial", "last_serial", "created_at", "changed_at",
+    ]  # fmt: skip
+
+    class Media:
+        css = {"all": ["admin/sessions.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # Without what may be a megabyte each.
+        light: QuerySet[Any] = super().get_queryset(request).defer("payload")
+        return light
+
+    @admin.display(description="session", ordering="session")
+    def in_session(self, signal: Signal) -> str:
+        return link(signal.session)
+
+    @admin.display(description="run")
+    def in_run(self, signal: Signal) -> str:
+        return link(signal.run)
+
+    @admin.display(description="payload")
+    def sent(self, signal: Signal) -> str:
+        return text(signal.payload)
+
+
+class SignalInline(Outcome, ReadOnlyInline):
+    """On the page of a run."""
+
+    model = Signal
+    fields = readonly_fields = ("kind", "outcome", "actor", "created_at", "changed_at")
+    ordering = ["serial"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        light: QuerySet[Any] = super().get_queryset(request).defer("payload")
+        return light

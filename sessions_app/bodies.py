@@ -1,0 +1,77 @@
+"""Request bodies under Daphne that are passed on as they come. Twisted gives a request away when its body is whole."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+from daphne.http_protocol import WebRequest
+
+# Pieces of a body that wait for its application; beyond it the server stops reading from that client.
+PIECES = 16
+
+Takes = Callable[[dict[str, Any]], bool]
+
+
+class Body:
+    """What has come of a request's body and its application has not taken yet; Daphne's queue knows no limit."""
+
+    def __init__(self, request: "StreamedRequest") -> None:
+        self.request = request
+        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.reading = True
+
+    def put_nowait(self, message: dict[str, Any]) -> None:
+        """Daphne's own messages: of the body, which it takes for empty, only the others count."""
+        if message["type"] != "http.request":
+            self.messages.put_nowait(message)
+
+    def add(self, data: bytes, *, more: bool) -> None:
+        self.messages.put_nowait({"type": "http.request", "body": data, "more_body": more})
+        if self.reading and self.messages.qsize() >= PIECES:
+            self.reading = False
+            self.request.transport.pauseProducing()
+
+    async def get(self) -> dict[str, Any]:
+        message = await self.messages.get()
+        if not self.reading and self.messages.empty() and self.request.channel is not None:
+            self.reading = True
+            self.request.transport.resumeProducing()
+        return message
+
+
+class StreamedRequest(WebRequest):
+    """Daphne's, but one that `takes_stream` chooses begins when its headers are there."""
+
+    takes_stream: Takes = staticmethod(lambda scope: False)
+    body: Body | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(length)
+        channel = self.channel
+        types = self.requestHeaders.getRawHeaders(b"Content-Type", [])
+        scope = {
+            "type": "http",
+            "method": channel._command.decode("latin1"),
+            "path": unquote(channel._path.split(b"?", 1)[0].decode("latin1")),
+            "headers": [(b"content-type", value) for value in types],
+        }
+        if length != 0 and self.takes_stream(scope):
+            self.body = Body(self)
+            # It may be answered before it is whole: what follows must not be taken for another request.
+            channel.persistent = False
+            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            channel.setTimeout(None)  # its application knows how long it may be silent
+            super().requestReceived(channel._command, channel._path, channel._version)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self.body is None:
+            super().handleContentChunk(data)
+        else:
+            self.body.add(data, more=True)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if self.body is None:
+            super().requestReceived(command, path, version)
+        else:
+            self.body.add(b"", more=False)

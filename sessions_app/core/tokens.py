@@ -1,0 +1,103 @@
+"""What a token allows: its claims, checked; PROTOCOL.md §13. `sessions_app.tokens` checks its signature and age."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sessions_app.core.errors import HoldfastError
+
+SCOPES = ("read", "send", "approve", "cancel", "publish")
+OWNERS_SCOPES = frozenset(SCOPES) - {"publish"}  # what the owner of a session may do without a token
+ALL = "*"  # the pattern that every session fits
+MOST_SESSIONS = 64  # patterns in one token
+SUBJECT_LENGTH = 80
+# Guests are known by their cookie alone. No space and no control character: owners stand in logs.
+SUBJECT = re.compile(r"(?!guest:)[a-z][a-z0-9_-]*:[!-~]+\Z")
+PATTERN = re.compile(r"(?:[A-Za-z0-9_-]{22}|[A-Za-z0-9_-]{0,21}\*)\Z")
+TOKEN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
+
+_SCOPE_OF_KIND = {
+    "message": "send", "steer": "send", "retry": "send", "tool-result": "send",
+    "approve": "approve", "deny": "approve",
+    "cancel": "cancel",
+}  # fmt: skip
+
+
+def scope_of(kind: str) -> str:
+    """Return the scope that a signal of this kind needs."""
+    return _SCOPE_OF_KIND.get(kind, "send")  # that there is no such kind is said where signals are read
+
+
+class Grant(NamedTuple):
+    """What a token allows. Times are seconds since 1970, as its claims have them."""
+
+    jti: str
+    issued_at: int
+    expires_at: int
+    scopes: frozenset[str]
+    sessions: tuple[str, ...]
+
+    def covers(self, session: str) -> bool:
+        """Whether a session's id fits one of the patterns. `ALL` itself fits only `ALL`."""
+        return any(_fits(session, pattern) for pattern in self.sessions)
+
+
+def _fits(session: str, pattern: str) -> bool:
+    return session.startswith(pattern[:-1]) if pattern.endswith("*") else session == pattern
+
+
+def read_claims(claims: Mapping[str, Any], *, most_s: int) -> tuple[str, Grant]:
+    """Return whom a token with these claims acts as, and what it allows. Raises bad_token.
+
+    `most_s`: for how long it may live.
+    """
+    subject, scope, sessions = claims["sub"], claims["scope"], claims["sessions"]
+    issued_at, expires_at, jti = claims["iat"], claims["exp"], claims["jti"]
+    for problem in (
+        subject_problem(subject), scope_problem(scope), sessions_problem(sessions), id_problem(jti),
+        _times_problem(issued_at, expires_at, most_s),
+    ):  # fmt: skip
+        if problem:
+            raise HoldfastError("bad_token", problem)
+    return subject, Grant(jti, issued_at, expires_at, frozenset(scope.split(" ")), tuple(sessions))
+
+
+# What is wrong with a claim; empty if nothing is
+
+
+def subject_problem(subject: object) -> str:
+    if isinstance(subject, str) and len(subject) <= SUBJECT_LENGTH and SUBJECT.match(subject):
+        return ""
+    return f"`sub` is whom it acts as, as ext:alice: at most {SUBJECT_LENGTH} characters, and no guest."
+
+
+def scope_problem(scope: object) -> str:
+    if isinstance(scope, str) and set(scope.split(" ")) <= set(SCOPES):
+        return ""
+    return f"`scope` is some of {', '.join(SCOPES)}, with a space between."
+
+
+def sessions_problem(sessions: object) -> str:
+    if isinstance(sessions, list) and 0 < len(sessions) <= MOST_SESSIONS and all(map(_is_pattern, sessions)):
+        return ""
+    return f"`sessions` is a list of 1 to {MOST_SESSIONS} sessions' ids, or beginnings of ids that end in *."
+
+
+def id_problem(jti: object) -> str:
+    if isinstance(jti, str) and TOKEN_ID.match(jti):
+        return ""
+    return "`jti` is 1 to 64 characters of A-Z a-z 0-9 _ . : -."
+
+
+def _is_pattern(pattern: object) -> bool:
+    return isinstance(pattern, str) and bool(PATTERN.match(pattern))
+
+
+def _times_problem(issued_at: object, expires_at: object, most_s: int) -> str:
+    if not isinstance(issued_at, int) or not isinstance(expires_at, int):
+        return "`iat` and `exp` are whole seconds since 1970."
+    if not 0 < expires_at - issued_at <= most_s:
+        return f"`exp` is at most {most_s} s after `iat`."
+    return ""

@@ -1,0 +1,78 @@
+"""An answer that didn't come to its end can go on, or be given anew."""
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser import scripted
+from tests.browser.conftest import QUICK
+from tests.browser.visitor import Tab, Visitor
+from tests.support.harness import Server, StartServer
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def server(start_server: StartServer) -> Server:
+    return start_server(**QUICK | scripted.ENVIRONMENT, HOLDFAST_LEASE_MS="2000")
+
+
+def button(tab: Tab, mode: str) -> Locator:
+    """The button of this answer, or of none: it is there for the last one only."""
+    return tab.page.get_by_role("button", name=mode)
+
+
+@pytest.mark.parametrize(("name", "said"), [("Continue", "Again: continue."), ("Regenerate", "Again: regenerate.")])
+def test_an_interrupted_answer_can_be_taken_up_again(visitor: Visitor, server: Server, name: str, said: str) -> None:
+    tab = visitor.open_with("scripted", "say So far; until never")
+    expect(tab.answers).to_contain_text("So far")
+    expect(button(tab, name)).to_be_hidden()
+    server.kill9()
+    server.start()
+    tab.try_now()
+    tab.wait_ended("interrupted")
+    second = tab.second()
+    expect(button(second, name)).to_be_visible()
+    button(tab, name).click()
+    for each in (tab, second):
+        each.wait_ended(answers=2)
+        expect(each.answers.last).to_contain_text(said)
+        expect(each.answers.first).to_contain_text("So far")
+        expect(button(each, name)).to_be_hidden()
+    tab.check_against_store()
+    tab.check_against(second)
+
+
+def test_a_failed_answer_says_why_and_can_be_given_anew(visitor: Visitor) -> None:
+    tab = visitor.open_with("scripted", "say So far; fail The model is overloaded")
+    tab.wait_ended("failed")
+    expect(tab.answers).to_contain_text("Failed: The model is overloaded.")
+    tab.reload()
+    button(tab, "Regenerate").click()
+    tab.wait_ended(answers=2)
+    expect(tab.answers.last).to_contain_text("Again: regenerate.")
+    tab.check_against_store()
+
+
+def test_a_stopped_answer_can_go_on_and_one_press_counts_once(visitor: Visitor) -> None:
+    tab = visitor.open_with("scripted", "say So far; until never")
+    expect(tab.answers).to_contain_text("So far")
+    tab.page.get_by_test_id("stop").click()
+    tab.wait_ended("cancelled")
+    visitor.go_offline()
+    button(tab, "Continue").click()
+    expect(tab.answers).to_contain_text("Continuing when you are back online")
+    expect(button(tab, "Continue")).to_be_hidden()
+    visitor.come_back()
+    tab.wait_ended(answers=2)
+    expect(tab.answers.last).to_contain_text("Again: continue.")
+    tab.check_against_store()
+    tab.check_against_fresh()
+
+
+def test_only_the_last_answer_can_be_taken_up_again(visitor: Visitor) -> None:
+    tab = visitor.open_with("scripted", "fail At once")
+    tab.wait_ended("failed")
+    expect(button(tab, "Continue")).to_be_visible()
+    tab.say("say After it")
+    tab.wait_ended(answers=2)
+    expect(button(tab, "Continue")).to_be_hidden()

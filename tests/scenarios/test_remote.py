@@ -1,0 +1,196 @@
+"""Agents in other processes, over real links: restarts, bad networks, zombies; all that they say is there, once."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from agents_app.remote import Fenced, Publisher, links
+from agents_app.remote.links import LinkLost
+from sessions_app.core.errors import HoldfastError
+from tests.support.follower import Follower
+from tests.support.harness import DEADLINE_S, Server, StartServer
+from tests.support.person import text_of
+from tests.support.tcp_proxy import TcpProxy
+from tests.support.tokens import KEYS, token
+
+LEASE_S = 3
+SETTINGS = {
+    "HOLDFAST_TOKEN_KEYS": ",".join(f"{kid}:{key}" for kid, key in KEYS.items()),
+    "HOLDFAST_LEASE_MS": str(LEASE_S * 1000),
+    "HOLDFAST_JOURNAL_EVENTS": "20",
+}
+AGENT = "agent:billing"
+
+
+def publisher(url: str, **options: Any) -> Publisher:
+    options.setdefault("token", token(sub=AGENT, scope="publish"))
+    return Publisher(url, producer="billing-agent", beat_s=LEASE_S / 6, **options)
+
+
+@asynccontextmanager
+async def following(server: Server, count: int = 1) -> AsyncIterator[tuple[Follower, list[str]]]:
+    """Somebody who reads so many sessions of theirs, in which no agent of the site answers."""
+    async with Follower(server.url) as reader:
+        sessions = [await reader.create_session(agent="") for _ in range(count)]
+        yield await reader.follow(*sessions), sessions
+
+
+async def in_thread(function: Callable[[], object]) -> None:
+    await asyncio.to_thread(function)
+
+
+class Speaker:
+    """An agent's answer in each of these sessions, which goes on until it is told that this is `enough`."""
+
+    def __init__(self, agent: Publisher, sessions: list[str]) -> None:
+        self.said: dict[str, list[str]] = {session: [] for session in sessions}
+        self.enough = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._speak(agent, session)) for session in sessions]
+
+    async def _speak(self, agent: Publisher, session: str) -> None:
+        async with agent.answer(session) as answer:
+            await answer.reasoning("Let me think.")
+            call = await answer.tool("look", {"where": session})
+            await call.output("found")
+            await answer.step()
+            while not self.enough.is_set():
+                word = f"{session[:3]}-{len(self.said[session])}é "
+                self.said[session].append(word)
+                await answer.text(word)
+                await asyncio.sleep(0.02)
+
+    async def end(self, reader: Follower) -> None:
+        """Lets it finish; the reader has it all then, exactly."""
+        self.enough.set()
+        await asyncio.wait_for(asyncio.gather(*self._tasks), DEADLINE_S)
+        for session, words in self.said.items():
+            message = await reader.wait_for_end(session)
+            assert (message.status, text_of(message)) == ("complete", "".join(words))
+            assert (message.parts[1]["text"], message.parts[2]["output"]) == ("Let me think.", "found")
+        assert (reader.taken_back, reader.resets) == ([], [])
+
+
+async def more(reader: Follower, session: str) -> None:
+    """Waits until the reader is shown more of an answer."""
+    shown = len(reader.sessions[session].text)
+    await reader.wait_until(lambda: len(reader.sessions[session].text) > shown + 50)
+
+
+async def test_five_restarts_leave_every_answer_exact(start_server: StartServer) -> None:
+    server = start_server(**SETTINGS)
+    async with following(server, 3) as (reader, sessions), publisher(server.url) as agent:
+        speaker = Speaker(agent, sessions)
+        for _ in range(5):
+            await more(reader, sessions[0])
+            await in_thread(server.kill9)
+            await in_thread(server.start)
+        await more(reader, sessions[0])
+        await speaker.end(reader)
+
+
+async def test_a_bad_network_leaves_every_answer_exact(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "ANSWER_S", 2.0)
+    server = start_server(**SETTINGS | {"HOLDFAST_LEASE_MS": "60000"})
+    with TcpProxy(server.port) as network:
+        async with following(server, 2) as (reader, sessions), publisher(f"http://127.0.0.1:{network.port}") as agent:
+            speaker = Speaker(agent, sessions)
+            for trouble in (network.cut, network.strand, lambda: network.drop("down"), lambda: network.drop("up")):
+                await more(reader, sessions[0])
+                trouble()
+                if trouble != network.strand:
+                    await asyncio.sleep(0.2)
+                    await in_thread(network.cut)
+            await more(reader, sessions[0])
+            await speaker.end(reader)
+
+
+async def test_where_no_websocket_gets_through_it_posts(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_socket(url: str, token: str) -> Any:
+        raise LinkLost("the proxy says no")
+
+    monkeypatch.setattr(links.SocketLink, "open", no_socket)
+    server = start_server(**SETTINGS)
+    async with following(server, 2) as (reader, sessions), publisher(server.url) as agent:
+        speaker = Speaker(agent, sessions)
+        await more(reader, sessions[0])
+        await in_thread(server.kill9)
+        await in_thread(server.start)
+        await more(reader, sessions[0])
+        await speaker.end(reader)
+    assert "/publish/" in server.log
+
+
+async def test_a_zombie_is_fenced_by_its_successor(start_server: StartServer) -> None:
+    server = start_server(**SETTINGS)
+    async with following(server, 2) as (reader, [session, other]), publisher(server.url) as zombie:
+        answer = zombie.answer(session)
+        await answer.begin()
+        await answer.text("I was")
+        await answer.flush()
+        async with publisher(server.url) as successor:
+            speaker = Speaker(successor, [other])
+            await more(reader, other)
+            with pytest.raises(Fenced):
+                await answer.text(" here")
+                await answer.flush()
+            message = await reader.wait_for_end(session, 10 * LEASE_S)
+            assert (message.status, text_of(message)) == ("interrupted", "I was")
+            with pytest.raises(Fenced):
+                async with zombie.answer(session):
+                    pass
+            await speaker.end(reader)
+
+
+async def test_what_a_dead_one_left_open_is_interrupted_over_restarts(start_server: StartServer) -> None:
+    server = start_server(**SETTINGS)
+    async with following(server) as (reader, [session]):
+        async with publisher(server.url) as agent:
+            answer = agent.answer(session)
+            await answer.begin()
+            await answer.text("I will")
+            await answer.flush()
+            await asyncio.sleep(2 * LEASE_S)  # it says nothing, and lives
+            await answer.text(" not finish")
+            await answer.flush()
+        await in_thread(server.kill9)
+        await in_thread(server.start)
+        message = await reader.wait_for_end(session, 10 * LEASE_S)
+        assert (message.status, text_of(message)) == ("interrupted", "I will not finish")
+
+
+async def test_a_fresh_token_takes_the_place_of_one_that_expires(start_server: StartServer) -> None:
+    server = start_server(**SETTINGS)
+    given: list[str] = []
+
+    async def fresh() -> str:
+        now = int(time.time())
+        given.append(token(sub=AGENT, scope="publish", iat=now, exp=now + 3))
+        return given[-1]
+
+    async with following(server) as (reader, [session]), publisher(server.url, token=fresh) as agent:
+        speaker = Speaker(agent, [session])
+        await reader.wait_until(lambda: len(given) > 3)
+        await more(reader, session)
+        await speaker.end(reader)
+
+
+async def test_what_cant_be_mended_is_raised(start_server: StartServer) -> None:
+    server = start_server(**SETTINGS)
+    for text, code in (
+        ("nonsense", "bad_token"), (token(sub=AGENT, scope="read"), "forbidden_scope"),
+        (token(sub=AGENT, scope="publish"), "not_found"),
+    ):  # fmt: skip
+        async with publisher(server.url, token=text) as agent:
+            answer = agent.answer("A" * 22)
+            await answer.begin()
+            with pytest.raises(HoldfastError) as refused:
+                await asyncio.wait_for(answer.flush(), DEADLINE_S)
+            assert refused.value.code == code

@@ -1,0 +1,35 @@
+"""Tokens against real servers, which have ideas of their own about headers and subprotocols."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.support.harness import DEADLINE_S, StartServer
+from tests.support.tokens import KEYS, bearer, token
+
+SETTINGS = {"HOLDFAST_TOKEN_KEYS": ",".join(f"{kid}:{key}" for kid, key in KEYS.items())}
+
+
+@pytest.mark.parametrize("command", ["daphne", "uvicorn"])
+async def test_a_token_opens_every_transport(start_server: StartServer, command: str) -> None:
+    server = start_server(command, **SETTINGS)
+    largest = token(sessions=["*", *(f"{number:022}" for number in range(63))], sub="ext:" + "x" * 76)
+    async with httpx.AsyncClient(base_url=server.url, headers=bearer(largest), timeout=DEADLINE_S) as http:
+        created = await http.post("/api/sessions/", json={"agent": ""})
+        assert created.status_code == 201, created.text
+        session = created.json()["id"]
+        assert (await http.get(f"/api/sessions/{session}/poll/?wait_ms=0")).json()["frames"][1]["type"] == "attached"
+    options: Any = {"compression": None, "open_timeout": DEADLINE_S}
+    for way in (
+        {"additional_headers": bearer(largest)},
+        {"subprotocols": ["holdfast", f"bearer.{largest}"], "origin": "http://elsewhere.example"},
+    ):
+        async with connect(server.ws_url, **options, **way) as socket:
+            assert socket.subprotocol == ("holdfast" if "subprotocols" in way else None)
+            assert json.loads(await socket.recv())["type"] == "connected"
+            await socket.send(json.dumps({"type": "attach", "session": session}))
+            assert json.loads(await socket.recv())["type"] == "attached"
+    assert largest.rsplit(".", 1)[1] not in server.log

@@ -1,0 +1,8 @@
+"""An agent for tests that does what its prompt says; see `agent`. SETTINGS in its environment give it to a server."""
+
+SETTINGS = {
+    "DJANGO_SETTINGS_MODULE": "tests.support.scripted.settings",
+    "HOLDFAST_AGENTS": "scripted",
+    "HOLDFAST_DEFAULT_AGENT": "scripted",
+}
+EFFECTS = "SCRIPTED_EFFECTS"  # the environment's name of the file in which an approved call leaves its trace

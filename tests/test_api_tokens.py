@@ -1,0 +1,118 @@
+"""The API's tokens: issued and revoked by staff alone; and the recipe by which another back end signs its own."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from sessions_app import tokens
+from sessions_app.api.throttles import buckets
+from sessions_app.models import RevokedToken
+from tests.support.stored import a_session, guest
+from tests.support.tokens import KEY, KEYS, SUB, bearer, token
+
+pytestmark = pytest.mark.django_db
+
+TOKENS = "/api/tokens/"
+ASKED: dict[str, Any] = {"sub": SUB, "scope": "read send", "sessions": ["*"], "life_s": 60}
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+@pytest.fixture(autouse=True)
+def keys(settings: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": KEYS}
+    buckets.clear()
+
+
+@pytest.fixture
+def staff() -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("olivia", is_staff=True))
+    return client
+
+
+def issue(client: Client, asked: Any = ASKED) -> Any:
+    return client.post(TOKENS, asked, content_type="application/json")
+
+
+def refusal(response: Any) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
+
+
+def test_what_is_issued_lets_in_and_what_is_revoked_does_not(staff: Client, client: Client) -> None:
+    session = a_session(SUB)
+    response = issue(staff)
+    assert response.status_code == 201
+    issued = response.json()
+    assert (
+        issued.keys() == {"token", "jti", "expires_at"} and 50_000 < issued["expires_at"] - time.time() * 1000 <= 60_000
+    )
+    address = f"/api/sessions/{session.pk}/"
+    assert client.get(address, headers=bearer(issued["token"])).status_code == 200
+    assert staff.delete(f"{TOKENS}{issued['jti']}/").status_code == 204
+    assert refusal(client.get(address, headers=bearer(issued["token"]))) == (401, "token_expired")
+
+
+def test_without_a_life_it_lives_as_long_as_it_may(staff: Client) -> None:
+    _, grant = tokens.read(
+        issue(staff, {name: value for name, value in ASKED.items() if name != "life_s"}).json()["token"]
+    )
+    assert grant.expires_at - grant.issued_at == 3600
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("sub", "guest:1"), ("sub", ""), ("sub", 7), ("scope", "admin"), ("scope", ""), ("sessions", []),
+     ("sessions", ["x"]), ("sessions", ["*"] * 65), ("sessions", "*"), ("life_s", 0), ("life_s", 3601),
+     ("life_s", "soon"), ("more", 1)],
+)  # fmt: skip
+def test_what_cant_be_issued_is_named(staff: Client, field: str, value: Any) -> None:
+    response = issue(staff, ASKED | {field: value})
+    assert refusal(response) == (400, "invalid") and response.json()["fields"].keys() == {field}
+
+
+@pytest.mark.parametrize("who", ["guest", "user", "token"])
+def test_only_staff_who_are_logged_in_may(staff: Client, who: str) -> None:
+    client, headers = guest(), {}
+    if who == "user":
+        client.force_login(get_user_model().objects.create_user("mallory"))
+    elif who == "token":
+        headers = bearer(token(sub=f"user:{get_user_model().objects.get(username='olivia').pk}"))
+    asked = client.post(TOKENS, ASKED, content_type="application/json", headers=headers)
+    assert refusal(asked) == refusal(client.delete(f"{TOKENS}t-1/", headers=headers)) == (403, "forbidden")
+    assert not RevokedToken.objects.exists()
+
+
+def test_nobody_is_nobody_here_too(client: Client) -> None:
+    assert refusal(issue(client)) == (401, "signed_out")
+
+
+def test_staff_need_the_csrf_token(staff: Client) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = staff.cookies
+    assert refusal(issue(strict)) == (403, "csrf_failed")
+
+
+def test_any_token_is_revoked_by_its_id_as_often_as_one_likes(staff: Client) -> None:
+    for _ in range(2):
+        assert staff.delete(f"{TOKENS}{'x' * 64}/").status_code == 204
+    assert RevokedToken.objects.get().jti == "x" * 64
+    assert staff.delete(f"{TOKENS}{'x' * 65}/").status_code == 404
+
+
+def test_without_keys_it_says_that_tokens_are_off(staff: Client, settings: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": {}}
+    assert refusal(issue(staff)) == (409, "tokens_off")
+
+
+def test_the_recipe_for_other_back_ends_works(client: Client) -> None:
+    [recipe] = re.findall(r"```python\n(import time.*?)```", README, re.DOTALL)
+    program: dict[str, Any] = {}
+    exec(recipe, program)  # noqa: S102
+    text = program["token"](KEY, "new", SUB, "read send", ["*"])
+    session = a_session(SUB)
+    assert client.get(f"/api/sessions/{session.pk}/", headers=bearer(text)).status_code == 200

@@ -1,0 +1,159 @@
+"""What an agent elsewhere writes with: batches that fit into a frame, bounded memory, and no Django."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from agents_app.remote import Fenced, RemoteAnswer
+from agents_app.remote.answer import CHUNK_BYTES, RemoteResponse, batches
+from sessions_app import conf
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.frames import BATCH_CHUNKS
+from sessions_app.core.rollup import rollup
+from sessions_app.writing import BUFFER_BYTES, Ticker
+from tests.support.writer import Chunk, delta, start, text_start
+
+ROOM = 1024  # for a frame's other fields
+
+
+class Site:
+    """What is submitted, and answered when the test says so."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, list[Chunk]]] = []
+        self.response = RemoteResponse(
+            "S" * 22, "m_1", ticker=Ticker(asyncio.get_running_loop(), 0), submit=self._submit
+        )
+
+    def _submit(self, response: RemoteResponse) -> None:
+        self.batches.append((response.sequence, response.batch))
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.batches) < count:
+                await asyncio.sleep(0)
+
+
+def test_it_needs_no_django() -> None:
+    program = "import sys, agents_app.remote; print([name for name in sys.modules if name.startswith('django')])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[1]
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+texts = st.text(max_size=200) | st.sampled_from(["\x00" * 20_000, "😀" * 20_000, '"' * 70_000, "x" * 300_000])
+chunks = st.lists(texts.map(delta) | st.just(text_start()) | texts.map(lambda text: delta(text, "other")), max_size=30)
+
+
+@hypothesis(max_examples=60)
+@given(chunks)
+def test_batches_fit_into_a_frame_and_say_the_same(given_: list[Chunk]) -> None:
+    made = list(batches(given_))
+    for batch in made:
+        assert 0 < len(batch) <= BATCH_CHUNKS
+        assert len(json.dumps(batch, ensure_ascii=False, separators=(",", ":")).encode()) <= conf.FRAME_BYTES - ROOM
+    assert rollup(chunk for batch in made for chunk in batch) == rollup(given_)
+
+
+async def test_one_batch_is_on_its_way_and_the_next_takes_all_that_was_written_meanwhile() -> None:
+    site = Site()
+    await site.response.write(start("m_1"))
+    await site.until(1)
+    for word in ("a", "b", "c"):
+        await site.response.write(delta(word))
+    site.response.take(1)
+    await site.until(2)
+    assert site.batches == [(1, [start("m_1")]), (2, [delta("abc")])]
+
+
+async def test_a_large_one_goes_in_pieces_with_numbers_of_their_own() -> None:
+    site = Site()
+    text = "x" * 50_000
+    for _ in range(4):
+        await site.response.write(delta(text))
+    for number in range(1, 6):
+        await site.until(number)
+        site.response.take(number)
+    assert [sequence for sequence, _ in site.batches] == [1, 2, 3, 4, 5]
+    assert "".join(chunk["delta"] for _, batch in site.batches for chunk in batch) == 4 * text
+    await site.response.flush()
+
+
+async def test_what_the_site_hasnt_taken_is_bounded_and_whoever_writes_waits() -> None:
+    site = Site()
+    await site.response.write(start("m_1"))
+    await site.until(1)
+    writing = asyncio.create_task(write_much(site.response))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while site.response._rollup.size < BUFFER_BYTES:
+            await asyncio.sleep(0)
+    assert not writing.done() and site.response._rollup.size < BUFFER_BYTES + 60_000
+    answered = 0
+    async with asyncio.timeout(10):
+        while not writing.done():
+            if len(site.batches) > answered:
+                answered += 1
+                site.response.take(answered)
+            await asyncio.sleep(0)
+
+
+async def write_much(response: RemoteResponse) -> None:
+    for _ in range(20):
+        await response.write(delta("x" * 50_000))
+
+
+async def test_a_chunk_that_no_frame_holds_is_refused_at_once() -> None:
+    site = Site()
+    output = {"type": "tool-output-available", "toolCallId": "c", "output": "\n" * (CHUNK_BYTES // 2)}
+    with pytest.raises(HoldfastError, match="bad_chunk"):
+        await site.response.write(output)
+
+
+async def test_what_the_site_refuses_is_raised_at_the_next_word() -> None:
+    site = Site()
+    await site.response.write(start("m_1"))
+    await site.until(1)
+    await site.response.write(delta("a"))
+    site.response.refuse(Fenced("fenced"))
+    with pytest.raises(Fenced):
+        await site.response.write(delta("b"))
+    assert len(site.batches) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (None, {"type": "finish", "finishReason": "stop"}),
+        (RuntimeError("boom"), {"type": "error", "errorText": "The agent failed."}),
+        (asyncio.CancelledError(), {"type": "interrupt", "reason": "The agent was stopped before it finished."}),
+    ],
+)
+async def test_an_answer_ends_as_its_block_does(error: BaseException | None, end: Chunk) -> None:
+    site = Site()
+
+    async def block() -> None:
+        async with RemoteAnswer(site.response) as answer:
+            await answer.text("a")
+            if error:
+                raise error
+
+    running = asyncio.create_task(block())
+    answered: Any = 0
+    async with asyncio.timeout(10):
+        while not running.done():
+            if len(site.batches) > answered:
+                answered += 1
+                site.response.take(answered)
+            await asyncio.sleep(0)
+    assert site.batches[-1][1][-1] == end
+    assert running.cancelled() if isinstance(error, asyncio.CancelledError) else running.exception() is error
