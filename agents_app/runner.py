@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 
 from agents_app import registry
 from agents_app.turn import AgentFailed, Turn
@@ -36,18 +37,27 @@ class Runner:
         self._process = process
         self._most = conf.RUNS_PER_PROCESS if most is None else most
         self._drain_s = drain_s
+        self._claims: dict[str, asyncio.Task[models.Run | None]] = {}  # by session
+        self._held: set[str] = set()  # runs that were claimed
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._unbegun: list[models.Run] = []  # claimed in the last moment
 
     async def run(self) -> None:
         """Claim and run until cancelled; then stop the agents and wait until what they wrote is stored.
 
         A failure, of the database that is asked what waits, is none of the agents at work.
         """
+        self._process.claim_next = self._claim
         try:
             while True:
-                await self._claim()
+                await self._claim_waiting()
                 await self._wait()
         except asyncio.CancelledError:
+            self._process.claim_next = None
+            self._stopping = True
+            await self._claimed()
+            await asyncio.gather(*map(self._process.hand_back, self._unbegun), return_exceptions=True)
             if self._tasks and self._drain_s:
                 await asyncio.wait(self._tasks, timeout=self._drain_s)
             for task in self._tasks:
@@ -55,23 +65,41 @@ class Runner:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             raise
 
-    async def _claim(self) -> None:
-        free = self._most - len(self._tasks)
-        if free > 0:
-            claiming = asyncio.create_task(self._process.claim(free))
-            try:
-                claimed = await asyncio.shield(claiming)
-            except asyncio.CancelledError:
-                await asyncio.wait({claiming})  # what it claims is this process's all the same
-                if not claiming.exception():
-                    await asyncio.gather(*map(self._process.hand_back, claiming.result()), return_exceptions=True)
-                raise
-            for run in claimed:
-                task = asyncio.create_task(perform(self._process, self._process.response(run)))
-                self._tasks.add(task)
-                task.add_done_callback(self._ended)
+    async def _claim_waiting(self) -> None:
+        if self._free() > 0:
+            for session in await self._process.claimable(self._free()):
+                self._claim(session)
+            await self._claimed()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _claim(self, session: str) -> None:
+        """Claim the session's next run if there is room. Where a signal is about to cause it, in its transaction."""
+        if self._free() > 0 and session not in self._claims:
+            self._claims[session] = asyncio.create_task(self._process.claim(session, self._held))
+            self._claims[session].add_done_callback(partial(self._begin, session))
+
+    async def _claimed(self) -> None:
+        """Wait for what is being claimed. No cancellation undoes a claim."""
+        if self._claims:
+            await asyncio.wait(self._claims.values())
+
+    def _begin(self, session: str, claim: asyncio.Task[models.Run | None]) -> None:
+        del self._claims[session]
+        run = None if claim.cancelled() else claim.result()
+        if run is None:
+            return
+        if self._stopping:
+            self._unbegun.append(run)
+            return
+        self._held.add(run.pk)
+        task = asyncio.create_task(perform(self._process, self._process.response(run)))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, run.pk))
+
+    def _free(self) -> int:
+        return self._most - len(self._tasks) - len(self._claims)
+
+    def _ended(self, run: str, task: asyncio.Task[None]) -> None:
+        self._held.discard(run)
         self._tasks.discard(task)
         self._process.runs_waiting.set()  # the next one of its session may
 

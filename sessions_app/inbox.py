@@ -105,11 +105,6 @@ class Inboxes:
         self.look_soon()  # it may have been sent something while it waited
         return inbox
 
-    @property
-    def held(self) -> list[str]:
-        """The runs at work here."""
-        return list(self._inboxes)
-
     def close(self, inbox: Inbox) -> None:
         self._inboxes.pop(inbox.run.pk, None)
 

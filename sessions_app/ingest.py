@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -84,20 +84,19 @@ class Ingest:
             raise stored.refusal
         return stored
 
-    async def change(self, session: str, work: Callable[..., T], *args: Any) -> T:
-        """Have `work(log, *args)` change a session's log in the next transaction, and wait until it is committed.
+    def change(self, session: str, work: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
+        """Have `work(log, *args)` change a session's log in the next transaction; await it until it is committed.
 
-        Raises HoldfastError.
+        It is queued at once, before it is awaited. Raises HoldfastError.
         """
-        result: T = await self._outcome(lambda settle: Change(session, lambda log: work(log, *args), settle))
-        return result
+        return self._outcome(lambda settle: Change(session, lambda log: work(log, *args), settle))
 
     async def do(self, work: Callable[..., T], *args: Any) -> T:
         """Have a function write in the next transaction, and wait until it is committed. Raises HoldfastError."""
         result: T = await self._outcome(lambda settle: Job(partial(work, *args), settle))
         return result
 
-    async def _outcome(self, make: Callable[[Callable[[Any], None]], Write]) -> Any:
+    def _outcome(self, make: Callable[[Callable[[Any], None]], Write]) -> Coroutine[Any, Any, Any]:
         outcome: asyncio.Future[Any] = self._loop.create_future()
 
         def settle(result: Any) -> None:
@@ -105,6 +104,9 @@ class Ingest:
                 outcome.set_result(result)
 
         self.submit(make(settle))
+        return self._result(outcome)
+
+    async def _result(self, outcome: asyncio.Future[Any]) -> Any:
         result = await outcome
         if isinstance(result, HoldfastError):
             raise result

@@ -12,12 +12,12 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable
 from typing import Any
 
-from sessions_app import conf, executor, identity, models, retention, runs
+from sessions_app import conf, executor, identity, models, retention, rules, runs
 from sessions_app.connections import Connection, Pump
-from sessions_app.core import frames
+from sessions_app.core import frames, signals
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.limits import TokenBucket
@@ -88,6 +88,7 @@ class Process:
         self.connections: set[Connection] = set()
         self.stopping = False
         self.runs_waiting = asyncio.Event()  # a hint for what claims runs
+        self.claim_next: Callable[[str], None] | None = None  # what runs agents here, where a run is about to wait
         self._unsure: set[str] = set()  # sessions in which a run may have been claimed
         self._loop = loop
         self._ticker = Ticker(loop, conf.ROLLUP_MS)
@@ -227,25 +228,28 @@ class Process:
         """Return what to write the response of a run with that this process has claimed."""
         return Response(run, starts=False, ingest=self.ingest, ticker=self._ticker)
 
-    async def claim(self, most: int) -> list[models.Run]:
-        """Take up to so many runs that wait, one of a session.
+    async def claimable(self, most: int) -> list[str]:
+        """Return sessions to claim runs of, up to so many.
 
-        Where it isn't known whether one was taken, because the connection to the database broke at COMMIT, the next
-        call finds out.
+        With those where it isn't known whether one was claimed, because the connection to the database broke at COMMIT.
         """
-        sessions = [*self._unsure, *await executor.run(runs.claimable, most)]
-        claimed = await asyncio.gather(*map(self._claim, dict.fromkeys(sessions)))
-        return [run for run in claimed if run is not None]
+        return [*self._unsure, *await executor.run(runs.claimable, most)]
 
-    async def _claim(self, session: str) -> models.Run | None:
+    def claim(self, session: str, held: Container[str]) -> Coroutine[Any, Any, models.Run | None]:
+        """Take the run of a session that waits, in the transaction of what was handed over just before.
+
+        One at a time of a session; `held`: the runs that were taken before.
+        """
         self._unsure.discard(session)
+        return self._claimed(session, self.ingest.change(session, runs.claim, self.lease.worker, held))
+
+    async def _claimed(self, session: str, claim: Awaitable[models.Run | None]) -> models.Run | None:
         try:
-            return await self.ingest.change(session, runs.claim, self.lease.worker, self.inboxes.held)
+            return await claim
         except HoldfastError as problem:  # the session may have been deleted since
             if problem.kind.retryable:
                 self._unsure.add(session)
             logger.debug("no run of %s was claimed: %s", session, problem.message)
-            return None
             return None
 
     async def hand_back(self, run: models.Run) -> bool:
@@ -255,6 +259,13 @@ class Process:
     def end_later(self, run: models.Run, chunk: dict[str, str]) -> None:
         """Have a response ended with this chunk as soon as the database takes it."""
         self._reaper.end_later(run, chunk)
+
+    def take(self, session: str, sent: signals.Sent) -> Coroutine[Any, Any, rules.Receipt]:
+        """Store a signal and do what it asks for, and let a run that it causes begin if an agent is free here."""
+        taken = self.ingest.change(session, rules.take, sent)
+        if self.claim_next is not None and sent.kind in signals.CAUSES:
+            self.claim_next(session)
+        return taken
 
     def signal_came(self) -> None:
         """A signal was stored: it may be for an agent at work here or elsewhere, or have a run wait to be claimed."""

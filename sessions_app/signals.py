@@ -41,6 +41,6 @@ async def _take(process: Process, owner: str, frame: ClientFrame, *, now: float)
     session = await executor.run(store.readable, frame.session, owner)
     if not process.may_signal(owner, now):
         raise HoldfastError("rate_limited", f"at most {conf.SIGNALS_PER_MINUTE} signals a minute")
-    receipt = await process.ingest.change(session.id, rules.take, sent)
+    receipt = await process.take(session.id, sent)
     process.signal_came()
     return receipt

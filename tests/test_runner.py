@@ -1,15 +1,18 @@
 """What a process claims is answered, or let go: whatever else fails or stops meanwhile."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from django.db import DatabaseError
 
 from agents_app.runner import Runner
 from sessions_app import executor, models, runs
+from sessions_app.core.signals import Sent
 from sessions_app.process import Process
-from tests.support.agents import Conversation, parrot
+from tests.support.agents import OWNER, Conversation, parrot
 from tests.support.person import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,10 +73,11 @@ async def test_what_is_claimed_in_the_last_moment_is_handed_back(process: Proces
     claiming, go = asyncio.Event(), asyncio.Event()
     claim = process.claim
 
-    async def slow(most: int) -> list[models.Run]:
+    async def slow(session: str, held: Any) -> models.Run | None:
+        claimed = await claim(session, held)
         claiming.set()
         await go.wait()
-        return await claim(most)
+        return claimed
 
     monkeypatch.setattr(process, "claim", slow)
     async with Conversation(process, parrot) as talk:
@@ -89,21 +93,63 @@ async def test_what_is_claimed_in_the_last_moment_is_handed_back(process: Proces
 
 
 async def test_a_stop_while_the_database_is_away_ends_the_runner(process: Process, monkeypatch: Any) -> None:
-    claiming, go = asyncio.Event(), asyncio.Event()
+    looking, go = threading.Event(), threading.Event()
 
-    async def failing(most: int) -> list[models.Run]:
-        claiming.set()
-        await go.wait()
-        raise OSError("the database is away")
+    def failing(most: int) -> list[str]:
+        looking.set()
+        go.wait(30)
+        raise DatabaseError("the database is away")
 
-    monkeypatch.setattr(process, "claim", failing)
+    monkeypatch.setattr(runs, "claimable", failing)
     runner = asyncio.create_task(Runner(process).run())
-    await claiming.wait()
+    await asyncio.to_thread(looking.wait, 30)
     runner.cancel()
     await asyncio.sleep(0)
     go.set()
     await asyncio.wait({runner})
     assert runner.cancelled()
+
+
+async def test_a_run_begins_in_the_transaction_that_causes_it(process: Process, monkeypatch: Any) -> None:
+    monkeypatch.setattr(runs, "claimable", lambda most: [])  # so that nothing else claims
+    runner = asyncio.create_task(Runner(process).run())
+    async with Conversation(process, parrot) as talk:
+        await talk.say("Hello")
+        assert text_of(await talk.answered()) == "Hello"
+        await cancelled(runner)
+        await talk.say("Anybody there?")
+        assert (await talk.run()).status == "waiting"
+
+
+async def test_no_run_is_begun_twice_however_fast_the_next_message_comes(process: Process) -> None:
+    begun: list[str] = []
+
+    async def agent(turn: Any) -> None:
+        begun.append(turn.prompt)
+        await turn.text("Yes")
+
+    runner = asyncio.create_task(Runner(process).run())
+    async with Conversation(process, agent) as talk:
+        texts = [f"Message {number}" for number in range(10)]
+        tabs = [await talk.second_tab() for _ in texts]
+        await asyncio.gather(*(tab.say(talk.session, text) for tab, text in zip(tabs, texts, strict=True)))
+        await talk.answered(len(texts))
+        assert sorted(begun) == texts
+        await cancelled(runner)
+
+
+async def test_a_signal_whose_sender_has_left_is_answered_all_the_same(process: Process, monkeypatch: Any) -> None:
+    monkeypatch.setattr(runs, "claimable", lambda most: [])
+    runner = asyncio.create_task(Runner(process).run())
+    async with Conversation(process, parrot) as talk:
+        sent = Sent("left", "message", OWNER, {"parts": [{"type": "text", "text": "Hello"}]})
+        while process.claim_next is None:
+            await asyncio.sleep(0)
+        taking = asyncio.ensure_future(process.take(talk.session, sent))
+        await asyncio.sleep(0)
+        taking.cancel()
+        assert text_of(await talk.answered()) == "Hello"
+        await cancelled(runner)
 
 
 async def test_a_session_that_is_deleted_meanwhile_takes_no_other_run_along(process: Process, monkeypatch: Any) -> None:

@@ -178,6 +178,7 @@ def _json(value: Any, name: str, limits: Limits) -> Any:
     return value
 
 
+CAUSES = ("message", "steer", "retry")  # those that may cause a run
 KINDS: dict[str, Callable[[Mapping[str, Any], Limits], Payload]] = {
     "message": _text,
     "steer": _text,
