@@ -10,6 +10,7 @@ import { Session } from "./session.js";
 import { sharing } from "./shared-signals.js";
 import { initialConnection, transition } from "./states.js";
 import { Timers, systemClock } from "./timers.js";
+import { Token } from "./token.js";
 
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
@@ -32,6 +33,9 @@ export const LATE_MS = 1_000;
 // A page that was hidden this long may be slow to hear, and so leaves a connection to those that are seen.
 export const REST_AFTER_MS = 30_000;
 
+// Until a token is asked for again that could not be had.
+export const RENEW_AGAIN_MS = 5_000;
+
 // Nothing that a page notices matters in these states.
 const IDLE = ["initialized", "closed", "failed"];
 
@@ -48,6 +52,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   #options;
   #link;
   #timers;
+  #token;
   /** @type {Heartbeat|null} */
   #heartbeat = null;
   /** @type {Limits|null} while connected */
@@ -70,6 +75,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
    * @param {object} [options]
    * @param {string} [options.url] of the server's WebSocket, absolute or relative to the page
    * @param {string} [options.api] of its HTTP API, likewise
+   * @param {import("./token.js").GiveToken|null} [options.token] gives a token of the person's, whenever one is needed;
+   *   null where the site's own cookies say who it is
    * @param {Storage|null} [options.storage] remembers which transport worked
    * @param {ReturnType<typeof sharing>} [options.share] keeps unsent signals over a reload, with the other tabs
    * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null to do without; this and the next four are for tests
@@ -81,6 +88,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   constructor({
     url = "/ws/",
     api = "/api/",
+    token = null,
     page = /** @type {Window & typeof globalThis} */ (globalThis),
     storage = pageStorage(page),
     share = sharing(page),
@@ -92,6 +100,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     super();
     this.#options = { url, api, share, WebSocket, fetch, clock, random, page };
     this.#timers = new Timers(clock);
+    this.#token = new Token(token, clock);
     this.#link = new Link({ transports: this.#transports(), clock, storage });
     this.#link.onopen = (frame, bytes) => this.#opened(frame, bytes);
     this.#link.onframe = (frame, bytes) => this.#receive(frame, bytes);
@@ -101,13 +110,14 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   #transports() {
     const { url, api, WebSocket, fetch, clock } = this.#options;
+    const token = this.#token;
     /** @type {Partial<Record<TransportName, () => import("./network/socket.js").Transport>>} */
     const transports = {};
     /** @param {boolean} returning */
     const attaches = (returning) => [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
-    if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket);
+    if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket, token);
     for (const name of /** @type {const} */ (["stream", "poll"])) {
-      if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches });
+      if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches, token });
     }
     return transports;
   }
@@ -227,7 +237,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#link.close();
     this.#limits = null;
     this.#receiptsDue.clear();
-    for (const name of ["silent", "doubt", "wake"]) this.#timers.stop(name);
+    for (const name of ["silent", "doubt", "wake", "token"]) this.#timers.stop(name);
     this.#wakeAt = Infinity;
     for (const session of this.#sessions.values()) session.disconnected();
   }
@@ -273,6 +283,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#limits = frame.limits;
     this.#actor = frame.actor;
     this.#heartbeat = new Heartbeat(frame.heartbeat_ms, this.#options.clock.now());
+    this.#renewLater();
     this.#receive(frame, bytes);
     this.#dispatch({ type: "connected", recoveryWindowMs: frame.recovery_window_ms });
   }
@@ -301,10 +312,32 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   #error(frame, bytes) {
     const { session } = frame;
     const reason = errorOf(frame);
+    if (reason.code === "token_expired" && this.#token.isUsed) {
+      this.#token.forget(); // as after a sleep: another one may well be had
+      reason.retryable = true;
+    }
     // Before the connection is greeted there is nothing else that it could be about.
     if (endsConnection(reason.code) || !this.#limits) this.#dispatch({ type: "refused", reason });
     else if (session !== undefined) this.#sessions.get(session)?.receive(frame, bytes);
     else this.dispatchEvent(new CustomEvent("error", { detail: reason }));
+  }
+
+  // --- The token ---
+
+  #renewLater() {
+    const ms = this.#token.renewAt - this.#options.clock.now();
+    if (ms < Infinity) this.#timers.start("token", Math.max(0, ms), () => this.#renew());
+  }
+
+  // The connection goes on with the fresh one. Where none can be had now, there is time to ask again.
+  async #renew() {
+    try {
+      const token = await this.#token.fresh();
+      if (this.#limits) this.#post([{ type: "authenticate", token }]);
+      this.#renewLater();
+    } catch {
+      if (this.#limits) this.#timers.start("token", RENEW_AGAIN_MS, () => this.#renew());
+    }
   }
 
   // --- What is due ---

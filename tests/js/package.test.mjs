@@ -15,7 +15,7 @@ const TYPES = path("../../static/holdfast/types/");
 const TSCONFIG = path("../tsconfig.json");
 const MODULES = path("../node_modules/");
 const TSC = join(MODULES, ".bin/tsc");
-const BUDGET_BYTES = 13_750; // of the whole client without the element, minified and gzipped
+const BUDGET_BYTES = 14_150; // of the whole client without the element, minified and gzipped
 
 const missing = ["typescript", "esbuild"].find((name) => !fs.existsSync(join(MODULES, name)));
 const skip = missing && process.env.CI !== "true" && `${missing} isn't installed`;

@@ -24,6 +24,7 @@ import { stream } from "./stream.js";
  * @typedef {object} HttpOptions
  * @property {string} api address of the API, with its last slash
  * @property {typeof fetch} fetch
+ * @property {import("../token.js").Token} token
  * @property {import("../timers.js").Clock} clock
  * @property {(returning: boolean) => Frame[]} attaches what the sessions have to ask for now; `returning`: not as a matter
  *   of routine, so that what it brings is a catch-up
@@ -82,7 +83,7 @@ export class HttpTransport {
     if (this.#closed) return false;
     if (frame.type === "signal") this.#signal(frame);
     else if (frame.type === "attach") this.#attach(frame.session);
-    else if (frame.type === "detach") this.#beginSoon();
+    else if (frame.type === "detach" || frame.type === "authenticate") this.#beginSoon();
     else if (frame.type === "ping" && this.#next?.waitMs !== 0) this.#beginSoon();
     return true; // an `ack` isn't needed: HTTP has flow control of its own
   }
@@ -229,8 +230,11 @@ export class HttpTransport {
 
   /** @type {Post} */
   #post = async (path, body, abort) => {
-    const { api, fetch } = this.#options;
-    const headers = { "Content-Type": "application/json", "X-CSRFToken": csrfToken() };
+    const { api, fetch, token } = this.#options;
+    /** @type {Record<string, string>} */
+    const headers = { "Content-Type": "application/json" };
+    if (token.isUsed) headers.Authorization = `Bearer ${await token.fresh()}`;
+    else headers["X-CSRFToken"] = csrfToken();
     const request = { method: "POST", headers, body: JSON.stringify(body), signal: abort?.signal };
     const response = await fetch(api + path, request);
     if (response.ok) return response;

@@ -33,18 +33,35 @@ export class SocketTransport {
   onclose = () => {};
   #url;
   #WebSocket;
+  #token;
+  #closed = false;
   /** @type {WebSocket|null} */
   #socket = null;
 
-  /** @param {string} url absolute, or relative to the page @param {typeof globalThis.WebSocket} WebSocket */
-  constructor(url, WebSocket) {
+  /**
+   * @param {string} url absolute, or relative to the page
+   * @param {typeof globalThis.WebSocket} WebSocket
+   * @param {import("../token.js").Token} token
+   */
+  constructor(url, WebSocket, token) {
     this.#url = url;
     this.#WebSocket = WebSocket;
+    this.#token = token;
   }
 
   open() {
+    if (!this.#token.isUsed) return this.#connect();
+    // A browser can set no header on a WebSocket: a subprotocol carries the token.
+    this.#token.fresh().then(
+      (token) => this.#closed || this.#connect("holdfast", `bearer.${token}`),
+      () => this.onclose(ABNORMAL),
+    );
+  }
+
+  /** @param {string[]} protocols */
+  #connect(...protocols) {
     try {
-      const socket = new this.#WebSocket(socketUrl(this.#url));
+      const socket = new this.#WebSocket(socketUrl(this.#url), protocols);
       socket.onmessage = ({ data }) => this.#receive(data);
       socket.onclose = ({ code }) => this.onclose(code);
       this.#socket = socket;
@@ -61,6 +78,7 @@ export class SocketTransport {
   }
 
   close() {
+    this.#closed = true;
     this.#socket?.close(1000);
   }
 

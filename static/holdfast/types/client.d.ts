@@ -28,6 +28,7 @@ export declare const DOUBT_MS = 500;
 export declare const RECEIPT_MS = 3000;
 export declare const LATE_MS = 1000;
 export declare const REST_AFTER_MS = 30000;
+export declare const RENEW_AGAIN_MS = 5000;
 declare const Holdfast_base: new () => EventsOf<HoldfastEvents>;
 /**
  * A connection that follows sessions. Its `connection` event says that `connection` has changed.
@@ -43,6 +44,8 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
      * @param {object} [options]
      * @param {string} [options.url] of the server's WebSocket, absolute or relative to the page
      * @param {string} [options.api] of its HTTP API, likewise
+     * @param {import("./token.js").GiveToken|null} [options.token] gives a token of the person's, whenever one is needed;
+     *   null where the site's own cookies say who it is
      * @param {Storage|null} [options.storage] remembers which transport worked
      * @param {ReturnType<typeof sharing>} [options.share] keeps unsent signals over a reload, with the other tabs
      * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null to do without; this and the next four are for tests
@@ -51,9 +54,10 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
      * @param {() => number} [options.random]
      * @param {Window & typeof globalThis} [options.page]
      */
-    constructor({ url, api, page, storage, share, WebSocket, fetch, clock, random, }?: {
+    constructor({ url, api, token, page, storage, share, WebSocket, fetch, clock, random, }?: {
         url?: string;
         api?: string;
+        token?: import("./token.js").GiveToken | null;
         storage?: Storage | null;
         share?: ReturnType<typeof sharing>;
         WebSocket?: typeof globalThis.WebSocket | null;

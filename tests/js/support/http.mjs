@@ -5,9 +5,9 @@ const PADDING = `: ${" ".repeat(2048)}\n\n`;
 
 /** @param {import("./network.mjs").Network} network @returns {typeof fetch} */
 export function httpFetch(network) {
-  return (url, { body, signal }) =>
+  return (url, { body, headers, signal }) =>
     new Promise((resolve, reject) => {
-      const request = new Request(network, url, JSON.parse(body), resolve, reject);
+      const request = Object.assign(new Request(network, url, JSON.parse(body), resolve, reject), { headers });
       network.requests.push(request);
       signal?.addEventListener("abort", () => request.end(new DOMException("aborted", "AbortError")));
     });

@@ -24,8 +24,8 @@ export class Network {
     this.latency = latency;
     const network = this;
     this.WebSocket = class extends FakeWebSocket {
-      constructor(url) {
-        super(url, network);
+      constructor(url, protocols) {
+        super(url, protocols, network);
       }
     };
   }
@@ -120,8 +120,9 @@ class FakeWebSocket {
   #network;
   #wire = null;
 
-  constructor(url, network) {
+  constructor(url, protocols, network) {
     this.url = url;
+    this.protocols = protocols;
     this.#network = network;
     network.clock.setTimeout(() => this.#open(), network.latency());
   }
@@ -132,6 +133,7 @@ class FakeWebSocket {
     if (state === "refusing") return this.ended(1006);
     this.readyState = OPEN;
     this.#wire = new Wire(this.#network, this);
+    this.#wire.protocols = this.protocols;
     this.#network.wires.push(this.#wire);
     this.#network.accept(this.#wire);
   }

@@ -21,12 +21,13 @@ export function world({ random = () => 0.5, latency } = {}) {
 }
 
 /** Another page of the same browser: a reload, or a second tab. */
-export function openPage({ clock, network, storage, tabs, random }) {
+export function openPage({ clock, network, storage, tabs, random, giveToken = null }) {
   const page = new EventTarget();
   page.document = Object.assign(new EventTarget(), { hidden: false });
   const { WebSocket, fetch = null } = network;
   const { share } = tabs;
-  const holdfast = new Holdfast({ url: "wss://holdfast.test/ws/", WebSocket, fetch, clock, random, storage, share, page });
+  const url = "wss://holdfast.test/ws/";
+  const holdfast = new Holdfast({ url, WebSocket, fetch, clock, random, storage, share, page, token: giveToken });
   return { page, holdfast };
 }
 

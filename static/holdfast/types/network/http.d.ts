@@ -17,6 +17,7 @@ export type HttpOptions = {
      */
     api: string;
     fetch: typeof fetch;
+    token: import("../token.js").Token;
     clock: import("../timers.js").Clock;
     /**
      * what the sessions have to ask for now; `returning`: not as a matter
@@ -40,6 +41,7 @@ export type HttpOptions = {
  * @typedef {object} HttpOptions
  * @property {string} api address of the API, with its last slash
  * @property {typeof fetch} fetch
+ * @property {import("../token.js").Token} token
  * @property {import("../timers.js").Clock} clock
  * @property {(returning: boolean) => Frame[]} attaches what the sessions have to ask for now; `returning`: not as a matter
  *   of routine, so that what it brings is a catch-up

@@ -50,8 +50,12 @@ export declare class SocketTransport implements Transport {
     onframe: Transport["onframe"];
     /** @type {Transport["onclose"]} */
     onclose: Transport["onclose"];
-    /** @param {string} url absolute, or relative to the page @param {typeof globalThis.WebSocket} WebSocket */
-    constructor(url: string, WebSocket: typeof globalThis.WebSocket);
+    /**
+     * @param {string} url absolute, or relative to the page
+     * @param {typeof globalThis.WebSocket} WebSocket
+     * @param {import("../token.js").Token} token
+     */
+    constructor(url: string, WebSocket: typeof globalThis.WebSocket, token: import("../token.js").Token);
     open(): void;
     /** @param {Frame} frame */
     send(frame: Frame): boolean;
