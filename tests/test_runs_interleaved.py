@@ -249,8 +249,7 @@ class Play:
     def expire(self) -> Any:
         if not self._speaks() or not (call := self.agent and self.agent.call("asked")):
             return None
-        assert self.agent
-        done = self.writer.change(self.session, tools._expire, call.approval, self.agent.run.pk)
+        done = self.writer.change(self.session, runs.expire, call.approval)
 
         def take() -> None:
             if outcome(done) is True:
@@ -277,8 +276,8 @@ class Play:
         opened = models.Signal.objects.filter(session=self.session, status="accepted").exclude(run=None).first()
         if self.agent is None or opened is None or opened.run_id != self.agent.run.pk:
             return None
-        self.writer.change(self.session, inbox._delivered, opened.pk)
-        return None
+        done = self.writer.change(self.session, inbox._delivered, opened.pk)
+        return lambda: outcome(done)
 
     def finish(self) -> Any:
         return self._end(finish())
@@ -319,12 +318,11 @@ class Play:
 
     def zombie(self) -> Any:
         """An agent whose run was ended by others goes on as if nothing had happened."""
+        waiting: list[Callable[[], object]] = []
         for agent in self.dead:
-            self._submit(agent, delta("a zombie"))
-            for call in agent.calls:
-                if call.state in ("asked", "decided"):
-                    self._execute(agent, call)
-        return None
+            waiting.append(partial(outcome, self._submit(agent, delta("a zombie"))))
+            waiting += [self._execute(agent, call) for call in agent.calls if call.state in ("asked", "decided")]
+        return lambda: [done() for done in waiting]
 
     def _reap(self) -> Callable[[], None] | None:
         if self.agent is None:
@@ -348,8 +346,7 @@ class Play:
                 call.state = "begun"
                 self.effects.append(arguments["effect"])
 
-        done.add_done_callback(lambda _: take())
-        return lambda: None
+        return take
 
     def _respond(self, call: Call, approved: bool, *, also: Any = ()) -> Callable[[], None]:
         response = {"type": "tool-approval-response", "approvalId": call.approval, "approved": approved}
@@ -473,7 +470,7 @@ steps = st.lists(
 )
 
 
-@pytest.mark.parametrize("examples", [10, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [10, pytest.param(150, marks=pytest.mark.long)])
 def test_whatever_comes_between(writer: Writer, examples: int) -> None:
     @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @given(steps=steps, policy=st.sampled_from(POLICIES), seed=st.integers(0, 99))
