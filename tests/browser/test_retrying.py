@@ -21,7 +21,10 @@ def button(tab: Tab, mode: str) -> Locator:
     return tab.page.get_by_role("button", name=mode)
 
 
-@pytest.mark.parametrize(("name", "said"), [("Continue", "Again: continue."), ("Regenerate", "Again: regenerate.")])
+ONE, OTHER = ("Continue", "Again: continue."), ("Regenerate", "Again: regenerate.")
+
+
+@pytest.mark.parametrize(("name", "said"), [ONE, pytest.param(*OTHER, marks=pytest.mark.long)])
 def test_an_interrupted_answer_can_be_taken_up_again(visitor: Visitor, server: Server, name: str, said: str) -> None:
     tab = visitor.open_with("scripted", "say So far; until never")
     expect(tab.answers).to_contain_text("So far")

@@ -59,6 +59,7 @@ def test_a_killed_server_loses_nothing_that_was_shown(visitor: Visitor, server: 
     check_next(tab)
 
 
+@pytest.mark.long
 def test_an_answer_of_another_process_outlives_the_server(visitor: Visitor, server: Server) -> None:
     tab = visitor.open_unanswered()
     tab.say(QUESTION)

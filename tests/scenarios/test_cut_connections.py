@@ -95,6 +95,7 @@ def test_each_kind_of_end_is_told_from_the_others(start_server: StartServer, com
     assert told["ended"] == {"cut": 1, "client": 1, "server": 1} and not told["findings"]
 
 
+@pytest.mark.long
 def test_who_answers_no_ping_is_lost_not_cut(start_server: StartServer) -> None:
     server = start_server(HOLDFAST_PING_INTERVAL_S="2", HOLDFAST_PONG_TIMEOUT_S="1")
     socket = RawSocket(server.port, headers=guest(server), answer_pings=False)
@@ -118,6 +119,7 @@ def test_what_attackers_put_into_headers_is_bounded(start_server: StartServer) -
 
 
 @SERVERS
+@pytest.mark.long
 async def test_a_stream_or_poll_that_its_client_leaves_is_told_from_one_that_ends(
     start_server: StartServer, command: str
 ) -> None:

@@ -119,6 +119,7 @@ async def test_when_the_servers_disk_is_full_people_are_told_and_may_try_again(s
         assert [message.id for message in person.messages(session)] == [f"signal-{n}" for n in range(accepted + 1)]
 
 
+@pytest.mark.long
 async def test_a_locked_database_delays_and_ends_nothing(
     start_server: StartServer, publish: Callable[..., Publisher]
 ) -> None:
@@ -182,6 +183,7 @@ def freeze_outside_a_transaction(publisher: Publisher | Server, path: Path) -> N
             probe.close()
 
 
+@pytest.mark.long
 async def test_a_server_that_was_frozen_goes_on_with_every_client(start_server: StartServer) -> None:
     server = start_server(**SETTINGS | {"HOLDFAST_DEMO_TOKENS_PER_S": "150"})
     async with Follower(server.url) as reader:

@@ -76,6 +76,7 @@ async def test_the_answer_of_a_killed_process_ends_within_its_lease(
         assert len(text_of(message)) >= publisher.notes[-1]["length"]
 
 
+@pytest.mark.long
 async def test_the_answer_of_a_killed_server_ends_when_it_returns(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     async with Follower(server.url) as reader:

@@ -149,6 +149,7 @@ async def test_a_zombie_is_fenced_by_its_successor(start_server: StartServer) ->
             await speaker.end(reader)
 
 
+@pytest.mark.long
 async def test_what_a_dead_one_left_open_is_interrupted_over_restarts(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     async with following(server) as (reader, [session]):

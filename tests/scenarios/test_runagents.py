@@ -81,6 +81,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_and_leaves_the_rest_to_oth
     assert await in_thread(worker.wait) == 0
 
 
+@pytest.mark.long
 async def test_what_does_not_end_within_the_drain_is_interrupted(reader: Follower, start_server: StartServer) -> None:
     worker = start_server("runagents", arguments="--drain 0.5", **SITE, **SLOWLY)
     session = await asked(reader)
