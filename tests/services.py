@@ -22,6 +22,7 @@ import pytest
 # Program names, the first that is there wins. Debian keeps PostgreSQL's own programs out of PATH.
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "curl": ("curl",),
     "nginx": ("nginx",),
     "node": ("node",),
     "postgres": ("initdb",),

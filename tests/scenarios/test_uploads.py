@@ -3,12 +3,12 @@
 import asyncio
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.services import require
 from tests.support.follower import Follower
 from tests.support.harness import DEADLINE_S, Server, StartServer
 from tests.support.person import text_of
@@ -22,11 +22,10 @@ SETTINGS = {
 }
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
-pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
-
 
 @pytest.fixture(scope="module", params=["daphne", "uvicorn"])
 def server(request: pytest.FixtureRequest, start_shared_server: StartServer) -> Server:
+    require("curl")
     return start_shared_server(request.param, **SETTINGS)
 
 
