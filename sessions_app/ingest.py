@@ -18,9 +18,11 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, DataError, IntegrityError, connection, reset_queries, transaction
 
 from sessions_app import runs
+from sessions_app.appends import Append, Stored
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
-from sessions_app.staging import Append, Folds, Log, Stored, Transaction
+from sessions_app.folds import Folds
+from sessions_app.staging import Log, Transaction
 
 logger = logging.getLogger(__name__)
 
