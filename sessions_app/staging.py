@@ -40,11 +40,9 @@ class Transaction:
     def __init__(self, folds: Folds, appends: list[Append], sessions: set[str]) -> None:
         self.now = timezone.now()
         self._folds = folds
-        self._sessions = {
-            id_: _Changed(epoch, tail, first=tail + 1)
-            for id_, epoch, tail in statements.lock_sessions({append.session for append in appends} | sessions)
-        }
-        self._fenced: set[tuple[str, str]] = set()  # run and worker, where the run is not, or no longer, that worker's
+        locked = statements.lock_sessions({append.session for append in appends} | sessions, _held(appends))
+        self._sessions = {id_: _Changed(epoch, tail, first=tail + 1) for id_, epoch, tail in locked.sessions}
+        self._fenced = locked.fenced  # run and worker, where the run is not, or no longer, that worker's
         self._known: dict[Key, tuple[str, int, int]] = {}  # that were to begin and exist: role, first and last serial
         self._batches = Batches()
         self._current: set[Key] = set()  # messages whose folds are known to be as stored
@@ -63,9 +61,6 @@ class Transaction:
         self._ended_runs: set[str] = set()
 
     def _look_up(self, appends: list[Append]) -> None:
-        self._fenced |= statements.fenced_runs(
-            {(append.run, append.worker) for append in appends if append.run and not (append.starts or append.sequence)}
-        )
         self._known |= statements.existing_messages(
             {(append.session, append.uid) for append in appends if _begins(append.chunks[0])}
         )
@@ -75,6 +70,8 @@ class Transaction:
         """Runs whose response has begun, and those whose response has ended, with it, since this was last asked."""
         begun, ended = self._begun, self._ended
         self._begun, self._ended = [], []
+        if begun or ended:
+            self.write()
         return begun, ended
 
     def take_also(self) -> list[tuple[str, Callable[[Log], None]]]:
@@ -83,7 +80,8 @@ class Transaction:
         return also
 
     def log(self, session: str) -> Log:
-        """Return the log of a session that is locked here. Raises not_found."""
+        """Return the log of a session that is locked here, with all that was staged. Raises not_found."""
+        self.write()
         changed = self._sessions.get(session)
         if changed is None:
             raise HoldfastError("not_found", "It was deleted or has expired.")
@@ -122,6 +120,7 @@ class Transaction:
 
     def stage_now(self, append: Append) -> Stored:
         """Stage an append that isn't one of the transaction's own, and write it. Raises what refuses it."""
+        self._fenced |= statements.fenced_runs(_held([append]))
         self._look_up([append])
         outcome = self.stage(append)
         self.write()
@@ -245,7 +244,8 @@ class Transaction:
         self.take_runs()
 
     def finish(self) -> list[Frame]:
-        """Write the sessions' tails; return the frames for readers, to be shown once all of it is committed."""
+        """Write what is left, and the tails; return the frames for readers, to be shown once all of it is committed."""
+        self.write()
         changed = {session: changed for session, changed in self._sessions.items() if changed.texts}
         if changed:
             statements.advance_tails([(session, changed.tail) for session, changed in changed.items()])
@@ -309,6 +309,11 @@ def _repeated_end(append: Append) -> _Repeated | None:
     ended = models.Message.objects.filter(session=append.session, uid=append.uid, status=status)
     serial = ended.filter(last_serial__gt=append.after).values_list("last_serial", flat=True).first()
     return None if serial is None else _Repeated(serial)
+
+
+def _held(appends: list[Append]) -> set[tuple[str, str]]:
+    """Runs and workers by which appends are to be checked; batches of producers elsewhere are by their own."""
+    return {(append.run, append.worker) for append in appends if append.run and not (append.starts or append.sequence)}
 
 
 def _begins(chunk: Chunk) -> bool:
