@@ -94,13 +94,14 @@ class Service:
         self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, cwd=self.place, user=self.user)
         wait_for_port(self.port, self.process)
 
-    def signal(self, number: signal.Signals) -> None:
+    def tell(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
         assert self.process
         self.process.send_signal(number)
 
     def stop(self, number: signal.Signals) -> None:
         """Ends it by a signal."""
-        self.signal(number)
+        self.tell(number)
         assert self.process
         self.process.wait()
 

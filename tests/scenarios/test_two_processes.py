@@ -118,7 +118,7 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         if fault == "killed":
             redis.stop(signal.SIGKILL)
         else:
-            redis.signal(signal.SIGSTOP)
+            redis.tell(signal.SIGSTOP)
         for reader, session in zip(readers, sessions, strict=True):
             have = len(reader.sessions[session].text)
             await reader.wait_until(
@@ -130,7 +130,7 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         if fault == "killed":
             await in_thread(redis.start)
         else:
-            redis.signal(signal.SIGCONT)
+            redis.tell(signal.SIGCONT)
         for publisher in publishers:
             assert await in_thread(publisher.terminate) == 0
         for reader, session, publisher in zip(readers, sessions, publishers, strict=True):
