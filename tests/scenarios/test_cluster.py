@@ -1,7 +1,8 @@
 """The large size under faults: whatever is killed, frozen or cut off, everybody sees one history, and all of it.
 
 A play is a number of rounds, each with new sessions; at the end of one all that was seen is checked. What is done
-follows from the seed, when it happens doesn't. The history is in the test's directory, for `python -m tests.support.checker`.
+follows from the seed, when it happens does not. The history is in the directory of the test, for
+`python -m tests.support.checker`.
 """
 
 import asyncio
@@ -152,18 +153,20 @@ class Play:
             )  # fmt: skip
             async with publisher:
                 for _ in range(self.random.randint(1, 4)):
-                    await self.answer(publisher, reader.session)
+                    await self.answer(publisher, reader.session, enough)
                     if enough.is_set():
                         return
                 if self.random.random() < 0.5:
                     await reader.send("cancel", {})
 
-    async def answer(self, publisher: Publisher, session: str) -> None:
+    async def answer(self, publisher: Publisher, session: str, enough: asyncio.Event) -> None:
         answer = publisher.answer(session)
         said = ""
         try:
             async with answer:
                 for number in range(self.random.randint(20, 200)):
+                    if enough.is_set():
+                        break
                     said += f"{number}é "
                     await answer.text(f"{number}é ")
                     if number % 5 == 0:

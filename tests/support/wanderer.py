@@ -33,6 +33,10 @@ class Wanderer(Hopper, Insistent):
             raise Away
         await self._take_one(answer.json())
 
+    async def disconnect(self) -> None:
+        await super().disconnect()
+        self.close_code = None  # it has gone on to another transport
+
     async def _take(self, frame: Frame, size: int) -> None:
         if "session" in frame:
             self._recorder.note("frame", client=self.name, via=self._transport, frame=frame)
