@@ -130,6 +130,9 @@ else:
         # Connections per process: times the processes, it must stay below the server's max_connections.
         "max_size": env_int("HOLDFAST_DATABASE_POOL", 12, low=4),
         "timeout": 10,  # seconds that a request waits for a free one
+        # The pool tries a lost connection again after 1, 2, 4, … s: after a minute without the database it would wait
+        # another minute when that is back. Given up after so many seconds, it is opened anew by the next request.
+        "reconnect_timeout": 5,
     }
 
 REDIS_URL = env_str("HOLDFAST_REDIS", "")
