@@ -146,6 +146,11 @@ def test_it_finds(wrong: str) -> None:
     assert any(SAYS.get(wrong, wrong) in line for line in found), found
 
 
+def test_a_stop_of_nothing_in_particular_is_about_no_later_signal() -> None:
+    everything = told(1, status="applied", message=None)
+    assert check([attached(0, resumed=False), events(everything, told(2, id="d"))]) == []
+
+
 def test_a_status_that_goes_back_is_found_before_it_is_final() -> None:
     history = [attached(0, resumed=False), events(told(1, status="delivered"), told(2))]
     assert check(history) == [f"{SESSION}: c went from delivered back to accepted"]

@@ -191,7 +191,7 @@ class _Session:
         }
         stopped = {run["uid"]: run["cancel"] for run in self.of["run"] if run["cancel"]}
         for id, (serial, signal) in confirmed.items():
-            own = {uid for uid, cancel in stopped.items() if cancel == id} | {signal["message"]}
+            own = {uid for uid, cancel in stopped.items() if cancel == id} | {signal["message"]} - {None}
             late = [at for at, event in self.timeline.items() if at > serial and event.get("message") in own]
             if late:
                 yield f"{id} was confirmed at {serial}, and its response went on at {min(late)}"
