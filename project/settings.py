@@ -125,6 +125,17 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "PRAGMA wal_autocheckpoint=8000;",
     }
 else:
+    # A process whose machine vanishes doesn't end its connections: without these, the locks that it held would keep
+    # every other process waiting for hours. And one to which the database falls silent has to notice, and to connect
+    # anew. What the database's address says goes first.
+    DATABASES["default"]["OPTIONS"] = {
+        "options": "-c idle_in_transaction_session_timeout=10s",  # between two statements there are microseconds
+        "connect_timeout": 5,  # seconds
+        "tcp_user_timeout": 10_000,  # milliseconds without an acknowledgement of what was sent
+        "keepalives_idle": 5,  # seconds of silence before the first of
+        "keepalives_count": 3,
+        "keepalives_interval": 2,  # seconds between them
+    } | DATABASES["default"]["OPTIONS"]
     DATABASES["default"]["OPTIONS"]["pool"] = {
         "min_size": 2,
         # Connections per process: times the processes, it must stay below the server's max_connections.

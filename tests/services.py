@@ -169,6 +169,19 @@ class Postgres(Service):
         switches = [argument for item in options.items() for argument in ("-c", "=".join(item))]
         return [f"{self.programs}/postgres", "-D", self.cluster, "-p", str(self.port), *switches]
 
+    def start(self) -> None:
+        """Starts it, and waits until it has recovered and answers."""
+        super().start()
+        deadline = time.monotonic() + START_DEADLINE_S
+        while True:
+            try:
+                self.ask("SELECT 1")
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
     def cut(self) -> None:
         """Has it end every connection of its clients."""
         ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend'"

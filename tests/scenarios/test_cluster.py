@@ -64,6 +64,43 @@ async def test_minutes_of_faults(start_server: StartServer, tmp_path: Path, seed
             await play.round(people=3, questions=8, faults=play.choose_faults(12), failing=2)
 
 
+@pytest.mark.long
+async def test_a_worker_that_vanishes_within_a_transaction_holds_nobody_up(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """As when its machine loses its power: nobody tells PostgreSQL, which keeps the session's lock for it."""
+    async with playing(start_server, tmp_path, seed=5) as play, play.person() as person:
+        await person.send("message", {"parts": [{"type": "text", "text": "w100000"}]})
+        tab = person.tabs[0]
+        await tab.wait_until(lambda: tab.sessions[person.session].text.startswith("0 "))
+        await asyncio.to_thread(vanish_within_a_transaction, play.cluster)
+        message = await tab.wait_for_end(person.session, 120)
+        assert message.status == "interrupted"
+        await person.ask(1)
+        await person.settle()
+
+
+def vanish_within_a_transaction(cluster: Cluster) -> None:
+    """Stops the worker at work while it holds the lock of a session's row, and all that it sends, its end too."""
+    [at_work] = cluster.postgres.ask(
+        "SELECT name FROM sessions_app_worker WHERE id = (SELECT worker_id FROM sessions_app_run)"
+    )
+    pid = int(at_work["name"].rpartition(":")[2])
+    member = next(member for member in cluster.members if member.server.pid == pid)
+    holding = (
+        "SELECT 1 FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE state = 'idle in transaction'"
+        " AND relation = 'sessions_app_session'::regclass AND mode = 'RowShareLock'"
+    )
+    while True:
+        member.server.freeze()
+        time.sleep(0.1)  # what is on its way arrives; the others' transactions end
+        if cluster.postgres.ask(holding):
+            break
+        member.server.thaw()
+    member.to_postgres.strand()
+    member.server.kill9()
+
+
 @asynccontextmanager
 async def playing(start_server: StartServer, place: Path, *, seed: int) -> AsyncIterator["Play"]:
     effects = place / "effects"
