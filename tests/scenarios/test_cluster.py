@@ -6,8 +6,10 @@ follows from the seed, when it happens does not. The history is in the directory
 """
 
 import asyncio
+import faulthandler
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -132,6 +134,8 @@ class Play:
 
     async def round(self, *, people: int, questions: int, faults: list[str], failing: int = 1) -> None:
         """`failing`: how many faults may be under way at once."""
+        # A test that hangs is ended; a play is long, and only its rounds can hang.
+        faulthandler.dump_traceback_later(2 * ROUND_S, exit=True, file=sys.__stderr__)
         async with AsyncExitStack() as stack, asyncio.timeout(ROUND_S):
             asking = [await stack.enter_async_context(self.person()) for _ in range(people)]
             reader = await stack.enter_async_context(self.person(agent=""))
