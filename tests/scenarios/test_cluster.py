@@ -292,6 +292,9 @@ async def pages(http: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
     following: str | None = f"{path}?order=oldest&limit=200"
     while following:
         answer = await http.get(following, timeout=40)
+        if answer.status_code == 503:  # its connection to PostgreSQL was cut a moment ago
+            await asyncio.sleep(0.1)
+            continue
         answer.raise_for_status()
         results += answer.json()["results"]
         following = answer.json()["next"]
