@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connection, reset_queries, transaction
 
 from sessions_app import runs
 from sessions_app.core.attachment import Frame
@@ -123,6 +123,7 @@ class Ingest:
 
     def _work(self) -> None:
         while group := self._next_group():
+            reset_queries()  # with DEBUG, Django keeps a thread's last 9,000, with all that was said
             outcomes, committed = self._commit_or_split(group)
             settled = list(zip(group, outcomes, strict=True))
             try:
