@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from sessions_app import statements
+from sessions_app.appends import Append
 from sessions_app.core import fold
 from sessions_app.core.errors import HoldfastError
 from sessions_app.statements import Published
-
-if TYPE_CHECKING:
-    from sessions_app.staging import Append
 
 
 class Batches:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from django.db import DatabaseError
 
 from sessions_app import conf, executor, publishing, signals
+from sessions_app.appends import Stored
 from sessions_app.core import frames
 from sessions_app.core.attachment import Window
 from sessions_app.core.cursor import Cursor
@@ -20,7 +21,6 @@ from sessions_app.core.limits import TokenBucket
 from sessions_app.following import Following
 from sessions_app.identity import Identity, identify_by_token
 from sessions_app.models import new_id
-from sessions_app.staging import Stored
 
 if TYPE_CHECKING:
     from sessions_app.process import Process

@@ -11,16 +11,19 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, DataError, IntegrityError, connection, reset_queries, transaction
 
-from sessions_app import runs
+from sessions_app import runs, statements
+from sessions_app.appends import Append, Stored
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
-from sessions_app.staging import Append, Folds, Log, Stored, Transaction
+from sessions_app.folds import Folds
+from sessions_app.staging import Log, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -179,11 +182,10 @@ class Ingest:
 
     def _commit(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
         appends = [item for item in group if isinstance(item, Append)]
-        with transaction.atomic():
+        with ExitStack() as last, transaction.atomic():
             work = Transaction(self._folds, appends, {item.session for item in group if isinstance(item, Change)})
             # A dictionary by identity: the outcomes are in the group's order, the appends are made first.
             outcomes = {id(append): work.stage(append) for append in appends}
-            work.write()
             for session, also in work.take_also():
                 also(work.log(session))
             runs.follow(work)
@@ -191,7 +193,9 @@ class Ingest:
                 if isinstance(item, Change):
                     outcomes[id(item)] = self._change(item, work)
                 elif isinstance(item, Job):
+                    work.write()
                     outcomes[id(item)] = item.work()
+            last.enter_context(statements.pipelined())  # nothing is asked from here to the end of COMMIT
             committed = work.finish()
         work.settle()
         return [outcomes[id(item)] for item in group], committed

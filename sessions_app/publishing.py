@@ -13,12 +13,12 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from sessions_app import conf, executor, models, statements, store
+from sessions_app.appends import Append, Settle, Stored
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.identity import Identity
 from sessions_app.ingest import Ingest
-from sessions_app.staging import Append, Settle, Stored
 
 if TYPE_CHECKING:
     from sessions_app.process import Process

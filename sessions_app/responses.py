@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from sessions_app import conf
+from sessions_app.appends import Append, Stored
 from sessions_app.core.errors import HoldfastError
 from sessions_app.ingest import Ingest
 from sessions_app.models import Run
-from sessions_app.staging import Append, Log, Stored
+from sessions_app.staging import Log
 from sessions_app.writing import Chunk, Ticker, Writing
 
 RETRY_S = 30.0  # how long a commit that fails is tried again before the publisher is told

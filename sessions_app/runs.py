@@ -90,7 +90,7 @@ def end_unbegun(log: Log, run: models.Run, end: dict[str, Any]) -> None:
     log.append(run.uid, [{"type": "start", "messageId": run.uid}, end])
     message = store.message(log.session, run.uid)
     assert message is not None  # it has just been written
-    _conclude(log, run.pk, message)
+    _conclude(log, models.Run.objects.select_related("cause").get(pk=run.pk), message)
 
 
 def interrupt(log: Log, run_id: str, reason: str) -> bool:
@@ -165,15 +165,16 @@ def follow(work: Transaction) -> None:
         for run in models.Run.objects.filter(pk__in=began).exclude(cause=None).select_related("cause"):
             assert run.cause is not None  # the query says so
             settle(work.log(run.session_id), run.cause, signals.APPLIED)
+    if not ended:
+        return
+    found = models.Run.objects.select_related("cause").in_bulk(ended_runs)
     for run_id, message in ended:
-        session = models.Run.objects.filter(pk=run_id).values_list("session", flat=True).first()
-        if session is not None:
-            _conclude(work.log(session), run_id, message)
+        if run_id in found:
+            _conclude(work.log(found[run_id].session_id), found[run_id], message)
 
 
-def _conclude(log: Log, run_id: str, message: fold.Message) -> None:
+def _conclude(log: Log, run: models.Run, message: fold.Message) -> None:
     """A run has ended: each of its signals gets its final receipt, or becomes the next turn."""
-    run = models.Run.objects.select_related("cause").get(pk=run_id)
     if run.cause:
         _conclude_cause(log, run.cause, message)
     for cancel in models.Signal.objects.filter(session=log.session, kind="cancel", status__in=signals.OPEN):

@@ -2,93 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from django.db import transaction
 from django.utils import timezone
 
-from sessions_app import conf, models, statements, store
+from sessions_app import models, statements, store
+from sessions_app.appends import Append, Chunk, Stored
 from sessions_app.batches import Batches
 from sessions_app.core import fold, frames, vocabulary
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
+from sessions_app.folds import Folds, Open, load
+from sessions_app.statements import Key
 
 CONFLATED = 16  # messages that a transaction conflates before they have ended; the others wait for the next ones
 TITLE_LENGTH = 60  # characters of a first message that become its session's title
-
-Chunk = dict[str, Any]
-Key = tuple[str, str]  # session, uid
-
-
-class Stored(NamedTuple):
-    """An append's outcome: the serial of its last chunk. `repeated`: it had been stored before.
-
-    `refusal`: why the chunks after that one were not stored.
-    """
-
-    serial: int
-    repeated: bool = False
-    refusal: HoldfastError | None = None
-
-
-Settle = Callable[[Stored | HoldfastError], None]
-
-
-def _nobody(outcome: Stored | HoldfastError) -> None:
-    """Whoever stages an append within a transaction is given its outcome there."""
-
-
-@dataclass(slots=True)
-class Append:
-    """What a publisher adds to one message. Chunks are taken in order; the first that is refused ends it.
-
-    `run` and `worker`: whose response it is; refused as fenced when the run is no longer that worker's.
-    `after`: the message's last serial that the publisher knows of, 0 for none. A message that is further has
-    the append already (its publisher was not told, because the connection to the database broke at COMMIT).
-    `starts`: a run to create in the same transaction. `also`: what else is done in it, each once the chunk at this
-    position is taken. `sequence`: of a producer elsewhere, instead of `after`: the number of this append among the
-    message's, from 1 on.
-    """
-
-    session: str
-    uid: str
-    chunks: list[Chunk]
-    settle: Settle = _nobody
-    run: str = ""
-    worker: str = ""
-    after: int | None = None
-    starts: models.Run | None = None
-    also: tuple[tuple[int, Callable[[Log], None]], ...] = ()
-    sequence: int = 0
-
-
-@dataclass(slots=True)
-class Open:
-    """A message that this process is writing: its fold, and how much of it is in the journal only."""
-
-    message: fold.Message
-    is_new: bool  # has no row yet
-    size: int = 0  # bytes of all its events
-    journal_events: int = 0
-    shared: bool = False  # of a producer elsewhere, who may have gone on at another process
-
-
-class Folds:
-    """The messages that this process is writing."""
-
-    def __init__(self) -> None:
-        self.open: dict[Key, Open] = {}
-        self.journal_events = conf.JOURNAL_EVENTS  # read once: looking up a setting costs more than a fold
-        self.response_bytes = conf.RESPONSE_BYTES
-
-    def forget(self, keys: Iterable[Key]) -> None:
-        """Read them anew when they are needed."""
-        for key in keys:
-            self.open.pop(key, None)
 
 
 @dataclass(slots=True)
@@ -107,11 +40,9 @@ class Transaction:
     def __init__(self, folds: Folds, appends: list[Append], sessions: set[str]) -> None:
         self.now = timezone.now()
         self._folds = folds
-        self._sessions = {
-            id_: _Changed(epoch, tail, first=tail + 1)
-            for id_, epoch, tail in statements.lock_sessions({append.session for append in appends} | sessions)
-        }
-        self._fenced: set[tuple[str, str]] = set()  # run and worker, where the run is not, or no longer, that worker's
+        locked = statements.lock_sessions({append.session for append in appends} | sessions, _held(appends))
+        self._sessions = {id_: _Changed(epoch, tail, first=tail + 1) for id_, epoch, tail in locked.sessions}
+        self._fenced = locked.fenced  # run and worker, where the run is not, or no longer, that worker's
         self._known: dict[Key, tuple[str, int, int]] = {}  # that were to begin and exist: role, first and last serial
         self._batches = Batches()
         self._current: set[Key] = set()  # messages whose folds are known to be as stored
@@ -130,9 +61,6 @@ class Transaction:
         self._ended_runs: set[str] = set()
 
     def _look_up(self, appends: list[Append]) -> None:
-        self._fenced |= statements.fenced_runs(
-            {(append.run, append.worker) for append in appends if append.run and not (append.starts or append.sequence)}
-        )
         self._known |= statements.existing_messages(
             {(append.session, append.uid) for append in appends if _begins(append.chunks[0])}
         )
@@ -142,6 +70,8 @@ class Transaction:
         """Runs whose response has begun, and those whose response has ended, with it, since this was last asked."""
         begun, ended = self._begun, self._ended
         self._begun, self._ended = [], []
+        if begun or ended:
+            self.write()
         return begun, ended
 
     def take_also(self) -> list[tuple[str, Callable[[Log], None]]]:
@@ -150,7 +80,8 @@ class Transaction:
         return also
 
     def log(self, session: str) -> Log:
-        """Return the log of a session that is locked here. Raises not_found."""
+        """Return the log of a session that is locked here, with all that was staged. Raises not_found."""
+        self.write()
         changed = self._sessions.get(session)
         if changed is None:
             raise HoldfastError("not_found", "It was deleted or has expired.")
@@ -189,6 +120,7 @@ class Transaction:
 
     def stage_now(self, append: Append) -> Stored:
         """Stage an append that isn't one of the transaction's own, and write it. Raises what refuses it."""
+        self._fenced |= statements.fenced_runs(_held([append]))
         self._look_up([append])
         outcome = self.stage(append)
         self.write()
@@ -221,7 +153,7 @@ class Transaction:
             raise _Repeated(self._new_rows[key].message.first_serial)
         opened = self._opened(append)
         if opened is None and not begins:
-            opened = self._folds.open[key] = _load(key)
+            opened = self._folds.open[key] = load(key)
         self._current.add(key)
         if opened is not None and append.after is not None and opened.message.last_serial != append.after:
             if opened.message.last_serial < append.after:
@@ -312,7 +244,8 @@ class Transaction:
         self.take_runs()
 
     def finish(self) -> list[Frame]:
-        """Write the sessions' tails; return the frames for readers, to be shown once all of it is committed."""
+        """Write what is left, and the tails; return the frames for readers, to be shown once all of it is committed."""
+        self.write()
         changed = {session: changed for session, changed in self._sessions.items() if changed.texts}
         if changed:
             statements.advance_tails([(session, changed.tail) for session, changed in changed.items()])
@@ -378,6 +311,11 @@ def _repeated_end(append: Append) -> _Repeated | None:
     return None if serial is None else _Repeated(serial)
 
 
+def _held(appends: list[Append]) -> set[tuple[str, str]]:
+    """Runs and workers by which appends are to be checked; batches of producers elsewhere are by their own."""
+    return {(append.run, append.worker) for append in appends if append.run and not (append.starts or append.sequence)}
+
+
 def _begins(chunk: Chunk) -> bool:
     return chunk["type"] in vocabulary.BEGINS
 
@@ -391,12 +329,3 @@ def _frame(session: str, changed: _Changed) -> Frame:
 def _title(message: fold.Message) -> str:
     text = " ".join(" ".join(part.get("text", "") for part in message.parts).replace("\0", "").split())
     return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1].rstrip() + "…"
-
-
-def _load(key: Key) -> Open:
-    message = store.message(*key)
-    if message is None:
-        raise HoldfastError("no_such_message")
-    # Its size and journal are bounded again from here: they are limits, not accounts.
-    size = len(orjson.dumps(message.parts))
-    return Open(message, is_new=False, size=size, journal_events=conf.JOURNAL_EVENTS)

@@ -2,16 +2,19 @@
 
 What every commit pays for is plain SQL, one statement for any number of rows, and gives one row or none: sqlite3 lets
 go of the interpreter's lock at every row, and gets it back only when the event loop's thread lets go of it in turn.
+A commit that only adds to what is being written makes two round trips to PostgreSQL: what it asks, and what it writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from sessions_app import models
@@ -35,34 +38,60 @@ LOCK_SESSIONS = {
 }
 
 
-def lock_sessions(ids: set[str]) -> list[tuple[str, str, int]]:
+@contextmanager
+def pipelined() -> Iterator[None]:
+    """Within, PostgreSQL's client waits for an answer only when it is fetched, and at COMMIT, where errors are raised.
+
+    Nothing within may need the number of rows that a statement has changed: it isn't known yet.
+    """
+    if connection.vendor == "postgresql":
+        with connection.wrap_database_errors, connection.connection.pipeline():
+            yield
+    else:
+        yield
+
+
+class Locked(NamedTuple):
+    """Sessions that exist (id, epoch, tail), and those of the (run, worker) whose run is not that worker's."""
+
+    sessions: list[tuple[str, str, int]]
+    fenced: set[Key]
+
+
+def lock_sessions(ids: set[str], held: Iterable[Key] = ()) -> Locked:
     """Lock the sessions' rows, in one order in every process, so that two groups can't deadlock.
 
-    Returns the id, epoch and tail of those that exist.
+    `held`: (run, worker) of runs in these sessions, which are looked up once the locks are held.
     """
     if not ids:
-        return []
+        return Locked([], set())
     query = LOCK_SESSIONS[connection.vendor] % ",".join(["%s"] * len(ids))
-    with connection.cursor() as cursor:
-        cursor.execute(query, sorted(ids))
-        found: list[tuple[str, str, int]] = orjson.loads(cursor.fetchone()[0] or "[]")
-        return found
+    with pipelined(), connection.cursor() as sessions, connection.cursor() as runs:
+        sessions.execute(query, sorted(ids))
+        # A statement of its own: it sees what was committed while the first one waited for a lock.
+        fenced = _ask_fenced(runs, held)
+        return Locked(orjson.loads(sessions.fetchone()[0] or "[]"), set(runs.fetchall()) if fenced else set())
 
 
-def fenced_runs(held: set[Key]) -> set[Key]:
+def fenced_runs(held: Iterable[Key]) -> set[Key]:
     """Return those of the (run, worker) whose run is not, or no longer, at work for that worker.
 
     The lock of the run's session keeps this true until the commit.
     """
-    if not held:
-        return set()
-    query = (
-        f"WITH held(run, worker) AS (VALUES {_places(2, len(held))}) SELECT run, worker FROM held WHERE NOT EXISTS"
-        f" (SELECT 1 FROM {RUNS} WHERE id = run AND worker_id = worker AND status = 'running')"
-    )
     with connection.cursor() as cursor:
-        cursor.execute(query, [value for pair in held for value in pair])
-        return set(cursor.fetchall())
+        return set(cursor.fetchall()) if _ask_fenced(cursor, held) else set()
+
+
+def _ask_fenced(cursor: CursorWrapper, held: Iterable[Key]) -> bool:
+    """Whether there is anything to ask."""
+    values = [value for pair in held for value in pair]
+    if values:
+        cursor.execute(
+            f"WITH held(run, worker) AS (VALUES {_places(2, len(values) // 2)}) SELECT run, worker FROM held WHERE NOT"
+            f" EXISTS (SELECT 1 FROM {RUNS} WHERE id = run AND worker_id = worker AND status = 'running')",
+            values,
+        )
+    return bool(values)
 
 
 class Published(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import transaction
 
 from sessions_app import executor, models, retention, store
 from sessions_app.core import frames
@@ -251,14 +252,19 @@ async def test_events_under_a_new_epoch_reach_who_followed_the_old_one(processes
         assert [frame["reason"] for frame in followed.attached[1:] if not frame["resumed"]] == ["epoch-changed"]
 
 
+def set_back(session: models.Session) -> None:
+    with transaction.atomic():
+        models.Session.objects.filter(pk=session.pk).update(tail=0)
+        models.Message.objects.all().delete()
+
+
 async def test_a_database_that_was_set_back_is_a_reset_for_who_follows(processes: Any) -> None:
     [process] = await processes()
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         await speak(process, session, 3)
-        await executor.run(lambda: models.Session.objects.filter(pk=session.pk).update(tail=0))
-        await executor.run(lambda: models.Message.objects.all().delete())
+        await executor.run(set_back, session)
         await tab.wait_until(lambda: followed.attached[-1]["reason"] == "ahead")
         assert followed.messages == {}
         await speak(process, session, 4)

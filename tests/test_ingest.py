@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from sessions_app import models, retention, store
+from sessions_app.appends import Stored
 from sessions_app.core import fold
 from sessions_app.core.errors import HoldfastError
-from sessions_app.staging import Stored
 from tests.support.stored import a_session
 from tests.support.writer import (
     Writer,

@@ -11,11 +11,11 @@ from typing import Any, Self, TypeVar
 import pytest
 
 from sessions_app import store
+from sessions_app.appends import Append, Stored
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.ingest import Change, Ingest
 from sessions_app.models import Run, Session, Worker
-from sessions_app.staging import Append, Stored
 from tests.support.harness import DEADLINE_S
 
 Chunk = dict[str, Any]

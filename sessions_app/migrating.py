@@ -1,0 +1,63 @@
+"""Operations for migrations of a site that is in use: none waits for readers or writers while it keeps others waiting.
+
+A migration that has one is `atomic = False`, and may be run again after it has failed half-way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import migrations
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+
+class AddIndexInUse(migrations.AddIndex):
+    """Add an index to a table that is written meanwhile: on PostgreSQL concurrently."""
+
+    atomic = False
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        name = schema_editor.quote_name(self.index.name)
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # half of one, of an attempt that failed
+        model = to_state.apps.get_model(app_label, self.model_name)
+        schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True), params=None)
+
+
+class SetStorage(Operation):
+    """Set storage parameters of a table on PostgreSQL, which takes a lock that no reader or writer waits for."""
+
+    reduces_to_sql = True
+    reversible = True
+
+    def __init__(self, model_name: str, **parameters: int | float | bool) -> None:
+        self.model_name = model_name
+        self.parameters = parameters
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """It is no part of the model."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        values = ", ".join(f"{name} = {value}" for name, value in self.parameters.items())
+        self._alter(f"SET ({values})", app_label, schema_editor, to_state)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        self._alter(f"RESET ({', '.join(self.parameters)})", app_label, schema_editor, to_state)
+
+    def _alter(self, what: str, app_label: str, schema_editor: BaseDatabaseSchemaEditor, state: ProjectState) -> None:
+        if schema_editor.connection.vendor == "postgresql":
+            table: Any = state.apps.get_model(app_label, self.model_name)._meta.db_table
+            schema_editor.execute(f"ALTER TABLE {schema_editor.quote_name(table)} {what}")
+
+    def describe(self) -> str:
+        return f"Set storage parameters of {self.model_name}"

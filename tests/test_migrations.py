@@ -1,0 +1,99 @@
+"""Migrations of a site that is in use: they keep nobody waiting, and leave the tables as their writers need them."""
+
+from collections.abc import Iterator
+from importlib import import_module
+
+import pytest
+from django.db import connection, migrations, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.migration import Migration
+
+from sessions_app import statements
+from sessions_app.migrating import AddIndexInUse, SetStorage
+from sessions_app.models import Session, Worker
+from tests.support.stored import default_policy
+
+FIRST = "0007"  # of sites that are in use; what came before was never run on one
+# On a table that exists: they need no lock for longer than a moment, and rewrite nothing.
+HARMLESS = (
+    AddIndexInUse, SetStorage, migrations.CreateModel, migrations.DeleteModel, migrations.RemoveIndex,
+    migrations.RemoveConstraint, migrations.RemoveField, migrations.AlterModelOptions,
+)  # fmt: skip
+
+only_postgres = pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL's storage")
+
+
+def of_ours() -> Iterator[Migration]:
+    for (app, name), migration in MigrationLoader(None).disk_migrations.items():
+        if app == "sessions_app" and name >= FIRST:
+            yield migration
+
+
+def harmful(migration: Migration) -> list[str]:
+    """What a migration does that keeps a site's readers or writers waiting."""
+    new = {operation.name_lower for operation in migration.operations if isinstance(operation, migrations.CreateModel)}
+    found = []
+    for operation in migration.operations:
+        if isinstance(operation, HARMLESS) or getattr(operation, "model_name", "").lower() in new:
+            continue
+        # A column with a constant default is added without a rewrite.
+        if isinstance(operation, migrations.AddField) and not callable(operation.field.default):
+            continue
+        found.append(operation.describe())
+    if migration.atomic and any(isinstance(operation, AddIndexInUse) for operation in migration.operations):
+        found.append("adds an index concurrently within a transaction")
+    return found
+
+
+def test_they_keep_nobody_waiting() -> None:
+    assert {migration.name: harmful(migration) for migration in of_ours()} == {
+        migration.name: [] for migration in of_ours()
+    }
+
+
+def test_what_would_keep_others_waiting_is_found() -> None:
+    earlier = import_module("sessions_app.migrations.0004_signals_and_runs").Migration("0004", "sessions_app")
+    assert "Create index run_session_status on field(s) session, status of model run" in harmful(earlier)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_back_and_forth_and_over_what_an_attempt_has_left() -> None:
+    target = [("sessions_app", "0007_indexes_and_storage")]
+    MigrationExecutor(connection).migrate([("sessions_app", "0006_publishing")])
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # half an index has its name already
+            cursor.execute("CREATE INDEX session_policy_created ON sessions_app_session (owner)")
+    MigrationExecutor(connection).migrate(target)
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, Session._meta.db_table)
+    assert found["session_policy_created"]["columns"] == ["policy_id", "created_at"]
+
+
+@only_postgres
+@pytest.mark.django_db
+def test_a_tail_that_moves_costs_no_index_an_entry() -> None:
+    policy = default_policy()
+    sessions = Session.objects.bulk_create(Session(owner="user:1", policy=policy) for _ in range(200))
+    with transaction.atomic():
+        statements.advance_tails([(session.pk, 7) for session in sessions])
+    assert updates(Session._meta.db_table) == (200, 200)
+
+
+@only_postgres
+@pytest.mark.django_db
+def test_a_beat_costs_no_index_an_entry() -> None:
+    workers = Worker.objects.bulk_create(Worker(name="w", producer=f"p{n}", epoch=1) for n in range(50))
+    statements.beat_producers({worker.pk for worker in workers})
+    assert updates(Worker._meta.db_table) == (50, 50)
+
+
+def updates(table: str) -> tuple[int, int]:
+    """Rows of a table that this transaction has changed, and those of them that needed no index."""
+    with connection.cursor() as cursor:
+        counts = (
+            "SELECT pg_stat_get_xact_tuples_updated(%s::regclass), pg_stat_get_xact_tuples_hot_updated(%s::regclass)"
+        )
+        cursor.execute(counts, [table, table])
+        updated, hot = cursor.fetchone()
+    return updated, hot
