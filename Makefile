@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # `make run` is for trying and developing. A real site sets HOLDFAST_DEBUG=false and its own secret key.
-run types bench soak faults: export HOLDFAST_DEBUG ?= true
+run types bench soak faults cluster-faults: export HOLDFAST_DEBUG ?= true
 HOLDFAST_ADDRESS ?= 127.0.0.1:8000
 
-.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak faults clean
+.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak faults cluster-faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,7 +63,10 @@ soak: setup ## run for long and watch memory (tens of minutes)
 	$(BIN)/pytest tests/scenarios -m "long and soak"
 
 faults: setup ## kill, cut and fill up, many times (minutes)
-	$(BIN)/pytest -m "long and not soak"
+	$(BIN)/pytest -m "long and not soak" --ignore tests/scenarios/test_cluster.py
+
+cluster-faults: setup ## the large size under every fault: three plays of HOLDFAST_FAULT_MINUTES (10) each
+	$(BIN)/pytest tests/scenarios/test_cluster.py -m long -s
 
 clean: ## forget everything that was installed; var/ (the data) stays
 	rm -rf .venv tests/node_modules

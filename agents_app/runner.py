@@ -159,7 +159,7 @@ async def _answer(process: Process, response: Response, inbox: Inbox) -> None:
 
 async def _speak(process: Process, response: Response, inbox: Inbox) -> None:
     run = response.run
-    page = await executor.run(store.history, run.session_id, limit=HISTORY)
+    page = await executor.insist(store.history, run.session_id, limit=HISTORY)
     turn = Turn(process, response, inbox, _asked(page.messages, run))
     await turn.begin()
     agent = registry.find(run.agent)

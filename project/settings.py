@@ -125,11 +125,25 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "PRAGMA wal_autocheckpoint=8000;",
     }
 else:
+    # A process whose machine vanishes doesn't end its connections: without these, the locks that it held would keep
+    # every other process waiting for hours. And one to which the database falls silent has to notice, and to connect
+    # anew. What the database's address says goes first.
+    DATABASES["default"]["OPTIONS"] = {
+        "options": "-c idle_in_transaction_session_timeout=10s",  # between two statements there are microseconds
+        "connect_timeout": 5,  # seconds
+        "tcp_user_timeout": 10_000,  # milliseconds without an acknowledgement of what was sent
+        "keepalives_idle": 5,  # seconds of silence before the first of
+        "keepalives_count": 3,
+        "keepalives_interval": 2,  # seconds between them
+    } | DATABASES["default"]["OPTIONS"]
     DATABASES["default"]["OPTIONS"]["pool"] = {
         "min_size": 2,
         # Connections per process: times the processes, it must stay below the server's max_connections.
         "max_size": env_int("HOLDFAST_DATABASE_POOL", 12, low=4),
         "timeout": 10,  # seconds that a request waits for a free one
+        # The pool tries a lost connection again after 1, 2, 4, … s: after a minute without the database it would wait
+        # another minute when that is back. Given up after so many seconds, it is opened anew by the next request.
+        "reconnect_timeout": 5,
     }
 
 REDIS_URL = env_str("HOLDFAST_REDIS", "")

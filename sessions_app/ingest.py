@@ -162,7 +162,7 @@ class Ingest:
             logger.error("%d writes were not stored: %s", len(group), error)
             connection.close()  # whatever state it is in; the next transaction opens a new one
             self._forget(group)
-            return [HoldfastError("storage_unavailable", str(error))] * len(group), []
+            return [HoldfastError("storage_unavailable")] * len(group), []  # its words are for the log, not for people
         except Exception as error:
             problem = error
         self._forget(group)
@@ -175,10 +175,10 @@ class Ingest:
         ]
 
     def _forget(self, group: list[Write]) -> None:
-        # The folds in memory are ahead of what was stored. A change may have folded anything of its session.
-        changed = {item.session for item in group if isinstance(item, Change)}
-        appended = {(item.session, item.uid) for item in group if isinstance(item, Append)}
-        self._folds.forget([key for key in self._folds.open if key in appended or key[0] in changed])
+        # The folds in memory are ahead of what was stored: what follows from an append may have folded anything of its
+        # session, as the turns that a run's end makes of unread steers.
+        sessions = {item.session for item in group if not isinstance(item, Job)}
+        self._folds.forget([key for key in self._folds.open if key[0] in sessions])
 
     def _commit(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
         appends = [item for item in group if isinstance(item, Append)]

@@ -2,14 +2,13 @@
 
 import asyncio
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.services import free_port, require, wait_for_port
+from tests.services import Redis
 from tests.support.follower import Follower
 from tests.support.harness import StartServer
 from tests.support.person import text_of
@@ -19,39 +18,12 @@ from tests.support.publisher import Publisher, is_what_was_sent
 QUICK = {"HOLDFAST_TAIL_POLL_MS": "200", "HOLDFAST_HEARTBEAT_MS": "1000"}
 
 
-class Redis:
-    """A Redis server of the test's own, on one port over its restarts."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
-        self.process = subprocess.Popen([require("redis"), *arguments], stdout=subprocess.DEVNULL, cwd="/")
-        wait_for_port(self.port, self.process)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process
-        self.process.send_signal(number)
-
-    def kill9(self) -> None:
-        self.signal(signal.SIGKILL)
-        assert self.process
-        self.process.wait()
-
-
 @pytest.fixture
 def redis() -> Iterator[Redis]:
     redis = Redis()
     redis.start()
     yield redis
-    if redis.process and redis.process.poll() is None:
-        redis.kill9()
+    redis.end(signal.SIGKILL)
 
 
 async def in_thread(function: object, *arguments: object) -> object:
@@ -144,9 +116,9 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         for reader, session in zip(readers, sessions, strict=True):
             await reader.wait_until(lambda reader=reader, session=session: len(reader.sessions[session].text) > 200)
         if fault == "killed":
-            redis.kill9()
+            redis.stop(signal.SIGKILL)
         else:
-            redis.signal(signal.SIGSTOP)
+            redis.tell(signal.SIGSTOP)
         for reader, session in zip(readers, sessions, strict=True):
             have = len(reader.sessions[session].text)
             await reader.wait_until(
@@ -158,7 +130,7 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         if fault == "killed":
             await in_thread(redis.start)
         else:
-            redis.signal(signal.SIGCONT)
+            redis.tell(signal.SIGCONT)
         for publisher in publishers:
             assert await in_thread(publisher.terminate) == 0
         for reader, session, publisher in zip(readers, sessions, publishers, strict=True):
@@ -177,7 +149,7 @@ async def test_hints_come_again_after_redis_was_restarted(
         await reader.follow(session)
         publisher = Publisher(tmp_path, server.environment, [session], pace=50).start()
         await reader.wait_until(lambda: reader.sessions[session].text)
-        redis.kill9()
+        redis.stop(signal.SIGKILL)
         await in_thread(redis.start)
 
         def frames() -> int:

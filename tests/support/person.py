@@ -168,6 +168,8 @@ class Person:
     async def _read(self, socket: ClientConnection) -> None:
         try:
             async for text in socket:
+                if socket is not self.socket:
+                    return  # replaced: its frames are dropped
                 await self._take(json.loads(text), len(text))
                 self._changed.set()
         except ConnectionClosed:
