@@ -1,14 +1,13 @@
 """The site's settings: what the environment may say, what is fixed, and Holdfast's numbers with reasons."""
 
-import logging
 import os
-import re
 import secrets
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 from project.env import env_bool, env_choice, env_database, env_int, env_keys, env_list, env_str
+from project.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -218,31 +217,9 @@ LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-LOG_LEVEL = env_choice("HOLDFAST_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
-# A page that polls asks ten times a second while an answer streams.
-QUIET_PATHS = re.compile(r"/static/|/healthz|/api/(sessions/[^/]+/)?poll/")
-
-
-def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Daphne's line for a request, unless all went well and it was one of the many that tell nothing."""
-    path = record.args.get("path") if isinstance(record.args, dict) else None
-    return record.levelno > logging.INFO or not QUIET_PATHS.match(str(path))
-
-
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"quiet": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line}},
-    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "WARNING"},
-    # All lines go through the root's handler; Django's own loggers would otherwise have others.
-    "loggers": {
-        name: {"level": LOG_LEVEL, "propagate": True}
-        for name in ("django", "django.server", "sessions_app", "agents_app")
-    }
-    | {"django.channels.server": {"filters": ["quiet"]}},
-}
+LOGGING = logging_config(
+    env_choice("HOLDFAST_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+)
 
 
 # The REST API
