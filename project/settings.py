@@ -170,7 +170,6 @@ SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
 
 SECURE_SSL_REDIRECT = env_bool("HOLDFAST_SSL_REDIRECT", not DEBUG)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # load balancers ask without TLS
 SECURE_HSTS_SECONDS = 0 if DEBUG else env_int("HOLDFAST_HSTS_SECONDS", 31_536_000)
 # Only the owner of a domain knows what else lives below it, so Holdfast speaks for its own host alone.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -219,6 +218,8 @@ TIME_ZONE = "UTC"
 
 LOGGING = logging_config(
     env_choice("HOLDFAST_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+    # Lines for people, or an object a line for what collects logs.
+    env_choice("HOLDFAST_LOG_FORMAT", "LINE", ("LINE", "JSON")),
 )
 
 
@@ -377,6 +378,9 @@ HOLDFAST = {
     "WORKER_DRAIN_S": env_int("HOLDFAST_WORKER_DRAIN_S", 30, high=86_400),
     # How fast the demo agent speaks: as a fast model does.
     "DEMO_TOKENS_PER_S": env_int("HOLDFAST_DEMO_TOKENS_PER_S", 30, low=1, high=10_000),
+    # -- Operating
+    # What a scraper shows to read /metrics (`Authorization: Bearer …`); without it there are none.
+    "METRICS_TOKEN": env_str("HOLDFAST_METRICS_TOKEN", ""),
     # -- The page
     # The network lab: a drawer in which a visitor breaks the network of their own tab, and of nobody else's.
     "LAB": env_bool("HOLDFAST_LAB", DEBUG),
