@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-_ids: ContextVar[dict[str, str] | None] = ContextVar("holdfast_ids", default=None)
+_ids: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("holdfast_ids", default=())  # smaller than a dictionary
 
 
 def work_on(**ids: str) -> None:
     """From now on, to its end, the task under way is about these ids and no others."""
-    _ids.set(ids)
+    _ids.set(tuple(ids.items()))
 
 
 def ids() -> dict[str, str]:
     """Return what the task under way is about."""
-    return _ids.get() or {}
+    return dict(_ids.get())
