@@ -10,7 +10,7 @@ http = get_asgi_application()  # first: it loads the applications that the impor
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
-from sessions_app import probes, process, server, uploads  # noqa: E402
+from sessions_app import context, probes, process, server, uploads  # noqa: E402
 from sessions_app.consumers import SessionConsumer  # noqa: E402
 
 consumer = SessionConsumer.as_asgi()
@@ -26,6 +26,7 @@ async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 async def requests(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """What is read line by line can't be Django's, and probes must not need it."""
+    context.work_on()  # Daphne may begin a request in the context of the one before it on its connection
     if probes.takes(scope):
         await probes.application(scope, receive, send)
     else:

@@ -121,7 +121,7 @@ async def body(
     pieces = Body()
     beginning = here.evidence.begin("stream", headers)
     connection = Connection(here, who, send=pieces.send, close=pieces.close, transport="stream")
-    context.work_on(**context.ids(), connection=connection.id)
+    context.work_on(**context.ids() | {"connection": connection.id})
     try:
         await release_thread()
         here.admit(connection)

@@ -222,6 +222,24 @@ async def test_the_log_names_what_its_lines_are_about(server: Server, person: Pe
     assert messages[0] == "a connection opened: websocket"
 
 
+async def test_a_request_is_not_about_what_the_one_before_was(server: Server, person: Person) -> None:
+    session = await person.create_session()
+    cookies = "; ".join(f"{name}={value}" for name, value in person.http.cookies.items())
+    paths = (f"sessions/{session}/poll/?wait_ms=x", "nowhere/")  # both at once, so that one follows from the other
+    asked = [f"GET /api/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\n\r\n" for path in paths]
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write("".join(asked).encode())
+    assert (await logged(server, "Bad Request"))["session"] == session
+    assert "session" not in await logged(server, "Not Found: /api/nowhere/")
+    writer.close()
+
+
+async def logged(server: Server, part: str) -> dict[str, Any]:
+    """The line whose message has this in it."""
+    await wait_until(lambda: any(part in line["message"] for line in lines(server)))
+    return next(line for line in lines(server) if part in line["message"])
+
+
 def about(server: Server, connection_id: str) -> list[dict[str, Any]]:
     return [line for line in lines(server) if line.get("connection") == connection_id]
 
