@@ -7,7 +7,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, reset_queries
 
 from sessions_app.models import Session
 
@@ -68,3 +68,4 @@ def _read() -> str:
         return "the database can't be read"
     finally:
         connection.close()
+        reset_queries()  # as `executor` does

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connection, reset_queries, transaction
 
 from sessions_app import metrics, runs, tracing
 from sessions_app.core.attachment import Frame
@@ -129,6 +129,7 @@ class Ingest:
 
     def _work(self) -> None:
         while group := self._next_group():
+            reset_queries()  # with DEBUG, Django keeps a thread's last 9,000, with all that was said
             began, at = time.perf_counter(), time.time_ns()
             outcomes, committed = self._commit_or_split(group)
             ended = time.perf_counter()

@@ -1,7 +1,6 @@
-"""Approvals and the client's tools: the first decision counts, about exact arguments; what is approved runs once."""
+"""Approvals: the first decision counts, about exact arguments; what is approved runs once."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from django.db import OperationalError, transaction
 
 from agents_app.runner import Runner
-from agents_app.tools import EXPIRED, NO_RESULT, TOOL_FAILED, UNTOLD, Decision, ToolFailed, _insert
+from agents_app.tools import EXPIRED, TOOL_FAILED, UNTOLD, Decision, ToolFailed, _insert
 from agents_app.turn import Turn
 from sessions_app import executor, models, runs
 from sessions_app.core.signals import input_hash
@@ -326,38 +325,6 @@ async def test_of_a_call_in_which_its_process_died_nobody_says_that_it_happened(
         assert (await talk.stored(models.Approval)).execution == "begun"
 
 
-# Tools that run at the client
-
-
-async def look_it_up(turn: Turn) -> None:
-    call = await turn.tool("read_page", {"selector": "h1"})
-    try:
-        await turn.text(json.dumps(await call.result(timeout_s=20)))
-    except ToolFailed as problem:
-        await turn.text(f"failed: {problem}")
-
-
-@pytest.mark.parametrize(
-    ("result", "text"),
-    [({"output": {"title": "Home"}}, '{"title": "Home"}'), ({"error": "No such page"}, "failed: No such page")],
-)
-async def test_a_client_gives_the_result_of_a_tool(process: Process, result: Any, text: str) -> None:
-    async with Conversation(process, look_it_up) as talk:
-        await talk.say("Look")
-        await talk.wait_until(
-            lambda: talk.answers and any(p["type"] == "tool-read_page" for p in talk.answers[0].parts)
-        )
-        about = {"message": talk.answers[0].id, "call": "call_1"}
-        first = await talk.send("tool-result", **about, **result)
-        second = await talk.send("tool-result", **about, output="another")
-        assert (first["status"], second["error"]["code"]) in [
-            ("accepted", "already_decided"),
-            ("accepted", "no_such_call"),
-        ]
-        assert text_of(await talk.answered()) == text
-        assert (await talk.final(first["id"]))["status"] == "applied"
-
-
 async def test_an_approval_is_not_decided_by_a_result(process: Process) -> None:
     sender = Sender()
     async with Conversation(process, sender) as talk:
@@ -396,16 +363,3 @@ def test_an_approval_is_stored_anew_at_each_attempt() -> None:
     other.save()  # SQLite gives it the number that the other had
     _insert(asked, log=None)  # type: ignore[arg-type]
     assert models.Approval.objects.count() == 2
-
-
-async def test_a_result_that_does_not_come_is_an_error(process: Process) -> None:
-    async def agent(turn: Turn) -> None:
-        call = await turn.tool("read_page", {})
-        with pytest.raises(ToolFailed, match=NO_RESULT):
-            await call.result(timeout_s=0.05)
-
-    async with Conversation(process, agent) as talk:
-        await talk.say("Look")
-        assert (await talk.answered()).status == "complete"
-        receipt = await talk.send("tool-result", message=talk.answers[0].id, call="call_1", output=1)
-        assert receipt["error"]["code"] == "no_such_call"

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -13,31 +12,25 @@ from sessions_app.core import fold
 from sessions_app.core.errors import HoldfastError
 from sessions_app.staging import Stored
 from tests.support.stored import a_session
-from tests.support.writer import Writer, a_run, begun, delta, finish, of, said, start, text_end
+from tests.support.writer import (
+    Writer,
+    a_run,
+    begun,
+    delta,
+    finish,
+    of,
+    said,
+    serials,
+    shown,
+    start,
+    text_end,
+    text_of,
+    writer,
+)
+
+__all__ = ["writer"]  # a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def writer() -> Iterator[Writer]:
-    with Writer() as writer:
-        yield writer
-
-
-def text_of(session: models.Session, uid: str) -> str:
-    message = store.message(session.pk, uid)
-    assert message is not None
-    return "".join(part.get("text", "") for part in message.parts)
-
-
-def shown(writer: Writer, session: models.Session) -> list[dict[str, Any]]:
-    """Every event that readers of a session were shown, in order."""
-    frames = [frame for frame in writer.frames if frame.session == session.pk]
-    return [event for frame in frames for event in json.loads(frame.text)["events"]]
-
-
-def serials(writer: Writer, session: models.Session) -> list[int]:
-    return [event["serial"] for event in shown(writer, session)]
 
 
 def test_what_is_acknowledged_can_be_read(writer: Writer) -> None:
@@ -307,66 +300,6 @@ def test_the_end_of_a_response_ends_its_run(writer: Writer) -> None:
     writer.append(session, "m_1", [*begun("m_1"), finish()], **of(run))
     run.refresh_from_db()
     assert (run.status, run.ended_at is not None) == ("ended", True)
-
-
-# Repeated
-
-
-def test_a_repeated_signal_is_stored_once_and_answered_as_the_first_time(writer: Writer) -> None:
-    session = a_session("guest:1")
-    assert writer.append(session, "signal_1", [said("Hello")]) == Stored(1)
-    writer.append(session, "signal_2", [said("and more")])
-    assert writer.append(session, "signal_1", [said("Hello")]) == Stored(1, repeated=True)
-    assert models.Message.objects.count() == 2
-    assert serials(writer, session) == [1, 2]
-
-
-def test_a_signal_twice_in_one_transaction_is_stored_once_with_one_run(writer: Writer) -> None:
-    session = a_session("guest:1")
-    runs = [models.Run(session=session, agent="test") for _ in range(2)]
-    with writer.together():
-        waiting = [writer.submit(session, "signal_1", [said("Hello")], starts=run) for run in runs]
-    assert [future.result(30) for future in waiting] == [Stored(1), Stored(1, repeated=True)]
-    assert models.Run.objects.count() == 1
-
-
-def test_a_signal_to_two_servers_at_once_is_stored_once() -> None:
-    session = a_session("guest:1")
-    with Writer() as one, Writer() as other:
-        waiting = [writer.submit(session, f"signal_{n}", [said("Hi")]) for n in range(30) for writer in (one, other)]
-        outcomes = [future.result(30) for future in waiting]
-    assert sum(not outcome.repeated for outcome in outcomes) == 30
-    assert models.Message.objects.count() == 30
-    session.refresh_from_db()
-    assert session.tail == 30
-
-
-def test_the_same_id_in_two_sessions_is_two_messages(writer: Writer) -> None:
-    one, other = a_session("guest:1"), a_session("guest:1")
-    with writer.together():
-        waiting = [writer.submit(session, "signal_1", [said("Hi")]) for session in (one, other)]
-    assert [future.result(30) for future in waiting] == [Stored(1), Stored(1)]
-
-
-@pytest.mark.parametrize("same_writer", [True, False], ids=["same process", "restarted"])
-def test_an_append_repeated_after_an_untold_commit_is_stored_once(writer: Writer, same_writer: bool) -> None:
-    session = a_session("guest:1")
-    run = a_run(session, "m_1")
-    writer.append(session, "m_1", begun("m_1", "one "), after=0, **of(run))
-    untold = writer.append(session, "m_1", [delta("two ")], after=3, **of(run))
-    with Writer() as fresh:
-        again = (writer if same_writer else fresh).append(session, "m_1", [delta("two ")], after=3, **of(run))
-        assert again == Stored(untold.serial, repeated=True)
-        (writer if same_writer else fresh).append(session, "m_1", [delta("three")], after=again.serial, **of(run))
-    assert text_of(session, "m_1") == "one two three"
-
-
-def test_a_beginning_repeated_after_an_untold_commit_is_stored_once(writer: Writer) -> None:
-    session = a_session("guest:1")
-    run = a_run(session, "m_1")
-    writer.append(session, "m_1", begun("m_1", "one"), after=0, **of(run))
-    assert writer.append(session, "m_1", begun("m_1", "one"), after=0, **of(run)) == Stored(3, repeated=True)
-    assert text_of(session, "m_1") == "one"
 
 
 # A session's last moments

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,17 +12,13 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.responses import Response
 from sessions_app.writing import Ticker
 from tests.support.stored import a_session
-from tests.support.writer import Writer, delta, finish, start, text_end, text_start
+from tests.support.writer import Writer, delta, finish, start, text_end, text_start, writer
+
+__all__ = ["writer"]  # a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ERROR = {"type": "error", "errorText": "It failed."}
-
-
-@pytest.fixture
-def writer() -> Iterator[Writer]:
-    with Writer() as writer:
-        yield writer
 
 
 @pytest.fixture

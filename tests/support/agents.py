@@ -1,10 +1,13 @@
 """Agents and people on one process: what a test needs to have an agent of its own asked, steered, stopped."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import pytest
+
 from agents_app import registry
+from agents_app.runner import Runner
 from agents_app.turn import Turn
 from sessions_app import executor, models, rules
 from sessions_app.core.fold import Message
@@ -14,6 +17,21 @@ from tests.support.stored import a_session
 from tests.support.tab import Tab
 
 OWNER = "guest:1"
+
+
+@pytest.fixture
+async def process(settings: Any) -> AsyncIterator[Process]:
+    settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 50, "INBOX_POLL_MS": 20}
+    process = Process()
+    await process.start([lambda here: Runner(here).run])
+    yield process
+    if not process.stopping:
+        await process.stop()
+
+
+async def all_settled() -> bool:
+    open_ = models.Signal.objects.filter(status__in=["accepted", "delivered"])
+    return not await executor.run(open_.exists)
 
 
 class Conversation:

@@ -1,12 +1,16 @@
 """The log's writer for tests: an `Ingest` whose event loop runs in a thread, so that a test can stand beside it."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
+import pytest
+
+from sessions_app import store
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.ingest import Change, Ingest
@@ -78,6 +82,31 @@ class Writer:
         """All that is submitted within goes into one transaction."""
         with self.ingest._changed:
             yield
+
+
+@pytest.fixture
+def writer() -> Iterator[Writer]:
+    with Writer() as writer:
+        yield writer
+
+
+# What readers are shown, and what is stored
+
+
+def text_of(session: Session, uid: str) -> str:
+    message = store.message(session.pk, uid)
+    assert message is not None
+    return "".join(part.get("text", "") for part in message.parts)
+
+
+def shown(writer: Writer, session: Session) -> list[dict[str, Any]]:
+    """Every event that readers of a session were shown, in order."""
+    frames = [frame for frame in writer.frames if frame.session == session.pk]
+    return [event for frame in frames for event in json.loads(frame.text)["events"]]
+
+
+def serials(writer: Writer, session: Session) -> list[int]:
+    return [event["serial"] for event in shown(writer, session)]
 
 
 # What tests write

@@ -1,0 +1,169 @@
+"""What people read: sessions, how long they are kept, their messages, and the journal of what is being written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Left
+from django.db.models.lookups import Exact
+from django.utils import timezone
+
+from sessions_app.core import retention
+from sessions_app.core.tokens import ALL
+from sessions_app.models.ids import new_epoch, new_id
+
+
+class RetentionPolicy(models.Model):
+    """How long a session's messages are kept after they last changed."""
+
+    name = models.CharField(max_length=64, unique=True)
+    hours = models.PositiveIntegerField(validators=[MinValueValidator(retention.MIN_HOURS)])
+    is_default = models.BooleanField(default=False, help_text="New sessions get this policy.")
+
+    class Meta:
+        ordering = ["hours", "name"]
+        verbose_name_plural = "retention policies"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_default"], condition=Q(is_default=True), name="one_default_retention_policy"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hours} h)"
+
+    def cutoff(self, now: datetime) -> datetime:
+        """What last changed before this moment has expired."""
+        return now - timedelta(hours=self.hours)
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    def expired(self, now: datetime | None = None) -> SessionQuerySet:
+        """Sessions that nobody may read any more and that a purge will delete."""
+        return self.filter(self._is_expired(now or timezone.now()))
+
+    def visible(self, now: datetime | None = None) -> SessionQuerySet:
+        """Sessions that are not expired: readers see these only, purged or not."""
+        return self.exclude(self._is_expired(now or timezone.now()))
+
+    def fitting(self, patterns: Collection[str]) -> SessionQuerySet:
+        """Sessions whose ids fit one of a token's patterns."""
+        return self.all() if ALL in patterns else self.filter(Q(*map(_fits, patterns), _connector=Q.OR))
+
+    @staticmethod
+    def _is_expired(now: datetime) -> Q:
+        # One term per policy, and policies are few: a policy that is changed takes effect at once, without
+        # rewriting its sessions, and each term is a range of the index (policy, active_at).
+        terms = [Q(policy=policy, active_at__lt=policy.cutoff(now)) for policy in RetentionPolicy.objects.all()]
+        return Q(held=False) & Q(*terms, _connector=Q.OR) if terms else Q(pk__in=[])
+
+
+def _fits(pattern: str) -> Q:
+    if not pattern.endswith("*"):
+        return Q(pk=pattern)
+    # Not `startswith`, which is LIKE: SQLite's doesn't tell upper from lower case.
+    return Q(Exact(Left("id", len(pattern) - 1), pattern[:-1]))
+
+
+class Session(models.Model):
+    """A durable conversation. `tail` and `epoch` are written by `ingest` alone."""
+
+    id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
+    owner = models.CharField(max_length=80, help_text="user:<id>, guest:<id>, or whom a token acts as.")
+    title = models.CharField(max_length=200, blank=True)
+    agent = models.CharField(max_length=64, blank=True, help_text="Which agent answers here; none if empty.")
+    policy = models.ForeignKey(RetentionPolicy, on_delete=models.PROTECT, related_name="sessions")
+    held = models.BooleanField(default=False, help_text="On hold: nothing of it expires.")
+    epoch = models.CharField(max_length=12, default=new_epoch, editable=False)
+    tail = models.BigIntegerField(default=0, editable=False)
+    trimmed = models.BigIntegerField(
+        default=0, editable=False, help_text="The highest last serial of what retention removed: messages, signals."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    active_at = models.DateTimeField(
+        default=timezone.now, editable=False, help_text="When a message last began or ended."
+    )
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-active_at"]
+        indexes = [
+            # The list of an owner's conversations, newest first.
+            models.Index(fields=["owner", "-active_at"], name="session_owner_active"),
+            # What has expired: see SessionQuerySet.
+            models.Index(fields=["policy", "active_at"], name="session_policy_active"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or self.id
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it expires if nothing more happens; None while on hold."""
+        return None if self.held else self.active_at + timedelta(hours=self.policy.hours)
+
+
+class Message(models.Model):
+    """One user turn or one response, folded up to `last_serial`. JSON is kept as text: it is sent as it is."""
+
+    class Status(models.TextChoices):
+        STREAMING = "streaming"
+        COMPLETE = "complete"
+        CANCELLED = "cancelled"
+        FAILED = "failed"
+        INTERRUPTED = "interrupted"
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages")
+    uid = models.CharField(max_length=64, help_text="Its id on the wire, unique in its session.")
+    role = models.CharField(max_length=16)
+    status = models.CharField(max_length=16, choices=Status)
+    reason = models.TextField(null=True, help_text="Why it failed, was cancelled or was interrupted: a JSON string.")
+    metadata = models.TextField(null=True)
+    parts = models.TextField(default="[]")
+    open = models.TextField(default="{}", help_text="What the fold needs to go on; see PROTOCOL.md §3.")
+    marks = models.TextField(default="[]", help_text="Per part: the serials at which it began and last changed.")
+    first_serial = models.BigIntegerField()
+    last_serial = models.BigIntegerField()
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["session", "first_serial"]
+        constraints = [
+            models.UniqueConstraint(fields=["session", "uid"], name="message_uid_in_session"),
+            # Also the order of the history pages.
+            models.UniqueConstraint(fields=["session", "first_serial"], name="message_first_serial_in_session"),
+        ]
+        indexes = [
+            # A resume: what has changed since the cursor.
+            models.Index(fields=["session", "last_serial"], name="message_session_last"),
+            # A purge: what has not changed since the cut-off.
+            models.Index(fields=["session", "updated_at"], name="message_session_updated"),
+            # An attach reads the few messages that still have journal rows.
+            models.Index(fields=["session"], condition=Q(status="streaming"), name="message_session_streaming"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.uid}"
+
+
+class JournalEntry(models.Model):
+    """One event that is not yet folded into its message's row. Written and removed by `ingest` alone."""
+
+    # Neither an index nor a constraint of its own: each would cost every token a page of the log, or a look-up. The
+    # unique constraint below begins with the session too, and `ingest` writes only under the lock of the session's row.
+    session = models.ForeignKey(
+        Session, on_delete=models.CASCADE, related_name="journal", db_index=False, db_constraint=False
+    )
+    serial = models.BigIntegerField()
+    uid = models.CharField(max_length=64, help_text="The message's.")
+    event = models.TextField(help_text="The event as it is sent: JSON.")
+
+    class Meta:
+        verbose_name_plural = "journal"
+        constraints = [models.UniqueConstraint(fields=["session", "serial"], name="journal_serial_in_session")]

@@ -1,0 +1,41 @@
+"""With DEBUG, Django logs queries for developers, who see those of a request: no other thread keeps them."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from sessions_app import executor, models
+from tests.support.stored import a_session
+from tests.support.writer import Writer, begun
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def debugging(settings: Any) -> None:
+    settings.DEBUG = True
+
+
+def remembered() -> int:
+    """Return the length of all queries that this thread remembers."""
+    return sum(len(query["sql"]) for query in connection.queries_log)
+
+
+def query() -> int:
+    before = remembered()
+    models.Session.objects.count()
+    return before
+
+
+async def test_threads_that_read() -> None:
+    times = 3 * executor.THREADS
+    assert [await executor.run(query) for _ in range(times)] == [0] * times
+
+
+def test_the_thread_that_writes() -> None:
+    session = a_session("guest:1")
+    with Writer() as writer:
+        for number in range(3):
+            writer.append(session, f"m_{number}", begun(f"m_{number}", "x" * 10_000))
+        assert writer.run(writer.ingest.do(remembered)) < 10_000
