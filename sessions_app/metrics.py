@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from prometheus_client import (
-    CONTENT_TYPE_LATEST,
+    CONTENT_TYPE_PLAIN_0_0_4,
     REGISTRY,
     CollectorRegistry,
     Counter,
@@ -32,7 +32,7 @@ from sessions_app.core.attachment import Frame
 if TYPE_CHECKING:
     from sessions_app.process import Process
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # which every Prometheus reads
 BEGAN = time.monotonic()
 DELAYS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)  # of what takes milliseconds
 LENGTHS_S = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800)  # of what takes as long as an answer
