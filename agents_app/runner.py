@@ -9,8 +9,8 @@ from functools import partial
 
 from agents_app import registry
 from agents_app.turn import AgentFailed, Turn
-from sessions_app import conf, executor, models, store
-from sessions_app.core import fold
+from sessions_app import conf, context, executor, metrics, models, store, tracing
+from sessions_app.core import fold, vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.inbox import Inbox
 from sessions_app.process import Process
@@ -113,6 +113,21 @@ class Runner:
 
 async def perform(process: Process, response: Response) -> None:
     """Have the agent of a run of this process answer, and end its response whatever happens."""
+    run = response.run
+    agent = run.agent if registry.find(run.agent) else "unknown"
+    context.work_on(session=run.session_id, run=run.pk, worker=process.lease.worker)
+    with (
+        tracing.linked_span("run", session=run.session_id, run=run.pk, agent=agent) as span,
+        metrics.run(agent, run.created_at, run.started_at) as watched,
+    ):
+        try:
+            await _perform(process, response)
+        finally:
+            watched.status = vocabulary.ENDS.get(response.end, "left")  # to others, to answer or to end
+            span.set_attribute("holdfast.status", watched.status)
+
+
+async def _perform(process: Process, response: Response) -> None:
     run = response.run
     inbox = process.inboxes.open(run)
     agent = asyncio.create_task(_answer(process, response, inbox))

@@ -1,14 +1,13 @@
 """The site's settings: what the environment may say, what is fixed, and Holdfast's numbers with reasons."""
 
-import logging
 import os
-import re
 import secrets
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 from project.env import env_bool, env_choice, env_database, env_int, env_keys, env_list, env_str
+from project.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -185,7 +184,6 @@ SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
 
 SECURE_SSL_REDIRECT = env_bool("HOLDFAST_SSL_REDIRECT", not DEBUG)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # load balancers ask without TLS
 SECURE_HSTS_SECONDS = 0 if DEBUG else env_int("HOLDFAST_HSTS_SECONDS", 31_536_000)
 # Only the owner of a domain knows what else lives below it, so Holdfast speaks for its own host alone.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -232,31 +230,11 @@ LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-LOG_LEVEL = env_choice("HOLDFAST_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
-# A page that polls asks ten times a second while an answer streams.
-QUIET_PATHS = re.compile(r"/static/|/healthz|/api/(sessions/[^/]+/)?poll/")
-
-
-def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Daphne's line for a request, unless all went well and it was one of the many that tell nothing."""
-    path = record.args.get("path") if isinstance(record.args, dict) else None
-    return record.levelno > logging.INFO or not QUIET_PATHS.match(str(path))
-
-
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"quiet": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line}},
-    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "WARNING"},
-    # All lines go through the root's handler; Django's own loggers would otherwise have others.
-    "loggers": {
-        name: {"level": LOG_LEVEL, "propagate": True}
-        for name in ("django", "django.server", "sessions_app", "agents_app")
-    }
-    | {"django.channels.server": {"filters": ["quiet"]}},
-}
+LOGGING = logging_config(
+    env_choice("HOLDFAST_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+    # Lines for people, or an object a line for what collects logs.
+    env_choice("HOLDFAST_LOG_FORMAT", "LINE", ("LINE", "JSON")),
+)
 
 
 # The REST API
@@ -414,6 +392,9 @@ HOLDFAST = {
     "WORKER_DRAIN_S": env_int("HOLDFAST_WORKER_DRAIN_S", 30, high=86_400),
     # How fast the demo agent speaks: as a fast model does.
     "DEMO_TOKENS_PER_S": env_int("HOLDFAST_DEMO_TOKENS_PER_S", 30, low=1, high=10_000),
+    # -- Operating
+    # What a scraper shows to read /metrics (`Authorization: Bearer …`); without it there are none.
+    "METRICS_TOKEN": env_str("HOLDFAST_METRICS_TOKEN", ""),
     # -- The page
     # The network lab: a drawer in which a visitor breaks the network of their own tab, and of nobody else's.
     "LAB": env_bool("HOLDFAST_LAB", DEBUG),

@@ -63,6 +63,8 @@ RUNS_PER_PROCESS: int
 WORKER_DRAIN_S: int
 DEMO_TOKENS_PER_S: int
 
+METRICS_TOKEN: str
+
 LAB: bool
 
 

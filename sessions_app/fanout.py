@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable
@@ -14,13 +15,14 @@ from typing import Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
-from sessions_app import conf
+from sessions_app import conf, metrics
 from sessions_app.core.attachment import Frame
 from sessions_app.models import new_id
 
 logger = logging.getLogger(__name__)
 
 SIGNALS = "holdfast.signals"  # the group of all processes; no shard has its name
+NOBODY = "holdfast.nobody"  # a group that no process is in
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 5.0
 JOIN_S = 1.0  # how long a reader waits for the layer before it is served by the tail check alone
 
@@ -64,6 +66,16 @@ class Fanout:
                 self._joined.discard(group)
                 logger.warning("can't hear of %s: %r", group, error)
 
+    async def problem(self) -> str:
+        """Say why other processes can't be told anything; empty when they can, or there are none."""
+        if self._layer is not None:
+            try:
+                async with asyncio.timeout(JOIN_S):
+                    await self._layer.group_send(NOBODY, {"type": "nothing"})
+            except Exception as error:
+                return type(error).__name__  # its text may hold the layer's address
+        return ""
+
     def publish(self, frames: list[Frame]) -> None:
         """Pass frames on to the other processes. A layer that can't keep up loses hints, never a publisher's time."""
         self._put(frames)
@@ -76,6 +88,7 @@ class Fanout:
         if self._layer is not None:
             if self._outgoing.full():
                 self._outgoing.get_nowait()
+                metrics.fanout_dropped.inc()
             self._outgoing.put_nowait(news)
 
     async def _send_forever(self) -> None:
@@ -92,10 +105,11 @@ class Fanout:
 
     async def _send(self, group: str, kind: str, batch: list[Frame]) -> None:
         try:
-            await self._layer.group_send(
-                group, {"type": kind, "origin": self._origin, "frames": [list(frame) for frame in batch]}
-            )
+            message = {"type": kind, "origin": self._origin, "at": time.time()}
+            await self._layer.group_send(group, message | {"frames": [list(frame) for frame in batch]})
+            metrics.fanout_sent.inc()
         except Exception as error:
+            metrics.fanout_failed.inc()
             logger.warning("%s were not passed on: %s", kind, error)
 
     async def _receive_forever(self) -> None:
@@ -108,6 +122,7 @@ class Fanout:
                     retry = RETRY_FIRST_S
                     if message["origin"] == self._origin:
                         continue
+                    metrics.hint_lag.observe(max(0.0, time.time() - message["at"]))
                     if message["type"] == "signals":
                         self._signalled()
                     else:

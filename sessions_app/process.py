@@ -15,15 +15,16 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable
 from typing import Any
 
-from sessions_app import conf, executor, identity, models, retention, rules, runs
+from sessions_app import conf, executor, identity, metrics, models, retention, rules, runs, tracing
 from sessions_app.connections import Connection, Pump
-from sessions_app.core import frames, signals
+from sessions_app.core import signals
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.limits import TokenBucket
 from sessions_app.evidence import WRITE_EVERY_S, Evidence
 from sessions_app.fanout import Fanout
 from sessions_app.feed import Feeds
+from sessions_app.health import Health
 from sessions_app.inbox import Inboxes
 from sessions_app.ingest import Ingest
 from sessions_app.leases import Lease, Reaper
@@ -61,6 +62,11 @@ async def current() -> Process:
     return _current
 
 
+def started() -> Process | None:
+    """Return this process if anybody has asked for it; `Process.started` says whether it is through with that."""
+    return _current
+
+
 async def start() -> None:
     """Start this process."""
     await current()
@@ -85,7 +91,9 @@ class Process:
         self.producers = Producers(self.ingest)
         self.inboxes = Inboxes(self.ingest)
         self.evidence = Evidence(loop.time)
+        self.health = Health(self)
         self.connections: set[Connection] = set()
+        self.started = False
         self.stopping = False
         self.runs_waiting = asyncio.Event()  # a hint for what claims runs
         self.claim_next: Callable[[str], None] | None = None  # what runs agents here, where a run is about to wait
@@ -101,6 +109,7 @@ class Process:
 
     async def start(self, parts: Iterable[Callable[[Process], Step]] = ()) -> None:
         """Start what runs in the background. None of it ends by failing."""
+        tracing.configure()
         await self.lease.beat()
         lease_s = conf.LEASE_MS / 1000
         self._tasks = [
@@ -117,6 +126,7 @@ class Process:
         ]
         self._running_parts = [self._keep("part", make(self)) for make in parts]
         _spare_collections()
+        self.started = True
 
     async def stop(self) -> None:
         """Send everybody away, let agents commit what they have, and stop.
@@ -127,7 +137,7 @@ class Process:
             return
         self.stopping = True
         for connection in tuple(self.connections):
-            connection.queue(frames.going_away(random.randrange(conf.DRAIN_MS + 1)))
+            connection.go_away(random.randrange(conf.DRAIN_MS + 1))
         self.pump.send()
         try:
             await _cancel(self._running_parts)
@@ -147,6 +157,8 @@ class Process:
         self.check_room(owner)
         self._per_owner[owner] += 1
         self.connections.add(connection)
+        metrics.opened.labels(connection.transport).inc()
+        logger.debug("a connection opened: %s", connection.transport, extra={"connection": connection.id})
         now = self._loop.time()
         if connection.transport in ("poll", "upload"):
             connection.heartbeat_at = math.inf  # a poll's answer ends with one, if it brings nothing else
@@ -163,11 +175,13 @@ class Process:
         if self._per_owner[owner] >= conf.CONNECTIONS_PER_OWNER:
             raise HoldfastError("too_many_connections", f"at most {conf.CONNECTIONS_PER_OWNER}")
 
-    def dismiss(self, connection: Connection) -> None:
-        """Count a connection out."""
+    def dismiss(self, connection: Connection, ended: str = "over") -> None:
+        """Count a connection out. `ended`: how it did, if it wasn't told to."""
         connection.leave()
         if connection in self.connections:
             self.connections.discard(connection)
+            metrics.closed.labels(connection.transport, connection.told or ended).inc()
+            logger.debug("a connection ended: %s", connection.told or ended, extra={"connection": connection.id})
             owner = connection.identity.owner
             self._per_owner[owner] -= 1
             if not self._per_owner[owner]:

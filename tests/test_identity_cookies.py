@@ -67,7 +67,7 @@ def test_the_page_gives_what_its_scripts_need_and_no_cache_keeps_it(client: Clie
 
 
 def test_only_pages_make_guests(client: Client) -> None:
-    for path in ("/healthz", "/api/sessions/", "/api/schema/"):
+    for path in ("/api/sessions/", "/api/schema/"):
         assert GUEST_COOKIE not in client.get(path).cookies
 
 
