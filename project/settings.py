@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from project.env import env_bool, env_choice, env_database, env_int, env_keys, env_list, env_str
+from project.env import env_bool, env_choice, env_database, env_int, env_keys, env_list, env_redis, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -132,17 +132,9 @@ else:
         "timeout": 10,  # seconds that a request waits for a free one
     }
 
-REDIS_URL = env_str("HOLDFAST_REDIS", "")
-CHANNEL_LAYERS = {
-    "default": {
-        # Pub/Sub: three to five times the throughput of the list-based layer, and no capacity shared between
-        # readers. What it loses is noticed by serials and read from the store.
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL]},
-    }
-    if REDIS_URL
-    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
-}
+# One layer for each Redis: the sessions are shared out among them. Pub/Sub: three to five times the throughput of the
+# list-based layer, and no capacity shared between readers. What it loses is noticed by serials and read from the store.
+CHANNEL_LAYERS = env_redis("HOLDFAST_REDIS") or {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 
 # People
@@ -326,7 +318,9 @@ HOLDFAST = {
     "TAIL_POLL_MS": env_int("HOLDFAST_TAIL_POLL_MS", 1000, low=10, high=60_000),
     # How many server and worker processes the site has: a check refuses an in-memory channel layer for several.
     "PROCESSES": env_int("HOLDFAST_PROCESSES", 1, low=1),
-    # Groups of sessions on the channel layer: a commit sends one layer message for each that it touched, and
+    # The channel layers that carry hints, by name. All processes need the same, in the same order.
+    "FANOUT_LAYERS": list(CHANNEL_LAYERS),
+    # Groups of sessions on the channel layers: a commit sends one layer message for each that it touched, and
     # a process hears only of those that it has readers in. All processes need the same number.
     "FANOUT_SHARDS": env_int("HOLDFAST_FANOUT_SHARDS", 16, low=1, high=1024),
     # Commits that may wait for a slow channel layer before the oldest is left to the other processes' polls.

@@ -8,6 +8,7 @@ from django.db import connections
 from hypothesis import HealthCheck, settings
 
 from tests import services
+from tests.support.redis_server import Redis
 
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "django_db_serialized_rollback"}
 
@@ -45,3 +46,12 @@ def postgres_url() -> Iterator[str]:
 def redis_url() -> Iterator[str]:
     with services.redis() as address:
         yield address
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    """A Redis server that only this test has, to be stopped and started."""
+    server = Redis()
+    server.start()
+    yield server
+    server.stop()
