@@ -278,6 +278,8 @@ HOLDFAST = {
     # How long a pong may take: a link that was lost in silence is noticed after the interval and this. Below the
     # interval: other servers drop a live client whose pong comes after the next ping.
     "PONG_TIMEOUT_S": env_int("HOLDFAST_PONG_TIMEOUT_S", 20, low=1, high=3600),
+    # How long the strictest proxy on the way lets a connection be silent: AWS ALB's and nginx's 60 s, unless you know.
+    "PROXY_IDLE_S": env_int("HOLDFAST_PROXY_IDLE_S", 60, low=1, high=86_400),
     # Heartbeat frames, which a page can see; it misses two before it replaces its socket.
     "HEARTBEAT_MS": env_int("HOLDFAST_HEARTBEAT_MS", 15_000, low=100, high=600_000),
     # Life of an HTTP stream, after which the client asks for another: proxies may bound how long a response lasts, and

@@ -6,6 +6,7 @@ from django.conf import settings
 
 PING_INTERVAL_S: int
 PONG_TIMEOUT_S: int
+PROXY_IDLE_S: int
 HEARTBEAT_MS: int
 STREAM_MS: int
 POLL_MS: int
