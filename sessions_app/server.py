@@ -104,9 +104,10 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
 
 
 def drain_at_signals() -> Callable[[], asyncio.Task[None]]:
-    """Has `drain` begin when the server is told to stop; returns what begins it otherwise, once.
+    """Has a signal to stop reach the server only when `drain` is through; returns what drains without a signal, once.
 
-    Uvicorn says so to the application only when all responses have ended, and a stream ends by draining.
+    Uvicorn would close all sockets at once, maybe before they are told when to come back; and it tells the application
+    when all responses have ended, while a stream ends by draining. A second signal reaches it at once.
     """
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[None]] = []
@@ -116,9 +117,15 @@ def drain_at_signals() -> Callable[[], asyncio.Task[None]]:
             tasks.append(loop.create_task(drain()))
         return tasks[0]
 
+    def stop(number: int) -> None:
+        own = servers_own[signal.Signals(number)]
+        if tasks:
+            own(number, None)
+        else:
+            begin().add_done_callback(lambda _: own(number, None))
+
     def told(number: int, frame: Any) -> None:
-        loop.call_soon_threadsafe(begin)
-        servers_own[signal.Signals(number)](number, frame)
+        loop.call_soon_threadsafe(stop, number)
 
     is_main = threading.current_thread() is threading.main_thread()  # no other is told of signals
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}

@@ -1,7 +1,6 @@
 """Hints over real Redis servers that die, hang and forget: they come again by themselves, and hold up nobody."""
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from project.env import env_redis
 from sessions_app import fanout
 from sessions_app.core.attachment import Frame
 from sessions_app.fanout import Fanout
+from tests.support.deployed import make_certificate
 from tests.support.redis_server import Redis
 
 SESSIONS = [f"session-{number}" for number in range(8)]  # on several shards
@@ -213,15 +213,7 @@ async def test_of_two_servers_the_one_that_hangs_does_not_hold_up_the_other(use:
 
 @pytest.fixture
 def with_tls(tmp_path: Path) -> Iterator[Redis]:
-    certificate = tmp_path / "redis.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{tmp_path}/key.pem"]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-days", "2", *key, "-out", f"{tmp_path}/crt.pem", *subject],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    certificate.write_text((tmp_path / "key.pem").read_text() + (tmp_path / "crt.pem").read_text())
-    server = Redis(certificate)
+    server = Redis(make_certificate(tmp_path))
     server.start()
     yield server
     server.stop()
