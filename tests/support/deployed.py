@@ -38,7 +38,7 @@ class DeployedNginx:
 
     def _adapt(self, text: str, server_ports: list[int], static: Path) -> str:
         here = "127.0.0.1"
-        servers = "\n".join(f"    server 127.0.0.1:{port} max_fails=1 fail_timeout=2s;" for port in server_ports)
+        servers = "\n".join(f"    server 127.0.0.1:{port} max_fails=0;" for port in server_ports)
         for pattern, replacement in (
             (r"user www-data;", OURS),
             (r"/run/nginx\.pid", "nginx.pid"),
