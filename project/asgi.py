@@ -38,4 +38,5 @@ application = ProtocolTypeRouter({"http": requests, "websocket": sockets, "lifes
 server.install()
 server.on_start(process.start)
 server.on_drain(process.stop)
+server.on_farewell(process.close_sockets)
 server.stream_bodies(uploads.takes)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from project.env import env_bool, env_choice, env_database, env_int, env_keys, env_list, env_str
+from project.env import env_bool, env_choice, env_database, env_int, env_keys, env_list, env_redis, env_str
 from project.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -145,17 +145,9 @@ else:
         "reconnect_timeout": 5,
     }
 
-REDIS_URL = env_str("HOLDFAST_REDIS", "")
-CHANNEL_LAYERS = {
-    "default": {
-        # Pub/Sub: three to five times the throughput of the list-based layer, and no capacity shared between
-        # readers. What it loses is noticed by serials and read from the store.
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL]},
-    }
-    if REDIS_URL
-    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
-}
+# One layer for each Redis: the sessions are shared out among them. Pub/Sub: three to five times the throughput of the
+# list-based layer, and no capacity shared between readers. What it loses is noticed by serials and read from the store.
+CHANNEL_LAYERS = env_redis("HOLDFAST_REDIS") or {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 
 # People
@@ -278,6 +270,8 @@ HOLDFAST = {
     # How long a pong may take: a link that was lost in silence is noticed after the interval and this. Below the
     # interval: other servers drop a live client whose pong comes after the next ping.
     "PONG_TIMEOUT_S": env_int("HOLDFAST_PONG_TIMEOUT_S", 20, low=1, high=3600),
+    # How long the strictest proxy on the way lets a connection be silent: AWS ALB's and nginx's 60 s, unless you know.
+    "PROXY_IDLE_S": env_int("HOLDFAST_PROXY_IDLE_S", 60, low=1, high=86_400),
     # Heartbeat frames, which a page can see; it misses two before it replaces its socket.
     "HEARTBEAT_MS": env_int("HOLDFAST_HEARTBEAT_MS", 15_000, low=100, high=600_000),
     # Life of an HTTP stream, after which the client asks for another: proxies may bound how long a response lasts, and
@@ -318,7 +312,9 @@ HOLDFAST = {
     "TAIL_POLL_MS": env_int("HOLDFAST_TAIL_POLL_MS", 1000, low=10, high=60_000),
     # How many server and worker processes the site has: a check refuses an in-memory channel layer for several.
     "PROCESSES": env_int("HOLDFAST_PROCESSES", 1, low=1),
-    # Groups of sessions on the channel layer: a commit sends one layer message for each that it touched, and
+    # The channel layers that carry hints, by name. All processes need the same, in the same order.
+    "FANOUT_LAYERS": list(CHANNEL_LAYERS),
+    # Groups of sessions on the channel layers: a commit sends one layer message for each that it touched, and
     # a process hears only of those that it has readers in. All processes need the same number.
     "FANOUT_SHARDS": env_int("HOLDFAST_FANOUT_SHARDS", 16, low=1, high=1024),
     # Commits that may wait for a slow channel layer before the oldest is left to the other processes' polls.

@@ -47,7 +47,7 @@ class Health:
         return await asyncio.shield(self._look)
 
     async def _ask(self) -> Readiness:
-        problem, layer = await asyncio.gather(self._database_problem(), self._process.fanout.problem())
+        problem, layer = await self._database_problem(), self._process.fanout.problem
         # Hints come too late then, and the store is asked for what they would have told: that serves everybody.
         remark = f"the channel layer does not answer, so news of other processes come late: {layer}" if layer else ""
         return Readiness(problem, remark)

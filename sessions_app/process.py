@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 LOOK_S = 1.0  # how often to look at least for what the dead left, and for stops that an agent doesn't heed
 TICK_S = 1.0  # how exactly heartbeats, slow readers and the ends of streams are timed
 SHORTEST_LIFE = 0.8  # of a stream, in STREAM_MS
+SERVICE_RESTART = 1012  # close code (IANA registry): come back
+CLOSE_PACE_S = 0.005  # between two sockets' close frames, at most, as under Daphne
+ANSWER_S = 0.5  # for clients to answer a close frame: of that the server, which has it, doesn't tell
 FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
 OWNERS_REMEMBERED = 10_000  # whose signals are counted; beyond it all start anew
 
@@ -76,6 +79,12 @@ async def stop(deadline: float) -> None:
     """Stop this process if it was started. The server bounds the time that this takes by itself."""
     if _current is not None:
         await _current.stop()  # it stays: who asks for it from now on is told that it goes away
+
+
+async def close_sockets(within_s: float) -> None:
+    """Close this process's WebSockets, spread over at most so many seconds, and let their clients answer."""
+    if _current is not None:
+        await _current.close_sockets(within_s)
 
 
 class Process:
@@ -148,6 +157,16 @@ class Process:
             # Sockets are the server's to close; a response is ours, and keeps the server until it has ended.
             await asyncio.gather(*(each.finish() for each in self.connections if each.transport != "websocket"))
         await self.evidence.write()
+
+    async def close_sockets(self, within_s: float) -> None:
+        """Close all WebSockets: the server restarts."""
+        sockets = [connection for connection in self.connections if connection.transport == "websocket"]
+        random.shuffle(sockets)
+        for connection in sockets:
+            self.spawn(connection.finish(SERVICE_RESTART))
+            await asyncio.sleep(min(CLOSE_PACE_S, within_s / len(sockets)))
+        if sockets:
+            await asyncio.sleep(ANSWER_S)
 
     # Connections
 

@@ -1,5 +1,6 @@
 """What every test may use: databases in their own place, servers of PostgreSQL and Redis, the database mark."""
 
+import signal
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -49,6 +50,15 @@ def postgres_url() -> Iterator[str]:
 def redis_url() -> Iterator[str]:
     with services.redis() as address:
         yield address
+
+
+@pytest.fixture
+def redis() -> Iterator[services.Redis]:
+    """A Redis server that only this test has, to be stopped and started."""
+    server = services.Redis()
+    server.start()
+    yield server
+    server.end(signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)

@@ -99,6 +99,12 @@ class Service:
         assert self.process
         self.process.send_signal(number)
 
+    def freeze(self) -> None:
+        self.tell(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.tell(signal.SIGCONT)
+
     def stop(self, number: signal.Signals) -> None:
         """Ends it by a signal."""
         self.tell(number)
@@ -106,28 +112,39 @@ class Service:
         self.process.wait()
 
     def end(self, number: signal.Signals) -> None:
+        """Ends it, if it runs."""
         if self.process and self.process.poll() is None:
             self.stop(number)
 
 
 class Redis(Service):
-    """A Redis server, empty at each start and on no disk."""
+    """A Redis server, empty at each start and on no disk. `certificate`: with its key; then it speaks TLS alone."""
+
+    def __init__(self, certificate: Path | None = None) -> None:
+        super().__init__()
+        self.certificate = certificate
 
     @property
     def url(self) -> str:
+        if self.certificate:
+            return f"rediss://localhost:{self.port}/0?ssl_ca_certs={self.certificate}"
         return f"redis://127.0.0.1:{self.port}/0"
 
     def command(self) -> list[str]:
-        arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
-        return [require("redis"), *arguments]
+        listen = ["--port", str(self.port)]
+        if self.certificate:
+            tls = ["--tls-cert-file", self.certificate, "--tls-key-file", self.certificate, "--tls-auth-clients", "no"]
+            listen = ["--port", "0", "--tls-port", str(self.port), *map(str, tls)]
+        return [require("redis"), "--bind", "127.0.0.1", *listen, "--save", "", "--appendonly", "no"]
 
-    def do(self, command: str) -> None:
-        """Has it do a command, such as FLUSHALL."""
+    def ask(self, command: str) -> str:
+        """What it answers to a command such as FLUSHALL, in its own protocol; without TLS."""
         with socket.create_connection(("127.0.0.1", self.port), START_DEADLINE_S) as connection:
             connection.sendall(f"{command}\r\n".encode())
-            answer = connection.recv(4096)
-        if answer.startswith(b"-"):
-            raise RuntimeError(f"{command}: {answer.decode()}")
+            answer = connection.recv(65536).decode()
+        if answer.startswith("-"):
+            raise RuntimeError(f"{command}: {answer}")
+        return answer
 
 
 class Postgres(Service):

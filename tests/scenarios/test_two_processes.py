@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -16,14 +15,6 @@ from tests.support.publisher import Publisher, is_what_was_sent
 
 # Without a layer between them, the tail check alone finds what another process wrote.
 QUICK = {"HOLDFAST_TAIL_POLL_MS": "200", "HOLDFAST_HEARTBEAT_MS": "1000"}
-
-
-@pytest.fixture
-def redis() -> Iterator[Redis]:
-    redis = Redis()
-    redis.start()
-    yield redis
-    redis.end(signal.SIGKILL)
 
 
 async def in_thread(function: object, *arguments: object) -> object:
@@ -118,7 +109,7 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         if fault == "killed":
             redis.stop(signal.SIGKILL)
         else:
-            redis.tell(signal.SIGSTOP)
+            redis.freeze()
         for reader, session in zip(readers, sessions, strict=True):
             have = len(reader.sessions[session].text)
             await reader.wait_until(
@@ -130,7 +121,7 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         if fault == "killed":
             await in_thread(redis.start)
         else:
-            redis.tell(signal.SIGCONT)
+            redis.thaw()
         for publisher in publishers:
             assert await in_thread(publisher.terminate) == 0
         for reader, session, publisher in zip(readers, sessions, publishers, strict=True):
@@ -138,35 +129,39 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         await check_end(newcomer, sessions[0], publishers[0])
 
 
-@pytest.mark.long
-async def test_hints_come_again_after_redis_was_restarted(
+async def test_live_frames_come_by_hint_again_after_each_fault_of_redis(
     start_server: StartServer, redis: Redis, tmp_path: Path
 ) -> None:
-    settings = {"HOLDFAST_REDIS": redis.url, "HOLDFAST_TAIL_POLL_MS": "2000"}
-    server = start_server(**settings)
-    async with Follower(server.url) as reader:
+    settings = {"HOLDFAST_REDIS": redis.url, "HOLDFAST_TAIL_POLL_MS": "60000"}  # it would come too late
+    one, other = start_server(**settings), start_server(**settings)
+    async with Follower(one.url) as reader, Follower(other.url) as elsewhere:
         session = await reader.create_session()
-        await reader.follow(session)
-        publisher = Publisher(tmp_path, server.environment, [session], pace=50).start()
-        await reader.wait_until(lambda: reader.sessions[session].text)
+        elsewhere.http.cookies = reader.http.cookies
+        tabs = reader, elsewhere
+        for tab in tabs:
+            await tab.follow(session)
+        publisher = Publisher(tmp_path, one.environment, [session], pace=50).start()  # a third process
+        await more_arrives(session, *tabs)
         redis.stop(signal.SIGKILL)
         await in_thread(redis.start)
-
-        def frames() -> int:
-            return sum(frame["type"] == "events" for frame in reader.frames[-20:])
-
-        async def rate() -> int:
-            before = len(reader.frames)
-            await asyncio.sleep(1)
-            return len(reader.frames) - before
-
-        async def hinted() -> bool:
-            return await rate() > 8  # the tail check alone brings one in two seconds
-
-        for _ in range(20):
-            if await hinted():
-                break
-        else:
-            raise AssertionError(f"no hints since Redis is back: {frames()} frames")
+        await more_arrives(session, *tabs)
+        redis.ask("CLIENT KILL TYPE pubsub")
+        await more_arrives(session, *tabs)
+        redis.freeze()
+        have = publisher.notes[-1]["length"]
+        while publisher.notes[-1]["length"] < have + 200:  # nobody waits for Redis
+            await asyncio.sleep(0.05)
+        redis.thaw()
+        await more_arrives(session, *tabs)
+        redis.ask("FLUSHALL")
+        await more_arrives(session, *tabs)
         assert await in_thread(publisher.terminate) == 0
-        await check_end(reader, session, publisher)
+        for tab in tabs:
+            await check_end(tab, session, publisher)
+            assert len(tab.sessions[session].attached) == 1
+
+
+async def more_arrives(session: str, *tabs: Follower) -> None:
+    for tab in tabs:
+        have = len(tab.sessions[session].text)
+        await tab.wait_until(lambda tab=tab, have=have: len(tab.sessions[session].text) > have + 100)

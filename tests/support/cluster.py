@@ -125,8 +125,11 @@ class Cluster:
             "cut PostgreSQL's connections": ("PostgreSQL", partial(asyncio.to_thread, self.postgres.cut)),
             "kill Redis": ("Redis", self._kill_redis),
             "freeze Redis": ("Redis", self._freeze_redis),
-            "flush Redis": ("Redis", partial(asyncio.to_thread, self.redis.do, "FLUSHALL")),
-            "end Redis' subscriptions": ("Redis", partial(asyncio.to_thread, self.redis.do, "CLIENT KILL TYPE pubsub")),
+            "flush Redis": ("Redis", partial(asyncio.to_thread, self.redis.ask, "FLUSHALL")),
+            "end Redis' subscriptions": (
+                "Redis",
+                partial(asyncio.to_thread, self.redis.ask, "CLIENT KILL TYPE pubsub"),
+            ),
             "reload nginx": ("nginx", partial(asyncio.to_thread, self.nginx.reload)),
             "kill nginx": ("nginx", self._kill_nginx),
         }
@@ -182,9 +185,9 @@ class Cluster:
         await asyncio.to_thread(self.redis.start)
 
     async def _freeze_redis(self) -> None:
-        self.redis.tell(signal.SIGSTOP)
+        self.redis.freeze()
         await asyncio.sleep(self._random.uniform(*AWAY_S))
-        self.redis.tell(signal.SIGCONT)
+        self.redis.thaw()
 
     async def _kill_nginx(self) -> None:
         await asyncio.to_thread(self.nginx.kill9)
