@@ -22,11 +22,14 @@ setup: .venv/.tests ## install what the tests need
 
 test: test-sqlite test-postgres test-js ## every test but the long ones
 
+# Two at a time: most tests wait, and those of one file share their servers.
+TOGETHER = --numprocesses 2 --dist loadfile
+
 test-sqlite: setup
-	$(BIN)/pytest
+	$(BIN)/pytest $(TOGETHER)
 
 test-postgres: setup
-	$(BIN)/python -m tests.services postgres -- $(BIN)/pytest -m "database and not long"
+	$(BIN)/python -m tests.services postgres -- $(BIN)/pytest $(TOGETHER) -m "database and not long"
 
 test-js: setup
 	$(BIN)/python -m tests.services node -- node --test --test-reporter=spec $(shell find tests/js -name '*.test.mjs')
