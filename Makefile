@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # `make run` is for trying and developing. A real site sets HOLDFAST_DEBUG=false and its own secret key.
-run types bench soak faults: export HOLDFAST_DEBUG ?= true
+run types bench soak faults cluster-faults: export HOLDFAST_DEBUG ?= true
 HOLDFAST_ADDRESS ?= 127.0.0.1:8000
 
-.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak faults clean
+.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak faults cluster-faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,11 +22,14 @@ setup: .venv/.tests ## install what the tests need
 
 test: test-sqlite test-postgres test-js ## every test but the long ones
 
+# Two at a time: most tests wait, and those of one file share their servers.
+TOGETHER = --numprocesses 2 --dist loadfile
+
 test-sqlite: setup
-	$(BIN)/pytest
+	$(BIN)/pytest $(TOGETHER)
 
 test-postgres: setup
-	$(BIN)/python -m tests.services postgres -- $(BIN)/pytest -m "database and not long"
+	$(BIN)/python -m tests.services postgres -- $(BIN)/pytest $(TOGETHER) -m "database and not long"
 
 test-js: setup
 	$(BIN)/python -m tests.services node -- node --test --test-reporter=spec $(shell find tests/js -name '*.test.mjs')
@@ -63,7 +66,10 @@ soak: setup ## run for long and watch memory (tens of minutes)
 	$(BIN)/pytest tests/scenarios -m "long and soak"
 
 faults: setup ## kill, cut and fill up, many times (minutes)
-	$(BIN)/pytest -m "long and not soak"
+	$(BIN)/pytest -m "long and not soak" --ignore tests/scenarios/test_cluster.py
+
+cluster-faults: setup ## the large size under every fault: three plays of HOLDFAST_FAULT_MINUTES (10) each
+	$(BIN)/pytest tests/scenarios/test_cluster.py -m long -s
 
 clean: ## forget everything that was installed; var/ (the data) stays
 	rm -rf .venv tests/node_modules

@@ -9,8 +9,8 @@ from functools import partial
 
 from agents_app import registry
 from agents_app.turn import AgentFailed, Turn
-from sessions_app import conf, executor, models, store
-from sessions_app.core import fold
+from sessions_app import conf, context, executor, metrics, models, store, tracing
+from sessions_app.core import fold, vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.inbox import Inbox
 from sessions_app.process import Process
@@ -114,6 +114,21 @@ class Runner:
 async def perform(process: Process, response: Response) -> None:
     """Have the agent of a run of this process answer, and end its response whatever happens."""
     run = response.run
+    agent = run.agent if registry.find(run.agent) else "unknown"
+    context.work_on(session=run.session_id, run=run.pk, worker=process.lease.worker)
+    with (
+        tracing.linked_span("run", session=run.session_id, run=run.pk, agent=agent) as span,
+        metrics.run(agent, run.created_at, run.started_at) as watched,
+    ):
+        try:
+            await _perform(process, response)
+        finally:
+            watched.status = vocabulary.ENDS.get(response.end, "left")  # to others, to answer or to end
+            span.set_attribute("holdfast.status", watched.status)
+
+
+async def _perform(process: Process, response: Response) -> None:
+    run = response.run
     inbox = process.inboxes.open(run)
     agent = asyncio.create_task(_answer(process, response, inbox))
     stop = asyncio.create_task(inbox.stop.wait())
@@ -159,7 +174,7 @@ async def _answer(process: Process, response: Response, inbox: Inbox) -> None:
 
 async def _speak(process: Process, response: Response, inbox: Inbox) -> None:
     run = response.run
-    page = await executor.run(store.history, run.session_id, limit=HISTORY)
+    page = await executor.insist(store.history, run.session_id, limit=HISTORY)
     turn = Turn(process, response, inbox, _asked(page.messages, run))
     await turn.begin()
     agent = registry.find(run.agent)

@@ -1,4 +1,4 @@
-"""The ASGI application: Django for HTTP, but for uploads; a consumer for WebSockets; what runs besides requests."""
+"""The ASGI application: Django for HTTP, but for probes and uploads; a consumer for WebSockets; what runs besides."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ http = get_asgi_application()  # first: it loads the applications that the impor
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
-from sessions_app import process, server, uploads  # noqa: E402
+from sessions_app import context, probes, process, server, uploads  # noqa: E402
 from sessions_app.consumers import SessionConsumer  # noqa: E402
 
 consumer = SessionConsumer.as_asgi()
@@ -25,8 +25,12 @@ async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def requests(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """What is read line by line can't be Django's."""
-    await (uploads.upload if uploads.takes(scope) else http)(scope, receive, send)
+    """What is read line by line can't be Django's, and probes must not need it."""
+    context.work_on()  # Daphne may begin a request in the context of the one before it on its connection
+    if probes.takes(scope):
+        await probes.application(scope, receive, send)
+    else:
+        await (uploads.upload if uploads.takes(scope) else http)(scope, receive, send)
 
 
 application = ProtocolTypeRouter({"http": requests, "websocket": sockets, "lifespan": server.lifespan})
@@ -34,4 +38,5 @@ application = ProtocolTypeRouter({"http": requests, "websocket": sockets, "lifes
 server.install()
 server.on_start(process.start)
 server.on_drain(process.stop)
+server.on_farewell(process.close_sockets)
 server.stream_bodies(uploads.takes)

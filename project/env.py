@@ -84,5 +84,23 @@ def env_database(name: str, default: Path) -> dict[str, Any]:
     raise ImproperlyConfigured(f"{name}: use sqlite:///path/to/file or postgres://user:password@host:port/name")
 
 
+def env_redis(name: str) -> dict[str, Any]:
+    """`redis://a,redis://b` as entries of CHANNEL_LAYERS, "default" and "redis-1"; empty when unset.
+
+    `rediss://` is TLS; what follows `?` goes to redis-py: `rediss://host:6380/0?ssl_ca_certs=/etc/ssl/redis.pem`.
+    """
+    layers = {}
+    for number, address in enumerate(env_list(name, [])):
+        if urlsplit(address).scheme not in ("redis", "rediss", "unix"):  # it may hold a password: it is not repeated
+            raise ImproperlyConfigured(f"{name}: use redis://user:password@host:port/0, or rediss:// for TLS")
+        # No time-out of a read: a quiet site has nothing to read. How long anything may take is Holdfast's to say.
+        host = {"address": address, "socket_timeout": None, "socket_connect_timeout": 1, "socket_keepalive": True}
+        layers[f"redis-{number}" if number else "default"] = {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [host]},
+        }
+    return layers
+
+
 def refusal(name: str, hint: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(f"{name}={os.environ.get(name, '')}: {hint}")

@@ -1,14 +1,13 @@
 """The site's settings: what the environment may say, what is fixed, and Holdfast's numbers with reasons."""
 
-import logging
 import os
-import re
 import secrets
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from project.env import env_bool, env_choice, env_database, env_int, env_keys, env_list, env_str
+from project.env import env_bool, env_choice, env_database, env_int, env_keys, env_list, env_redis, env_str
+from project.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -125,24 +124,30 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "PRAGMA wal_autocheckpoint=8000;",
     }
 else:
+    # A process whose machine vanishes doesn't end its connections: without these, the locks that it held would keep
+    # every other process waiting for hours. And one to which the database falls silent has to notice, and to connect
+    # anew. What the database's address says goes first.
+    DATABASES["default"]["OPTIONS"] = {
+        "options": "-c idle_in_transaction_session_timeout=10s",  # between two statements there are microseconds
+        "connect_timeout": 5,  # seconds
+        "tcp_user_timeout": 10_000,  # milliseconds without an acknowledgement of what was sent
+        "keepalives_idle": 5,  # seconds of silence before the first of
+        "keepalives_count": 3,
+        "keepalives_interval": 2,  # seconds between them
+    } | DATABASES["default"]["OPTIONS"]
     DATABASES["default"]["OPTIONS"]["pool"] = {
         "min_size": 2,
         # Connections per process: times the processes, it must stay below the server's max_connections.
         "max_size": env_int("HOLDFAST_DATABASE_POOL", 12, low=4),
         "timeout": 10,  # seconds that a request waits for a free one
+        # The pool tries a lost connection again after 1, 2, 4, … s: after a minute without the database it would wait
+        # another minute when that is back. Given up after so many seconds, it is opened anew by the next request.
+        "reconnect_timeout": 5,
     }
 
-REDIS_URL = env_str("HOLDFAST_REDIS", "")
-CHANNEL_LAYERS = {
-    "default": {
-        # Pub/Sub: three to five times the throughput of the list-based layer, and no capacity shared between
-        # readers. What it loses is noticed by serials and read from the store.
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL]},
-    }
-    if REDIS_URL
-    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
-}
+# One layer for each Redis: the sessions are shared out among them. Pub/Sub: three to five times the throughput of the
+# list-based layer, and no capacity shared between readers. What it loses is noticed by serials and read from the store.
+CHANNEL_LAYERS = env_redis("HOLDFAST_REDIS") or {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 
 # People
@@ -171,7 +176,6 @@ SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
 
 SECURE_SSL_REDIRECT = env_bool("HOLDFAST_SSL_REDIRECT", not DEBUG)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # load balancers ask without TLS
 SECURE_HSTS_SECONDS = 0 if DEBUG else env_int("HOLDFAST_HSTS_SECONDS", 31_536_000)
 # Only the owner of a domain knows what else lives below it, so Holdfast speaks for its own host alone.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -218,31 +222,11 @@ LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-LOG_LEVEL = env_choice("HOLDFAST_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
-# A page that polls asks ten times a second while an answer streams.
-QUIET_PATHS = re.compile(r"/static/|/healthz|/api/(sessions/[^/]+/)?poll/")
-
-
-def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Daphne's line for a request, unless all went well and it was one of the many that tell nothing."""
-    path = record.args.get("path") if isinstance(record.args, dict) else None
-    return record.levelno > logging.INFO or not QUIET_PATHS.match(str(path))
-
-
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"quiet": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line}},
-    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "WARNING"},
-    # All lines go through the root's handler; Django's own loggers would otherwise have others.
-    "loggers": {
-        name: {"level": LOG_LEVEL, "propagate": True}
-        for name in ("django", "django.server", "sessions_app", "agents_app")
-    }
-    | {"django.channels.server": {"filters": ["quiet"]}},
-}
+LOGGING = logging_config(
+    env_choice("HOLDFAST_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+    # Lines for people, or an object a line for what collects logs.
+    env_choice("HOLDFAST_LOG_FORMAT", "LINE", ("LINE", "JSON")),
+)
 
 
 # The REST API
@@ -286,6 +270,8 @@ HOLDFAST = {
     # How long a pong may take: a link that was lost in silence is noticed after the interval and this. Below the
     # interval: other servers drop a live client whose pong comes after the next ping.
     "PONG_TIMEOUT_S": env_int("HOLDFAST_PONG_TIMEOUT_S", 20, low=1, high=3600),
+    # How long the strictest proxy on the way lets a connection be silent: AWS ALB's and nginx's 60 s, unless you know.
+    "PROXY_IDLE_S": env_int("HOLDFAST_PROXY_IDLE_S", 60, low=1, high=86_400),
     # Heartbeat frames, which a page can see; it misses two before it replaces its socket.
     "HEARTBEAT_MS": env_int("HOLDFAST_HEARTBEAT_MS", 15_000, low=100, high=600_000),
     # Life of an HTTP stream, after which the client asks for another: proxies may bound how long a response lasts, and
@@ -326,7 +312,9 @@ HOLDFAST = {
     "TAIL_POLL_MS": env_int("HOLDFAST_TAIL_POLL_MS", 1000, low=10, high=60_000),
     # How many server and worker processes the site has: a check refuses an in-memory channel layer for several.
     "PROCESSES": env_int("HOLDFAST_PROCESSES", 1, low=1),
-    # Groups of sessions on the channel layer: a commit sends one layer message for each that it touched, and
+    # The channel layers that carry hints, by name. All processes need the same, in the same order.
+    "FANOUT_LAYERS": list(CHANNEL_LAYERS),
+    # Groups of sessions on the channel layers: a commit sends one layer message for each that it touched, and
     # a process hears only of those that it has readers in. All processes need the same number.
     "FANOUT_SHARDS": env_int("HOLDFAST_FANOUT_SHARDS", 16, low=1, high=1024),
     # Commits that may wait for a slow channel layer before the oldest is left to the other processes' polls.
@@ -400,6 +388,9 @@ HOLDFAST = {
     "WORKER_DRAIN_S": env_int("HOLDFAST_WORKER_DRAIN_S", 30, high=86_400),
     # How fast the demo agent speaks: as a fast model does.
     "DEMO_TOKENS_PER_S": env_int("HOLDFAST_DEMO_TOKENS_PER_S", 30, low=1, high=10_000),
+    # -- Operating
+    # What a scraper shows to read /metrics (`Authorization: Bearer …`); without it there are none.
+    "METRICS_TOKEN": env_str("HOLDFAST_METRICS_TOKEN", ""),
     # -- The page
     # The network lab: a drawer in which a visitor breaks the network of their own tab, and of nobody else's.
     "LAB": env_bool("HOLDFAST_LAB", DEBUG),

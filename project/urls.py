@@ -5,7 +5,6 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from project.views import healthz
 from sessions_app.streaming import upgrade_required
 from sessions_app.views import page, restart
 
@@ -20,5 +19,4 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="api_docs.html"), name="api-docs"),
     path("api/", include("sessions_app.api.urls")),
     path("ws/", upgrade_required),
-    path("healthz", healthz, name="healthz"),
 ]

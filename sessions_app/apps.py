@@ -8,4 +8,5 @@ class SessionsAppConfig(AppConfig):
     verbose_name = "Sessions"
 
     def ready(self) -> None:
-        from sessions_app import checks, identity  # noqa: F401  (they register checks and a signal's receiver)
+        # They register checks and a signal's receiver.
+        from sessions_app import checks, checks_services, identity  # noqa: F401

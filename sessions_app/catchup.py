@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from sessions_app import conf, store
+from sessions_app import conf, metrics, store
 from sessions_app.core import fold, frames, plan, snapshot
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.plan import Position, Resume, Rewind
@@ -50,7 +50,9 @@ def answer(session: str, owner: str, **how: Any) -> Answer:
     """`read`, encoded. All of it is work for a database thread."""
     frame = read(session, owner, **how)
     epoch, serial = Cursor.parse(frame["cursor"])
-    return Answer(epoch, serial, frames.encode(frame))
+    text = frames.encode(frame)
+    metrics.caught_up(resumed=frame["resumed"], reason=frame["reason"], size=frames.size(text))
+    return Answer(epoch, serial, text)
 
 
 def _patch(message: fold.Message, after: int, held: frames.Held | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from django.conf import settings
 
 PING_INTERVAL_S: int
 PONG_TIMEOUT_S: int
+PROXY_IDLE_S: int
 HEARTBEAT_MS: int
 STREAM_MS: int
 POLL_MS: int
@@ -25,6 +26,7 @@ ACK_MS: int
 SLOW_READER_MS: int
 TAIL_POLL_MS: int
 PROCESSES: int
+FANOUT_LAYERS: list[str]
 FANOUT_SHARDS: int
 FANOUT_BACKLOG: int
 SNAPSHOT_BYTES: int
@@ -62,6 +64,8 @@ RUN_AGENTS: bool
 RUNS_PER_PROCESS: int
 WORKER_DRAIN_S: int
 DEMO_TOKENS_PER_S: int
+
+METRICS_TOKEN: str
 
 LAB: bool
 

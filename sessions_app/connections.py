@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from sessions_app import conf, executor, publishing, signals
 from sessions_app.appends import Stored
 from sessions_app.core import frames
-from sessions_app.core.attachment import Window
+from sessions_app.core.attachment import State, Window
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
@@ -109,6 +109,7 @@ class Connection:
         self.transport = transport
         self.window = Window(conf.WINDOW_BYTES)
         self.closed = False
+        self.told = ""  # why it ends: the code of the error, or "going_away"
         self.heartbeat_ms = conf.HEARTBEAT_MS if transport == "websocket" else min(conf.HEARTBEAT_MS, HTTP_HEARTBEAT_MS)
         self.heartbeat_at = 0.0  # when the next one is due; `process` keeps it
         self.ends_at = math.inf  # when its time is over; likewise
@@ -189,13 +190,19 @@ class Connection:
 
     async def fail(self, problem: HoldfastError) -> None:
         """Tell the client why, and close."""
+        self.told = problem.code
         self.queue(frames.error(problem))
         await self.finish(problem.kind.close_code or 1000)
 
     async def send_away(self, reconnect_in_ms: int) -> None:
         """Tell the client when to come back, and close."""
-        self.queue(frames.going_away(reconnect_in_ms))
+        self.go_away(reconnect_in_ms)
         await self.finish(1000)
+
+    def go_away(self, reconnect_in_ms: int) -> None:
+        """Tell the client when to come back."""
+        self.told = "going_away"
+        self.queue(frames.going_away(reconnect_in_ms))
 
     async def finish(self, code: int = 1000) -> None:
         """Close the transport when what is queued is sent; who doesn't read doesn't get it."""
@@ -234,6 +241,13 @@ class Connection:
             following.attachment.behind_since is not None and following.attachment.behind_since < limit
             for following in self._followed.values()
         )
+
+    @property
+    def state(self) -> str:
+        """What it is at, for who operates the server; of many sessions, what the slowest is at."""
+        states = {following.attachment.state for following in self._followed.values()}
+        slowest = [state.value for state in (State.BEHIND, State.CATCHING_UP, State.LIVE) if state in states]
+        return "closing" if self.told else [*slowest, "idle"][0]
 
     def idle_s(self, now: float) -> float:
         """Seconds since a frame that is known of: the last heartbeat, or the last that the client sent."""

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.http.cookie import parse_cookie
 
-from sessions_app import executor, identity, process
+from sessions_app import context, executor, identity, process
 from sessions_app.connections import Connection
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
@@ -43,13 +43,15 @@ class SessionConsumer(AsyncConsumer):
         except HoldfastError as problem:
             await self._refuse(problem)
             return
+        context.work_on(connection=connection.id)
         beginning = here.evidence.begin("websocket", scope["headers"])
         disconnect = None
         try:
             disconnect = await self._serve(connection, receive)
         finally:
-            here.dismiss(connection)
-            here.evidence.end(beginning, self._end(connection, disconnect), owner=connection.identity.owner)
+            end = self._end(connection, disconnect)
+            here.dismiss(connection, end.ended)
+            here.evidence.end(beginning, end, owner=connection.identity.owner)
 
     async def _open(self, here: process.Process, headers: Mapping[bytes, bytes], offered: Iterable[str]) -> Connection:
         """Check who is there. Raises the error that says why it may not be opened."""

@@ -12,6 +12,7 @@ from asgiref.sync import SyncToAsync
 from django.db import connections
 from django.http import StreamingHttpResponse
 
+from sessions_app import context
 from sessions_app.connections import Connection
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
@@ -120,6 +121,7 @@ async def body(
     pieces = Body()
     beginning = here.evidence.begin("stream", headers)
     connection = Connection(here, who, send=pieces.send, close=pieces.close, transport="stream")
+    context.work_on(**context.ids() | {"connection": connection.id})
     try:
         await release_thread()
         here.admit(connection)
@@ -137,9 +139,10 @@ async def body(
         logger.exception("a stream failed")
         yield encode(frames.error(HoldfastError("internal"))).encode()
     finally:
+        end = _end(connection, pieces)
         if connection in here.connections:
-            here.evidence.end(beginning, _end(connection, pieces), owner=who.owner)
-        here.dismiss(connection)
+            here.evidence.end(beginning, end, owner=who.owner)
+        here.dismiss(connection, end.ended)
 
 
 def _end(connection: Connection, pieces: Body) -> End:

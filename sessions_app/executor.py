@@ -11,12 +11,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from django.db import DatabaseError, connection, reset_queries
+from django.db import DatabaseError, OperationalError, connection, reset_queries
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 4  # SQLite and PostgreSQL clients release the interpreter while they wait; more gain nothing on few cores
+
+RETRY_S = 30.0  # for how long what nobody waits for is read again
+RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
 
@@ -24,6 +27,20 @@ _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
 async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that reads or writes the database in one of the threads."""
     return await asyncio.get_running_loop().run_in_executor(_threads, lambda: _call(function, *args, **kwargs))
+
+
+async def insist(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `run`, for what only reads: while the database is away it is tried again, for RETRY_S."""
+    loop = asyncio.get_running_loop()
+    until, pause_s = loop.time() + RETRY_S, RETRY_FIRST_S
+    while True:
+        try:
+            return await run(function, *args, **kwargs)
+        except OperationalError:
+            if loop.time() > until:
+                raise
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, RETRY_MOST_S)
 
 
 def _call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
-from sessions_app import executor, store
+from sessions_app import executor, metrics, store
 from sessions_app.core import frames
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
@@ -173,7 +173,7 @@ class Feeds:
                     break
         except Exception:
             # The next check of the tails finds the hole again.
-            logger.exception("could not mend session %s", feed.session)
+            logger.exception("could not mend the session", extra={"session": feed.session})
         finally:
             feed.mending = False
 
@@ -190,6 +190,7 @@ class Feeds:
         feed.tail = max(feed.tail, feed.last)
         if whole and not rows:
             return
+        (metrics.gaps_by_frames if whole else metrics.gaps_by_state).inc()
         texts = [text for _, text in rows]
         for reader in tuple(feed.readers):
             if whole:

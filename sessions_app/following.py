@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError
 
-from sessions_app import catchup, executor
+from sessions_app import catchup, executor, metrics, tracing
 from sessions_app.core import frames
 from sessions_app.core.attachment import Attachment, Frame, State
 from sessions_app.core.cursor import Cursor
@@ -42,7 +42,7 @@ class Following:
     def take(self, frame: Frame) -> None:
         now = asyncio.get_running_loop().time()
         for ready in self.attachment.frame(frame, now=now):
-            self._connection.queue(ready.text)
+            self._pass_on(ready)
         if self.attachment.state is State.BEHIND:
             self._catch_up_if_drained(now)
 
@@ -89,12 +89,14 @@ class Following:
         session = self.attachment.session
         while reading == self._reading:
             try:
-                answer = await executor.run(catchup.answer, session, self.owner, **how)
+                with metrics.catchup_seconds.time(), tracing.span("catch-up", session=session) as span:
+                    answer = await executor.run(catchup.answer, session, self.owner, **how)
+                    span.set_attribute("holdfast.bytes", frames.size(answer.text))
                 return answer if reading == self._reading else None
             except HoldfastError as error:
                 problem = error
             except DatabaseError as error:
-                logger.error("can't read session %s: %s", session, error)
+                logger.error("can't read the session: %s", error, extra={"session": session})
                 problem = HoldfastError("storage_unavailable")
             if reading == self._reading:
                 await self._fail(problem, asked)
@@ -121,8 +123,13 @@ class Following:
             now=asyncio.get_running_loop().time(),
         )
         for frame in released:
-            connection.queue(frame.text)
+            self._pass_on(frame)
         return again
+
+    def _pass_on(self, frame: Frame) -> None:
+        self._connection.queue(frame.text)
+        metrics.delivered.events += frame.last - frame.first + 1
+        metrics.delivered.bytes += frame.size
 
     def _catch_up_if_drained(self, now: float) -> None:
         # A frame that is larger than the whole window leaves a reader behind that has nothing to acknowledge.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 
 from django.db import DatabaseError, DataError, IntegrityError, connection, reset_queries, transaction
 
-from sessions_app import runs, statements
+from sessions_app import metrics, runs, statements, tracing
 from sessions_app.appends import Append, Stored
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
@@ -70,6 +71,11 @@ class Ingest:
         self._folds = Folds()
         self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for the next transaction."""
+        return len(self._waiting)
 
     def submit(self, item: Write) -> None:
         """Queue a write; its `settle` is called in the loop with its outcome."""
@@ -127,10 +133,15 @@ class Ingest:
     def _work(self) -> None:
         while group := self._next_group():
             reset_queries()  # with DEBUG, Django keeps a thread's last 9,000, with all that was said
+            began, at = time.perf_counter(), time.time_ns()
             outcomes, committed = self._commit_or_split(group)
+            ended = time.perf_counter()
+            metrics.commit_seconds.observe(ended - began)
+            metrics.commit_writes.observe(len(group))
+            tracing.commit(at, time.time_ns(), writes=len(group), sessions=len(committed))
             settled = list(zip(group, outcomes, strict=True))
             try:
-                self._loop.call_soon_threadsafe(self._publish, committed, settled)
+                self._loop.call_soon_threadsafe(self._publish, committed, settled, ended)
             except RuntimeError:  # the loop is closed: nobody is left to be told
                 logger.warning("stopped with %d outcomes untold", len(settled))
         connection.close()
@@ -142,10 +153,12 @@ class Ingest:
             group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
             return group
 
-    def _publish(self, committed: list[Frame], settled: list[tuple[Write, Any]]) -> None:
+    def _publish(self, committed: list[Frame], settled: list[tuple[Write, Any]], at: float) -> None:
         try:
             if committed:
                 self._deliver(committed)
+                metrics.stored(committed)
+                self._loop.call_soon(metrics.lag_since, at)  # after the pump, which the frames have woken
         except Exception:
             logger.exception("%d frames were not delivered: the tail check finds them", len(committed))
         for item, outcome in settled:
@@ -161,10 +174,12 @@ class Ingest:
         except DatabaseError as error:
             logger.error("%d writes were not stored: %s", len(group), error)
             connection.close()  # whatever state it is in; the next transaction opens a new one
+            metrics.commits_failed.inc()
             self._forget(group)
-            return [HoldfastError("storage_unavailable", str(error))] * len(group), []
+            return [HoldfastError("storage_unavailable")] * len(group), []  # its words are for the log, not for people
         except Exception as error:
             problem = error
+        metrics.commits_failed.inc()
         self._forget(group)
         if len(group) == 1:
             logger.error("a write failed", exc_info=problem)
@@ -175,10 +190,10 @@ class Ingest:
         ]
 
     def _forget(self, group: list[Write]) -> None:
-        # The folds in memory are ahead of what was stored. A change may have folded anything of its session.
-        changed = {item.session for item in group if isinstance(item, Change)}
-        appended = {(item.session, item.uid) for item in group if isinstance(item, Append)}
-        self._folds.forget([key for key in self._folds.open if key in appended or key[0] in changed])
+        # The folds in memory are ahead of what was stored: what follows from an append may have folded anything of its
+        # session, as the turns that a run's end makes of unread steers.
+        sessions = {item.session for item in group if not isinstance(item, Job)}
+        self._folds.forget([key for key in self._folds.open if key[0] in sessions])
 
     def _commit(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
         appends = [item for item in group if isinstance(item, Append)]

@@ -15,15 +15,16 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable
 from typing import Any
 
-from sessions_app import conf, executor, identity, models, retention, rules, runs
+from sessions_app import conf, executor, identity, metrics, models, retention, rules, runs, tracing
 from sessions_app.connections import Connection, Pump
-from sessions_app.core import frames, signals
+from sessions_app.core import signals
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.limits import TokenBucket
 from sessions_app.evidence import WRITE_EVERY_S, Evidence
 from sessions_app.fanout import Fanout
 from sessions_app.feed import Feeds
+from sessions_app.health import Health
 from sessions_app.inbox import Inboxes
 from sessions_app.ingest import Ingest
 from sessions_app.leases import Lease, Reaper
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 LOOK_S = 1.0  # how often to look at least for what the dead left, and for stops that an agent doesn't heed
 TICK_S = 1.0  # how exactly heartbeats, slow readers and the ends of streams are timed
 SHORTEST_LIFE = 0.8  # of a stream, in STREAM_MS
+SERVICE_RESTART = 1012  # close code (IANA registry): come back
+CLOSE_PACE_S = 0.005  # between two sockets' close frames, at most, as under Daphne
+ANSWER_S = 0.5  # for clients to answer a close frame: of that the server, which has it, doesn't tell
 FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
 OWNERS_REMEMBERED = 10_000  # whose signals are counted; beyond it all start anew
 
@@ -61,6 +65,11 @@ async def current() -> Process:
     return _current
 
 
+def started() -> Process | None:
+    """Return this process if anybody has asked for it; `Process.started` says whether it is through with that."""
+    return _current
+
+
 async def start() -> None:
     """Start this process."""
     await current()
@@ -70,6 +79,12 @@ async def stop(deadline: float) -> None:
     """Stop this process if it was started. The server bounds the time that this takes by itself."""
     if _current is not None:
         await _current.stop()  # it stays: who asks for it from now on is told that it goes away
+
+
+async def close_sockets(within_s: float) -> None:
+    """Close this process's WebSockets, spread over at most so many seconds, and let their clients answer."""
+    if _current is not None:
+        await _current.close_sockets(within_s)
 
 
 class Process:
@@ -85,7 +100,9 @@ class Process:
         self.producers = Producers(self.ingest)
         self.inboxes = Inboxes(self.ingest)
         self.evidence = Evidence(loop.time)
+        self.health = Health(self)
         self.connections: set[Connection] = set()
+        self.started = False
         self.stopping = False
         self.runs_waiting = asyncio.Event()  # a hint for what claims runs
         self.claim_next: Callable[[str], None] | None = None  # what runs agents here, where a run is about to wait
@@ -101,6 +118,7 @@ class Process:
 
     async def start(self, parts: Iterable[Callable[[Process], Step]] = ()) -> None:
         """Start what runs in the background. None of it ends by failing."""
+        tracing.configure()
         await self.lease.beat()
         lease_s = conf.LEASE_MS / 1000
         self._tasks = [
@@ -117,6 +135,7 @@ class Process:
         ]
         self._running_parts = [self._keep("part", make(self)) for make in parts]
         _spare_collections()
+        self.started = True
 
     async def stop(self) -> None:
         """Send everybody away, let agents commit what they have, and stop.
@@ -127,7 +146,7 @@ class Process:
             return
         self.stopping = True
         for connection in tuple(self.connections):
-            connection.queue(frames.going_away(random.randrange(conf.DRAIN_MS + 1)))
+            connection.go_away(random.randrange(conf.DRAIN_MS + 1))
         self.pump.send()
         try:
             await _cancel(self._running_parts)
@@ -139,6 +158,16 @@ class Process:
             await asyncio.gather(*(each.finish() for each in self.connections if each.transport != "websocket"))
         await self.evidence.write()
 
+    async def close_sockets(self, within_s: float) -> None:
+        """Close all WebSockets: the server restarts."""
+        sockets = [connection for connection in self.connections if connection.transport == "websocket"]
+        random.shuffle(sockets)
+        for connection in sockets:
+            self.spawn(connection.finish(SERVICE_RESTART))
+            await asyncio.sleep(min(CLOSE_PACE_S, within_s / len(sockets)))
+        if sockets:
+            await asyncio.sleep(ANSWER_S)
+
     # Connections
 
     def admit(self, connection: Connection) -> None:
@@ -147,6 +176,8 @@ class Process:
         self.check_room(owner)
         self._per_owner[owner] += 1
         self.connections.add(connection)
+        metrics.opened.labels(connection.transport).inc()
+        logger.debug("a connection opened: %s", connection.transport, extra={"connection": connection.id})
         now = self._loop.time()
         if connection.transport in ("poll", "upload"):
             connection.heartbeat_at = math.inf  # a poll's answer ends with one, if it brings nothing else
@@ -163,11 +194,13 @@ class Process:
         if self._per_owner[owner] >= conf.CONNECTIONS_PER_OWNER:
             raise HoldfastError("too_many_connections", f"at most {conf.CONNECTIONS_PER_OWNER}")
 
-    def dismiss(self, connection: Connection) -> None:
-        """Count a connection out."""
+    def dismiss(self, connection: Connection, ended: str = "over") -> None:
+        """Count a connection out. `ended`: how it did, if it wasn't told to."""
         connection.leave()
         if connection in self.connections:
             self.connections.discard(connection)
+            metrics.closed.labels(connection.transport, connection.told or ended).inc()
+            logger.debug("a connection ended: %s", connection.told or ended, extra={"connection": connection.id})
             owner = connection.identity.owner
             self._per_owner[owner] -= 1
             if not self._per_owner[owner]:

@@ -13,7 +13,7 @@ import operator
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, Max, Model, OuterRef, QuerySet
 from django.utils import timezone
 
-from sessions_app import conf, evidence, locks, tokens
+from sessions_app import conf, evidence, locks, metrics, tokens, tracing
 from sessions_app.core import signals
 from sessions_app.core.retention import clock_jumped, hours_problem
 from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy, Run, Session, Signal, Worker
@@ -279,7 +279,11 @@ class WallClock:
 def purge_round(stop: threading.Event, **options: Any) -> Purged:
     """Purge in a thread of one's own. A database that fails is asked again in the next round."""
     try:
-        return purge(stop=stop, **options)
+        with metrics.purge_seconds.time(), tracing.span("purge"):
+            purged = purge(stop=stop, **options)
+        for kind, rows in asdict(purged).items():
+            metrics.purged_rows.labels(kind).inc(rows)
+        return purged
     except DatabaseError as error:
         logger.error("the purge stopped, the next round goes on with it: %s", error)
         return Purged()

@@ -43,8 +43,10 @@ CLOSE_PACE_S = 0.005
 
 StartHook = Callable[[], Awaitable[object]]
 DrainHook = Callable[[float], Awaitable[object]]
+Farewell = Callable[[float], Awaitable[object]]
 _start_hooks: list[StartHook] = []
 _drain_hooks: list[DrainHook] = []
+_farewells: list[Farewell] = []
 _running: list["SessionServer"] = []
 
 
@@ -62,6 +64,15 @@ def on_drain(hook: DrainHook) -> None:
     That is DRAIN_MS away, in seconds of `time.monotonic`.
     """
     _drain_hooks.append(hook)
+
+
+def on_farewell(hook: Farewell) -> None:
+    """Has `hook(seconds)` awaited after the drain to close sockets, spread over so long, under servers but Daphne.
+
+    Uvicorn closes all of them at once, and doesn't wait for an answer: what the client had sent meanwhile resets the
+    connection, and the client never sees why.
+    """
+    _farewells.append(hook)
 
 
 def stream_bodies(takes: Takes) -> None:
@@ -88,6 +99,12 @@ async def drain() -> None:
         task.cancel()
 
 
+async def drain_and_close() -> None:
+    await drain()
+    for hook in _farewells:
+        await hook(conf.DRAIN_MS / 1000)
+
+
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
     """Runs the hooks under servers that speak ASGI's lifespan protocol, which Daphne does not."""
     await receive()
@@ -104,21 +121,28 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
 
 
 def drain_at_signals() -> Callable[[], asyncio.Task[None]]:
-    """Has `drain` begin when the server is told to stop; returns what begins it otherwise, once.
+    """Has a signal to stop reach the server only when `drain` is through; returns what drains without a signal, once.
 
-    Uvicorn says so to the application only when all responses have ended, and a stream ends by draining.
+    Uvicorn would close all sockets at once, maybe before they are told when to come back, and tells the application
+    when all responses have ended, while a stream ends by draining. A second signal reaches it at once.
     """
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[None]] = []
 
     def begin() -> asyncio.Task[None]:
         if not tasks:
-            tasks.append(loop.create_task(drain()))
+            tasks.append(loop.create_task(drain_and_close()))
         return tasks[0]
 
+    def stop(number: int) -> None:
+        own = servers_own[signal.Signals(number)]
+        if tasks:
+            own(number, None)
+        else:
+            begin().add_done_callback(lambda _: own(number, None))
+
     def told(number: int, frame: Any) -> None:
-        loop.call_soon_threadsafe(begin)
-        servers_own[signal.Signals(number)](number, frame)
+        loop.call_soon_threadsafe(stop, number)
 
     is_main = threading.current_thread() is threading.main_thread()  # no other is told of signals
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}

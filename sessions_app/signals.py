@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.db import DatabaseError
 
-from sessions_app import conf, executor, rules, store
+from sessions_app import conf, executor, metrics, rules, store, tracing
 from sessions_app.core import frames, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
@@ -21,15 +21,18 @@ async def accept(
     process: Process, who: Identity, frame: ClientFrame, *, now: float
 ) -> tuple[str, HoldfastError | None]:
     """Store a signal; return its receipt's frame, and what rejected it. A repeated id gets the first time's receipt."""
+    kind = frame.kind if frame.kind in signals.KINDS else "unknown"
     try:
         who.check(scope_of(frame.kind), frame.session)
-        receipt = await _take(process, who.owner, frame, now=now)
+        with tracing.span("signal", session=frame.session, signal=frame.id, kind=kind):
+            receipt = await _take(process, who.owner, frame, now=now)
     except HoldfastError as error:
         problem: HoldfastError | None = error
     except DatabaseError:
         problem = HoldfastError("storage_unavailable")
     else:
         problem = receipt.problem
+    metrics.signals.labels(kind, problem.code if problem else "accepted").inc()
     if problem:
         return frames.rejection(frame.session, frame.id, problem), problem
     return frames.receipt(frame.session, frame.id, serial=receipt.serial), None

@@ -11,7 +11,7 @@ import orjson
 from django.db import transaction
 from django.utils import timezone
 
-from sessions_app import models, statements, store
+from sessions_app import metrics, models, statements, store
 from sessions_app.appends import Append, Chunk, Stored
 from sessions_app.batches import Batches
 from sessions_app.core import fold, frames, vocabulary
@@ -292,6 +292,7 @@ class Log:
         """Add an event: a signal's record as it is from now on."""
         self._changed.tail += 1
         self._changed.texts.append(frames.signal_event(serial=self._changed.tail, record=signal))
+        transaction.on_commit(metrics.receipts.labels(signal["kind"], signal["status"]).inc)
 
 
 class _Repeated(Exception):

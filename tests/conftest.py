@@ -1,12 +1,15 @@
 """What every test may use: databases in their own place, servers of PostgreSQL and Redis, the database mark."""
 
+import signal
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from django.db import connections
 from hypothesis import HealthCheck, settings
 
+from sessions_app.models import RetentionPolicy
 from tests import services
 
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "django_db_serialized_rollback"}
@@ -47,3 +50,22 @@ def postgres_url() -> Iterator[str]:
 def redis_url() -> Iterator[str]:
     with services.redis() as address:
         yield address
+
+
+@pytest.fixture
+def redis() -> Iterator[services.Redis]:
+    """A Redis server that only this test has, to be stopped and started."""
+    server = services.Redis()
+    server.start()
+    yield server
+    server.end(signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def policies_of_a_new_site(request: pytest.FixtureRequest) -> None:
+    """What the migrations stored, which a test that commits takes away with all else."""
+    if request.node.get_closest_marker("database"):
+        request.getfixturevalue("db")
+        stored = import_module("sessions_app.migrations.0002_default_policies").POLICIES
+        policies = (RetentionPolicy(name=name, hours=hours, is_default=default) for name, hours, default in stored)
+        RetentionPolicy.objects.bulk_create(policies, ignore_conflicts=True)

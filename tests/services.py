@@ -4,6 +4,8 @@ As a command it runs another if a service is there: `python -m tests.services po
 PostgreSQL server of its own, `python -m tests.services node -- node --test`.
 """
 
+from __future__ import annotations
+
 import os
 import secrets
 import shutil
@@ -16,8 +18,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 # Program names, the first that is there wins. Debian keeps PostgreSQL's own programs out of PATH.
 PROGRAMS = {
@@ -71,49 +76,161 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"{process.args!r} does not listen on port {port}")
 
 
+class Service:
+    """A program of our own on one port, over its restarts."""
+
+    place = Path("/")  # where it runs
+    user: str | None = None  # who runs it, if not we
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Starts it, and waits until it accepts connections."""
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, cwd=self.place, user=self.user)
+        wait_for_port(self.port, self.process)
+
+    def tell(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        assert self.process
+        self.process.send_signal(number)
+
+    def freeze(self) -> None:
+        self.tell(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.tell(signal.SIGCONT)
+
+    def stop(self, number: signal.Signals) -> None:
+        """Ends it by a signal."""
+        self.tell(number)
+        assert self.process
+        self.process.wait()
+
+    def end(self, number: signal.Signals) -> None:
+        """Ends it, if it runs."""
+        if self.process and self.process.poll() is None:
+            self.stop(number)
+
+
+class Redis(Service):
+    """A Redis server, empty at each start and on no disk. `certificate`: with its key; then it speaks TLS alone."""
+
+    def __init__(self, certificate: Path | None = None) -> None:
+        super().__init__()
+        self.certificate = certificate
+
+    @property
+    def url(self) -> str:
+        if self.certificate:
+            return f"rediss://localhost:{self.port}/0?ssl_ca_certs={self.certificate}"
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self) -> list[str]:
+        listen = ["--port", str(self.port)]
+        if self.certificate:
+            tls = ["--tls-cert-file", self.certificate, "--tls-key-file", self.certificate, "--tls-auth-clients", "no"]
+            listen = ["--port", "0", "--tls-port", str(self.port), *map(str, tls)]
+        return [require("redis"), "--bind", "127.0.0.1", *listen, "--save", "", "--appendonly", "no"]
+
+    def ask(self, command: str) -> str:
+        """What it answers to a command such as FLUSHALL, in its own protocol; without TLS."""
+        with socket.create_connection(("127.0.0.1", self.port), START_DEADLINE_S) as connection:
+            connection.sendall(f"{command}\r\n".encode())
+            answer = connection.recv(65536).decode()
+        if answer.startswith("-"):
+            raise RuntimeError(f"{command}: {answer}")
+        return answer
+
+
+class Postgres(Service):
+    """A PostgreSQL server on a new cluster in `place`. `durable`: it is to survive a crash."""
+
+    FAST, CRASH = signal.SIGINT, signal.SIGQUIT  # how to stop it: SIGTERM would wait for its clients
+
+    def __init__(self, place: Path, *, durable: bool = False) -> None:
+        super().__init__()
+        self.place = place
+        self.user = unprivileged(place)
+        self.durable = durable
+        self.programs = Path(require("postgres")).resolve().parent
+        subprocess.run(
+            [self.programs / "initdb", "--pgdata", self.cluster, "--username", "holdfast", "--auth", "trust"],
+            check=True, stdout=subprocess.DEVNULL, cwd=place, user=self.user,
+        )  # fmt: skip
+
+    @property
+    def cluster(self) -> str:
+        return f"{self.place}/cluster"
+
+    @property
+    def url(self) -> str:
+        return self.url_at(self.port)
+
+    def url_at(self, port: int) -> str:
+        """Its database's address for who reaches it at another port."""
+        return f"postgres://holdfast@127.0.0.1:{port}/postgres"
+
+    def command(self) -> list[str]:
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(self.place),
+            "max_connections": "200",
+            "fsync": "on" if self.durable else "off",
+            "log_min_messages": "fatal",
+        }
+        switches = [argument for item in options.items() for argument in ("-c", "=".join(item))]
+        return [f"{self.programs}/postgres", "-D", self.cluster, "-p", str(self.port), *switches]
+
+    def start(self) -> None:
+        """Starts it, and waits until it has recovered and answers."""
+        super().start()
+        deadline = time.monotonic() + START_DEADLINE_S
+        while True:
+            try:
+                self.ask("SELECT 1")
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def cut(self) -> None:
+        """Has it end every connection of its clients."""
+        ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        self.ask(f"{ends} AND pid <> pg_backend_pid()")
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """The rows that a query gives, by the names of their columns."""
+        with psycopg.connect(self.url, autocommit=True, row_factory=dict_row) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+
 @contextmanager
 def redis() -> Iterator[str]:
     """A Redis server of our own, empty and on no disk; gives its address."""
-    port = free_port()
-    arguments = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen([require("redis"), *arguments], stdout=subprocess.DEVNULL, cwd="/")
+    server = Redis()
     try:
-        wait_for_port(port, process)
-        yield f"redis://127.0.0.1:{port}/0"
+        server.start()
+        yield server.url
     finally:
-        process.terminate()
-        process.wait()
+        server.end(signal.SIGTERM)
 
 
 @contextmanager
 def postgres() -> Iterator[str]:
     """A PostgreSQL server of our own, on a new cluster; gives a database's address."""
-    programs = Path(require("postgres")).resolve().parent
     with tempfile.TemporaryDirectory(prefix="holdfast-postgres-", ignore_cleanup_errors=True) as place:
-        user = unprivileged(Path(place))
-        cluster, port = f"{place}/cluster", free_port()
-        subprocess.run(
-            [programs / "initdb", "--pgdata", cluster, "--username", "holdfast", "--auth", "trust"],
-            check=True, stdout=subprocess.DEVNULL, cwd=place, user=user,
-        )  # fmt: skip
-        options = {
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": place,
-            "max_connections": "200",
-            "fsync": "off",  # the cluster goes away with the test
-            "log_min_messages": "fatal",
-        }
-        switches = [argument for item in options.items() for argument in ("-c", "=".join(item))]
-        process = subprocess.Popen(
-            [programs / "postgres", "-D", cluster, "-p", str(port), *switches],
-            stdout=subprocess.DEVNULL, cwd=place, user=user,
-        )  # fmt: skip
+        server = Postgres(Path(place))
         try:
-            wait_for_port(port, process)
-            yield f"postgres://holdfast@127.0.0.1:{port}/postgres"
+            server.start()
+            yield server.url
         finally:
-            process.send_signal(signal.SIGINT)  # "fast": SIGTERM would wait for its clients
-            process.wait()
+            server.end(Postgres.FAST)
 
 
 def unprivileged(place: Path) -> str | None:

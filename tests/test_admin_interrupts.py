@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db.models import Model
 from django.test import Client
 
 from agents_app.runner import Runner
@@ -34,7 +35,7 @@ async def process(settings: Any) -> AsyncIterator[Process]:
     await process.stop()
 
 
-async def administer(action: str, one: models.models.Model) -> None:
+async def administer(action: str, one: Model) -> None:
     """An administrator confirms an action, in a process that shares nothing with the agent's but the database."""
 
     def act() -> None:

@@ -1,18 +1,33 @@
 """Each combination of settings that would do harm is named, with what to do about it."""
 
+import secrets
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as current
 from django.core.checks import CheckMessage, run_checks
+from django.db import connection
 
-import sessions_app.checks  # noqa: F401  (registers them)
+from sessions_app.checks_services import bits, file_system
 
 REDIS = "channels_redis.pubsub.RedisPubSubChannelLayer"
+A_DATABASE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "OPTIONS": {
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    },
+}
+MOUNTS = """\
+/dev/sda1 / ext4 rw 0 0
+server:/export /srv/holdfast nfs4 rw 0 0
+/dev/sdb1 /srv/holdfast/fast\\040disk xfs rw 0 0
+"""
 
 
 def found() -> list[str]:
-    return [message.id for message in messages()]
+    return sorted(str(message.id) for message in messages())  # they come in no order
 
 
 def messages() -> list[CheckMessage]:
@@ -33,6 +48,7 @@ def test_every_message_has_a_hint(settings: Any) -> None:
     [
         ({"PONG_TIMEOUT_S": 50}, "holdfast.E001"),
         ({"PING_INTERVAL_S": 58}, "holdfast.W001"),
+        ({"PROXY_IDLE_S": 54}, "holdfast.W001"),
         ({"HEARTBEAT_MS": 60_000}, "holdfast.W002"),
         ({"ROLLUP_MS": 30}, "holdfast.E002"),
         ({"LEASE_MS": 1000}, "holdfast.W003"),
@@ -42,7 +58,7 @@ def test_every_message_has_a_hint(settings: Any) -> None:
         ({"ACK_BYTES": 30_000}, "holdfast.E006"),
         ({"ACK_MS": 30_000}, "holdfast.E007"),
         ({"HISTORY_DEFAULT": 201}, "holdfast.E008"),
-        ({"PROCESSES": 2}, "holdfast.W004"),
+        ({"FANOUT_LAYERS": ["default", "other"]}, "holdfast.E021"),
         ({"RETENTION_MAX_HOURS": 23}, "holdfast.E017"),
         ({"DEFAULT_AGENT": "nobody"}, "holdfast.E018"),
         ({"TOKEN_KEYS": {"good": "x" * 32, "bad": "x" * 31}}, "holdfast.E019"),
@@ -62,6 +78,9 @@ def test_it_names_a_number_that_does_harm(settings: Any, values: dict[str, Any],
             {"BACKEND": REDIS, "CONFIG": {"hosts": [{"address": "redis://localhost", "socket_timeout": 5}]}},
             ["holdfast.E010"],
         ),
+        ({"BACKEND": REDIS, "CONFIG": {"hosts": ["redis://localhost/0?socket_timeout=5"]}}, ["holdfast.E010"]),
+        ({"BACKEND": REDIS, "CONFIG": {"hosts": [{"address": "redis://a?socket_timeout=5"}]}}, ["holdfast.E010"]),
+        ({"BACKEND": REDIS, "CONFIG": {"hosts": [("a", 6379), ("b", 6379)]}}, ["holdfast.W005"]),
         ({"BACKEND": "channels_redis.core.RedisChannelLayer"}, ["holdfast.E009"]),
     ],
 )
@@ -98,3 +117,101 @@ def test_it_names_a_database_that_loses_or_locks(
 def test_it_names_an_open_door(settings: Any, name: str, value: Any, id: str) -> None:
     setattr(settings, name, value)
     assert found() == [id]
+
+
+# What it stands on
+
+
+@pytest.mark.parametrize(
+    ("engine", "layer", "expected"),
+    [
+        ("sqlite3", "channels.layers.InMemoryChannelLayer", ["holdfast.W004", "holdfast.W006"]),
+        ("sqlite3", REDIS, ["holdfast.W006"]),
+        ("postgresql", "channels.layers.InMemoryChannelLayer", ["holdfast.W004"]),
+        ("postgresql", REDIS, []),
+    ],
+)
+def test_it_says_what_several_processes_lack(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, engine: str, layer: str, expected: list[str]
+) -> None:
+    settings.HOLDFAST = {**settings.HOLDFAST, "PROCESSES": 2}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": layer}}
+    monkeypatch.setitem(current.DATABASES, "default", A_DATABASE | {"ENGINE": f"django.db.backends.{engine}"})
+    assert found() == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/srv/holdfast/holdfast.sqlite3", "nfs4"),
+        ("/srv/holdfasts/holdfast.sqlite3", "ext4"),
+        ("/srv/holdfast/fast disk/holdfast.sqlite3", "xfs"),
+        ("/home/holdfast.sqlite3", "ext4"),
+    ],
+)
+def test_it_knows_the_file_system_of_a_path(path: str, kind: str) -> None:
+    assert file_system(Path(path), MOUNTS) == kind
+    assert file_system(Path(path), "") == ""
+
+
+def test_it_names_a_database_file_on_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(current.DATABASES, "default", A_DATABASE | {"NAME": "/srv/holdfast/holdfast.sqlite3"})
+    monkeypatch.setattr("sessions_app.checks_services._mounts", lambda: MOUNTS)
+    assert found() == ["holdfast.E022"]
+
+
+@pytest.mark.parametrize(
+    ("key", "weak"),
+    [
+        ("x" * 60, True),
+        ("abcd" * 15, True),
+        ("django-insecure-" + secrets.token_urlsafe(64), True),
+        (secrets.token_urlsafe(32), True),  # as long as it takes for nobody to have typed it
+        (secrets.token_urlsafe(50), False),
+        (secrets.token_hex(32), False),
+    ],
+    ids=["one-letter", "four-letters", "made-by-startproject", "short", "long", "hexadecimal"],
+)
+def test_it_names_a_secret_key_that_can_be_guessed(settings: Any, key: str, weak: bool) -> None:
+    settings.DEBUG = False
+    settings.SECRET_KEY = key
+    assert found() == ["holdfast.E023"] * weak
+
+
+def test_letters_of_one_kind_say_nothing() -> None:
+    assert bits("x" * 60) == 0
+    assert bits("ab") == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "public"),
+    [
+        ("chat.example.com", True),
+        (".example.com", True),
+        ("8.8.8.8", True),
+        ("[2606:4700::1]", True),
+        ("localhost", False),
+        ("devbox", False),
+        ("chat.localhost", False),
+        ("mac.local", False),
+        ("192.168.1.7", False),
+        ("[::1]", False),
+    ],
+)
+def test_it_warns_of_debugging_in_public(settings: Any, host: str, public: bool) -> None:
+    settings.DEBUG = True
+    settings.ALLOWED_HOSTS = [host]
+    assert found() == ["holdfast.W008"] * public
+
+
+@pytest.mark.django_db
+def test_it_counts_the_connections_that_postgresql_has(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no such limit")
+    assert connection_checks() == []
+    settings.HOLDFAST = {**settings.HOLDFAST, "PROCESSES": 1000}
+    assert connection_checks() == ["holdfast.W007"]
+
+
+def connection_checks() -> list[str]:
+    return [message.id for message in run_checks(tags=["database"], databases=["default"])]

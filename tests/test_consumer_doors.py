@@ -87,7 +87,11 @@ async def test_another_sites_page_is_not(origin: str | None) -> None:
     assert await refused(Socket(origin=origin)) == ("forbidden_origin", [4403])
 
 
-@pytest.mark.parametrize("cookie", ["", "holdfast_guest=nonsense", f"{GUEST}x", "sessionid=nonsense"])
+@pytest.mark.parametrize(
+    "cookie",
+    ["", "holdfast_guest=nonsense", f"{GUEST}x", "sessionid=nonsense"],
+    ids=["none", "nonsense", "forged", "no-login"],
+)
 async def test_who_is_nobody_is_not(cookie: str) -> None:
     assert await refused(Socket(cookie=cookie)) == ("signed_out", [4401])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from project.env import env_bool, env_database, env_int, env_keys, env_list, env_str
+from project.env import env_bool, env_database, env_int, env_keys, env_list, env_redis, env_str
 
 NAME = "HOLDFAST_TESTED"
 DEFAULT = Path("/srv/holdfast/a b.sqlite3")
@@ -109,3 +109,21 @@ def test_it_refuses_other_databases_without_repeating_a_password(monkeypatch: py
     with pytest.raises(ImproperlyConfigured, match="use sqlite:///") as refusal:
         env_database(NAME, DEFAULT)
     assert "hunter2" not in str(refusal.value)
+
+
+def test_it_reads_servers_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env_redis(NAME) == {}
+    monkeypatch.setenv(NAME, "redis://one:6379/0, rediss://:word@two:6380/0?ssl_ca_certs=/etc/ca.pem")
+    layers = env_redis(NAME)
+    addresses = {name: layer["CONFIG"]["hosts"][0]["address"] for name, layer in layers.items()}
+    assert addresses == {
+        "default": "redis://one:6379/0",
+        "redis-1": "rediss://:word@two:6380/0?ssl_ca_certs=/etc/ca.pem",
+    }
+
+
+def test_it_refuses_another_address_of_redis_without_repeating_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "redis.example:6379/secret")
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        env_redis(NAME)
+    assert "redis://user" in str(refusal.value) and "secret" not in str(refusal.value)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import transaction
 
 from sessions_app import executor, models, retention, store
 from sessions_app.core import frames
@@ -119,14 +120,14 @@ async def test_a_commit_is_one_message_of_the_layer_per_shard(processes: Any, se
     async with Tab(other, OWNER) as tab:
         for session in sessions:
             await tab.attach(session.pk)
-        before = one.fanout._layer.passed_on
+        before = one.fanout.links[0]._layer.passed_on
         with one.ingest._changed:
             for session in sessions:
                 response = one.respond(session.pk, agent="test")
                 await response.write(start(response.uid))
             await asyncio.sleep(0.05)  # all of them are handed over
         await tab.wait_until(lambda: all(tab.sessions[session.pk].messages for session in sessions))
-        to_other = one.fanout._layer.passed_on - before
+        to_other = one.fanout.links[0]._layer.passed_on - before
         assert to_other <= 2 * 2  # to each of two processes, and a commit may have been under way
 
 
@@ -135,7 +136,7 @@ async def test_a_signal_that_one_process_stored_has_the_others_look_for_it(proce
     async with Tab(one, OWNER) as tab:
         session = await a_session_of()
         await tab.attach(session.pk)
-        while len(one.fanout._layer.groups[SIGNALS]) < 2:  # both hear of signals
+        while len(one.fanout.links[0]._layer.groups[SIGNALS]) < 2:  # both hear of signals
             await asyncio.sleep(0.01)
         await tab.say(session.pk, "Hello")
         await asyncio.wait_for(other.runs_waiting.wait(), 30)
@@ -251,14 +252,19 @@ async def test_events_under_a_new_epoch_reach_who_followed_the_old_one(processes
         assert [frame["reason"] for frame in followed.attached[1:] if not frame["resumed"]] == ["epoch-changed"]
 
 
+def set_back(session: models.Session) -> None:
+    with transaction.atomic():
+        models.Session.objects.filter(pk=session.pk).update(tail=0)
+        models.Message.objects.all().delete()
+
+
 async def test_a_database_that_was_set_back_is_a_reset_for_who_follows(processes: Any) -> None:
     [process] = await processes()
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         await speak(process, session, 3)
-        await executor.run(lambda: models.Session.objects.filter(pk=session.pk).update(tail=0))
-        await executor.run(lambda: models.Message.objects.all().delete())
+        await executor.run(set_back, session)
         await tab.wait_until(lambda: followed.attached[-1]["reason"] == "ahead")
         assert followed.messages == {}
         await speak(process, session, 4)

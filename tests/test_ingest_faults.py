@@ -9,12 +9,12 @@ import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, connections
 from django.db.backends.signals import connection_created
 
-from sessions_app import models, statements, store
+from sessions_app import models, runs, statements, store
 from sessions_app.core.errors import HoldfastError
 from sessions_app.staging import Stored
 from tests.support.harness import DEADLINE_S
-from tests.support.stored import a_session
-from tests.support.writer import Writer, begun, delta, finish, said
+from tests.support.stored import a_session, a_signal
+from tests.support.writer import Writer, a_run, begun, delta, finish, of, said
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -174,7 +174,9 @@ def test_when_the_database_is_away_nothing_is_tried_one_by_one(poisoned: Callabl
     with Writer() as writer:
         with writer.together():
             waiting = [writer.submit(session, "m_1", [said("poison")]) for session in sessions]
-        assert {refusal(future).code for future in waiting} == {"storage_unavailable"}
+        refusals = [refusal(future) for future in waiting]
+        assert {problem.code for problem in refusals} == {"storage_unavailable"}
+        assert not any("connection" in problem.message for problem in refusals)  # which is nobody's business
 
 
 # Text that a database may not take
@@ -222,3 +224,26 @@ def test_a_delivery_that_fails_costs_no_publisher_its_answer(monkeypatch: pytest
     with Writer() as writer:
         monkeypatch.setattr(writer.ingest, "_deliver", lambda frames: 1 / 0)
         assert writer.append(session, "m_1", [said("Hi")]) == Stored(1)
+
+
+def test_a_steer_that_nobody_read_is_the_next_question_though_the_end_is_stored_at_the_second_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = a_session("guest:1")
+    with Writer() as writer:
+        run = a_run(session, "m_1")
+        writer.append(session, "m_1", begun("m_1"), **of(run))
+        steer = a_signal(session, run=run, message="m_1", status="delivered")
+        with monkeypatch.context() as patch:
+            patch.setattr(statements, "advance_tails", _fail)
+            assert refusal(writer.submit(session, "m_1", [finish()], **of(run))).code == "storage_unavailable"
+        writer.append(session, "m_1", [finish()], **of(run))
+    steer.refresh_from_db()
+    assert (steer.status, steer.reason) == ("delivered", runs.UNREAD_NEXT)
+    assert models.Run.objects.get(cause=steer).prompt == steer.uid
+    message = store.message(session.pk, steer.uid)
+    assert message is not None and message.role == "user"
+
+
+def _fail(*_: object) -> None:
+    raise OperationalError("the server closed the connection")

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from agents_app.runner import Runner
-from sessions_app import executor, models, runs
+from sessions_app import executor, models, runs, store
 from sessions_app.core.signals import Sent
 from sessions_app.process import Process
 from tests.support.agents import OWNER, Conversation, parrot
@@ -173,3 +173,23 @@ async def test_a_session_that_is_deleted_meanwhile_takes_no_other_run_along(proc
 async def cancelled(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.wait({task})
+
+
+async def test_an_agent_begins_though_the_database_is_away_for_a_moment(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, away = store.history, [OperationalError("the server closed the connection")] * 2
+
+    def read(*args: Any, **kwargs: Any) -> Any:
+        if away:
+            raise away.pop()
+        return history(*args, **kwargs)
+
+    async with Conversation(process, parrot) as talk:
+        await talk.say("Hello")
+        monkeypatch.setattr(store, "history", read)
+        runner = asyncio.create_task(Runner(process).run())
+        answer = await talk.answered()
+        await cancelled(runner)
+    assert not away
+    assert (answer.status, text_of(answer)) == ("complete", "Hello")

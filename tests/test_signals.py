@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from django.db.models import Model
 
 from sessions_app import executor, models, retention, store
 from sessions_app.process import Process
@@ -53,7 +54,7 @@ async def signal(tab: Tab, session: str, *, id: str = "signal-1", kind: str = "m
     return tab.receipts.get(id) or tab.errors[-1]
 
 
-async def count(model: type[models.models.Model]) -> int:
+async def count(model: type[Model]) -> int:
     return await executor.run(model._default_manager.count)
 
 

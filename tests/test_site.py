@@ -1,4 +1,4 @@
-"""The site around the sessions: its first administrator, its headers, its health, its API page."""
+"""The site around the sessions: its first administrator, its headers, its API page."""
 
 from io import StringIO
 
@@ -30,12 +30,7 @@ def test_it_keeps_an_administrator_of_another_name() -> None:
     assert ensure_admin() == ""
 
 
-def test_it_is_healthy_while_the_database_answers(client: Client) -> None:
-    response = client.get("/healthz")
-    assert (response.status_code, response.content) == (200, b"ok\n")
-
-
-@pytest.mark.parametrize("path", ["/admin/login/", "/login/", "/api/docs/", "/healthz", "/nothing-here"])
+@pytest.mark.parametrize("path", ["/admin/login/", "/login/", "/api/docs/", "/nothing-here"])
 def test_every_response_says_what_its_page_may_load(client: Client, path: str) -> None:
     headers = client.get(path).headers
     policy = headers["Content-Security-Policy"]

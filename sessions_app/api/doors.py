@@ -12,12 +12,13 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import Throttled
 
-from sessions_app import conf
+from sessions_app import conf, context
 from sessions_app.api import errors, throttles
 from sessions_app.api.authentication import enforce_csrf
 from sessions_app.api.body import read_json
 from sessions_app.api.errors import ApiError, Refusal
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.frames import SESSION_ID
 from sessions_app.identity import Identity, asker
 from sessions_app.origins import is_own_page
 
@@ -57,6 +58,8 @@ def door(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget] 
         @csrf_exempt  # the middleware's refusal is a page; `_check` enforces it
         @functools.wraps(view)
         async def guarded(request: HttpRequest, **where: Any) -> HttpResponseBase:
+            if SESSION_ID.match(where.get("session", "")):
+                context.work_on(session=where["session"])
             try:
                 return await view(request, _check(request, method, *budget()), **where)
             except Exception as error:

@@ -3,10 +3,14 @@
 import asyncio
 import signal
 import time
+from argparse import ArgumentTypeError
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
+from agents_app.management.commands.runagents import address
+from tests.services import free_port
 from tests.support.follower import Follower
 from tests.support.harness import DEADLINE_S, Server, StartServer, wait_for
 from tests.support.person import Followed, text_of
@@ -68,17 +72,31 @@ async def test_a_question_waits_for_a_worker_and_is_answered(reader: Follower, s
 async def test_a_worker_that_is_told_to_stop_finishes_and_leaves_the_rest_to_others(
     reader: Follower, start_server: StartServer
 ) -> None:
-    worker = start_server("runagents", arguments="--concurrency 1 --drain 120", **SITE, **READABLY)
+    probes = free_port()
+    arguments = f"--concurrency 1 --drain 120 --metrics {probes}"
+    worker = start_server("runagents", arguments=arguments, HOLDFAST_METRICS_TOKEN="t", **SITE, **READABLY)
+    assert await asked_of(probes, "/readyz") == (200, "ready\n")
     answered, waiting = await reader.create_session(), await reader.create_session()
     await reader.follow(answered, waiting)
     await reader.say(answered, "Hello")
     await speaking(reader, answered)
     await reader.say(waiting, "Hello")
+    assert 'holdfast_runs{agent="demo"} 1.0' in (await asked_of(probes, "/metrics"))[1]
     worker.signal(signal.SIGTERM)
+    while await asked_of(probes, "/readyz") != (503, "the process is stopping\n"):
+        pass
+    assert await asked_of(probes, "/healthz") == (200, "ok\n")
     await in_thread(lambda: start_server("runagents", **SITE, **QUICKLY))
     for session in (answered, waiting):
         assert (await reader.wait_for_end(session)).status == "complete"
     assert await in_thread(worker.wait) == 0
+
+
+async def asked_of(port: int, path: str) -> tuple[int, str]:
+    """What a worker says of itself."""
+    async with httpx.AsyncClient(timeout=DEADLINE_S) as client:
+        answer = await client.get(f"http://127.0.0.1:{port}{path}", headers={"Authorization": "Bearer t"})
+    return answer.status_code, answer.text
 
 
 @pytest.mark.long
@@ -146,5 +164,10 @@ async def test_a_stop_at_the_web_server_reaches_the_agent_within_a_second(
 def test_nonsense_is_refused(web: Server) -> None:
     with pytest.raises(AssertionError, match="--concurrency 0: use 1 or more"):
         web.manage("runagents", "--concurrency", "0")
+    for text in ("here", "here:", "0", "1:65536", "-1"):
+        with pytest.raises(ArgumentTypeError, match=f"{text}: use a port, or host:port"):
+            address(text)
+    with pytest.raises(AssertionError, match=f"--metrics 127.0.0.1:{web.port}: .*address already in use"):
+        web.manage("runagents", "--metrics", str(web.port))
     with pytest.raises(AssertionError, match="--drain -1: use 0 to 86400 seconds"):
         web.manage("runagents", "--drain", "-1")

@@ -62,15 +62,16 @@ def test_control_c_drains_under_the_reloader_too(start_server: StartServer) -> N
     assert client.read_until(CLOSE).code == SERVICE_RESTART
 
 
-def test_sockets_live_on_while_it_drains(start_server: StartServer) -> None:
-    server = start_echo(start_server, **LONG_DRAIN)
+@pytest.mark.parametrize(("command", "code"), [("daphne", 0), ("uvicorn", -signal.SIGTERM)])
+def test_sockets_live_on_while_it_drains(start_server: StartServer, command: str, code: int) -> None:
+    server = start_server(command, application=ECHO, **LONG_DRAIN)
     client = RawSocket(server.port)
     begin_to_stop(server)
     client.send_text("still here")
     assert client.receive().text == "still here"
     client.send_text("drained")
     assert answered(client) == SERVICE_RESTART
-    assert server.wait() == 0
+    assert server.wait() == code
 
 
 def test_it_takes_no_new_connection_while_it_drains(start_server: StartServer) -> None:
@@ -137,8 +138,9 @@ def test_it_ends_with_1_when_its_port_is_taken(start_server: StartServer, comman
     assert "Address already in use" in second.stderr
 
 
-def test_clients_are_told_when_to_come_back(start_server: StartServer) -> None:
-    server = start_server(HOLDFAST_DRAIN_MS="500")
+@pytest.mark.parametrize(("command", "code"), [("runserver", 0), ("uvicorn", -signal.SIGTERM)])
+def test_clients_are_told_when_to_come_back(start_server: StartServer, command: str, code: int) -> None:
+    server = start_server(command, HOLDFAST_DRAIN_MS="500")
     client = RawSocket(server.port, headers=guest(server))
     assert json.loads(client.read_until(TEXT).text)["type"] == "connected"
     server.signal(signal.SIGTERM)
@@ -146,4 +148,4 @@ def test_clients_are_told_when_to_come_back(start_server: StartServer) -> None:
     assert farewell["type"] == "going-away"
     assert 0 <= farewell["reconnect_in_ms"] < 500
     assert answered(client) == SERVICE_RESTART
-    assert server.wait() == 0
+    assert server.wait() == code

@@ -2,14 +2,12 @@
 
 import asyncio
 import signal
-import subprocess
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.services import free_port, require, wait_for_port
+from tests.services import Redis
 from tests.support.follower import Follower
 from tests.support.harness import StartServer
 from tests.support.person import text_of
@@ -17,41 +15,6 @@ from tests.support.publisher import Publisher, is_what_was_sent
 
 # Without a layer between them, the tail check alone finds what another process wrote.
 QUICK = {"HOLDFAST_TAIL_POLL_MS": "200", "HOLDFAST_HEARTBEAT_MS": "1000"}
-
-
-class Redis:
-    """A Redis server of the test's own, on one port over its restarts."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
-        self.process = subprocess.Popen([require("redis"), *arguments], stdout=subprocess.DEVNULL, cwd="/")
-        wait_for_port(self.port, self.process)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process
-        self.process.send_signal(number)
-
-    def kill9(self) -> None:
-        self.signal(signal.SIGKILL)
-        assert self.process
-        self.process.wait()
-
-
-@pytest.fixture
-def redis() -> Iterator[Redis]:
-    redis = Redis()
-    redis.start()
-    yield redis
-    if redis.process and redis.process.poll() is None:
-        redis.kill9()
 
 
 async def in_thread(function: object, *arguments: object) -> object:
@@ -144,9 +107,9 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         for reader, session in zip(readers, sessions, strict=True):
             await reader.wait_until(lambda reader=reader, session=session: len(reader.sessions[session].text) > 200)
         if fault == "killed":
-            redis.kill9()
+            redis.stop(signal.SIGKILL)
         else:
-            redis.signal(signal.SIGSTOP)
+            redis.freeze()
         for reader, session in zip(readers, sessions, strict=True):
             have = len(reader.sessions[session].text)
             await reader.wait_until(
@@ -158,7 +121,7 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         if fault == "killed":
             await in_thread(redis.start)
         else:
-            redis.signal(signal.SIGCONT)
+            redis.thaw()
         for publisher in publishers:
             assert await in_thread(publisher.terminate) == 0
         for reader, session, publisher in zip(readers, sessions, publishers, strict=True):
@@ -166,35 +129,39 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         await check_end(newcomer, sessions[0], publishers[0])
 
 
-@pytest.mark.long
-async def test_hints_come_again_after_redis_was_restarted(
+async def test_live_frames_come_by_hint_again_after_each_fault_of_redis(
     start_server: StartServer, redis: Redis, tmp_path: Path
 ) -> None:
-    settings = {"HOLDFAST_REDIS": redis.url, "HOLDFAST_TAIL_POLL_MS": "2000"}
-    server = start_server(**settings)
-    async with Follower(server.url) as reader:
+    settings = {"HOLDFAST_REDIS": redis.url, "HOLDFAST_TAIL_POLL_MS": "60000"}  # it would come too late
+    one, other = start_server(**settings), start_server(**settings)
+    async with Follower(one.url) as reader, Follower(other.url) as elsewhere:
         session = await reader.create_session()
-        await reader.follow(session)
-        publisher = Publisher(tmp_path, server.environment, [session], pace=50).start()
-        await reader.wait_until(lambda: reader.sessions[session].text)
-        redis.kill9()
+        elsewhere.http.cookies = reader.http.cookies
+        tabs = reader, elsewhere
+        for tab in tabs:
+            await tab.follow(session)
+        publisher = Publisher(tmp_path, one.environment, [session], pace=50).start()  # a third process
+        await more_arrives(session, *tabs)
+        redis.stop(signal.SIGKILL)
         await in_thread(redis.start)
-
-        def frames() -> int:
-            return sum(frame["type"] == "events" for frame in reader.frames[-20:])
-
-        async def rate() -> int:
-            before = len(reader.frames)
-            await asyncio.sleep(1)
-            return len(reader.frames) - before
-
-        async def hinted() -> bool:
-            return await rate() > 8  # the tail check alone brings one in two seconds
-
-        for _ in range(20):
-            if await hinted():
-                break
-        else:
-            raise AssertionError(f"no hints since Redis is back: {frames()} frames")
+        await more_arrives(session, *tabs)
+        redis.ask("CLIENT KILL TYPE pubsub")
+        await more_arrives(session, *tabs)
+        redis.freeze()
+        have = publisher.notes[-1]["length"]
+        while publisher.notes[-1]["length"] < have + 200:  # nobody waits for Redis
+            await asyncio.sleep(0.05)
+        redis.thaw()
+        await more_arrives(session, *tabs)
+        redis.ask("FLUSHALL")
+        await more_arrives(session, *tabs)
         assert await in_thread(publisher.terminate) == 0
-        await check_end(reader, session, publisher)
+        for tab in tabs:
+            await check_end(tab, session, publisher)
+            assert len(tab.sessions[session].attached) == 1
+
+
+async def more_arrives(session: str, *tabs: Follower) -> None:
+    for tab in tabs:
+        have = len(tab.sessions[session].text)
+        await tab.wait_until(lambda tab=tab, have=have: len(tab.sessions[session].text) > have + 100)

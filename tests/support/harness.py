@@ -139,11 +139,17 @@ class Server:
 class Worker(Server):
     """A `runagents` process. It serves nobody: its log says when it is ready."""
 
+    READY = "ready to run"
+
+    def start(self) -> Server:
+        self.starts = self.log.count(self.READY)  # before this one
+        return super().start()
+
     def is_ready(self) -> bool:
         assert self.process
         if self.process.poll() is not None:
             raise AssertionError(f"the worker ended with {self.process.returncode}:\n{self.log}")
-        return "ready to run" in self.log
+        return self.log.count(self.READY) > self.starts
 
 
 StartServer = Callable[..., Server]

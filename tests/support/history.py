@@ -17,8 +17,9 @@ from agents_app.runner import FAILED
 from sessions_app import runs
 from sessions_app.core.fold import Message, ended
 from sessions_app.core.signals import OPEN
+from tests.services import Postgres
 from tests.support.person import Frame, text_of
-from tests.support.restless import Restless, Tab
+from tests.support.restless import Insistent, Restless
 
 Row = dict[str, Any]
 Timeline = dict[int, Frame]  # events by serial
@@ -49,6 +50,16 @@ def rows_of_file(path: Path, session: str) -> Rows:
             return [dict(row) for row in found]
 
         return Rows(rows)
+
+
+def rows_of_postgres(postgres: Postgres, session: str) -> Rows:
+    """The rows in a PostgreSQL server of the test's own."""
+
+    def rows(table: str) -> list[Row]:
+        name = "id" if table == "session" else "session_id"
+        return postgres.ask(f"SELECT * FROM sessions_app_{table} WHERE {name} = '{session}' ORDER BY id")
+
+    return Rows(rows)
 
 
 def rows_of_models(session: str) -> Rows:
@@ -111,7 +122,7 @@ def _meaning(receipt: Frame) -> Any:
     return receipt["status"], receipt.get("serial"), receipt.get("error", {}).get("code")
 
 
-def _told_of_signals(tab: Tab, session: str) -> dict[str, list[tuple[int, Frame]]]:
+def _told_of_signals(tab: Insistent, session: str) -> dict[str, list[tuple[int, Frame]]]:
     """By signal: what the tab was told of it, and as of which serial; in that order."""
     told: dict[str, list[tuple[int, Frame]]] = {}
     for frame in tab.frames:
@@ -151,7 +162,7 @@ def timeline_of(person: Restless) -> Timeline:
     return events
 
 
-def _check_against_timeline(tab: Tab, session: str, timeline: Timeline) -> None:
+def _check_against_timeline(tab: Insistent, session: str, timeline: Timeline) -> None:
     """An attached frame tells of a signal what the newest event about it before its cursor told, if all are known."""
     for frame in tab.frames:
         if frame["type"] != "attached" or frame["session"] != session:

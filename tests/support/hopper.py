@@ -8,7 +8,8 @@ import httpx
 from websockets.exceptions import WebSocketException
 
 from sessions_app.core.cursor import Cursor
-from tests.support.http_followers import StreamFollower
+from tests.support.follower import RETRY_S
+from tests.support.http_followers import Away, StreamFollower, check
 from tests.support.person import Followed, Frame, Person
 
 
@@ -35,10 +36,13 @@ class Hopper(StreamFollower):
             try:
                 async with asyncio.timeout(self._random.uniform(0.01, self.STAY_S)):
                     await getattr(self, f"_{transport}")(session)
-            except (TimeoutError, OSError, httpx.TransportError, WebSocketException):
+            except TimeoutError:
                 pass
+            except (OSError, EOFError, httpx.TransportError, WebSocketException, Away):
+                await asyncio.sleep(RETRY_S)
             except Exception as failure:
                 self._failure = failure
+                self._changed.set()
                 return
             self.hops.append(transport)
             self._changed.set()
@@ -67,6 +71,6 @@ class Hopper(StreamFollower):
         while True:
             body: dict[str, Any] = {"attach": [self._place(session)]}
             answer = await self.http.post("/api/poll/", json=body, timeout=30)
-            assert answer.status_code == 200, answer.text
+            check(answer)
             for frame in answer.json()["frames"]:
                 await self._take_one(frame)

@@ -4,9 +4,13 @@ import asyncio
 from collections import defaultdict
 from random import Random
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgpack
 from channels.layers import BaseChannelLayer
+
+# What the layers of one event loop share, as all that connect to one server do.
+_shared: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Any]]" = WeakKeyDictionary()
 
 
 class Layer(BaseChannelLayer):  # type: ignore[misc]
@@ -16,7 +20,8 @@ class Layer(BaseChannelLayer):  # type: ignore[misc]
         super().__init__(**options)
         self.queues: dict[str, asyncio.Queue[bytes]] = {}
         self.groups: dict[str, set[str]] = defaultdict(set)
-        self.passed_on = 0
+        self.passed_on = 0  # messages of groups, one for each member
+        self.__dict__ = _shared.setdefault(asyncio.get_running_loop(), self.__dict__)
 
     async def new_channel(self, prefix: str = "specific") -> str:
         channel = f"{prefix}.{len(self.queues)}"
@@ -26,15 +31,21 @@ class Layer(BaseChannelLayer):  # type: ignore[misc]
     async def receive(self, channel: str) -> Any:
         return msgpack.unpackb(await self.queues[channel].get())
 
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        self.pass_on(self.queues[channel], msgpack.packb(message))
+
     async def group_add(self, group: str, channel: str) -> None:
         self.groups[group].add(channel)
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         for channel in self.groups[group]:
+            self.passed_on += 1
             self.pass_on(self.queues[channel], msgpack.packb(message))
 
+    async def flush(self) -> None:
+        """Nothing of it is one process's own."""
+
     def pass_on(self, queue: "asyncio.Queue[bytes]", message: bytes) -> None:
-        self.passed_on += 1
         queue.put_nowait(message)
 
 

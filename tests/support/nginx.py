@@ -3,6 +3,8 @@
 Their idle limits are real ones over `SCALE`; a server behind them gets its intervals by `scaled`.
 """
 
+import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -14,6 +16,7 @@ from tests.services import free_port, require, wait_for_port
 from tests.support.harness import DEADLINE_S, wait_for
 from tests.support.tcp_proxy import TcpProxy
 
+USER = "user root;" if os.geteuid() == 0 else ""  # of its worker: the prefix is ours alone
 SCALE = 12.5  # makes 4 s of the 50 s between pings: that setting is in whole seconds
 ALB_IDLE_S = 60  # AWS Application Load Balancer: idle_timeout.timeout_seconds
 CLOUDFLARE_IDLE_S = 100  # Cloudflare Free and Pro: Proxy Read Timeout
@@ -85,11 +88,13 @@ CONFIGURATIONS = {
 }
 
 
-def configuration(name: str, port: int, server_port: int, silent_port: int, keepalive_s: int) -> str:
-    """One process in the foreground that keeps what it writes in its own prefix."""
+def configuration(name: str, port: int, server_ports: tuple[int, ...], silent_port: int, keepalive_s: int) -> str:
+    """In the foreground; it keeps what it writes in its own prefix."""
+    servers = " ".join(f"server 127.0.0.1:{server_port} max_fails=0;" for server_port in server_ports)
     return f"""
 daemon off;
-master_process off;
+{USER}
+worker_processes 1;
 pid nginx.pid;
 error_log error.log warn;
 events {{ worker_connections 1024; }}
@@ -105,7 +110,7 @@ http {{
   proxy_read_timeout 1h;
   map $http_upgrade $upgrade_or_close {{ default upgrade; '' close; }}
   map $request_id $ray {{ "~^(?<start>.{{16}})" $start-FRA; }}
-  upstream holdfast {{ server 127.0.0.1:{server_port} max_fails=0; }}
+  upstream holdfast {{ {servers} }}
   upstream silent {{ server 127.0.0.1:{silent_port}; }}
   server {{
     listen 127.0.0.1:{port} backlog=1024;
@@ -123,12 +128,13 @@ http {{
 class Nginx:
     """`with Nginx("alb", server.port) as proxy:` it listens at `proxy.port`, with the configuration of that name.
 
-    `keepalive_s`: how long it keeps a client's connection on which nothing is asked.
+    Of several servers each request comes to the next. `keepalive_s`: how long it keeps a client's connection on which
+    nothing is asked.
     """
 
-    def __init__(self, name: str, server_port: int, *, keepalive_s: int = 1) -> None:
+    def __init__(self, name: str, *server_ports: int, keepalive_s: int = 1) -> None:
         self.name = name
-        self.server_port = server_port
+        self.server_ports = server_ports
         self.keepalive_s = keepalive_s
         self.port = free_port()
         self.place = tempfile.TemporaryDirectory(prefix=f"holdfast-{name}-")
@@ -138,20 +144,30 @@ class Nginx:
     def __enter__(self) -> Self:
         silent_port: int = self.silent.getsockname()[1]
         with open(f"{self.place.name}/nginx.conf", "w") as file:
-            file.write(configuration(self.name, self.port, self.server_port, silent_port, self.keepalive_s))
-        self.process = subprocess.Popen(
-            [require("nginx"), "-p", self.place.name, "-c", "nginx.conf", "-e", "error.log"],
-            cwd=self.place.name, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        wait_for_port(self.port, self.process)
+            file.write(configuration(self.name, self.port, self.server_ports, silent_port, self.keepalive_s))
+        self.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self.process.terminate()
-        self.process.wait()
+        self.kill9()
         print(f"--- nginx {self.name}\n{self.log}")
         self.silent.close()
         self.place.cleanup()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [require("nginx"), "-p", self.place.name, "-c", "nginx.conf", "-e", "error.log"],
+            cwd=self.place.name, stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        wait_for_port(self.port, self.process)
+
+    def reload(self) -> None:
+        """Has it read its configuration again: new connections come to a new worker, the old one serves the others."""
+        self.process.send_signal(signal.SIGHUP)
+
+    def kill9(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)  # its worker too
+        self.process.wait()
 
     @property
     def url(self) -> str:

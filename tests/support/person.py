@@ -107,11 +107,11 @@ class Person:
             self.socket = None
 
     async def attach(self, session: str, **fields: Any) -> Followed:
-        """Follows a session, resuming where one is, and waits for the answer."""
+        """Follows a session, resuming where one is, and waits for the answer, or the socket's end."""
         followed = self.sessions.setdefault(session, Followed(Cursor("none", 0)))
         seen = len(followed.attached), len(self.errors)
         await self._attach(session, **fields)
-        await self.wait_until(lambda: (len(followed.attached), len(self.errors)) != seen)
+        await self.wait_until(lambda: (len(followed.attached), len(self.errors)) != seen or self.close_code is not None)
         return followed
 
     async def say(self, session: str, text: str, *, id: str = "", kind: str = "message") -> str:
@@ -168,6 +168,8 @@ class Person:
     async def _read(self, socket: ClientConnection) -> None:
         try:
             async for text in socket:
+                if socket is not self.socket:
+                    return  # replaced: its frames are dropped
                 await self._take(json.loads(text), len(text))
                 self._changed.set()
         except ConnectionClosed:

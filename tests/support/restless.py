@@ -8,28 +8,24 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
+import httpx
 from websockets.exceptions import WebSocketException
 
 from sessions_app.core.fold import ended
 from tests.support.follower import Follower
+from tests.support.http_followers import Away
 from tests.support.person import Frame
 
 PATIENCE_S = 5.0  # for a receipt, before the same signal is sent again
 PAUSES_S = 0.02, 0.25  # between two things that a person does
 
 
-class Tab(Follower):
-    """Follows its sessions at whichever of the servers it comes to, and leaves when `hop` says so."""
+class Insistent(Follower):
+    """Sends a signal until it is answered."""
 
-    def __init__(self, *urls: str, random: Random) -> None:
-        super().__init__(urls[0])
-        self.urls = urls
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
         self.told: dict[str, list[Frame]] = {}  # signal → every receipt of it
-        self._random = random
-
-    async def connect(self, **options: Any) -> "Tab":
-        self.url = self._random.choice(self.urls)
-        return await super().connect(**options)
 
     async def hop(self) -> None:
         """Cuts the connection; it connects again by itself, perhaps to another server."""
@@ -47,7 +43,8 @@ class Tab(Follower):
 
     async def _try(self, session: str, kind: str, payload: Frame, id: str) -> Frame | None:
         self.receipts.pop(id, None)
-        with suppress(OSError, WebSocketException, AssertionError):  # the server is away, or went meanwhile
+        # The server is away, or went meanwhile.
+        with suppress(OSError, httpx.TransportError, WebSocketException, AssertionError, Away):
             await self.send({"type": "signal", "session": session, "id": id, "kind": kind, "payload": payload})
             socket = self.socket
             await self.wait_until(
@@ -56,10 +53,23 @@ class Tab(Follower):
         return self.receipts.get(id)
 
 
+class Tab(Insistent):
+    """Follows its sessions at whichever of the servers it comes to, and leaves when `hop` says so."""
+
+    def __init__(self, *urls: str, random: Random) -> None:
+        super().__init__(urls[0])
+        self.urls = urls
+        self._random = random
+
+    async def connect(self, **options: Any) -> "Tab":
+        self.url = self._random.choice(self.urls)
+        return await super().connect(**options)
+
+
 class Restless:
     """Somebody with one session and two tabs on it; `sent` is what was sent, by id: its kind and payload."""
 
-    def __init__(self, first: Tab, second: Tab, session: str, random: Random) -> None:
+    def __init__(self, first: Insistent, second: Insistent, session: str, random: Random) -> None:
         self.tabs = [first, second]
         self.session = session
         self.sent: dict[str, tuple[str, Frame]] = {}
@@ -71,7 +81,7 @@ class Restless:
     async def ask(self, questions: int) -> None:
         """Asks so many questions, and does what people do until each is answered."""
         for _ in range(questions):
-            await self._send("message", self._text())
+            await self.send("message", self._text())
             while not self._answered():
                 await asyncio.sleep(self._random.uniform(*PAUSES_S))
                 self._decide()
@@ -81,6 +91,14 @@ class Restless:
             if receipt["status"] == "accepted":
                 await self._random.choice(self.tabs).insist(self.session, *self.sent[id], id)
 
+    async def send(self, kind: str, payload: Frame, *, twice: bool = False) -> None:
+        """Sends a signal from either tab, or from both, until it is answered."""
+        id = f"{kind}-{len(self.sent)}-{self._random.getrandbits(40):010x}"
+        self.sent[id] = kind, payload
+        tabs = self.tabs if twice else [self._random.choice(self.tabs)]
+        receipts = await asyncio.gather(*(tab.insist(self.session, kind, payload, id) for tab in tabs))
+        self.receipts[id] = receipts[0]
+
     async def settle(self) -> None:
         """Waits until both tabs see that nothing goes on any more."""
         for tab in self.tabs:
@@ -89,7 +107,7 @@ class Restless:
         for tab in self.tabs:
             await tab.wait_until(lambda tab=tab: tab.sessions[self.session].cursor.serial >= last, 60)
 
-    def _at_rest(self, tab: Tab) -> bool:
+    def _at_rest(self, tab: Insistent) -> bool:
         followed = tab.sessions[self.session]
         records = followed.signals
         known = all(id in records for id, receipt in self.receipts.items() if receipt["status"] == "accepted")
@@ -142,12 +160,5 @@ class Restless:
         return {"parts": [{"type": "text", "text": " ".join(["w2", *orders])}]}
 
     def _soon(self, kind: str, payload: Frame, *, twice: bool = False) -> None:
-        deed = asyncio.ensure_future(self._send(kind, payload, twice=twice))
+        deed = asyncio.ensure_future(self.send(kind, payload, twice=twice))
         self._deeds.add(deed)
-
-    async def _send(self, kind: str, payload: Frame, *, twice: bool = False) -> None:
-        id = f"{kind}-{len(self.sent)}-{self._random.getrandbits(40):010x}"
-        self.sent[id] = kind, payload
-        tabs = self.tabs if twice else [self._random.choice(self.tabs)]
-        receipts = await asyncio.gather(*(tab.insist(self.session, kind, payload, id) for tab in tabs))
-        self.receipts[id] = receipts[0]

@@ -11,9 +11,8 @@ from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy
 
 
 def default_policy() -> RetentionPolicy:
-    """Three days. A test that commits loses what the migrations stored, so it may have to be made again."""
-    policy, _ = RetentionPolicy.objects.get_or_create(is_default=True, defaults={"name": "Three days", "hours": 72})
-    return policy
+    """Three days."""
+    return RetentionPolicy.objects.get(is_default=True)
 
 
 def hours_ago(hours: float) -> datetime:

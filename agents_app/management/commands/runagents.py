@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from agents_app.runner import Runner
-from sessions_app import conf
+from sessions_app import conf, probes
 from sessions_app.core.errors import HoldfastError
 from sessions_app.process import Process
 
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 LONGEST_DRAIN_S = 86_400
+
+Address = tuple[str, int]
 
 
 class Command(BaseCommand):
@@ -43,27 +47,56 @@ class Command(BaseCommand):
             default=conf.WORKER_DRAIN_S,
             help="for agents to finish when it stops (default HOLDFAST_WORKER_DRAIN_S, %(default)s)",
         )
+        parser.add_argument(
+            "--metrics",
+            type=address,
+            metavar="[HOST:]PORT",
+            help="where to answer /healthz, /readyz and /metrics; without a host on this machine alone (127.0.0.1)",
+        )
 
-    def handle(self, *, concurrency: int, drain: float, **options: Any) -> None:
+    def handle(self, *, concurrency: int, drain: float, metrics: Address | None, **options: Any) -> None:
         if concurrency < 1:
             raise CommandError(f"--concurrency {concurrency}: use 1 or more.")
         if not 0 <= drain <= LONGEST_DRAIN_S:
             raise CommandError(f"--drain {drain:g}: use 0 to {LONGEST_DRAIN_S} seconds.")
         try:
-            asyncio.run(run_agents(concurrency, drain))
+            asyncio.run(run_agents(concurrency, drain, metrics))
         except HoldfastError as problem:
             raise CommandError(problem.message) from None
 
 
-async def run_agents(most: int, drain_s: float) -> None:
-    """Run agents until a signal."""
+def address(text: str) -> Address:
+    """Read `[HOST:]PORT`."""
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
+        raise ArgumentTypeError(f"{text}: use a port, or host:port")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+async def run_agents(most: int, drain_s: float, metrics: Address | None) -> None:
+    """Run agents until a signal. `metrics`: where to answer probes."""
     told = told_to_stop()
     process = Process()
-    await process.start([lambda here: Runner(here, most=most, drain_s=drain_s).run])
-    logger.info("ready to run %d agents at once, as worker %s", most, process.lease.worker)
-    await told.wait()
-    await process.stop()
+    async with answering_probes(process, metrics):
+        await process.start([lambda here: Runner(here, most=most, drain_s=drain_s).run])
+        logger.info("ready to run %d agents at once, as worker %s", most, process.lease.worker)
+        await told.wait()
+        await process.stop()
     logger.info("worker %s has stopped", process.lease.worker)
+
+
+@asynccontextmanager
+async def answering_probes(process: Process, where: Address | None) -> AsyncIterator[None]:
+    """Answer probes, also while the process starts and stops."""
+    if where is None:
+        yield
+        return
+    try:
+        server = await probes.serve(*where, process)
+    except OSError as error:
+        raise CommandError(f"--metrics {where[0]}:{where[1]}: {error.strerror or error}") from None
+    async with server:
+        yield
 
 
 def told_to_stop() -> asyncio.Event:

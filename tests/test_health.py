@@ -1,0 +1,49 @@
+"""A process is ready while it runs and its database answers in time; however many ask, it looks once at a time."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from sessions_app import health, probes
+from sessions_app.process import Process
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def ready(process: Process | None) -> tuple[int, str]:
+    told = await probes.answer("GET", "/readyz", "", process)
+    return told.status, told.body.decode()
+
+
+async def test_it_is_ready_from_its_start_to_its_stop() -> None:
+    assert await ready(None) == (503, "the process has not started\n")
+    process = Process()
+    assert await ready(process) == (503, "the process has not started\n")
+    await process.start([])
+    assert await ready(process) == (200, "ready\n")
+    await process.stop()
+    assert await ready(process) == (503, "the process is stopping\n")
+    assert (await probes.answer("GET", "/healthz", "", process)).status == 200
+
+
+async def test_a_database_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    asked: list[Any] = []
+
+    def read() -> str:
+        asked.append(1)
+        answers.wait(60)
+        return ""
+
+    monkeypatch.setattr(health, "_read", read)
+    monkeypatch.setattr(health, "DATABASE_S", 0.05)
+    process = Process()
+    await process.start([])
+    for _ in range(5):
+        assert await ready(process) == (503, "the database has not answered for 0.05 s\n")
+    assert len(asked) == 1
+    monkeypatch.setattr(health, "DATABASE_S", 60)
+    answers.set()
+    assert await ready(process) == (200, "ready\n")
+    await process.stop()

@@ -1,0 +1,212 @@
+"""What is asked all the time is answered by an index alone: no query's cost grows with what is stored beside it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from sessions_app import conf, inbox, leases, retention, runs, statements, store
+from sessions_app.models import Approval, JournalEntry, Message, Run, Session, Signal, Worker, new_id
+from tests.support.stored import default_policy, hours_ago
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OWNER = "guest:1"
+SESSIONS, OF_EACH, OF_ONE = 1000, 4, 2000
+TABLES = {model._meta.db_table for model in (Approval, JournalEntry, Message, Run, Session, Signal)}
+SORTED = 300  # rows that a query may sort at most: a page, or what is open in one session
+
+Plan = dict[str, Any]
+
+
+@pytest.fixture
+def large() -> Session:
+    """A session with much in it, in a database with many others, most of which are somebody else's."""
+    policy, now = default_policy(), timezone.now()
+    many = [
+        Session(owner=OWNER if n % 50 == 0 else f"guest:{n}", policy=policy, active_at=now - timedelta(seconds=n))
+        for n in range(SESSIONS)
+    ]
+    Session.objects.bulk_create(many)
+    live = Worker.objects.create(name="live")
+    Worker.objects.bulk_create(Worker(name="dead", alive=False) for _ in range(1000))
+    for n, session in enumerate(many):
+        fill(session, OF_EACH if n else OF_ONE, live if n % 50 == 0 else None)
+    if connection.vendor == "postgresql":  # by itself, it does so after a minute; SQLite never does
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+    return many[0]
+
+
+def fill(session: Session, count: int, worker: Worker | None) -> None:
+    """Give a session messages, signals and ended runs, and one response that is being written if there is a worker."""
+    now = timezone.now()
+    serials = range(1, count + 1)
+    last = "streaming" if worker else "complete"
+    Message.objects.bulk_create(
+        Message(
+            session=session, uid=f"m_{serial}", role="user", status=last if serial == count else "complete",
+            first_serial=serial, last_serial=serial, created_at=now, updated_at=now,
+        )
+        for serial in serials
+    )  # fmt: skip
+    sent = Signal.objects.bulk_create(
+        Signal(session=session, uid=f"s_{n}", kind="steer", actor=OWNER, status="applied", serial=n, last_serial=n)
+        for n in serials
+    )
+    ended = [Run(session=session, status="ended", agent="demo", ended_at=now, cause=cause) for cause in sent[1:]]
+    running = [Run(session=session, status="running", agent="demo", worker=worker)] if worker else []
+    Run.objects.bulk_create([*ended, *running])
+    Approval.objects.bulk_create(
+        Approval(session=session, run=run, uid=f"a_{n}", call="call", tool="mail", input="{}", status="expired")
+        for n, run in enumerate(ended)
+    )
+    if not worker:
+        return
+    event = orjson.dumps({"serial": 0, "message": f"m_{count}", "chunk": {"type": "start-step"}}).decode()
+    JournalEntry.objects.bulk_create(
+        JournalEntry(session=session, serial=count + n, uid=f"m_{count}", event=event) for n in range(200)
+    )
+
+
+# What is asked. Each is given the large session.
+
+
+def attach(session: Session) -> None:
+    store.view(session.pk, OWNER, changed_after=None, limit=conf.HISTORY_DEFAULT)
+
+
+def resume(session: Session) -> None:
+    store.view(session.pk, OWNER, changed_after=OF_ONE - 20, limit=conf.HISTORY_MAX)
+
+
+def history(session: Session) -> None:
+    store.history(session.pk, limit=50)
+    store.history(session.pk, limit=50, before=OF_ONE // 2)
+    store.history(session.pk, limit=50, after=OF_ONE // 2)
+
+
+def history_of_signals(session: Session) -> None:
+    store.signal_history(session.pk, limit=50)
+    store.signal_history(session.pk, limit=50, before=OF_ONE // 2)
+    store.signal_history(session.pk, limit=50, after=OF_ONE // 2)
+
+
+def mend(session: Session) -> None:
+    store.journal_after(session.pk, OF_ONE + 2)
+
+
+def check_tails(session: Session) -> None:
+    store.tails([session.pk, *(new_id() for _ in range(9))])
+
+
+def commit(session: Session) -> None:
+    run = Run.objects.filter(session=session, status="running").get()
+    with transaction.atomic():
+        statements.lock_sessions({session.pk})
+        statements.fenced_runs({(run.pk, run.worker_id or "")})
+        statements.existing_messages({(session.pk, "m_7"), (session.pk, "m_new")})
+        statements.advance_tails([(session.pk, OF_ONE + 9)])
+        statements.note_runs([], {new_id()})
+
+
+def end_a_response(session: Session) -> None:
+    message = store.message(session.pk, f"m_{OF_ONE - 1}")
+    assert message
+    with transaction.atomic():
+        statements.conflate([((session.pk, message.id), message)], timezone.now())
+
+
+def begin_runs(session: Session) -> None:
+    runs.claimable(20)
+    runs.at_work(session.pk)
+
+
+def look_into_inboxes(session: Session) -> None:
+    [worker] = {run.worker_id for run in runs.at_work(session.pk)}
+    inbox._look([worker], [])
+
+
+def look_for_the_dead(session: Session) -> None:
+    leases._beats("own")
+    leases._orphans([])
+
+
+def list_conversations(session: Session) -> None:
+    list(Session.objects.visible().filter(owner=OWNER).order_by("-active_at")[:20])
+    Session.objects.visible().filter(owner=OWNER).count()
+
+
+def purge(session: Session) -> None:
+    """Nothing has expired."""
+    retention.purge()
+
+
+QUERIES = [
+    attach, resume, history, history_of_signals, mend, check_tails, commit, end_a_response, begin_runs,
+    look_into_inboxes, look_for_the_dead, list_conversations, purge,
+]  # fmt: skip
+
+
+def test_by_index_only(large: Session) -> None:
+    slow = {ask.__name__: found for ask in QUERIES if (found := problems(ask, large))}
+    assert slow == {}
+
+
+def test_a_purge_that_finds_something(large: Session) -> None:
+    Session.objects.filter(pk__in=Session.objects.values("pk")[:20]).update(active_at=hours_ago(1000))
+    assert problems(purge, large) == []
+
+
+def problems(ask: Callable[[Session], None], session: Session) -> list[str]:
+    with asked() as queries:
+        ask(session)
+    assert queries
+    explain = explain_postgres if connection.vendor == "postgresql" else explain_sqlite
+    return [f"{problem}: {sql}" for sql, values in queries.items() for problem in explain(sql, values)]
+
+
+@contextmanager
+def asked() -> Iterator[dict[str, Any]]:
+    """Collect the statements of this connection that can be explained, each with values that it was given."""
+    queries: dict[str, Any] = {}
+
+    def note(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:
+        if sql.startswith(("SELECT", "WITH", "UPDATE", "DELETE")):
+            queries[sql] = values[0] if many else values
+        return execute(sql, values, many, context)
+
+    with connection.execute_wrapper(note):
+        yield queries
+
+
+def explain_postgres(sql: str, values: Any) -> Iterator[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", values)
+        [[[plan]]] = cursor.fetchall()
+    for node in nodes(plan["Plan"]):
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in TABLES:
+            yield f"reads all of {node['Relation Name']}"
+        if node["Node Type"] == "Sort" and node["Plan Rows"] > SORTED:
+            yield f"sorts {node['Plan Rows']} rows"
+
+
+def nodes(plan: Plan) -> Iterator[Plan]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from nodes(part)
+
+
+def explain_sqlite(sql: str, values: Any) -> Iterator[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+        details = [detail for *_, detail in cursor.fetchall()]
+    for detail in details:
+        scanned = detail.split()[1] if detail.startswith("SCAN ") else ""
+        if scanned in TABLES and " USING " not in detail:
+            yield f"reads all of {scanned}"

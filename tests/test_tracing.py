@@ -1,0 +1,75 @@
+"""Spans: what is a part of what, what failed, and nothing that anybody wrote."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from sessions_app import tracing
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(tracing, "_tracer", None)
+    monkeypatch.setattr(tracing, "_commits", 0)
+    tracing.use(provider)
+    yield exporter
+    provider.shutdown()
+
+
+def only(spans: InMemorySpanExporter, name: str) -> Any:
+    [span] = [span for span in spans.get_finished_spans() if span.name == name]
+    return span
+
+
+async def test_what_is_caused_is_linked_and_what_is_within_is_a_child(spans: InMemorySpanExporter) -> None:
+    async def answers() -> None:
+        with tracing.linked_span("run", run="r1"), tracing.span("catch-up", session="s1"):
+            pass
+
+    with tracing.span("signal", session="s1"):
+        caused = asyncio.create_task(answers())
+    await caused
+    signal, run, within = (only(spans, f"holdfast.{name}") for name in ("signal", "run", "catch-up"))
+    assert run.parent is None and [link.context for link in run.links] == [signal.context]
+    assert within.parent == run.context
+    assert dict(run.attributes) == {"holdfast.run": "r1"}
+
+
+def test_a_failure_is_named_and_not_quoted(spans: InMemorySpanExporter) -> None:
+    with pytest.raises(ValueError), tracing.span("purge"):
+        raise ValueError("what somebody wrote")
+    span = only(spans, "holdfast.purge")
+    assert span.status.description == "ValueError" and not span.status.is_ok
+    assert "wrote" not in span.to_json()
+
+
+def test_of_commits_some_and_all_slow_ones_have_a_span(spans: InMemorySpanExporter) -> None:
+    for number in range(2 * tracing.EVERY):
+        tracing.commit(0, 150_000_000 if number == 7 else 1_000_000, writes=number)
+    assert [span.attributes["holdfast.writes"] for span in spans.get_finished_spans()] == [0, 7, tracing.EVERY]
+
+
+def test_without_a_place_to_send_them_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_tracer", None)
+    for name in tracing.ENDPOINTS:
+        monkeypatch.delenv(name, raising=False)
+    tracing.configure()
+    assert tracing._tracer is None
+    assert tracing.span("signal") is tracing.span("run") is tracing.linked_span("run")
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(tracing, "_tracer", None)
+    monkeypatch.setenv(tracing.ENDPOINTS[0], "http://127.0.0.1:1")
+    monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.trace", None)
+    tracing.configure()
+    assert tracing._tracer is None
+    assert f"pip install {tracing.PACKAGES}" in caplog.text
