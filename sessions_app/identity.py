@@ -23,7 +23,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session as Login
 from django.core import signing
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -31,7 +31,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.decorators import async_only_middleware
 
-from sessions_app import tokens
+from sessions_app import locks, tokens
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tokens import OWNERS_SCOPES, Grant
 from sessions_app.models import Session
@@ -247,5 +247,8 @@ def give_guests_sessions_to_user(request: HttpRequest, user: Any, **_: Any) -> N
     """What somebody said as a guest is theirs after they logged in."""
     guest = _guest_of(request.COOKIES.get(GUEST_COOKIE))
     if guest is not None:
-        Session.objects.filter(owner=guest.owner).update(owner=f"user:{user.pk}")
+        with transaction.atomic():
+            theirs = Session.objects.filter(owner=guest.owner)
+            locks.sessions(theirs.values_list("pk", flat=True))
+            theirs.update(owner=f"user:{user.pk}")
     request.identity = user_identity(user, request.session)  # type: ignore[attr-defined]

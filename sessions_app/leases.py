@@ -16,7 +16,7 @@ import time
 from django.db.models import F, Q
 from django.utils import timezone
 
-from sessions_app import conf, executor, models, runs
+from sessions_app import conf, executor, locks, models, runs
 from sessions_app.core.errors import HoldfastError
 from sessions_app.ingest import Ingest
 
@@ -144,8 +144,9 @@ def _beats(own: str) -> dict[str, int]:
 
 
 def _declare_dead(worker: str, beats: int) -> None:
-    # Only if it has not moved since: it may have come back between the look and now.
-    models.Worker.objects.filter(pk=worker, alive=True, beats=beats).update(alive=False)
+    # Only if it has not moved since: it may have come back between the look and now, or be about to.
+    unmoved = models.Worker.objects.filter(pk=worker, alive=True, beats=beats)
+    models.Worker.objects.filter(pk__in=locks.free(unmoved)).update(alive=False)
 
 
 def _orphans(late: list[str]) -> list[models.Run]:
@@ -167,5 +168,5 @@ def _end_of(run: models.Run) -> dict[str, str]:
 
 
 def _end_run(run: str) -> None:
-    running = models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING)
-    running.update(status=models.Run.Status.ENDED, ended_at=timezone.now())
+    running = locks.free(models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING))
+    models.Run.objects.filter(pk__in=running).update(status=models.Run.Status.ENDED, ended_at=timezone.now())

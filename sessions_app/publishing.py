@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError
 from django.utils import timezone
 
-from sessions_app import conf, executor, models, statements, store
+from sessions_app import conf, executor, locks, models, statements, store
 from sessions_app.appends import Append, Settle, Stored
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
@@ -55,7 +55,8 @@ def _register(worker: str, producer: str, epoch: int) -> bool:
     if epochs.filter(epoch__gt=epoch).exists():
         return False
     models.Worker.objects.get_or_create(pk=worker, defaults={"name": producer, "producer": producer, "epoch": epoch})
-    epochs.filter(epoch__lt=epoch, alive=True).update(alive=False)
+    # One that beats right now is refused its next beat, and dies of that.
+    epochs.filter(pk__in=locks.free(epochs.filter(epoch__lt=epoch, alive=True))).update(alive=False)
     return True
 
 

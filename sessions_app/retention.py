@@ -21,10 +21,10 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, Max, Model, OuterRef, QuerySet
 from django.utils import timezone
 
-from sessions_app import conf, evidence, metrics, tokens, tracing
+from sessions_app import conf, evidence, locks, metrics, tokens, tracing
 from sessions_app.core import signals
 from sessions_app.core.retention import clock_jumped, hours_problem
-from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy, Run, Session, Signal
+from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy, Run, Session, Signal, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +44,16 @@ class Purged:
     signals: int = 0
     runs: int = 0  # their approvals go with them, uncounted
     records: int = 0  # of connections
+    workers: int = 0
 
     def __add__(self, other: Purged) -> Purged:
         return Purged(*map(operator.add, astuple(self), astuple(other)))
 
     def __str__(self) -> str:
         told = [_count(self.sessions, "session"), _count(self.messages, "message")]
-        others = ((self.signals, "signal"), (self.runs, "run"), (self.records, "connection record"))
+        others = (
+            (self.signals, "signal"), (self.runs, "run"), (self.records, "connection record"), (self.workers, "worker"),
+        )  # fmt: skip
         return ", ".join(told + [_count(number, noun) for number, noun in others if number])
 
 
@@ -103,7 +106,7 @@ def _run(steps: Iterator[Purged], on_progress: OnProgress, stop: threading.Event
 def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
     while expired := _ids(_purgeable(now), batch):
         # The condition once more: it may have been put on hold since.
-        _purgeable(now).filter(pk__in=expired).update(owner=NOBODY)
+        _disown(_purgeable(now), expired)
         yield from _empty_steps(batch)
     yield from _empty_steps(batch)  # what an earlier purge or a deletion left
     for policy in RetentionPolicy.objects.all():
@@ -117,6 +120,8 @@ def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
     for revocations in tokens.outdated(now):
         while _delete_some(revocations, batch):
             yield Purged()
+    while forgotten := _forget(batch, now):
+        yield Purged(workers=forgotten)
 
 
 def _empty_steps(batch: int) -> Iterator[Purged]:
@@ -131,7 +136,7 @@ def _trim_steps(outdated: QuerySet[Any], batch: int) -> Iterator[Purged]:
 
 def _delete_steps(ids: list[str]) -> Iterator[Purged]:
     for some in _chunks(ids, BATCH):
-        Session.objects.filter(pk__in=some).update(owner=NOBODY)
+        _disown(Session.objects.all(), some)
         while Session.objects.filter(pk__in=some).exists():
             yield _empty(some, BATCH)
 
@@ -144,10 +149,16 @@ def _chunks(ids: list[str], size: int) -> Iterator[list[str]]:
     return (ids[first : first + size] for first in range(0, len(ids), size))
 
 
+def _disown(sessions: QuerySet[Session], ids: list[str]) -> None:
+    with transaction.atomic():
+        locks.sessions(ids)
+        sessions.filter(pk__in=ids).update(owner=NOBODY)
+
+
 def _empty(ids: list[str], batch: int) -> Purged:
     """Delete some rows of sessions that are to go, and when only some are left, the sessions too."""
     with transaction.atomic():
-        _lock(ids)  # no publisher adds to them meanwhile, and the next one finds nothing to add to
+        locks.sessions(ids)  # no publisher adds to them meanwhile, and the next one finds nothing to add to
         removed: dict[type[Model], int] = {}
         for model in (JournalEntry, Message, *IN_ORDER):
             removed[model] = _delete_some(model._default_manager.filter(session__in=ids), batch)
@@ -160,7 +171,7 @@ def _empty(ids: list[str], batch: int) -> Purged:
 def _trim(outdated: QuerySet[Any], sessions: set[str], batch: int) -> Purged:
     """Delete what is outdated of these sessions, and note in each how far it was trimmed."""
     with transaction.atomic():
-        _lock(sessions)
+        locks.sessions(sessions)
         # `outdated` is asked again: a session may have been put on hold or got another policy.
         if outdated.model is Run:
             return _trim_runs(outdated, batch)
@@ -175,13 +186,15 @@ def _trim_runs(outdated: QuerySet[Run], batch: int) -> Purged:
     return Purged() if removed == batch else Purged(runs=_delete_some(outdated, batch))
 
 
+def _forget(most: int, now: datetime) -> int:
+    """Delete workers that are long dead and that no run names any more."""
+    with transaction.atomic():
+        found = locks.free(_forgotten(now), most)
+        return Worker.objects.filter(pk__in=found).delete()[0]
+
+
 def _purged(removed: Mapping[type[Model], int]) -> Purged:
     return Purged(messages=removed.get(Message, 0), signals=removed.get(Signal, 0), runs=removed.get(Run, 0))
-
-
-def _lock(ids: Iterable[str]) -> None:
-    # In the order in which publishers lock them, so that the two can't deadlock.
-    list(Session.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
 
 
 def _delete_some(rows: QuerySet[Any], most: int) -> int:
@@ -218,6 +231,13 @@ def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[Any]) -> QuerySet
     return rows.filter(session__policy=policy, session__held=False, session__created_at__lt=policy.cutoff(now))
 
 
+def _forgotten(now: datetime) -> QuerySet[Worker]:
+    # A producer's epoch is kept for as long as anything that an earlier one could still want to go on with.
+    longest = min((policy.cutoff(now) for policy in RetentionPolicy.objects.all()), default=now)
+    named = Run.objects.filter(worker=OuterRef("pk"))
+    return Worker.objects.filter(alive=False, seen_at__lt=longest).exclude(Exists(named))
+
+
 OUTDATED: dict[type[Model], Callable[[RetentionPolicy, datetime], QuerySet[Any]]] = {
     Message: _outdated_messages,
     Signal: _outdated_signals,
@@ -233,7 +253,7 @@ def _due(now: datetime) -> Purged:
         for policy in RetentionPolicy.objects.all():
             due[model] += outdated(policy, now).exclude(session__in=gone.values("pk")).count()
     records = sum(records.count() for records in evidence.outdated(now))
-    return _purged(due) + Purged(sessions=gone.count(), records=records)
+    return _purged(due) + Purged(sessions=gone.count(), records=records, workers=_forgotten(now).count())
 
 
 # Again and again

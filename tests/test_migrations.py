@@ -8,6 +8,7 @@ from django.db import connection, migrations, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
+from django.db.models import Model
 
 from sessions_app import statements
 from sessions_app.migrating import AddIndexInUse, SetStorage
@@ -73,6 +74,7 @@ def test_back_and_forth_and_over_what_an_attempt_has_left() -> None:
 @only_postgres
 @pytest.mark.django_db
 def test_a_tail_that_moves_costs_no_index_an_entry() -> None:
+    clear(Session)
     policy = default_policy()
     sessions = Session.objects.bulk_create(Session(owner="user:1", policy=policy) for _ in range(200))
     with transaction.atomic():
@@ -83,9 +85,16 @@ def test_a_tail_that_moves_costs_no_index_an_entry() -> None:
 @only_postgres
 @pytest.mark.django_db
 def test_a_beat_costs_no_index_an_entry() -> None:
+    clear(Worker)
     workers = Worker.objects.bulk_create(Worker(name="w", producer=f"p{n}", epoch=1) for n in range(50))
     statements.beat_producers({worker.pk for worker in workers})
     assert updates(Worker._meta.db_table) == (50, 50)
+
+
+def clear(model: type[Model]) -> None:
+    """Takes away what tests before have left in the pages of its table."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {model._meta.db_table} CASCADE")
 
 
 def updates(table: str) -> tuple[int, int]:

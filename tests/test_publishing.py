@@ -74,9 +74,8 @@ async def test_what_is_sent_together_is_taken_in_order(running: Process, produce
         while len(outcomes) < len(frames):
             await asyncio.sleep(0.01)
     assert {type(outcome) for outcome in outcomes} == {HoldfastError}  # nobody has registered the producer
-    await executor.run(
-        lambda: publishing._register(models.derived_id("agent:billing producer", 1), "agent:billing producer", 1)
-    )
+    worker = models.derived_id("agent:billing producer", 1)
+    await running.ingest.do(publishing._register, worker, "agent:billing producer", 1)
     outcomes.clear()
     with running.ingest._changed:
         for sequence, chunks in frames:

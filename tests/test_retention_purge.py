@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError
 
 from sessions_app import retention
-from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy, Run, Session, Signal
+from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy, Run, Session, Signal, Worker
 from sessions_app.retention import NOBODY, Purged, delete_sessions, purge
 from tests.support.stored import a_message, a_session, a_signal, a_streaming_message, an_ended_run, hours_ago
 
@@ -173,7 +173,7 @@ def test_deleting_many_rows_takes_several_steps(monkeypatch: pytest.MonkeyPatch)
 def test_purging_many_small_sessions_takes_few_queries(django_assert_max_num_queries: Any) -> None:
     for _ in range(50):
         a_message(a_session("guest:1", hours=100), hours=100)
-    with django_assert_max_num_queries(40):
+    with django_assert_max_num_queries(48):
         assert purge() == Purged(50, 50)
 
 
@@ -210,3 +210,18 @@ def test_a_session_is_hidden_from_the_moment_it_expires() -> None:
     assert session.expires_at is not None
     assert not Session.objects.visible(session.expires_at + timedelta(seconds=1)).exists()
     assert Session.objects.visible(session.expires_at - timedelta(seconds=1)).exists()
+
+
+def test_workers_go_when_they_are_long_dead_and_no_run_names_them() -> None:
+    def a_worker(name: str, *, hours: float, alive: bool = False) -> Worker:
+        return Worker.objects.create(name=name, alive=alive, seen_at=hours_ago(hours))
+
+    a_worker("forgotten", hours=73)
+    a_worker("of the longest policy", hours=71)
+    a_worker("alive", hours=1000, alive=True)
+    named = an_ended_run(a_session("guest:1", held=True), hours=1000)
+    named.worker = a_worker("named", hours=1000)
+    named.save()
+    assert purge(dry_run=True) == Purged(workers=1)
+    assert purge(batch=1) == Purged(workers=1)
+    assert set(Worker.objects.values_list("name", flat=True)) == {"of the longest policy", "alive", "named"}

@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, DELETION
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
 from django.db.models.functions import Length
 from django.http import HttpRequest, HttpResponse
@@ -17,7 +18,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
 
-from sessions_app import retention, store, transcript
+from sessions_app import locks, retention, store, transcript
 from sessions_app.admin import actions
 from sessions_app.admin.readonly import filtered
 from sessions_app.core.errors import HoldfastError
@@ -265,7 +266,10 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def _change(self, request: HttpRequest, queryset: QuerySet[Session], now: str, **values: Any) -> None:
         living = queryset.exclude(owner=retention.NOBODY)
         actions.log(request, living, CHANGE, f"Sessions {now}.")
-        changed = Session.objects.filter(pk__in=list(living.values_list("pk", flat=True))).update(**values)
+        ids = list(living.values_list("pk", flat=True))
+        with transaction.atomic():
+            locks.sessions(ids)
+            changed = Session.objects.filter(pk__in=ids).update(**values)
         self.message_user(request, f"Sessions {now}: {changed}.", messages.SUCCESS)
 
 

@@ -26,6 +26,8 @@ class Migration(migrations.Migration):
             model_name="session",
             index=models.Index(fields=["policy", "created_at"], name="session_policy_created"),
         ),
+        migrations.AlterModelOptions(name="message", options={"ordering": ["session_id", "first_serial"]}),
+        migrations.AlterModelOptions(name="signal", options={"ordering": ["session_id", "serial"]}),
         SetStorage("session", fillfactor=50),
         SetStorage("worker", fillfactor=50),
         SetStorage("run", fillfactor=80),

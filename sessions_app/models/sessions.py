@@ -135,7 +135,7 @@ class Message(models.Model):
     updated_at = models.DateTimeField()
 
     class Meta:
-        ordering = ["session", "first_serial"]
+        ordering = ["session_id", "first_serial"]  # by `session` it would be joined, for the order of sessions
         constraints = [
             models.UniqueConstraint(fields=["session", "uid"], name="message_uid_in_session"),
             # Also the order of the history pages.

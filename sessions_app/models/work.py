@@ -65,7 +65,7 @@ class Signal(models.Model):
     changed_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        ordering = ["session", "serial"]
+        ordering = ["session_id", "serial"]  # see Message
         constraints = [models.UniqueConstraint(fields=["session", "uid"], name="signal_uid_in_session")]
         indexes = [
             # A resume: what has changed since the cursor. A rewind: the newest.
