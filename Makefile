@@ -63,7 +63,7 @@ bench: setup ## measure (minutes)
 	$(BIN)/python -m tests.bench
 
 soak: setup ## run for long and watch memory (tens of minutes)
-	$(BIN)/pytest tests/scenarios -m "long and soak"
+	$(BIN)/pytest tests/scenarios -s -m "long and soak"
 
 faults: setup ## kill, cut and fill up, many times (minutes)
 	$(BIN)/pytest -m "long and not soak" --ignore tests/scenarios/test_cluster.py
