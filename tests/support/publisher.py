@@ -93,7 +93,8 @@ class Publisher:
         return self.process.wait(within)
 
     def terminate(self) -> int:
-        """Lets it finish its answers."""
+        """Lets it finish its answers, once it has begun them: a program that is still starting would die."""
+        self.wait_until_heard()
         self.signal(signal.SIGTERM)
         return self.wait()
 
