@@ -143,9 +143,9 @@ class Person:
             if self._failure:
                 raise self._failure
             self._changed.clear()
-            left = deadline - asyncio.get_running_loop().time()
             try:
-                await asyncio.wait_for(self._changed.wait(), left)
+                async with asyncio.timeout_at(deadline):  # `wait_for` may swallow a cancellation (Python 3.11)
+                    await self._changed.wait()
             except TimeoutError:
                 if condition():
                     return

@@ -43,6 +43,8 @@ class Insistent(Follower):
 
     async def _try(self, session: str, kind: str, payload: Frame, id: str) -> Frame | None:
         self.receipts.pop(id, None)
+        if self._failure:
+            raise self._failure  # or it would be sent for ever
         # The server is away, or went meanwhile.
         with suppress(OSError, httpx.TransportError, WebSocketException, AssertionError, Away):
             await self.send({"type": "signal", "session": session, "id": id, "kind": kind, "payload": payload})
