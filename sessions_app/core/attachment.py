@@ -144,8 +144,14 @@ class Attachment:
         self._forget_kept()
         released: list[Frame] = []
         for frame in kept:
-            if frame.epoch == epoch:
-                released += self.frame(frame, now=now)
+            if frame.epoch != epoch:
+                continue
+            if frame.first > self.sent + 1:
+                # The answer is older than the frame, and what lies between was told by hints that were lost: a feed
+                # that knew nothing yet can't have noticed.
+                lost = True
+                break
+            released += self.frame(frame, now=now)
         return released, lost and self.gap(now=now)
 
     def acknowledge(self, epoch: str, serial: int, *, now: float) -> bool:

@@ -92,6 +92,17 @@ def test_a_gap_while_the_store_is_read_means_another_reading() -> None:
     assert (texts(released), again, attachment.state) == (["2-2"], True, C)
 
 
+def test_what_does_not_continue_the_answer_means_another_reading() -> None:
+    """A new feed is placed by the first frame that it hears of: it doesn't know that others were lost before."""
+    attachment = Attachment("s", Window(100))
+    attachment.frame(frame(6), now=0)
+    attachment.frame(frame(7), now=0)
+    released, again = attachment.caught_up(epoch="e", serial=3, size=10, now=0)
+    assert (released, again, attachment.state) == ([], True, C)
+    released, again = attachment.caught_up(epoch="e", serial=7, size=10, now=0)
+    assert (released, again, attachment.state) == ([], False, L)
+
+
 def test_more_than_a_window_is_not_kept_but_read_again() -> None:
     attachment = Attachment("s", Window(100))
     for serial in range(1, 21):
