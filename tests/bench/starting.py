@@ -12,6 +12,7 @@ import psycopg
 from tests import services
 from tests.bench import machine
 from tests.bench.holdfast import Holdfast, Remote
+from tests.bench.site import Wrong
 from tests.support import tokens
 from tests.support.harness import Server, Worker, environment_of, manage
 
@@ -101,6 +102,8 @@ def _running(
         with machine.on_server_core():
             server.start()
         yield server
+    except Wrong:
+        raise
     except Exception:
         print(f"--- {command}'s log ends with\n{server.log[-2000:]}")
         raise

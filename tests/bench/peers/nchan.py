@@ -103,5 +103,5 @@ def nchan(seed: int) -> Iterator[Nchan]:
         place.chmod(0o755)  # its worker is nobody
         (place / "nginx.conf").write_text(CONFIGURATION.format(module=MODULE, port=port))
         command = [find("nginx"), "-p", str(place), "-c", "nginx.conf", "-e", "error.log"]
-        with running(command, place, port) as pids:
+        with running(command, place, port, processes=2) as pids:
             yield Nchan(place, seed, port, pids)

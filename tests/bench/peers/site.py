@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import tempfile
+import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -101,13 +102,15 @@ def _compare(reader: Reader, sent: list[bytes]) -> None:
 
 
 @contextmanager
-def running(command: list[str], place: Path, port: int) -> Iterator[list[int]]:
-    """Start a peer on the server's core; give its processes."""
+def running(command: list[str], place: Path, port: int, processes: int = 1) -> Iterator[list[int]]:
+    """Start a peer of so many processes on the server's core; give them."""
     with (place / "log").open("wb") as log, machine.on_server_core():
         process = subprocess.Popen(command, cwd=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         wait_for_port(port, process)
-        yield machine.family(process.pid)
+        while len(family := machine.family(process.pid)) < processes:
+            time.sleep(0.02)  # it listens before it has started them all
+        yield family
     except Exception:
         print(f"--- {command[0]}'s log ends with\n{(place / 'log').read_text(errors='replace')[-2000:]}")
         raise

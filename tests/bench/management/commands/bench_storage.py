@@ -31,7 +31,7 @@ class Command(BaseCommand):
 
     def _messages(self, count: int) -> None:
         """So many messages, with those that are there: twenty a session."""
-        first = Message.objects.filter(session_id__startswith="bench").count()
+        first = Message.objects.filter(uid__startswith="m_bench").count()
         policy = RetentionPolicy.objects.get(is_default=True).pk
         now = connection.ops.adapt_datetimefield_value(timezone.now())
         for start in range(first, count, BATCH):
@@ -43,7 +43,7 @@ class Command(BaseCommand):
                 "created_at": f"'{now}'", "active_at": f"'{now}'",
             })  # fmt: skip
             _insert(Message, [start, end], {
-                "session_id": f"'bench' || n / {PER_SESSION}", "uid": "'m_bench' || n", "role": "'assistant'",
+                "session_id": f"'bench' || (n / {PER_SESSION})", "uid": "'m_bench' || n", "role": "'assistant'",
                 "status": "'complete'", "parts": f"'{PARTS}'", "open": "'{}'", "marks": "'[[1,1]]'",
                 "first_serial": f"n %% {PER_SESSION} + 1", "last_serial": f"n %% {PER_SESSION} + 1",
                 "created_at": f"'{now}'", "updated_at": f"'{now}'",
@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 " uid varchar(64), event text, UNIQUE (session_id, serial))"
             )
             cursor.execute(
-                f"{NUMBERS} INSERT INTO bench_token SELECT n, '12345678901234567890' || n / {tokens}, n %% {tokens},"
+                f"{NUMBERS} INSERT INTO bench_token SELECT n, '12345678901234567890' || (n / {tokens}), n %% {tokens},"
                 f" 'm_1234567890123456789012', '{EVENT}' FROM numbers",
                 [0, answers * tokens],
             )
