@@ -90,7 +90,11 @@ async def all_hold(readers: Sequence[AnyReader], condition: Callable[[AnyReader]
     missing = list(readers)
     while missing := [reader for reader in missing if not condition(reader)]:
         if time.monotonic() > deadline:
-            raise Wrong(f"{len(missing)} of {len(readers)} readers have not got everything")
+            last = [text[:300] for _, text in missing[0].arrived[-1:]]
+            raise Wrong(
+                f"{len(missing)} of {len(readers)} readers have not got everything;"
+                f" one has {missing[0].tokens} tokens, and at last got {last}"
+            )
         if any(reader.ended for reader in missing):
             raise Wrong("a reader's connection was closed")
         await asyncio.sleep(0.1)
