@@ -13,7 +13,7 @@ from typing import Any
 import uvloop
 
 from tests import services
-from tests.bench import machine, report, rows, starting
+from tests.bench import machine, report, rows, starting, versions
 from tests.bench.peers import nchan, socketio
 from tests.bench.plan import NAMES, SESSIONS, Row, plan
 from tests.bench.report import Results
@@ -83,9 +83,11 @@ def main() -> int:
                 for server in servers:
                     if server in row.servers and not (run and row.once):
                         take(results, row, server, start[server], SEED + run)
-    print(f"\n{header}; the same during the runs: {results.speeds()} ms")
+    print(f"\n{header}; the same during the runs: {results.speeds()} ms; {versions.of(servers)}")
     print("A quick run: it shows that it works, and is no measurement." if chosen.quick else "")
     print(report.table(results))
+    for (name, server), why in results.wrong.items():
+        print(f"\nWrong: {report.TITLES[server]}: {name}: {why}")
     return 1 if results.wrong else 0
 
 
