@@ -20,8 +20,9 @@ WARM_CONNECTIONS = 100  # before: the first ones pay for what the process loads 
 WARM_ASKED = 10  # questions, likewise
 AT_ONCE = 50  # connections that are opened at once: not more than people would
 SETTLE_S = 3.0
-# 10.2 MB in all, in answers of less than the 4 MiB that one may have.
-STALLED_PADDING, STALLED_RATE, STALLED_TOKENS, STALLED_ANSWERS = 10_000, 60, 340, 3
+# 10.2 MB in all, in answers of less than the 4 MiB that one may have; so slowly that the reader that goes on isn't left
+# behind, which for Holdfast would give it the whole again.
+STALLED_PADDING, STALLED_RATE, STALLED_TOKENS, STALLED_ANSWERS = 2000, 200, 1700, 3
 
 Figures = dict[str, float]
 Work = Callable[[Any], Awaitable[Figures]]
