@@ -113,7 +113,13 @@ class Holdfast(Site[Client]):
     async def ask(self, readers: Sequence[Client], asked: Sequence[Order]) -> None:
         seen = {reader: len(reader.arrived) for reader in readers}
         await self._begin(readers, asked)
-        await all_hold(readers, lambda reader: any(BEGUN in text for _, text in reader.arrived[seen[reader] :]))
+        # A reader that is too slow gets the state instead, which `check` refuses.
+        await all_hold(
+            readers,
+            lambda reader: any(
+                BEGUN in text or text.startswith(ATTACHED) for _, text in reader.arrived[seen[reader] :]
+            ),
+        )
 
     async def _begin(self, readers: Sequence[Client], asked: Sequence[Order]) -> None:
         await gather([reader.signal(order.encode(each)) for reader, each in zip(readers, asked, strict=True)])
