@@ -59,7 +59,8 @@ check: .venv/.tests ## Django's deployment checks, migrations, static files
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py collectstatic --no-input --clear --verbosity 0
 
-bench: setup ## measure (minutes)
+bench: setup ## measure Holdfast beside its peers (a quarter of an hour)
+	@tests/setup peers
 	$(BIN)/python -m tests.bench
 
 soak: setup ## run for long and watch memory (tens of minutes)
@@ -72,7 +73,7 @@ cluster-faults: setup ## the large size under every fault: three plays of HOLDFA
 	$(BIN)/pytest tests/scenarios/test_cluster.py -m long -s
 
 clean: ## forget everything that was installed; var/ (the data) stays
-	rm -rf .venv tests/node_modules
+	rm -rf .venv tests/node_modules tests/bench/peers/node_modules
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit("Holdfast needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 …" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'

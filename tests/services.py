@@ -222,10 +222,10 @@ def redis() -> Iterator[str]:
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
+def postgres(*, durable: bool = False) -> Iterator[str]:
     """A PostgreSQL server of our own, on a new cluster; gives a database's address."""
     with tempfile.TemporaryDirectory(prefix="holdfast-postgres-", ignore_cleanup_errors=True) as place:
-        server = Postgres(Path(place))
+        server = Postgres(Path(place), durable=durable)
         try:
             server.start()
             yield server.url

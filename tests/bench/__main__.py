@@ -1,127 +1,107 @@
-"""`python -m tests.bench`: measures this checkout on this machine, and prints one table. `--help` has the choices."""
+"""`python -m tests.bench`: measures this checkout and its peers on this machine, and prints one table. `--help` has
+the choices."""
 
 import argparse
-import json
-import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import uvloop
 
 from tests import services
-from tests.bench import machine, report, rows
+from tests.bench import machine, report, rows, starting, versions
+from tests.bench.peers import nchan, socketio
+from tests.bench.plan import NAMES, SESSIONS, Row, plan
 from tests.bench.report import Results
-from tests.bench.rows import Load, Place, Work
-from tests.support.harness import Server, Worker, environment_of, manage
+from tests.bench.site import Wrong
 
 SEED = 1
-SESSIONS = rows.IDLE + rows.WARM_CONNECTIONS
+FILES = 4 * SESSIONS  # open at once: sockets, and room
 
-# As a site runs it, not as one develops.
-ENVIRONMENT = {
-    "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
-    "HOLDFAST_DEBUG": "false",
-    "HOLDFAST_HOSTS": "127.0.0.1",
-}
+Start = Callable[[dict[str, str], int], AbstractContextManager[Any]]
 
 
-class Row(NamedTuple):
-    """The server's environment, and what is done with it. `apart`: its agents run in a worker."""
+def missing(server: str) -> str:
+    """What a server needs and isn't there, if anything."""
+    if server == "scaled":
+        return ", ".join(f"{name} is not installed" for name in ("postgres", "redis") if not services.find(name))
+    return {"socketio": socketio.missing, "nchan": nchan.missing}.get(server, str)()
 
-    environment: dict[str, str]
-    do: Work
-    apart: bool = False
 
-
-def work(seconds: float) -> dict[str, Row]:
-    """All rows."""
-    rolled, plain = {"HOLDFAST_ROLLUP_MS": "40"}, {"HOLDFAST_ROLLUP_MS": "0"}
-    busy, fast = Load(500, 20, seconds), Load(200, 100, seconds)
-    asked = round(20 * seconds)
-    return {
-        report.BUSY_ROLLED: Row(rolled, lambda place: rows.streaming(place, busy)),
-        report.BUSY_PLAIN: Row(plain, lambda place: rows.streaming(place, busy)),
-        report.FAST_ROLLED: Row(rolled, lambda place: rows.streaming(place, fast)),
-        report.ALONE: Row(rolled, lambda place: rows.returning_alone(place, 10_000)),
-        report.TOGETHER: Row(rolled, lambda place: rows.returning_together(place, 100, 1000)),
-        report.FIRST: Row({}, lambda place: rows.first_tokens(place, asked)),
-        report.FIRST_APART: Row({}, lambda place: rows.first_tokens(place, asked), apart=True),
-        report.IDLE: Row({}, rows.idle),
+def starts(servers: list[str], stack: ExitStack) -> dict[str, Start]:
+    """Return what starts each of these servers for a row's environment and a seed."""
+    found: dict[str, Start] = {
+        "socketio": lambda _, seed: socketio.socketio(seed),
+        "nchan": lambda _, seed: nchan.nchan(seed),
     }
+    if {"uvicorn", "daphne", "remote"} & set(servers):
+        files = starting.Files(
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-bench-"))), SESSIONS
+        )
+        found |= {command: partial(starting.embedded, command, files) for command in ("uvicorn", "daphne")}
+        found["remote"] = partial(starting.remote, files)
+    if "scaled" in servers:
+        cluster = starting.Cluster(stack.enter_context(services.postgres(durable=True)), SESSIONS)
+        found["scaled"] = partial(starting.scaled, cluster)
+    return found
 
 
-class Store:
-    """A migrated SQLite file with sessions in it, to copy for each server."""
-
-    def __init__(self, place: Path) -> None:
-        self._path = place / "prepared.sqlite3"
-        environment = environment_of(f"sqlite:///{self._path}", ENVIRONMENT)
-        manage("migrate", "--verbosity", "0", environment=environment)
-        created = manage("bench_sessions", str(SESSIONS), environment=environment)
-        self.sessions = [(session, cookie) for session, cookie in json.loads(created)]
-
-    def copy(self, place: Path) -> str:
-        shutil.copyfile(self._path, place / "holdfast.sqlite3")
-        return f"sqlite:///{place}/holdfast.sqlite3"
-
-
-@contextmanager
-def running(store: Store, command: str, row: Row) -> Iterator[Server]:
-    """A server of its own on its own core, a database of its own, and a worker and Redis if the row needs them."""
-    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as name, ExitStack() as stack:
-        place = Path(name)
-        database, environment = store.copy(place), ENVIRONMENT | row.environment
-        with machine.on_server_core():
-            if row.apart:
-                redis = stack.enter_context(services.redis())
-                environment |= {"HOLDFAST_REDIS": redis, "HOLDFAST_RUN_AGENTS": "false"}
-            server = Server(place, database=database, command=command, environment=environment)
-            stack.callback(server.end)
-            server.start()
-            if row.apart:
-                worker = Worker(place, database=database, command="runagents", environment=environment)
-                stack.callback(worker.end)
-                worker.start()
-        yield server
-
-
-def measure(store: Store, command: str, row: Row, seed: int) -> rows.Figures:
-    with running(store, command, row) as server:
-        try:
-            return uvloop.run(row.do(Place(server, store.sessions, seed))) | {"speed": machine.speed()}
-        except Exception:
-            print(f"--- {command}'s log ends with\n{server.log[-2000:]}")
-            raise
+def measure(row: Row, start: Start, seed: int) -> rows.Figures:
+    with start(row.environment, seed) as site:
+        return uvloop.run(row.do(site)) | {"speed": machine.speed()}
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short run of each row: for a first look only")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each row; the table has their medians")
-    parser.add_argument("--server", choices=("uvicorn", "daphne"), action="append", help="both if not given")
+    parser.add_argument("--quick", action="store_true", help="less of everything, once: shows whether it works")
+    parser.add_argument("--runs", type=int, default=3, help="runs of the rows whose figures vary; default 3")
+    parser.add_argument("--server", choices=NAMES, action="append", help="may be repeated; all if not given")
     parser.add_argument("--row", default="", help="only rows whose name holds this")
     return parser.parse_args()
 
 
-def main() -> None:
+def main() -> int:
     chosen = arguments()
-    runs, seconds = (1, 4.0) if chosen.quick else (chosen.runs, 10.0)
+    machine.allow_files(FILES)
     results, header = Results(), machine.describe()
+    servers = []
+    for server in chosen.server or NAMES:
+        if lack := missing(server):
+            print(f"{report.TITLES[server]} is skipped: {lack}")
+        else:
+            servers.append(server)
+    todo = [row for row in plan(chosen.quick) if row.fits(chosen.row)]
     machine.use_load_core()
-    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as name:
-        store = Store(Path(name))
-        for run in range(runs):
-            for name, row in work(seconds).items():
-                for server in chosen.server or ("uvicorn", "daphne"):
-                    if chosen.row in name:
-                        figures = measure(store, server, row, SEED + run)
-                        results.add(name, server, figures)
-                        print(f"{server}: {name}: {show(figures)}", flush=True)
-    print(f"\n{header}\nmedians of {results.runs()} runs; a fixed piece of Python took {results.speeds()} ms")
-    print(f"\n{report.table(results)}")
+    with ExitStack() as stack:
+        start = starts(servers, stack)
+        for run in range(1 if chosen.quick else chosen.runs):
+            for row in todo:
+                for server in servers:
+                    if server in row.servers and not (run and row.once):
+                        take(results, row, server, start[server], SEED + run)
+    print(f"\n{header}; the same during the runs: {results.speeds()} ms; {versions.of(servers)}")
+    print("A quick run: it shows that it works, and is no measurement." if chosen.quick else "")
+    print(report.table(results))
+    for (name, server), why in results.wrong.items():
+        print(f"\nWrong: {report.TITLES[server]}: {name}: {why}")
+    return 1 if results.wrong else 0
+
+
+def take(results: Results, row: Row, server: str, start: Start, seed: int) -> None:
+    """Measure a row of a server and keep its figures; or that it was wrong, and then it has none."""
+    try:
+        figures = measure(row, start, seed)
+    except Wrong as wrong:
+        results.wrong |= {(name, server): str(wrong) for name in row.names}
+        print(f"{server}: {row.names[0]}: WRONG: {wrong}", flush=True)
+        return
+    for name in row.names:
+        results.add(name, server, figures)
+    print(f"{server}: {row.names[0]}: {show(figures)}", flush=True)
 
 
 def show(figures: rows.Figures) -> str:
@@ -129,4 +109,4 @@ def show(figures: rows.Figures) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,51 +1,16 @@
 """The agent that is measured: it writes tokens at a steady rate, each with the time at which it was written."""
 
 import asyncio
-import time
 
 from agents_app.registry import agent
 from agents_app.turn import Turn
 from tests.bench import order
-
-SLOT_S = 0.005  # how exactly tokens are timed
-
-
-class Metronome:
-    """Wakes all agents whose next token is due, from one timer, as a model's stream would: one wake per token.
-
-    A timer for each would cost the server more than what is measured.
-    """
-
-    def __init__(self) -> None:
-        self._slots: dict[int, asyncio.Future[None]] = {}
-        self._task: asyncio.Task[None] | None = None
-
-    def at(self, moment: float) -> asyncio.Future[None]:
-        """Return what is done at a moment, in monotonic seconds, or up to SLOT_S later."""
-        slot = int(moment / SLOT_S) + 1
-        if slot not in self._slots:
-            self._slots[slot] = asyncio.get_running_loop().create_future()
-            if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._beat())
-        return self._slots[slot]
-
-    async def _beat(self) -> None:
-        while self._slots:
-            slot = min(self._slots)
-            await asyncio.sleep(max(0.0, slot * SLOT_S - time.monotonic()))
-            self._slots.pop(slot).set_result(None)
-
-
-metronome = Metronome()
+from tests.bench.metronome import speak
 
 
 @agent("bench")
 async def bench(turn: Turn) -> None:
-    ordered = order.decode(turn.prompt)
-    start = await order.started(ordered)
-    for number in range(ordered.tokens):
-        if number or ordered.start:
-            await metronome.at(start + number / ordered.rate)
-        await turn.text(order.token())
-    if ordered.stays_open:
+    asked = order.decode(turn.prompt)
+    await speak(asked, turn.text)
+    if asked.stays_open:
         await asyncio.Event().wait()

@@ -1,16 +1,15 @@
-"""A lean reader: it follows one session, acknowledges as PROTOCOL.md asks, and keeps what it gets for later."""
+"""A lean WebSocket client, the same for all that is measured: it keeps what it gets for later."""
 
 import asyncio
 import base64
 import os
 import struct
 import time
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any
 
-import orjson
-
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
-EVENTS = b'{"type":"events"'
+RECEIVE_BUFFER = 4096  # of a client that stops reading, in bytes: so that what waits, waits in the server
 DEADLINE_S = 60
 
 
@@ -21,34 +20,45 @@ class Socket(asyncio.Protocol):
         self.arrived: list[tuple[float, bytes]] = []
         self.opened = asyncio.get_running_loop().create_future()
         self.ended = False
+        self._now = 0.0  # when what is being read came
         self._buffer = b""
         self._transport: Any = None
         self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
 
-    async def _connect(self, port: int, cookie: str) -> None:
+    async def connect(self, port: int, path: str, **headers: str) -> None:
         await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port)
+        more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         self._transport.write(
-            f"GET /ws/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"
             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\nCookie: {cookie}\r\n\r\n".encode()
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n{more}\r\n".encode()
         )
-        await asyncio.wait_for(self.opened, DEADLINE_S)
+        async with asyncio.timeout(DEADLINE_S):
+            await self.opened
 
-    async def next(self, kind: str) -> bytes:
-        """Wait for the next frame of a type."""
-        prefix = b'{"type":"%s"' % kind.encode()
+    async def next(self, prefix: bytes) -> bytes:
+        """Wait for the next frame that begins so."""
         future = self._waiting[prefix] = asyncio.get_running_loop().create_future()
-        return await asyncio.wait_for(future, DEADLINE_S)
+        async with asyncio.timeout(DEADLINE_S):
+            return await future
 
     def send(self, opcode: int, payload: bytes) -> None:
         # A mask of zeros is a mask, and leaves the payload as it is.
         size = len(payload)
-        head = struct.pack("!BB", 128 | opcode, 128 | size) if size < 126 else struct.pack("!BBH", 129, 254, size)
+        if size < 126:
+            head = struct.pack("!BB", 128 | opcode, 128 | size)
+        else:
+            head = struct.pack("!BBH", 128 | opcode, 254, size)
         self._transport.write(head + bytes(4) + payload)
 
     def close(self) -> None:
         self.ended = True
         self._transport.abort()
+
+    def stall(self) -> None:
+        """Read no more."""
+        self._transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER)
+        self._transport.pause_reading()
 
     # asyncio.Protocol
 
@@ -60,7 +70,7 @@ class Socket(asyncio.Protocol):
             self._fail(f"the server closed the connection: {exc}")
 
     def data_received(self, data: bytes) -> None:
-        now = time.monotonic()
+        self._now = time.monotonic()
         self._buffer += data
         if not self.opened.done():
             head, end, self._buffer = self._buffer.partition(b"\r\n\r\n")
@@ -71,32 +81,32 @@ class Socket(asyncio.Protocol):
                 self._fail(head.decode())
                 return
             self.opened.set_result(None)
-        while (frame := self._take()) is not None:
-            self._frame(*frame, now)
+        self._read_frames()
+
+    def _read_frames(self) -> None:
+        # By position: what is large is cut once, not at every frame in it.
+        buffer, at = self._buffer, 0
+        while len(buffer) >= at + 2:
+            length, start = buffer[at + 1], at + 2
+            if length > 125:
+                start, form = (at + 4, "!H") if length == 126 else (at + 10, "!Q")
+                if len(buffer) < start:
+                    break
+                length = struct.unpack_from(form, buffer, at + 2)[0]
+            if len(buffer) < start + length:
+                break
+            opcode, at = buffer[at] & 15, start + length
+            self._frame(opcode, buffer[start:at])
+        self._buffer = buffer[at:]
 
     def on_text(self, payload: bytes) -> None:
-        """For readers."""
+        """Keep a text frame."""
+        self.arrived.append((self._now, payload))
 
-    def _take(self) -> tuple[int, bytes] | None:
-        buffer = self._buffer
-        if len(buffer) < 2:
-            return None
-        length, start = buffer[1], 2
-        if length > 125:
-            start, form = (4, "!H") if length == 126 else (10, "!Q")
-            if len(buffer) < start:
-                return None
-            length = struct.unpack(form, buffer[2:start])[0]
-        if len(buffer) < start + length:
-            return None
-        self._buffer = buffer[start + length :]
-        return buffer[0] & 15, buffer[start : start + length]
-
-    def _frame(self, opcode: int, payload: bytes, now: float) -> None:
+    def _frame(self, opcode: int, payload: bytes) -> None:
         if opcode == PING:
             self.send(PONG, payload)
         elif opcode == TEXT:
-            self.arrived.append((now, payload))
             self.on_text(payload)
             if self._waiting:
                 self._wake(payload)
@@ -112,71 +122,3 @@ class Socket(asyncio.Protocol):
         for future in (self.opened, *self._waiting.values()):
             if not future.done():
                 future.set_exception(ConnectionError(problem))
-
-
-class Reader(Socket):
-    """One client with one session. `cursor` is what it has acknowledged or will."""
-
-    def __init__(self, session: str) -> None:
-        super().__init__()
-        self.session = session
-        self._ack_bytes, self._ack_s = 0, 0.0
-        self._unacknowledged = 0
-        self._last = b""  # the newest frame with a cursor
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def cursor(self) -> str:
-        cursor: str = orjson.loads(self._last)["cursor"]
-        return cursor
-
-    async def open(self, port: int, cookie: str) -> None:
-        """Connect, and wait until the server is ready."""
-        connected = asyncio.ensure_future(self.next("connected"))
-        await self._connect(port, cookie)
-        limits = orjson.loads(await connected)["limits"]
-        self._ack_bytes, self._ack_s = limits["ack_bytes"], limits["ack_ms"] / 1000
-
-    async def attach(self, **how: Any) -> bytes:
-        """Return the `attached` frame."""
-        attached = asyncio.ensure_future(self.next("attached"))
-        await asyncio.sleep(0)
-        self.say(type="attach", session=self.session, **how)
-        return await attached
-
-    async def signal(self, text: str) -> None:
-        """Send a person's message; wait until it is stored."""
-        receipt = asyncio.ensure_future(self.next("receipt"))
-        await asyncio.sleep(0)
-        payload = {"parts": [{"type": "text", "text": text}]}
-        self.say(type="signal", session=self.session, id=os.urandom(8).hex(), kind="message", payload=payload)
-        if (answer := orjson.loads(await receipt))["status"] != "accepted":
-            raise ConnectionError(f"the message was rejected: {answer}")
-
-    def say(self, **frame: Any) -> None:
-        self.send(TEXT, orjson.dumps(frame))
-
-    def close(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-        super().close()
-
-    def on_text(self, payload: bytes) -> None:
-        if payload.startswith(EVENTS):
-            self._last = payload
-            self._unacknowledged += len(payload)
-            if self._unacknowledged >= self._ack_bytes:
-                self._acknowledge()
-            elif self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(self._ack_s, self._acknowledge)
-        elif payload.startswith(b'{"type":"attached"'):
-            self._last = payload
-            self._acknowledge()
-
-    def _acknowledge(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._unacknowledged = 0
-        if not self.ended:
-            self.say(type="ack", session=self.session, cursor=self.cursor)

@@ -1,10 +1,11 @@
-"""The machine: which core does what, and what a process has used of it."""
+"""The machine: which core does what, and what processes have used of it."""
 
 import os
 import platform
+import resource
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,16 +28,36 @@ def on_server_core() -> Iterator[None]:
         use_load_core()
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+def allow_files(most: int) -> None:
+    """Let this process, and those that it starts, open so many files. Raises OSError where the system forbids it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, max(hard, most)))
 
 
-def memory_kib(pid: int) -> int:
-    """Proportional set size of a process."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """User and system time of all threads of processes."""
+    return sum(int(field) for pid in pids for field in _stat(pid)[11:13]) / TICKS_PER_S
+
+
+def memory_kib(pids: Iterable[int]) -> int:
+    """Proportional set size of processes."""
+    lines = [line for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it has started."""
+    found = [pid]
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in path.read_text().split():
+            found += family(int(child))
+    return found
+
+
+def running(program: str) -> list[int]:
+    """Those of the processes that this one has started that run a program."""
+    return [pid for pid in family(os.getpid()) if Path(f"/proc/{pid}/comm").read_text().strip() == program]
 
 
 def speed() -> float:
@@ -56,5 +77,10 @@ def describe() -> str:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit or 'unknown'}, {cpu}, {os.cpu_count()} cores, "
-        f"Linux {platform.release()}, Python {platform.python_version()}, load before {load:.1f}"
+        f"Linux {platform.release()}, Python {platform.python_version()}; before: load {load:.1f}, "
+        f"a fixed piece of Python {speed():.2g} ms"
     )
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""What the benchmark's agent is asked for, and its tokens, which say when they were written."""
+"""What a writer is asked for, and its tokens, which say when they were written."""
 
 import asyncio
 import json
@@ -10,18 +10,19 @@ from typing import NamedTuple
 TOKEN_LENGTH = 6  # characters, as tokens have about: a space and five digits
 TOKEN = re.compile(rb" (\d{5})")
 UNITS_PER_S, UNITS = 10_000, 100_000  # a token's digits are tenths of a millisecond, and begin anew every 10 s
-NOTICE_S = 1.0  # before agents begin
+NOTICE_S = 1.0  # before writers begin
 
 
 class Order(NamedTuple):
-    """What a prompt asks for. Agents begin together, at the time that `start`, a file, holds when it is there; or each
+    """What a prompt asks for. Writers begin together, at the time that `start`, a file, holds when it is there; or each
     at once where it is empty."""
 
-    start: str
     rate: float  # tokens a second
     tokens: int
     phase: float = 0.0  # seconds after the others
     stays_open: bool = False  # the answer goes on, without a word, until the server stops
+    padding: int = 0  # characters that each token has besides
+    start: str = ""
 
 
 def encode(order: Order) -> str:
@@ -33,7 +34,7 @@ def decode(prompt: str) -> Order:
 
 
 def start(path: Path) -> float:
-    """Let the agents begin, soon enough; return when, in monotonic seconds, the same in all processes of a machine."""
+    """Let the writers begin, soon enough; return when, in monotonic seconds, the same in all processes of a machine."""
     moment = time.monotonic() + NOTICE_S
     new = path.with_suffix(".new")
     new.write_text(repr(moment))
@@ -50,8 +51,8 @@ async def started(order: Order) -> float:
     return float(Path(order.start).read_text()) + order.phase
 
 
-def token() -> str:
-    return f" {int(time.monotonic() * UNITS_PER_S) % UNITS:05d}"
+def token(padding: int = 0) -> str:
+    return f" {int(time.monotonic() * UNITS_PER_S) % UNITS:05d}{'.' * padding}"
 
 
 def count(text: bytes) -> int:

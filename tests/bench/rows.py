@@ -1,43 +1,31 @@
-"""What is measured: each function does one piece of work with a running server and returns figures by name."""
+"""What is measured of every server: each function does one piece of work with a running one and returns figures."""
 
 import asyncio
 import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import NamedTuple, TypeVar
-
-import orjson
+from typing import Any, NamedTuple
 
 from tests.bench import machine, order
-from tests.bench.client import DEADLINE_S, EVENTS, Reader
+from tests.bench.client import DEADLINE_S
+from tests.bench.holdfast import Holdfast
 from tests.bench.order import Order
-from tests.support.harness import Server
+from tests.bench.site import Missed, Site, Wrong, all_have, gather, until
 
 WARM_S = 1.0
 RETURNS = 20  # of one reader, one after the other
 ROUNDS = 5  # of many readers at once
-IDLE = 1000  # connections whose memory is measured
 WARM_CONNECTIONS = 100  # before: the first ones pay for what the process loads once
 WARM_ASKED = 10  # questions, likewise
+AT_ONCE = 50  # connections that are opened at once: not more than people would
 SETTLE_S = 3.0
+# 10.2 MB in all, in answers of less than the 4 MiB that one may have; so slowly that the reader that goes on isn't left
+# behind, which for Holdfast would give it the whole again.
+STALLED_PADDING, STALLED_RATE, STALLED_TOKENS, STALLED_ANSWERS = 2000, 200, 1700, 3
 
-T = TypeVar("T")
 Figures = dict[str, float]
-
-
-class Place(NamedTuple):
-    """A running server and the sessions in its database, each with its owner's cookie."""
-
-    server: Server
-    sessions: list[tuple[str, str]]
-    seed: int
-
-    @property
-    def start(self) -> Path:
-        """The file that lets the agents begin."""
-        return self.server.place / "start"
+Work = Callable[[Any], Awaitable[Figures]]
 
 
 class Load(NamedTuple):
@@ -48,83 +36,114 @@ class Load(NamedTuple):
     seconds: float
 
 
-async def streaming(place: Place, load: Load) -> Figures:
+async def streaming(site: Site[Any], load: Load) -> Figures:
     """CPU per million tokens and the tokens' added latency."""
-    readers = await gather([following(place, n) for n in range(load.sessions)])
-    phases = random.Random(place.seed)
+    readers = await gather([site.following(n) for n in range(load.sessions)])
+    phases = random.Random(site.seed)
     tokens = round(load.rate * (load.seconds + WARM_S))
-    asked = [Order(str(place.start), load.rate, tokens, phases.random() / load.rate) for _ in readers]
-    await until(await answering(place, readers, asked) + WARM_S)
-    before, first = machine.cpu_seconds(place.server.pid), time.monotonic()
+    asked = [Order(load.rate, tokens, phases.random() / load.rate) for _ in readers]
+    await until(await site.answering(readers, asked) + WARM_S)
+    before, first = _cpu(site), time.monotonic()
     await asyncio.sleep(load.seconds)
-    used, last = machine.cpu_seconds(place.server.pid) - before, time.monotonic()
+    after, last = _cpu(site), time.monotonic()
     await all_have(readers, tokens)
     arrived = [(arrival, text) for reader in readers for arrival, text in reader.arrived]
     written = [(arrival, at) for arrival, text in arrived for at in order.written(text, arrival)]
     delays = sorted(arrival - at for arrival, at in written if first <= at < last)
     frames = sum(first <= arrival < last for arrival, _ in arrived)
     for reader in readers:
-        check(reader)
+        site.check(reader, tokens)
         reader.close()
-    return {
-        "cpu": used / len(delays) * 1e6,
+    return {name: (after[name] - before[name]) / len(delays) * 1e6 for name in after} | {
         "p50": statistics.median(delays) * 1000,
         "p99": delays[len(delays) * 99 // 100] * 1000,
         "rate": len(delays) / (last - first),
         "frames": frames / (last - first),
-        "share": used / (last - first),
+        "share": (after["cpu"] - before["cpu"]) / (last - first),
     }
 
 
-async def returning_alone(place: Place, tokens: int) -> Figures:
-    """A reader that has nothing of an answer of so many tokens, which is still being written, returns."""
-    reader = await following(place, 0)
-    missed = Missed(0, reader.cursor, {}, tokens)
-    await answering(place, [reader], [Order(str(place.start), 2000, tokens, stays_open=True)])
-    await all_have([reader], tokens)
-    reader.close()
-    returns = [await timed_return(place, missed) for _ in range(RETURNS)]
+def _cpu(site: Site[Any]) -> Figures:
+    helpers = {name: machine.cpu_seconds(machine.running(program)) for name, program in site.helpers.items()}
+    return {"cpu": machine.cpu_seconds(site.pids)} | helpers
+
+
+async def returning_alone(site: Site[Any], tokens: int) -> Figures:
+    """A reader that has nothing of an answer of so many tokens, which is still being written, returns.
+
+    It has had one token before: Socket.IO recovers nobody who had nothing.
+    """
+    away, there = await gather([site.following(0), site.following(0)])
+    await site.answering([there], [Order(1, 1)])
+    await all_have([away, there], 1)
+    missed = site.left(away, 1 + tokens)
+    await site.answering([there], [Order(2000, tokens, stays_open=True)])
+    await all_have([there], 1 + tokens)
+    site.check(there, 1 + tokens)
+    returns = [await timed(site.come_back(missed)) for _ in range(RETURNS)]
+    there.close()
     return {
         "ms": statistics.median(ms for ms, _ in returns),
         "kB": statistics.median(size for _, size in returns) / 1000,
     }
 
 
-async def returning_together(place: Place, readers: int, tokens: int) -> Figures:
+async def returning_together(site: Site[Any], readers: int, tokens: int) -> Figures:
     """So many readers, each of a session of its own of which it has missed so many tokens, return at once.
 
-    Once with a new connection each, which costs most of it, and once on connections that are open already.
+    Once with a new connection each, which costs most of it, and for Holdfast once on connections that are open already.
     """
-    followers = await gather([following(place, n) for n in range(readers)])
-    asked = Order(str(place.start), 100, 2 * tokens, stays_open=True)
-    start = await answering(place, followers, [asked] * readers)
+    rate = 200
+    followers = await gather([site.following(n) for n in range(readers)])
+    asked = Order(rate, 2 * tokens, stays_open=True)
+    start = await site.answering(followers, [asked] * readers)
     await all_have(followers, tokens)
-    missed = [left(follower, number, 2 * tokens) for number, follower in enumerate(followers)]
-    await until(start + 2 * tokens / 100 + WARM_S)
+    missed = [site.left(follower, 2 * tokens) for follower in followers]
+    await until(start + 2 * tokens / rate + WARM_S)
+    for one in missed:
+        await _all_written(site, one)
     rounds, attaches = [], []
     for _ in range(ROUNDS):
-        rounds.append([ms for ms, _ in await gather([timed_return(place, one) for one in missed])])
-        opened = [await connected(place, one.number) for one in missed]
-        attaches.append(
-            [ms for ms, _ in await gather([timed_attach(*each) for each in zip(opened, missed, strict=True)])]
-        )
-    return {
-        "p50": statistics.median(map(statistics.median, rounds)),
-        "max": statistics.median(map(max, rounds)),
-        "attach_p50": statistics.median(map(statistics.median, attaches)),
-        "attach_max": statistics.median(map(max, attaches)),
-    }
+        rounds.append([ms for ms, _ in await gather([timed(site.come_back(one)) for one in missed])])
+        if isinstance(site, Holdfast):
+            attaches.append(await _attaches(site, missed))
+    figures = {"p50": _median(rounds, statistics.median), "max": _median(rounds, max)}
+    if attaches:
+        figures |= {"attach_p50": _median(attaches, statistics.median), "attach_max": _median(attaches, max)}
+    return figures
 
 
-async def first_tokens(place: Place, asked: int) -> Figures:
+async def _all_written(site: Site[Any], missed: Missed) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            await site.come_back(missed)
+            return
+        except Wrong:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(SETTLE_S)
+
+
+async def _attaches(site: Holdfast, missed: list[Missed]) -> list[float]:
+    opened = [await site.connected(one.number) for one in missed]
+    attaching = [site.attach(reader, one) for reader, one in zip(opened, missed, strict=True)]
+    return [ms for ms, _ in await gather([timed(each) for each in attaching])]
+
+
+def _median(rounds: list[list[float]], of: Callable[[list[float]], float]) -> float:
+    return statistics.median(map(of, rounds))
+
+
+async def first_tokens(site: Holdfast, asked: int) -> Figures:
     """How long people wait for the first token of an answer, of so many that are asked for one after the other."""
-    pauses = random.Random(place.seed)
+    pauses = random.Random(site.seed)
     delays = []
     for number in range(WARM_ASKED + asked):
-        reader = await following(place, number)
+        reader = await site.following(number)
         await asyncio.sleep(pauses.uniform(0.05, 0.1))  # at no fixed time from the polls of those that look for work
         begun = time.monotonic()
-        await reader.signal(order.encode(Order("", 30, 5)))
+        await reader.signal(order.encode(Order(30, 5)))
         await all_have([reader], 1)
         delays.append(next(arrival for arrival, text in reader.arrived if order.count(text)) - begun)
         reader.close()
@@ -132,109 +151,49 @@ async def first_tokens(place: Place, asked: int) -> Figures:
     return {"p50": statistics.median(delays) * 1000, "p99": delays[len(delays) * 99 // 100] * 1000}
 
 
-async def idle(place: Place) -> Figures:
-    """Memory of a connection that follows a session in which nothing happens."""
-    readers = await gather([following(place, n) for n in range(WARM_CONNECTIONS)])
+async def idle(site: Site[Any], sessions: int, seconds: float) -> Figures:
+    """What so many readers cost that follow sessions in which nothing happens."""
+    readers = await gather([site.following(n) for n in range(WARM_CONNECTIONS)])
     await asyncio.sleep(SETTLE_S)
-    before = machine.memory_kib(place.server.pid)
-    for first in range(WARM_CONNECTIONS, WARM_CONNECTIONS + IDLE, 50):  # not more at once than people would
-        readers += await gather([following(place, n) for n in range(first, first + 50)])
+    before = machine.memory_kib(site.pids)
+    for first in range(WARM_CONNECTIONS, sessions, AT_ONCE):
+        readers += await gather([site.following(n) for n in range(first, first + AT_ONCE)])
     await asyncio.sleep(SETTLE_S)
-    after = machine.memory_kib(place.server.pid)
+    after, used = machine.memory_kib(site.pids), machine.cpu_seconds(site.pids)
+    await asyncio.sleep(seconds)
+    used = machine.cpu_seconds(site.pids) - used
     for reader in readers:
         reader.close()
-    return {"KiB": (after - before) / IDLE}
+    return {
+        "KiB": (after - before) / (sessions - WARM_CONNECTIONS),
+        "MiB": after / 1024,
+        "cpu": used * 60 / seconds,
+    }
 
 
-# Readers
+async def stalled(site: Site[Any], readers: int) -> Figures:
+    """How much a server's memory grows for each reader that stops reading while its session gets 10 MB.
+
+    Each session has another reader, which goes on.
+    """
+    asked = Order(STALLED_RATE, STALLED_TOKENS, padding=STALLED_PADDING)
+    there, stalling = [await gather([site.following(n) for n in range(readers)]) for _ in range(2)]
+    for reader in stalling:
+        reader.stall()
+    before = machine.memory_kib(site.pids)
+    for answer in range(1, STALLED_ANSWERS + 1):
+        await site.answering(there, [asked] * readers)
+        await all_have(there, answer * STALLED_TOKENS)
+    after = machine.memory_kib(site.pids)
+    for reader in there:
+        site.check(reader, STALLED_ANSWERS * STALLED_TOKENS)
+    for reader in (*there, *stalling):
+        reader.close()
+    return {"KiB": (after - before) / readers}
 
 
-class Missed(NamedTuple):
-    """Where a reader of a session left off, and how many tokens it has missed since."""
-
-    number: int
-    cursor: str
-    held: dict[str, list[int]]
-    tokens: int
-
-
-async def connected(place: Place, number: int) -> Reader:
-    session, cookie = place.sessions[number]
-    reader = Reader(session)
-    await reader.open(place.server.port, cookie)
-    return reader
-
-
-async def following(place: Place, number: int) -> Reader:
-    reader = await connected(place, number)
-    await reader.attach()
-    return reader
-
-
-def left(reader: Reader, number: int, tokens: int) -> Missed:
-    """Cut a reader's connection in the middle of an answer of so many tokens."""
-    reader.close()
-    got = received(reader)
-    uid = orjson.loads(reader.arrived[-1][1])["events"][-1]["message"]
-    return Missed(number, reader.cursor, {uid: [0, order.TOKEN_LENGTH * got]}, tokens - got)
-
-
-async def answering(place: Place, readers: list[Reader], orders: list[Order]) -> float:
-    """Ask for answers; when all agents are there, let them begin. Returns when they do."""
-    await gather([reader.signal(order.encode(asked)) for reader, asked in zip(readers, orders, strict=True)])
-    await all_hold(readers, lambda reader: any(b'"type":"start-step"' in text for _, text in reader.arrived))
-    return order.start(place.start)
-
-
-async def timed_return(place: Place, missed: Missed) -> tuple[float, int]:
-    """Connect, attach and have the answer: the ms that all of it takes, and the answer's bytes."""
+async def timed(work: Awaitable[int]) -> tuple[float, int]:
+    """Return the ms that it takes, and what it returns."""
     begun = time.monotonic()
-    _, size = await timed_attach(await connected(place, missed.number), missed)
-    return (time.monotonic() - begun) * 1000, size
-
-
-async def timed_attach(reader: Reader, missed: Missed) -> tuple[float, int]:
-    begun = time.monotonic()
-    answer = await reader.attach(cursor=missed.cursor, held=missed.held)
-    took = time.monotonic() - begun
-    reader.close()
-    assert orjson.loads(answer)["resumed"] and order.count(answer) == missed.tokens, answer[:200]
-    return took * 1000, len(answer)
-
-
-async def all_have(readers: list[Reader], tokens: int) -> None:
-    await all_hold(readers, lambda reader: received(reader) >= tokens)
-
-
-async def all_hold(readers: list[Reader], condition: Callable[[Reader], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    missing = readers
-    while missing := [reader for reader in missing if not condition(reader)]:
-        assert time.monotonic() < deadline, f"{len(missing)} readers still wait"
-        assert not any(reader.ended for reader in missing), "a reader's connection was closed"
-        await asyncio.sleep(0.1)
-
-
-def received(reader: Reader) -> int:
-    return sum(order.count(text) for _, text in reader.arrived)
-
-
-def check(reader: Reader) -> None:
-    """Nothing was lost or came twice: a figure of a run that was wrong is worth nothing."""
-    expected = None
-    for _, text in reader.arrived:
-        if text.startswith(EVENTS):
-            for event in orjson.loads(text)["events"]:
-                assert expected in (None, event["serial"]), f"{event['serial']} came after {expected}"
-                expected = event["serial"] + 1
-
-
-async def until(moment: float) -> None:
-    await asyncio.sleep(max(0.0, moment - time.monotonic()))
-
-
-async def gather(work: list[Awaitable[T]]) -> list[T]:
-    return await asyncio.gather(*work)
-
-
-Work = Callable[[Place], Awaitable[Figures]]
+    result = await work
+    return (time.monotonic() - begun) * 1000, result

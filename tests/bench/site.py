@@ -1,0 +1,112 @@
+"""A running server of any make, as the rows see it: it has readers, and writers write to it."""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+from tests.bench import order
+from tests.bench.client import DEADLINE_S, Socket
+from tests.bench.order import Order
+
+T = TypeVar("T")
+
+
+class Wrong(Exception):
+    """Something was lost, came twice or in another order: a figure of a run that was wrong is worth nothing."""
+
+
+class Reader(Socket):
+    """One client with one session, the one of this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        self._frames = self._tokens = 0  # that were counted, and what they held
+
+    @property
+    def tokens(self) -> int:
+        """How many it has."""
+        # Each frame is counted once: who asks often would otherwise keep it from reading.
+        self._tokens += sum(order.count(text) for _, text in self.arrived[self._frames :])
+        self._frames = len(self.arrived)
+        return self._tokens
+
+
+AnyReader = TypeVar("AnyReader", bound=Reader)
+
+
+class Missed(NamedTuple):
+    """Where a reader left off, as its server wants to be told, and how many tokens it has missed since."""
+
+    number: int
+    where: dict[str, object]
+    tokens: int
+
+
+class Site(ABC, Generic[AnyReader]):
+    """`pids`: its processes; `helpers`: those of the databases beside it, by name; `place`: a directory of its own."""
+
+    def __init__(self, place: Path, seed: int, port: int, pids: Sequence[int]) -> None:
+        self.place = place
+        self.seed = seed
+        self.port = port
+        self.pids = pids
+        self.helpers: dict[str, list[int]] = {}
+        self._starts = 0
+
+    @abstractmethod
+    async def following(self, number: int) -> AnyReader:
+        """Connect a reader and let it follow its session."""
+
+    @abstractmethod
+    async def ask(self, readers: Sequence[AnyReader], asked: Sequence[Order]) -> None:
+        """Have an answer written to each reader's session, and wait until it could begin."""
+
+    @abstractmethod
+    def left(self, reader: AnyReader, tokens: int) -> Missed:
+        """Cut a reader's connection; it will have missed all but those of so many tokens that it has."""
+
+    @abstractmethod
+    async def come_back(self, missed: Missed) -> int:
+        """Connect a reader and get what it has missed; return its bytes. Raises Wrong."""
+
+    @abstractmethod
+    def check(self, reader: AnyReader, tokens: int) -> None:
+        """Whether a reader that never left has so many tokens, each once, in order. Raises Wrong."""
+
+    async def answering(self, readers: Sequence[AnyReader], asked: Sequence[Order]) -> float:
+        """Have answers written that begin together; return when they do, in monotonic seconds."""
+        self._starts += 1
+        path = self.place / f"start-{self._starts}"
+        await self.ask(readers, [each._replace(start=str(path)) for each in asked])
+        return order.start(path)
+
+
+async def all_have(readers: Sequence[Reader], tokens: int) -> None:
+    await all_hold(readers, lambda reader: reader.tokens >= tokens)
+
+
+async def all_hold(readers: Sequence[AnyReader], condition: Callable[[AnyReader], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    missing = list(readers)
+    while missing := [reader for reader in missing if not condition(reader)]:
+        if time.monotonic() > deadline:
+            last = [text[:300] for _, text in missing[0].arrived[-1:]]
+            raise Wrong(
+                f"{len(missing)} of {len(readers)} readers have not got everything;"
+                f" one has {missing[0].tokens} tokens, and at last got {last}"
+            )
+        if any(reader.ended for reader in missing):
+            raise Wrong("a reader's connection was closed")
+        await asyncio.sleep(0.1)
+
+
+async def until(moment: float) -> None:
+    await asyncio.sleep(max(0.0, moment - time.monotonic()))
+
+
+async def gather(work: Sequence[Awaitable[T]]) -> list[T]:
+    return list(await asyncio.gather(*work))
