@@ -40,6 +40,9 @@ class Following:
         return Cursor(self.attachment.epoch, self.attachment.sent)
 
     def take(self, frame: Frame) -> None:
+        if self.attachment.misses(frame):
+            self.lose()
+            return
         now = asyncio.get_running_loop().time()
         for ready in self.attachment.frame(frame, now=now):
             self._pass_on(ready)

@@ -111,6 +111,14 @@ class Attachment:
         self._land(len(self._in_flight))
         self._forget_kept()
 
+    def misses(self, frame: Frame) -> bool:
+        """Whether something lies between what was sent and a frame: then tell it of a gap, and not of the frame.
+
+        Its feed can't always know. Two readers whose attaches are its first place it by the later of their answers from
+        the store, or by the first frame that it hears of; hints that were lost just then are missing to the other.
+        """
+        return self.state is State.LIVE and frame.first > self.sent + 1
+
     def frame(self, frame: Frame, *, now: float) -> list[Frame]:
         """Take a frame from the feed; return what to send now: it, or nothing."""
         if self.state is State.LIVE and frame.last <= self.sent:
@@ -146,9 +154,7 @@ class Attachment:
         for frame in kept:
             if frame.epoch != epoch:
                 continue
-            if frame.first > self.sent + 1:
-                # The answer is older than the frame, and what lies between was told by hints that were lost: a feed
-                # that knew nothing yet can't have noticed.
+            if self.misses(frame):
                 lost = True
                 break
             released += self.frame(frame, now=now)

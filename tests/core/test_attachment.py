@@ -103,6 +103,15 @@ def test_what_does_not_continue_the_answer_means_another_reading() -> None:
     assert (released, again, attachment.state) == ([], False, L)
 
 
+def test_what_does_not_continue_what_was_sent_is_missed() -> None:
+    """A feed is placed by the later of two readers' answers: it doesn't know what the other one lacks."""
+    attachment = live(sent=3)
+    assert not attachment.misses(frame(3, 6)) and not attachment.misses(frame(4))
+    assert attachment.misses(frame(5))
+    assert attachment.gap(now=0)
+    assert not attachment.misses(frame(6))  # the store is being read
+
+
 def test_more_than_a_window_is_not_kept_but_read_again() -> None:
     attachment = Attachment("s", Window(100))
     for serial in range(1, 21):
@@ -243,8 +252,16 @@ class Delivery(RuleBasedStateMachine):
     def commit(self, which: int, count: int, size: int) -> None:
         model = self.models[which]
         first, model.tail = model.tail + 1, model.tail + count
-        model.send(model.attachment.frame(frame(first, model.tail, size=size, epoch=str(model.epoch)), now=0))
+        committed = frame(first, model.tail, size=size, epoch=str(model.epoch))
+        if model.attachment.misses(committed):
+            self.lose(model)
+            return
+        model.send(model.attachment.frame(committed, now=0))
         model.look()
+
+    @rule(which=which, count=st.integers(1, 3))
+    def commit_unnoticed(self, which: int, count: int) -> None:
+        self.models[which].tail += count
 
     @rule(which=which, count=st.integers(1, 3))
     def commit_and_lose(self, which: int, count: int) -> None:
@@ -270,8 +287,8 @@ class Delivery(RuleBasedStateMachine):
             if model.reading and not model.reading.found:
                 model.reading.found = (model.epoch, model.tail)
 
-    @rule(which=which)
-    def answer(self, which: int) -> None:
+    @rule(which=which, size=st.sampled_from([50, ANSWER]))
+    def answer(self, which: int, size: int = ANSWER) -> None:
         model = self.models[which]
         if not model.reading or not model.reading.found:
             return
@@ -279,11 +296,18 @@ class Delivery(RuleBasedStateMachine):
         assert reading.found
         epoch, serial = reading.found
         model.wire.append(("attached", (reading.base, reading.found)))
-        released, again = model.attachment.caught_up(epoch=str(epoch), serial=serial, size=ANSWER, now=0)
+        released, again = model.attachment.caught_up(epoch=str(epoch), serial=serial, size=size, now=0)
         model.send(released)
         if again:
             model.read(model.place)
         model.look()
+
+    @rule(which=which)
+    def catch_up(self, which: int) -> None:
+        self.read_the_store()
+        self.answer(which, size=50)
+        self.client_takes(which, len(self.models[which].wire))
+        self.client_acknowledges(which)
 
     @rule(which=which)
     def client_attaches_again(self, which: int) -> None:
@@ -323,6 +347,8 @@ class Delivery(RuleBasedStateMachine):
         """When the client reads all that it is sent, it has everything, and owes nothing."""
         if not hasattr(self, "window"):
             return
+        for model in self.models:
+            self.lose(model)  # a feed compares tails
         for _ in range(10):
             for which, model in enumerate(self.models):
                 self.read_the_store()
