@@ -85,7 +85,7 @@ def scaled(store: Cluster, environment: Environment, seed: int) -> Iterator[Hold
     """A web process and a worker, both on the server's core; PostgreSQL and Redis on the load's."""
     with _place() as place, services.redis() as redis, ExitStack() as stack:
         database = store.copy(place)
-        environment |= {"HOLDFAST_REDIS": redis, "HOLDFAST_RUN_AGENTS": "false", "HOLDFAST_PROCESSES": "2"}
+        environment = environment | {"HOLDFAST_REDIS": redis, "HOLDFAST_RUN_AGENTS": "false", "HOLDFAST_PROCESSES": "2"}
         server = stack.enter_context(_running(Server, "uvicorn", place, database, environment))
         worker = stack.enter_context(_running(Worker, "runagents", place, database, environment))
         site = Holdfast(server, store.sessions, seed, [server.pid, worker.pid])
