@@ -1,15 +1,12 @@
 """An administrator interrupts a run or expires an approval while an agent is at work, from a process that isn't its."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db.models import Model
 from django.test import Client
 
-from agents_app.runner import Runner
 from agents_app.tools import EXPIRED
 from agents_app.turn import Turn
 from sessions_app import executor, ingest, models, runs
@@ -17,22 +14,15 @@ from sessions_app.admin.work import INTERRUPTED
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import input_hash
 from sessions_app.process import Process
-from tests.support.agents import Conversation, endless
+from tests.support.agents import Conversation, endless, process
 from tests.support.person import text_of
 from tests.support.stored import a_session
 from tests.support.writer import Writer, a_run, begun, delta, finish, of
 from tests.test_approvals import MAIL, Sender, asked, part
 
+__all__ = ["process"]  # a fixture
+
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-async def process(settings: Any) -> AsyncIterator[Process]:
-    settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 50, "INBOX_POLL_MS": 20}
-    process = Process()
-    await process.start([lambda here: Runner(here).run])
-    yield process
-    await process.stop()
 
 
 async def administer(action: str, one: Model) -> None:

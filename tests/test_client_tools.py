@@ -1,29 +1,19 @@
 """Tools that run at the client: the first result counts, and one that does not come is an error."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from agents_app.runner import Runner
 from agents_app.tools import NO_RESULT, ToolFailed
 from agents_app.turn import Turn
 from sessions_app.process import Process
-from tests.support.agents import Conversation
+from tests.support.agents import Conversation, process
 from tests.support.person import text_of
 
+__all__ = ["process"]  # a fixture
+
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-async def process(settings: Any) -> AsyncIterator[Process]:
-    settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 50, "INBOX_POLL_MS": 20, "LEASE_MS": 900}
-    process = Process()
-    await process.start([lambda here: Runner(here).run])
-    yield process
-    if not process.stopping:
-        await process.stop()
 
 
 async def look_it_up(turn: Turn) -> None:
