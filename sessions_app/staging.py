@@ -99,7 +99,7 @@ class Transaction:
             return Stored(repeated.serial, repeated=True)
         refusal = None
         serial = changed.tail
-        staged: list[statements.JournalRow] = []
+        staged: list[tuple[int, str]] = []  # serial, event
         for chunk in append.chunks:
             try:
                 text = self._fold(opened, changed.tail + 1, chunk, key)
@@ -108,7 +108,7 @@ class Transaction:
                 break
             changed.tail = serial = changed.tail + 1
             changed.texts.append(text)
-            staged.append((append.session, serial, append.uid, text))
+            staged.append((serial, text))
         if append.sequence and (staged or self._batches.has_begun(append)):
             self._folds.open[key].shared = True
             self._batches.note(append, self._folds.open[key].message, refusal)
@@ -181,7 +181,7 @@ class Transaction:
                 raise HoldfastError("bad_chunk", "A message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -.")
             at = store.milliseconds(self.now)
             event = {"serial": serial, "message": key[1], "at": at, "chunk": chunk}
-            self._folds.open[key] = Open(fold.begin(event), is_new=True, size=len(json))
+            self._folds.open[key] = Open(fold.begin(event), key=0, is_new=True, size=len(json))
             return frames.event_text(serial=serial, uid=key[1], chunk=json, at=at)
         if opened.size + len(json) > self._folds.response_bytes and chunk["type"] not in vocabulary.ENDS:
             raise HoldfastError("response_too_large", f"A response has at most {self._folds.response_bytes} bytes.")
@@ -189,7 +189,7 @@ class Transaction:
         opened.size += len(json)
         return frames.event_text(serial=serial, uid=key[1], chunk=json)
 
-    def _note(self, append: Append, opened: Open, staged: list[statements.JournalRow]) -> None:
+    def _note(self, append: Append, opened: Open, staged: list[tuple[int, str]]) -> None:
         key = append.session, append.uid
         ended = fold.ended(opened.message)
         opened.journal_events += len(staged)
@@ -202,7 +202,7 @@ class Transaction:
             opened.journal_events = 0
             self._conflated[key] = opened
         else:
-            self._journal += staged
+            self._journal += [(opened.key, serial, text) for serial, text in staged]
         if ended or key in self._new_rows:
             self._active.add(append.session)
         if key in self._new_rows and append.run:
@@ -226,9 +226,13 @@ class Transaction:
         self._batches.write()
 
     def _write_events(self) -> None:
-        statements.insert_messages([(key, opened.message) for key, opened in self._new_rows.items()], self.now)
-        statements.conflate([(key, opened.message) for key, opened in self._conflated.items()], self.now)
-        statements.insert_journal([row for row in self._journal if (row[0], row[2]) not in self._conflated])
+        new = self._new_rows.values()
+        rows = statements.insert_messages([(key, opened.message) for key, opened in self._new_rows.items()], self.now)
+        for opened, row in zip(new, rows, strict=True):
+            opened.key = row
+        conflated = {opened.key: opened.message for opened in self._conflated.values()}
+        statements.conflate(list(conflated.items()), self.now)
+        statements.insert_journal([entry for entry in self._journal if entry[0] not in conflated])
         statements.note_activity(self._active, self._titles, self.now)
         statements.note_runs(self._new_runs, self._ended_runs)
         self._touched |= self._conflated.keys() | self._new_rows.keys()

@@ -57,8 +57,11 @@ SELECT_HIDDEN = (
     " WHERE session_id = %s AND changed_at < %s AND status NOT IN ('accepted', 'delivered')) AS hidden"
 ).format(**_names)
 SELECT_JOURNAL = {
-    "sqlite": "SELECT group_concat(event, ',') FROM {journal} WHERE session_id = %s".format(**_names),
-    "postgresql": "SELECT string_agg(event, ',') FROM {journal} WHERE session_id = %s".format(**_names),
+    vendor: (
+        "SELECT {join}(event, ',') FROM {messages} m JOIN {journal} j ON j.message_id = m.id"
+        " WHERE m.session_id = %s AND m.status = 'streaming'"
+    ).format(join=join, **_names)
+    for vendor, join in (("sqlite", "group_concat"), ("postgresql", "string_agg"))
 }
 
 
@@ -221,9 +224,17 @@ def message(session_id: str, uid: str) -> fold.Message | None:
     return next(iter(_folded(session_id, rows)), None)
 
 
+def keyed_message(session_id: str, uid: str) -> tuple[int, fold.Message] | None:
+    """As `message`, with its row's key."""
+    key = models.Message.objects.filter(session=session_id, uid=uid).values_list("pk", flat=True).first()
+    found = None if key is None else message(session_id, uid)
+    return None if key is None or found is None else (key, found)
+
+
 def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     """Return what the journal holds after a serial: (serial, event JSON), in order. Holes are conflated events."""
-    entries = models.JournalEntry.objects.filter(session=session_id, serial__gt=serial)
+    streaming = models.Message.objects.filter(session=session_id, status=models.Message.Status.STREAMING)
+    entries = models.JournalEntry.objects.filter(message__in=streaming, serial__gt=serial)
     return list(entries.order_by("serial").values_list("serial", "event"))
 
 
