@@ -122,7 +122,7 @@ class Connection:
         self._follows_all = False  # it attached to all that it ever will
         self._followed: dict[str, Following] = {}
         self._publishing = 0  # batches that are not yet stored
-        self._published: asyncio.Event | None = None  # one was; made when somebody waits for it
+        self._published: asyncio.Event | None = None  # what waits until one was
         # Who may publish is read no faster, instead of being closed.
         self._is_paced = identity.grant is not None and "publish" in identity.grant.scopes
         rate = conf.PUBLISHES_PER_SECOND if self._is_paced else conf.FRAMES_PER_SECOND

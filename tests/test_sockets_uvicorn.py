@@ -25,37 +25,38 @@ RESPONSE = {"type": "websocket.http.response.start", "status": 451, "headers": [
 BODY = {"type": "websocket.http.response.body", "body": b"not here"}
 HELLO = {"type": "websocket.send", "text": "hello"}
 
-# What the application is sent, and what is raised in it.
+# What the application is sent, and what is raised in it, while the test goes on that connected to it.
 heard: SimpleQueue[Any] = SimpleQueue()
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
+    tell = heard.put
     scope["headers"] = []  # as Holdfast's does
     await receive()
     try:
-        await AT[scope["path"]](receive, send)
+        await AT[scope["path"]](receive, send, tell)
     except Exception as error:
-        heard.put(f"{type(error).__name__}: {error}")
+        tell(f"{type(error).__name__}: {error}")
 
 
-async def echo(receive: Any, send: Any) -> None:
+async def echo(receive: Any, send: Any, tell: Any) -> None:
     await send(ACCEPT)
     while (message := await receive())["type"] == "websocket.receive":
         await send(message | {"type": "websocket.send"})
-    heard.put(message)
+    tell(message)
     await send(HELLO)
 
 
-async def flood(receive: Any, send: Any) -> None:
+async def flood(receive: Any, send: Any, tell: Any) -> None:
     """Tells how many frames it has sent whenever it is asked, and finds the time."""
     sent = 0
 
-    async def tell() -> None:
+    async def answer() -> None:
         while (await receive())["type"] == "websocket.receive":
-            heard.put(sent)
+            tell(sent)
 
     await send(ACCEPT)
-    telling = asyncio.create_task(tell())
+    telling = asyncio.create_task(answer())
     for sent in range(FLOOD):
         await send({"type": "websocket.send", "text": f"{sent:065536}"})
     await telling
@@ -64,7 +65,7 @@ async def flood(receive: Any, send: Any) -> None:
 def script(*messages: dict[str, Any]) -> Any:
     """Sends these messages, come what may."""
 
-    async def play(receive: Any, send: Any) -> None:
+    async def play(receive: Any, send: Any, tell: Any) -> None:
         for message in messages:
             await send(message)
 
@@ -86,9 +87,7 @@ def serving(ws: str, **options: Any) -> Iterator[int]:
     """Serves the application on a port, in a thread; under uvloop, as a site does."""
     options = {"ws_per_message_deflate": False, "ws_ping_interval": None, "proxy_headers": False} | options
     server = uvicorn.Server(
-        uvicorn.Config(
-            application, port=free_port(), ws=ws, loop="uvloop", lifespan="off", log_config=None, **options
-        )  # fmt: skip
+        uvicorn.Config(application, port=free_port(), ws=ws, loop="uvloop", lifespan="off", log_config=None, **options)
     )
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -108,8 +107,8 @@ def port(request: Any) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def nothing_heard() -> None:
-    while not heard.empty():
-        heard.get()
+    global heard
+    heard = SimpleQueue()
 
 
 def hear() -> Any:
