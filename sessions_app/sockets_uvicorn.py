@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -11,6 +12,8 @@ from websockets.protocol import OPEN
 
 from sessions_app.sockets_common import Inbox, encode
 
+# Uvicorn would log to its own three lines for each socket, and at DEBUG what people write.
+logger = logging.getLogger(__name__)
 # Of all connections to which more can be written: one for each would take a KiB.
 WRITABLE = asyncio.Event()
 WRITABLE.set()
@@ -31,6 +34,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.logger = self.conn.logger = logger
+        self.conn.debug = logger.isEnabledFor(logging.DEBUG)
         self.queue = Inbox(self)  # type: ignore[assignment]
         self.writable = WRITABLE
         self.is_plain = False  # accepted, and a frame is its text and nothing else
@@ -65,7 +70,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         return self.is_plain and self.conn.state is OPEN and not self.disconnected and self.writable.is_set()
 
     def opened(self) -> None:
-        # In a log of all frames (--log-level debug) none may be missing.
+        # In a log of all frames none may be missing.
         self.is_plain = not (self.conn.extensions or self.conn.debug)
         # The request would stay in memory for as long as the socket is open: 4 KiB, and more with many cookies.
         self.request.headers.clear()  # websockets' parser, too, holds the request

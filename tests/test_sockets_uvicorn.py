@@ -227,8 +227,17 @@ def test_what_was_agreed_to_be_compressed_is_compressed() -> None:
         assert plain.receive().text == "x" * 1000
 
 
-def test_an_open_socket_keeps_nothing_of_its_handshake(caplog: Any) -> None:
-    caplog.set_level(logging.WARNING, "uvicorn.error")  # or it would keep a line for each
+def test_no_line_of_the_log_tells_what_people_write(caplog: Any) -> None:
+    caplog.set_level(logging.DEBUG, "uvicorn.error")
+    with serving(OURS) as port:
+        client = RawSocket(port, "/echo")
+        client.send_text("a secret")
+        assert client.receive().text == "a secret"
+    assert caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_an_open_socket_keeps_nothing_of_its_handshake() -> None:
     clients: list[RawSocket] = []
 
     def open_one() -> None:
