@@ -45,6 +45,7 @@ class SessionConsumer(AsyncConsumer):
             return
         context.work_on(connection=connection.id)
         beginning = here.evidence.begin("websocket", scope["headers"])
+        scope["headers"] = []  # they would stay in memory for as long as the socket is open
         disconnect = None
         try:
             disconnect = await self._serve(connection, receive)

@@ -72,8 +72,8 @@ def headers_of(request: HttpRequest) -> list[tuple[bytes, bytes]]:
 def end_of_socket(message: Mapping[str, Any], idle_s: float) -> End:
     """Read a server's `websocket.disconnect`. `idle_s` is what is known where the server doesn't say it.
 
-    Ours says how it ended (`sockets.SocketProtocol.onClose`). Of others, uvicorn gives a reason to each close frame
-    that it received, and none to a connection that ended without; code 1006 means that everywhere.
+    Ours under Daphne says how it ended (`sockets_daphne.SocketProtocol.onClose`). Of others, uvicorn gives a reason to
+    each close frame that it received, and none to a connection that ended without; code 1006 means that everywhere.
     """
     code = message.get("code")
     if "ended" in message:

@@ -27,7 +27,8 @@ from twisted.logger import (
 
 from sessions_app import conf
 from sessions_app.bodies import Body, StreamedRequest, Takes
-from sessions_app.sockets import Inbox, SocketProtocol, share_options, take_body
+from sessions_app.sockets_common import Inbox
+from sessions_app.sockets_daphne import SocketProtocol, share_options, take_body
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,13 @@ FRAME_BYTES = 4096
 TOO_BIG, MALFORMED, NOT_UTF8 = 1009, 1002, 1007
 
 
-@pytest.fixture(scope="module")
-def echo(start_shared_server: StartServer) -> Server:
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+def echo(start_shared_server: StartServer, request: Any) -> Server:
     return start_shared_server(
-        "daphne", application="tests.support.echo:application", HOLDFAST_FRAME_BYTES=str(FRAME_BYTES)
+        request.param,
+        application="tests.support.echo:application",
+        arguments=f"--ws-max-size {2 * FRAME_BYTES}" if request.param == "uvicorn" else "",
+        HOLDFAST_FRAME_BYTES=str(FRAME_BYTES),
     )
 
 

@@ -27,8 +27,9 @@ COMMANDS = {
     "wall-clock": "-m tests.support.wall_clock manage.py runserver --noreload 127.0.0.1:{port}",
     "runagents": "manage.py runagents",
     "daphne": "-m daphne -b 127.0.0.1 -p {port} {application}",
-    "uvicorn": "-m uvicorn --host 127.0.0.1 --port {port} --ws websockets-sansio --loop uvloop"
-    " --ws-per-message-deflate false --timeout-graceful-shutdown 5 {application}",
+    "uvicorn": "-m uvicorn --host 127.0.0.1 --port {port} --loop uvloop"
+    " --ws sessions_app.sockets_uvicorn:SocketProtocol --ws-per-message-deflate false"
+    " --timeout-graceful-shutdown 5 {application}",
 }
 
 

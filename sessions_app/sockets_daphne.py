@@ -9,6 +9,8 @@ from daphne.http_protocol import WebRequest
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet.tcp import Connection
 
+from sessions_app.sockets_common import encode
+
 # Messages of one client that wait for its application; beyond it the server stops reading from that client.
 INBOX_MESSAGES = 16
 # In struct tcp_info (linux/tcp.h): where last_data_sent, last_ack_sent and last_data_recv stand, in ms.
@@ -21,34 +23,6 @@ OF_THE_HANDSHAKE = (
     "http_request_data", "http_request_host", "http_request_params", "http_request_path", "http_request_uri",
     "http_response_data", "http_status_line",
 )  # fmt: skip
-
-
-class Inbox:
-    """What a client has sent and its application, its one reader, has not taken yet.
-
-    Daphne's asyncio.Queue knows no limit that a socket could wait for, and takes 2 KiB more.
-    """
-
-    __slots__ = ("protocol", "messages", "arrival")
-
-    def __init__(self, protocol: "SocketProtocol") -> None:
-        self.protocol = protocol
-        self.messages: list[dict[str, Any]] = []
-        self.arrival: asyncio.Future[None] | None = None
-
-    def put_nowait(self, message: dict[str, Any]) -> None:
-        self.messages.append(message)
-        if self.arrival and not self.arrival.done():
-            self.arrival.set_result(None)
-
-    async def get(self) -> dict[str, Any]:
-        while not self.messages:
-            self.arrival = asyncio.get_running_loop().create_future()
-            await self.arrival
-        message = self.messages.pop(0)
-        if not self.messages:
-            self.protocol.resume_reading()
-        return message
 
 
 class Producer:
@@ -170,17 +144,6 @@ class SocketProtocol(Producer, WebSocketProtocol):
             self.sendCloseFrame(code=SERVICE_RESTART, reasonUtf8=b"the server is restarting")
         elif self.state == self.STATE_CONNECTING and hasattr(self, "handshake_deferred"):
             self.serverReject()
-
-
-def encode(text: str) -> bytes:
-    """A text frame as servers send it (RFC 6455 §5.2): whole, not masked."""
-    payload = text.encode()
-    size = len(payload)
-    if size < 126:
-        return bytes((0x81, size)) + payload
-    if size < 65536:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
 def kernel_idle_s(connection: Any) -> float | None:
