@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sessions_app import models
+from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 
 if TYPE_CHECKING:
@@ -55,3 +56,8 @@ class Append:
     starts: models.Run | None = None
     also: tuple[tuple[int, Callable[[Log], None]], ...] = ()
     sequence: int = 0
+
+    @property
+    def begins(self) -> bool:
+        """Whether it is to create its message."""
+        return self.chunks[0]["type"] in vocabulary.BEGINS

@@ -18,6 +18,7 @@ class Open:
     """A message that this process is writing: its fold, and how much of it is in the journal only."""
 
     message: fold.Message
+    key: int  # of its row; 0 while it has none
     is_new: bool  # has no row yet
     size: int = 0  # bytes of all its events
     journal_events: int = 0
@@ -39,9 +40,10 @@ class Folds:
 
 
 def load(key: Key) -> Open:
-    message = store.message(*key)
-    if message is None:
+    found = store.keyed_message(*key)
+    if found is None:
         raise HoldfastError("no_such_message")
+    row, message = found
     # Its size and journal are bounded again from here: they are limits, not accounts.
     size = len(orjson.dumps(message.parts))
-    return Open(message, is_new=False, size=size, journal_events=conf.JOURNAL_EVENTS)
+    return Open(message, row, is_new=False, size=size, journal_events=conf.JOURNAL_EVENTS)

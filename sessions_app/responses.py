@@ -42,7 +42,8 @@ class Response(Writing):
         self._add(chunk)
         if also is not None:
             self._also.append((len(self._rollup) - 1, also))
-        await self._wait_for_room()
+        if self._is_full():
+            await self._wait_for_room()
 
     def with_next(self, also: Also) -> None:
         """Do this in the transaction that stores the next chunk, or what waits now."""

@@ -62,7 +62,7 @@ class Transaction:
 
     def _look_up(self, appends: list[Append]) -> None:
         self._known |= statements.existing_messages(
-            {(append.session, append.uid) for append in appends if _begins(append.chunks[0])}
+            {(append.session, append.uid) for append in appends if append.begins}
         )
         self._batches.look_up(appends)
 
@@ -91,7 +91,7 @@ class Transaction:
         """Fold an append into its message and note what to write."""
         key = append.session, append.uid
         try:
-            changed, opened = self._find(append)
+            changed, opened = self._find(append, key)
         except HoldfastError as problem:
             self._refused.add(key)
             return problem
@@ -99,7 +99,7 @@ class Transaction:
             return Stored(repeated.serial, repeated=True)
         refusal = None
         serial = changed.tail
-        staged: list[statements.JournalRow] = []
+        staged: list[tuple[int, str]] = []  # serial, event
         for chunk in append.chunks:
             try:
                 text = self._fold(opened, changed.tail + 1, chunk, key)
@@ -108,14 +108,15 @@ class Transaction:
                 break
             changed.tail = serial = changed.tail + 1
             changed.texts.append(text)
-            staged.append((append.session, serial, append.uid, text))
+            staged.append((serial, text))
         if append.sequence and (staged or self._batches.has_begun(append)):
             self._folds.open[key].shared = True
             self._batches.note(append, self._folds.open[key].message, refusal)
         if not staged:
             return refusal or Stored(serial)
-        self._also += [(append.session, also) for position, also in append.also if position < len(staged)]
-        self._note(append, self._folds.open[key], staged)
+        if append.also:
+            self._also += [(append.session, also) for position, also in append.also if position < len(staged)]
+        self._note(append, key, opened or self._folds.open[key], staged)
         return Stored(serial, refusal=refusal)
 
     def stage_now(self, append: Append) -> Stored:
@@ -130,15 +131,14 @@ class Transaction:
             raise outcome.refusal
         return outcome
 
-    def _find(self, append: Append) -> tuple[_Changed, Open | None]:
+    def _find(self, append: Append, key: Key) -> tuple[_Changed, Open | None]:
         """Return the append's session and message (None: it is to begin), or raise why it can't be stored."""
-        key = append.session, append.uid
         changed = self._sessions.get(append.session)
         if changed is None:
             raise HoldfastError("not_found", "It was deleted or has expired.")
-        if (append.run, append.worker) in self._fenced:
+        if self._fenced and (append.run, append.worker) in self._fenced:
             raise _repeated_end(append) or HoldfastError("fenced")
-        begins = _begins(append.chunks[0])
+        begins = append.begins
         if append.sequence:
             serial = self._batches.stored(append, exists=key in self._known or key in self._new_rows)
             if serial is not None:
@@ -151,7 +151,7 @@ class Transaction:
             raise _Repeated(last if append.run else first)
         elif begins and key in self._new_rows:  # the same signal twice in one group
             raise _Repeated(self._new_rows[key].message.first_serial)
-        opened = self._opened(append)
+        opened = self._opened(append, key)
         if opened is None and not begins:
             opened = self._folds.open[key] = load(key)
         self._current.add(key)
@@ -161,9 +161,8 @@ class Transaction:
             raise _Repeated(opened.message.last_serial)
         return changed, opened
 
-    def _opened(self, append: Append) -> Open | None:
+    def _opened(self, append: Append, key: Key) -> Open | None:
         """Return the fold in memory of an append's message, if it is what is stored."""
-        key = append.session, append.uid
         opened = self._folds.open.get(key)
         if opened is None or key in self._current:
             return opened
@@ -181,7 +180,7 @@ class Transaction:
                 raise HoldfastError("bad_chunk", "A message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -.")
             at = store.milliseconds(self.now)
             event = {"serial": serial, "message": key[1], "at": at, "chunk": chunk}
-            self._folds.open[key] = Open(fold.begin(event), is_new=True, size=len(json))
+            self._folds.open[key] = Open(fold.begin(event), key=0, is_new=True, size=len(json))
             return frames.event_text(serial=serial, uid=key[1], chunk=json, at=at)
         if opened.size + len(json) > self._folds.response_bytes and chunk["type"] not in vocabulary.ENDS:
             raise HoldfastError("response_too_large", f"A response has at most {self._folds.response_bytes} bytes.")
@@ -189,8 +188,7 @@ class Transaction:
         opened.size += len(json)
         return frames.event_text(serial=serial, uid=key[1], chunk=json)
 
-    def _note(self, append: Append, opened: Open, staged: list[statements.JournalRow]) -> None:
-        key = append.session, append.uid
+    def _note(self, append: Append, key: Key, opened: Open, staged: list[tuple[int, str]]) -> None:
         ended = fold.ended(opened.message)
         opened.journal_events += len(staged)
         if opened.is_new:
@@ -202,18 +200,23 @@ class Transaction:
             opened.journal_events = 0
             self._conflated[key] = opened
         else:
-            self._journal += staged
-        if ended or key in self._new_rows:
+            self._journal += [(opened.key, serial, text) for serial, text in staged]
+        if key in self._new_rows:
+            self._note_beginning(append, opened.message)
+        if ended:
             self._active.add(append.session)
-        if key in self._new_rows and append.run:
+            if append.run:
+                self._ended_runs.add(append.run)
+                self._ended.append((append.run, opened.message))
+
+    def _note_beginning(self, append: Append, message: fold.Message) -> None:
+        self._active.add(append.session)
+        if append.run:
             self._begun.append(append.run)
-        if ended and append.run:
-            self._ended_runs.add(append.run)
-            self._ended.append((append.run, opened.message))
         if append.starts is not None:
             self._new_runs.append(append.starts)
-        if opened.message.role == "user" and key in self._new_rows:
-            self._titles[append.session] = _title(opened.message)
+        if message.role == "user":
+            self._titles[append.session] = _title(message)
 
     def _is_due(self, opened: Open) -> bool:
         # Answers that began together are due together: a commit that conflates them all would hold up everybody.
@@ -226,9 +229,13 @@ class Transaction:
         self._batches.write()
 
     def _write_events(self) -> None:
-        statements.insert_messages([(key, opened.message) for key, opened in self._new_rows.items()], self.now)
-        statements.conflate([(key, opened.message) for key, opened in self._conflated.items()], self.now)
-        statements.insert_journal([row for row in self._journal if (row[0], row[2]) not in self._conflated])
+        new = self._new_rows.values()
+        rows = statements.insert_messages([(key, opened.message) for key, opened in self._new_rows.items()], self.now)
+        for opened, row in zip(new, rows, strict=True):
+            opened.key = row
+        conflated = {opened.key: opened.message for opened in self._conflated.values()}
+        statements.conflate(list(conflated.items()), self.now)
+        statements.insert_journal([entry for entry in self._journal if entry[0] not in conflated])
         statements.note_activity(self._active, self._titles, self.now)
         statements.note_runs(self._new_runs, self._ended_runs)
         self._touched |= self._conflated.keys() | self._new_rows.keys()
@@ -315,10 +322,6 @@ def _repeated_end(append: Append) -> _Repeated | None:
 def _held(appends: list[Append]) -> set[tuple[str, str]]:
     """Runs and workers by which appends are to be checked; batches of producers elsewhere are by their own."""
     return {(append.run, append.worker) for append in appends if append.run and not (append.starts or append.sequence)}
-
-
-def _begins(chunk: Chunk) -> bool:
-    return chunk["type"] in vocabulary.BEGINS
 
 
 def _frame(session: str, changed: _Changed) -> Frame:

@@ -23,7 +23,7 @@ from sessions_app.core import fold
 ROWS = 2000  # in one statement: with four values each far below the databases' limits on parameters
 
 Key = tuple[str, str]  # session, uid
-JournalRow = tuple[str, int, str, str]  # session, serial, uid, event
+JournalRow = tuple[int, int, str]  # the message's key, serial, event
 
 SESSIONS, MESSAGES, JOURNAL, RUNS, WORKERS = (
     model._meta.db_table for model in (models.Session, models.Message, models.JournalEntry, models.Run, models.Worker)
@@ -151,8 +151,9 @@ def existing_messages(keys: set[Key]) -> dict[Key, tuple[str, int, int]]:
     return {(session, uid): (role, first, last) for session, uid, role, first, last in rows if (session, uid) in keys}
 
 
-def insert_messages(messages: Iterable[tuple[Key, fold.Message]], now: datetime) -> None:
-    models.Message.objects.bulk_create(
+def insert_messages(messages: Iterable[tuple[Key, fold.Message]], now: datetime) -> list[int]:
+    """Return their keys, in the same order."""
+    rows = models.Message.objects.bulk_create(
         models.Message(
             session_id=session,
             uid=uid,
@@ -164,33 +165,30 @@ def insert_messages(messages: Iterable[tuple[Key, fold.Message]], now: datetime)
         )
         for (session, uid), message in messages
     )
+    return [row.pk for row in rows]
 
 
-def conflate(messages: Sequence[tuple[Key, fold.Message]], now: datetime) -> None:
-    """Write the messages as they are folded, and remove their events from the journal."""
+def conflate(messages: Sequence[tuple[int, fold.Message]], now: datetime) -> None:
+    """Write the messages, given with their keys, as they are folded, and remove their events from the journal."""
     if not messages:
         return
     columns = [_columns(message) for _, message in messages]
     assignments = ", ".join(f'"{name}" = %s' for name in columns[0])
-    update = f"UPDATE {MESSAGES} SET {assignments}, updated_at = %s WHERE session_id = %s AND uid = %s"
+    update = f"UPDATE {MESSAGES} SET {assignments}, updated_at = %s WHERE id = %s"
     moment = connection.ops.adapt_datetimefield_value(now)
-    folded = (
-        f"WITH folded(session_id, uid) AS (VALUES {_places(2, len(messages))}) DELETE FROM {JOURNAL} WHERE id IN"
-        f" (SELECT entry.id FROM folded JOIN {JOURNAL} entry"
-        " ON entry.session_id = folded.session_id AND entry.uid = folded.uid)"
-    )
+    folded = f"DELETE FROM {JOURNAL} WHERE message_id IN ({','.join(['%s'] * len(messages))})"
     with connection.cursor() as cursor:
         cursor.executemany(
-            update, [(*values.values(), moment, *key) for values, (key, _) in zip(columns, messages, strict=True)]
+            update, [(*values.values(), moment, key) for values, (key, _) in zip(columns, messages, strict=True)]
         )
-        cursor.execute(folded, [value for key, _ in messages for value in key])
+        cursor.execute(folded, [key for key, _ in messages])
 
 
 def insert_journal(rows: list[JournalRow]) -> None:
     with connection.cursor() as cursor:
         for start in range(0, len(rows), ROWS):
             batch = rows[start : start + ROWS]
-            query = f"INSERT INTO {JOURNAL} (session_id, serial, uid, event) VALUES {_places(4, len(batch))}"
+            query = f"INSERT INTO {JOURNAL} (message_id, serial, event) VALUES {_places(3, len(batch))}"
             cursor.execute(query, [value for row in batch for value in row])
 
 

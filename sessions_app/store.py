@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Length
 from django.utils import timezone
 
@@ -33,6 +33,22 @@ STREAMING = 1000  # messages of one session that stream at once and are read
 
 Row = tuple[Any, ...]
 
+
+class SignalRow(NamedTuple):
+    """What telling of a signal needs of its row."""
+
+    uid: str
+    kind: str
+    status: str
+    code: str
+    reason: str
+    actor: str
+    created_at: datetime
+    message: str
+    payload: str
+    serial: int
+
+
 # Plain SQL for what every attach reads: the ORM takes longer to write these statements than the database to answer.
 _names = {
     "messages": models.Message._meta.db_table,
@@ -41,6 +57,7 @@ _names = {
     "sessions": models.Session._meta.db_table,
     "policies": models.RetentionPolicy._meta.db_table,
     "columns": ", ".join(f'"{name}"' for name in MESSAGE_FIELDS),
+    "signal_columns": ", ".join(f'"{name}"' for name in SignalRow._fields),
 }
 SELECT_SESSION = (
     "SELECT s.id, s.owner, s.title, s.agent, s.epoch, s.tail, s.trimmed, s.held, p.hours, s.active_at"
@@ -56,9 +73,16 @@ SELECT_HIDDEN = (
     "SELECT max(last_serial) FROM {signals}"
     " WHERE session_id = %s AND changed_at < %s AND status NOT IN ('accepted', 'delivered')) AS hidden"
 ).format(**_names)
+# What was never told of but as a message isn't told of as a signal either.
+SELECT_SIGNALS = (
+    "SELECT {signal_columns} FROM {signals} WHERE session_id = %s AND NOT (kind = 'message' AND last_serial = serial)"
+).format(**_names)
 SELECT_JOURNAL = {
-    "sqlite": "SELECT group_concat(event, ',') FROM {journal} WHERE session_id = %s".format(**_names),
-    "postgresql": "SELECT string_agg(event, ',') FROM {journal} WHERE session_id = %s".format(**_names),
+    vendor: (
+        "SELECT {join}(event, ',') FROM {messages} m JOIN {journal} j ON j.message_id = m.id"
+        " WHERE m.session_id = %s AND m.status = 'streaming'"
+    ).format(join=join, **_names)
+    for vendor, join in (("sqlite", "group_concat"), ("postgresql", "string_agg"))
 }
 
 
@@ -221,13 +245,21 @@ def message(session_id: str, uid: str) -> fold.Message | None:
     return next(iter(_folded(session_id, rows)), None)
 
 
+def keyed_message(session_id: str, uid: str) -> tuple[int, fold.Message] | None:
+    """As `message`, with its row's key."""
+    key = models.Message.objects.filter(session=session_id, uid=uid).values_list("pk", flat=True).first()
+    found = None if key is None else message(session_id, uid)
+    return None if key is None or found is None else (key, found)
+
+
 def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     """Return what the journal holds after a serial: (serial, event JSON), in order. Holes are conflated events."""
-    entries = models.JournalEntry.objects.filter(session=session_id, serial__gt=serial)
+    streaming = models.Message.objects.filter(session=session_id, status=models.Message.Status.STREAMING)
+    entries = models.JournalEntry.objects.filter(message__in=streaming, serial__gt=serial)
     return list(entries.order_by("serial").values_list("serial", "event"))
 
 
-def signal_record(signal: models.Signal) -> dict[str, Any]:
+def signal_record(signal: models.Signal | SignalRow) -> dict[str, Any]:
     """Return a signal as the wire has it: PROTOCOL.md §5."""
     return {
         "id": signal.uid,
@@ -236,7 +268,7 @@ def signal_record(signal: models.Signal) -> dict[str, Any]:
         "code": signal.code or None,
         "reason": signal.reason or None,
         "actor": signal.actor,
-        "at": milliseconds(signal.created_at),
+        "at": milliseconds(moment(signal.created_at)),
         "message": signal.message or None,
         "payload": signals.shown(signal.kind, orjson.loads(signal.payload)),
     }
@@ -282,16 +314,24 @@ def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple
 
 def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[dict[str, Any]]:
     """Records of the signals changed since a serial, or of those that are open and the newest others; in order."""
-    # What was never told of but as a message isn't told of here either.
-    found = models.Signal.objects.filter(session=session_id).exclude(kind="message", last_serial=F("serial"))
     if after is not None:
-        rows = list(found.filter(last_serial__gt=after).order_by("last_serial")[: conf.HISTORY_MAX + 1])
+        rows = _select_signals(session_id, "last_serial > %s ORDER BY last_serial", after, conf.HISTORY_MAX + 1)
     else:
-        newest = found.order_by("-last_serial")
-        unsettled = newest.filter(status__in=signals.OPEN)[: conf.HISTORY_MAX]
-        settled = newest.filter(changed_at__gte=cutoff).exclude(status__in=signals.OPEN)[:SETTLED]
-        rows = [*unsettled, *settled]
+        since = connection.ops.adapt_datetimefield_value(cutoff)
+        newest = "{} ORDER BY last_serial DESC".format
+        rows = [
+            *_select_signals(session_id, newest("status IN ('accepted', 'delivered')"), conf.HISTORY_MAX),
+            *_select_signals(
+                session_id, newest("status NOT IN ('accepted', 'delivered') AND changed_at >= %s"), since, SETTLED
+            ),
+        ]
     return [signal_record(signal) for signal in sorted(rows, key=lambda signal: signal.serial)]
+
+
+def _select_signals(session_id: str, where: str, *values: Any) -> list[SignalRow]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"{SELECT_SIGNALS} AND {where} LIMIT %s", [session_id, *values])
+        return list(map(SignalRow._make, cursor.fetchall()))
 
 
 def _select(

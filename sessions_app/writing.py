@@ -71,7 +71,8 @@ class Writing(ABC):
     async def write(self, chunk: Chunk) -> None:
         """Add one chunk. Waits only when more than BUFFER_BYTES or BUFFER_CHUNKS is not yet stored."""
         self._add(chunk)
-        await self._wait_for_room()
+        if self._is_full():
+            await self._wait_for_room()
 
     async def flush(self) -> None:
         """Wait until everything written is stored."""
@@ -104,18 +105,19 @@ class Writing(ABC):
         vocabulary.check(chunk, max_bytes=self._chunk_bytes)
         if self._problem is not None:
             raise self._problem
-        if self.ended:
+        if self.end:
             raise HoldfastError("message_ended")
-        if chunk["type"] in vocabulary.ENDS:
-            self.end = chunk["type"]
+        kind = chunk["type"]
+        if kind in vocabulary.ENDS:
+            self.end = kind
         self._rollup.add(chunk)
-        self._schedule(at_once=not self._spoken or self.ended)
-        if chunk["type"] in vocabulary.APPENDS:
-            self._spoken = True
+        if not self._scheduled or not self._spoken or self.end:
+            self._schedule(at_once=not self._spoken or self.ended)
+            self._spoken = self._spoken or kind in vocabulary.APPENDS
 
     def _has_more(self) -> bool:
         """Whether something was written that is not in flight yet."""
-        return bool(self._rollup)
+        return self._rollup.size > 0
 
     def _take(self) -> list[Chunk]:
         """Take what is to be stored next."""
@@ -125,8 +127,7 @@ class Writing(ABC):
         return self._rollup.size > BUFFER_BYTES or len(self._rollup) > BUFFER_CHUNKS
 
     async def _wait_for_room(self) -> None:
-        if self._is_full():
-            await self._wait(lambda: not self._is_full())
+        await self._wait(lambda: not self._is_full())
 
     async def _wait(self, done: Callable[[], bool]) -> None:
         while not done():

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from sessions_app.core.errors import HoldfastError
-from sessions_app.models import JournalEntry, Run, Session, Worker
+from sessions_app.models import JournalEntry, Message, Run, Session, Worker
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
 from tests.support.writer import Writer, a_run, begun, delta, finish, of, serials, text_of, writer
@@ -95,7 +95,8 @@ def test_answers_that_end_together(writer: Writer, answers: list[tuple[Session, 
 def test_a_write_that_fails_at_commit_fails_alone(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
     (bad, bad_run), (good, good_run) = answers[:2]
     tail = Session.objects.get(pk=bad.pk).tail
-    in_the_way = JournalEntry.objects.create(session=bad, serial=tail + 1, uid="r", event="{}")
+    message = Message.objects.get(session=bad, uid="r")
+    in_the_way = JournalEntry.objects.create(message=message, serial=tail + 1, event="{}")
     with writer.together():
         failing = writer.submit(bad, "r", [delta("lost")], **of(bad_run))
         stored = writer.submit(good, "r", [delta("kept")], **of(good_run))

@@ -70,9 +70,9 @@ def test_a_response_at_rest_is_one_row_and_no_journal(writer: Writer) -> None:
     writer.append(session, "m_1", begun("m_1"))
     for word in ("one ", "two ", "three"):
         writer.append(session, "m_1", [delta(word)])
-    assert models.JournalEntry.objects.filter(session=session).count() == 3
+    assert models.JournalEntry.objects.filter(message__session=session).count() == 3
     writer.append(session, "m_1", [text_end(), finish()])
-    assert models.JournalEntry.objects.filter(session=session).count() == 0
+    assert models.JournalEntry.objects.filter(message__session=session).count() == 0
     row = models.Message.objects.get(session=session)
     assert (row.status, row.first_serial, row.last_serial) == ("complete", 1, 7)
     assert json.loads(row.parts) == [{"type": "text", "text": "one two three", "state": "done"}]
@@ -329,7 +329,7 @@ def test_a_session_can_be_deleted_while_it_is_written_to(writer: Writer) -> None
     publisher.join(30)
     assert isinstance(outcomes[-1], HoldfastError) and outcomes[-1].code == "not_found"
     assert not models.Session.objects.filter(pk=session.pk).exists()
-    assert models.JournalEntry.objects.filter(session=session.pk).count() == 0
+    assert models.JournalEntry.objects.filter(message__session=session.pk).count() == 0
     writer.append(other, "m_1", [delta("unharmed"), finish()])
     assert text_of(other, "m_1") == "unharmed"
 

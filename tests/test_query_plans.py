@@ -70,9 +70,8 @@ def fill(session: Session, count: int, worker: Worker | None) -> None:
     if not worker:
         return
     event = orjson.dumps({"serial": 0, "message": f"m_{count}", "chunk": {"type": "start-step"}}).decode()
-    JournalEntry.objects.bulk_create(
-        JournalEntry(session=session, serial=count + n, uid=f"m_{count}", event=event) for n in range(200)
-    )
+    streaming = Message.objects.get(session=session, uid=f"m_{count}")
+    JournalEntry.objects.bulk_create(JournalEntry(message=streaming, serial=count + n, event=event) for n in range(200))
 
 
 # What is asked. Each is given the large session.
@@ -117,10 +116,10 @@ def commit(session: Session) -> None:
 
 
 def end_a_response(session: Session) -> None:
-    message = store.message(session.pk, f"m_{OF_ONE - 1}")
-    assert message
+    found = store.keyed_message(session.pk, f"m_{OF_ONE - 1}")
+    assert found
     with transaction.atomic():
-        statements.conflate([((session.pk, message.id), message)], timezone.now())
+        statements.conflate([found], timezone.now())
 
 
 def begin_runs(session: Session) -> None:

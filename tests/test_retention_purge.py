@@ -30,9 +30,9 @@ def policy(name: str) -> RetentionPolicy:
 def test_it_removes_an_expired_session_with_all_that_belongs_to_it() -> None:
     living, expired = a_session("guest:1", hours=71), a_session("guest:1", hours=73)
     for session in (living, expired):
-        a_message(session)
+        message = a_message(session)
         an_ended_run(session, a_signal(session), approvals=2)
-    JournalEntry.objects.create(session=expired, serial=1, uid="m1", event="{}")
+    JournalEntry.objects.create(message=message, serial=1, event="{}")
     assert purge() == Purged(sessions=1, messages=1, signals=1, runs=1)
     assert ids() == {living.pk}
     assert JournalEntry.objects.count() == 0

@@ -32,14 +32,17 @@ class Rollup:
             self.size += json_bytes(chunk)
             return
         part, text = append
+        more = chunk[text]
+        plain = len(chunk) == 3
         if self._texts and self._continues(chunk, part):
-            self._chunks[-1] |= chunk
-            self.size += utf8_bytes(chunk[text])
+            if not plain:
+                self._chunks[-1] |= chunk
+            self.size += len(more) if more.isascii() else utf8_bytes(more)
         else:
             self._join()
             self._chunks.append(dict(chunk))
-            self.size += PLAIN_BYTES + utf8_bytes(chunk[text]) if len(chunk) == 3 else json_bytes(chunk)
-        self._texts.append(chunk[text])
+            self.size += PLAIN_BYTES + utf8_bytes(more) if plain else json_bytes(chunk)
+        self._texts.append(more)
 
     def take(self) -> list[Chunk]:
         """The chunks so far, joined; what is added from now on starts anew."""

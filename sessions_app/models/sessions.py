@@ -158,14 +158,15 @@ class JournalEntry(models.Model):
     """One event that is not yet folded into its message's row. Written and removed by `ingest` alone."""
 
     # Neither an index nor a constraint of its own: each would cost every token a page of the log, or a look-up. The
-    # unique constraint below begins with the session too, and `ingest` writes only under the lock of the session's row.
-    session = models.ForeignKey(
-        Session, on_delete=models.CASCADE, related_name="journal", db_index=False, db_constraint=False
+    # unique constraint below begins with the message too, and `ingest` writes only under the lock of the session's row.
+    # By the message's number, not by the session's id: a commit writes every page of the constraint's index that one of
+    # its events is in, and with so short a key that is a third of the pages.
+    message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="journal", db_index=False, db_constraint=False
     )
     serial = models.BigIntegerField()
-    uid = models.CharField(max_length=64, help_text="The message's.")
     event = models.TextField(help_text="The event as it is sent: JSON.")
 
     class Meta:
         verbose_name_plural = "journal"
-        constraints = [models.UniqueConstraint(fields=["session", "serial"], name="journal_serial_in_session")]
+        constraints = [models.UniqueConstraint(fields=["message", "serial"], name="journal_serial_in_message")]

@@ -21,6 +21,13 @@ from tests.services import Postgres
 from tests.support.person import Frame, text_of
 from tests.support.restless import Insistent, Restless
 
+# Which rows of a table are a session's.
+OF_A_SESSION = "session_id = ?"
+OWN = {
+    "session": "id = ?",
+    "journalentry": "message_id IN (SELECT id FROM sessions_app_message WHERE session_id = ?)",
+}
+
 Row = dict[str, Any]
 Timeline = dict[int, Frame]  # events by serial
 Messages = dict[str, Message]
@@ -33,8 +40,8 @@ class Rows:
         (self.session,) = rows("session")
         self.runs = rows("run")
         self.approvals = rows("approval")
-        self.journal = rows("journalentry")
         self.messages = {row["uid"]: row for row in rows("message")}
+        self.journal = rows("journalentry")
         self.signals = {row["uid"]: row for row in rows("signal")}
         self.keys = {row["id"]: row for row in self.signals.values()}
 
@@ -45,8 +52,7 @@ def rows_of_file(path: Path, session: str) -> Rows:
         store.row_factory = sqlite3.Row
 
         def rows(table: str) -> list[Row]:
-            name = "id" if table == "session" else "session_id"
-            found = store.execute(f"SELECT * FROM sessions_app_{table} WHERE {name} = ?", [session])
+            found = store.execute(f"SELECT * FROM sessions_app_{table} WHERE {OWN.get(table, OF_A_SESSION)}", [session])
             return [dict(row) for row in found]
 
         return Rows(rows)
@@ -56,8 +62,8 @@ def rows_of_postgres(postgres: Postgres, session: str) -> Rows:
     """The rows in a PostgreSQL server of the test's own."""
 
     def rows(table: str) -> list[Row]:
-        name = "id" if table == "session" else "session_id"
-        return postgres.ask(f"SELECT * FROM sessions_app_{table} WHERE {name} = '{session}' ORDER BY id")
+        own = OWN.get(table, OF_A_SESSION).replace("?", f"'{session}'")
+        return postgres.ask(f"SELECT * FROM sessions_app_{table} WHERE {own} ORDER BY id")
 
     return Rows(rows)
 
@@ -66,8 +72,9 @@ def rows_of_models(session: str) -> Rows:
     """The rows in the database of the tests."""
 
     def rows(table: str) -> list[Row]:
-        own = {"pk" if table == "session" else "session": session}
-        return [dict(row) for row in apps.get_model("sessions_app", table)._default_manager.filter(**own).values()]
+        own = {"session": "pk", "journalentry": "message__session"}.get(table, "session")
+        rows = apps.get_model("sessions_app", table)._default_manager.filter(**{own: session})
+        return [dict(row) for row in rows.values()]
 
     return Rows(rows)
 

@@ -55,7 +55,7 @@ def a_streaming_message(session: Session, begun: str, rest: str, **fields: Any) 
     chunk = {"type": "text-delta", "id": "t", "delta": rest}
     event = {"serial": serial + 1, "message": message.uid, "chunk": chunk}
     text = orjson.dumps(event).decode()
-    JournalEntry.objects.create(session=session, serial=serial + 1, uid=message.uid, event=text)
+    JournalEntry.objects.create(message=message, serial=serial + 1, event=text)
     session.tail = serial + 1
     session.save(update_fields=["tail"])
     return message
