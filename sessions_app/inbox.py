@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
+from django.db import connection
 
 from sessions_app import conf, executor, models, runs
 from sessions_app.core import signals
@@ -23,6 +24,27 @@ from sessions_app.staging import Log
 logger = logging.getLogger(__name__)
 
 CHECK_S = 1.0  # between two looks at whether the runs at work here were ended elsewhere
+
+APPROVALS, RUNS, SIGNALS = (model._meta.db_table for model in (models.Approval, models.Run, models.Signal))
+# Plain SQL for what every look asks: the ORM takes longer to write it than the database to answer. All runs of the
+# workers: to name hundreds of them would cost more than to find what few have been sent. One look at an index for each,
+# which no planner can turn into a join: PostgreSQL's, told of the open signals too late, would compare all with all.
+# What caused a run is its prompt, and what cancels one is told of by its run.
+SELECT_OPEN = (
+    f"SELECT id, cancel_id, newest FROM (SELECT id, cancel_id, (SELECT max(s.id) FROM {SIGNALS} s WHERE s.run_id ="
+    f" {RUNS}.id AND s.status IN ('accepted', 'delivered') AND s.id <> coalesce({RUNS}.cause_id, 0)) AS newest"
+    f" FROM {RUNS} WHERE worker_id IN (%s) AND status = 'running') AS found"
+    " WHERE cancel_id IS NOT NULL OR newest IS NOT NULL"
+)
+SELECT_EXPIRED = (
+    f"SELECT a.run_id, a.uid FROM {RUNS} r JOIN {APPROVALS} a ON a.run_id = r.id AND a.status = 'expired'"
+    " WHERE r.worker_id IN (%s) AND r.status = 'running'"
+)
+# One row, per kind of database: see `statements` for why.
+SELECT_RUNNING = {
+    "sqlite": f"SELECT group_concat(id, ',') FROM {RUNS} WHERE worker_id IN (%s) AND status = 'running'",
+    "postgresql": f"SELECT string_agg(id, ',') FROM {RUNS} WHERE worker_id IN (%s) AND status = 'running'",
+}
 
 
 class Signal(NamedTuple):
@@ -36,15 +58,15 @@ class Signal(NamedTuple):
     payload: dict[str, Any]
 
 
-class Found(NamedTuple):
-    """What there is for the runs of this process."""
+class Open(NamedTuple):
+    """A run for which there is something: the key of the signal that stops it, or of the newest for its agent, or both.
 
-    stopped: list[tuple[str, int]]  # each with the key of the signal that stops it
-    # Of those that were asked for, what was ended elsewhere or deleted with its session: what these still write isn't
-    # taken, and their agents may wait for something.
-    missing: set[str]
-    expired: list[tuple[str, str]]  # each with an approval that nobody can decide about any more
-    sent: list[tuple[str, Signal]]  # what is open, in order
+    Keys of one run's signals go up, since each is stored under the lock of its session: who has the newest has all.
+    """
+
+    run: str
+    cancel: int | None
+    newest: int | None
 
 
 class Inbox:
@@ -57,9 +79,18 @@ class Inbox:
         self._steers: list[Signal] = []
         self._about: dict[str, asyncio.Future[Signal | None]] = {}
 
+    @property
+    def awaits(self) -> bool:
+        """Whether its agent waits for a decision or a result."""
+        return not all(told.done() for told in self._about.values())
+
+    def has(self, key: int) -> bool:
+        """Whether the signal with this key was put here."""
+        return key in self._seen
+
     def put(self, signal: Signal) -> bool:
         """Take a signal; return whether it is a new one."""
-        if signal.key in self._seen:
+        if self.has(signal.key):
             return False
         self._seen.add(signal.key)
         if signal.kind == "steer":
@@ -114,6 +145,7 @@ class Inboxes:
 
     async def run(self) -> None:
         """Look until cancelled: at once when a signal was stored here, and every INBOX_POLL_MS while there are runs."""
+        loop = asyncio.get_running_loop()
         while True:
             with suppress(TimeoutError):  # not `wait_for`, which in Python 3.11 may swallow a cancellation
                 async with asyncio.timeout(conf.INBOX_POLL_MS / 1000 if self._inboxes else None):
@@ -121,34 +153,42 @@ class Inboxes:
             self._wake.clear()
             if self._inboxes:
                 await self.look()
-
-    def _to_check(self) -> list[str]:
-        """The runs at work here of which it is time to see whether they still are; those that are stored."""
-        now = asyncio.get_running_loop().time()
-        if now < self._check_at:
-            return []
-        self._check_at = now + CHECK_S
-        return [run for run, inbox in self._inboxes.items() if not inbox.run._state.adding]
+            if self._inboxes and loop.time() >= self._check_at:
+                self._check_at = loop.time() + CHECK_S
+                await self.check()
 
     async def look(self) -> None:
         """Hand over what is new."""
-        workers = {inbox.run.worker_id or "" for inbox in self._inboxes.values()}
-        checked = self._to_check()
-        found = await executor.run(_look, workers, checked)
-        for run, key in found.stopped:
+        sent = []
+        for run, cancel, newest in await executor.run(_open, self._workers()):
             inbox = self._inboxes.get(run)
-            if inbox is not None and not inbox.stop.is_set():
-                self._deliver(inbox, key)
+            if inbox is None:
+                continue
+            if cancel is not None and not inbox.stop.is_set():
+                self._deliver(inbox, cancel)
                 inbox.stop.set()
-        if checked:
-            self._stop_missing(found.missing)
-        for run, approval in found.expired:
-            if run in self._inboxes:
-                self._inboxes[run].expire(approval)
-        for run, signal in found.sent:
+            if newest is not None and not inbox.has(newest):
+                sent.append(run)
+        for run, signal in await executor.run(_read, sent) if sent else ():
             inbox = self._inboxes.get(run)
             if inbox is not None and inbox.put(signal):
                 self._deliver(inbox, signal.key)
+        if any(inbox.awaits for inbox in self._inboxes.values()):
+            for run, approval in await executor.run(_expired, self._workers()):
+                if run in self._inboxes:
+                    self._inboxes[run].expire(approval)
+
+    async def check(self) -> None:
+        """Stop what was ended elsewhere, or deleted with its session.
+
+        What such a run still writes isn't taken, and its agent may wait for something.
+        """
+        held = {run for run, inbox in self._inboxes.items() if not inbox.run._state.adding}  # those that are stored
+        self._stop_missing(held - await executor.run(_running, self._workers()))
+
+    def _workers(self) -> list[str]:
+        """This process; and what it was before it was taken for dead, while that has runs."""
+        return list({inbox.run.worker_id or "" for inbox in self._inboxes.values()})
 
     def _stop_missing(self, missing: set[str]) -> None:
         # Those that were missing at the last check too: one that is being stored now isn't there yet.
@@ -173,23 +213,32 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _look(workers: Collection[str], held: Collection[str]) -> Found:
-    """Look at all runs of the workers: to name hundreds of them would cost more than to find what few have been sent.
+def _open(workers: Sequence[str]) -> list[Open]:
+    """What there is for the workers' runs; nearly always nothing."""
+    return [Open(*row) for row in _ask(SELECT_OPEN, workers)]
 
-    `held`: runs to be named all the same, to find those that were ended elsewhere, or deleted with their sessions.
-    """
-    at_work = models.Run.objects.filter(worker__in=workers, status=models.Run.Status.RUNNING)
-    stopped = at_work.exclude(cancel=None).values_list("pk", "cancel")
-    running = at_work.filter(pk__in=held).values_list("pk", flat=True) if held else []
-    expired = models.Approval.objects.filter(run__in=at_work, status=models.Approval.Status.EXPIRED)
-    # What caused a run is its prompt, and a cancel is told of by its run.
-    sent = models.Signal.objects.filter(run__in=at_work, status__in=signals.OPEN, caused=None).exclude(kind="cancel")
-    return Found(
-        stopped=[(run, key) for run, key in stopped if key is not None],
-        missing=set(held) - set(running),
-        expired=list(expired.values_list("run", "uid")),
-        sent=[
-            (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
-            for row in sent.order_by("serial")
-        ],
-    )
+
+def _read(runs: Collection[str]) -> list[tuple[str, Signal]]:
+    """Return what is open for these runs, in order."""
+    sent = models.Signal.objects.filter(run__in=runs, status__in=signals.OPEN, caused=None)
+    return [
+        (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
+        for row in sent.order_by("serial")
+    ]
+
+
+def _expired(workers: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the (run, approval) about which nobody can decide any more."""
+    return _ask(SELECT_EXPIRED, workers)
+
+
+def _running(workers: Sequence[str]) -> set[str]:
+    [(found,)] = _ask(SELECT_RUNNING[connection.vendor], workers)
+    return set((found or "").split(","))
+
+
+def _ask(query: str, workers: Sequence[str]) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(query % ",".join(["%s"] * len(workers)), workers)
+        rows: list[Any] = cursor.fetchall()
+    return rows

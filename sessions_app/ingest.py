@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, DataError, IntegrityError, connection, reset_queries, transaction
@@ -50,10 +51,12 @@ class Job:
     """Another small write of this process, done in the same transaction as what is published meanwhile.
 
     SQLite has one write lock and no queue for it: a process that competes with itself can starve its own lease.
+    Jobs come last in their transaction, those with an `order` in that one, the same in every process: see `locks`.
     """
 
     work: Callable[[], Any]
     settle: Callable[[Any], None]
+    order: str = ""
 
 
 Write = Append | Change | Job
@@ -100,9 +103,9 @@ class Ingest:
         """
         return self._outcome(lambda settle: Change(session, lambda log: work(log, *args), settle))
 
-    async def do(self, work: Callable[..., T], *args: Any) -> T:
+    async def do(self, work: Callable[..., T], *args: Any, order: str = "") -> T:
         """Have a function write in the next transaction, and wait until it is committed. Raises HoldfastError."""
-        result: T = await self._outcome(lambda settle: Job(partial(work, *args), settle))
+        result: T = await self._outcome(lambda settle: Job(partial(work, *args), settle, order))
         return result
 
     def _outcome(self, make: Callable[[Callable[[Any], None]], Write]) -> Coroutine[Any, Any, Any]:
@@ -207,9 +210,9 @@ class Ingest:
             for item in group:
                 if isinstance(item, Change):
                     outcomes[id(item)] = self._change(item, work)
-                elif isinstance(item, Job):
-                    work.write()
-                    outcomes[id(item)] = item.work()
+            for job in sorted((item for item in group if isinstance(item, Job)), key=attrgetter("order")):
+                work.write()
+                outcomes[id(job)] = job.work()
             last.enter_context(statements.pipelined())  # nothing is asked from here to the end of COMMIT
             committed = work.finish()
         work.settle()

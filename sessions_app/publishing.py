@@ -42,7 +42,7 @@ class Producers:
         name = f"{owner} {frame.producer}"
         worker = models.derived_id(name, frame.epoch)
         if worker not in self._known:
-            if not await self._ingest.do(_register, worker, name, frame.epoch):
+            if not await self._ingest.do(_register, worker, name, frame.epoch, order=worker):
                 raise HoldfastError("fenced", "This producer has begun a later epoch.")
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
@@ -128,5 +128,5 @@ async def beat(process: Process, who: Identity, frame: ClientFrame) -> None:
     """A producer lives. Raises fenced."""
     who.require("publish")
     worker = await process.producers.worker(who.owner, frame)
-    if await process.ingest.do(statements.beat_producers, {worker}):
+    if await process.ingest.do(statements.beat_producers, {worker}, order=worker):
         raise HoldfastError("fenced", "This producer has begun a later epoch.")

@@ -9,6 +9,7 @@ from django.test import Client
 
 from sessions_app.api.throttles import address_of, buckets
 from sessions_app.models import Session
+from tests.support.api import refusal
 from tests.support.stored import a_message, a_session, guest, owner_of
 
 pytestmark = pytest.mark.django_db
@@ -53,10 +54,6 @@ def user(name: str, **fields: Any) -> Client:
 def ask(client: Client, method: str, address: str, id: str, **headers: str) -> Any:
     body = {"data": {"title": "Mine now"}, "content_type": "application/json"} if method in ("post", "patch") else {}
     return getattr(client, method)(address.format(id=id), headers=headers, **body)
-
-
-def refusal(response: Any) -> tuple[int, str]:
-    return response.status_code, response.json()["code"]
 
 
 def unchanged(session: Session) -> bool:

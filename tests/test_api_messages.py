@@ -7,20 +7,13 @@ import pytest
 
 from sessions_app import store
 from sessions_app.models import Session
-from tests.support.stored import a_message, a_session, a_streaming_message, guest, hours_ago
+from tests.support.api import alice, refusal, session, walk
+from tests.support.stored import a_message, a_session, a_streaming_message, hours_ago
+
+__all__ = ["alice", "session"]  # fixtures
 
 # Without a transaction around the test: the history is read in one of its own.
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def alice() -> Any:
-    return guest()
-
-
-@pytest.fixture
-def session(alice: Any) -> Session:
-    return a_session(alice.owner)
 
 
 def path(session: Session) -> str:
@@ -29,19 +22,6 @@ def path(session: Session) -> str:
 
 def serials(page: Any) -> list[int]:
     return [message["first_serial"] for message in page["results"]]
-
-
-def refusal(response: Any) -> tuple[int, str]:
-    return response.status_code, response.json()["code"]
-
-
-def walk(client: Any, link: str | None, direction: str) -> list[list[int]]:
-    pages = []
-    while link:
-        page = client.get(link).json()
-        pages.append(serials(page))
-        link = page[direction]
-    return pages
 
 
 def test_it_gives_a_message_as_the_wire_has_it(alice: Any, session: Session) -> None:
@@ -80,7 +60,7 @@ def test_an_empty_session_has_one_empty_page(alice: Any, session: Session) -> No
 def test_its_pages_go_in_both_orders_and_back(alice: Any, session: Session, order: str, pages: Any) -> None:
     for _ in range(7):
         a_message(session)
-    assert walk(alice, f"{path(session)}?limit=3&order={order}", "next") == pages
+    assert walk(alice, f"{path(session)}?limit=3&order={order}", "next", serials) == pages
     second = alice.get(alice.get(f"{path(session)}?limit=3&order={order}").json()["next"]).json()
     assert serials(second) == pages[1]
     assert serials(alice.get(second["previous"]).json()) == pages[0]
@@ -106,15 +86,15 @@ def test_a_page_of_long_messages_is_shorter_and_loses_none(alice: Any, session: 
     settings.HOLDFAST = {**settings.HOLDFAST, "SNAPSHOT_BYTES": 5000}
     for _ in range(5):
         a_message(session, "x" * 2000)
-    assert walk(alice, path(session), "next") == [[5, 4], [3, 2], [1]]
-    assert walk(alice, f"{path(session)}?order=oldest", "next") == [[1, 2], [3, 4], [5]]
+    assert walk(alice, path(session), "next", serials) == [[5, 4], [3, 2], [1]]
+    assert walk(alice, f"{path(session)}?order=oldest", "next", serials) == [[1, 2], [3, 4], [5]]
 
 
 def test_a_message_that_is_too_long_for_a_page_comes_alone(alice: Any, session: Session, settings: Any) -> None:
     settings.HOLDFAST = {**settings.HOLDFAST, "SNAPSHOT_BYTES": 5000}
     for _ in range(2):
         a_message(session, "x" * 9000)
-    assert walk(alice, path(session), "next") == [[2], [1]]
+    assert walk(alice, path(session), "next", serials) == [[2], [1]]
 
 
 def test_it_leaves_out_messages_that_have_expired(alice: Any) -> None:

@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from sessions_app.models import RetentionPolicy
+from tests.support.api import refusal
 from tests.support.stored import a_session, guest
 
 pytestmark = pytest.mark.django_db
@@ -18,10 +19,6 @@ def staff() -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_user("olivia", is_staff=True))
     return client
-
-
-def refusal(response: Any) -> tuple[int, str]:
-    return response.status_code, response.json()["code"]
 
 
 def create(client: Client, **fields: Any) -> Any:

@@ -8,15 +8,13 @@ from django.test import Client
 
 from sessions_app import store
 from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
+from tests.support.api import alice, refusal
 from tests.support.stored import a_message, a_session, a_streaming_message, guest
+
+__all__ = ["alice"]  # a fixture
 
 pytestmark = pytest.mark.django_db
 SESSIONS = "/api/sessions/"
-
-
-@pytest.fixture
-def alice() -> Client:
-    return guest()
 
 
 def create(client: Client, **fields: Any) -> Any:
@@ -25,10 +23,6 @@ def create(client: Client, **fields: Any) -> Any:
 
 def patch(client: Client, session: Session, **fields: Any) -> Any:
     return client.patch(f"{SESSIONS}{session.pk}/", fields, content_type="application/json")
-
-
-def refusal(response: Any) -> tuple[int, str]:
-    return response.status_code, response.json()["code"]
 
 
 def test_it_creates_a_session_with_the_sites_defaults(alice: Any, settings: Any) -> None:

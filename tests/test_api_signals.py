@@ -6,20 +6,13 @@ import orjson
 import pytest
 
 from sessions_app.models import Session
-from tests.support.stored import a_message, a_session, a_signal, guest, hours_ago
+from tests.support.api import alice, refusal, session, walk
+from tests.support.stored import a_message, a_session, a_signal, hours_ago
+
+__all__ = ["alice", "session"]  # fixtures
 
 # Without a transaction around the test: they are read in one of their own.
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def alice() -> Any:
-    return guest()
-
-
-@pytest.fixture
-def session(alice: Any) -> Session:
-    return a_session(alice.owner)
 
 
 def path(session: Session) -> str:
@@ -29,19 +22,6 @@ def path(session: Session) -> str:
 def ids(page: Any) -> list[int]:
     """The numbers in their ids, which are the serials at which they were stored."""
     return [int(record["id"].removeprefix("signal-")) for record in page["results"]]
-
-
-def refusal(response: Any) -> tuple[int, str]:
-    return response.status_code, response.json()["code"]
-
-
-def walk(client: Any, link: str | None, direction: str) -> list[list[int]]:
-    pages = []
-    while link:
-        page = client.get(link).json()
-        pages.append(ids(page))
-        link = page[direction]
-    return pages
 
 
 def test_it_gives_a_signal_as_the_wire_has_it(alice: Any, session: Session) -> None:
@@ -83,7 +63,7 @@ def test_its_pages_go_in_both_orders_and_back(alice: Any, session: Session, orde
         a_signal(session)
         a_message(session)  # serials are of messages too
     first = alice.get(f"{path(session)}?limit=3&order={order}").json()
-    assert walk(alice, f"{path(session)}?limit=3&order={order}", "next") == pages
+    assert walk(alice, f"{path(session)}?limit=3&order={order}", "next", ids) == pages
     second = alice.get(first["next"]).json()
     assert ids(alice.get(second["previous"]).json()) == pages[0]
 
@@ -108,8 +88,8 @@ def test_a_page_of_large_payloads_is_shorter_and_loses_none(alice: Any, session:
     settings.HOLDFAST = {**settings.HOLDFAST, "SNAPSHOT_BYTES": 5000}
     for size in (2000, 2000, 9000, 2000):
         a_signal(session, payload=orjson.dumps({"parts": [{"type": "text", "text": "x" * size}]}).decode())
-    assert walk(alice, path(session), "next") == [[4], [3], [2, 1]]
-    assert walk(alice, f"{path(session)}?order=oldest", "next") == [[1, 2], [3], [4]]
+    assert walk(alice, path(session), "next", ids) == [[4], [3], [2, 1]]
+    assert walk(alice, f"{path(session)}?order=oldest", "next", ids) == [[1, 2], [3], [4]]
 
 
 def test_what_has_expired_is_left_out_and_what_is_open_isnt(alice: Any) -> None:

@@ -12,6 +12,7 @@ from django.test import Client
 from sessions_app import tokens
 from sessions_app.api.throttles import buckets
 from sessions_app.models import RevokedToken
+from tests.support.api import refusal
 from tests.support.stored import a_session, guest
 from tests.support.tokens import KEY, KEYS, SUB, bearer, token
 
@@ -37,10 +38,6 @@ def staff() -> Client:
 
 def issue(client: Client, asked: Any = ASKED) -> Any:
     return client.post(TOKENS, asked, content_type="application/json")
-
-
-def refusal(response: Any) -> tuple[int, str]:
-    return response.status_code, response.json()["code"]
 
 
 def test_what_is_issued_lets_in_and_what_is_revoked_does_not(staff: Client, client: Client) -> None:

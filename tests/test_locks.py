@@ -1,7 +1,9 @@
 """Writers of the same sessions, an administrator and a purge at once on PostgreSQL: none is ended for another."""
 
+import asyncio
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,6 +16,7 @@ from django.test import Client
 
 from sessions_app import leases, locks, publishing, retention, statements
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.frames import ClientFrame
 from sessions_app.models import Session, Worker
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, hours_ago
@@ -119,6 +122,62 @@ def test_nobody_is_ended_for_another(writers: list[Writer], threads: ThreadPoolE
 def gone(turn: "Future[Any]") -> bool:
     problem = turn.exception()
     return isinstance(problem, HoldfastError) and problem.code == "not_found"
+
+
+def test_two_processes_that_register_the_same_producers_dont_wait_for_each_other(
+    writers: list[Writer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one transaction each, and in opposite order; each has registered one before either goes on, if it can."""
+    register, first = publishing._register, set()
+
+    def register_and_meet(*producer: Any) -> bool:
+        registered = register(*producer)
+        first.add(threading.get_ident())
+        wait_until(lambda: len(first) == 2 or somebody_waits())
+        return registered
+
+    monkeypatch.setattr(publishing, "_register", register_and_meet)
+    one, two = (ClientFrame("beat", producer=name, epoch=1) for name in ("one", "two"))
+    with ExitStack() as busy:
+        registering = [
+            future
+            for writer, frames in ((writers[0], (one, two)), (writers[1], (two, one)))
+            for future in busy.enter_context(registered_together(writer, *frames))
+        ]
+    for future in registering:
+        future.result(DEADLINE_S)
+    assert sorted(Worker.objects.values_list("producer", flat=True)) == ["agent:a one", "agent:a two"]
+
+
+@contextmanager
+def registered_together(writer: Writer, *frames: ClientFrame) -> Iterator[list[Future[str]]]:
+    """Has producers registered in this order, in the transaction that begins at the end of the block."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def be_busy() -> None:
+        begun.set()
+        assert ended.wait(DEADLINE_S)
+
+    busy = asyncio.run_coroutine_threadsafe(writer.ingest.do(be_busy), writer.loop)
+    assert begun.wait(DEADLINE_S)
+    producers = publishing.Producers(writer.ingest)
+    yield [asyncio.run_coroutine_threadsafe(producers.worker("agent:a", frame), writer.loop) for frame in frames]
+    wait_until(lambda: writer.ingest.waiting == len(frames))
+    ended.set()
+    busy.result(DEADLINE_S)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
 
 
 def a_producer() -> Worker:

@@ -1,5 +1,6 @@
 """What is asked all the time is answered by an index alone: no query's cost grows with what is stored beside it."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -127,8 +128,11 @@ def begin_runs(session: Session) -> None:
 
 
 def look_into_inboxes(session: Session) -> None:
-    [worker] = {run.worker_id for run in runs.at_work(session.pk)}
-    inbox._look([worker], [])
+    [(run, worker)] = {(run.pk, run.worker_id) for run in runs.at_work(session.pk)}
+    inbox._open([worker])
+    inbox._read([run])
+    inbox._expired([worker])
+    inbox._running([worker])
 
 
 def look_for_the_dead(session: Session) -> None:
@@ -203,10 +207,11 @@ def nodes(plan: Plan) -> Iterator[Plan]:
 
 
 def explain_sqlite(sql: str, values: Any) -> Iterator[str]:
+    aliases = {alias: table for table, alias in re.findall(r"(?:FROM|JOIN) (\w+) (\w+)", sql)}
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}", values)
         details = [detail for *_, detail in cursor.fetchall()]
     for detail in details:
         scanned = detail.split()[1] if detail.startswith("SCAN ") else ""
-        if scanned in TABLES and " USING " not in detail:
+        if aliases.get(scanned, scanned) in TABLES and " USING " not in detail:
             yield f"reads all of {scanned}"

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -21,22 +21,70 @@ BEGUN = b'"type":"start-step"'
 PUBLISHERS = 8  # connections of the publisher elsewhere: each may have 48 batches on their way
 
 
+class Answer(NamedTuple):
+    """What a reader has of an answer, whose one text is its second part. `length`: of the text, in characters."""
+
+    message: str
+    length: int = 0
+    tokens: int = 0
+
+
 class Client(Reader):
-    """It acknowledges as PROTOCOL.md asks."""
+    """It acknowledges as PROTOCOL.md asks, and says what it has of the newest answer, as the page's client does."""
 
     def __init__(self, number: int, session: str) -> None:
         super().__init__(number)
         self.session = session
         self._ack_bytes, self._ack_s = 0, 0.0
         self._unacknowledged = 0
-        self._last = b""
+        self._last = b""  # the newest frame with a cursor
         self._timer: asyncio.TimerHandle | None = None
+        self._answers: list[Answer] = []  # begun, in order
 
     @property
-    def last(self) -> dict[str, Any]:
-        """The newest frame with a cursor: what it has acknowledged or will."""
-        frame: dict[str, Any] = orjson.loads(self._last)
-        return frame
+    def position(self) -> dict[str, Any]:
+        """How far it is, for an `attach` or an `ack`."""
+        self.read()
+        held = {answer.message: [0, answer.length] for answer in self._answers[-1:]}
+        return {"cursor": orjson.loads(self._last)["cursor"], "held": held}
+
+    @property
+    def tokens(self) -> int:
+        self.read()
+        return sum(answer.tokens for answer in self._answers)
+
+    @property
+    def answers(self) -> int:
+        """How many have begun."""
+        self.read()
+        return len(self._answers)
+
+    def take(self, text: bytes) -> None:
+        # Not parsed: readers acknowledge all at once, and what is read meanwhile would seem late.
+        if self._answers:
+            message, length, tokens = self._answers[-1]
+            self._answers[-1] = Answer(message, length + order.length(text), tokens + order.count(text))
+
+    def _take_parsed(self, text: bytes) -> None:
+        """Take a frame after which what comes isn't more of the same answer."""
+        frame = orjson.loads(text)
+        for event in frame.get("events", ()):
+            chunk = event.get("chunk", {})
+            if chunk.get("type") == "start-step":
+                self._answers.append(Answer(event["message"]))
+            self.take(chunk.get("delta", "").encode())
+        for patch in frame.get("messages", ()):
+            if patch["role"] == "assistant":
+                self._take_patch(patch)
+
+    def _take_patch(self, patch: dict[str, Any]) -> None:
+        if patch["id"] not in [answer.message for answer in self._answers[-1:]]:
+            self._answers.append(Answer(patch["id"]))
+        for part in patch["parts"]:
+            if part["type"] == "text":
+                if not patch["at"]:  # all of it again
+                    self._answers[-1] = Answer(patch["id"])
+                self.take(part["text"].encode())
 
     async def open(self, port: int, cookie: str) -> None:
         """Connect, and wait until the server is ready."""
@@ -70,6 +118,10 @@ class Client(Reader):
         super().close()
 
     def on_text(self, payload: bytes) -> None:
+        if payload.startswith(ATTACHED) or BEGUN in payload:
+            self.read()
+            self._frames += 1
+            self._take_parsed(payload)
         super().on_text(payload)
         if payload.startswith(EVENTS):
             self._last = payload
@@ -88,7 +140,7 @@ class Client(Reader):
             self._timer = None
         self._unacknowledged = 0
         if not self.ended:
-            self.say(type="ack", session=self.session, cursor=self.last["cursor"])
+            self.say(type="ack", session=self.session, **self.position)
 
 
 class Holdfast(Site[Client]):
@@ -111,25 +163,16 @@ class Holdfast(Site[Client]):
         return reader
 
     async def ask(self, readers: Sequence[Client], asked: Sequence[Order]) -> None:
-        seen = {reader: len(reader.arrived) for reader in readers}
+        before = {reader: reader.answers for reader in readers}
         await self._begin(readers, asked)
-        # A reader that is too slow gets the state instead, which `check` refuses.
-        await all_hold(
-            readers,
-            lambda reader: any(
-                BEGUN in text or text.startswith(ATTACHED) for _, text in reader.arrived[seen[reader] :]
-            ),
-        )
+        await all_hold(readers, lambda reader: reader.answers > before[reader])
 
     async def _begin(self, readers: Sequence[Client], asked: Sequence[Order]) -> None:
         await gather([reader.signal(order.encode(each)) for reader, each in zip(readers, asked, strict=True)])
 
     def left(self, reader: Client, tokens: int) -> Missed:
         reader.close()
-        got = reader.tokens
-        uid = reader.last["events"][-1]["message"]
-        where = {"cursor": reader.last["cursor"], "held": {uid: [0, order.TOKEN_LENGTH * got]}}
-        return Missed(reader.number, where, tokens - got)
+        return Missed(reader.number, reader.position, tokens - reader.tokens)
 
     async def come_back(self, missed: Missed) -> int:
         return await self.attach(await self.connected(missed.number), missed)
@@ -145,13 +188,18 @@ class Holdfast(Site[Client]):
     def check(self, reader: Client, tokens: int) -> None:
         if sum(text.startswith(ATTACHED) for _, text in reader.arrived) > 1:
             raise Wrong("a reader was too slow to get its tokens one by one: this machine is too busy")
+        self.check_state(reader, tokens)
+
+    def check_state(self, reader: Client, tokens: int) -> None:
         expected = None
-        for _, text in reader.arrived:
-            if text.startswith(EVENTS):
-                for event in orjson.loads(text)["events"]:
-                    if expected not in (None, event["serial"]):
-                        raise Wrong(f"{event['serial']} came after {expected}")
-                    expected = event["serial"] + 1
+        for frame in [orjson.loads(text) for _, text in reader.arrived if text.startswith((EVENTS, ATTACHED))]:
+            if expected is not None and not frame.get("resumed", True):
+                raise Wrong(f"a reader that never left was reset: {frame['reason']}")
+            for event in frame.get("events", ()):
+                if expected not in (None, event["serial"]):
+                    raise Wrong(f"{event['serial']} came after {expected}")
+                expected = event["serial"] + 1
+            expected = int(frame["cursor"].partition("-")[2]) + 1
         if reader.tokens != tokens:
             raise Wrong(f"a reader got {reader.tokens} tokens of {tokens}")
 

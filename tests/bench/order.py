@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-TOKEN_LENGTH = 6  # characters, as tokens have about: a space and five digits
-TOKEN = re.compile(rb" (\d{5})")
+TOKEN = re.compile(rb" (\d{5})")  # as long as tokens are about
+PADDED = re.compile(rb" \d{5}\.*")
 UNITS_PER_S, UNITS = 10_000, 100_000  # a token's digits are tenths of a millisecond, and begin anew every 10 s
 NOTICE_S = 1.0  # before writers begin
 
@@ -57,6 +57,11 @@ def token(padding: int = 0) -> str:
 
 def count(text: bytes) -> int:
     return len(TOKEN.findall(text))
+
+
+def length(text: bytes) -> int:
+    """How long the tokens in a text are, with their padding."""
+    return sum(map(len, PADDED.findall(text)))
 
 
 def written(text: bytes, arrival: float) -> list[float]:

@@ -45,7 +45,7 @@ def plan(quick: bool) -> list[Row]:
         Row((report.FIRST,), lambda site: rows.first_tokens(site, asked), EMBEDDED, once=True),
         Row((report.FIRST_APART,), lambda site: rows.first_tokens(site, asked), SCALED, once=True),
         Row((report.IDLE,), lambda site: rows.idle(site, idle, IDLE_S), ALONE, once=True),
-        Row((report.STALLED,), lambda site: rows.stalled(site, 5), ALONE, once=True),
+        Row((report.STALLED,), lambda site: rows.stalled(site, 5, 4), ALONE, once=True),
         Row((report.GROWTH,), lambda site: storage.growth(site, messages), ("uvicorn", *SCALED), once=True),
         Row((report.STORED,), lambda site: storage.stored(site, tokens), ("uvicorn", *SCALED), once=True),
     ]

@@ -20,9 +20,8 @@ WARM_CONNECTIONS = 100  # before: the first ones pay for what the process loads 
 WARM_ASKED = 10  # questions, likewise
 AT_ONCE = 50  # connections that are opened at once: not more than people would
 SETTLE_S = 3.0
-# 10.2 MB in all, in answers of less than the 4 MiB that one may have; so slowly that the reader that goes on isn't left
-# behind, which for Holdfast would give it the whole again.
-STALLED_PADDING, STALLED_RATE, STALLED_TOKENS, STALLED_ANSWERS = 2000, 200, 1700, 3
+# 10.2 MB in all, in answers so short that what it takes to write one doesn't hide what a reader takes.
+STALLED_PADDING, STALLED_RATE, STALLED_TOKENS, STALLED_ANSWERS = 2000, 400, 340, 15
 
 Figures = dict[str, float]
 Work = Callable[[Any], Awaitable[Figures]]
@@ -171,25 +170,35 @@ async def idle(site: Site[Any], sessions: int, seconds: float) -> Figures:
     }
 
 
-async def stalled(site: Site[Any], readers: int) -> Figures:
-    """How much a server's memory grows for each reader that stops reading while its session gets 10 MB.
+async def stalled(site: Site[Any], sessions: int, readers: int) -> Figures:
+    """How much a server's memory grows for each of so many readers of a session that stop reading while it gets 10 MB.
 
-    Each session has another reader, which goes on.
+    Each session has another reader, which goes on. It gets as much before, which all read: what a server comes to need
+    to write it isn't for those that stop.
     """
-    asked = Order(STALLED_RATE, STALLED_TOKENS, padding=STALLED_PADDING)
-    there, stalling = [await gather([site.following(n) for n in range(readers)]) for _ in range(2)]
+    there = await gather([site.following(n) for n in range(sessions)])
+    stalling = await gather([site.following(n) for n in range(sessions) for _ in range(readers)])
+    await _ten_megabytes(site, there)
+    await all_have(stalling, STALLED_ANSWERS * STALLED_TOKENS)
     for reader in stalling:
         reader.stall()
     before = machine.memory_kib(site.pids)
-    for answer in range(1, STALLED_ANSWERS + 1):
-        await site.answering(there, [asked] * readers)
-        await all_have(there, answer * STALLED_TOKENS)
+    await _ten_megabytes(site, there)
     after = machine.memory_kib(site.pids)
     for reader in there:
-        site.check(reader, STALLED_ANSWERS * STALLED_TOKENS)
+        site.check_state(reader, 2 * STALLED_ANSWERS * STALLED_TOKENS)
     for reader in (*there, *stalling):
         reader.close()
-    return {"KiB": (after - before) / readers}
+    return {"KiB": (after - before) / len(stalling)}
+
+
+async def _ten_megabytes(site: Site[Any], readers: list[Any]) -> None:
+    """Have as much written to each reader's session, and wait until it has got it."""
+    has = readers[0].tokens
+    for answer in range(1, STALLED_ANSWERS + 1):
+        asked = Order(STALLED_RATE, STALLED_TOKENS, padding=STALLED_PADDING)
+        await site.answering(readers, [asked] * len(readers))
+        await all_have(readers, has + answer * STALLED_TOKENS)
 
 
 async def timed(work: Awaitable[int]) -> tuple[float, int]:

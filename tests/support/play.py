@@ -340,7 +340,8 @@ class Play:
 
     def _look(self) -> None:
         assert self.agent
-        for _, signal in inbox._look([self.agent.run.worker_id], []).sent:
+        found = inbox._open([self.agent.run.worker_id or ""])
+        for _, signal in inbox._read([each.run for each in found]):
             self._in_loop(lambda signal=signal: self.agent.inbox.put(signal))
 
     def _in_loop(self, work: Callable[[], object]) -> None:
