@@ -61,9 +61,12 @@ class Client(Reader):
 
     def take(self, text: bytes) -> None:
         # Not parsed: readers acknowledge all at once, and what is read meanwhile would seem late.
+        self._add(order.length(text), order.count(text))
+
+    def _add(self, length: int, tokens: int) -> None:
         if self._answers:
-            message, length, tokens = self._answers[-1]
-            self._answers[-1] = Answer(message, length + order.length(text), tokens + order.count(text))
+            had = self._answers[-1]
+            self._answers[-1] = Answer(had.message, had.length + length, had.tokens + tokens)
 
     def _take_parsed(self, text: bytes) -> None:
         """Take a frame after which what comes isn't more of the same answer."""
@@ -72,7 +75,7 @@ class Client(Reader):
             chunk = event.get("chunk", {})
             if chunk.get("type") == "start-step":
                 self._answers.append(Answer(event["message"]))
-            self.take(chunk.get("delta", "").encode())
+            self._take_text(chunk.get("delta", ""))
         for patch in frame.get("messages", ()):
             if patch["role"] == "assistant":
                 self._take_patch(patch)
@@ -84,7 +87,10 @@ class Client(Reader):
             if part["type"] == "text":
                 if not patch["at"]:  # all of it again
                     self._answers[-1] = Answer(patch["id"])
-                self.take(part["text"].encode())
+                self._take_text(part["text"])
+
+    def _take_text(self, text: str) -> None:
+        self._add(len(text), order.count(text.encode()))
 
     async def open(self, port: int, cookie: str) -> None:
         """Connect, and wait until the server is ready."""
@@ -181,7 +187,7 @@ class Holdfast(Site[Client]):
         """Get what was missed on an open connection; return its bytes. Raises Wrong."""
         answer = await reader.attach(**missed.where)
         reader.close()
-        if not orjson.loads(answer)["resumed"] or order.count(answer) != missed.tokens:
+        if not orjson.loads(answer)["resumed"] or reader.tokens != missed.tokens:
             raise Wrong(f"a reader that missed {missed.tokens} tokens got {answer[:200]!r}")
         return len(answer)
 
