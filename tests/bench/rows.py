@@ -14,6 +14,7 @@ from tests.bench.order import Order
 from tests.bench.site import Missed, Site, Wrong, all_have, gather, until
 
 WARM_S = 1.0
+COOL_S = 0.5  # for which answers go on after what is measured: that hundreds end in one moment isn't steady writing
 RETURNS = 20  # of one reader, one after the other
 ROUNDS = 5  # of many readers at once
 WARM_CONNECTIONS = 100  # before: the first ones pay for what the process loads once
@@ -39,7 +40,7 @@ async def streaming(site: Site[Any], load: Load) -> Figures:
     """CPU per million tokens and the tokens' added latency."""
     readers = await gather([site.following(n) for n in range(load.sessions)])
     phases = random.Random(site.seed)
-    tokens = round(load.rate * (load.seconds + WARM_S))
+    tokens = round(load.rate * (WARM_S + load.seconds + COOL_S))
     asked = [Order(load.rate, tokens, phases.random() / load.rate) for _ in readers]
     await until(await site.answering(readers, asked) + WARM_S)
     before, first = _cpu(site), time.monotonic()
