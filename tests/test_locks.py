@@ -189,8 +189,9 @@ def a_producer() -> Worker:
     [
         lambda worker: leases._declare_dead(worker.pk, worker.beats),
         lambda worker: publishing._register("later", worker.producer, worker.epoch + 1),
+        lambda worker: publishing._beat(worker.pk),
     ],
-    ids=["another process declares it dead", "a later epoch of it begins"],
+    ids=["another process declares it dead", "a later epoch of it begins", "it beats at another process"],
 )
 def test_for_a_worker_that_beats_nobody_waits(work: Callable[[Worker], Any], threads: ThreadPoolExecutor) -> None:
     worker = a_producer()
