@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import DatabaseError
@@ -33,59 +33,6 @@ PUBLISHING = 64  # batches of one connection that may wait to be stored: 4 MB at
 BURST_S = 2  # seconds' worth of frames that may come at once
 FAREWELL_S = 1.0  # for what is still to be sent to a client when its connection ends
 HTTP_HEARTBEAT_MS = 15_000  # at most, over HTTP: there is no ping that would keep proxies from cutting an idle stream
-
-
-class Pump:
-    """Sends what is queued for all connections, in one task: a commit wakes one task, not one per reader.
-
-    A client that doesn't read holds up nobody: where sending would have to wait, a task of its own goes on with it.
-    """
-
-    def __init__(self) -> None:
-        self._ready: list[Connection] = []
-        self._wake = asyncio.Event()
-
-    def add(self, connection: Connection) -> None:
-        self._ready.append(connection)
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Send until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self.send()
-
-    def send(self) -> None:
-        """Send what is queued, as far as that needs no waiting, and begin the rest."""
-        ready, self._ready = self._ready, []
-        for connection in ready:
-            _begin(connection, connection.flush())
-
-
-def _begin(connection: Connection, work: Coroutine[Any, Any, None]) -> None:
-    """Do as much as needs no waiting, and only if there is more to do make a task of it."""
-    try:
-        waits_for = work.send(None)
-    except StopIteration:
-        return
-    connection.start(_go_on(work, waits_for))
-
-
-async def _go_on(work: Coroutine[Any, Any, None], waits_for: Any) -> None:
-    await _Rest(work, waits_for)
-
-
-class _Rest:
-    """A coroutine that has begun and waits."""
-
-    def __init__(self, work: Coroutine[Any, Any, None], waits_for: Any) -> None:
-        self._work = work
-        self._waits_for = waits_for
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield self._waits_for
-        yield from self._work.__await__()
 
 
 class Connection:

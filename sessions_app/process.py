@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable
 from typing import Any
 
 from sessions_app import conf, executor, identity, metrics, models, retention, rules, runs, tracing
-from sessions_app.connections import Connection, Pump
+from sessions_app.connections import Connection
 from sessions_app.core import signals
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
@@ -29,6 +29,7 @@ from sessions_app.inbox import Inboxes
 from sessions_app.ingest import Ingest
 from sessions_app.leases import Lease, Reaper
 from sessions_app.publishing import Producers
+from sessions_app.pump import Pump
 from sessions_app.responses import Response
 from sessions_app.writing import Ticker
 
