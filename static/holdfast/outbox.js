@@ -4,6 +4,7 @@
 import { backoffDelay } from "./backoff.js";
 import { byteLength } from "./protocol.js";
 
+/** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
@@ -41,6 +42,20 @@ const WORK = ["message", "steer", "retry"];
  */
 
 /** @typedef {KeptSignal & Progress} Signal */
+
+/**
+ * A message of one's own that the session doesn't hold yet.
+ * @typedef {Pick<Message, "id"|"role"|"reason"|"metadata"|"created_at"|"parts"|"revision">
+ *   & {status: "waiting"|"sending"|"failed"}} UnsentMessage
+ */
+
+/**
+ * Another signal of one's own that the session doesn't hold yet.
+ * @typedef {Omit<SignalRecord, "status"|"actor"> & {status: UnsentMessage["status"], actor: null}} UnsentSignal
+ */
+
+/** @type {Record<Signal["state"], UnsentMessage["status"]>} */
+const STATUSES = { waiting: "waiting", sent: "sending", accepted: "sending", rejected: "failed" };
 
 export class Outbox {
   /** Signals with these ids came, went or changed, or the turn to send has come. @type {(ids: string[]) => void} */
@@ -255,6 +270,20 @@ function isOpen({ state }) {
 /** @param {{kind: string}} signal */
 export function isDecision({ kind }) {
   return !WORK.includes(kind);
+}
+
+/** @param {Signal} signal @returns {UnsentMessage} */
+export function asMessage({ id, state, at, payload, error, revision }) {
+  const reason = error?.message ?? null;
+  const status = STATUSES[state];
+  return { id, role: "user", status, reason, metadata: null, created_at: at, parts: payload.parts, revision };
+}
+
+/** @param {Signal} signal @returns {UnsentSignal} */
+export function asSignal({ id, kind, state, at, payload, error }) {
+  const { code = null, message: reason = null } = error ?? {};
+  const { message = null } = payload;
+  return { id, kind, status: STATUSES[state], code, reason, actor: null, at, message, payload };
 }
 
 /** @param {Signal} signal */

@@ -1,11 +1,13 @@
 // One followed session as a page uses it: what it holds, what is on its way, and what a person may send into it.
 
-import { Outbox, isDecision } from "./outbox.js";
+import { Outbox, asMessage, asSignal, isDecision } from "./outbox.js";
 import { byteLength, errorOf, wellFormed } from "./protocol.js";
 import { Replica } from "./replica.js";
 
 /** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./outbox.js").Signal} Signal */
+/** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
+/** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
 /** @typedef {import("./replica.js").Outcome} Outcome */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
@@ -14,17 +16,6 @@ import { Replica } from "./replica.js";
 /** @typedef {import("./protocol.js").Receipt} Receipt */
 /** @typedef {import("./protocol.js").Acceptance} Acceptance */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
-
-/**
- * A message of one's own that the session doesn't hold yet.
- * @typedef {Pick<Message, "id"|"role"|"reason"|"metadata"|"created_at"|"parts"|"revision">
- *   & {status: "waiting"|"sending"|"failed"}} UnsentMessage
- */
-
-/**
- * A signal of one's own, other than a message, that the session doesn't hold yet.
- * @typedef {Omit<SignalRecord, "status"|"actor"> & {status: UnsentMessage["status"], actor: null}} UnsentSignal
- */
 
 /**
  * A tool call that waits for a person's decision. `descriptor.expires_at`: ms, or null for never.
@@ -371,23 +362,6 @@ const NO_APPROVAL = { code: "no_such_approval", message: "Nothing here asks for 
 
 const ASKING = "approval-requested";
 const REFUSED = ["rejected", "expired", "failed"];
-
-/** @type {Record<Signal["state"], UnsentMessage["status"]>} */
-const STATUSES = { waiting: "waiting", sent: "sending", accepted: "sending", rejected: "failed" };
-
-/** @param {Signal} signal @returns {UnsentMessage} */
-function asMessage({ id, state, at, payload, error, revision }) {
-  const reason = error?.message ?? null;
-  const status = STATUSES[state];
-  return { id, role: "user", status, reason, metadata: null, created_at: at, parts: payload.parts, revision };
-}
-
-/** @param {Signal} signal @returns {UnsentSignal} */
-function asSignal({ id, kind, state, at, payload, error }) {
-  const { code = null, message: reason = null } = error ?? {};
-  const { message = null } = payload;
-  return { id, kind, status: STATUSES[state], code, reason, actor: null, at, message, payload };
-}
 
 /** @param {{message: Message, part: import("./message.js").Part}} asking @returns {Approval} */
 function asApproval({ message, part: { type, toolName, toolCallId, input, approval } }) {

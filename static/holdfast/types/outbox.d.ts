@@ -1,7 +1,9 @@
+export type Message = import("./message.js").Message;
 export type ProtocolError = import("./protocol.js").ProtocolError;
 export type Receipt = import("./protocol.js").Receipt;
 export type SignalRecord = import("./protocol.js").SignalRecord;
 export type SharedSignals = import("./shared-signals.js").SharedSignals;
+/** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
@@ -43,24 +45,13 @@ export type Progress = {
     revision: number;
 };
 export type Signal = KeptSignal & Progress;
-/**
- * A signal as it is kept over a reload and told to other tabs.
- * @typedef {object} KeptSignal
- * @property {string} id
- * @property {SignalRecord["kind"]} kind
- * @property {Record<string, any>} payload
- * @property {number} at when it was given, ms; what orders them
- * @property {ProtocolError|null} error why it was refused for good
- */
-/**
- * @typedef {object} Progress
- * @property {"waiting"|"sent"|"accepted"|"rejected"} state
- * @property {number} due when to send it (again), ms
- * @property {number} refusals retryable rejections so far
- * @property {number} serial where it was stored, once accepted; 0 before
- * @property {number} revision grows with each change
- */
-/** @typedef {KeptSignal & Progress} Signal */
+export type UnsentMessage = Pick<Message, "id" | "role" | "reason" | "metadata" | "created_at" | "parts" | "revision"> & {
+    status: "waiting" | "sending" | "failed";
+};
+export type UnsentSignal = Omit<SignalRecord, "status" | "actor"> & {
+    status: UnsentMessage["status"];
+    actor: null;
+};
 export declare class Outbox {
     #private;
     /** Signals with these ids came, went or changed, or the turn to send has come. @type {(ids: string[]) => void} */
@@ -109,3 +100,7 @@ export declare class Outbox {
 export declare function isDecision({ kind }: {
     kind: string;
 }): boolean;
+/** @param {Signal} signal @returns {UnsentMessage} */
+export declare function asMessage({ id, state, at, payload, error, revision }: Signal): UnsentMessage;
+/** @param {Signal} signal @returns {UnsentSignal} */
+export declare function asSignal({ id, kind, state, at, payload, error }: Signal): UnsentSignal;

@@ -1,5 +1,7 @@
 export type Message = import("./message.js").Message;
 export type Signal = import("./outbox.js").Signal;
+export type UnsentMessage = import("./outbox.js").UnsentMessage;
+export type UnsentSignal = import("./outbox.js").UnsentSignal;
 export type Outcome = import("./replica.js").Outcome;
 export type SharedSignals = import("./shared-signals.js").SharedSignals;
 export type Frame = import("./protocol.js").Frame;
@@ -8,13 +10,6 @@ export type ProtocolError = import("./protocol.js").ProtocolError;
 export type Receipt = import("./protocol.js").Receipt;
 export type Acceptance = import("./protocol.js").Acceptance;
 export type SignalRecord = import("./protocol.js").SignalRecord;
-export type UnsentMessage = Pick<Message, "id" | "role" | "reason" | "metadata" | "created_at" | "parts" | "revision"> & {
-    status: "waiting" | "sending" | "failed";
-};
-export type UnsentSignal = Omit<SignalRecord, "status" | "actor"> & {
-    status: UnsentMessage["status"];
-    actor: null;
-};
 export type Approval = {
     /**
      * its id
@@ -75,6 +70,8 @@ export type SessionEvents = {
 declare const Session_base: new () => EventsOf<SessionEvents>;
 /** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./outbox.js").Signal} Signal */
+/** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
+/** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
 /** @typedef {import("./replica.js").Outcome} Outcome */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
@@ -83,15 +80,6 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
 /** @typedef {import("./protocol.js").Receipt} Receipt */
 /** @typedef {import("./protocol.js").Acceptance} Acceptance */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
-/**
- * A message of one's own that the session doesn't hold yet.
- * @typedef {Pick<Message, "id"|"role"|"reason"|"metadata"|"created_at"|"parts"|"revision">
- *   & {status: "waiting"|"sending"|"failed"}} UnsentMessage
- */
-/**
- * A signal of one's own, other than a message, that the session doesn't hold yet.
- * @typedef {Omit<SignalRecord, "status"|"actor"> & {status: UnsentMessage["status"], actor: null}} UnsentSignal
- */
 /**
  * A tool call that waits for a person's decision. `descriptor.expires_at`: ms, or null for never.
  * @typedef {object} Approval
