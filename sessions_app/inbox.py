@@ -58,7 +58,7 @@ class Signal(NamedTuple):
     payload: dict[str, Any]
 
 
-class Open(NamedTuple):
+class Found(NamedTuple):
     """A run for which there is something: the key of the signal that stops it, or of the newest for its agent, or both.
 
     Keys of one run's signals go up, since each is stored under the lock of its session: who has the newest has all.
@@ -160,7 +160,7 @@ class Inboxes:
     async def look(self) -> None:
         """Hand over what is new."""
         sent = []
-        for run, cancel, newest in await executor.run(_open, self._workers()):
+        for run, cancel, newest in await executor.run(_find, self._workers()):
             inbox = self._inboxes.get(run)
             if inbox is None:
                 continue
@@ -213,9 +213,9 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _open(workers: Sequence[str]) -> list[Open]:
+def _find(workers: Sequence[str]) -> list[Found]:
     """What there is for the workers' runs; nearly always nothing."""
-    return [Open(*row) for row in _ask(SELECT_OPEN, workers)]
+    return [Found(*row) for row in _ask(SELECT_OPEN, workers)]
 
 
 def _read(runs: Collection[str]) -> list[tuple[str, Signal]]:

@@ -129,7 +129,7 @@ def begin_runs(session: Session) -> None:
 
 def look_into_inboxes(session: Session) -> None:
     [(run, worker)] = {(run.pk, run.worker_id) for run in runs.at_work(session.pk)}
-    inbox._open([worker])
+    inbox._find([worker])
     inbox._read([run])
     inbox._expired([worker])
     inbox._running([worker])

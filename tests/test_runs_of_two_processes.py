@@ -73,7 +73,7 @@ def test_what_is_stopped_while_it_is_claimed_is_either(two: tuple[Writer, Writer
             assert status(session, "question-1") == "rejected"
         else:
             assert (run.status, status(session, "stop-0001")) == ("running", "accepted")
-            assert (run.pk, run.cancel_id, None) in inbox._open([worker])
+            assert (run.pk, run.cancel_id, None) in inbox._find([worker])
 
 
 def test_a_steer_that_comes_as_the_answer_ends_is_the_next_question(two: tuple[Writer, Writer]) -> None:

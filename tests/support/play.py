@@ -340,7 +340,7 @@ class Play:
 
     def _look(self) -> None:
         assert self.agent
-        found = inbox._open([self.agent.run.worker_id or ""])
+        found = inbox._find([self.agent.run.worker_id or ""])
         for _, signal in inbox._read([each.run for each in found]):
             self._in_loop(lambda signal=signal: self.agent.inbox.put(signal))
 
