@@ -8,8 +8,9 @@ class AgentsAppConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        from agents_app import checks, demo, model_agent, registry  # noqa: F401  (registers checks and the demo agent)
-        from agents_app.runner import Runner
+        from agents_app import checks, registry  # noqa: F401  (registers checks)
+        from agents_app.builtin import demo, model_agent  # noqa: F401  (registers the demo agent)
+        from agents_app.local.runner import Runner
         from sessions_app import conf, process
 
         if conf.AGENT_MODEL:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
 
-from agents_app import model_agent
+from agents_app.builtin import model_agent
 from sessions_app import conf
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from sessions_app import rules
-from sessions_app.rules import WhileBusy
+from sessions_app.runs import signal_handlers
+from sessions_app.runs.signal_handlers import WhileBusy
 
 if TYPE_CHECKING:
     from agents_app.turn import Turn
@@ -31,7 +31,7 @@ def agent(name: str, *, while_busy: WhileBusy = "queue") -> Callable[[Agent], Ag
         if name in _agents:
             raise ValueError(f"there are two agents named {name!r}")
         _agents[name] = function
-        rules.set_policy(name, while_busy)
+        signal_handlers.set_policy(name, while_busy)
         return function
 
     return register

@@ -13,15 +13,15 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agents_app import tools
-from agents_app.answers import Arguments
+from agents_app import tool_call
+from agents_app.answer import Arguments
 from agents_app.registry import Agent
-from agents_app.tools import Decision, ToolCall, ToolFailed
+from agents_app.tool_call import Decision, ToolCall, ToolFailed
 from agents_app.turn import AgentFailed, Turn
 from sessions_app import conf, models
 from sessions_app.core import fold, vocabulary
-from sessions_app.inbox import Signal
 from sessions_app.models import new_id
+from sessions_app.runs.inbox import Signal
 
 SOMEBODY = "user:1"
 
@@ -220,7 +220,7 @@ class _RehearsedCall(ToolCall):
         return decision
 
     async def _change(self, work: Callable[..., Any], *args: str) -> Any:
-        if work is not tools._begin:
+        if work is not tool_call._begin:
             return True  # it expires, since nobody has decided
         may, self._may_begin = self._may_begin, False
         return may

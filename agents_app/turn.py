@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Literal
 
-from agents_app.answers import Answer
-from agents_app.tools import ToolCall
-from sessions_app import runs
+from agents_app.answer import Answer
+from agents_app.tool_call import ToolCall
 from sessions_app.core import fold, signals
-from sessions_app.inbox import Inbox
 from sessions_app.process import Process
-from sessions_app.responses import Response
+from sessions_app.publishing.local_writer import Response
+from sessions_app.runs import lifecycle
+from sessions_app.runs.inbox import Inbox
 
 
 class AgentFailed(Exception):
@@ -77,11 +77,11 @@ class Turn(Answer):
 
 
 def _apply(key: int, log: Any) -> None:
-    runs.settle_by_key(log, key, signals.APPLIED)
+    lifecycle.settle_by_key(log, key, signals.APPLIED)
 
 
 def _count(run: str, input_tokens: int, output_tokens: int, log: Any) -> None:
-    runs.add_usage(run, input_tokens, output_tokens)
+    lifecycle.add_usage(run, input_tokens, output_tokens)
 
 
 def _text_of(message: fold.Message) -> str:

@@ -10,8 +10,11 @@ http = get_asgi_application()  # first: it loads the applications that the impor
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
-from sessions_app import context, probes, process, server, uploads  # noqa: E402
-from sessions_app.consumers import SessionConsumer  # noqa: E402
+from sessions_app import process  # noqa: E402
+from sessions_app.servers import lifecycle  # noqa: E402
+from sessions_app.telemetry import log_context  # noqa: E402
+from sessions_app.transports import ndjson, probes  # noqa: E402
+from sessions_app.transports.websocket import SessionConsumer  # noqa: E402
 
 consumer = SessionConsumer.as_asgi()
 
@@ -26,17 +29,17 @@ async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 async def requests(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """What is read line by line can't be Django's, and probes must not need it."""
-    context.work_on()  # Daphne may begin a request in the context of the one before it on its connection
+    log_context.work_on()  # Daphne may begin a request in the context of the one before it on its connection
     if probes.takes(scope):
         await probes.application(scope, receive, send)
     else:
-        await (uploads.upload if uploads.takes(scope) else http)(scope, receive, send)
+        await (ndjson.upload if ndjson.takes(scope) else http)(scope, receive, send)
 
 
-application = ProtocolTypeRouter({"http": requests, "websocket": sockets, "lifespan": server.lifespan})
+application = ProtocolTypeRouter({"http": requests, "websocket": sockets, "lifespan": lifecycle.lifespan})
 
-server.install()
-server.on_start(process.start)
-server.on_drain(process.stop)
-server.on_farewell(process.close_sockets)
-server.stream_bodies(uploads.takes)
+lifecycle.install()
+lifecycle.on_start(process.start)
+lifecycle.on_drain(process.stop)
+lifecycle.on_farewell(process.close_sockets)
+lifecycle.stream_bodies(ndjson.takes)

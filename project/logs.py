@@ -13,7 +13,7 @@ import socket
 from datetime import UTC, datetime
 from typing import Any
 
-from sessions_app import context
+from sessions_app.telemetry import log_context
 
 IDS = ("session", "connection", "run", "worker")
 HOST = socket.gethostname()
@@ -35,11 +35,11 @@ def is_worth_a_line(record: logging.LogRecord) -> bool:
 
 def ids_of(record: logging.LogRecord) -> dict[str, str]:
     """Return what a line is about: what its task is, and what `extra` adds."""
-    return context.ids() | {name: record.__dict__[name] for name in IDS if name in record.__dict__}
+    return log_context.ids() | {name: record.__dict__[name] for name in IDS if name in record.__dict__}
 
 
 class LineFormatter(logging.Formatter):
-    """For people: `2026-11-25 12:00:00,000 WARNING sessions_app.feed: … session=…`."""
+    """For people: `2026-11-25 12:00:00,000 WARNING sessions_app.delivery.feeds: … session=…`."""
 
     def __init__(self) -> None:
         super().__init__("{asctime} {levelname:<7} {name}: {message}", style="{")
@@ -89,5 +89,5 @@ def logging_config(level: str, form: str) -> dict[str, Any]:
         | {"django.channels.server": quiet, "uvicorn.access": quiet}
         # At DEBUG they show statements and frames with what people wrote. At INFO uvicorn's sockets would take a tenth
         # of the time in which a hundred readers return, for three lines each: the record of connections tells more.
-        | {"django.db.backends": {"level": "INFO"}, "sessions_app.sockets_uvicorn": {"level": "WARNING"}},
+        | {"django.db.backends": {"level": "INFO"}, "sessions_app.servers.uvicorn_websocket": {"level": "WARNING"}},
     }

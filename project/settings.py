@@ -85,7 +85,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "sessions_app.identity.identity_middleware",
+    "sessions_app.auth.identity.identity_middleware",
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -250,7 +250,7 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "sessions_app.api.description.describe_transports",
+        "sessions_app.api.schema.describe_transports",
     ],
     # The API page's scripts come from this server: it works offline.
     "SWAGGER_UI_DIST": "SIDECAR",

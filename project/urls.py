@@ -5,7 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from sessions_app.streaming import upgrade_required
+from sessions_app.transports.http_views import upgrade_required
 from sessions_app.views import page, restart
 
 urlpatterns = [
@@ -16,7 +16,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="api_docs.html"), name="api-docs"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="holdfast/api_docs.html"), name="api-docs"),
     path("api/", include("sessions_app.api.urls")),
     path("ws/", upgrade_required),
 ]

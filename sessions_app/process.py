@@ -1,7 +1,7 @@
 """One server or worker process: what runs in it besides requests, and how it starts and stops.
 
-Daphne tells an application neither that it starts nor that it stops, so `sessions_app.server` does; under other
-servers the ASGI lifespan does; and whoever is first asks for `current()`.
+Daphne tells an application neither that it starts nor that it stops, so `servers.lifecycle` does; under other servers
+the ASGI lifespan does; and whoever is first asks for `current()`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,28 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable
 from typing import Any
 
-from sessions_app import conf, executor, identity, metrics, models, retention, rules, runs, tracing
-from sessions_app.connections import Connection
+from sessions_app import conf, models
+from sessions_app.auth import identity
 from sessions_app.core import signals
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.limits import TokenBucket
-from sessions_app.evidence import WRITE_EVERY_S, Evidence
-from sessions_app.fanout import Fanout
-from sessions_app.feed import Feeds
-from sessions_app.health import Health
-from sessions_app.inbox import Inboxes
-from sessions_app.ingest import Ingest
-from sessions_app.leases import Lease, Reaper
-from sessions_app.publishing import Producers
-from sessions_app.pump import Pump
-from sessions_app.responses import Response
-from sessions_app.writing import Ticker
+from sessions_app.database import threads
+from sessions_app.delivery.channel_layer import Fanout
+from sessions_app.delivery.connection import Connection
+from sessions_app.delivery.feeds import Feeds
+from sessions_app.delivery.flusher import Pump
+from sessions_app.diagnostics.connection_records import WRITE_EVERY_S, Evidence
+from sessions_app.diagnostics.readiness import Health
+from sessions_app.event_log.writer import Ingest
+from sessions_app.publishing.local_writer import Response
+from sessions_app.publishing.producers import Producers
+from sessions_app.publishing.response_writer import Ticker
+from sessions_app.retention import purge
+from sessions_app.runs import lifecycle, signal_handlers
+from sessions_app.runs.inbox import Inboxes
+from sessions_app.runs.leases import Lease, Reaper
+from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +136,7 @@ class Process:
             self._keep("lease", _every(lease_s / 3, self.lease.beat)),
             self._keep("reaper", _every(min(lease_s / 3, LOOK_S), self._reaper.look)),
             self._keep("inboxes", self.inboxes.run),
-            self._keep("retention", retention.purge_forever),
+            self._keep("retention", purge.purge_forever),
             self._keep("evidence", _every(WRITE_EVERY_S, self.evidence.write)),
         ]
         self._running_parts = [self._keep("part", make(self)) for make in parts]
@@ -230,7 +235,7 @@ class Process:
     async def _check_identities(self) -> None:
         there = {connection.identity for connection in self.connections}
         if there:
-            valid = await executor.run(identity.still_valid, there)
+            valid = await threads.run(identity.still_valid, there)
             for connection in tuple(self.connections):
                 if connection.identity in there - valid:
                     by_token = connection.identity.grant is not None
@@ -267,7 +272,7 @@ class Process:
 
         With those where it isn't known whether one was claimed, because the connection to the database broke at COMMIT.
         """
-        return [*self._unsure, *await executor.run(runs.claimable, most)]
+        return [*self._unsure, *await threads.run(lifecycle.claimable, most)]
 
     def claim(self, session: str, held: Container[str]) -> Coroutine[Any, Any, models.Run | None]:
         """Take the run of a session that waits, in the transaction of what was handed over just before.
@@ -275,7 +280,7 @@ class Process:
         One at a time of a session; `held`: the runs that were taken before.
         """
         self._unsure.discard(session)
-        return self._claimed(session, self.ingest.change(session, runs.claim, self.lease.worker, held))
+        return self._claimed(session, self.ingest.change(session, lifecycle.claim, self.lease.worker, held))
 
     async def _claimed(self, session: str, claim: Awaitable[models.Run | None]) -> models.Run | None:
         try:
@@ -288,15 +293,15 @@ class Process:
 
     async def hand_back(self, run: models.Run) -> bool:
         """Let another worker have a run that nothing was written for. False when something was."""
-        return await self.ingest.change(run.session_id, runs.hand_back, run.pk, self.lease.worker)
+        return await self.ingest.change(run.session_id, lifecycle.hand_back, run.pk, self.lease.worker)
 
     def end_later(self, run: models.Run, chunk: dict[str, str]) -> None:
         """Have a response ended with this chunk as soon as the database takes it."""
         self._reaper.end_later(run, chunk)
 
-    def take(self, session: str, sent: signals.Sent) -> Coroutine[Any, Any, rules.Receipt]:
+    def take(self, session: str, sent: signals.Sent) -> Coroutine[Any, Any, signal_handlers.Receipt]:
         """Store a signal and do what it asks for, and let a run that it causes begin if an agent is free here."""
-        taken = self.ingest.change(session, rules.take, sent)
+        taken = self.ingest.change(session, signal_handlers.take, sent)
         if self.claim_next is not None and sent.kind in signals.CAUSES:
             self.claim_next(session)
         return taken

@@ -10,7 +10,8 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
 
-from sessions_app import conf, server
+from sessions_app import conf
+from sessions_app.servers import lifecycle
 
 
 @require_safe
@@ -18,7 +19,7 @@ from sessions_app import conf, server
 @ensure_csrf_cookie  # the page's scripts send it back with each change
 def page(request: HttpRequest, session: str = "") -> HttpResponse:
     """Show the page. Which conversation it shows, its scripts read from its address."""
-    return render(request, "index.html", {"lab": conf.LAB, "can_restart": settings.DEBUG})
+    return render(request, "holdfast/index.html", {"lab": conf.LAB, "can_restart": settings.DEBUG})
 
 
 @require_POST
@@ -28,7 +29,7 @@ async def restart(request: HttpRequest) -> HttpResponse:
         raise Http404
     if not is_from_this_machine(request):
         raise PermissionDenied("Only from the machine that the server runs on")
-    if not server.restart():
+    if not lifecycle.restart():
         return HttpResponse("only Holdfast's own server can restart itself\n", status=501, content_type="text/plain")
     return HttpResponse(status=204)
 

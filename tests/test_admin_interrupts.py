@@ -7,13 +7,16 @@ from django.contrib.auth import get_user_model
 from django.db.models import Model
 from django.test import Client
 
-from agents_app.tools import EXPIRED
+from agents_app.tool_call import EXPIRED
 from agents_app.turn import Turn
-from sessions_app import executor, ingest, models, runs
+from sessions_app import models
 from sessions_app.admin.work import INTERRUPTED
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import input_hash
+from sessions_app.database import threads
+from sessions_app.event_log import writer as ingest
 from sessions_app.process import Process
+from sessions_app.runs import lifecycle
 from tests.support.agents import Conversation, endless, process
 from tests.support.person import text_of
 from tests.support.stored import a_session
@@ -34,7 +37,7 @@ async def administer(action: str, one: Model) -> None:
         data = {"action": action, "_selected_action": [one.pk], "confirmed": "yes"}
         assert client.post(f"/admin/sessions_app/{one._meta.model_name}/", data).status_code == 302
 
-    await executor.run(act)
+    await threads.run(act)
 
 
 async def test_a_run_at_work_is_interrupted_and_its_agent_stopped(process: Process) -> None:
@@ -112,7 +115,7 @@ def test_what_the_worker_writes_after_an_interruption_is_fenced() -> None:
     with Writer() as writer:
         run = a_run(session, "m_1")
         writer.append(session, "m_1", begun("m_1", "mine"), **of(run))
-        assert ingest.change_here(session.pk, runs.interrupt, run.pk, INTERRUPTED) is True
+        assert ingest.change_here(session.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is True
         for chunk in (delta(" more"), finish()):
             with pytest.raises(HoldfastError) as refusal:
                 writer.append(session, "m_1", [chunk], after=3, **of(run))
@@ -121,15 +124,15 @@ def test_what_the_worker_writes_after_an_interruption_is_fenced() -> None:
         assert (message.status, message.last_serial) == ("interrupted", 4)
         assert '"text":"mine"' in message.parts and not models.JournalEntry.objects.exists()
         # A second administrator was slower.
-        assert ingest.change_here(session.pk, runs.interrupt, run.pk, INTERRUPTED) is False
+        assert ingest.change_here(session.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is False
         assert models.Session.objects.get().tail == 4
 
 
 def test_of_a_run_of_another_session_nothing_is_interrupted() -> None:
     session, other = a_session("guest:1"), a_session("guest:1")
     run = a_run(session, "m_1")
-    assert ingest.change_here(other.pk, runs.interrupt, run.pk, INTERRUPTED) is False
+    assert ingest.change_here(other.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is False
     with pytest.raises(HoldfastError) as refusal:
-        ingest.change_here(models.new_id(), runs.interrupt, run.pk, INTERRUPTED)
+        ingest.change_here(models.new_id(), lifecycle.interrupt, run.pk, INTERRUPTED)
     assert refusal.value.code == "not_found"
     assert models.Run.objects.get().status == "running"

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from sessions_app import transcript
+from sessions_app.admin import transcript
 from sessions_app.core import fold
 from sessions_app.models import RetentionPolicy, RevokedSubject, RevokedToken, Run, Worker
 from tests.support.stored import a_message, a_session, default_policy, hours_ago

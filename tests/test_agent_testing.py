@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from agents_app import demo, demo_report
-from agents_app.demo import ANSWER
+from agents_app.builtin import demo, demo_report
+from agents_app.builtin.demo import ANSWER
 from agents_app.testing import Decided, approve, deny, expire, person, rehearse, response
-from agents_app.tools import EXPIRED, NO_RESULT, TOOL_FAILED, ToolFailed
+from agents_app.tool_call import EXPIRED, NO_RESULT, TOOL_FAILED, ToolFailed
 from agents_app.turn import AgentFailed, Turn
 from sessions_app.core.errors import HoldfastError
 

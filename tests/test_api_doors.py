@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from sessions_app.api.throttles import address_of, buckets
+from sessions_app.http.throttling import address_of, buckets
 from sessions_app.models import Session
 from tests.support.api import refusal
 from tests.support.stored import a_message, a_session, guest, owner_of

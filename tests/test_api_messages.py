@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from sessions_app import store
+from sessions_app.event_log import queries
 from sessions_app.models import Session
 from tests.support.api import alice, refusal, session, walk
 from tests.support.stored import a_message, a_session, a_streaming_message, hours_ago
@@ -179,14 +179,14 @@ def test_reading_a_page_takes_few_queries(alice: Any, session: Session, django_a
 def test_a_session_that_is_deleted_while_it_is_read_is_none(
     alice: Any, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address, readable = path(session), store.readable
+    address, readable = path(session), queries.readable
 
     def readable_then_deleted(*args: str) -> Session:
         found = readable(*args)
         session.delete()
         return found
 
-    monkeypatch.setattr(store, "readable", readable_then_deleted)
+    monkeypatch.setattr(queries, "readable", readable_then_deleted)
     assert refusal(alice.get(address)) == (404, "not_found")
 
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from django.test import Client
 
-from sessions_app import store
+from sessions_app.event_log import queries
 from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
 from tests.support.api import alice, refusal
 from tests.support.stored import a_message, a_session, a_streaming_message, guest
@@ -37,9 +37,9 @@ def test_it_creates_a_session_with_the_sites_defaults(alice: Any, settings: Any)
         "cursor": f"{session.epoch}-0",
         "streaming": False,
         "held": False,
-        "created_at": store.milliseconds(session.created_at),
-        "active_at": store.milliseconds(session.active_at),
-        "expires_at": store.milliseconds(session.active_at) + 72 * 3_600_000,
+        "created_at": queries.milliseconds(session.created_at),
+        "active_at": queries.milliseconds(session.active_at),
+        "expires_at": queries.milliseconds(session.active_at) + 72 * 3_600_000,
     }
 
 
@@ -132,14 +132,14 @@ def test_it_refuses_a_policy_that_is_longer_than_the_site_allows(alice: Any) -> 
 
 def test_a_rename_leaves_the_log_alone_that_is_being_written(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     session = a_session(alice.owner)
-    read = store.readable
+    read = queries.readable
 
     def read_and_publish(*args: Any) -> Session:
         found = read(*args)
         Session.objects.filter(pk=session.pk).update(tail=7)  # a commit between the request's read and its write
         return found
 
-    monkeypatch.setattr(store, "readable", read_and_publish)
+    monkeypatch.setattr(queries, "readable", read_and_publish)
     assert patch(alice, session, title="New").status_code == 200
     session.refresh_from_db()
     assert (session.title, session.tail) == ("New", 7)

@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from sessions_app import tokens
-from sessions_app.api.throttles import buckets
+from sessions_app.auth import tokens
+from sessions_app.http.throttling import buckets
 from sessions_app.models import RevokedToken
 from tests.support.api import refusal
 from tests.support.stored import a_session, guest

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from django.db import OperationalError, transaction
 
-from agents_app.runner import Runner
-from agents_app.tools import EXPIRED, TOOL_FAILED, UNTOLD, Decision, ToolFailed, _insert
+from agents_app.local.runner import Runner
+from agents_app.tool_call import EXPIRED, TOOL_FAILED, UNTOLD, Decision, ToolFailed, _insert
 from agents_app.turn import Turn
-from sessions_app import executor, models, runs
+from sessions_app import models
 from sessions_app.core.signals import input_hash
+from sessions_app.database import threads
 from sessions_app.process import Process
+from sessions_app.runs import lifecycle
 from tests.support.agents import Conversation
 from tests.support.person import Frame, text_of
 from tests.support.stored import a_session
@@ -318,10 +320,10 @@ async def test_of_a_call_in_which_its_process_died_nobody_says_that_it_happened(
         await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
         await calling.wait()
         # Its worker is taken for dead: for everybody else its process has died here.
-        await executor.run(lambda: models.Worker.objects.update(alive=False))
+        await threads.run(lambda: models.Worker.objects.update(alive=False))
         answer = await talk.answered()
         assert answer.status == "interrupted"
-        assert (part(talk)["state"], part(talk)["errorText"]) == ("output-error", runs.UNKNOWN_OUTCOME)
+        assert (part(talk)["state"], part(talk)["errorText"]) == ("output-error", lifecycle.UNKNOWN_OUTCOME)
         assert (await talk.stored(models.Approval)).execution == "begun"
 
 

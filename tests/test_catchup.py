@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from sessions_app import catchup, models, retention, store
+from sessions_app import models
 from sessions_app.core import fold
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.snapshot import apply_patch, held
+from sessions_app.delivery import catchup
+from sessions_app.event_log import queries
+from sessions_app.retention import purge as retention
 from tests.core.sequences import response
 from tests.support.stored import a_message, a_session, default_policy
 from tests.support.writer import Writer, begun, delta, finish, said
@@ -269,4 +272,4 @@ def test_an_answer_is_one_state_of_the_database_while_others_write() -> None:
             assert message["last_serial"] == tail
             assert message["parts"][0]["text"] == "".join(f"{number} " for number in range(tail - 2))
             seen.add(tail)
-    assert store.message(session.pk, "m_1")
+    assert queries.message(session.pk, "m_1")

@@ -9,7 +9,7 @@ from django.conf import settings as current
 from django.core.checks import CheckMessage, run_checks
 from django.db import connection
 
-from sessions_app.checks_services import bits, file_system
+from sessions_app.checks.services import bits, file_system
 
 REDIS = "channels_redis.pubsub.RedisPubSubChannelLayer"
 A_DATABASE = {
@@ -156,7 +156,7 @@ def test_it_knows_the_file_system_of_a_path(path: str, kind: str) -> None:
 
 def test_it_names_a_database_file_on_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(current.DATABASES, "default", A_DATABASE | {"NAME": "/srv/holdfast/holdfast.sqlite3"})
-    monkeypatch.setattr("sessions_app.checks_services._mounts", lambda: MOUNTS)
+    monkeypatch.setattr("sessions_app.checks.services._mounts", lambda: MOUNTS)
     assert found() == ["holdfast.E022"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agents_app.tools import NO_RESULT, ToolFailed
+from agents_app.tool_call import NO_RESULT, ToolFailed
 from agents_app.turn import Turn
 from sessions_app.process import Process
 from tests.support.agents import Conversation, process

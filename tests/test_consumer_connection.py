@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from sessions_app import catchup, executor, models
+from sessions_app import models
 from sessions_app.core.attachment import State
+from sessions_app.database import threads
+from sessions_app.delivery import catchup
 from sessions_app.process import Process
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_message, a_session
@@ -45,7 +47,7 @@ async def tab(process: Process) -> AsyncIterator[Tab]:
 
 
 async def a_session_of(owner: str = OWNER, **fields: Any) -> models.Session:
-    return await executor.run(lambda: a_session(owner, **fields))
+    return await threads.run(lambda: a_session(owner, **fields))
 
 
 class Speaker:
@@ -134,7 +136,7 @@ async def test_attaching_again_and_again_repeats_and_loses_nothing(tab: Tab) -> 
 
 async def test_what_the_client_asks_for_comes_before_what_the_server_was_about_to_read(tab: Tab) -> None:
     session = await a_session_of()
-    await executor.run(a_message, session, "a turn")
+    await threads.run(a_message, session, "a turn")
     followed = await tab.attach(session.pk)
     tab.connection._followed[session.pk].lose()  # the server will read, from where this client was
     await tab._attach(session.pk, cursor=None)  # but it has lost everything
@@ -201,7 +203,7 @@ async def test_who_was_behind_when_the_session_went_is_detached(limit: Any, proc
         speaker = await Speaker(process, session).begin()
         for _ in range(5):
             await speaker.say("x" * 400)
-        await executor.run(models.Session.objects.filter(pk=session.pk).update, owner="user:1")
+        await threads.run(models.Session.objects.filter(pk=session.pk).update, owner="user:1")
         tab.acknowledges = True
         await tab._acknowledge(session.pk)
         await tab.wait_until(lambda: followed.detached)
@@ -353,7 +355,7 @@ async def test_a_frame_that_is_too_large_closes_the_connection(tab: Tab) -> None
 
 async def test_a_ping_is_answered_with_the_tails(tab: Tab) -> None:
     session = await a_session_of()
-    await executor.run(a_message, session, "a turn")
+    await threads.run(a_message, session, "a turn")
     await tab.attach(session.pk)
     await tab.send({"type": "ping"})
     await tab.wait_until(lambda: tab.frames[-1]["type"] == "heartbeat")

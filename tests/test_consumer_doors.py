@@ -9,8 +9,9 @@ import pytest
 from django.core import signing
 from django.db import OperationalError
 
-from sessions_app import identity, process
-from sessions_app.consumers import SessionConsumer
+from sessions_app import process
+from sessions_app.auth import identity
+from sessions_app.transports.websocket import SessionConsumer
 from tests.support.harness import DEADLINE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)

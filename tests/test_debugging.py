@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from sessions_app import executor, models
+from sessions_app import models
+from sessions_app.database import threads
 from tests.support.stored import a_session
 from tests.support.writer import Writer, begun
 
@@ -29,8 +30,8 @@ def query() -> int:
 
 
 async def test_threads_that_read() -> None:
-    times = 3 * executor.THREADS
-    assert [await executor.run(query) for _ in range(times)] == [0] * times
+    times = 3 * threads.THREADS
+    assert [await threads.run(query) for _ in range(times)] == [0] * times
 
 
 def test_the_thread_that_writes() -> None:

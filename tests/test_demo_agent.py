@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from agents_app import demo, demo_report, demo_speech
-from agents_app.demo import ANSWER
-from agents_app.demo_report import Draft, Findings
-from agents_app.runner import FAILED, STOPPED, Runner
-from sessions_app import executor, models, runs
+from agents_app.builtin import demo, demo_report, demo_speech
+from agents_app.builtin.demo import ANSWER
+from agents_app.builtin.demo_report import Draft, Findings
+from agents_app.local.runner import FAILED, STOPPED, Runner
+from sessions_app import models
 from sessions_app.core.fold import Message
+from sessions_app.database import threads
 from sessions_app.process import Process
+from sessions_app.runs import lifecycle
 from tests.support.agents import Conversation
 from tests.support.person import Frame, text_of
 
@@ -315,7 +317,7 @@ async def test_a_report_that_was_sent_is_not_sent_again(talk: Conversation, monk
     await go_on(talk)
     second = await talk.answered(2)
     assert (second.status, text_of(second)) == ("complete", demo_report.SENT_BEFORE)
-    assert await executor.run(models.Approval.objects.count) == 1
+    assert await threads.run(models.Approval.objects.count) == 1
 
 
 async def test_when_nobody_knows_whether_it_was_sent_people_are_asked(
@@ -334,7 +336,7 @@ async def test_when_nobody_knows_whether_it_was_sent_people_are_asked(
         await sending.wait()
         await talk.send("cancel")
         first = await talk.answered()
-    assert part(first, "send_report")["errorText"] == runs.UNKNOWN_OUTCOME
+    assert part(first, "send_report")["errorText"] == lifecycle.UNKNOWN_OUTCOME
     await go_on(talk)
     assert (await asked(talk))["requestReason"] == demo_report.WHY_AGAIN
     await decide(talk, "approve")

@@ -10,10 +10,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from sessions_app import evidence, retention
-from sessions_app.evidence import BATCH, PER_OWNER, PROCESS, End, Ended, Evidence, end_of_socket
+from sessions_app.diagnostics import connection_records
+from sessions_app.diagnostics.connection_records import BATCH, PER_OWNER, PROCESS, End, Ended, Evidence, end_of_socket
 from sessions_app.models import ConnectionRecord
-from sessions_app.retention import Purged
+from sessions_app.retention import purge as retention
+from sessions_app.retention.purge import Purged
 from tests.support.stored import hours_ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -153,4 +154,4 @@ def test_when_recording_is_switched_off_what_was_kept_goes(settings: Any) -> Non
     settings.HOLDFAST = settings.HOLDFAST | {"EVIDENCE_HOURS": 0}
     retention.purge()
     assert not ConnectionRecord.objects.exists()
-    assert all(not outdated.exists() for outdated in evidence.outdated(timezone.now()))
+    assert all(not outdated.exists() for outdated in connection_records.outdated(timezone.now()))

@@ -12,9 +12,9 @@ import pytest
 from redis.asyncio import Redis as Client
 
 from project.env import env_redis
-from sessions_app import fanout
 from sessions_app.core.attachment import Frame
-from sessions_app.fanout import Fanout
+from sessions_app.delivery import channel_layer
+from sessions_app.delivery.channel_layer import Fanout
 from tests.services import Redis
 from tests.support.deployed import make_certificate
 
@@ -136,7 +136,7 @@ async def test_one_that_hangs_holds_up_nobody(use: Any, redis: Redis) -> None:
 async def test_a_subscription_that_dies_in_silence_is_made_anew(
     use: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "ECHO_S", 0.2)
+    monkeypatch.setattr(channel_layer, "ECHO_S", 0.2)
     use(redis.url)
     async with two() as (one, other):
         await hears(one, other)
@@ -147,13 +147,13 @@ async def test_a_subscription_that_dies_in_silence_is_made_anew(
 
 
 async def test_quiet_is_not_death(use: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fanout, "ECHO_S", 0.3)
+    monkeypatch.setattr(channel_layer, "ECHO_S", 0.3)
     use(redis.url)
     async with two() as (one, other):
         await hears(one, other)
         mine = other.fanout.links[0]._channel
         sent = published(redis)
-        await until(lambda: published(redis) > sent + 2 * (fanout.ECHOES + 2))  # two processes' echoes
+        await until(lambda: published(redis) > sent + 2 * (channel_layer.ECHOES + 2))  # two processes' echoes
         assert other.fanout.links[0]._channel == mine
 
 
@@ -176,7 +176,10 @@ async def test_a_malformed_message_is_left_out(use: Any, redis: Redis, malformed
         await hears(one, other)
         mine = other.fanout.links[0]._channel
         async with Client.from_url(redis.url) as client:
-            for group in [fanout.SIGNALS, *(fanout.group_of(fanout.shard(session)) for session in SESSIONS)]:
+            for group in [
+                channel_layer.SIGNALS,
+                *(channel_layer.group_of(channel_layer.shard(session)) for session in SESSIONS),
+            ]:
                 assert await client.publish(f"asgi__group__{group}", malformed)
         await hears(one, other)
         assert other.fanout.links[0]._channel == mine
@@ -190,7 +193,7 @@ async def test_another_number_of_shards_is_noticed(
         await hears(one, other)
         settings.HOLDFAST = settings.HOLDFAST | {"FANOUT_SHARDS": 7}
         message = one.fanout._message("signals", shards=16)
-        one.fanout.links[0].put([(fanout.SIGNALS, message)])
+        one.fanout.links[0].put([(channel_layer.SIGNALS, message)])
         await until(lambda: other.signals == 1)
         assert "another process has 16 shards, this one 7" in caplog.text
 
@@ -202,7 +205,7 @@ async def test_of_two_servers_the_one_that_hangs_does_not_hold_up_the_other(use:
         use(redis.url, second.url)
         async with two() as (one, other):
             await hears(one, other)
-            on_first = [session for session in SESSIONS if fanout.shard(session) % 2 == 0]
+            on_first = [session for session in SESSIONS if channel_layer.shard(session) % 2 == 0]
             assert 0 < len(on_first) < len(SESSIONS)
             second.freeze()
             await hears(one, other, on_first)

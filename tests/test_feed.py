@@ -10,11 +10,14 @@ import pytest
 from django.core.management import call_command
 from django.db import transaction
 
-from sessions_app import executor, models, retention, store
+from sessions_app import models
 from sessions_app.core import frames
 from sessions_app.core.fold import to_wire
-from sessions_app.fanout import SIGNALS
+from sessions_app.database import threads
+from sessions_app.delivery.channel_layer import SIGNALS
+from sessions_app.event_log import queries
 from sessions_app.process import Process
+from sessions_app.retention import purge
 from tests.support.person import Followed, text_of
 from tests.support.stored import a_session
 from tests.support.tab import Tab
@@ -58,7 +61,7 @@ async def processes(layer: Callable[[str], None]) -> AsyncIterator[Callable[...,
 
 
 async def a_session_of(owner: str = OWNER) -> models.Session:
-    return await executor.run(a_session, owner)
+    return await threads.run(a_session, owner)
 
 
 async def speak(process: Process, session: models.Session, words: int, *, pause: float = 0.01) -> str:
@@ -79,7 +82,7 @@ def said(words: int) -> str:
 
 
 async def same_as_stored(session: models.Session, uid: str, followed: Followed) -> bool:
-    stored = await executor.run(store.message, session.pk, uid)
+    stored = await threads.run(queries.message, session.pk, uid)
     assert stored
     return to_wire(stored) == to_wire(followed.messages[uid])
 
@@ -208,8 +211,8 @@ async def test_a_hint_that_is_ahead_of_the_store_harms_nobody(processes: Any, mo
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         readings = itertools.count()
-        tails = store.tails
-        monkeypatch.setattr(store, "tails", lambda ids: (next(readings), tails(ids))[1])
+        tails = queries.tails
+        monkeypatch.setattr(queries, "tails", lambda ids: (next(readings), tails(ids))[1])
         lie = frames.events(session=session.pk, epoch=session.epoch, first=100, last=100, texts=["{}"])
         process.feeds.deliver([lie])
         await asyncio.sleep(0.5)
@@ -229,7 +232,7 @@ async def test_a_new_epoch_is_a_reset_for_who_follows(processes: Any) -> None:
         followed = await tab.attach(session.pk)
         await speak(process, session, 3)
         await tab.wait_until(lambda: followed.text == said(3))
-        await executor.run(call_command, "new_epoch", session.pk, "--no-input")
+        await threads.run(call_command, "new_epoch", session.pk, "--no-input")
         await tab.wait_until(lambda: followed.attached[-1]["reason"] == "epoch-changed")
         assert followed.text == said(3)
         await speak(process, session, 4)
@@ -246,7 +249,7 @@ async def test_events_under_a_new_epoch_reach_who_followed_the_old_one(processes
         for task in process._tasks:  # the frame comes before the check of the tails
             if task.get_name() == "holdfast tail check":
                 task.cancel()
-        await executor.run(call_command, "new_epoch", session.pk, "--no-input")
+        await threads.run(call_command, "new_epoch", session.pk, "--no-input")
         uid = await speak(process, session, 4)
         await tab.wait_until(lambda: uid in followed.messages and text_of(followed.messages[uid]) == said(4))
         assert [frame["reason"] for frame in followed.attached[1:] if not frame["resumed"]] == ["epoch-changed"]
@@ -264,7 +267,7 @@ async def test_a_database_that_was_set_back_is_a_reset_for_who_follows(processes
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         await speak(process, session, 3)
-        await executor.run(set_back, session)
+        await threads.run(set_back, session)
         await tab.wait_until(lambda: followed.attached[-1]["reason"] == "ahead")
         assert followed.messages == {}
         await speak(process, session, 4)
@@ -285,7 +288,7 @@ async def test_readers_of_a_deleted_session_are_detached(processes: Any) -> None
     async with Tab(process, OWNER) as tab:
         await tab.attach(session.pk)
         followed = await tab.attach(other.pk)
-        await executor.run(retention.delete_sessions, [session.pk])
+        await threads.run(purge.delete_sessions, [session.pk])
         assert await detached(tab, session) == "not_found"
         await speak(process, other, 3)
         await tab.wait_until(lambda: followed.text == said(3))
@@ -296,8 +299,8 @@ async def test_readers_of_an_expired_session_are_detached(processes: Any) -> Non
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
         await tab.attach(session.pk)
-        long_ago = retention.timezone.now() - retention.timezone.timedelta(hours=100)
-        await executor.run(models.Session.objects.filter(pk=session.pk).update, active_at=long_ago)
+        long_ago = purge.timezone.now() - purge.timezone.timedelta(hours=100)
+        await threads.run(models.Session.objects.filter(pk=session.pk).update, active_at=long_ago)
         assert await detached(tab, session) == "not_found"
 
 
@@ -306,7 +309,7 @@ async def test_who_no_longer_owns_a_session_is_detached_and_the_owner_is_not(pro
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
         await tab.attach(session.pk)
-        await executor.run(models.Session.objects.filter(pk=session.pk).update, owner="user:1")
+        await threads.run(models.Session.objects.filter(pk=session.pk).update, owner="user:1")
         async with Tab(process, "user:1") as new:
             followed = await new.attach(session.pk)
             assert await detached(tab, session) == "not_found"
@@ -322,6 +325,6 @@ async def test_a_session_that_nobody_follows_costs_no_query(processes: Any, monk
         await tab.attach(session.pk)
         await tab.send({"type": "detach", "session": session.pk})
         asked: list[Any] = []
-        monkeypatch.setattr(store, "tails", lambda ids: asked.append(ids) or {})
+        monkeypatch.setattr(queries, "tails", lambda ids: asked.append(ids) or {})
         await asyncio.sleep(4 * TAIL_POLL_MS / 1000)
         assert asked == []

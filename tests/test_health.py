@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from sessions_app import health, probes
+from sessions_app.diagnostics import readiness
 from sessions_app.process import Process
+from sessions_app.transports import probes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,14 +37,14 @@ async def test_a_database_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPat
         answers.wait(60)
         return ""
 
-    monkeypatch.setattr(health, "_read", read)
-    monkeypatch.setattr(health, "DATABASE_S", 0.05)
+    monkeypatch.setattr(readiness, "_read", read)
+    monkeypatch.setattr(readiness, "DATABASE_S", 0.05)
     process = Process()
     await process.start([])
     for _ in range(5):
         assert await ready(process) == (503, "the database has not answered for 0.05 s\n")
     assert len(asked) == 1
-    monkeypatch.setattr(health, "DATABASE_S", 60)
+    monkeypatch.setattr(readiness, "DATABASE_S", 60)
     answers.set()
     assert await ready(process) == (200, "ready\n")
     await process.stop()

@@ -12,7 +12,7 @@ from django.core import signing
 from django.test import Client
 from django.utils import timezone
 
-from sessions_app.identity import GUEST_COOKIE, GUEST_COOKIE_S, Identity, identify, still_valid
+from sessions_app.auth.identity import GUEST_COOKIE, GUEST_COOKIE_S, Identity, identify, still_valid
 from tests.support.stored import a_session, guest, owner_of
 
 pytestmark = pytest.mark.django_db

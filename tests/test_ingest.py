@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from sessions_app import models, retention, store
-from sessions_app.appends import Stored
+from sessions_app import models
 from sessions_app.core import fold
 from sessions_app.core.errors import HoldfastError
+from sessions_app.event_log import queries
+from sessions_app.event_log.commands import Stored
+from sessions_app.retention import purge
 from tests.support.stored import a_session
 from tests.support.writer import (
     Writer,
@@ -49,7 +51,7 @@ def test_readers_are_shown_what_is_stored_and_before_the_publisher_is_told(write
     assert (frame.first, frame.last, frame.epoch) == (1, 3, session.epoch)
     first = shown(writer, session)[0]
     assert first["chunk"] == start("m_1")
-    assert first["at"] == store.message(session.pk, "m_1").created_at  # type: ignore[union-attr]
+    assert first["at"] == queries.message(session.pk, "m_1").created_at  # type: ignore[union-attr]
 
 
 def test_many_sessions_go_into_one_transaction(writer: Writer) -> None:
@@ -175,7 +177,7 @@ def test_the_journal_has_no_hole_and_no_double(writer: Writer) -> None:
     writer.append(session, "m_1", begun("m_1"))
     for number in range(20):
         writer.append(session, "m_1", [delta(str(number))])
-    assert [serial for serial, _ in store.journal_after(session.pk, 0)] == list(range(3, 23))
+    assert [serial for serial, _ in queries.journal_after(session.pk, 0)] == list(range(3, 23))
 
 
 # What is refused
@@ -231,7 +233,7 @@ def test_an_answer_begins_with_its_start(writer: Writer) -> None:
 def test_a_session_that_is_gone_takes_nothing(writer: Writer) -> None:
     session = a_session("guest:1")
     writer.append(session, "m_1", begun("m_1"))
-    retention.delete_sessions([session.pk])
+    purge.delete_sessions([session.pk])
     assert refused(writer.submit(session, "m_1", [delta("too late")])) == "not_found"
     assert models.JournalEntry.objects.count() == models.Message.objects.count() == 0
 
@@ -324,7 +326,7 @@ def test_a_session_can_be_deleted_while_it_is_written_to(writer: Writer) -> None
     publisher.start()
     while len(outcomes) < 5:
         pass
-    retention.delete_sessions([session.pk])
+    purge.delete_sessions([session.pk])
     deleted.set()
     publisher.join(30)
     assert isinstance(outcomes[-1], HoldfastError) and outcomes[-1].code == "not_found"
@@ -350,4 +352,4 @@ def test_what_is_stored_is_the_fold_of_what_was_shown(journal_events: None, writ
     for event in shown(writer, session):
         fold.fold(messages, event)
     for uid, message in messages.items():
-        assert store.message(session.pk, uid) == message
+        assert queries.message(session.pk, uid) == message

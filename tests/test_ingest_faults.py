@@ -9,9 +9,11 @@ import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, connections
 from django.db.backends.signals import connection_created
 
-from sessions_app import models, runs, statements, store
+from sessions_app import models
 from sessions_app.core.errors import HoldfastError
-from sessions_app.staging import Stored
+from sessions_app.event_log import queries, sql
+from sessions_app.event_log.transaction import Stored
+from sessions_app.runs import lifecycle
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, a_signal
 from tests.support.writer import Writer, a_run, begun, delta, finish, of, said
@@ -23,7 +25,7 @@ LARGE = delta("x" * 60_000)  # more than the free pages of a file hold
 
 
 def text_of(session: models.Session, uid: str) -> str:
-    message = store.message(session.pk, uid)
+    message = queries.message(session.pk, uid)
     assert message is not None
     return "".join(part.get("text", "") for part in message.parts)
 
@@ -139,7 +141,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
     """From now on a transaction with a message that says "poison" fails with this."""
 
     def poison(error: Exception) -> None:
-        original = statements._columns
+        original = sql._columns
 
         def columns(message: Any) -> dict[str, Any]:
             fields = original(message)
@@ -147,7 +149,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
                 raise error
             return fields
 
-        monkeypatch.setattr(statements, "_columns", columns)
+        monkeypatch.setattr(sql, "_columns", columns)
 
     return poison
 
@@ -197,7 +199,7 @@ def test_a_nul_is_stored_as_any_other_character(chunks: list[dict[str, Any]]) ->
     session = a_session("guest:1")
     with Writer() as writer:
         assert writer.append(session, "m_1", chunks) == Stored(len(chunks))
-    message = store.message(session.pk, "m_1")
+    message = queries.message(session.pk, "m_1")
     assert message is not None
     assert "\u0000" in f"{message.parts}{message.reason}{message.metadata}".replace("\\x00", "\u0000")
 
@@ -235,13 +237,13 @@ def test_a_steer_that_nobody_read_is_the_next_question_though_the_end_is_stored_
         writer.append(session, "m_1", begun("m_1"), **of(run))
         steer = a_signal(session, run=run, message="m_1", status="delivered")
         with monkeypatch.context() as patch:
-            patch.setattr(statements, "advance_tails", _fail)
+            patch.setattr(sql, "advance_tails", _fail)
             assert refusal(writer.submit(session, "m_1", [finish()], **of(run))).code == "storage_unavailable"
         writer.append(session, "m_1", [finish()], **of(run))
     steer.refresh_from_db()
-    assert (steer.status, steer.reason) == ("delivered", runs.UNREAD_NEXT)
+    assert (steer.status, steer.reason) == ("delivered", lifecycle.UNREAD_NEXT)
     assert models.Run.objects.get(cause=steer).prompt == steer.uid
-    message = store.message(session.pk, steer.uid)
+    message = queries.message(session.pk, steer.uid)
     assert message is not None and message.role == "user"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sessions_app import models
-from sessions_app.appends import Stored
+from sessions_app.event_log.commands import Stored
 from tests.support.stored import a_session
 from tests.support.writer import Writer, a_run, begun, delta, of, said, serials, text_of, writer
 

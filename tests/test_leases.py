@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from sessions_app import leases, models, store
+from sessions_app import models
 from sessions_app.core.errors import HoldfastError
-from sessions_app.leases import DEAD, Lease, Reaper
+from sessions_app.event_log import queries
+from sessions_app.runs import leases
+from sessions_app.runs.leases import DEAD, Lease, Reaper
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
 from tests.support.writer import Writer, a_run, begun, delta, finish, of
@@ -89,7 +91,7 @@ def alive(clock: Clock) -> Iterator[Living]:
 
 
 def status(session: models.Session, uid: str) -> str:
-    message = store.message(session.pk, uid)
+    message = queries.message(session.pk, uid)
     return message.status if message else ""
 
 
@@ -100,7 +102,7 @@ def test_the_answers_of_a_dead_worker_end(clock: Clock, alive: Living) -> None:
     clock.beats(4, alive)  # seen for the first time at the first: a lease is over at the fourth
     assert status(session, "m_1") == "streaming"
     clock.beats(1, alive)
-    message = store.message(session.pk, "m_1")
+    message = queries.message(session.pk, "m_1")
     assert message is not None
     assert (message.status, message.reason, message.parts[0]["text"]) == ("interrupted", DEAD, "so far")
     run.refresh_from_db()
@@ -137,7 +139,7 @@ def test_what_a_dead_worker_publishes_later_is_fenced(clock: Clock, alive: Livin
             with pytest.raises(HoldfastError, match="fenced"):
                 frozen.append(session, "m_1", chunks, after=3, **of(run))
         assert frozen.frames[1:] == []
-    assert store.message(session.pk, "m_1").parts[0]["text"] == "so far"  # type: ignore[union-attr]
+    assert queries.message(session.pk, "m_1").parts[0]["text"] == "so far"  # type: ignore[union-attr]
 
 
 def test_a_living_worker_keeps_its_answers(clock: Clock, alive: Living) -> None:

@@ -14,10 +14,14 @@ from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.test import Client
 
-from sessions_app import leases, locks, publishing, retention, statements
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.database import locking
+from sessions_app.event_log import sql
 from sessions_app.models import Session, Worker
+from sessions_app.publishing import producers as publishing
+from sessions_app.retention import purge as retention
+from sessions_app.runs import leases
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, hours_ago
 from tests.support.writer import Writer, begun, delta, said, serials, text_of
@@ -199,7 +203,7 @@ def test_for_a_worker_that_beats_nobody_waits(work: Callable[[Worker], Any], thr
 
     def beat() -> None:
         with transaction.atomic():
-            statements.beat_producers({worker.pk})
+            sql.beat_producers({worker.pk})
             beaten.set()
             assert told.wait(DEADLINE_S)
         connection.close()
@@ -217,7 +221,7 @@ def test_for_a_worker_that_beats_nobody_waits(work: Callable[[Worker], Any], thr
 def test_who_purges_workers_leaves_those_that_come_back(threads: ThreadPoolExecutor) -> None:
     back, _ = (Worker.objects.create(name=name, alive=False, seen_at=hours_ago(1000)) for name in ("back", "gone"))
     with transaction.atomic():
-        locks.free(Worker.objects.filter(pk=back.pk))
+        locking.free(Worker.objects.filter(pk=back.pk))
         assert threads.submit(purge_here).result(DEADLINE_S).workers == 1
     assert list(Worker.objects.all()) == [back]
 

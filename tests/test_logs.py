@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from project.logs import JsonFormatter, LineFormatter, is_worth_a_line
-from sessions_app import context
+from sessions_app.telemetry import log_context
 
 
 def record(message: str, *args: Any, error: Exception | None = None, **extra: str) -> logging.LogRecord:
@@ -19,20 +19,22 @@ def record(message: str, *args: Any, error: Exception | None = None, **extra: st
             raise error
         except Exception:
             raised = sys.exc_info()
-    made = logging.LogRecord("sessions_app.feed", logging.ERROR, __file__, 1, message, args, raised)
+    made = logging.LogRecord("sessions_app.delivery.feeds", logging.ERROR, __file__, 1, message, args, raised)
     made.__dict__ |= extra
     return made
 
 
 async def test_a_line_names_what_its_task_is_about_and_what_it_adds() -> None:
     async def work() -> str:
-        context.work_on(run="r1", session="s1")
+        log_context.work_on(run="r1", session="s1")
         return await asyncio.create_task(told())
 
     async def told() -> str:
         return LineFormatter().format(record("it %s", "failed", session="s2"))
 
-    assert (await asyncio.create_task(work())).endswith("ERROR   sessions_app.feed: it failed run=r1 session=s2")
+    assert (await asyncio.create_task(work())).endswith(
+        "ERROR   sessions_app.delivery.feeds: it failed run=r1 session=s2"
+    )
     assert (await told()).endswith("it failed session=s2")  # the task that made it is about nothing
 
 

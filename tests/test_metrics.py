@@ -10,10 +10,13 @@ from django.db import OperationalError
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from sessions_app import executor, metrics, probes, retention
 from sessions_app.core.errors import HoldfastError
-from sessions_app.ingest import Ingest
+from sessions_app.database import threads
+from sessions_app.event_log.writer import Ingest
 from sessions_app.process import Process
+from sessions_app.retention import purge
+from sessions_app.telemetry import metrics
+from sessions_app.transports import probes
 from tests.support.stored import a_message, a_session
 from tests.support.tab import Tab
 
@@ -69,7 +72,7 @@ async def test_a_commit_that_fails(
 
 
 async def test_a_receipt_counts_when_it_is_committed(process: Process, gained: Callable[..., float]) -> None:
-    session = (await executor.run(lambda: a_session("guest:1", agent="nobody"))).pk
+    session = (await threads.run(lambda: a_session("guest:1", agent="nobody"))).pk
     async with Tab(process, "guest:1") as tab:
         await tab.attach(session)
         await tab.say(session, "Hello")
@@ -81,7 +84,7 @@ async def test_a_receipt_counts_when_it_is_committed(process: Process, gained: C
 
 def test_what_is_purged(gained: Callable[..., float]) -> None:
     a_message(a_session("guest:1", hours=100), hours=100)
-    retention.purge_round(None)  # type: ignore[arg-type]  # nobody stops it
+    purge.purge_round(None)  # type: ignore[arg-type]  # nobody stops it
     assert gained("holdfast_purged_rows_total", "sessions") == 1
     assert gained("holdfast_purged_rows_total", "messages") == 1
     assert gained("holdfast_purge_seconds_count") == 1
@@ -111,11 +114,11 @@ def test_a_name_can_not_add_a_sample() -> None:
 
 
 async def test_only_registered_agents_have_a_name(process: Process, gained: Callable[..., float]) -> None:
-    from agents_app.runner import perform
+    from agents_app.local.runner import perform
 
     before = {key for key in samples() if key[0] == "holdfast_runs_ended_total"}
     for number in range(5):
-        session = await executor.run(lambda: a_session("guest:1"))
+        session = await threads.run(lambda: a_session("guest:1"))
         await perform(process, process.respond(session.pk, agent=f"made-up-{number}"))
     assert gained("holdfast_runs_ended_total", "unknown", "failed") == 5
     new = {key for key in samples() if key[0] == "holdfast_runs_ended_total"} - before

@@ -13,8 +13,8 @@ from django.db.migrations.state import StateApps
 from django.db.models import Model
 from django.utils import timezone
 
-from sessions_app import statements
-from sessions_app.migrating import AddIndexInUse, SetStorage
+from sessions_app.database.migration_operations import AddIndexInUse, SetStorage
+from sessions_app.event_log import sql
 from sessions_app.models import JournalEntry, Session, Worker
 from tests.support.stored import default_policy
 
@@ -102,7 +102,7 @@ def test_a_tail_that_moves_costs_no_index_an_entry() -> None:
     sessions = Session.objects.bulk_create(Session(owner="user:1", policy=policy) for _ in range(200))
     before = updates(Session)
     with transaction.atomic():
-        statements.advance_tails([(session.pk, 7) for session in sessions])
+        sql.advance_tails([(session.pk, 7) for session in sessions])
     assert updates(Session) - before == {"rows": 200, "without an index": 200}
 
 
@@ -112,7 +112,7 @@ def test_a_beat_costs_no_index_an_entry() -> None:
     clear(Worker)
     workers = Worker.objects.bulk_create(Worker(name="w", producer=f"p{n}", epoch=1) for n in range(50))
     before = updates(Worker)
-    statements.beat_producers({worker.pk for worker in workers})
+    sql.beat_producers({worker.pk for worker in workers})
     assert updates(Worker) - before == {"rows": 50, "without an index": 50}
 
 

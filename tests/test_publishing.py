@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from sessions_app import executor, models, publishing, signals, statements, store
+from sessions_app import models
+from sessions_app.auth.identity import Identity
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
-from sessions_app.identity import Identity
-from sessions_app.leases import DEAD
+from sessions_app.database import threads
+from sessions_app.event_log import queries, sql
 from sessions_app.models import JournalEntry, Message, Run, Signal, Worker
 from sessions_app.process import Process
+from sessions_app.publishing import producers as publishing
+from sessions_app.runs import signal_intake
+from sessions_app.runs.leases import DEAD
 from tests.support.producers import AGENT, OTHER, UID, Producer, keys, producer, run_of, second, session, stored
 from tests.support.requests import a_session_of, running
 from tests.support.stored import a_message
@@ -35,7 +39,7 @@ async def test_the_first_batch_begins_the_response_and_its_run(
     assert (run.worker.producer, run.worker.epoch) == ("agent:billing producer", 1)
     assert await producer.publish(running, 2, delta("lo"), finish()) == 5
     assert await stored(session) == ("complete", "Hello")
-    assert ((await run_of(session)).status, await executor.run(JournalEntry.objects.count)) == ("ended", 0)
+    assert ((await run_of(session)).status, await threads.run(JournalEntry.objects.count)) == ("ended", 0)
 
 
 async def test_a_repeat_is_answered_as_the_first_time(running: Process, second: Process, producer: Producer) -> None:
@@ -116,7 +120,7 @@ async def test_a_batch_whose_commit_failed_is_taken_again(
 ) -> None:
     await producer.publish(running, 1, *begun(UID, "a"))
     with monkeypatch.context() as broken:
-        broken.setattr(statements, "note_batches", _fails)
+        broken.setattr(sql, "note_batches", _fails)
         assert await producer.code(running, 2, delta("b")) == "storage_unavailable"
     await producer.publish(running, 2, delta("b"))
     await producer.publish(running, 3, finish())
@@ -160,7 +164,7 @@ async def test_a_batch_with_what_is_no_chunk_is_refused_whole(
 async def test_a_response_begins_with_its_start(running: Process, producer: Producer, chunk: Chunk) -> None:
     """Nobody says a person's turn from elsewhere."""
     assert await producer.code(running, 1, chunk) == "bad_chunk"
-    assert not await executor.run(Message.objects.exists) and not await executor.run(Run.objects.exists)
+    assert not await threads.run(Message.objects.exists) and not await threads.run(Run.objects.exists)
 
 
 async def test_no_person_speaks_in_a_response(running: Process, producer: Producer) -> None:
@@ -172,7 +176,7 @@ async def test_a_message_that_is_there_is_not_taken_over(running: Process, sessi
     def a_turn() -> None:
         a_message(models.Session.objects.get(pk=session), uid=UID)
 
-    await executor.run(a_turn)
+    await threads.run(a_turn)
     own = running.respond(session, agent="test")
     await own.write(start(own.uid))
     await own.flush()
@@ -258,10 +262,10 @@ async def test_what_a_dead_one_left_open_is_interrupted_as_it_is_stored(
     await producer.publish(running, 1, *begun(UID, "a"))
     for number in range(2, 9):
         await producer.publish(second, number, delta(f"{number}"))
-    await executor.run(lambda: Worker.objects.exclude(producer="").update(alive=False))
+    await threads.run(lambda: Worker.objects.exclude(producer="").update(alive=False))
     await running._reaper.look()
     assert await stored(session) == ("interrupted", "a2345678")
-    message = await executor.run(store.message, session, UID)
+    message = await threads.run(queries.message, session, UID)
     assert message and message.reason == DEAD
     assert await producer.publish(second, 8, delta("8")) > 0  # that much is stored
     assert await producer.code(second, 9, delta("x")) == "fenced"
@@ -273,9 +277,9 @@ async def test_what_a_dead_one_left_open_is_interrupted_as_it_is_stored(
 
 async def signal(here: Process, session: str, kind: str, id: str, **payload: Any) -> Any:
     sent = ClientFrame("signal", session, id=id, kind=kind, payload=payload)
-    receipt, problem = await signals.accept(here, Identity("ext:alice"), sent, now=0.0)
+    receipt, problem = await signal_intake.accept(here, Identity("ext:alice"), sent, now=0.0)
     assert problem is None
-    return await executor.run(lambda: Signal.objects.get(uid=id))
+    return await threads.run(lambda: Signal.objects.get(uid=id))
 
 
 async def test_who_stops_it_has_the_last_word(

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sessions_app import executor
-from sessions_app.api.throttles import buckets
-from sessions_app.connections import PUBLISHING
+from sessions_app.database import threads
+from sessions_app.delivery.connection import PUBLISHING
+from sessions_app.http.throttling import buckets
 from sessions_app.models import Worker
 from sessions_app.process import Process
 from tests.support.bearer import Socket
@@ -116,7 +116,7 @@ async def test_beats_on_a_socket(session: str) -> None:
     async with Socket(token(sub="agent:billing", scope="publish")) as socket:
         socket.send(beat)
         assert (await socket.ask({"type": "ping"}))["type"] == "heartbeat"  # nothing is said to a beat
-        worker = await executor.run(Worker.objects.get, producer="agent:billing producer")
+        worker = await threads.run(Worker.objects.get, producer="agent:billing producer")
         assert (worker.epoch, worker.beats) == (2, 1)
         assert (await socket.ask(beat | {"epoch": 1}))["code"] == "fenced"
     async with Socket(token(scope="read")) as socket:

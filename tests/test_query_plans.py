@@ -11,8 +11,12 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from sessions_app import conf, inbox, leases, retention, runs, statements, store
+from sessions_app import conf
+from sessions_app.event_log import queries as store
+from sessions_app.event_log import sql as statements
 from sessions_app.models import Approval, JournalEntry, Message, Run, Session, Signal, Worker, new_id
+from sessions_app.retention import purge as retention
+from sessions_app.runs import inbox, leases, lifecycle
 from tests.support.stored import default_policy, hours_ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,12 +127,12 @@ def end_a_response(session: Session) -> None:
 
 
 def begin_runs(session: Session) -> None:
-    runs.claimable(20)
-    runs.at_work(session.pk)
+    lifecycle.claimable(20)
+    lifecycle.at_work(session.pk)
 
 
 def look_into_inboxes(session: Session) -> None:
-    [(run, worker)] = {(run.pk, run.worker_id) for run in runs.at_work(session.pk)}
+    [(run, worker)] = {(run.pk, run.worker_id) for run in lifecycle.at_work(session.pk)}
     inbox._find([worker])
     inbox._read([run])
     inbox._expired([worker])

@@ -18,7 +18,7 @@ from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import BATCH_CHUNKS
 from sessions_app.core.rollup import rollup
-from sessions_app.writing import BUFFER_BYTES, Ticker
+from sessions_app.publishing.response_writer import BUFFER_BYTES, Ticker
 from tests.support.writer import Chunk, delta, start, text_start
 
 ROOM = 1024  # for a frame's other fields

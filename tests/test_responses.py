@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from sessions_app import models, responses, retention, store, writing
+from sessions_app import models
 from sessions_app.core.errors import HoldfastError
-from sessions_app.responses import Response
-from sessions_app.writing import Ticker
+from sessions_app.event_log import queries
+from sessions_app.publishing import local_writer, response_writer
+from sessions_app.publishing.local_writer import Response
+from sessions_app.publishing.response_writer import Ticker
+from sessions_app.retention import purge
 from tests.support.stored import a_session
 from tests.support.writer import Writer, delta, finish, start, text_end, text_start, writer
 
@@ -35,7 +38,7 @@ def respond(writer: Writer, session: models.Session, *, window_ms: int = 40, sta
 
 
 def message_of(response: Response) -> Any:
-    message = store.message(response.session, response.uid)
+    message = queries.message(response.session, response.uid)
     assert message is not None
     return message
 
@@ -128,7 +131,7 @@ def test_a_fast_writer_waits_for_the_database(writer: Writer, session: models.Se
         await begin(response)
         for _ in range(200):
             await response.write(delta("x" * 10_000))
-            assert response._rollup.size < writing.BUFFER_BYTES + 20_000
+            assert response._rollup.size < response_writer.BUFFER_BYTES + 20_000
         await response.flush()
 
     writer.run(agent())
@@ -254,7 +257,7 @@ def test_who_lost_the_run_is_told(writer: Writer, session: models.Session) -> No
 def test_a_deleted_session_ends_its_publishers(writer: Writer, session: models.Session) -> None:
     response = respond(writer, session)
     writer.run(begin(response))
-    retention.delete_sessions([session.pk])
+    purge.delete_sessions([session.pk])
 
     async def go_on() -> None:
         await response.write(delta("to nobody"))
@@ -336,7 +339,7 @@ def test_a_commit_that_nobody_was_told_of_is_not_repeated(
 def test_an_outage_that_lasts_too_long_is_told(
     writer: Writer, session: models.Session, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responses, "RETRY_S", 0.3)
+    monkeypatch.setattr(local_writer, "RETRY_S", 0.3)
     response = respond(writer, session)
 
     async def agent() -> None:

@@ -9,12 +9,16 @@ import pytest
 from django.db import OperationalError
 
 from agents_app import registry
-from agents_app.runner import FAILED, GONE, Runner
+from agents_app.local.runner import FAILED, GONE, Runner
 from agents_app.turn import Turn
-from sessions_app import executor, models, responses, retention, runs
+from sessions_app import models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.fold import Message
+from sessions_app.database import threads
 from sessions_app.process import Process
+from sessions_app.publishing import local_writer
+from sessions_app.retention import purge
+from sessions_app.runs import lifecycle
 from tests.support.harness import DEADLINE_S
 from tests.support.person import text_of
 from tests.support.stored import a_session
@@ -42,14 +46,14 @@ def answer(process: Process, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
 
     async def ask(agent: registry.Agent | None, meanwhile: Callable[[], Any] | None = None) -> Message:
         monkeypatch.setattr(registry, "_agents", {"test": agent} if agent else {})
-        session = await executor.run(lambda: a_session(OWNER, agent="test"))
+        session = await threads.run(lambda: a_session(OWNER, agent="test"))
         async with Tab(process, OWNER) as tab:
             await tab.attach(session.pk)
             await tab.say(session.pk, "Hello")
             if meanwhile:
                 await meanwhile()
             message = await tab.wait_for_end(session.pk)
-        run = await executor.run(models.Run.objects.get, session=session)
+        run = await threads.run(models.Run.objects.get, session=session)
         assert run.status == "ended"
         return message
 
@@ -138,9 +142,9 @@ class Outage:
 async def test_an_outage_in_the_middle_ends_when_it_is_over(
     process: Process, answer: Any, monkeypatch: Any, retry_s: float, status: str
 ) -> None:
-    monkeypatch.setattr(responses, "RETRY_S", retry_s)
+    monkeypatch.setattr(local_writer, "RETRY_S", retry_s)
     outage = Outage(process, monkeypatch)
-    speaking: list[responses.Response] = []
+    speaking: list[local_writer.Response] = []
 
     async def agent(turn: Turn) -> None:
         speaking.append(turn._response)
@@ -181,7 +185,7 @@ async def test_a_process_that_stops_ends_its_answers(process: Process, answer: A
 
 async def test_answers_of_one_session_come_one_after_the_other(process: Process, monkeypatch: Any) -> None:
     monkeypatch.setattr(registry, "_agents", {"test": parrot})
-    session = await executor.run(lambda: a_session(OWNER, agent="test"))
+    session = await threads.run(lambda: a_session(OWNER, agent="test"))
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         for number in range(5):
@@ -207,15 +211,15 @@ async def test_a_database_that_cannot_be_asked_what_waits_ends_no_agent(
 ) -> None:
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    claimable = runs.claimable
+    claimable = lifecycle.claimable
 
     def fail_once(most: int) -> list[str]:
-        monkeypatch.setattr(runs, "claimable", claimable)
+        monkeypatch.setattr(lifecycle, "claimable", claimable)
         loop.call_soon_threadsafe(asked.set)
         raise OperationalError("the server closed the connection unexpectedly")
 
     async def agent(turn: Turn) -> None:
-        monkeypatch.setattr(runs, "claimable", fail_once)
+        monkeypatch.setattr(lifecycle, "claimable", fail_once)
         await asked.wait()
         await asyncio.sleep(0.1)
         await turn.text("still here")
@@ -225,8 +229,8 @@ async def test_a_database_that_cannot_be_asked_what_waits_ends_no_agent(
 
 
 async def test_a_claim_that_fails_costs_no_other_its_agent(process: Process, answer: Any, monkeypatch: Any) -> None:
-    claimable = runs.claimable
-    monkeypatch.setattr(runs, "claimable", lambda most: ["A" * 22, *claimable(most)])
+    claimable = lifecycle.claimable
+    monkeypatch.setattr(lifecycle, "claimable", lambda most: ["A" * 22, *claimable(most)])
     assert (await answer(parrot)).status == "complete"
 
 
@@ -236,7 +240,7 @@ async def test_a_claim_of_which_nobody_was_told_is_found(process: Process, answe
 
     async def lose_once(session: str, work: Any, *args: Any) -> Any:
         outcome = await change(session, work, *args)
-        if work is runs.claim and outcome is not None and not lost:
+        if work is lifecycle.claim and outcome is not None and not lost:
             lost.append(session)
             raise HoldfastError("storage_unavailable", "the connection broke at COMMIT")
         return outcome
@@ -262,13 +266,13 @@ async def test_a_process_that_stops_while_it_claims_leaves_the_run_to_another(
 
     monkeypatch.setattr(process.ingest, "_commit", tell)
     monkeypatch.setattr(registry, "_agents", {"test": parrot})
-    session = await executor.run(lambda: a_session(OWNER, agent="test"))
+    session = await threads.run(lambda: a_session(OWNER, agent="test"))
     async with Tab(process, OWNER) as tab:
         await tab.attach(session.pk)
         await tab.say(session.pk, "Hello")
         await claiming.wait()
         await process.stop()
-    run = await executor.run(models.Run.objects.get, session=session)
+    run = await threads.run(models.Run.objects.get, session=session)
     assert (run.status, run.worker_id) == ("waiting", None)
 
 
@@ -284,10 +288,10 @@ async def test_an_agent_of_a_deleted_session_waits_for_nobody(process: Process, 
             ended.set()
 
     monkeypatch.setattr(registry, "_agents", {"test": agent})
-    session = await executor.run(lambda: a_session(OWNER, agent="test"))
+    session = await threads.run(lambda: a_session(OWNER, agent="test"))
     async with Tab(process, OWNER) as tab:
         await tab.attach(session.pk)
         await tab.say(session.pk, "Hello")
         await asking.wait()
-        await executor.run(retention.delete_sessions, [session.pk])
+        await threads.run(purge.delete_sessions, [session.pk])
         await asyncio.wait_for(ended.wait(), DEADLINE_S)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 
-from sessions_app import retention
 from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy, Run, Session, Signal, Worker
-from sessions_app.retention import NOBODY, Purged, delete_sessions, purge
+from sessions_app.retention import purge as retention
+from sessions_app.retention.purge import NOBODY, Purged, delete_sessions, purge
 from tests.support.stored import a_message, a_session, a_signal, a_streaming_message, an_ended_run, hours_ago
 
 pytestmark = pytest.mark.django_db

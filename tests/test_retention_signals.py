@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from sessions_app import catchup
 from sessions_app.core.cursor import Cursor
+from sessions_app.delivery import catchup
 from sessions_app.models import Approval, Run, Session, Signal
-from sessions_app.retention import Purged, delete_sessions, purge
+from sessions_app.retention.purge import Purged, delete_sessions, purge
 from tests.support.stored import a_message, a_session, a_signal, an_approval, an_ended_run, hours_ago
 
 pytestmark = pytest.mark.django_db
@@ -97,7 +97,7 @@ def test_the_size_of_its_steps_doesnt_change_what_it_does(batch: int) -> None:
 def test_deleting_a_session_with_many_signals_runs_and_approvals_takes_several_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sessions_app.retention.BATCH", 2)
+    monkeypatch.setattr("sessions_app.retention.purge.BATCH", 2)
     session = a_session("guest:1")
     for _ in range(5):
         an_ended_run(session, a_signal(session), approvals=3)

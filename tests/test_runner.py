@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, OperationalError
 
-from agents_app.runner import Runner
-from sessions_app import executor, models, runs, store
+from agents_app.local.runner import Runner
+from sessions_app import models
 from sessions_app.core.signals import Sent
+from sessions_app.database import threads
+from sessions_app.event_log import queries
 from sessions_app.process import Process
+from sessions_app.runs import lifecycle
 from tests.support.agents import OWNER, Conversation, parrot
 from tests.support.person import text_of
 
@@ -100,7 +103,7 @@ async def test_a_stop_while_the_database_is_away_ends_the_runner(process: Proces
         go.wait(30)
         raise DatabaseError("the database is away")
 
-    monkeypatch.setattr(runs, "claimable", failing)
+    monkeypatch.setattr(lifecycle, "claimable", failing)
     runner = asyncio.create_task(Runner(process).run())
     await asyncio.to_thread(looking.wait, 30)
     runner.cancel()
@@ -111,7 +114,7 @@ async def test_a_stop_while_the_database_is_away_ends_the_runner(process: Proces
 
 
 async def test_a_run_begins_in_the_transaction_that_causes_it(process: Process, monkeypatch: Any) -> None:
-    monkeypatch.setattr(runs, "claimable", lambda most: [])  # so that nothing else claims
+    monkeypatch.setattr(lifecycle, "claimable", lambda most: [])  # so that nothing else claims
     runner = asyncio.create_task(Runner(process).run())
     async with Conversation(process, parrot) as talk:
         await talk.say("Hello")
@@ -139,7 +142,7 @@ async def test_no_run_is_begun_twice_however_fast_the_next_message_comes(process
 
 
 async def test_a_signal_whose_sender_has_left_is_answered_all_the_same(process: Process, monkeypatch: Any) -> None:
-    monkeypatch.setattr(runs, "claimable", lambda most: [])
+    monkeypatch.setattr(lifecycle, "claimable", lambda most: [])
     runner = asyncio.create_task(Runner(process).run())
     async with Conversation(process, parrot) as talk:
         sent = Sent("left", "message", OWNER, {"parts": [{"type": "text", "text": "Hello"}]})
@@ -156,18 +159,18 @@ async def test_a_session_that_is_deleted_meanwhile_takes_no_other_run_along(proc
     async with Conversation(process, parrot) as gone, Conversation(process, parrot) as talk:
         for each in (gone, talk):
             await each.say("Hello")
-        claimable = runs.claimable
+        claimable = lifecycle.claimable
 
         def then_deleted(most: int) -> list[str]:
             found = claimable(most)
             models.Session.objects.filter(pk=gone.session).delete()
             return found
 
-        monkeypatch.setattr(runs, "claimable", then_deleted)
+        monkeypatch.setattr(lifecycle, "claimable", then_deleted)
         runner = asyncio.create_task(Runner(process).run())
         assert text_of(await talk.answered()) == "Hello"
         await cancelled(runner)
-        assert not await executor.run(models.Run.objects.filter(status="running").exists)
+        assert not await threads.run(models.Run.objects.filter(status="running").exists)
 
 
 async def cancelled(task: "asyncio.Task[None]") -> None:
@@ -178,7 +181,7 @@ async def cancelled(task: "asyncio.Task[None]") -> None:
 async def test_an_agent_begins_though_the_database_is_away_for_a_moment(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    history, away = store.history, [OperationalError("the server closed the connection")] * 2
+    history, away = queries.history, [OperationalError("the server closed the connection")] * 2
 
     def read(*args: Any, **kwargs: Any) -> Any:
         if away:
@@ -187,7 +190,7 @@ async def test_an_agent_begins_though_the_database_is_away_for_a_moment(
 
     async with Conversation(process, parrot) as talk:
         await talk.say("Hello")
-        monkeypatch.setattr(store, "history", read)
+        monkeypatch.setattr(queries, "history", read)
         runner = asyncio.create_task(Runner(process).run())
         answer = await talk.answered()
         await cancelled(runner)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from agents_app import tools
-from sessions_app import inbox, models, rules, runs, store
+from agents_app import tool_call
+from sessions_app import models
 from sessions_app.core.signals import Sent, input_hash
+from sessions_app.event_log import queries
+from sessions_app.runs import inbox, lifecycle, signal_handlers
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
 from tests.support.writer import Writer, begun, finish, of
@@ -27,14 +29,14 @@ def two() -> Iterator[tuple[Writer, Writer]]:
 
 @pytest.fixture(autouse=True)
 def policy() -> None:
-    rules.set_policy("test", "queue")
+    signal_handlers.set_policy("test", "queue")
 
 
 def asked() -> tuple[models.Session, models.Run]:
     """A session with a question that waits."""
     session = a_session("guest:1", agent="test")
     with Writer() as writer:
-        writer.change(session, rules.take, Sent("question-1", "message", "guest:1", TEXT)).result(DEADLINE_S)
+        writer.change(session, signal_handlers.take, Sent("question-1", "message", "guest:1", TEXT)).result(DEADLINE_S)
     return session, models.Run.objects.get(session=session)
 
 
@@ -52,7 +54,7 @@ def test_one_of_two_workers_claims_a_run(two: tuple[Writer, Writer]) -> None:
     workers = [models.Worker.objects.create(name="test").pk for _ in two]
     for _ in range(ROUNDS):
         session, run = asked()
-        claims = [writer.change(session, runs.claim, worker) for writer, worker in zip(two, workers, strict=True)]
+        claims = [writer.change(session, lifecycle.claim, worker) for writer, worker in zip(two, workers, strict=True)]
         claimed = outcomes(*claims)
         winners = [worker for worker, got in zip(workers, claimed, strict=True) if got is not None]
         run.refresh_from_db()
@@ -64,8 +66,8 @@ def test_what_is_stopped_while_it_is_claimed_is_either(two: tuple[Writer, Writer
     for _ in range(ROUNDS):
         session, run = asked()
         claimed, _ = outcomes(
-            two[0].change(session, runs.claim, worker),
-            two[1].change(session, rules.take, Sent("stop-0001", "cancel", "guest:1")),
+            two[0].change(session, lifecycle.claim, worker),
+            two[1].change(session, signal_handlers.take, Sent("stop-0001", "cancel", "guest:1")),
         )
         run.refresh_from_db()
         if claimed is None:  # it was stopped before
@@ -80,16 +82,16 @@ def test_a_steer_that_comes_as_the_answer_ends_is_the_next_question(two: tuple[W
     worker = models.Worker.objects.create(name="test").pk
     for _ in range(ROUNDS):
         session, _ = asked()
-        run = two[0].change(session, runs.claim, worker).result(DEADLINE_S)
+        run = two[0].change(session, lifecycle.claim, worker).result(DEADLINE_S)
         two[0].append(session, run.uid, begun(run.uid, "Hi"), **of(run))
         outcomes(
             two[0].submit(session, run.uid, [finish()], **of(run)),
-            two[1].change(session, rules.take, Sent("steer-0001", "steer", "guest:1", TEXT)),
+            two[1].change(session, signal_handlers.take, Sent("steer-0001", "steer", "guest:1", TEXT)),
         )
-        (next_run,) = runs.at_work(session.pk)
+        (next_run,) = lifecycle.at_work(session.pk)
         assert next_run.prompt == "steer-0001"
         assert status(session, "steer-0001") == "accepted"
-        assert store.message(session.pk, "steer-0001") is not None
+        assert queries.message(session.pk, "steer-0001") is not None
 
 
 def test_of_two_decisions_at_once_one_counts_and_the_call_begins_once(two: tuple[Writer, Writer]) -> None:
@@ -98,17 +100,19 @@ def test_of_two_decisions_at_once_one_counts_and_the_call_begins_once(two: tuple
     yes, no = Sent("yes-00001", "approve", "guest:1", payload), Sent("no-000001", "deny", "guest:1", payload)
     for _ in range(ROUNDS):
         session, _ = asked()
-        run = two[0].change(session, runs.claim, worker).result(DEADLINE_S)
+        run = two[0].change(session, lifecycle.claim, worker).result(DEADLINE_S)
         models.Approval.objects.create(
             session=session, run=run, uid="approval_1", call="call_1", tool="send_mail",
             input="{}", input_hash=input_hash({}),
         )  # fmt: skip
-        receipts = outcomes(two[0].change(session, rules.take, yes), two[1].change(session, rules.take, no))
+        receipts = outcomes(
+            two[0].change(session, signal_handlers.take, yes), two[1].change(session, signal_handlers.take, no)
+        )
         problems = [receipt.problem and receipt.problem.code for receipt in receipts]
         assert sorted(problems, key=str) == [None, "already_decided"]
         approved = models.Approval.objects.get(session=session).status == "approved"
         assert approved == (problems[0] is None)
-        may = outcomes(*(writer.change(session, tools._begin, "approval_1", run.pk) for writer in two))
+        may = outcomes(*(writer.change(session, tool_call._begin, "approval_1", run.pk) for writer in two))
         assert sorted(may) == [False, approved]
 
 
@@ -117,6 +121,6 @@ def test_the_same_signal_at_two_servers_is_stored_once(two: tuple[Writer, Writer
         sent = Sent("signal-01", kind, "guest:1", payload)
         for _ in range(ROUNDS // 3):
             session, _ = asked()
-            receipts = outcomes(*(writer.change(session, rules.take, sent) for writer in two))
+            receipts = outcomes(*(writer.change(session, signal_handlers.take, sent) for writer in two))
             assert [receipt.serial for receipt in receipts] == [receipts[0].serial] * 2
             assert status(session, "signal-01") in ("accepted", "applied")

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from django.db.models import Model
 
-from sessions_app import executor, models, retention, store
+from sessions_app import models
+from sessions_app.database import threads
+from sessions_app.event_log import queries
 from sessions_app.process import Process
+from sessions_app.retention import purge
 from tests.support.person import text_of
 from tests.support.stored import a_message, a_session
 from tests.support.tab import Tab
@@ -41,7 +44,7 @@ async def tab(process: Process) -> AsyncIterator[Tab]:
 
 
 async def a_session_of(owner: str = OWNER, **fields: Any) -> models.Session:
-    return await executor.run(lambda: a_session(owner, **fields))
+    return await threads.run(lambda: a_session(owner, **fields))
 
 
 async def signal(tab: Tab, session: str, *, id: str = "signal-1", kind: str = "message", payload: Any = None) -> Any:
@@ -55,7 +58,7 @@ async def signal(tab: Tab, session: str, *, id: str = "signal-1", kind: str = "m
 
 
 async def count(model: type[Model]) -> int:
-    return await executor.run(model._default_manager.count)
+    return await threads.run(model._default_manager.count)
 
 
 async def test_a_message_is_stored_and_receipted(tab: Tab) -> None:
@@ -64,7 +67,7 @@ async def test_a_message_is_stored_and_receipted(tab: Tab) -> None:
     assert receipt == {
         "type": "receipt", "session": session.pk, "id": "signal-1", "status": "accepted", "serial": 1
     }  # fmt: skip
-    message = await executor.run(store.message, session.pk, "signal-1")
+    message = await threads.run(queries.message, session.pk, "signal-1")
     assert message and (message.role, message.status, text_of(message)) == ("user", "complete", "Hello")
 
 
@@ -100,7 +103,7 @@ async def test_from_two_tabs_at_once_it_counts_once(tab: Tab) -> None:
 async def test_a_message_and_the_run_that_answers_it_are_one_transaction(tab: Tab) -> None:
     session = await a_session_of(agent="test")
     await signal(tab, session.pk)
-    run = await executor.run(models.Run.objects.get)
+    run = await threads.run(models.Run.objects.get)
     assert (run.session_id, run.agent, run.status, run.prompt) == (session.pk, "test", "waiting", "signal-1")
 
 
@@ -114,7 +117,7 @@ async def test_the_first_message_gives_the_session_its_title(tab: Tab) -> None:
     session = await a_session_of()
     await signal(tab, session.pk, payload={"parts": [{"type": "text", "text": "  What\nis\u0000 " + "long " * 50}]})
     await signal(tab, session.pk, id="signal-2")
-    await executor.run(session.refresh_from_db)
+    await threads.run(session.refresh_from_db)
     assert session.title.startswith("What is long long")
     assert len(session.title) <= 60
 
@@ -122,7 +125,7 @@ async def test_the_first_message_gives_the_session_its_title(tab: Tab) -> None:
 async def test_a_title_that_a_person_gave_stays(tab: Tab) -> None:
     session = await a_session_of(title="Mine")
     await signal(tab, session.pk)
-    await executor.run(session.refresh_from_db)
+    await threads.run(session.refresh_from_db)
     assert session.title == "Mine"
 
 
@@ -153,7 +156,7 @@ async def test_only_the_text_of_a_message_is_taken(tab: Tab) -> None:
     session = await a_session_of()
     part = {"type": "text", "text": "Hello", "state": "done", "providerMetadata": {"a": {}}, "x": 1}
     await signal(tab, session.pk, payload={"parts": [part], "role": "system", "metadata": {"admin": True}})
-    message = await executor.run(store.message, session.pk, "signal-1")
+    message = await threads.run(queries.message, session.pk, "signal-1")
     assert message and message.parts == [{"type": "text", "text": "Hello"}]
     assert (message.role, message.metadata) == ("user", None)
 
@@ -190,7 +193,7 @@ async def test_an_expired_session_takes_nothing(tab: Tab) -> None:
 
 async def test_a_deleted_session_takes_nothing(tab: Tab) -> None:
     session = await a_session_of()
-    await executor.run(retention.delete_sessions, [session.pk])
+    await threads.run(purge.delete_sessions, [session.pk])
     assert (await signal(tab, session.pk))["error"]["code"] == "not_found"
 
 
@@ -207,6 +210,6 @@ async def test_too_many_are_rejected_and_may_be_sent_again_later(limit: Any, pro
 
 async def test_the_id_of_an_answer_is_not_taken_for_a_repeated_signal(tab: Tab) -> None:
     session = await a_session_of()
-    await executor.run(lambda: a_message(session, "An answer.", role="assistant", uid="m_answer"))
+    await threads.run(lambda: a_message(session, "An answer.", role="assistant", uid="m_answer"))
     receipt = await signal(tab, session.pk, id="m_answer")
     assert (receipt["status"], receipt["error"]["code"]) == ("rejected", "message_exists")

@@ -17,7 +17,7 @@ from tests.services import free_port
 from tests.support.harness import DEADLINE_S, wait_for
 from tests.support.raw_socket import BINARY, CLOSE, PING, PONG, TEXT, RawSocket, Refused, encode
 
-OURS, UVICORNS = "sessions_app.sockets_uvicorn:SocketProtocol", "websockets-sansio"
+OURS, UVICORNS = "sessions_app.servers.uvicorn_websocket:SocketProtocol", "websockets-sansio"
 COOKIES = {f"X-Cookie-{n}": "x" * 8000 for n in range(4)}  # thrice what else a socket takes, its client's side included
 FLOOD = 200  # frames of 64 KiB: more than kernels take
 ACCEPT, GOODBYE = {"type": "websocket.accept"}, {"type": "websocket.close", "code": 4408}

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from agents_app.runner import STOPPED, STOPPED_BUSY
+from agents_app.local.runner import STOPPED, STOPPED_BUSY
 from agents_app.turn import Turn
-from sessions_app import executor, leases, models, runs, store
+from sessions_app import models
+from sessions_app.database import threads
+from sessions_app.event_log import queries
 from sessions_app.process import Process
+from sessions_app.runs import leases, lifecycle
 from tests.support.agents import Conversation, endless, parrot, process
 from tests.support.person import text_of
 
@@ -88,7 +91,7 @@ async def test_a_stop_is_applied_when_the_agent_has_stopped_and_its_text_stays(p
 async def test_an_agent_that_ignores_a_stop_is_cut_off_and_writes_nothing_more(
     process: Process, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("agents_app.runner.GRACE_S", 0.1)
+    monkeypatch.setattr("agents_app.local.runner.GRACE_S", 0.1)
     refused = asyncio.Event()
 
     async def stubborn(turn: Turn) -> None:
@@ -138,7 +141,7 @@ async def test_what_waits_is_stopped_before_it_begins(process: Process) -> None:
         assert [answer.status for answer in talk.answers] == ["cancelled", "cancelled"]
         assert (await talk.final(receipt["id"]))["status"] == "applied"
         record = await talk.final(waiting)
-        assert (record["status"], record["code"], record["reason"]) == ("rejected", *runs.UNBEGUN["cancelled"])
+        assert (record["status"], record["code"], record["reason"]) == ("rejected", *lifecycle.UNBEGUN["cancelled"])
 
 
 async def test_a_stop_of_several_is_applied_when_all_have_ended(process: Process) -> None:
@@ -148,14 +151,14 @@ async def test_a_stop_of_several_is_applied_when_all_have_ended(process: Process
         await response.flush()
         for text in ("First", "Second"):
             await talk.say(text)
-        runs_ = await executor.run(lambda: [run.uid for run in runs.at_work(talk.session)])
+        runs_ = await threads.run(lambda: [run.uid for run in lifecycle.at_work(talk.session)])
         await response.close({"type": "finish"})
         receipt = await talk.send("cancel")
         record = await talk.final(receipt["id"])
         assert record["status"] == "applied"
-        stored = await executor.run(models.Signal.objects.get, session=talk.session, uid=receipt["id"])
+        stored = await threads.run(models.Signal.objects.get, session=talk.session, uid=receipt["id"])
         for uid in runs_:
-            message = await executor.run(store.message, talk.session, uid)
+            message = await threads.run(queries.message, talk.session, uid)
             assert message and message.last_serial < stored.last_serial
 
 
@@ -164,7 +167,7 @@ async def test_one_answer_of_several_can_be_stopped(process: Process) -> None:
         await talk.say("First")
         await talk.wait_until(lambda: talk.answers)
         second = await talk.say("Second")
-        run = await executor.run(models.Run.objects.get, cause__uid=second)
+        run = await threads.run(models.Run.objects.get, cause__uid=second)
         await talk.final((await talk.send("cancel", message=run.uid))["id"])
         await talk.wait_until(lambda: any(answer.status == "cancelled" for answer in talk.answers))
         assert {answer.id: answer.status for answer in talk.answers}[run.uid] == "cancelled"
@@ -225,7 +228,7 @@ async def test_a_steer_that_comes_too_late_is_the_next_question(process: Process
         go.set()
         await talk.answered(2)
         record = await talk.final(id)
-        assert (record["status"], record["reason"]) == ("applied", runs.UNREAD_NEXT)
+        assert (record["status"], record["reason"]) == ("applied", lifecycle.UNREAD_NEXT)
         assert [text_of(message) for message in talk.messages] == ["this", "about this", "that", "about that"]
         assert record["message"] == talk.answers[1].id
 
@@ -247,7 +250,7 @@ async def test_a_steer_that_becomes_a_question_says_so_while_that_waits(process:
         id = await talk.say("that", kind="steer")
         await talk.tab.wait_status(talk.session, id, "delivered")
         go.set()
-        await talk.wait_until(lambda: talk.signals[id]["reason"] == runs.UNREAD_NEXT)
+        await talk.wait_until(lambda: talk.signals[id]["reason"] == lifecycle.UNREAD_NEXT)
         assert talk.signals[id]["status"] in ("accepted", "delivered")
         late = await talk.second_tab()
         assert late.sessions[talk.session].signals[id] == talk.signals[id]
@@ -272,6 +275,6 @@ async def test_after_a_stop_no_steer_begins_anything(process: Process) -> None:
         steer = await talk.say("faster", kind="steer")
         await talk.final((await talk.send("cancel"))["id"])
         record = await talk.final(steer)
-        assert (record["status"], record["reason"]) == ("rejected", runs.UNREAD_STOPPED)
+        assert (record["status"], record["reason"]) == ("rejected", lifecycle.UNREAD_STOPPED)
         assert [text_of(message) for message in talk.messages] == ["Go", "working", "faster"]
         assert (await talk.run()).prompt != steer

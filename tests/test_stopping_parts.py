@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agents_app.runner import Runner
-from sessions_app.inbox import Inbox, Signal
+from agents_app.local.runner import Runner
 from sessions_app.models import Run
 from sessions_app.process import Process
+from sessions_app.runs.inbox import Inbox, Signal
 
 
 async def stopped(task: "asyncio.Task[Any]") -> bool:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from sessions_app import event_stream, executor, models, process
+from sessions_app import models, process
+from sessions_app.database import threads
+from sessions_app.transports import sse
 from tests.support.requests import (
     Browser,
     Events,
@@ -85,7 +87,7 @@ async def test_it_ends_when_nothing_is_left_to_follow() -> None:
     session = await a_session_of()
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
     assert [(await events.frame())["type"] for _ in range(2)] == ["connected", "attached"]
-    await executor.run(models.Session.objects.filter(pk=session).delete)
+    await threads.run(models.Session.objects.filter(pk=session).delete)
     assert (await events.frame())["type"] == "detached"
     with pytest.raises(StopAsyncIteration):
         await events.next()
@@ -97,7 +99,7 @@ async def test_a_fault_of_ours_is_told_and_leaves_nothing(
     async def fails() -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(event_stream, "release_thread", fails)
+    monkeypatch.setattr(sse, "release_thread", fails)
     events = Events(await Browser().post("/api/stream/", {"attach": []}))
     told = await events.frame()
     assert (told["type"], told["code"], told["retryable"]) == ("error", "internal", True)

@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from sessions_app import conf, identity, process, store
-from sessions_app.api.throttles import buckets
+from sessions_app import conf, process
+from sessions_app.auth import identity
+from sessions_app.event_log import queries
+from sessions_app.http.throttling import buckets
 from tests.support.requests import GUEST, Browser, Events, a_session_of, limit, running, says, told
 
 __all__ = ["limit", "running"]  # fixtures
@@ -114,10 +116,10 @@ async def test_while_the_database_is_away_it_may_come_again(monkeypatch: pytest.
     def fails(*arguments: Any, **how: Any) -> Any:
         raise OperationalError("the server closed the connection unexpectedly")
 
-    monkeypatch.setattr(store, "readable", fails)
+    monkeypatch.setattr(queries, "readable", fails)
     response = await Browser().get(f"/api/sessions/{S}/stream/")
     assert response.status_code == 200 and b'"storage_unavailable"' in response.content
-    monkeypatch.setattr(store, "view", fails)
+    monkeypatch.setattr(queries, "view", fails)
     assert told(await Browser().get(f"/api/sessions/{S}/poll/")) == (503, "storage_unavailable")
 
 

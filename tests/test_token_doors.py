@@ -11,8 +11,10 @@ from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.test import AsyncClient, Client
 
-from sessions_app import executor, identity, process, tokens
-from sessions_app.api.throttles import buckets
+from sessions_app import process
+from sessions_app.auth import identity, tokens
+from sessions_app.database import threads
+from sessions_app.http.throttling import buckets
 from sessions_app.models import RevokedSubject, Session
 from tests.support.bearer import EVIL, Socket
 from tests.support.requests import GUEST, Events, a_session_of, running, says, speak, told
@@ -124,7 +126,7 @@ async def test_another_session_and_anothers_are_as_none(way: str) -> None:
         (token(), S),
     ):
         assert await code_of(way, text, session) == "not_found"
-    assert await executor.run(Session.objects.count) == 3
+    assert await threads.run(Session.objects.count) == 3
 
 
 @ways
@@ -149,7 +151,7 @@ async def test_a_signal_needs_the_scope_of_its_kind(kind: str, scope: str) -> No
 async def test_a_revoked_one_isnt_let_in(way: str) -> None:
     session = await a_session_of(SUB)
     text = token(jti="gone")
-    await executor.run(tokens.revoke, "gone")
+    await threads.run(tokens.revoke, "gone")
     assert await code_of(way, text, session) == "token_expired"
 
 
@@ -157,7 +159,7 @@ async def test_no_cookie_counts_beside_a_token() -> None:
     """Neither may lend its rights to the other: a guest's session, a staff login, an Origin, a CSRF token."""
     guests = await a_session_of(f"guest:{'0' * 32}")
     staff = Client()
-    await executor.run(lambda: staff.force_login(get_user_model().objects.create_user("olivia", is_staff=True)))
+    await threads.run(lambda: staff.force_login(get_user_model().objects.create_user("olivia", is_staff=True)))
     client = AsyncClient(enforce_csrf_checks=True)
     client.cookies["holdfast_guest"], client.cookies["sessionid"] = GUEST, staff.cookies["sessionid"].value
     for path in (f"/api/sessions/{guests}/", f"/api/sessions/{guests}/poll/?wait_ms=0"):
@@ -213,10 +215,10 @@ async def test_it_lists_those_that_it_covers() -> None:
 
 
 async def test_it_creates_one_for_whom_it_acts_as() -> None:
-    await executor.run(default_policy)
+    await threads.run(default_policy)
     created = await request("POST", "/api/sessions/", {"agent": ""}, "", bearer(token(scope="send")))
     assert created.status_code == 201
-    assert (await executor.run(Session.objects.get, pk=created.json()["id"])).owner == SUB
+    assert (await threads.run(Session.objects.get, pk=created.json()["id"])).owner == SUB
     for narrow in (token(scope="read"), token(sessions=[S])):
         refused = await request("POST", "/api/sessions/", {"agent": ""}, "", bearer(narrow))
         assert told(refused) == (403, "forbidden_scope")
@@ -277,12 +279,12 @@ async def test_it_ends_sockets_streams_and_polls_within_seconds(
         while len(here.connections) < 4:
             await asyncio.sleep(0.01)
         if how == "revoked":
-            await executor.run(tokens.revoke, "gone")
+            await threads.run(tokens.revoke, "gone")
         elif how == "expired":
             expires_at = time.time() + 650
             monkeypatch.setattr(time, "time", lambda: expires_at)
         else:
-            await executor.run(lambda: RevokedSubject.objects.create(sub=SUB))
+            await threads.run(lambda: RevokedSubject.objects.create(sub=SUB))
         assert await socket.end() == ("token_expired", 4401)
         assert (await events.frame())["code"] == "token_expired"
         with pytest.raises(StopAsyncIteration):
@@ -298,7 +300,7 @@ async def test_a_fresh_one_takes_its_place_without_a_drop(rechecked: None, runni
         fresh, grant = tokens.issue(sub=SUB, scope="read", sessions=["*"], life_s=60)
         answer = await socket.ask({"type": "authenticate", "token": fresh})
         assert answer == {"type": "authenticated", "expires_at": grant.expires_at * 1000}
-        await executor.run(tokens.revoke, "gone")
+        await threads.run(tokens.revoke, "gone")
         here = await process.current()
         await here._check_identities()
         await speak(here, session, "still here")

@@ -12,10 +12,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from sessions_app import retention, tokens
+from sessions_app.auth import tokens
+from sessions_app.auth.identity import Identity, identify_by_token, still_valid, token_in
 from sessions_app.core.errors import HoldfastError
-from sessions_app.identity import Identity, identify_by_token, still_valid, token_in
 from sessions_app.models import RevokedSubject, RevokedToken, Session
+from sessions_app.retention import purge as retention
 from tests.support.stored import a_session
 from tests.support.tokens import KEY, KEYS, OLD_KEY, SUB, claims, token
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from agents_app.turn import AgentFailed, Turn
-from sessions_app import executor, models
+from sessions_app import models
+from sessions_app.database import threads
 from sessions_app.process import Process
 from tests.support.agents import Conversation, endless, parrot, process
 from tests.support.person import text_of
@@ -139,7 +140,7 @@ async def test_a_process_that_stops_hands_back_what_it_has_not_begun(process: Pr
         claimed.set()
         await asyncio.sleep(60)
 
-    monkeypatch.setattr("agents_app.runner._speak", slow)
+    monkeypatch.setattr("agents_app.local.runner._speak", slow)
     async with Conversation(process, parrot) as talk:
         await talk.say("Hello")
         await claimed.wait()
@@ -151,13 +152,13 @@ async def test_a_process_that_stops_hands_back_what_it_has_not_begun(process: Pr
 
 async def test_the_steers_of_a_dead_worker_are_the_next_question(process: Process, settings: Any) -> None:
     async with Conversation(process, parrot) as talk:
-        dead = await executor.run(lambda: models.Worker.objects.create(name="dead", alive=True))
+        dead = await threads.run(lambda: models.Worker.objects.create(name="dead", alive=True))
         response = process.respond(talk.session, agent="test")
         response.run.worker_id = dead.pk
         await response.write({"type": "start", "messageId": response.uid})
         await response.flush()
         id = await talk.say("and then", kind="steer")
-        await executor.run(lambda: models.Worker.objects.filter(pk=dead.pk).update(alive=False))
+        await threads.run(lambda: models.Worker.objects.filter(pk=dead.pk).update(alive=False))
         assert text_of(await talk.answered(2)) == "and then"
         assert [answer.status for answer in talk.answers] == ["interrupted", "complete"]
         assert (await talk.final(id))["status"] == "applied"

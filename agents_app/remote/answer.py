@@ -9,10 +9,10 @@ from typing import Any, Self
 
 import orjson
 
-from agents_app.answers import Answer, Call
+from agents_app.answer import Answer, Call
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
-from sessions_app.writing import Chunk, Ticker, Writing
+from sessions_app.publishing.response_writer import Chunk, Ticker, Writing
 
 BATCH_BYTES = 48 * 1024  # of JSON; a frame of the site's has room for 64 KiB
 BATCH_CHUNKS = 500

@@ -18,7 +18,7 @@ import orjson
 from agents_app.remote.answer import RemoteAnswer, RemoteResponse
 from agents_app.remote.links import Frame, HttpLink, Link, LinkLost, SocketLink
 from sessions_app.core.errors import ERRORS, HoldfastError
-from sessions_app.writing import Ticker
+from sessions_app.publishing.response_writer import Ticker
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ def ask(admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any], *
     total = queryset.count()
     return TemplateResponse(
         request,
-        "admin/sessions_app/confirm.html",
+        "holdfast/admin/confirm.html",
         {
             **admin.admin_site.each_context(request),
             "title": "Are you sure?",

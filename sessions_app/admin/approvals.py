@@ -11,11 +11,12 @@ from django.db.models.functions import Substr
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import Truncator
 
-from sessions_app import ingest, runs
 from sessions_app.admin import actions
 from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, link, text
 from sessions_app.core.errors import HoldfastError
+from sessions_app.event_log import writer
 from sessions_app.models import Approval
+from sessions_app.runs import lifecycle
 
 ARGUMENTS_LENGTH = 80  # characters of a call's arguments in a list
 
@@ -55,7 +56,7 @@ class ApprovalAdmin(Shown, ReadOnlyAdmin):
     ]  # fmt: skip
 
     class Media:
-        css = {"all": ["admin/sessions.css"]}
+        css = {"all": ["holdfast/admin/sessions.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return _light(super().get_queryset(request))
@@ -92,7 +93,7 @@ class ApprovalAdmin(Shown, ReadOnlyAdmin):
         expired = 0
         for approval in due:
             try:
-                expired += ingest.change_here(approval.session_id, runs.expire, approval.uid)
+                expired += writer.change_here(approval.session_id, lifecycle.expire, approval.uid)
             except HoldfastError as problem:
                 self.message_user(request, f"{approval}: {problem.message}", messages.ERROR)
         self.message_user(request, f"Approvals expired: {expired}.", messages.SUCCESS)

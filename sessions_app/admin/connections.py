@@ -11,10 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
 
-from sessions_app import conf, diagnosis
+from sessions_app import conf
 from sessions_app.admin.readonly import ReadOnlyAdmin
 from sessions_app.core.idle import Bar, Finding, Peak
-from sessions_app.diagnosis import Diagnosis
+from sessions_app.diagnostics import report
+from sessions_app.diagnostics.report import Diagnosis
 from sessions_app.models import ConnectionRecord
 
 HOURS = (1, 6, 24, 72)
@@ -25,7 +26,7 @@ class Scope(forms.Form):
 
     hours = forms.TypedChoiceField(choices=[(hours, f"{hours} h") for hours in HOURS], coerce=int)
     transport = forms.ChoiceField(
-        choices=[("", "all transports"), *((name, name) for name in diagnosis.TRANSPORTS)], required=False
+        choices=[("", "all transports"), *((name, name) for name in report.TRANSPORTS)], required=False
     )
 
 
@@ -39,7 +40,7 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
         "transport", "process", "began_at", "ended_at", "life", "ended", "code", "idle", "exact",
         "headers", "hops", "ray",
     ]  # fmt: skip
-    change_list_template = "admin/sessions_app/connection_records.html"
+    change_list_template = "holdfast/admin/connection_records.html"
 
     @admin.display(description="life", ordering="life_s")
     def life(self, record: ConnectionRecord) -> str:
@@ -62,7 +63,7 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
         scope = Scope(request.GET if "hours" in request.GET else {"hours": 24})
         hours = scope.cleaned_data["hours"] if scope.is_valid() else 24
         transport = scope.cleaned_data.get("transport") or None
-        found = diagnosis.diagnose(hours=hours, transport=transport)
+        found = report.diagnose(hours=hours, transport=transport)
         context = {
             **self.admin_site.each_context(request),
             "title": "What cuts connections",
@@ -72,7 +73,7 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
             "recording": conf.EVIDENCE_HOURS,
             "diagnoses": [_shown(one) for one in found],
         }
-        return TemplateResponse(request, "admin/sessions_app/connection_diagnosis.html", context)
+        return TemplateResponse(request, "holdfast/admin/connection_diagnosis.html", context)
 
 
 def _shown(one: Diagnosis) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _shown(one: Diagnosis) -> dict[str, Any]:
     return {
         "transport": one.transport,
         "total": one.total,
-        "summary": diagnosis.summary(one),
+        "summary": report.summary(one),
         "wordless": one.wordless,
         "charts": [
             _chart("Seconds without traffic before an end without a word", "idle", one.idle, one.findings),
@@ -94,9 +95,9 @@ def _shown(one: Diagnosis) -> dict[str, Any]:
 def _told(finding: Finding, one: Diagnosis) -> dict[str, Any]:
     return {
         "confidence": finding.confidence,
-        "what": diagnosis.what(finding, one.wordless),
-        "suspicions": [(diagnosis.suspicion(culprit), culprit.limit) for culprit in finding.culprits],
-        "advice": diagnosis.advice(finding, one.transport),
+        "what": report.what(finding, one.wordless),
+        "suspicions": [(report.suspicion(culprit), culprit.limit) for culprit in finding.culprits],
+        "advice": report.advice(finding, one.transport),
     }
 
 

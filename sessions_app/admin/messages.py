@@ -10,8 +10,9 @@ from django.db.models.functions import Length
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 
-from sessions_app import store, transcript
+from sessions_app.admin import transcript
 from sessions_app.admin.readonly import ReadOnlyAdmin, link
+from sessions_app.event_log import queries
 from sessions_app.models import Message
 
 
@@ -28,10 +29,10 @@ class MessageAdmin(ReadOnlyAdmin):
         "in_session", "uid", "role", "status", "metadata", "size",
         "first_serial", "last_serial", "created_at", "updated_at",
     ]  # fmt: skip
-    change_form_template = "admin/sessions_app/transcript_form.html"
+    change_form_template = "holdfast/admin/transcript_form.html"
 
     class Media:
-        css = {"all": ["admin/sessions.css"]}
+        css = {"all": ["holdfast/admin/sessions.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Without what may be megabytes each; the page of one message shows it by way of the store.
@@ -43,7 +44,7 @@ class MessageAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
-        found = store.message(row.session_id, row.uid) if row is not None else None
+        found = queries.message(row.session_id, row.uid) if row is not None else None
         context = {"transcript": [transcript.entry(found)] if found else []}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 

@@ -13,15 +13,15 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
-from sessions_app import retention
 from sessions_app.models import RetentionPolicy
+from sessions_app.retention import purge
 
 
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> None:
         super().clean()
         if not self.errors:
-            found = retention.problems(RetentionPolicy(pk=self.instance.pk, **self.cleaned_data))
+            found = purge.problems(RetentionPolicy(pk=self.instance.pk, **self.cleaned_data))
             if found:
                 raise ValidationError(found)
 
@@ -56,7 +56,7 @@ class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return f"{timesince(policy.active_at, depth=1)} ago" if policy.active_at else "–"
 
     def save_model(self, request: HttpRequest, obj: RetentionPolicy, form: Any, change: bool) -> None:
-        retention.save_policy(obj)
+        purge.save_policy(obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         needed = obj is not None and (obj.is_default or obj.session_count)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
-from sessions_app import transcript
+from sessions_app.admin import transcript
 
 INLINE_ROWS = 100  # of another table on one page
 

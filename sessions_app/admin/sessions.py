@@ -18,11 +18,13 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
 
-from sessions_app import locks, retention, store, transcript
-from sessions_app.admin import actions
+from sessions_app.admin import actions, transcript
 from sessions_app.admin.readonly import filtered
 from sessions_app.core.errors import HoldfastError
+from sessions_app.database import locking
+from sessions_app.event_log import queries
 from sessions_app.models import Message, RetentionPolicy, Run, Session, Signal
+from sessions_app.retention import purge as retention
 
 STREAMING = Message.objects.filter(session=OuterRef("pk"), status=Message.Status.STREAMING)
 TRANSCRIPT_MESSAGES = 30  # on one page
@@ -114,10 +116,10 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         ("Facts", {"fields": FACTS}),
     ]
     readonly_fields = tuple(name for row in FACTS for name in row)
-    change_form_template = "admin/sessions_app/transcript_form.html"
+    change_form_template = "holdfast/admin/transcript_form.html"
 
     class Media:
-        css = {"all": ["admin/sessions.css"]}
+        css = {"all": ["holdfast/admin/sessions.css"]}
 
     # Columns
 
@@ -268,7 +270,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         actions.log(request, living, CHANGE, f"Sessions {now}.")
         ids = list(living.values_list("pk", flat=True))
         with transaction.atomic():
-            locks.sessions(ids)
+            locking.sessions(ids)
             changed = Session.objects.filter(pk__in=ids).update(**values)
         self.message_user(request, f"Sessions {now}: {changed}.", messages.SUCCESS)
 
@@ -281,7 +283,7 @@ def _transcript(session_id: str, query: Any) -> dict[str, Any]:
     """A page of what was said, the newest unless `?before=<serial>` asks for earlier, for the template."""
     before = query.get("before", "")
     try:
-        found = store.history(
+        found = queries.history(
             session_id,
             limit=TRANSCRIPT_MESSAGES,
             before=int(before) if before.isascii() and before.isdecimal() and len(before) < 16 else None,

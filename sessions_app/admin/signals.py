@@ -52,7 +52,7 @@ class SignalAdmin(Outcome, ReadOnlyAdmin):
     ]  # fmt: skip
 
     class Media:
-        css = {"all": ["admin/sessions.css"]}
+        css = {"all": ["holdfast/admin/sessions.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Without what may be a megabyte each.

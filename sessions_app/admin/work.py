@@ -10,13 +10,14 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.timesince import timesince
 
-from sessions_app import ingest, runs
 from sessions_app.admin import actions
 from sessions_app.admin.approvals import ApprovalInline
 from sessions_app.admin.readonly import ReadOnlyAdmin, ago, link
 from sessions_app.admin.signals import SignalInline
 from sessions_app.core.errors import HoldfastError
+from sessions_app.event_log import writer
 from sessions_app.models import Run, Worker
+from sessions_app.runs import lifecycle
 
 INTERRUPTED = "Interrupted by an administrator."
 
@@ -62,7 +63,7 @@ class RunAdmin(ReadOnlyAdmin):
     ]
 
     class Media:
-        css = {"all": ["admin/sessions.css"]}
+        css = {"all": ["holdfast/admin/sessions.css"]}
 
     @admin.display(description="session", ordering="session")
     def in_session(self, run: Run) -> str:
@@ -112,7 +113,7 @@ class RunAdmin(ReadOnlyAdmin):
         interrupted = 0
         for run in due:
             try:
-                interrupted += ingest.change_here(run.session_id, runs.interrupt, run.pk, INTERRUPTED)
+                interrupted += writer.change_here(run.session_id, lifecycle.interrupt, run.pk, INTERRUPTED)
             except HoldfastError as problem:
                 self.message_user(request, f"{run}: {problem.message}", messages.ERROR)
         self.message_user(request, f"Runs interrupted: {interrupted}.", messages.SUCCESS)

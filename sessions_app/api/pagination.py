@@ -11,10 +11,10 @@ from django.db.models import QuerySet
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
-from sessions_app import store
-from sessions_app.api.errors import ApiError
 from sessions_app.api.serializers import PageQuery
 from sessions_app.core import fold
+from sessions_app.event_log import queries
+from sessions_app.http.errors import ApiError
 
 
 class SessionPages(CursorPagination):
@@ -52,12 +52,12 @@ class Found(NamedTuple):
 
 
 def messages(session_id: str, **where: Any) -> Found:
-    page = store.history(session_id, **where)
+    page = queries.history(session_id, **where)
     return Found([(message.first_serial, fold.to_wire(message)) for message in page.messages], page.more)
 
 
 def signals(session_id: str, **where: Any) -> Found:
-    return Found(*store.signal_history(session_id, **where))
+    return Found(*queries.signal_history(session_id, **where))
 
 
 def history_page(

@@ -9,10 +9,12 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from sessions_app import conf, retention, store
+from sessions_app import conf
 from sessions_app.core import signals, tokens
 from sessions_app.core.cursor import Cursor
+from sessions_app.event_log import queries
 from sessions_app.models import Message, RetentionPolicy, Session, Signal
+from sessions_app.retention import purge
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ class MillisecondsField(serializers.Field[Any, Any, int, datetime]):
         super().__init__(read_only=True, **kwargs)
 
     def to_representation(self, value: datetime) -> int:
-        return store.milliseconds(value)
+        return queries.milliseconds(value)
 
 
 class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):
@@ -49,7 +51,7 @@ class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):
         super().__init__(slug_field="name", queryset=RetentionPolicy.objects.none(), **kwargs)
 
     def get_queryset(self) -> QuerySet[RetentionPolicy]:
-        return retention.allowed_policies()
+        return purge.allowed_policies()
 
     def to_internal_value(self, data: Any) -> RetentionPolicy:
         policies = {policy.name: policy for policy in self.get_queryset()}
@@ -124,7 +126,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         current = self.instance or RetentionPolicy()
         fields = {name: attrs.get(name, getattr(current, name)) for name in ("name", "hours", "is_default")}
-        problems = retention.problems(RetentionPolicy(pk=current.pk, **fields))
+        problems = purge.problems(RetentionPolicy(pk=current.pk, **fields))
         if problems:
             raise serializers.ValidationError(problems)
         return attrs
@@ -137,7 +139,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
     def update(self, policy: RetentionPolicy, validated_data: dict[str, Any]) -> RetentionPolicy:
         for name, value in validated_data.items():
             setattr(policy, name, value)
-        retention.save_policy(policy)
+        purge.save_policy(policy)
         return policy
 
 

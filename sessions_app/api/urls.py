@@ -7,8 +7,8 @@ from django.urls import include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.routers import SimpleRouter
 
-from sessions_app import streaming
 from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet, TokenViewSet
+from sessions_app.transports import http_views
 
 router = SimpleRouter()
 router.register("sessions", SessionViewSet, basename="session")
@@ -26,17 +26,17 @@ async def signals(request: HttpRequest, session: str) -> HttpResponseBase:
     """
     if request.method in ("GET", "HEAD"):
         return await _read_signals(request, pk=session)
-    return await streaming.signal(request, session=session)
+    return await http_views.signal(request, session=session)
 
 
 urlpatterns = [
-    path("stream/", streaming.stream),
-    path("poll/", streaming.poll),
-    path("sessions/<str:session>/stream/", streaming.session_stream),
-    path("sessions/<str:session>/poll/", streaming.session_poll),
+    path("stream/", http_views.stream),
+    path("poll/", http_views.poll),
+    path("sessions/<str:session>/stream/", http_views.session_stream),
+    path("sessions/<str:session>/poll/", http_views.session_poll),
     path("sessions/<str:session>/signals/", signals),  # before the router's, which only describes reading
-    path("sessions/<str:session>/publish/", streaming.publish),
-    path("beat/", streaming.beat),
+    path("sessions/<str:session>/publish/", http_views.publish),
+    path("beat/", http_views.beat),
     path("", include(router.urls)),
     re_path("", NoSuchAddress.as_view()),
 ]

@@ -21,11 +21,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from sessions_app import catchup, conf, retention, store, tokens
-from sessions_app.api import errors, pagination
-from sessions_app.api.authentication import CookieAuthentication, IsIdentified, TokenAuthentication, identity_of
-from sessions_app.api.body import JSONParser, JSONRenderer
-from sessions_app.api.errors import ApiError
+from sessions_app import conf
+from sessions_app.api import pagination
 from sessions_app.api.pagination import SessionPages
 from sessions_app.api.serializers import (
     ChangesSerializer,
@@ -41,10 +38,18 @@ from sessions_app.api.serializers import (
     SignalsSerializer,
     TokenSerializer,
 )
-from sessions_app.api.throttles import Throttle
+from sessions_app.auth import tokens
 from sessions_app.core.frames import SESSION_ID
 from sessions_app.core.tokens import ALL
+from sessions_app.delivery import catchup
+from sessions_app.event_log import queries
+from sessions_app.http import errors
+from sessions_app.http.authentication import CookieAuthentication, IsIdentified, TokenAuthentication, identity_of
+from sessions_app.http.errors import ApiError
+from sessions_app.http.json_body import JSONParser, JSONRenderer
+from sessions_app.http.throttling import Throttle
 from sessions_app.models import Message, RetentionPolicy, Session
+from sessions_app.retention import purge
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +160,7 @@ class SessionViewSet(
         if not SESSION_ID.match(pk):
             raise ApiError("not_found")
         who.check("read" if self.request.method in permissions.SAFE_METHODS else "send", pk)
-        store.readable(pk, who.owner)
+        queries.readable(pk, who.owner)
         return Session.objects.select_related("policy").get(pk=pk)
 
     def perform_create(self, serializer: Any) -> None:
@@ -171,7 +176,7 @@ class SessionViewSet(
         session = self._readable()
         if session.held:
             raise ApiError("session_held")
-        retention.delete_sessions([session.pk])
+        purge.delete_sessions([session.pk])
         return Response(status=204)
 
     @extend_schema(

@@ -1,4 +1,4 @@
-"""What a token allows: its claims, checked; PROTOCOL.md §13. `sessions_app.tokens` checks its signature and age."""
+"""What a token allows: its claims, checked; PROTOCOL.md §13. `auth.tokens` checks its signature and age."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ off: that takes a lock which writers would wait for, and the next minute needs t
 
 from django.db import migrations, models
 
-from sessions_app.migrating import AddIndexInUse, SetStorage
+from sessions_app.database.migration_operations import AddIndexInUse, SetStorage
 
 
 class Migration(migrations.Migration):

@@ -2,8 +2,8 @@
 
 from sessions_app.models.connections import ConnectionRecord, RevokedSubject, RevokedToken, when_all_have_expired
 from sessions_app.models.ids import derived_id, new_epoch, new_id, new_uid
+from sessions_app.models.runs import Approval, Run, Signal, Worker
 from sessions_app.models.sessions import JournalEntry, Message, RetentionPolicy, Session, SessionQuerySet
-from sessions_app.models.work import Approval, Run, Signal, Worker
 
 __all__ = [
     "Approval",

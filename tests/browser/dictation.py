@@ -66,7 +66,7 @@ class Dictation:
 
 async def publish() -> None:
     from sessions_app.process import Process
-    from sessions_app.responses import Response
+    from sessions_app.publishing.local_writer import Response
 
     process = Process()
     await process.start()

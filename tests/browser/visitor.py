@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Locator, Page, Request, expect
 
-from agents_app.demo import ANSWER
+from agents_app.builtin.demo import ANSWER
 from tests.support.harness import DEADLINE_S, Server, wait_for
 from tests.support.tcp_proxy import TcpProxy
 

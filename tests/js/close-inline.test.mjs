@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { closeInline } from "../../static/page/close-inline.js";
+import { closeInline } from "../../static/holdfast/page/close-inline.js";
 
 const CASES = [
   ["open bold is closed", "2. **Open this", "2. **Open this**"],

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { exactJson, readArguments } from "../../static/page/exact-json.js";
+import { exactJson, readArguments } from "../../static/holdfast/page/exact-json.js";
 
 test("what is shown is the very value", () => {
   const value = { to: "ann", tags: ["a", 1, null, true], text: "line\nline \"quoted\" é 😀" };

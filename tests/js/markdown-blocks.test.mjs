@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { BlockSplitter } from "../../static/page/markdown-blocks.js";
+import { BlockSplitter } from "../../static/holdfast/page/markdown-blocks.js";
 
 const ANSWER = `# A heading
 Some *text* with a

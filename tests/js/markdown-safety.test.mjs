@@ -10,8 +10,8 @@ before(async () => {
   if (skip) return;
   const { window } = new JSDOM("<body></body>", { url: "https://holdfast.example/s/a/" });
   Object.assign(globalThis, { window, document: window.document });
-  ({ MarkdownView } = await import("../../static/page/markdown.js"));
-  ({ sanitize } = await import("../../static/page/sanitize.js"));
+  ({ MarkdownView } = await import("../../static/holdfast/page/markdown.js"));
+  ({ sanitize } = await import("../../static/holdfast/page/sanitize.js"));
 });
 
 function render(text, pieces = 1) {

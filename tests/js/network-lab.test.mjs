@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 
-import { labFetch } from "../../static/page/network-lab/lab-fetch.js";
-import { noteCaughtUp, noteConnection } from "../../static/page/network-lab/lab-log.js";
-import { LabNetwork, SLOW_BYTES_PER_MS, SLOW_DELAY_MS } from "../../static/page/network-lab/lab-network.js";
-import { labWebSocket } from "../../static/page/network-lab/lab-socket.js";
+import { labFetch } from "../../static/holdfast/page/network-lab/lab-fetch.js";
+import { noteCaughtUp, noteConnection } from "../../static/holdfast/page/network-lab/lab-log.js";
+import { LabNetwork, SLOW_BYTES_PER_MS, SLOW_DELAY_MS } from "../../static/holdfast/page/network-lab/lab-network.js";
+import { labWebSocket } from "../../static/holdfast/page/network-lab/lab-socket.js";
 import { Clock } from "./support/clock.mjs";
 
 /** The far end of a WebSocket: what a server does with it, and what has come to it. */

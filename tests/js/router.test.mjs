@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { pathOf, sessionIdOf } from "../../static/page/router.js";
+import { pathOf, sessionIdOf } from "../../static/holdfast/page/router.js";
 
 test("an address and its conversation lead to each other", () => {
   assert.equal(sessionIdOf(pathOf("Ab_9-xyz")), "Ab_9-xyz");

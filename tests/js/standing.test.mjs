@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Standing, interleave, isOpen } from "../../static/page/standing.js";
+import { Standing, interleave, isOpen } from "../../static/holdfast/page/standing.js";
 import { recordOf } from "./support/model-server.mjs";
 
 const ME = "guest:1";

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 
-const VENDOR = new URL("../../static/vendor/", import.meta.url);
+const VENDOR = new URL("../../static/holdfast/vendor/", import.meta.url);
 const MODULES = new URL("../node_modules/", import.meta.url);
 const ROW = /^\| `(\S+)` \| (\S+) \| (\S+) \| `(\S+)` \| .* \| `([0-9a-f]{64})` \|$/gm;
 

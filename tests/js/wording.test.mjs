@@ -19,7 +19,7 @@ import {
   titleOf,
   toolState,
   toolTitle,
-} from "../../static/page/wording.js";
+} from "../../static/holdfast/page/wording.js";
 
 const text = { type: "text", text: "So far" };
 

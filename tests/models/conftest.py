@@ -8,8 +8,8 @@ import pytest
 from pydantic_ai import Agent
 
 from agents_app import registry
-from agents_app.pydantic_agent import register
-from agents_app.runner import Runner
+from agents_app.adapters.pydantic_ai.agent import register
+from agents_app.local.runner import Runner
 from sessions_app.core.fold import Message
 from sessions_app.process import Process
 from tests.support.agents import Conversation

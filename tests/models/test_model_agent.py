@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.core.checks import CheckMessage, run_checks
 
-from agents_app import model_agent
-from agents_app.model_agent import NOT_SET_UP
-from sessions_app import executor
+from agents_app.builtin import model_agent
+from agents_app.builtin.model_agent import NOT_SET_UP
+from sessions_app.database import threads
 from tests.support.harness import ROOT, environment_of, migrated, start_server
 from tests.support.model_server import ModelServer, message_item, responses
 from tests.support.person import Person, text_of
@@ -76,7 +76,7 @@ def test_a_site_that_names_a_model_offers_it(variables: dict[str, str], offered:
 
 async def test_a_site_with_a_model_answers(start_server: Any) -> None:
     async with ModelServer(responses(message_item("Good day to you."))) as provider:
-        server = await executor.run(
+        server = await threads.run(
             lambda: start_server(
                 HOLDFAST_AGENT_MODEL="openai:gpt-5",
                 HOLDFAST_AGENT_INSTRUCTIONS="Be brief.",
@@ -92,7 +92,7 @@ async def test_a_site_with_a_model_answers(start_server: Any) -> None:
 
 
 async def test_a_site_whose_model_lacks_its_key_says_so(start_server: Any) -> None:
-    server = await executor.run(lambda: start_server("daphne", HOLDFAST_AGENT_MODEL="openai:gpt-5"))
+    server = await threads.run(lambda: start_server("daphne", HOLDFAST_AGENT_MODEL="openai:gpt-5"))
     async with Person(server.url) as person:
         answer = await asks(person, "Hello")
     assert (answer.status, answer.reason) == ("failed", NOT_SET_UP)

@@ -20,7 +20,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.function import DeltaThinkingPart, DeltaToolCall, FunctionModel
 from pydantic_ai.models.test import TestModel
 
-from agents_app.model_stream import AROUND, Telling, sayable
+from agents_app.adapters.pydantic_ai.stream import AROUND, Telling, sayable
 from agents_app.turn import Turn
 from sessions_app import conf
 from sessions_app.core import vocabulary

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ToolReturnPart
 
-from agents_app.model_history import DENIED, INTERRUPTED, model_messages
+from agents_app.adapters.pydantic_ai.history import DENIED, INTERRUPTED, model_messages
 from sessions_app.core.fold import Message
 
 PERSON = {"type": "text", "text": "Where?"}

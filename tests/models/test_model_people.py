@@ -12,9 +12,10 @@ from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import ExternalToolset
 
-from agents_app.model_tools import UNSHOWABLE
-from agents_app.pydantic_agent import GO_ON
-from sessions_app import conf, executor
+from agents_app.adapters.pydantic_ai.agent import GO_ON
+from agents_app.adapters.pydantic_ai.tools import UNSHOWABLE
+from sessions_app import conf
+from sessions_app.database import threads
 from sessions_app.models import Approval, Run
 from tests.models.scripted import call, scripted, told, tool
 from tests.support.person import text_of
@@ -71,7 +72,7 @@ async def test_a_call_waits_for_approval_and_runs_once(talk: Any) -> None:
     assert (answer.status, text_of(answer), mail.sent) == ("complete", "Done.", ["Ann"])
     assert (tool(answer, "send")["state"], tool(answer, "send")["output"]) == ("output-available", "sent to Ann")
     assert ("tool-return", "sent to Ann") in told(mail.given[1])
-    approval = await executor.run(Approval.objects.get)
+    approval = await threads.run(Approval.objects.get)
     assert approval.execution == Approval.Execution.DONE
 
 
@@ -301,5 +302,5 @@ async def test_tokens_are_counted_however_it_ends(talk: Any, ending: Any) -> Non
     agent = Agent(model)
     agent.tool_plain(lambda: "found", name="look")
     await (await talk(agent)).ask("Where?")
-    run = await executor.run(Run.objects.get)
+    run = await threads.run(Run.objects.get)
     assert run.input_tokens > 0 and run.output_tokens > 0

@@ -17,7 +17,7 @@ import httpx
 import psycopg
 import pytest
 
-from sessions_app.api.description import CURL_POLL
+from sessions_app.api.schema import CURL_POLL
 from sessions_app.core.cursor import Cursor
 from tests.support.follower import Follower
 from tests.support.harness import DEADLINE_S, Server, StartServer, environment_of, guest, manage, wait_for

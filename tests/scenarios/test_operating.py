@@ -210,7 +210,7 @@ async def test_the_log_names_what_its_lines_are_about(server: Server, person: Pe
     failure = [line for line in lines(server) if line.get("session") == session and line["level"] == "ERROR"]
     assert len(failure) == 1
     [failed] = failure
-    assert failed["logger"] == "agents_app.runner" and failed["run"] in failed["message"] and failed["worker"]
+    assert failed["logger"] == "agents_app.local.runner" and failed["run"] in failed["message"] and failed["worker"]
     assert failed["exception"].startswith("Traceback") and "\n" in failed["exception"]
     assert failed["process"].endswith(f":{server.pid}") and failed["time"].endswith("+00:00")
     await person.disconnect()

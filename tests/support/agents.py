@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from agents_app import registry
-from agents_app.runner import Runner
+from agents_app.local.runner import Runner
 from agents_app.turn import Turn
-from sessions_app import executor, models, rules
+from sessions_app import models
 from sessions_app.core.fold import Message
+from sessions_app.database import threads
 from sessions_app.process import Process
+from sessions_app.runs import signal_handlers
 from tests.support.person import Frame
 from tests.support.stored import a_session
 from tests.support.tab import Tab
@@ -31,13 +33,15 @@ async def process(settings: Any) -> AsyncIterator[Process]:
 
 async def all_settled() -> bool:
     open_ = models.Signal.objects.filter(status__in=["accepted", "delivered"])
-    return not await executor.run(open_.exists)
+    return not await threads.run(open_.exists)
 
 
 class Conversation:
     """`async with Conversation(process, agent) as talk:` a session whose agent is this function, with a tab on it."""
 
-    def __init__(self, process: Process, agent: registry.Agent, *, while_busy: rules.WhileBusy = "queue") -> None:
+    def __init__(
+        self, process: Process, agent: registry.Agent, *, while_busy: signal_handlers.WhileBusy = "queue"
+    ) -> None:
         self.process = process
         self.tab = Tab(process, OWNER)
         self._agent = agent
@@ -45,8 +49,8 @@ class Conversation:
 
     async def __aenter__(self) -> "Conversation":
         registry._agents["test"] = self._agent
-        rules.set_policy("test", self._while_busy)
-        self.session: str = (await executor.run(lambda: a_session(OWNER, agent="test"))).pk
+        signal_handlers.set_policy("test", self._while_busy)
+        self.session: str = (await threads.run(lambda: a_session(OWNER, agent="test"))).pk
         await self.tab.__aenter__()
         self.followed = await self.tab.attach(self.session)
         return self
@@ -95,10 +99,10 @@ class Conversation:
 
     async def stored(self, model: Any, **fields: Any) -> Any:
         """The one row of a model in this session."""
-        return await executor.run(model.objects.get, session=self.session, **fields)
+        return await threads.run(model.objects.get, session=self.session, **fields)
 
     async def run(self) -> models.Run:
-        run: models.Run = await executor.run(models.Run.objects.filter(session=self.session).latest, "created_at")
+        run: models.Run = await threads.run(models.Run.objects.filter(session=self.session).latest, "created_at")
         return run
 
 

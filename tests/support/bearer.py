@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from sessions_app.consumers import SessionConsumer
+from sessions_app.transports.websocket import SessionConsumer
 from tests.support.harness import DEADLINE_S
 
 EVIL = "http://evil.example"

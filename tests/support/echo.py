@@ -4,7 +4,7 @@ import asyncio
 import os
 from typing import Any
 
-from sessions_app import server
+from sessions_app.servers import lifecycle
 
 woken = asyncio.Event()
 drained = asyncio.Event()
@@ -32,7 +32,7 @@ async def drain(deadline: float) -> None:
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
-        await server.lifespan(scope, receive, send)
+        await lifecycle.lifespan(scope, receive, send)
     elif scope["type"] == "http":
         await answer(scope, receive, send)
     else:
@@ -70,6 +70,6 @@ async def echo(path: str, receive: Any, send: Any) -> None:
     say(f"disconnected {message['code']}")
 
 
-server.install()
-server.on_start(start)
-server.on_drain(drain)
+lifecycle.install()
+lifecycle.on_start(start)
+lifecycle.on_drain(drain)

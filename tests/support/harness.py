@@ -28,7 +28,7 @@ COMMANDS = {
     "runagents": "manage.py runagents",
     "daphne": "-m daphne -b 127.0.0.1 -p {port} {application}",
     "uvicorn": "-m uvicorn --host 127.0.0.1 --port {port} --loop uvloop"
-    " --ws sessions_app.sockets_uvicorn:SocketProtocol --ws-per-message-deflate false"
+    " --ws sessions_app.servers.uvicorn_websocket:SocketProtocol --ws-per-message-deflate false"
     " --timeout-graceful-shutdown 5 {application}",
 }
 

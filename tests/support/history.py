@@ -13,10 +13,10 @@ from typing import Any
 
 from django.apps import apps
 
-from agents_app.runner import FAILED
-from sessions_app import runs
+from agents_app.local.runner import FAILED
 from sessions_app.core.fold import Message, ended
 from sessions_app.core.signals import OPEN
+from sessions_app.runs import lifecycle
 from tests.services import Postgres
 from tests.support.person import Frame, text_of
 from tests.support.restless import Insistent, Restless
@@ -264,7 +264,7 @@ def check_steers(messages: Messages, rows: Rows) -> None:
         else:
             assert row["reason"], row
             own = [run["uid"] for run in rows.runs if run["prompt"] == id and run["mode"] == "answer"]
-            assert own == ([] if row["reason"] == runs.UNREAD_STOPPED else [row["message"]]), (row, own)
+            assert own == ([] if row["reason"] == lifecycle.UNREAD_STOPPED else [row["message"]]), (row, own)
 
 
 def check_words(messages: Messages) -> None:

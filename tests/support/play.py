@@ -12,11 +12,12 @@ from typing import Any
 
 import orjson
 
-from agents_app import tools
-from sessions_app import inbox, leases, models, rules, runs
+from agents_app import tool_call
+from sessions_app import models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Limits
+from sessions_app.runs import inbox, leases, lifecycle, signal_handlers
 from tests.support.harness import DEADLINE_S
 from tests.support.person import Frame
 from tests.support.writer import Writer, delta, finish, start, text_end, text_start
@@ -74,7 +75,7 @@ class Play:
 
     def _next(self) -> str:
         if self.agent is None:
-            return "claim" if runs.at_work(self.session.pk) else "message"
+            return "claim" if lifecycle.at_work(self.session.pk) else "message"
         if not self.agent.begun:
             return "begin"
         if self.agent.call("asked"):
@@ -127,7 +128,7 @@ class Play:
         sent, receipt = self.random.choice(list(self.receipts.values()))
         if isinstance(receipt, HoldfastError):
             return None
-        done = self.writer.change(self.session, rules.take, sent)
+        done = self.writer.change(self.session, signal_handlers.take, sent)
 
         def check() -> None:
             repeated = outcome(done)
@@ -139,7 +140,7 @@ class Play:
         self.number += 1
         id = f"{kind}-{self.number:05}"
         sent = signals.read(id, kind, payload, actor=OWNER, limits=LIMITS)
-        done = self.writer.change(self.session, rules.take, sent)
+        done = self.writer.change(self.session, signal_handlers.take, sent)
         return lambda: self.receipts.update({id: (sent, outcome(done))})
 
     def _text(self) -> Frame:
@@ -158,7 +159,7 @@ class Play:
     def claim(self) -> Any:
         if self.agent is not None:
             return None
-        done = self.writer.change(self.session, runs.claim, self.worker.pk)
+        done = self.writer.change(self.session, lifecycle.claim, self.worker.pk)
 
         def take() -> None:
             run = outcome(done)
@@ -189,7 +190,7 @@ class Play:
             for steer in self.agent.inbox.take_steers()
         ]
         chunks = [text_end(), *(chunk for chunk, _ in steers), text_start()]
-        also = [(number + 1, partial(tools._applied, key)) for number, (_, key) in enumerate(steers)]
+        also = [(number + 1, partial(tool_call._applied, key)) for number, (_, key) in enumerate(steers)]
         return self._write(*chunks, also=tuple(also))
 
     def ask(self) -> Any:
@@ -206,7 +207,7 @@ class Play:
         return self._write(
             {"type": "tool-input-available", "toolCallId": call.id, "toolName": "act", "input": arguments},
             {"type": "tool-approval-request", "toolCallId": call.id, "approvalId": call.approval},
-            also=((1, partial(tools._insert, approval)),),
+            also=((1, partial(tool_call._insert, approval)),),
         )
 
     def decide(self) -> Any:
@@ -219,12 +220,12 @@ class Play:
             return None
         decision = awaited.result()
         call.state = "decided" if decision.kind == "approve" else "denied"
-        return self._respond(call, decision.kind == "approve", also=((0, partial(tools._applied, decision.key)),))
+        return self._respond(call, decision.kind == "approve", also=((0, partial(tool_call._applied, decision.key)),))
 
     def expire(self) -> Any:
         if not self._speaks() or not (call := self.agent and self.agent.call("asked")):
             return None
-        done = self.writer.change(self.session, runs.expire, call.approval)
+        done = self.writer.change(self.session, lifecycle.expire, call.approval)
 
         def take() -> None:
             if outcome(done) is True:
@@ -244,7 +245,7 @@ class Play:
             return None
         call.state = "done"
         chunk = {"type": "tool-output-available", "toolCallId": call.id, "output": 1}
-        return self._write(chunk, also=((0, partial(tools._end, call.approval, models.Approval.Execution.DONE)),))
+        return self._write(chunk, also=((0, partial(tool_call._end, call.approval, models.Approval.Execution.DONE)),))
 
     def deliver(self) -> Any:
         """The inbox says that it has a signal, some time after it had."""
@@ -271,7 +272,7 @@ class Play:
     def hand_back(self) -> Any:
         if self.agent is None or self.agent.begun:
             return None
-        done = self.writer.change(self.session, runs.hand_back, self.agent.run.pk, self.worker.pk)
+        done = self.writer.change(self.session, lifecycle.hand_back, self.agent.run.pk, self.worker.pk)
 
         def take() -> None:
             if outcome(done) is True:
@@ -313,7 +314,7 @@ class Play:
         return reap
 
     def _execute(self, agent: Agent, call: Call) -> Callable[[], None]:
-        done = self.writer.change(self.session, tools._begin, call.approval, agent.run.pk)
+        done = self.writer.change(self.session, tool_call._begin, call.approval, agent.run.pk)
         arguments = json.loads(models.Approval.objects.get(uid=call.approval).input)
 
         def take() -> None:
@@ -365,7 +366,7 @@ class Play:
         """Agents finish what was begun and answer what waits."""
 
         def end() -> None:
-            while runs.at_work(self.session.pk):
+            while lifecycle.at_work(self.session.pk):
                 for name in ("claim", "begin", "stop", "word", "finish"):
                     self.do(name)
 

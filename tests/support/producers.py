@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from sessions_app import executor, publishing, store
+from sessions_app.auth.identity import Identity
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.tokens import SCOPES, Grant
-from sessions_app.identity import Identity
+from sessions_app.database import threads
+from sessions_app.event_log import queries
 from sessions_app.models import Run
 from sessions_app.process import Process
+from sessions_app.publishing import producers
 from tests.support.requests import a_session_of
 from tests.support.tokens import KEYS
 from tests.support.writer import Chunk
@@ -50,7 +52,7 @@ class Producer:
 
     async def publish(self, here: Process, sequence: int, *chunks: Chunk, **changes: Any) -> int:
         frame = replace(self.frame, sequence=sequence, chunks=list(chunks), **changes)
-        return await publishing.publish(here, self.who, frame)
+        return await producers.publish(here, self.who, frame)
 
     async def refused(self, here: Process, sequence: int, *chunks: Chunk, **changes: Any) -> str:
         with pytest.raises(HoldfastError) as refusal:
@@ -68,10 +70,10 @@ def producer(session: str) -> Producer:
 
 async def stored(session: str, uid: str = UID) -> tuple[str, str]:
     """The status and text of a message."""
-    message = await executor.run(store.message, session, uid)
+    message = await threads.run(queries.message, session, uid)
     assert message
     return message.status, "".join(part.get("text", "") for part in message.parts)
 
 
 async def run_of(session: str) -> Run:
-    return await executor.run(lambda: Run.objects.select_related("worker").get(session=session))
+    return await threads.run(lambda: Run.objects.select_related("worker").get(session=session))

@@ -9,11 +9,12 @@ import pytest
 from django.core import signing
 from django.test import AsyncClient
 
-from sessions_app import executor, process
-from sessions_app.api.errors import HTTP_ERRORS
-from sessions_app.api.throttles import buckets
+from sessions_app import process
 from sessions_app.core.attachment import State
 from sessions_app.core.errors import ERRORS
+from sessions_app.database import threads
+from sessions_app.http.errors import HTTP_ERRORS
+from sessions_app.http.throttling import buckets
 from tests.support.stored import a_session
 from tests.support.writer import delta, finish, start, text_start
 
@@ -89,7 +90,7 @@ class Events:
 
 
 async def a_session_of(owner: str = OWNER, **fields: Any) -> str:
-    return (await executor.run(lambda: a_session(owner, **fields))).pk
+    return (await threads.run(lambda: a_session(owner, **fields))).pk
 
 
 async def speak(here: process.Process, session: str, text: str) -> None:

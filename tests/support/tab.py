@@ -4,8 +4,8 @@ import asyncio
 import json
 from typing import Any, Self
 
-from sessions_app.connections import Connection
-from sessions_app.identity import Identity
+from sessions_app.auth.identity import Identity
+from sessions_app.delivery.connection import Connection
 from sessions_app.process import Process
 from tests.support.person import Frame, Person
 

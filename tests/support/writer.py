@@ -10,11 +10,11 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
-from sessions_app import store
-from sessions_app.appends import Append, Stored
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
-from sessions_app.ingest import Change, Ingest
+from sessions_app.event_log import queries
+from sessions_app.event_log.commands import Append, Stored
+from sessions_app.event_log.writer import Change, Ingest
 from sessions_app.models import Run, Session, Worker
 from tests.support.harness import DEADLINE_S
 
@@ -94,7 +94,7 @@ def writer() -> Iterator[Writer]:
 
 
 def text_of(session: Session, uid: str) -> str:
-    message = store.message(session.pk, uid)
+    message = queries.message(session.pk, uid)
     assert message is not None
     return "".join(part.get("text", "") for part in message.parts)
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from agents_app.runner import perform
-from sessions_app import executor, store
+from agents_app.local.runner import perform
 from sessions_app.core.errors import HoldfastError
+from sessions_app.database import threads
+from sessions_app.event_log import queries
 from sessions_app.models import Session
 from sessions_app.process import Process
 
@@ -38,7 +39,7 @@ async def answer(session: str) -> int:
     try:
         response = process.respond(session, agent="demo")
         await perform(process, response)
-        message = await executor.run(store.message, session, response.uid)
+        message = await threads.run(queries.message, session, response.uid)
         if message is None:
             raise HoldfastError("no_such_message", "Nothing of the answer was stored; see the log above.")
         return sum(len(part.get("text", "").split()) for part in message.parts)

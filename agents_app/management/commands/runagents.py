@@ -12,10 +12,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from agents_app.runner import Runner
-from sessions_app import conf, probes
+from agents_app.local.runner import Runner
+from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
 from sessions_app.process import Process
+from sessions_app.transports import probes
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sessions_app import conf, diagnosis
+from sessions_app import conf
 from sessions_app.core.idle import Bar, Finding
-from sessions_app.diagnosis import Diagnosis
+from sessions_app.diagnostics import report
+from sessions_app.diagnostics.report import Diagnosis
 
 BAR_LENGTH = 50  # characters
 EMPTY_LINES = 2  # in a row; more of them become one
@@ -26,13 +27,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--hours", type=float, default=24, help="how far to look back (default %(default)s)")
-        parser.add_argument("--transport", choices=diagnosis.TRANSPORTS, help="only this one")
+        parser.add_argument("--transport", choices=report.TRANSPORTS, help="only this one")
         parser.add_argument("--json", action="store_true", help="for programs")
 
     def handle(self, *, hours: float, transport: str | None, json: bool, **options: Any) -> None:
         if not 0 < hours <= 10_000:
             raise CommandError(f"--hours {hours:g}: use more than 0 and at most 10000.")
-        found = diagnosis.diagnose(hours=hours, transport=transport)
+        found = report.diagnose(hours=hours, transport=transport)
         if json:
             self._write_json(hours, found)
             return
@@ -44,12 +45,12 @@ class Command(BaseCommand):
             self._tell(one, hours)
 
     def _write_json(self, hours: float, found: list[Diagnosis]) -> None:
-        transports = [diagnosis.as_json(one) for one in found]
+        transports = [report.as_json(one) for one in found]
         self.stdout.write(json.dumps({"hours": hours, "transports": transports}, indent=2))
 
     def _tell(self, one: Diagnosis, hours: float) -> None:
         self.stdout.write(f"{one.transport}: {one.total} ended in the last {hours:g} hours")
-        self.stdout.write(f"  {diagnosis.summary(one)}\n\n")
+        self.stdout.write(f"  {report.summary(one)}\n\n")
         if not one.wordless:
             self.stdout.write("  None ended without a word.\n\n")
             return
@@ -82,10 +83,10 @@ class Command(BaseCommand):
         self.stdout.write("")
 
     def _accuse(self, finding: Finding, one: Diagnosis) -> None:
-        self.stdout.write(f"  Finding ({finding.confidence} evidence): {diagnosis.what(finding, one.wordless)}")
+        self.stdout.write(f"  Finding ({finding.confidence} evidence): {report.what(finding, one.wordless)}")
         for culprit in finding.culprits:
-            self.stdout.write(f"    {diagnosis.suspicion(culprit)}")
+            self.stdout.write(f"    {report.suspicion(culprit)}")
             self.stdout.write(f"      “{culprit.limit.says}” {culprit.limit.source}")
-        for advised in diagnosis.advice(finding, one.transport):
+        for advised in report.advice(finding, one.transport):
             self.stdout.write(f"    > {advised}")
         self.stdout.write("")

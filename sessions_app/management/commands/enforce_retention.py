@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sessions_app import retention
+from sessions_app.retention import purge as retention
 
 
 @contextmanager

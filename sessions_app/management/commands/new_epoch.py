@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from sessions_app import locks
+from sessions_app.database import locking
 from sessions_app.models import Session, new_epoch
 
 EXPLANATION = """\
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         if interactive and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
             raise CommandError("Nothing was changed.")
         with transaction.atomic():
-            locks.sessions(ids)
+            locking.sessions(ids)
             for pk in ids:
                 Session.objects.filter(pk=pk).update(epoch=new_epoch())
         self.stdout.write(f"{words}: new epoch.")

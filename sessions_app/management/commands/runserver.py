@@ -9,7 +9,7 @@ from daphne.management.commands.runserver import Command as DaphneCommand
 from django.db import connections
 from django.utils import autoreload
 
-from sessions_app.server import SessionServer, die_at_next_signal
+from sessions_app.servers.lifecycle import SessionServer, die_at_next_signal
 
 
 class Command(DaphneCommand):

@@ -10,7 +10,7 @@ import secrets
 from typing import Any
 
 from agents_app.registry import agent
-from agents_app.tools import ToolFailed
+from agents_app.tool_call import ToolFailed
 from agents_app.turn import Turn
 from tests.support.scripted import EFFECTS
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.core import signing
 from django.core.management.base import BaseCommand
 
-from sessions_app.identity import GUEST_COOKIE
+from sessions_app.auth.identity import GUEST_COOKIE
 from sessions_app.models import RetentionPolicy, Session
 
 

@@ -1,0 +1,206 @@
+"""Runs agents in this process: claims runs that wait, one at a time per session, and sees each to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from functools import partial
+
+from agents_app import registry
+from agents_app.turn import AgentFailed, Turn
+from sessions_app import conf, models
+from sessions_app.core import fold, vocabulary
+from sessions_app.core.errors import HoldfastError
+from sessions_app.database import threads
+from sessions_app.event_log import queries
+from sessions_app.process import Process
+from sessions_app.publishing.local_writer import Response
+from sessions_app.runs.inbox import Inbox
+from sessions_app.telemetry import log_context, metrics, tracing
+
+logger = logging.getLogger(__name__)
+
+HISTORY = 50  # messages that an agent is given
+GRACE_S = 1.0  # for an agent that is stopped to tidy up; then its response ends without it
+GONE = "The server was stopped before the agent finished."
+FAILED = "The agent failed. What it had written is kept; ask again, or see the server's log."
+STOPPED = "Stopped."
+STOPPED_BUSY = "Stopped. The agent was still busy and was cut off: what it still does is not shown."
+
+
+class Runner:
+    """All agents of one process. `run` is a part of the process; see `Process.start`.
+
+    `most`: how many may be at work at once, RUNS_PER_PROCESS if it isn't given. `drain_s`: how long they may go on when
+    the process is to stop.
+    """
+
+    def __init__(self, process: Process, *, most: int | None = None, drain_s: float = 0) -> None:
+        self._process = process
+        self._most = conf.RUNS_PER_PROCESS if most is None else most
+        self._drain_s = drain_s
+        self._claims: dict[str, asyncio.Task[models.Run | None]] = {}  # by session
+        self._held: set[str] = set()  # runs that were claimed
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._unbegun: list[models.Run] = []  # claimed in the last moment
+
+    async def run(self) -> None:
+        """Claim and run until cancelled; then stop the agents and wait until what they wrote is stored.
+
+        A failure, of the database that is asked what waits, is none of the agents at work.
+        """
+        self._process.claim_next = self._claim
+        try:
+            while True:
+                await self._claim_waiting()
+                await self._wait()
+        except asyncio.CancelledError:
+            self._process.claim_next = None
+            self._stopping = True
+            await self._claimed()
+            await asyncio.gather(*map(self._process.hand_back, self._unbegun), return_exceptions=True)
+            if self._tasks and self._drain_s:
+                await asyncio.wait(self._tasks, timeout=self._drain_s)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            raise
+
+    async def _claim_waiting(self) -> None:
+        if self._free() > 0:
+            for session in await self._process.claimable(self._free()):
+                self._claim(session)
+            await self._claimed()
+
+    def _claim(self, session: str) -> None:
+        """Claim the session's next run if there is room. Where a signal is about to cause it, in its transaction."""
+        if self._free() > 0 and session not in self._claims:
+            self._claims[session] = asyncio.create_task(self._process.claim(session, self._held))
+            self._claims[session].add_done_callback(partial(self._begin, session))
+
+    async def _claimed(self) -> None:
+        """Wait for what is being claimed. No cancellation undoes a claim."""
+        if self._claims:
+            await asyncio.wait(self._claims.values())
+
+    def _begin(self, session: str, claim: asyncio.Task[models.Run | None]) -> None:
+        del self._claims[session]
+        run = None if claim.cancelled() else claim.result()
+        if run is None:
+            return
+        if self._stopping:
+            self._unbegun.append(run)
+            return
+        self._held.add(run.pk)
+        task = asyncio.create_task(perform(self._process, self._process.response(run)))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, run.pk))
+
+    def _free(self) -> int:
+        return self._most - len(self._tasks) - len(self._claims)
+
+    def _ended(self, run: str, task: asyncio.Task[None]) -> None:
+        self._held.discard(run)
+        self._tasks.discard(task)
+        self._process.runs_waiting.set()  # the next one of its session may
+
+    async def _wait(self) -> None:
+        waiting = self._process.runs_waiting
+        with suppress(TimeoutError):  # not `wait_for`, which in Python 3.11 may swallow a cancellation
+            async with asyncio.timeout(conf.INBOX_POLL_MS / 1000):
+                await waiting.wait()
+        waiting.clear()
+
+
+async def perform(process: Process, response: Response) -> None:
+    """Have the agent of a run of this process answer, and end its response whatever happens."""
+    run = response.run
+    agent = run.agent if registry.find(run.agent) else "unknown"
+    log_context.work_on(session=run.session_id, run=run.pk, worker=process.lease.worker)
+    with (
+        tracing.linked_span("run", session=run.session_id, run=run.pk, agent=agent) as span,
+        metrics.run(agent, run.created_at, run.started_at) as watched,
+    ):
+        try:
+            await _perform(process, response)
+        finally:
+            watched.status = vocabulary.ENDS.get(response.end, "left")  # to others, to answer or to end
+            span.set_attribute("holdfast.status", watched.status)
+
+
+async def _perform(process: Process, response: Response) -> None:
+    run = response.run
+    inbox = process.inboxes.open(run)
+    agent = asyncio.create_task(_answer(process, response, inbox))
+    stop = asyncio.create_task(inbox.stop.wait())
+    try:
+        await asyncio.wait({agent, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not agent.done():
+            stopped = await _cancel(agent)
+            await _end(process, response, {"type": "abort", "reason": STOPPED if stopped else STOPPED_BUSY})
+        elif agent.cancelled():
+            logger.error("agent %s cancelled itself in run %s", run.agent, run.pk)
+            await _end(process, response, {"type": "error", "errorText": FAILED})
+    except asyncio.CancelledError:
+        await _cancel(agent)
+        if response.begun or not await process.hand_back(run):
+            await _end(process, response, {"type": "interrupt", "reason": GONE})
+        raise
+    finally:
+        stop.cancel()
+        process.inboxes.close(inbox)
+
+
+async def _cancel(agent: asyncio.Task[None]) -> bool:
+    """Stop an agent; return whether it has stopped in time."""
+    agent.cancel()
+    await asyncio.wait({agent}, timeout=GRACE_S)
+    return agent.done()
+
+
+async def _answer(process: Process, response: Response, inbox: Inbox) -> None:
+    run = response.run
+    try:
+        await _speak(process, response, inbox)
+    except AgentFailed as problem:
+        await _end(process, response, {"type": "error", "errorText": str(problem)})
+    except HoldfastError as problem:
+        # The log wouldn't take it: fenced, deleted, or the database is away.
+        logger.warning("run %s: %s", run.pk, problem.message)
+        await _end(process, response, {"type": "error", "errorText": problem.message})
+    except Exception:
+        logger.exception("agent %s failed in run %s", run.agent, run.pk)
+        await _end(process, response, {"type": "error", "errorText": FAILED})
+
+
+async def _speak(process: Process, response: Response, inbox: Inbox) -> None:
+    run = response.run
+    page = await threads.insist(queries.history, run.session_id, limit=HISTORY)
+    turn = Turn(process, response, inbox, _asked(page.messages, run))
+    await turn.begin()
+    agent = registry.find(run.agent)
+    if agent is None:
+        raise LookupError(f"there is no agent named {run.agent!r}")
+    await agent(turn)
+    await turn.finish()
+
+
+async def _end(process: Process, response: Response, chunk: dict[str, str]) -> None:
+    try:
+        await response.close(chunk)
+    except HoldfastError as problem:
+        logger.warning("run %s could not be ended: %s", response.run.pk, problem.message)
+        process.end_later(response.run, chunk)
+
+
+def _asked(history: list[fold.Message], run: models.Run) -> list[fold.Message]:
+    """Return the history that a run is about: people may have asked more since.
+
+    Up to the prompt; to go on with an earlier answer, that one follows; to repeat it, it is left out.
+    """
+    ids = [message.id for message in history]
+    asked = history[: ids.index(run.prompt) + 1] if run.prompt in ids else history
+    earlier = [message for message in history if message.id == run.earlier]
+    return asked + earlier if run.mode == models.Run.Mode.CONTINUE else asked

@@ -1,0 +1,255 @@
+"""Who is there: the same answer for a request and for a socket, from a token, or the cookies that a browser sends."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import (
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+    get_user_model,
+    load_backend,
+)
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.models import Session as Login
+from django.core import signing
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, transaction
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.utils.decorators import async_only_middleware
+
+from sessions_app.auth import tokens
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.tokens import OWNERS_SCOPES, Grant
+from sessions_app.database import locking
+from sessions_app.models import Session
+
+logger = logging.getLogger(__name__)
+
+GUEST_COOKIE = "holdfast_guest"
+GUEST_COOKIE_S = 365 * 24 * 3600  # from the last visit of a page
+_signer = signing.TimestampSigner(salt="holdfast.guest")
+
+
+class Identity(NamedTuple):
+    """Somebody who may own sessions. The fields after `owner` are None and "" for a guest."""
+
+    owner: str  # user:<primary key>, guest:<32 hexadecimal digits>, or whom else a token acts as
+    user_id: int | None = None
+    session_key: str | None = None
+    auth_hash: str = ""
+    grant: Grant | None = None  # what the token allows by which they act; None by cookies
+
+    def require(self, scope: str) -> None:
+        """Raise forbidden_scope if that isn't theirs."""
+        if scope not in (OWNERS_SCOPES if self.grant is None else self.grant.scopes):
+            raise HoldfastError("forbidden_scope", scope)
+
+    def check(self, scope: str, session: str) -> None:
+        """Raise forbidden_scope, and not_found for a session that their token isn't for."""
+        self.require(scope)
+        if self.grant is not None and not self.grant.covers(session):
+            raise HoldfastError("not_found")
+
+
+def identify(cookies: Mapping[str, str]) -> Identity | None:
+    """Return the user who is logged in, else the guest, else None.
+
+    Asks the database only when there is a login's cookie; call it in a thread then.
+    """
+    return _user_of(cookies.get(settings.SESSION_COOKIE_NAME)) or _guest_of(cookies.get(GUEST_COOKIE))
+
+
+async def identify_async(cookies: Mapping[str, str]) -> Identity | None:
+    """`identify`, which leaves the event loop only for those who are logged in."""
+    if settings.SESSION_COOKIE_NAME in cookies:
+        return await sync_to_async(identify)(cookies)
+    return identify(cookies)
+
+
+def identify_by_token(token: str) -> Identity:
+    """Return whom a token acts as. Raises bad_token and token_expired. Asks the database; call it in a thread."""
+    owner, grant = tokens.read(token)
+    identity = Identity(owner, _user_id(owner), grant=grant)
+    if not still_valid([identity]):
+        raise HoldfastError("token_expired")
+    return identity
+
+
+def token_in(authorization: str) -> str | None:
+    """Return the token in an `Authorization` header; None if it is of another scheme."""
+    scheme, _, rest = authorization.partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else None
+
+
+def still_valid(identities: Iterable[Identity]) -> set[Identity]:
+    """Return those who would still be identified: active users, logged in or with a token that hasn't ended.
+
+    Guests always are. A few queries, however many there are.
+    """
+    asked = set(identities)
+    by_token = {identity for identity in asked if identity.grant is not None}
+    users = {identity for identity in asked if identity.user_id is not None}
+    pks = {identity.user_id for identity in users}
+    accounts = get_user_model().objects.filter(is_active=True).in_bulk(pks) if users else {}
+    gone = {identity for identity in users if identity.user_id not in accounts}
+    return asked - gone - _ended_logins(users - by_token - gone, accounts) - _ended_tokens(by_token - gone)
+
+
+def _ended_logins(users: set[Identity], accounts: Mapping[Any, AbstractBaseUser]) -> set[Identity]:
+    if not users:
+        return users
+    keys = [identity.session_key for identity in users]
+    logins = Login.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
+    live = set(logins.values_list("session_key", flat=True))
+    return {
+        identity
+        for identity in users
+        if identity.session_key not in live or not _hash_fits(accounts[identity.user_id], identity.auth_hash)
+    }
+
+
+def _ended_tokens(bearers: set[Identity]) -> set[Identity]:
+    held = {(bearer.owner, bearer.grant): bearer for bearer in bearers if bearer.grant is not None}
+    if not held:
+        return set()
+    revoked = tokens.revoked(held.keys())
+    return {bearer for key, bearer in held.items() if key in revoked or tokens.has_expired(key[1])}
+
+
+def user_identity(user: Any, login: SessionBase) -> Identity:
+    """The identity of a user in a login of theirs."""
+    return Identity(f"user:{user.pk}", user.pk, login.session_key, login.get(HASH_SESSION_KEY, ""))
+
+
+def _user_id(owner: str) -> Any:
+    """Return the primary key in a token's `sub`; None if it acts as no user of this site. Raises bad_token."""
+    kind, _, text = owner.partition(":")
+    if kind != "user":
+        return None
+    try:
+        pk = get_user_model()._meta.pk.clean(text, None)
+    except ValidationError:
+        pk = None
+    if str(pk) != text:  # one user has one name
+        raise HoldfastError("bad_token", "`sub` is no user of this site.")
+    return pk
+
+
+# Cookies
+
+
+def _user_of(session_key: str | None) -> Identity | None:
+    # What isn't a key can't be asked for: PostgreSQL refuses a NUL with an exception.
+    if not session_key or not (session_key.isascii() and session_key.isalnum()):
+        return None
+    login = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    backend = login.get(BACKEND_SESSION_KEY)
+    if backend not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    pk = get_user_model()._meta.pk.to_python(login[SESSION_KEY])
+    user = load_backend(backend).get_user(pk)  # None when not active
+    if user is None or not _hash_fits(user, login.get(HASH_SESSION_KEY, "")):
+        return None
+    return user_identity(user, login)
+
+
+def _hash_fits(user: AbstractBaseUser, auth_hash: str) -> bool:
+    """Whether the password is the one of the login; also when the site's secret key was rotated since."""
+    return any(constant_time_compare(auth_hash, fitting) for fitting in _auth_hashes(user))
+
+
+def _auth_hashes(user: AbstractBaseUser) -> Iterator[str]:
+    yield user.get_session_auth_hash()
+    yield from user.get_session_auth_fallback_hash()
+
+
+def _guest_of(cookie: str | None) -> Identity | None:
+    if not cookie:
+        return None
+    try:
+        return Identity(f"guest:{_signer.unsign(cookie, max_age=GUEST_COOKIE_S)}")
+    except signing.BadSignature:
+        return None
+
+
+def _set_guest_cookie(response: HttpResponseBase, guest: str) -> None:
+    response.set_cookie(
+        GUEST_COOKIE,
+        _signer.sign(guest),
+        max_age=GUEST_COOKIE_S,
+        httponly=True,
+        samesite="Lax",
+        secure=settings.SESSION_COOKIE_SECURE,
+    )
+
+
+# Requests
+
+GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+
+@async_only_middleware
+def identity_middleware(get_response: GetResponse) -> GetResponse:
+    """Sets what `asker` tells, and makes a guest of everyone who opens a page and is nobody yet."""
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        token = token_in(request.headers.get("Authorization", ""))
+        try:
+            if token is None:
+                request.identity = await identify_async(request.COOKIES)  # type: ignore[attr-defined]
+            else:
+                request.identity = await sync_to_async(identify_by_token)(token)  # type: ignore[attr-defined]
+        except HoldfastError as problem:
+            request.identity = problem  # type: ignore[attr-defined]
+        except DatabaseError as error:
+            logger.error("can't tell who asks: %s", error)
+            request.identity = HoldfastError("storage_unavailable")  # type: ignore[attr-defined]
+        response = await get_response(request)
+        if token is None and not isinstance(request.identity, HoldfastError):  # type: ignore[attr-defined]
+            _update_guest_cookie(response, request.identity, request.COOKIES)  # type: ignore[attr-defined]
+        return response
+
+    return middleware
+
+
+def asker(request: HttpRequest) -> Identity | None:
+    """Who asks. Raises bad_token and token_expired, and storage_unavailable if the database didn't say."""
+    identity: Identity | HoldfastError | None = request.identity  # type: ignore[attr-defined]
+    if isinstance(identity, HoldfastError):
+        raise identity
+    return identity
+
+
+def _update_guest_cookie(response: HttpResponseBase, identity: Identity | None, cookies: Mapping[str, str]) -> None:
+    if identity is not None and identity.user_id is not None:
+        if GUEST_COOKIE in cookies:
+            response.delete_cookie(GUEST_COOKIE, samesite="Lax")
+    elif response.headers.get("Content-Type", "").startswith("text/html"):
+        guest = identity.owner.removeprefix("guest:") if identity is not None else uuid.uuid4().hex
+        _set_guest_cookie(response, guest)  # again at each visit, so that it runs from the last one
+
+
+@receiver(user_logged_in)
+def give_guests_sessions_to_user(request: HttpRequest, user: Any, **_: Any) -> None:
+    """What somebody said as a guest is theirs after they logged in."""
+    guest = _guest_of(request.COOKIES.get(GUEST_COOKIE))
+    if guest is not None:
+        with transaction.atomic():
+            theirs = Session.objects.filter(owner=guest.owner)
+            locking.sessions(theirs.values_list("pk", flat=True))
+            theirs.update(owner=f"user:{user.pk}")
+    request.identity = user_identity(user, request.session)  # type: ignore[attr-defined]

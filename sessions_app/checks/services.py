@@ -1,0 +1,204 @@
+"""System checks of what Holdfast stands on: channel layers, the database and where it lives, keys, debugging."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Tags, register
+from django.db import connections
+
+from sessions_app import conf
+from sessions_app.checks.settings import error, warning
+
+KEY_CHARACTERS, KEY_BITS = 50, 128  # as Django's own advice, and as much as nobody can guess
+# File systems whose files other machines change too: SQLite's log lives in memory that is shared within one.
+NETWORK_FILE_SYSTEMS = {
+    "9p", "afs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "gfs2",
+    "lustre", "nfs", "nfs4", "ocfs2", "smb3", "smbfs",
+}  # fmt: skip
+# RFC 6761 and 6762, and what is usual: names that mean nothing outside of a machine or its neighbourhood.
+PRIVATE_DOMAINS = ("localhost", "test", "local", "internal", "lan", "home.arpa")
+
+
+# Channel layers
+
+
+@register("holdfast")
+def check_layers(**_: Any) -> Iterator[CheckMessage]:
+    for name in conf.FANOUT_LAYERS:
+        if name in settings.CHANNEL_LAYERS:
+            yield from _check_layer(name, settings.CHANNEL_LAYERS[name])
+        else:
+            yield error(
+                21,
+                f"FANOUT_LAYERS names {name!r}, which CHANNEL_LAYERS doesn't have: no process could start.",
+                f"Use names of CHANNEL_LAYERS: {', '.join(settings.CHANNEL_LAYERS)}.",
+            )
+
+
+def _check_layer(name: str, layer: dict[str, Any]) -> Iterator[CheckMessage]:
+    backend: str = layer["BACKEND"]
+    hosts = layer.get("CONFIG", {}).get("hosts", [])
+    if backend == "channels.layers.InMemoryChannelLayer" and conf.PROCESSES > 1:
+        yield warning(
+            4,
+            "Several processes and no Redis: what one writes, readers at another see only when it polls the database.",
+            "Set HOLDFAST_REDIS, or run one process.",
+        )
+    if backend.endswith("core.RedisChannelLayer"):
+        yield error(
+            9,
+            "The list-based Redis layer drops messages when any of a process's readers is slow.",
+            "Use channels_redis.pubsub.RedisPubSubChannelLayer.",
+        )
+    if any(map(_read_timeout, hosts)):
+        yield error(
+            10,
+            f"A Redis host of the channel layer {name!r} has a socket_timeout: it would cut off quiet readers.",
+            "Leave socket_timeout out of the address, and set it to None in CHANNEL_LAYERS.",
+        )
+    if len(hosts) > 1:
+        yield warning(
+            5,
+            f"The channel layer {name!r} has {len(hosts)} hosts: one that hangs would hold up the others' hints.",
+            "Name them in HOLDFAST_REDIS with commas, or give each a layer of its own and list those in FANOUT_LAYERS.",
+        )
+
+
+def _read_timeout(host: Any) -> bool:
+    """Whether a host, as CHANNEL_LAYERS gives it, bounds how long a read may take."""
+    options = host if isinstance(host, dict) else {}
+    address = options.get("address", host)
+    in_address = isinstance(address, str) and "socket_timeout" in parse_qs(urlsplit(address).query)
+    return in_address or bool(options.get("socket_timeout"))
+
+
+# The database
+
+
+@register("holdfast")
+def check_database(**_: Any) -> Iterator[CheckMessage]:
+    database = settings.DATABASES["default"]
+    if not database["ENGINE"].endswith("sqlite3"):
+        return
+    if conf.PROCESSES > 1:
+        yield warning(
+            6,
+            "Several processes and SQLite: they must all run on one machine, and take turns at writing.",
+            "Set HOLDFAST_DATABASE to a PostgreSQL server.",
+        )
+    kind = file_system(Path(database.get("NAME", "")), _mounts())
+    if kind in NETWORK_FILE_SYSTEMS:
+        yield error(
+            22,
+            f"The SQLite file {database['NAME']} is on a network file system ({kind}): it would be corrupted.",
+            "Put it on a disk of this machine, or set HOLDFAST_DATABASE to a PostgreSQL server.",
+        )
+    options = database.get("OPTIONS", {})
+    if options.get("transaction_mode") != "IMMEDIATE":
+        yield error(
+            11,
+            'SQLite transactions don\'t begin IMMEDIATE: commits would fail as "database is locked".',
+            'Set OPTIONS["transaction_mode"] = "IMMEDIATE" in DATABASES.',
+        )
+    commands = options.get("init_command", "").upper().replace(" ", "")
+    if "JOURNAL_MODE=WAL" not in commands:
+        yield error(
+            12,
+            "SQLite isn't in WAL mode: readers and the writer would wait for each other.",
+            'Put PRAGMA journal_mode=WAL into OPTIONS["init_command"] in DATABASES.',
+        )
+    if "SYNCHRONOUS=FULL" not in commands:
+        yield error(
+            13,
+            "SQLite isn't set to synchronous=FULL: a power cut could take back what readers have seen.",
+            'Put PRAGMA synchronous=FULL into OPTIONS["init_command"] in DATABASES.',
+        )
+
+
+def _mounts() -> str:
+    try:
+        return Path("/proc/mounts").read_text()
+    except OSError:  # not Linux
+        return ""
+
+
+def file_system(path: Path, mounts: str) -> str:
+    """Return the type of the file system that holds `path`; empty if unknown. `mounts`: as /proc/mounts has them."""
+    real = Path(os.path.realpath(path))
+    found, best = "", -1
+    for line in mounts.splitlines():
+        _device, place, kind, *_ = line.split(" ")
+        place = place.replace("\\040", " ")
+        if real.is_relative_to(place) and len(place) >= best:  # of two on one place the last is seen
+            found, best = kind, len(place)
+    return found
+
+
+@register(Tags.database)
+def check_connections(databases: Iterable[str] | None = None, **_: Any) -> Iterator[CheckMessage]:
+    """Whether PostgreSQL has connections for everybody. Where a database is asked: `check --database`, `migrate`."""
+    connection = connections["default"]
+    if "default" not in (databases or ()) or connection.vendor != "postgresql":
+        return
+    pool: dict[str, Any] = connection.settings_dict["OPTIONS"].get("pool") or {}
+    wanted = conf.PROCESSES * pool.get("max_size", 1)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(setting::int * CASE name WHEN 'max_connections' THEN 1 ELSE -1 END) FROM pg_settings "
+            "WHERE name IN ('max_connections', 'superuser_reserved_connections')"
+        )
+        [available] = cursor.fetchone() or [0]
+    if wanted > available:
+        yield warning(
+            7,
+            f"{conf.PROCESSES} processes may want {wanted} connections; PostgreSQL has {available}.",
+            "Lower HOLDFAST_DATABASE_POOL, raise max_connections, or put a pooler in between.",
+        )
+
+
+# Keys and debugging
+
+
+@register("holdfast")
+def check_secret_key(**_: Any) -> Iterator[CheckMessage]:
+    key = str(settings.SECRET_KEY)
+    weak = len(key) < KEY_CHARACTERS or bits(key) < KEY_BITS or key.startswith("django-insecure-")
+    if weak and not settings.DEBUG:
+        yield error(
+            23,
+            "The secret key can be guessed: whoever does signs in as anybody.",
+            "Set HOLDFAST_SECRET_KEY to 50 or more random characters: openssl rand -base64 48",
+        )
+
+
+def bits(text: str) -> float:
+    """How much a text says to who knows how often each letter occurs; what is random has some 4 to 6 a letter."""
+    return sum(count * math.log2(len(text) / count) for count in Counter(text).values())
+
+
+@register("holdfast")
+def check_debugging(**_: Any) -> Iterator[CheckMessage]:
+    public = [host for host in settings.ALLOWED_HOSTS if _is_public(host)]
+    if settings.DEBUG and public:
+        yield warning(
+            8,
+            f"DEBUG is on and the site is reachable as {', '.join(public)}: error pages show strangers its inside.",
+            "Set HOLDFAST_DEBUG=false.",
+        )
+
+
+def _is_public(host: str) -> bool:
+    name = host.strip("[].").lower()
+    try:
+        return ipaddress.ip_address(name).is_global
+    except ValueError:
+        return "." in name and name.rpartition(".")[2] not in PRIVATE_DOMAINS and not name.endswith(PRIVATE_DOMAINS)

@@ -1,0 +1,96 @@
+"""What an attach gets: the plan, the store's answer, and the `attached` frame made of them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from sessions_app import conf
+from sessions_app.core import fold, frames, plan, snapshot
+from sessions_app.core.cursor import Cursor
+from sessions_app.core.plan import Position, Resume, Rewind
+from sessions_app.event_log import queries
+from sessions_app.telemetry import metrics
+
+
+class Answer(NamedTuple):
+    """An `attached` frame, encoded, with its place for the attachment."""
+
+    epoch: str
+    serial: int
+    text: str
+
+
+def read(
+    session: str,
+    owner: str,
+    *,
+    cursor: Cursor | None,
+    rewind: int | None = None,
+    held: frames.Held | None = None,
+) -> dict[str, Any]:
+    """Return the `attached` frame of PROTOCOL.md §5 that brings a client at `cursor` up to the tail.
+
+    Raises not_found and expired, as `store.readable`.
+    """
+    if cursor is None:
+        return _rewound(session, owner, rewind, reason=None)
+    view = queries.view(session, owner, changed_after=cursor.serial, limit=conf.HISTORY_MAX)
+    decided = plan.plan(view.position, cursor)
+    if isinstance(decided, Rewind):
+        return _rewound(session, owner, rewind, reason=decided.reason)
+    if view.more:
+        return _rewound(session, owner, rewind, reason="too-far")
+    patches = [_patch(message, decided.after, held) for message in view.messages]
+    if len(patches) > 1 and sum(map(_size, patches)) > conf.SNAPSHOT_BYTES:
+        return _rewound(session, owner, rewind, reason="too-far")
+    return _attached(session, view, patches, decided)
+
+
+def answer(session: str, owner: str, **how: Any) -> Answer:
+    """`read`, encoded. All of it is work for a database thread."""
+    frame = read(session, owner, **how)
+    epoch, serial = Cursor.parse(frame["cursor"])
+    text = frames.encode(frame)
+    metrics.caught_up(resumed=frame["resumed"], reason=frame["reason"], size=frames.size(text))
+    return Answer(epoch, serial, text)
+
+
+def _patch(message: fold.Message, after: int, held: frames.Held | None) -> dict[str, Any]:
+    """Return what changed of a message.
+
+    One that was streaming at the cursor and that the client doesn't name, it lacks: it is older than what the client
+    had rewound to.
+    """
+    if held is not None and message.first_serial <= after and message.id not in held:
+        return snapshot.patch(message, after=0, held=None)
+    return snapshot.patch(message, after=after, held=held.get(message.id) if held else None)
+
+
+def _rewound(session: str, owner: str, rewind: int | None, *, reason: str | None) -> dict[str, Any]:
+    limit = conf.HISTORY_DEFAULT if rewind is None else min(rewind, conf.HISTORY_MAX)
+    view = queries.view(session, owner, changed_after=None, limit=limit)
+    patches = [snapshot.patch(message, after=0, held=None) for message in view.messages]
+    return _attached(session, view, patches, Rewind(reason))
+
+
+def _attached(
+    session: str, view: queries.View, patches: list[dict[str, Any]], decided: Resume | Rewind
+) -> dict[str, Any]:
+    position: Position = view.position
+    return {
+        "type": "attached",
+        "session": session,
+        "cursor": str(position.cursor),
+        "resumed": isinstance(decided, Resume),
+        "reason": decided.reason if isinstance(decided, Rewind) else None,
+        "older": isinstance(decided, Rewind) and view.more,
+        "title": view.title,
+        "messages": patches,
+        "signals": view.signals,
+    }
+
+
+def _size(patch: dict[str, Any]) -> int:
+    return len(orjson.dumps(patch["parts"]))

@@ -1,0 +1,351 @@
+"""One client's connection, on whatever transport: its attachments, what is queued for it, and what it may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from django.db import DatabaseError
+
+from sessions_app import conf
+from sessions_app.auth.identity import Identity, identify_by_token
+from sessions_app.core import frames
+from sessions_app.core.attachment import State, Window
+from sessions_app.core.cursor import Cursor
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.frames import ClientFrame
+from sessions_app.core.limits import TokenBucket
+from sessions_app.database import threads
+from sessions_app.delivery.subscription import Following
+from sessions_app.event_log.commands import Stored
+from sessions_app.models import new_id
+from sessions_app.publishing import producers
+from sessions_app.runs import signal_intake
+
+if TYPE_CHECKING:
+    from sessions_app.process import Process
+
+logger = logging.getLogger(__name__)
+
+Transport = Literal["websocket", "stream", "poll", "upload"]
+
+PUBLISHING = 64  # batches of one connection that may wait to be stored: 4 MB at most
+BURST_S = 2  # seconds' worth of frames that may come at once
+FAREWELL_S = 1.0  # for what is still to be sent to a client when its connection ends
+HTTP_HEARTBEAT_MS = 15_000  # at most, over HTTP: there is no ping that would keep proxies from cutting an idle stream
+
+
+class Connection:
+    """`send` puts frames on the wire and returns when the transport has taken them; `close` ends it with a code.
+
+    Time is the loop's, in seconds.
+    """
+
+    def __init__(
+        self,
+        process: Process,
+        identity: Identity,
+        *,
+        send: Callable[[list[str]], Awaitable[None]],
+        close: Callable[[int], Awaitable[None]],
+        transport: Transport = "websocket",
+    ) -> None:
+        self.id = new_id()
+        self.process = process
+        self.identity = identity
+        self.transport = transport
+        self.window = Window(conf.WINDOW_BYTES)
+        self.closed = False
+        self.told = ""  # why it ends: the code of the error, or "going_away"
+        self.heartbeat_ms = conf.HEARTBEAT_MS if transport == "websocket" else min(conf.HEARTBEAT_MS, HTTP_HEARTBEAT_MS)
+        self.heartbeat_at = 0.0  # when the next one is due; `process` keeps it
+        self.ends_at = math.inf  # when its time is over; likewise
+        self._send = send
+        self._close = close
+        self._queue: list[str] = []
+        self._flushing = False
+        self._flushed: asyncio.Event | None = None  # what must come after it waits for it
+        self._finishing = False
+        self._follows_all = False  # it attached to all that it ever will
+        self._followed: dict[str, Following] = {}
+        self._publishing = 0  # batches that are not yet stored
+        self._published: asyncio.Event | None = None  # what waits until one was
+        # Who may publish is read no faster, instead of being closed.
+        self._is_paced = identity.grant is not None and "publish" in identity.grant.scopes
+        rate = conf.PUBLISHES_PER_SECOND if self._is_paced else conf.FRAMES_PER_SECOND
+        self._rate = TokenBucket(rate, rate * BURST_S)
+        self._tasks: list[asyncio.Task[None]] = []  # mostly none: an empty set takes 160 bytes more
+
+    # Out
+
+    def queue(self, text: str) -> None:
+        """Send a frame soon, after those queued before it."""
+        if not self.closed:
+            if not self._queue:
+                self.process.pump.add(self)
+            self._queue.append(text)
+
+    async def flush(self) -> None:
+        """Send what is queued. One task at a time does it, so that frames keep their order."""
+        if self._flushing:
+            return
+        self._flushing = True
+        try:
+            while self._queue:
+                texts, self._queue = self._queue, []
+                # Over HTTP there is no `ack`: what its transport has taken counts as acknowledged.
+                sent = self._in_flight() if self.transport == "stream" else []
+                await self._send(texts)
+                self._land(sent)
+        except Exception as error:  # whatever the server raises for a client that has gone
+            logger.debug("connection %s: %s", self.id, error)
+            self.leave()
+        finally:
+            self._flushing = False
+            if self._flushed is not None:
+                self._flushed.set()
+                self._flushed = None
+
+    async def drain(self) -> None:
+        """Send what is queued, and wait until it is sent, whichever task does it."""
+        await self.flush()
+        while self._flushing:
+            self._flushed = self._flushed or asyncio.Event()
+            await self._flushed.wait()
+
+    def greet(self) -> None:
+        """Queue the first frame."""
+        self.queue(
+            frames.encode(
+                {
+                    "type": "connected",
+                    "connection": self.id,
+                    "transport": self.transport,
+                    "actor": self.identity.owner,
+                    "heartbeat_ms": self.heartbeat_ms,
+                    "recovery_window_ms": conf.RECOVERY_WINDOW_MS,
+                    "limits": {
+                        "frame_bytes": conf.FRAME_BYTES,
+                        "window_bytes": conf.WINDOW_BYTES,
+                        "ack_bytes": conf.ACK_BYTES,
+                        "ack_ms": conf.ACK_MS,
+                        "sessions": conf.SESSIONS_PER_CONNECTION,
+                    },
+                }
+            )
+        )
+
+    async def fail(self, problem: HoldfastError) -> None:
+        """Tell the client why, and close."""
+        self.told = problem.code
+        self.queue(frames.error(problem))
+        await self.finish(problem.kind.close_code or 1000)
+
+    async def send_away(self, reconnect_in_ms: int) -> None:
+        """Tell the client when to come back, and close."""
+        self.go_away(reconnect_in_ms)
+        await self.finish(1000)
+
+    def go_away(self, reconnect_in_ms: int) -> None:
+        """Tell the client when to come back."""
+        self.told = "going_away"
+        self.queue(frames.going_away(reconnect_in_ms))
+
+    async def finish(self, code: int = 1000) -> None:
+        """Close the transport when what is queued is sent; who doesn't read doesn't get it."""
+        if self._finishing:
+            return
+        self._finishing = True
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await self.drain()
+        except TimeoutError:
+            logger.debug("connection %s reads no farewell", self.id)
+        await self.end(code)
+
+    async def end(self, code: int) -> None:
+        """Close the transport."""
+        self.leave()
+        await self._close(code)
+
+    def leave(self) -> None:
+        """Let go of everything; nothing is sent any more. May be called twice."""
+        self.closed = True
+        self._queue.clear()
+        for session in tuple(self._followed):
+            self.forget(session)
+        for task in self._tasks:
+            task.cancel()
+
+    def heartbeat(self) -> str:
+        tails = {session: self.process.feeds.cursor(session) for session in self._followed}
+        return frames.heartbeat({session: tail for session, tail in tails.items() if tail})
+
+    def is_slow(self, now: float) -> bool:
+        """Whether a session has been behind for longer than SLOW_READER_MS."""
+        limit = now - conf.SLOW_READER_MS / 1000
+        return any(
+            following.attachment.behind_since is not None and following.attachment.behind_since < limit
+            for following in self._followed.values()
+        )
+
+    @property
+    def state(self) -> str:
+        """What it is at, for who operates the server; of many sessions, what the slowest is at."""
+        states = {following.attachment.state for following in self._followed.values()}
+        slowest = [state.value for state in (State.BEHIND, State.CATCHING_UP, State.LIVE) if state in states]
+        return "closing" if self.told else [*slowest, "idle"][0]
+
+    def idle_s(self, now: float) -> float:
+        """Seconds since a frame that is known of: the last heartbeat, or the last that the client sent."""
+        return now - max(self.heartbeat_at - self.heartbeat_ms / 1000, self._rate.looked_at)
+
+    # In
+
+    async def receive(self, text: str | None, *, now: float) -> None:
+        """Answer one frame of the client's; None stands for a binary message."""
+        while not self._rate.take(now):
+            if not self._is_paced:
+                await self.fail(HoldfastError("rate_limited", f"at most {conf.FRAMES_PER_SECOND} frames a second"))
+                return
+            await asyncio.sleep(1 / self._rate.rate)
+            now = asyncio.get_running_loop().time()
+        about: dict[str, Any] = {}
+        try:
+            if text is None:
+                raise HoldfastError("bad_frame", "frames are text, not binary")
+            if frames.size(text) > conf.FRAME_BYTES:
+                raise HoldfastError("frame_too_large", f"at most {conf.FRAME_BYTES} bytes")
+            data = frames.parse(text)
+            about = frames.about(data)
+            await self._answer(frames.read(data), now)
+        except HoldfastError as problem:
+            if problem.kind.close_code is not None:
+                await self.fail(problem)
+                return
+            self.queue(frames.error(problem, **about))
+        await self.drain()  # who doesn't read is not read either: his acknowledgements would let the queue grow
+
+    async def _answer(self, frame: ClientFrame, now: float) -> None:
+        if frame.type == "attach":
+            await self.attach(frame)
+        elif frame.type == "detach":
+            self.forget(frame.session)
+        elif frame.type == "ack":
+            self._acknowledge(frame, now)
+        elif frame.type == "signal":
+            receipt, _ = await signal_intake.accept(self.process, self.identity, frame, now=now)
+            self.queue(receipt)
+        elif frame.type == "ping":
+            self.queue(self.heartbeat())
+        elif frame.type == "authenticate":
+            await self._authenticate(frame.token)
+        elif frame.type == "publish":
+            await self._publish(frame)
+        elif frame.type == "beat":
+            await producers.beat(self.process, self.identity, frame)
+        else:
+            raise AssertionError(f"no handler for {frame.type}")
+
+    async def _authenticate(self, token: str) -> None:
+        """Go on by a fresh token. What it doesn't allow any more ends."""
+        if self.identity.grant is None:
+            raise HoldfastError("bad_frame", "This connection acts by cookies: open another with the token.")
+        try:
+            identity = await threads.run(identify_by_token, token)
+        except DatabaseError:
+            raise HoldfastError("storage_unavailable") from None
+        assert identity.grant is not None  # it is by a token
+        if identity.owner != self.identity.owner:
+            raise HoldfastError("bad_token", "`sub` isn't whom this connection acts as.")
+        self.identity = identity
+        for session, following in tuple(self._followed.items()):
+            try:
+                identity.check("read", session)
+            except HoldfastError as problem:
+                following.end(problem)
+        self.queue(frames.authenticated(identity.grant.expires_at * 1000))
+
+    async def _publish(self, frame: ClientFrame) -> None:
+        """Have a batch stored, and go on: the answer comes once it is. Waits while too many are on their way."""
+        while self._publishing >= PUBLISHING:
+            self._published = asyncio.Event()
+            await self._published.wait()
+
+        def settle(outcome: Stored | HoldfastError) -> None:
+            self._publishing -= 1
+            if self._published is not None:
+                self._published.set()
+            try:
+                self.queue(frames.published(frame, producers.serial_of(outcome)))
+            except HoldfastError as problem:
+                self.queue(frames.error(problem, session=frame.session, id=frame.message, sequence=frame.sequence))
+                if problem.kind.close_code is not None:
+                    self.process.spawn(self.finish(problem.kind.close_code))
+
+        await producers.submit(self.process, self.identity, frame, settle)
+        self._publishing += 1
+
+    async def attach(self, frame: ClientFrame) -> Cursor:
+        """Begin to follow a session, or anew. Return the cursor of what is sent for it; raise what refuses it."""
+        self.identity.check("read", frame.session)
+        following = self._followed.get(frame.session)
+        if following is None:
+            if len(self._followed) >= conf.SESSIONS_PER_CONNECTION:
+                raise HoldfastError("too_many_sessions", f"at most {conf.SESSIONS_PER_CONNECTION}")
+            following = self._followed[frame.session] = Following(self, frame.session)
+            await self.process.feeds.follow(frame.session, following)
+        else:
+            following.attachment.reattach()
+        await following.catch_up(cursor=frame.cursor, rewind=frame.rewind, held=frame.held, asked=True)
+        return following.cursor
+
+    async def follow(self, attaches: Sequence[ClientFrame]) -> None:
+        """Attach to these sessions, to each when the client has taken what the one before brought; then to no more."""
+        for frame in attaches:
+            try:
+                await self.attach(frame)
+            except HoldfastError as problem:
+                self.queue(frames.error(problem, session=frame.session))
+            await self.drain()
+        self._follows_all = bool(attaches)  # one that never had a session shows that the transport works
+        self.finish_if_done()
+
+    def finish_if_done(self) -> None:
+        """End a connection that follows nothing more and can't be asked for more."""
+        if self._follows_all and not self._followed:
+            self.process.spawn(self.finish())
+
+    def _acknowledge(self, frame: ClientFrame, now: float) -> None:
+        following = self._followed.get(frame.session)
+        if following is None:
+            raise HoldfastError("not_attached")
+        assert frame.cursor is not None  # the table of client frames requires it
+        following.acknowledge(frame.cursor, held=frame.held, now=now)
+
+    def _in_flight(self) -> list[tuple[Following, Cursor]]:
+        return [
+            (following, following.cursor) for following in self._followed.values() if following.attachment.in_flight
+        ]
+
+    def _land(self, sent: list[tuple[Following, Cursor]]) -> None:
+        now = asyncio.get_running_loop().time() if sent else 0.0
+        for following, cursor in sent:
+            if self._followed.get(following.attachment.session) is following:
+                following.acknowledge(cursor, held=None, now=now)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something for this connection that its next frame need not wait for."""
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    def forget(self, session: str) -> None:
+        """Stop following a session, if it does."""
+        following = self._followed.pop(session, None)
+        if following is not None:
+            following.stop()
+            self.process.feeds.leave(session, following)

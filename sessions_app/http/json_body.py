@@ -1,0 +1,48 @@
+"""JSON in and out: strict, of a limited size, and by the encoder of the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+import orjson
+from django.http import HttpRequest
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+
+from sessions_app import conf
+from sessions_app.http.errors import ApiError
+
+
+class JSONParser(BaseParser):
+    """Refuses NaN, halves of surrogate pairs and endless nesting."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        return read_json(stream)
+
+
+def read_json(stream: IO[Any] | HttpRequest) -> Any:
+    """Read at most FRAME_BYTES of JSON. Raises body_too_large and bad_json."""
+    body = stream.read(conf.FRAME_BYTES + 1)
+    if len(body) > conf.FRAME_BYTES:
+        raise ApiError("body_too_large", f"at most {conf.FRAME_BYTES} bytes")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ApiError("bad_json", str(error)) from None
+
+
+class JSONRenderer(BaseRenderer):
+    media_type = "application/json"
+    format = "json"
+    charset = None  # JSON is UTF-8; a charset parameter has no meaning in it
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        # `default`: translatable texts become text.
+        return b"" if data is None else orjson.dumps(data, default=str)

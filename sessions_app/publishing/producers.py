@@ -1,0 +1,141 @@
+"""Publishing from elsewhere: batches that their producer numbers, each taken once; PROTOCOL.md §14.
+
+A producer is a worker like a process of this site, one for each of its epochs; all that it sends counts as a beat of
+its lease. Nothing about it is kept here: its run says what it has sent last, so any process may take the next batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from sessions_app import conf, models
+from sessions_app.auth.identity import Identity
+from sessions_app.core import vocabulary
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.frames import ClientFrame
+from sessions_app.database import locking, threads
+from sessions_app.event_log import queries, sql
+from sessions_app.event_log.commands import Append, Settle, Stored
+from sessions_app.event_log.writer import Ingest
+
+if TYPE_CHECKING:
+    from sessions_app.process import Process
+
+REMEMBERED = 10_000  # producers; beyond it all are looked up anew
+
+
+class Producers:
+    """Those that this process knows to be registered."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+        self._known: set[str] = set()
+
+    async def worker(self, owner: str, frame: ClientFrame) -> str:
+        """Return the worker that a producer is in an epoch; the first time it ends those of its earlier epochs.
+
+        Raises fenced if it has a later one.
+        """
+        # Whoever has another token can't fence it: a producer's name is its owner's own.
+        name = f"{owner} {frame.producer}"
+        worker = models.derived_id(name, frame.epoch)
+        if worker not in self._known:
+            if not await self._ingest.do(_register, worker, name, frame.epoch, order=worker):
+                raise HoldfastError("fenced", "This producer has begun a later epoch.")
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known.add(worker)
+        return worker
+
+
+def _register(worker: str, producer: str, epoch: int) -> bool:
+    epochs = models.Worker.objects.filter(producer=producer)
+    if epochs.filter(epoch__gt=epoch).exists():
+        return False
+    models.Worker.objects.get_or_create(pk=worker, defaults={"name": producer, "producer": producer, "epoch": epoch})
+    # One that beats right now is refused its next beat, and dies of that.
+    epochs.filter(pk__in=locking.free(epochs.filter(epoch__lt=epoch, alive=True))).update(alive=False)
+    return True
+
+
+async def submit(process: Process, who: Identity, frame: ClientFrame, settle: Settle) -> None:
+    """Check a batch and have it stored; `settle` is called with the outcome. Raises HoldfastError.
+
+    Batches of one message are to be submitted in their order.
+    """
+    who.check("publish", frame.session)
+    for chunk in frame.chunks:
+        vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
+    starts = _run(frame) if frame.sequence == 1 else None
+    try:
+        if starts is not None:
+            await threads.run(queries.writable, frame.session)
+        worker = await process.producers.worker(who.owner, frame)
+    except DatabaseError:
+        raise HoldfastError("storage_unavailable") from None
+    if starts is not None:
+        starts.worker_id = worker
+    process.ingest.submit(
+        Append(
+            session=frame.session,
+            uid=frame.message,
+            chunks=frame.chunks,
+            settle=settle,
+            run=models.derived_id(frame.session, frame.message),
+            worker=worker,
+            sequence=frame.sequence,
+            starts=starts,
+        )
+    )
+
+
+def _run(frame: ClientFrame) -> models.Run:
+    if frame.chunks[0]["type"] != "start":
+        raise HoldfastError("bad_chunk", "A response's first chunk is its `start`.")
+    return models.Run(
+        pk=models.derived_id(frame.session, frame.message),
+        session_id=frame.session,
+        uid=frame.message,
+        status=models.Run.Status.RUNNING,
+        started_at=timezone.now(),
+    )
+
+
+async def publish(process: Process, who: Identity, frame: ClientFrame) -> int:
+    """Store a batch; return the serial of its last chunk. Raises HoldfastError."""
+    outcome: asyncio.Future[Stored | HoldfastError] = asyncio.get_running_loop().create_future()
+
+    def settle(result: Stored | HoldfastError) -> None:
+        if not outcome.done():  # its waiter may have been cancelled
+            outcome.set_result(result)
+
+    await submit(process, who, frame, settle)
+    return serial_of(await outcome)
+
+
+def serial_of(outcome: Stored | HoldfastError) -> int:
+    """Return the serial of a batch's last chunk, or raise why not all of it was stored."""
+    if isinstance(outcome, HoldfastError):
+        raise outcome
+    if outcome.refusal:
+        raise outcome.refusal
+    return outcome.serial
+
+
+async def beat(process: Process, who: Identity, frame: ClientFrame) -> None:
+    """A producer lives. Raises fenced."""
+    who.require("publish")
+    worker = await process.producers.worker(who.owner, frame)
+    if not await process.ingest.do(_beat, worker):
+        raise HoldfastError("fenced", "This producer has begun a later epoch.")
+
+
+def _beat(worker: str) -> bool:
+    row = models.Worker.objects.filter(pk=worker)
+    if row.exists() and not locking.free(row):
+        return True  # it publishes at another process right now, which is a beat
+    return not sql.beat_producers({worker})

@@ -1,0 +1,251 @@
+"""Runs in the log's transactions: how they come about, are claimed, begin and end, and what that does to their signals.
+
+Everything here is called in a transaction that holds the lock of the session's row, through its `Log`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+
+import orjson
+from django.db.models import Exists, F, OuterRef, QuerySet
+
+from sessions_app import models
+from sessions_app.core import fold, signals
+from sessions_app.core.errors import HoldfastError
+from sessions_app.event_log import queries
+from sessions_app.event_log.transaction import Log, Transaction
+
+UNREAD_STOPPED = "The agent was stopped before it read this. It is kept in the conversation."
+UNREAD_NEXT = "It came too late for that answer, and is the next question instead."
+ENDED_FIRST = "The agent had ended before it could act on this."
+COMPLETE_FIRST = "The answer had ended before it could be stopped."
+# What an empty response's end means for what caused it: a code, and why, if the response doesn't say it.
+UNBEGUN = {
+    "cancelled": ("stopped", "It was stopped before an agent began to answer."),
+    "interrupted": ("interrupted", None),
+}
+UNKNOWN_OUTCOME = "The agent stopped while this ran: whether it took effect is not known."
+
+RUNNING, WAITING, ENDED = models.Run.Status.RUNNING, models.Run.Status.WAITING, models.Run.Status.ENDED
+
+
+def at_work(session: str) -> list[models.Run]:
+    """A session's runs that have not ended, the running ones first."""
+    active = models.Run.objects.filter(session=session, status__in=[RUNNING, WAITING])
+    return sorted(active.order_by("created_at"), key=lambda run: run.status != RUNNING)
+
+
+def is_elsewhere(run: models.Run) -> bool:
+    """Whether its agent is elsewhere: it hears of no signal, and finds itself fenced when it was stopped."""
+    return not run.agent
+
+
+def create(log: Log, signal: models.Signal, *, agent: str, prompt: str, **fields: Any) -> models.Run:
+    """Add a run that a signal causes; store the signal with `store_signal` first."""
+    run = models.Run.objects.create(session_id=log.session, agent=agent, prompt=prompt, cause=signal, **fields)
+    signal.run, signal.message = run, run.uid
+    signal.save(update_fields=["run", "message", "reason"])
+    return run
+
+
+def claimable(most: int) -> list[str]:
+    """Return sessions in which a run waits and none is at work, those that wait longest first. Needs no lock."""
+    at_work = models.Run.objects.filter(session=OuterRef("session"), status=RUNNING)
+    waiting = models.Run.objects.filter(~Exists(at_work), status=WAITING).order_by("created_at")
+    return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
+
+
+def claim(log: Log, worker: str, held: Container[str] = ()) -> models.Run | None:
+    """Give a worker the session's oldest run that waits, unless another one is at work there.
+
+    `held`: the runs that the worker knows of. One that is its own, and that it doesn't know of, it is given again.
+    """
+    run = next(iter(at_work(log.session)), None)
+    if run is None:
+        return None
+    if run.status == RUNNING:
+        is_lost = run.worker_id == worker and run.pk not in held and run.cause_id is not None
+        return run if is_lost and not _has_begun(run) else None
+    run.status, run.worker_id, run.started_at = RUNNING, worker, log.now
+    run.save(update_fields=["status", "worker", "started_at"])
+    if run.cause:
+        settle(log, run.cause, signals.DELIVERED)
+    return run
+
+
+def hand_back(log: Log, run: str, worker: str) -> bool:
+    """Let another worker have a run that this one has not begun to answer."""
+    held = models.Run.objects.filter(pk=run, worker=worker, status=RUNNING, cancel=None)
+    return not any(map(_has_begun, held)) and bool(held.update(status=WAITING, worker=None, started_at=None))
+
+
+def _has_begun(run: models.Run) -> bool:
+    return models.Message.objects.filter(session=run.session_id, uid=run.uid).exists()
+
+
+def end_unbegun(log: Log, run: models.Run, end: dict[str, Any]) -> None:
+    """End a run that waits, with an empty response."""
+    models.Run.objects.filter(pk=run.pk).update(status=ENDED, ended_at=log.now)
+    log.append(run.uid, [{"type": "start", "messageId": run.uid}, end])
+    message = queries.message(log.session, run.uid)
+    assert message is not None  # it has just been written
+    _conclude(log, models.Run.objects.select_related("cause").get(pk=run.pk), message)
+
+
+def interrupt(log: Log, run_id: str, reason: str) -> bool:
+    """End a run, whoever is at work on it: what its worker still writes is fenced. False when it has ended already.
+
+    What its agent hasn't read is kept in the conversation, as after a cancel, and begins no run.
+    """
+    run = models.Run.objects.filter(session=log.session, pk=run_id).exclude(status=ENDED).first()
+    if run is None:
+        return False
+    for steer in _open_signals(run).filter(kind="steer"):
+        _conclude_steer(log, steer, run, stopped=True)
+    end = {"type": "interrupt", "reason": reason}
+    if run.status == WAITING:
+        end_unbegun(log, run, end)
+        return True
+    begun = queries.message(log.session, run.uid)
+    if begun is None:
+        chunks = [{"type": "start", "messageId": run.uid}, end]
+    else:
+        calls = {part.get("toolCallId") for part in begun.parts}
+        chunks = [*(word for word in last_words(run.pk) if word["toolCallId"] in calls), end]
+    log.append(run.uid, chunks, run=run.pk, worker=run.worker_id)
+    return True
+
+
+def expire(log: Log, approval: str) -> bool:
+    """Let nobody decide about a tool call any more. False when somebody has."""
+    asked = models.Approval.objects.filter(session=log.session, uid=approval)
+    asked.filter(status=models.Approval.Status.PENDING).update(status=models.Approval.Status.EXPIRED)
+    return asked.filter(status=models.Approval.Status.EXPIRED).exists()
+
+
+def settle(log: Log, signal: models.Signal, status: str, *, code: str = "", reason: str = "") -> bool:
+    """Give a signal its next status, and tell everybody. False when it has a later one already."""
+    if not signals.may_follow(signal.status, status):
+        return False
+    signal.status, signal.code, signal.reason = status, code, reason.replace("\0", "") or signal.reason
+    announce(log, signal)
+    return True
+
+
+def announce(log: Log, signal: models.Signal) -> None:
+    """Store a signal as it is now, and tell everybody."""
+    signal.last_serial, signal.changed_at = log.next_serial, log.now
+    signal.save()
+    log.say(queries.signal_record(signal))
+
+
+def settle_by_key(log: Log, key: int, status: str, **why: str) -> bool:
+    """`settle` for who holds only the key of a signal's row."""
+    signal = models.Signal.objects.filter(pk=key).first()
+    return signal is not None and settle(log, signal, status, **why)
+
+
+def add_usage(run: str, input_tokens: int, output_tokens: int) -> None:
+    """Count what a run's model has read and written."""
+    models.Run.objects.filter(pk=run).update(
+        input_tokens=F("input_tokens") + input_tokens,
+        output_tokens=F("output_tokens") + output_tokens,
+    )
+
+
+# What follows from a response's beginning and end
+
+
+def follow(work: Transaction) -> None:
+    """Do what follows from the responses that have begun or ended in this transaction."""
+    begun, ended = work.take_runs()
+    ended_runs = {run for run, _ in ended}
+    if began := [run for run in begun if run not in ended_runs]:
+        for run in models.Run.objects.filter(pk__in=began).exclude(cause=None).select_related("cause"):
+            assert run.cause is not None  # the query says so
+            settle(work.log(run.session_id), run.cause, signals.APPLIED)
+    if not ended:
+        return
+    found = models.Run.objects.select_related("cause").in_bulk(ended_runs)
+    for run_id, message in ended:
+        if run_id in found:
+            _conclude(work.log(found[run_id].session_id), found[run_id], message)
+
+
+def _conclude(log: Log, run: models.Run, message: fold.Message) -> None:
+    """A run has ended: each of its signals gets its final receipt, or becomes the next turn."""
+    if run.cause:
+        _conclude_cause(log, run.cause, message)
+    for cancel in models.Signal.objects.filter(session=log.session, kind="cancel", status__in=signals.OPEN):
+        if cancel.message in ("", run.uid):
+            _conclude_cancel(log, cancel, message)
+    for signal in _open_signals(run):
+        if signal.kind == "steer":
+            _conclude_steer(log, signal, run, stopped=message.status == "cancelled")
+        else:
+            settle(log, signal, signals.EXPIRED, reason=ENDED_FIRST)
+    run.approvals.filter(status=models.Approval.Status.PENDING).update(status=models.Approval.Status.EXPIRED)
+
+
+def _open_signals(run: models.Run) -> QuerySet[models.Signal]:
+    """What was sent to a run and isn't final, in order; not what caused it."""
+    sent = models.Signal.objects.filter(run=run, status__in=signals.OPEN).exclude(pk=run.cause_id or 0)
+    return sent.order_by("serial")
+
+
+def _conclude_cause(log: Log, cause: models.Signal, message: fold.Message) -> None:
+    if message.parts or message.status not in UNBEGUN:
+        settle(log, cause, signals.APPLIED)
+    else:
+        code, reason = UNBEGUN[message.status]
+        settle(log, cause, signals.REJECTED, code=code, reason=reason or message.reason or "")
+
+
+def _conclude_cancel(log: Log, cancel: models.Signal, message: fold.Message) -> None:
+    concerned = models.Run.objects.filter(session=log.session).exclude(cancel=None)
+    if not cancel.message and concerned.exclude(status=ENDED).exists():
+        return  # it is about others too
+    responses = models.Message.objects.filter(
+        session=log.session, uid__in=concerned.filter(cancel=cancel).values("uid")
+    )
+    end = responses.filter(status=models.Message.Status.CANCELLED).first()
+    if message.status == "cancelled":
+        settle(log, cancel, signals.APPLIED, reason=message.reason or "")
+    elif end is not None:
+        settle(log, cancel, signals.APPLIED, reason=orjson.loads(end.reason or "null") or "")
+    else:
+        settle(log, cancel, signals.REJECTED, code="nothing_to_stop", reason=COMPLETE_FIRST)
+
+
+def _conclude_steer(log: Log, signal: models.Signal, run: models.Run, *, stopped: bool) -> None:
+    try:
+        say_turn(log, signal)
+    except HoldfastError as problem:  # somebody else's message has its id
+        settle(log, signal, signals.REJECTED, code=problem.code, reason=problem.message)
+        return
+    if stopped:
+        settle(log, signal, signals.REJECTED, code="stopped", reason=UNREAD_STOPPED)
+        return
+    signal.reason = UNREAD_NEXT
+    create(log, signal, agent=run.agent, prompt=signal.uid)
+    announce(log, signal)
+
+
+def say_turn(log: Log, signal: models.Signal) -> int:
+    """Add a signal's text as a person's message; return its serial."""
+    parts = orjson.loads(signal.payload)["parts"]
+    return log.append(signal.uid, [{"type": "message", "role": "user", "parts": parts}]).serial
+
+
+# What the dead leave behind
+
+
+def last_words(run: str) -> list[dict[str, Any]]:
+    """Chunks that say what isn't known of a dead run's calls: they come before its response's end."""
+    begun = models.Approval.objects.filter(run=run, execution=models.Approval.Execution.BEGUN)
+    return [
+        {"type": "tool-output-error", "toolCallId": call, "errorText": UNKNOWN_OUTCOME}
+        for call in begun.values_list("call", flat=True)
+    ]

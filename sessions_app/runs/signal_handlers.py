@@ -1,0 +1,246 @@
+"""What each kind of signal does to its session, in the transaction that stores it.
+
+What can't be taken is refused by a HoldfastError, and nothing of it is stored; what somebody else was faster with is
+stored as rejected, so that everybody sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import orjson
+
+from sessions_app import models
+from sessions_app.core import signals
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.signals import Sent
+from sessions_app.event_log import queries
+from sessions_app.event_log.transaction import Log
+from sessions_app.models import Approval, Run, Signal, new_id
+from sessions_app.runs import lifecycle
+
+WhileBusy = Literal["queue", "steer", "interrupt", "reject"]
+
+STOPPED = "It was stopped before an agent began to answer."
+STOPPED_ELSEWHERE = "It was stopped, and its agent can add nothing more."
+NOBODY_AT_WORK = "No agent was at work on an answer: it is a question of its own."
+
+_policies: dict[str, WhileBusy] = {}
+
+
+def set_policy(agent: str, while_busy: WhileBusy) -> None:
+    """Say what a message does that comes while this agent is at work; see `agents_app.registry.agent`."""
+    _policies[agent] = while_busy
+
+
+class Receipt(NamedTuple):
+    """Where a signal is stored, and why it was rejected, if it was."""
+
+    serial: int
+    problem: HoldfastError | None = None
+
+
+def take(log: Log, sent: Sent) -> Receipt:
+    """Store a signal and do what it asks for. A repeated id gets the first time's receipt. Raises HoldfastError."""
+    known = Signal.objects.filter(session=log.session, uid=sent.id).first()
+    if known is None:
+        return _RULES[sent.kind](log, sent)
+    if known.kind != sent.kind and {known.kind, sent.kind} != {"message", "steer"}:
+        raise HoldfastError("bad_signal", f"Its `id` is that of an earlier {known.kind}.")
+    return Receipt(known.serial, HoldfastError.stored(known.code, known.reason) if _was_refused(known) else None)
+
+
+def _was_refused(signal: Signal) -> bool:
+    """Whether it was rejected when it came, and not by what happened later."""
+    return signal.status == signals.REJECTED and signal.serial == signal.last_serial
+
+
+# Messages, steers, retries: what an agent is to answer
+
+
+def _message(log: Log, sent: Sent) -> Receipt:
+    agent = _agent(log)
+    active = lifecycle.at_work(log.session)
+    policy = _policies.get(agent, "queue") if active else "queue"
+    if policy == "reject":
+        raise HoldfastError("busy")
+    if policy == "steer":
+        return _steer(log, replace(sent, kind="steer"))
+    if policy == "interrupt":
+        _stop(log, active, _store(log, Sent(f"stop_{new_id()}", "cancel", sent.actor)))
+    return _turn(log, sent, agent)
+
+
+def _steer(log: Log, sent: Sent) -> Receipt:
+    active = [
+        run for run in lifecycle.at_work(log.session) if run.cancel_id is None and not lifecycle.is_elsewhere(run)
+    ]
+    if not active:
+        return _turn(log, sent, _agent(log), reason=NOBODY_AT_WORK)
+    if models.Message.objects.filter(session=log.session, uid=sent.id).exists():
+        raise HoldfastError("message_exists")
+    signal = _store(log, sent, run=active[0], message=active[0].uid)
+    return Receipt(signal.serial)
+
+
+def _turn(log: Log, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
+    """Add a person's message, and the run that answers it."""
+    stored = log.append(sent.id, [{"type": "message", "role": "user", "parts": sent.payload["parts"]}])
+    if stored.repeated:  # it was written as a message alone
+        return Receipt(stored.serial)
+    status = signals.ACCEPTED if agent else signals.APPLIED
+    signal = _row(log, sent, serial=stored.serial, status=status, reason=reason)
+    signal.save()
+    if agent:
+        lifecycle.create(log, signal, agent=agent, prompt=sent.id)
+    if sent.kind != "message":
+        lifecycle.announce(log, signal)
+    return Receipt(stored.serial)
+
+
+def _retry(log: Log, sent: Sent) -> Receipt:
+    earlier = Run.objects.filter(session=log.session, uid=sent.payload["message"], status=Run.Status.ENDED).first()
+    if earlier is None or not earlier.prompt:
+        raise HoldfastError("not_retryable", "It isn't an answer that has ended.")
+    if lifecycle.at_work(log.session):
+        raise HoldfastError("busy")
+    response = models.Message.objects.filter(session=log.session, uid=earlier.uid).first()
+    if response is None:
+        raise HoldfastError("not_retryable", "It has expired.")
+    if sent.payload["mode"] == Run.Mode.CONTINUE and response.status == models.Message.Status.COMPLETE:
+        raise HoldfastError("not_retryable", "The answer is complete.")
+    signal = _row(log, sent, serial=log.next_serial)
+    signal.save()
+    fields = {"mode": sent.payload["mode"], "earlier": earlier.uid}
+    lifecycle.create(log, signal, agent=_agent(log) or earlier.agent, prompt=earlier.prompt, **fields)
+    lifecycle.announce(log, signal)
+    return Receipt(signal.serial)
+
+
+# Cancelling
+
+
+def _cancel(log: Log, sent: Sent) -> Receipt:
+    wanted = sent.payload.get("message")
+    active = [run for run in lifecycle.at_work(log.session) if wanted in (None, run.uid)]
+    if not active:
+        raise HoldfastError("nothing_to_stop")
+    signal = _store(log, sent, message=wanted or (active[0].uid if len(active) == 1 else ""))
+    _stop(log, active, signal)
+    return Receipt(signal.serial)
+
+
+def _stop(log: Log, active: list[Run], signal: Signal) -> None:
+    """End the runs that wait, and have those at work stopped; see `inbox` and `leases` for how."""
+    Run.objects.filter(pk__in=[run.pk for run in active], cancel=None).update(cancel=signal)
+    for run in active:
+        if run.status == Run.Status.WAITING:
+            lifecycle.end_unbegun(log, run, {"type": "abort", "reason": STOPPED})
+        elif lifecycle.is_elsewhere(run):
+            end = {"type": "abort", "reason": STOPPED_ELSEWHERE}
+            log.append(run.uid, [end], run=run.pk, worker=run.worker_id or "")
+
+
+# Approvals and tools
+
+
+def _decide(log: Log, sent: Sent) -> Receipt:
+    approval = Approval.objects.select_related("run", "decision").filter(
+        session=log.session, uid=sent.payload["approval"]
+    ).first()  # fmt: skip
+    if approval is None:
+        raise HoldfastError("no_such_approval")
+    about = {"run": approval.run, "message": approval.run.uid, "target": approval.uid}
+    problem = _undecidable(log, approval, sent)
+    if problem:
+        return _refuse(log, sent, problem, **about)
+    signal = _store(log, sent, **about)
+    approval.status = Approval.Status.APPROVED if sent.kind == "approve" else Approval.Status.DENIED
+    approval.decision, approval.decided_at = signal, log.now
+    approval.save(update_fields=["status", "decision", "decided_at"])
+    return Receipt(signal.serial)
+
+
+def _undecidable(log: Log, approval: Approval, sent: Sent) -> HoldfastError | None:
+    if approval.decision is not None:
+        word = "approved" if approval.status == Approval.Status.APPROVED else "denied"
+        who = "you" if approval.decision.actor == sent.actor else approval.decision.actor
+        return HoldfastError("already_decided", f"{who} {word} it.")
+    late = approval.expires_at is not None and approval.expires_at <= log.now
+    if late or approval.status != Approval.Status.PENDING or approval.run.status != Run.Status.RUNNING:
+        return HoldfastError("approval_expired")
+    if sent.kind == "deny":
+        return None
+    if sent.payload["input_hash"] != approval.input_hash:
+        return HoldfastError("input_mismatch")
+    if "input" in sent.payload and not approval.editable:
+        return HoldfastError("not_editable")
+    return None
+
+
+def _tool_result(log: Log, sent: Sent) -> Receipt:
+    message, call = sent.payload["message"], sent.payload["call"]
+    run = Run.objects.filter(session=log.session, uid=message, status=Run.Status.RUNNING).first()
+    if run is None:
+        raise HoldfastError("no_such_call", "The answer that asked for it has ended.")
+    about = {"run": run, "message": message, "target": call}
+    given = Signal.objects.filter(run=run, kind="tool-result", target=call).exclude(status=signals.REJECTED)
+    if given.exists():
+        return _refuse(log, sent, HoldfastError("already_decided", "The result was given."), **about)
+    response = queries.message(log.session, message)
+    if response is None or not any(map(_waits(call), response.parts)):
+        raise HoldfastError("no_such_call")
+    return Receipt(_store(log, sent, **about).serial)
+
+
+def _waits(call: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether a part is this call, without a result yet."""
+    return lambda part: part.get("toolCallId") == call and part["state"] in ("input-available", "approval-responded")
+
+
+_RULES: dict[str, Callable[[Log, Sent], Receipt]] = {
+    "message": _message,
+    "steer": _steer,
+    "cancel": _cancel,
+    "approve": _decide,
+    "deny": _decide,
+    "tool-result": _tool_result,
+    "retry": _retry,
+}
+
+
+# Storing
+
+
+def _store(log: Log, sent: Sent, **fields: Any) -> Signal:
+    """Store a signal and tell everybody."""
+    signal = _row(log, sent, serial=log.next_serial, **fields)
+    lifecycle.announce(log, signal)
+    return signal
+
+
+def _refuse(log: Log, sent: Sent, problem: HoldfastError, **fields: Any) -> Receipt:
+    """Store a signal that is too late or about something else: who sent it may have left, and the others see it."""
+    fields |= {"status": signals.REJECTED, "code": problem.code, "reason": problem.message}
+    return Receipt(_store(log, sent, **fields).serial, problem)
+
+
+def _row(log: Log, sent: Sent, *, serial: int, **fields: Any) -> Signal:
+    return Signal(
+        session_id=log.session,
+        uid=sent.id,
+        kind=sent.kind,
+        actor=sent.actor,
+        payload=orjson.dumps(sent.payload).decode(),
+        serial=serial,
+        last_serial=serial,
+        created_at=log.now,
+        changed_at=log.now,
+        **fields,
+    )
+
+
+def _agent(log: Log) -> str:
+    return models.Session.objects.values_list("agent", flat=True).get(pk=log.session)

@@ -1,0 +1,192 @@
+"""Publishing a response by one request, line by line: `POST /api/sessions/<id>/publish/` with NDJSON; PROTOCOL.md §14.
+
+An ASGI application of its own, since Django's reads a request whole before anything is told of it. The agent is the
+request: its response is written here, as an agent's in this process, and ends when the request does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from io import BytesIO
+from typing import Any
+
+import orjson
+from django.core.handlers.asgi import ASGIRequest
+from django.db import DatabaseError
+from rest_framework.exceptions import Throttled
+
+from sessions_app import conf, process
+from sessions_app.auth.identity import Identity, identify_by_token, token_in
+from sessions_app.core import vocabulary
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.frames import RESPONSE_UID, SESSION_ID
+from sessions_app.database import threads
+from sessions_app.delivery.connection import Connection
+from sessions_app.event_log import queries
+from sessions_app.http import errors, throttling
+from sessions_app.http.guards import json_response, publishes, refused
+from sessions_app.models import new_uid
+from sessions_app.publishing.local_writer import Response
+from sessions_app.publishing.response_writer import Chunk
+
+logger = logging.getLogger(__name__)
+
+PATH = re.compile(r"/api/sessions/([^/]+)/publish/\Z")
+MEDIA_TYPE = b"application/x-ndjson"
+SILENCE_S = 300  # without a line, after which the agent is taken for gone
+CUT = "The agent's request ended before it finished."
+UNREADABLE = "What the agent published could not be taken."
+
+
+def takes(scope: dict[str, Any]) -> bool:
+    """Whether a request is one that is to be read line by line."""
+    if scope["type"] != "http" or scope["method"] != "POST" or not PATH.match(scope["path"]):
+        return False
+    types = [value for name, value in scope["headers"] if name == b"content-type"]
+    return bool(types) and types[0].split(b";")[0].strip().lower() == MEDIA_TYPE
+
+
+async def upload(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Take one response."""
+    request = ASGIRequest(scope, BytesIO())
+    try:
+        answer = await _publish(request, PATH.match(scope["path"])[1], receive)  # type: ignore[index]  # `takes` has
+        response = json_response(orjson.dumps(answer))
+    except Exception as error:
+        refusal = errors.refusal_of(error)
+        if refusal is None:
+            logger.exception("an upload failed")
+            refusal = HoldfastError("internal")
+        response = refused(refusal, errors.headers_of(error, refusal))
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": response.content})
+
+
+async def _publish(request: ASGIRequest, session: str, receive: Any) -> dict[str, Any]:
+    who = await _bearer(request)
+    who.check("publish", session)
+    uid = request.GET.get("message") or new_uid()
+    if not SESSION_ID.match(session):
+        raise HoldfastError("bad_session_id")
+    if not RESPONSE_UID.match(uid):
+        raise HoldfastError("bad_frame", "`message` is m_ and 1 to 62 characters of A-Z a-z 0-9 _ . : -.")
+    await threads.run(_check_place, session, uid)
+    here = await process.current()
+    response = here.respond(session, agent="", uid=uid)
+    await Upload(here, who, response, receive).take()
+    end = vocabulary.ENDS[response.end]
+    return {"type": "published", "session": session, "message": uid, "serial": response.serial, "status": end}
+
+
+async def _bearer(request: ASGIRequest) -> Identity:
+    token = token_in(request.headers.get("Authorization", ""))
+    if token is None:
+        raise HoldfastError("signed_out", "publishing needs a token")
+    try:
+        who = await threads.run(identify_by_token, token)
+    except DatabaseError:
+        raise HoldfastError("storage_unavailable") from None
+    wait = throttling.take(request, who.owner, *publishes())
+    if wait:
+        raise Throttled(wait)
+    return who
+
+
+def _check_place(session: str, uid: str) -> None:
+    queries.writable(session)
+    if queries.message(session, uid) is not None:
+        raise HoldfastError("message_exists")
+
+
+class Upload:
+    """A request as a connection, so that it is counted, ends with its token, and is told when the server stops."""
+
+    def __init__(self, here: process.Process, who: Identity, response: Response, receive: Any) -> None:
+        self._here = here
+        self._response = response
+        self._receive = receive
+        self._connection = Connection(here, who, send=self._told, close=self._close, transport="upload")
+        self._problem: HoldfastError | None = None  # why it is closed
+        self._line = 0
+        self._task: asyncio.Task[Any] | None = None
+
+    async def take(self) -> None:
+        """Write all that comes to the response, and end it. Raises HoldfastError."""
+        self._here.admit(self._connection)
+        self._task = asyncio.current_task()
+        end: Chunk = {"type": "interrupt", "reason": CUT}
+        try:
+            await self._write()
+        except HoldfastError as problem:
+            self._problem = problem
+            end = {"type": "error", "errorText": UNREADABLE}
+        except asyncio.CancelledError:
+            if self._problem is None:
+                raise
+        finally:
+            self._here.dismiss(self._connection)
+            if self._response.begun:
+                await self._response.close(end)
+        if self._problem is not None:
+            raise self._problem
+
+    async def _write(self) -> None:
+        async for chunk in self._chunks():
+            if not self._response.begun and chunk["type"] != "start":
+                raise HoldfastError("bad_chunk", "A response's first chunk is its `start`.")
+            await self._response.write(chunk)
+        if not self._response.begun:
+            raise HoldfastError("bad_chunk", "There is no line.")
+        if self._response.ended:
+            await self._response.flush()
+
+    async def _chunks(self) -> AsyncIterator[Chunk]:
+        async for line in self._lines():
+            self._line += 1
+            if line.strip():
+                try:
+                    chunk = orjson.loads(line)
+                    vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
+                except orjson.JSONDecodeError as error:
+                    raise HoldfastError("bad_json", f"line {self._line}: {error}") from None
+                except HoldfastError as problem:
+                    raise HoldfastError.stored(problem.code, f"Line {self._line}: {problem.message}") from None
+                yield chunk
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        rest = b""
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    message = await self._receive()
+            except TimeoutError:
+                return
+            *lines, rest = (rest + message.get("body", b"")).split(b"\n")
+            for line in lines:
+                yield line
+            if len(rest) > 2 * conf.CHUNK_BYTES:
+                raise HoldfastError("frame_too_large", f"line {self._line + 1}")
+            if message["type"] == "http.disconnect":
+                return  # what it was about to say is not a line
+            if not message.get("more_body"):
+                yield rest
+                return
+
+    # What the process tells its connections
+
+    async def _told(self, texts: list[str]) -> None:
+        for text in texts:
+            frame = orjson.loads(text)
+            if frame["type"] == "error":
+                self._problem = HoldfastError.stored(frame["code"], frame["message"])
+            elif frame["type"] == "going-away":
+                self._problem = HoldfastError("going_away")
+        await self._close(1000)
+
+    async def _close(self, code: int) -> None:
+        if self._task is not None:
+            self._task.cancel()
