@@ -259,7 +259,8 @@ SPECTACULAR_SETTINGS = {
 
 
 AGENT_MODEL = env_str("HOLDFAST_AGENT_MODEL", "")
-BUILT_IN_AGENTS = ["model", "demo"] if AGENT_MODEL else ["demo"]
+DEMO_AGENT = env_bool("HOLDFAST_DEMO_AGENT", True)
+BUILT_IN_AGENTS = [*(["model"] if AGENT_MODEL else []), *(["demo"] if DEMO_AGENT else [])]
 
 # Holdfast. Each number can be set as HOLDFAST_<NAME>; _S is seconds, _MS milliseconds, _BYTES bytes.
 
@@ -375,8 +376,8 @@ HOLDFAST = {
     "AGENT_INSTRUCTIONS": env_str("HOLDFAST_AGENT_INSTRUCTIONS", ""),
     # How long its model may be silent before the answer is given up: some think for minutes without a sign of life.
     "AGENT_TIMEOUT_S": env_int("HOLDFAST_AGENT_TIMEOUT_S", 300, low=1, high=3600),
-    # The agent that answers where nobody chose one; the demo agent needs no key and shows everything.
-    "DEFAULT_AGENT": env_str("HOLDFAST_DEFAULT_AGENT", BUILT_IN_AGENTS[0]),
+    # The agent of sessions that name none; empty: no agent answers there.
+    "DEFAULT_AGENT": env_str("HOLDFAST_DEFAULT_AGENT", next(iter(BUILT_IN_AGENTS), "")),
     # Those that a person may choose when beginning a session; the sessions don't know who runs them.
     "AGENTS": env_list("HOLDFAST_AGENTS", BUILT_IN_AGENTS),
     # Whether the web server's processes run agents; otherwise `manage.py runagents` does, in processes of its own.
@@ -386,6 +387,8 @@ HOLDFAST = {
     # How long `runagents` lets agents finish when it is told to stop: most answers take less. Service managers must
     # wait longer before they kill (systemd's 90 s do; Kubernetes' 30 s and Docker's 10 s don't).
     "WORKER_DRAIN_S": env_int("HOLDFAST_WORKER_DRAIN_S", 30, high=86_400),
+    # Whether the site has the demo agent, which needs no key and shows everything.
+    "DEMO_AGENT": DEMO_AGENT,
     # How fast the demo agent speaks: as a fast model does.
     "DEMO_TOKENS_PER_S": env_int("HOLDFAST_DEMO_TOKENS_PER_S", 30, low=1, high=10_000),
     # -- Operating
