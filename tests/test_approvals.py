@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from django.db import OperationalError, transaction
 
+from agents_app.local.backend import insert_approval
 from agents_app.local.runner import Runner
-from agents_app.tool_call import EXPIRED, TOOL_FAILED, UNTOLD, Decision, ToolFailed, _insert
+from agents_app.tool_call import EXPIRED, TOOL_FAILED, UNTOLD, Decision, ToolFailed
 from agents_app.turn import Turn
 from sessions_app import models
 from sessions_app.core.signals import input_hash
+from sessions_app.core.tools import UNKNOWN_OUTCOME
 from sessions_app.database import threads
 from sessions_app.process import Process
-from sessions_app.runs import lifecycle
 from tests.support.agents import Conversation
 from tests.support.person import Frame, text_of
 from tests.support.stored import a_session
@@ -323,7 +324,7 @@ async def test_of_a_call_in_which_its_process_died_nobody_says_that_it_happened(
         await threads.run(lambda: models.Worker.objects.update(alive=False))
         answer = await talk.answered()
         assert answer.status == "interrupted"
-        assert (part(talk)["state"], part(talk)["errorText"]) == ("output-error", lifecycle.UNKNOWN_OUTCOME)
+        assert (part(talk)["state"], part(talk)["errorText"]) == ("output-error", UNKNOWN_OUTCOME)
         assert (await talk.stored(models.Approval)).execution == "begun"
 
 
@@ -360,8 +361,8 @@ def test_an_approval_is_stored_anew_at_each_attempt() -> None:
         for uid in ("approval_1", "approval_2")
     )
     with pytest.raises(OperationalError), transaction.atomic():
-        _insert(asked, log=None)  # type: ignore[arg-type]
+        insert_approval(asked, log=None)  # type: ignore[arg-type]
         raise OperationalError("database is locked")
     other.save()  # SQLite gives it the number that the other had
-    _insert(asked, log=None)  # type: ignore[arg-type]
+    insert_approval(asked, log=None)  # type: ignore[arg-type]
     assert models.Approval.objects.count() == 2

@@ -12,9 +12,9 @@ from agents_app.builtin.demo_report import Draft, Findings
 from agents_app.local.runner import FAILED, STOPPED, Runner
 from sessions_app import models
 from sessions_app.core.fold import Message
+from sessions_app.core.tools import UNKNOWN_OUTCOME
 from sessions_app.database import threads
 from sessions_app.process import Process
-from sessions_app.runs import lifecycle
 from tests.support.agents import Conversation
 from tests.support.person import Frame, text_of
 
@@ -336,7 +336,7 @@ async def test_when_nobody_knows_whether_it_was_sent_people_are_asked(
         await sending.wait()
         await talk.send("cancel")
         first = await talk.answered()
-    assert part(first, "send_report")["errorText"] == lifecycle.UNKNOWN_OUTCOME
+    assert part(first, "send_report")["errorText"] == UNKNOWN_OUTCOME
     await go_on(talk)
     assert (await asked(talk))["requestReason"] == demo_report.WHY_AGAIN
     await decide(talk, "approve")

@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError
 
 from agents_app import registry
+from agents_app.local.backend import LocalBackend
 from agents_app.local.runner import FAILED, GONE, Runner
 from agents_app.turn import Turn
 from sessions_app import models
@@ -147,9 +148,10 @@ async def test_an_outage_in_the_middle_ends_when_it_is_over(
     speaking: list[local_writer.Response] = []
 
     async def agent(turn: Turn) -> None:
-        speaking.append(turn._response)
+        assert isinstance(turn._backend, LocalBackend)
+        speaking.append(turn._backend._response)
         await turn.text("before ")
-        await turn._response.flush()
+        await turn.flush()
         outage.is_on = True
         await turn.text("after")
 

@@ -20,11 +20,10 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.function import DeltaThinkingPart, DeltaToolCall, FunctionModel
 from pydantic_ai.models.test import TestModel
 
-from agents_app.adapters.pydantic_ai.stream import AROUND, Telling, sayable
+from agents_app.adapters.pydantic_ai.stream import EventWriter, storable
+from agents_app.testing import CHUNK_BYTES, rehearse
 from agents_app.turn import Turn
-from sessions_app import conf
-from sessions_app.core import vocabulary
-from sessions_app.core.fold import Message, apply
+from sessions_app.core.fold import Message
 from tests.models.scripted import call, scripted, told, tool
 from tests.support.person import text_of
 
@@ -231,8 +230,8 @@ async def test_whatever_a_tool_returns_can_be_shown(talk: Any, value: Any) -> No
 
 
 def test_what_is_too_long_to_show_says_so(settings: Any) -> None:
-    shown = sayable({"text": "ä" * conf.CHUNK_BYTES})
-    assert len(shown.encode()) < conf.CHUNK_BYTES - AROUND + 100
+    shown = storable({"text": "ä" * 1000}, 1000)
+    assert len(shown.encode()) < 1000 + 100
     assert shown.startswith('{"text": "ä') and "cut here" in shown
 
 
@@ -249,34 +248,22 @@ async def test_a_model_that_says_all_at_once_is_heard(talk: Any) -> None:
     assert (answer.status, answer.parts[1]["text"] == long, text_of(answer) == long) == ("complete", True, True)
 
 
-class Page:
-    """A turn whose response is folded at once."""
-
-    def __init__(self) -> None:
-        self.message = Message("m", "assistant", "streaming", 1, 1, 0)
-
-    async def write(self, chunk: dict[str, Any]) -> None:
-        vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
-        apply(self.message, 1, chunk)
-
-    async def text(self, delta: str) -> None:
-        self.message.parts.append({"type": "text", "text": delta})
-
-
 async def test_tools_of_the_provider_and_its_files_are_shown() -> None:
-    page = Page()
-    telling = Telling(page)  # type: ignore[arg-type]
     search = NativeToolCallPart("web_search", {"query": "weather"}, tool_call_id="search_1")
-    for part in (
-        search,
-        NativeToolReturnPart("web_search", ["sunny"], tool_call_id="search_1"),
-        FilePart(BinaryContent(b"small", media_type="image/png")),
-        FilePart(BinaryContent(b"large" * conf.CHUNK_BYTES, media_type="image/png")),
-    ):
-        await telling.tell(PartStartEvent(index=0, part=part))
-        if part is search:
-            await telling.tell(PartEndEvent(index=0, part=search))
-    found, small, large = page.message.parts
+
+    async def agent(turn: Turn) -> None:
+        writer = EventWriter(turn)
+        for part in (
+            search,
+            NativeToolReturnPart("web_search", ["sunny"], tool_call_id="search_1"),
+            FilePart(BinaryContent(b"small", media_type="image/png")),
+            FilePart(BinaryContent(b"large" * CHUNK_BYTES, media_type="image/png")),
+        ):
+            await writer.write(PartStartEvent(index=0, part=part))
+            if part is search:
+                await writer.write(PartEndEvent(index=0, part=search))
+
+    _, found, small, large = (await rehearse(agent, "What is the weather?")).message.parts
     assert (found["state"], found["input"], found["output"]) == ("output-available", {"query": "weather"}, ["sunny"])
     assert found["providerExecuted"] is True
     assert (small["type"], small["url"]) == ("file", "data:image/png;base64,c21hbGw=")

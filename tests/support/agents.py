@@ -10,10 +10,10 @@ from agents_app import registry
 from agents_app.local.runner import Runner
 from agents_app.turn import Turn
 from sessions_app import models
+from sessions_app.core import busy
 from sessions_app.core.fold import Message
 from sessions_app.database import threads
 from sessions_app.process import Process
-from sessions_app.runs import signal_handlers
 from tests.support.person import Frame
 from tests.support.stored import a_session
 from tests.support.tab import Tab
@@ -39,9 +39,7 @@ async def all_settled() -> bool:
 class Conversation:
     """`async with Conversation(process, agent) as talk:` a session whose agent is this function, with a tab on it."""
 
-    def __init__(
-        self, process: Process, agent: registry.Agent, *, while_busy: signal_handlers.WhileBusy = "queue"
-    ) -> None:
+    def __init__(self, process: Process, agent: registry.Agent, *, while_busy: busy.WhileBusy = "queue") -> None:
         self.process = process
         self.tab = Tab(process, OWNER)
         self._agent = agent
@@ -49,7 +47,7 @@ class Conversation:
 
     async def __aenter__(self) -> "Conversation":
         registry._agents["test"] = self._agent
-        signal_handlers.set_policy("test", self._while_busy)
+        busy.set_policy("test", self._while_busy)
         self.session: str = (await threads.run(lambda: a_session(OWNER, agent="test"))).pk
         await self.tab.__aenter__()
         self.followed = await self.tab.attach(self.session)
