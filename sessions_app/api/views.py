@@ -305,7 +305,8 @@ class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], Door):
         description=(
             "For an agent or a back end elsewhere; one that has a key may sign its own. "
             "Requires the permission `sessions_app.issue_token`; for any `sub` but your own `user:<id>`, "
-            "and for the scope `publish`, which writes into other people's sessions, also `sessions_app.issue_token_for_others`."
+            "and for the scope `publish`, which writes into other people's sessions, "
+            "also `sessions_app.issue_token_for_others`."
         ),
         request=TokenSerializer,
         responses=_responses(400, 403, 409, created=IssuedTokenSerializer),
