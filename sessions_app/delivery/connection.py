@@ -20,7 +20,7 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.core.limits import TokenBucket
 from sessions_app.database import threads
 from sessions_app.delivery.subscription import Following
-from sessions_app.event_log.commands import Stored
+from sessions_app.event_log.commands import AppendResult
 from sessions_app.models import new_id
 from sessions_app.publishing import producers
 from sessions_app.runs import signal_intake
@@ -275,7 +275,7 @@ class Connection:
             self._published = asyncio.Event()
             await self._published.wait()
 
-        def settle(outcome: Stored | HoldfastError) -> None:
+        def settle(outcome: AppendResult | HoldfastError) -> None:
             self._publishing -= 1
             if self._published is not None:
                 self._published.set()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Chunk = dict[str, Any]
 
 
-class Stored(NamedTuple):
+class AppendResult(NamedTuple):
     """An append's outcome: the serial of its last chunk. `repeated`: it had been stored before.
 
     `refusal`: why the chunks after that one were not stored.
@@ -27,10 +27,10 @@ class Stored(NamedTuple):
     refusal: HoldfastError | None = None
 
 
-Settle = Callable[[Stored | HoldfastError], None]
+Settle = Callable[[AppendResult | HoldfastError], None]
 
 
-def _nobody(outcome: Stored | HoldfastError) -> None:
+def _nobody(outcome: AppendResult | HoldfastError) -> None:
     """Whoever stages an append within a transaction is given its outcome there."""
 
 

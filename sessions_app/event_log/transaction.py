@@ -16,7 +16,7 @@ from sessions_app.core import fold, frames, vocabulary
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries, sql
-from sessions_app.event_log.commands import Append, Chunk, Stored
+from sessions_app.event_log.commands import Append, AppendResult, Chunk
 from sessions_app.event_log.open_messages import Folds, Open, load
 from sessions_app.event_log.producer_batches import Batches
 from sessions_app.event_log.sql import Key
@@ -87,7 +87,7 @@ class Transaction:
             raise HoldfastError("not_found", "It was deleted or has expired.")
         return Log(self, session, changed)
 
-    def stage(self, append: Append) -> Stored | HoldfastError:
+    def stage(self, append: Append) -> AppendResult | HoldfastError:
         """Fold an append into its message and note what to write."""
         key = append.session, append.uid
         try:
@@ -96,7 +96,7 @@ class Transaction:
             self._refused.add(key)
             return problem
         except _Repeated as repeated:
-            return Stored(repeated.serial, repeated=True)
+            return AppendResult(repeated.serial, repeated=True)
         refusal = None
         serial = changed.tail
         staged: list[tuple[int, str]] = []  # serial, event
@@ -113,13 +113,13 @@ class Transaction:
             self._folds.open[key].shared = True
             self._batches.note(append, self._folds.open[key].message, refusal)
         if not staged:
-            return refusal or Stored(serial)
+            return refusal or AppendResult(serial)
         if append.also:
             self._also += [(append.session, also) for position, also in append.also if position < len(staged)]
         self._note(append, key, opened or self._folds.open[key], staged)
-        return Stored(serial, refusal=refusal)
+        return AppendResult(serial, refusal=refusal)
 
-    def stage_now(self, append: Append) -> Stored:
+    def stage_now(self, append: Append) -> AppendResult:
         """Stage an append that isn't one of the transaction's own, and write it. Raises what refuses it."""
         self._fenced |= sql.fenced_runs(_held([append]))
         self._look_up([append])
@@ -291,7 +291,7 @@ class Log:
             self._work.abandon(self.session)
             raise
 
-    def append(self, uid: str, chunks: list[Chunk], **fields: Any) -> Stored:
+    def append(self, uid: str, chunks: list[Chunk], **fields: Any) -> AppendResult:
         """Add chunks to a message, at once. Raises what refuses them."""
         return self._work.stage_now(Append(self.session, uid, chunks, **fields))
 

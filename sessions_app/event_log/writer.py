@@ -23,7 +23,7 @@ from django.db import DatabaseError, DataError, IntegrityError, connection, rese
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import sql
-from sessions_app.event_log.commands import Append, Stored
+from sessions_app.event_log.commands import Append, AppendResult
 from sessions_app.event_log.open_messages import Folds
 from sessions_app.event_log.transaction import Log, Transaction
 from sessions_app.runs import lifecycle
@@ -91,9 +91,9 @@ class Ingest:
                 return
         self._loop.call_soon(item.settle, HoldfastError("going_away"))
 
-    async def append(self, **fields: Any) -> Stored:
+    async def append(self, **fields: Any) -> AppendResult:
         """Submit an append and wait until it is committed. Raises HoldfastError."""
-        stored: Stored = await self._outcome(lambda settle: Append(settle=settle, **fields))
+        stored: AppendResult = await self._outcome(lambda settle: Append(settle=settle, **fields))
         if stored.refusal:
             raise stored.refusal
         return stored

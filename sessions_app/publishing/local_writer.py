@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
-from sessions_app.event_log.commands import Append, Stored
+from sessions_app.event_log.commands import Append, AppendResult
 from sessions_app.event_log.transaction import Log
 from sessions_app.event_log.writer import Ingest
 from sessions_app.models import Run
@@ -69,8 +69,8 @@ class Response(Writing):
             )
         )
 
-    def _settle(self, outcome: Stored | HoldfastError) -> None:
-        if isinstance(outcome, Stored):
+    def _settle(self, outcome: AppendResult | HoldfastError) -> None:
+        if isinstance(outcome, AppendResult):
             self._retry_s, self._retry_until = RETRY_FIRST_S, None
             self._stored(outcome.serial, outcome.refusal)
         elif not self._retry(outcome):

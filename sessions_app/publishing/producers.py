@@ -19,7 +19,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.database import locking, threads
 from sessions_app.event_log import queries, sql
-from sessions_app.event_log.commands import Append, Settle, Stored
+from sessions_app.event_log.commands import Append, AppendResult, Settle
 from sessions_app.event_log.writer import Ingest
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ def _run(frame: ClientFrame) -> models.Run:
 
 async def publish(process: Process, who: Identity, frame: ClientFrame) -> int:
     """Store a batch; return the serial of its last chunk. Raises HoldfastError."""
-    outcome: asyncio.Future[Stored | HoldfastError] = asyncio.get_running_loop().create_future()
+    outcome: asyncio.Future[AppendResult | HoldfastError] = asyncio.get_running_loop().create_future()
 
-    def settle(result: Stored | HoldfastError) -> None:
+    def settle(result: AppendResult | HoldfastError) -> None:
         if not outcome.done():  # its waiter may have been cancelled
             outcome.set_result(result)
 
@@ -117,7 +117,7 @@ async def publish(process: Process, who: Identity, frame: ClientFrame) -> int:
     return serial_of(await outcome)
 
 
-def serial_of(outcome: Stored | HoldfastError) -> int:
+def serial_of(outcome: AppendResult | HoldfastError) -> int:
     """Return the serial of a batch's last chunk, or raise why not all of it was stored."""
     if isinstance(outcome, HoldfastError):
         raise outcome

@@ -13,7 +13,7 @@ import pytest
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
-from sessions_app.event_log.commands import Append, Stored
+from sessions_app.event_log.commands import Append, AppendResult
 from sessions_app.event_log.writer import Change, Ingest
 from sessions_app.models import Run, Session, Worker
 from tests.support.harness import DEADLINE_S
@@ -27,7 +27,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
-        self.outcomes: list[Stored | HoldfastError] = []
+        self.outcomes: list[AppendResult | HoldfastError] = []
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="writer", daemon=True)
 
@@ -42,13 +42,13 @@ class Writer:
         self.thread.join()
         self.loop.close()
 
-    def submit(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> "Future[Stored]":
+    def submit(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> "Future[AppendResult]":
         """Hands an append over; the future is its outcome, or raises it."""
-        future: Future[Stored] = Future()
+        future: Future[AppendResult] = Future()
 
-        def settle(outcome: Stored | HoldfastError) -> None:
+        def settle(outcome: AppendResult | HoldfastError) -> None:
             self.outcomes.append(outcome)
-            refusal = outcome.refusal if isinstance(outcome, Stored) else outcome
+            refusal = outcome.refusal if isinstance(outcome, AppendResult) else outcome
             if refusal:
                 future.set_exception(refusal)
             else:
@@ -70,7 +70,7 @@ class Writer:
         self.ingest.submit(Change(session.pk, lambda log: work(log, *args), settle))
         return future
 
-    def append(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> Stored:
+    def append(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> AppendResult:
         return self.submit(session, uid, chunks, **fields).result(DEADLINE_S)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
