@@ -275,7 +275,7 @@ class Connection:
             self._published = asyncio.Event()
             await self._published.wait()
 
-        def settle(outcome: AppendResult | HoldfastError) -> None:
+        def on_result(outcome: AppendResult | HoldfastError) -> None:
             self._publishing -= 1
             if self._published is not None:
                 self._published.set()
@@ -286,7 +286,7 @@ class Connection:
                 if problem.kind.close_code is not None:
                     self.process.spawn(self.finish(problem.kind.close_code))
 
-        await producers.submit(self.process, self.identity, frame, settle)
+        await producers.submit(self.process, self.identity, frame, on_result)
         self._publishing += 1
 
     async def attach(self, frame: ClientFrame) -> Cursor:

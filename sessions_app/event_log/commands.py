@@ -27,7 +27,7 @@ class AppendResult(NamedTuple):
     refusal: HoldfastError | None = None
 
 
-Settle = Callable[[AppendResult | HoldfastError], None]
+OnResult = Callable[[AppendResult | HoldfastError], None]
 
 
 def _nobody(outcome: AppendResult | HoldfastError) -> None:
@@ -49,7 +49,7 @@ class Append:
     session: str
     uid: str
     chunks: list[Chunk]
-    settle: Settle = _nobody
+    on_result: OnResult = _nobody
     run: str = ""
     worker: str = ""
     after: int | None = None

@@ -45,7 +45,7 @@ class Change:
 
     session: str
     work: Callable[[Log], Any]
-    settle: Callable[[Any], None]
+    on_result: Callable[[Any], None]
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Job:
     """
 
     work: Callable[[], Any]
-    settle: Callable[[Any], None]
+    on_result: Callable[[Any], None]
     order: str = ""
 
 
@@ -83,17 +83,17 @@ class Ingest:
         return len(self._waiting)
 
     def submit(self, item: Write) -> None:
-        """Queue a write; its `settle` is called in the loop with its outcome."""
+        """Queue a write; its `on_result` is called in the loop with its outcome."""
         with self._changed:
             if not self._stopping:
                 self._waiting.append(item)
                 self._changed.notify()
                 return
-        self._loop.call_soon(item.settle, HoldfastError("going_away"))
+        self._loop.call_soon(item.on_result, HoldfastError("going_away"))
 
     async def append(self, **fields: Any) -> AppendResult:
         """Submit an append and wait until it is committed. Raises HoldfastError."""
-        stored: AppendResult = await self._outcome(lambda settle: Append(settle=settle, **fields))
+        stored: AppendResult = await self._outcome(lambda on_result: Append(on_result=on_result, **fields))
         if stored.refusal:
             raise stored.refusal
         return stored
@@ -103,21 +103,21 @@ class Ingest:
 
         It is queued at once, before it is awaited. Raises HoldfastError.
         """
-        return self._outcome(lambda settle: Change(session, lambda log: work(log, *args), settle))
+        return self._outcome(lambda on_result: Change(session, lambda log: work(log, *args), on_result))
 
     async def do(self, work: Callable[..., T], *args: Any, order: str = "") -> T:
         """Have a function write in the next transaction, and wait until it is committed. Raises HoldfastError."""
-        result: T = await self._outcome(lambda settle: Job(partial(work, *args), settle, order))
+        result: T = await self._outcome(lambda on_result: Job(partial(work, *args), on_result, order))
         return result
 
     def _outcome(self, make: Callable[[Callable[[Any], None]], Write]) -> Coroutine[Any, Any, Any]:
         outcome: asyncio.Future[Any] = self._loop.create_future()
 
-        def settle(result: Any) -> None:
+        def on_result(result: Any) -> None:
             if not outcome.done():  # its waiter may have been cancelled; what it asked for is done all the same
                 outcome.set_result(result)
 
-        self.submit(make(settle))
+        self.submit(make(on_result))
         return self._result(outcome)
 
     async def _result(self, outcome: asyncio.Future[Any]) -> Any:
@@ -167,7 +167,7 @@ class Ingest:
         except Exception:
             logger.exception("%d frames were not delivered: the tail check finds them", len(committed))
         for item, outcome in settled:
-            item.settle(outcome)
+            item.on_result(outcome)
 
     def _commit_or_split(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
         """Commit a group; when it fails for a reason of our own, one by one, so that one item fails alone."""

@@ -60,7 +60,7 @@ class Response(Writing):
                 session=self.session,
                 uid=self.uid,
                 chunks=self._in_flight,
-                settle=self._settle,
+                on_result=self._on_result,
                 run=self.run.pk,
                 worker=self.run.worker_id or "",
                 after=self.serial,
@@ -69,7 +69,7 @@ class Response(Writing):
             )
         )
 
-    def _settle(self, outcome: AppendResult | HoldfastError) -> None:
+    def _on_result(self, outcome: AppendResult | HoldfastError) -> None:
         if isinstance(outcome, AppendResult):
             self._retry_s, self._retry_until = RETRY_FIRST_S, None
             self._stored(outcome.serial, outcome.refusal)

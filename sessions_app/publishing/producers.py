@@ -19,7 +19,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.database import locking, threads
 from sessions_app.event_log import queries, sql
-from sessions_app.event_log.commands import Append, AppendResult, Settle
+from sessions_app.event_log.commands import Append, AppendResult, OnResult
 from sessions_app.event_log.writer import Ingest
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def _register(worker: str, producer: str, epoch: int) -> bool:
     return True
 
 
-async def submit(process: Process, who: Identity, frame: ClientFrame, settle: Settle) -> None:
-    """Check a batch and have it stored; `settle` is called with the outcome. Raises HoldfastError.
+async def submit(process: Process, who: Identity, frame: ClientFrame, on_result: OnResult) -> None:
+    """Check a batch and have it stored; `on_result` is called with the outcome. Raises HoldfastError.
 
     Batches of one message are to be submitted in their order.
     """
@@ -84,7 +84,7 @@ async def submit(process: Process, who: Identity, frame: ClientFrame, settle: Se
             session=frame.session,
             uid=frame.message,
             chunks=frame.chunks,
-            settle=settle,
+            on_result=on_result,
             run=models.derived_id(frame.session, frame.message),
             worker=worker,
             sequence=frame.sequence,
@@ -109,11 +109,11 @@ async def publish(process: Process, who: Identity, frame: ClientFrame) -> int:
     """Store a batch; return the serial of its last chunk. Raises HoldfastError."""
     outcome: asyncio.Future[AppendResult | HoldfastError] = asyncio.get_running_loop().create_future()
 
-    def settle(result: AppendResult | HoldfastError) -> None:
+    def on_result(result: AppendResult | HoldfastError) -> None:
         if not outcome.done():  # its waiter may have been cancelled
             outcome.set_result(result)
 
-    await submit(process, who, frame, settle)
+    await submit(process, who, frame, on_result)
     return serial_of(await outcome)
 
 

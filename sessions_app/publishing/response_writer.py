@@ -66,7 +66,7 @@ class Writing(ABC):
 
     @abstractmethod
     def _submit(self) -> None:
-        """Have `_in_flight` stored, and `_settle` called with the outcome."""
+        """Have `_in_flight` stored, and `_on_result` called with the outcome."""
 
     async def write(self, chunk: Chunk) -> None:
         """Add one chunk. Waits only when more than BUFFER_BYTES or BUFFER_CHUNKS is not yet stored."""

@@ -46,7 +46,7 @@ class Writer:
         """Hands an append over; the future is its outcome, or raises it."""
         future: Future[AppendResult] = Future()
 
-        def settle(outcome: AppendResult | HoldfastError) -> None:
+        def on_result(outcome: AppendResult | HoldfastError) -> None:
             self.outcomes.append(outcome)
             refusal = outcome.refusal if isinstance(outcome, AppendResult) else outcome
             if refusal:
@@ -54,20 +54,20 @@ class Writer:
             else:
                 future.set_result(outcome)
 
-        self.ingest.submit(Append(session=session.pk, uid=uid, chunks=chunks, settle=settle, **fields))
+        self.ingest.submit(Append(session=session.pk, uid=uid, chunks=chunks, on_result=on_result, **fields))
         return future
 
     def change(self, session: Session, work: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Hands a change of a session's log over; the future is what `work(log, *args)` returned, or raises it."""
         future: Future[Any] = Future()
 
-        def settle(outcome: Any) -> None:
+        def on_result(outcome: Any) -> None:
             if isinstance(outcome, HoldfastError):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
 
-        self.ingest.submit(Change(session.pk, lambda log: work(log, *args), settle))
+        self.ingest.submit(Change(session.pk, lambda log: work(log, *args), on_result))
         return future
 
     def append(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> AppendResult:
