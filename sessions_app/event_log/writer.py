@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Change:
+class SessionChange:
     """Another change of a session's log, such as a signal: `work` makes it, in the transaction.
 
     It comes after the appends of its transaction. What `work` raises as a HoldfastError is its outcome, and undoes it.
@@ -61,7 +61,7 @@ class Job:
     order: str = ""
 
 
-Write = Append | Change | Job
+Write = Append | SessionChange | Job
 
 
 class Ingest:
@@ -103,7 +103,7 @@ class Ingest:
 
         It is queued at once, before it is awaited. Raises HoldfastError.
         """
-        return self._outcome(lambda on_result: Change(session, lambda log: work(log, *args), on_result))
+        return self._outcome(lambda on_result: SessionChange(session, lambda log: work(log, *args), on_result))
 
     async def do(self, work: Callable[..., T], *args: Any, order: str = "") -> T:
         """Have a function write in the next transaction, and wait until it is committed. Raises HoldfastError."""
@@ -203,14 +203,16 @@ class Ingest:
     def _commit(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
         appends = [item for item in group if isinstance(item, Append)]
         with ExitStack() as last, transaction.atomic():
-            work = Transaction(self._folds, appends, {item.session for item in group if isinstance(item, Change)})
+            work = Transaction(
+                self._folds, appends, {item.session for item in group if isinstance(item, SessionChange)}
+            )
             # A dictionary by identity: the outcomes are in the group's order, the appends are made first.
             outcomes = {id(append): work.stage(append) for append in appends}
             for session, also in work.take_also():
                 also(work.log(session))
             lifecycle.follow(work)
             for item in group:
-                if isinstance(item, Change):
+                if isinstance(item, SessionChange):
                     outcomes[id(item)] = self._change(item, work)
             for job in sorted((item for item in group if isinstance(item, Job)), key=attrgetter("order")):
                 work.write()
@@ -220,7 +222,7 @@ class Ingest:
         work.settle()
         return [outcomes[id(item)] for item in group], committed
 
-    def _change(self, change: Change, work: Transaction) -> Any:
+    def _change(self, change: SessionChange, work: Transaction) -> Any:
         try:
             log = work.log(change.session)
             with log.undone_by_refusal():

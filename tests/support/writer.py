@@ -14,7 +14,7 @@ from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
 from sessions_app.event_log.commands import Append, AppendResult
-from sessions_app.event_log.writer import Change, Ingest
+from sessions_app.event_log.writer import Ingest, SessionChange
 from sessions_app.models import Run, Session, Worker
 from tests.support.harness import DEADLINE_S
 
@@ -67,7 +67,7 @@ class Writer:
             else:
                 future.set_result(outcome)
 
-        self.ingest.submit(Change(session.pk, lambda log: work(log, *args), on_result))
+        self.ingest.submit(SessionChange(session.pk, lambda log: work(log, *args), on_result))
         return future
 
     def append(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> AppendResult:
