@@ -49,7 +49,7 @@ class SessionChange:
 
 
 @dataclass(slots=True)
-class Job:
+class DatabaseJob:
     """Another small write of this process, done in the same transaction as what is published meanwhile.
 
     SQLite has one write lock and no queue for it: a process that competes with itself can starve its own lease.
@@ -61,7 +61,7 @@ class Job:
     order: str = ""
 
 
-Write = Append | SessionChange | Job
+Write = Append | SessionChange | DatabaseJob
 
 
 class Ingest:
@@ -107,7 +107,7 @@ class Ingest:
 
     async def do(self, work: Callable[..., T], *args: Any, order: str = "") -> T:
         """Have a function write in the next transaction, and wait until it is committed. Raises HoldfastError."""
-        result: T = await self._outcome(lambda on_result: Job(partial(work, *args), on_result, order))
+        result: T = await self._outcome(lambda on_result: DatabaseJob(partial(work, *args), on_result, order))
         return result
 
     def _outcome(self, make: Callable[[Callable[[Any], None]], Write]) -> Coroutine[Any, Any, Any]:
@@ -197,7 +197,7 @@ class Ingest:
     def _forget(self, group: list[Write]) -> None:
         # The folds in memory are ahead of what was stored: what follows from an append may have folded anything of its
         # session, as the turns that a run's end makes of unread steers.
-        sessions = {item.session for item in group if not isinstance(item, Job)}
+        sessions = {item.session for item in group if not isinstance(item, DatabaseJob)}
         self._folds.forget([key for key in self._folds.open if key[0] in sessions])
 
     def _commit(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
@@ -214,7 +214,7 @@ class Ingest:
             for item in group:
                 if isinstance(item, SessionChange):
                     outcomes[id(item)] = self._change(item, work)
-            for job in sorted((item for item in group if isinstance(item, Job)), key=attrgetter("order")):
+            for job in sorted((item for item in group if isinstance(item, DatabaseJob)), key=attrgetter("order")):
                 work.write()
                 outcomes[id(job)] = job.work()
             last.enter_context(sql.pipelined())  # nothing is asked from here to the end of COMMIT
