@@ -194,7 +194,7 @@ class ToolCall(Call):
         await self._response.write({"type": kind, "toolCallId": self.id, **fields}, also=also)
 
     async def _change(self, work: Callable[..., T], *args: str) -> T:
-        return await self._process.ingest.change(self._response.session, work, *args)
+        return await self._process.log_writer.change(self._response.session, work, *args)
 
 
 # Within a transaction

@@ -28,7 +28,7 @@ from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Pump
 from sessions_app.diagnostics.connection_records import WRITE_EVERY_S, Evidence
 from sessions_app.diagnostics.readiness import Health
-from sessions_app.event_log.writer import Ingest
+from sessions_app.event_log.writer import LogWriter
 from sessions_app.publishing.local_writer import Response
 from sessions_app.publishing.producers import Producers
 from sessions_app.publishing.response_writer import Ticker
@@ -100,11 +100,11 @@ class Process:
         loop = asyncio.get_running_loop()
         self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received), signalled=self._look_for_signals)
         self.feeds = Feeds(join=self.fanout.join)
-        self.ingest = Ingest(loop, self._committed)
+        self.log_writer = LogWriter(loop, self._committed)
         self.pump = Pump()
-        self.lease = Lease(self.ingest)
-        self.producers = Producers(self.ingest)
-        self.inboxes = Inboxes(self.ingest)
+        self.lease = Lease(self.log_writer)
+        self.producers = Producers(self.log_writer)
+        self.inboxes = Inboxes(self.log_writer)
         self.evidence = Evidence(loop.time)
         self.health = Health(self)
         self.connections: set[Connection] = set()
@@ -115,7 +115,7 @@ class Process:
         self._unsure: set[str] = set()  # sessions in which a run may have been claimed
         self._loop = loop
         self._ticker = Ticker(loop, conf.ROLLUP_MS)
-        self._reaper = Reaper(self.ingest, self.lease)
+        self._reaper = Reaper(self.log_writer, self.lease)
         self._per_owner: Counter[str] = Counter()
         self._signal_rates: dict[str, TokenBucket] = {}
         self._endings: set[asyncio.Task[None]] = set()
@@ -158,7 +158,7 @@ class Process:
             await _cancel(self._running_parts)
             await _cancel(self._tasks)
             await self.lease.release()
-            await self.ingest.stop()
+            await self.log_writer.stop()
         finally:
             # Sockets are the server's to close; a response is ours, and keeps the server until it has ended.
             await asyncio.gather(*(each.finish() for each in self.connections if each.transport != "websocket"))
@@ -261,11 +261,11 @@ class Process:
         """
         run = models.Run(session_id=session, agent=agent, status=models.Run.Status.RUNNING, worker_id=self.lease.worker)
         run.uid = uid or run.uid
-        return Response(run, starts=True, ingest=self.ingest, ticker=self._ticker)
+        return Response(run, starts=True, log_writer=self.log_writer, ticker=self._ticker)
 
     def response(self, run: models.Run) -> Response:
         """Return what to write the response of a run with that this process has claimed."""
-        return Response(run, starts=False, ingest=self.ingest, ticker=self._ticker)
+        return Response(run, starts=False, log_writer=self.log_writer, ticker=self._ticker)
 
     async def claimable(self, most: int) -> list[str]:
         """Return sessions to claim runs of, up to so many.
@@ -280,7 +280,7 @@ class Process:
         One at a time of a session; `held`: the runs that were taken before.
         """
         self._unsure.discard(session)
-        return self._claimed(session, self.ingest.change(session, lifecycle.claim, self.lease.worker, held))
+        return self._claimed(session, self.log_writer.change(session, lifecycle.claim, self.lease.worker, held))
 
     async def _claimed(self, session: str, claim: Awaitable[models.Run | None]) -> models.Run | None:
         try:
@@ -293,7 +293,7 @@ class Process:
 
     async def hand_back(self, run: models.Run) -> bool:
         """Let another worker have a run that nothing was written for. False when something was."""
-        return await self.ingest.change(run.session_id, lifecycle.hand_back, run.pk, self.lease.worker)
+        return await self.log_writer.change(run.session_id, lifecycle.hand_back, run.pk, self.lease.worker)
 
     def end_later(self, run: models.Run, chunk: dict[str, str]) -> None:
         """Have a response ended with this chunk as soon as the database takes it."""
@@ -301,7 +301,7 @@ class Process:
 
     def take(self, session: str, sent: signals.Sent) -> Coroutine[Any, Any, signal_handlers.Receipt]:
         """Store a signal and do what it asks for, and let a run that it causes begin if an agent is free here."""
-        taken = self.ingest.change(session, signal_handlers.take, sent)
+        taken = self.log_writer.change(session, signal_handlers.take, sent)
         if self.claim_next is not None and sent.kind in signals.CAUSES:
             self.claim_next(session)
         return taken

@@ -124,7 +124,7 @@ async def test_a_commit_is_one_message_of_the_layer_per_shard(processes: Any, se
         for session in sessions:
             await tab.attach(session.pk)
         before = one.fanout.links[0]._layer.passed_on
-        with one.ingest._changed:
+        with one.log_writer._changed:
             for session in sessions:
                 response = one.respond(session.pk, agent="test")
                 await response.write(start(response.uid))

@@ -162,11 +162,11 @@ def registered_together(writer: Writer, *frames: ClientFrame) -> Iterator[list[F
         begun.set()
         assert ended.wait(DEADLINE_S)
 
-    busy = asyncio.run_coroutine_threadsafe(writer.ingest.do(be_busy), writer.loop)
+    busy = asyncio.run_coroutine_threadsafe(writer.log_writer.do(be_busy), writer.loop)
     assert begun.wait(DEADLINE_S)
-    producers = publishing.Producers(writer.ingest)
+    producers = publishing.Producers(writer.log_writer)
     yield [asyncio.run_coroutine_threadsafe(producers.worker("agent:a", frame), writer.loop) for frame in frames]
-    wait_until(lambda: writer.ingest.waiting == len(frames))
+    wait_until(lambda: writer.log_writer.waiting == len(frames))
     ended.set()
     busy.result(DEADLINE_S)
 

@@ -34,7 +34,7 @@ def respond(writer: Writer, session: models.Session, *, window_ms: int = 40, sta
     run = models.Run(session=session, agent="test", status="running", worker=worker)
     if not starts:
         run.save()
-    return Response(run, starts=starts, ingest=writer.ingest, ticker=Ticker(writer.loop, window_ms))
+    return Response(run, starts=starts, log_writer=writer.log_writer, ticker=Ticker(writer.loop, window_ms))
 
 
 def message_of(response: Response) -> Any:
@@ -184,7 +184,7 @@ def test_an_answer_with_a_refused_chunk_keeps_what_came_before_and_can_be_ended(
 def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
     writer: Writer, session: models.Session, settings: Any
 ) -> None:
-    writer.ingest._folds.response_bytes = 1000
+    writer.log_writer._folds.response_bytes = 1000
     response = respond(writer, session)
 
     async def agent() -> None:
@@ -200,7 +200,7 @@ def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
 
 
 def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(writer: Writer, session: models.Session) -> None:
-    writer.ingest._folds.response_bytes = 1000
+    writer.log_writer._folds.response_bytes = 1000
     response = respond(writer, session)
     done: list[str] = []
 
@@ -280,7 +280,7 @@ class Outage:
 @pytest.fixture
 def outage(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Outage:
     outage = Outage()
-    commit = writer.ingest._commit
+    commit = writer.log_writer._commit
 
     def fail_or_commit(group: list[Any]) -> Any:
         if outage.untold:
@@ -290,7 +290,7 @@ def outage(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Outage:
             raise OperationalError("the server closed the connection unexpectedly")
         return commit(group)
 
-    monkeypatch.setattr(writer.ingest, "_commit", fail_or_commit)
+    monkeypatch.setattr(writer.log_writer, "_commit", fail_or_commit)
     return outage
 
 

@@ -64,7 +64,7 @@ class DatabaseJob:
 Write = Append | SessionChange | DatabaseJob
 
 
-class Ingest:
+class LogWriter:
     """The writer of one process. `deliver` is called in the loop with each commit's frames."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[list[Frame]], None]) -> None:
@@ -74,7 +74,7 @@ class Ingest:
         self._changed = threading.Condition()
         self._stopping = False
         self._folds = Folds()
-        self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="log_writer", daemon=True)
         self._thread.start()
 
     @property
@@ -234,7 +234,7 @@ class Ingest:
 
 
 def change_here(session: str, work: Callable[..., T], *args: Any) -> T:
-    """`Ingest.change` in a transaction of the caller's own, for who is no part of a process: an administrator's page.
+    """`LogWriter.change` in a transaction of the caller's own, for who is no part of a process: an administrator's page.
 
     Readers learn of it when their feeds compare tails, agents at work by the next look into their inboxes.
     Raises HoldfastError.

@@ -1,4 +1,4 @@
-"""What an agent in this process writes a response with: it hands what is written to ingest."""
+"""What an agent in this process writes a response with: it hands what is written to log_writer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log.commands import Append, AppendResult
 from sessions_app.event_log.transaction import Log
-from sessions_app.event_log.writer import Ingest
+from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
 from sessions_app.publishing.response_writer import Chunk, Ticker, Writing
 
@@ -26,12 +26,12 @@ class Response(Writing):
     session is gone), storage_unavailable (for longer than RETRY_S), or a chunk of the publisher's that was refused.
     """
 
-    def __init__(self, run: Run, *, starts: bool, ingest: Ingest, ticker: Ticker) -> None:
+    def __init__(self, run: Run, *, starts: bool, log_writer: LogWriter, ticker: Ticker) -> None:
         """`run` is held by this process's worker; `starts` says that it is to be stored with the first append."""
         super().__init__(run.session_id, run.uid, ticker=ticker, chunk_bytes=conf.CHUNK_BYTES)
         self.run = run
         self._starts = starts
-        self._ingest = ingest
+        self._log_writer = log_writer
         self._also: list[tuple[int, Also]] = []  # each with the position of its chunk, -1 for any
         self._also_in_flight: tuple[tuple[int, Also], ...] = ()
         self._retry_s = RETRY_FIRST_S
@@ -55,7 +55,7 @@ class Response(Writing):
         return super()._take()
 
     def _submit(self) -> None:
-        self._ingest.submit(
+        self._log_writer.submit(
             Append(
                 session=self.session,
                 uid=self.uid,

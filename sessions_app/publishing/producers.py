@@ -20,7 +20,7 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.database import locking, threads
 from sessions_app.event_log import queries, sql
 from sessions_app.event_log.commands import Append, AppendResult, OnResult
-from sessions_app.event_log.writer import Ingest
+from sessions_app.event_log.writer import LogWriter
 
 if TYPE_CHECKING:
     from sessions_app.process import Process
@@ -31,8 +31,8 @@ REMEMBERED = 10_000  # producers; beyond it all are looked up anew
 class Producers:
     """Those that this process knows to be registered."""
 
-    def __init__(self, ingest: Ingest) -> None:
-        self._ingest = ingest
+    def __init__(self, log_writer: LogWriter) -> None:
+        self._log_writer = log_writer
         self._known: set[str] = set()
 
     async def worker(self, owner: str, frame: ClientFrame) -> str:
@@ -44,7 +44,7 @@ class Producers:
         name = f"{owner} {frame.producer}"
         worker = models.derived_id(name, frame.epoch)
         if worker not in self._known:
-            if not await self._ingest.do(_register, worker, name, frame.epoch, order=worker):
+            if not await self._log_writer.do(_register, worker, name, frame.epoch, order=worker):
                 raise HoldfastError("fenced", "This producer has begun a later epoch.")
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
@@ -79,7 +79,7 @@ async def submit(process: Process, who: Identity, frame: ClientFrame, on_result:
         raise HoldfastError("storage_unavailable") from None
     if starts is not None:
         starts.worker_id = worker
-    process.ingest.submit(
+    process.log_writer.submit(
         Append(
             session=frame.session,
             uid=frame.message,
@@ -130,7 +130,7 @@ async def beat(process: Process, who: Identity, frame: ClientFrame) -> None:
     """A producer lives. Raises fenced."""
     who.require("publish")
     worker = await process.producers.worker(who.owner, frame)
-    if not await process.ingest.do(_beat, worker):
+    if not await process.log_writer.do(_beat, worker):
         raise HoldfastError("fenced", "This producer has begun a later epoch.")
 
 

@@ -20,7 +20,7 @@ from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.event_log.transaction import Log
-from sessions_app.event_log.writer import Ingest
+from sessions_app.event_log.writer import LogWriter
 from sessions_app.runs import lifecycle
 
 logger = logging.getLogger(__name__)
@@ -125,8 +125,8 @@ class Inbox:
 class Inboxes:
     """All inboxes of a process. `run` is a task of it."""
 
-    def __init__(self, ingest: Ingest) -> None:
-        self._ingest = ingest
+    def __init__(self, log_writer: LogWriter) -> None:
+        self._log_writer = log_writer
         self._inboxes: dict[str, Inbox] = {}
         self._wake = asyncio.Event()
         self._check_at = 0.0  # in the loop's time
@@ -201,7 +201,7 @@ class Inboxes:
 
     def _deliver(self, inbox: Inbox, key: int) -> None:
         # Nobody waits for it: what is lost of it, the signal's final receipt makes up for.
-        told = self._ingest.change(inbox.run.session_id, _delivered, key)
+        told = self._log_writer.change(inbox.run.session_id, _delivered, key)
         task = asyncio.get_running_loop().create_task(told)
         task.add_done_callback(_log_failure)
 

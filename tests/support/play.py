@@ -54,7 +54,7 @@ class Play:
     def __init__(self, writer: Writer, session: models.Session, random: Random) -> None:
         self.writer, self.session, self.random = writer, session, random
         self.worker = models.Worker.objects.create(name="test")
-        self.reaper = leases.Reaper(writer.ingest, leases.Lease(writer.ingest))
+        self.reaper = leases.Reaper(writer.log_writer, leases.Lease(writer.log_writer))
         self.agent: Agent | None = None
         self.dead: list[Agent] = []
         self.effects: list[str] = []

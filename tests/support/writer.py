@@ -1,4 +1,4 @@
-"""The log's writer for tests: an `Ingest` whose event loop runs in a thread, so that a test can stand beside it."""
+"""The log's writer for tests: an `LogWriter` whose event loop runs in a thread, so that a test can stand beside it."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
 from sessions_app.event_log.commands import Append, AppendResult
-from sessions_app.event_log.writer import Ingest, SessionChange
+from sessions_app.event_log.writer import LogWriter, SessionChange
 from sessions_app.models import Run, Session, Worker
 from tests.support.harness import DEADLINE_S
 
@@ -33,11 +33,11 @@ class Writer:
 
     def __enter__(self) -> Self:
         self.thread.start()
-        self.ingest = Ingest(self.loop, self.frames.extend)
+        self.log_writer = LogWriter(self.loop, self.frames.extend)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run(self.ingest.stop())
+        self.run(self.log_writer.stop())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
@@ -54,7 +54,7 @@ class Writer:
             else:
                 future.set_result(outcome)
 
-        self.ingest.submit(Append(session=session.pk, uid=uid, chunks=chunks, on_result=on_result, **fields))
+        self.log_writer.submit(Append(session=session.pk, uid=uid, chunks=chunks, on_result=on_result, **fields))
         return future
 
     def change(self, session: Session, work: Callable[..., Any], *args: Any) -> "Future[Any]":
@@ -67,7 +67,7 @@ class Writer:
             else:
                 future.set_result(outcome)
 
-        self.ingest.submit(SessionChange(session.pk, lambda log: work(log, *args), on_result))
+        self.log_writer.submit(SessionChange(session.pk, lambda log: work(log, *args), on_result))
         return future
 
     def append(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> AppendResult:
@@ -80,7 +80,7 @@ class Writer:
     @contextmanager
     def together(self) -> Iterator[None]:
         """All that is submitted within goes into one transaction."""
-        with self.ingest._changed:
+        with self.log_writer._changed:
             yield
 
 

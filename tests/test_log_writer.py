@@ -1,4 +1,4 @@
-"""Ingest: what is acknowledged is committed, in one order, one message per response; a refusal touches nothing else."""
+"""LogWriter: what is acknowledged is committed, in one order, one message per response; a refusal touches nothing else."""
 
 import json
 import threading
@@ -57,8 +57,8 @@ def test_readers_are_shown_what_is_stored_and_before_the_publisher_is_told(write
 def test_many_sessions_go_into_one_transaction(writer: Writer) -> None:
     sessions = [a_session("guest:1") for _ in range(20)]
     transactions: list[int] = []
-    deliver = writer.ingest._deliver
-    writer.ingest._deliver = lambda frames: (transactions.append(len(frames)), deliver(frames))[1]
+    deliver = writer.log_writer._deliver
+    writer.log_writer._deliver = lambda frames: (transactions.append(len(frames)), deliver(frames))[1]
     with writer.together():
         waiting = [writer.submit(session, "m_1", begun("m_1", "Hi")) for session in sessions]
     assert [future.result(30) for future in waiting] == [AppendResult(3)] * 20

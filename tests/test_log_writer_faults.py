@@ -1,4 +1,4 @@
-"""Ingest while the database fails: publishers are told, readers see nothing that isn't stored, and it goes on."""
+"""LogWriter while the database fails: publishers are told, readers see nothing that isn't stored, and it goes on."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -215,16 +215,16 @@ def test_stop_commits_what_is_queued() -> None:
 def test_after_the_stop_publishers_are_told_to_go_elsewhere() -> None:
     session = a_session("guest:1")
     with Writer() as writer:
-        writer.run(writer.ingest.stop())
+        writer.run(writer.log_writer.stop())
         with pytest.raises(HoldfastError) as refused:
-            writer.run(writer.ingest.append(session=session.pk, uid="m_1", chunks=[said("Hi")]))
+            writer.run(writer.log_writer.append(session=session.pk, uid="m_1", chunks=[said("Hi")]))
         assert refused.value.code == "going_away"
 
 
 def test_a_delivery_that_fails_costs_no_publisher_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     session = a_session("guest:1")
     with Writer() as writer:
-        monkeypatch.setattr(writer.ingest, "_deliver", lambda frames: 1 / 0)
+        monkeypatch.setattr(writer.log_writer, "_deliver", lambda frames: 1 / 0)
         assert writer.append(session, "m_1", [said("Hi")]) == AppendResult(1)
 
 
