@@ -184,7 +184,7 @@ def test_an_answer_with_a_refused_chunk_keeps_what_came_before_and_can_be_ended(
 def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
     writer: Writer, session: models.Session, settings: Any
 ) -> None:
-    writer.log_writer._folds.response_bytes = 1000
+    writer.log_writer._open_messages.response_bytes = 1000
     response = respond(writer, session)
 
     async def agent() -> None:
@@ -200,7 +200,7 @@ def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
 
 
 def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(writer: Writer, session: models.Session) -> None:
-    writer.log_writer._folds.response_bytes = 1000
+    writer.log_writer._open_messages.response_bytes = 1000
     response = respond(writer, session)
     done: list[str] = []
 

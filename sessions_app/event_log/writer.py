@@ -24,7 +24,7 @@ from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import Append, AppendResult
-from sessions_app.event_log.open_messages import Folds
+from sessions_app.event_log.open_messages import OpenMessages
 from sessions_app.event_log.transaction import Log, Transaction
 from sessions_app.runs import lifecycle
 from sessions_app.telemetry import metrics, tracing
@@ -73,7 +73,7 @@ class LogWriter:
         self._waiting: list[Write] = []
         self._changed = threading.Condition()
         self._stopping = False
-        self._folds = Folds()
+        self._open_messages = OpenMessages()
         self._thread = threading.Thread(target=self._work, name="log_writer", daemon=True)
         self._thread.start()
 
@@ -198,13 +198,13 @@ class LogWriter:
         # The folds in memory are ahead of what was stored: what follows from an append may have folded anything of its
         # session, as the turns that a run's end makes of unread steers.
         sessions = {item.session for item in group if not isinstance(item, DatabaseJob)}
-        self._folds.forget([key for key in self._folds.open if key[0] in sessions])
+        self._open_messages.forget([key for key in self._open_messages.open if key[0] in sessions])
 
     def _commit(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
         appends = [item for item in group if isinstance(item, Append)]
         with ExitStack() as last, transaction.atomic():
             work = Transaction(
-                self._folds, appends, {item.session for item in group if isinstance(item, SessionChange)}
+                self._open_messages, appends, {item.session for item in group if isinstance(item, SessionChange)}
             )
             # A dictionary by identity: the outcomes are in the group's order, the appends are made first.
             outcomes = {id(append): work.stage(append) for append in appends}
@@ -240,7 +240,7 @@ def change_here(session: str, work: Callable[..., T], *args: Any) -> T:
     Raises HoldfastError.
     """
     with transaction.atomic():
-        staged = Transaction(Folds(), [], {session})
+        staged = Transaction(OpenMessages(), [], {session})
         result = work(staged.log(session), *args)
         lifecycle.follow(staged)
         staged.finish()
