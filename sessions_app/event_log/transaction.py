@@ -18,7 +18,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries, sql
 from sessions_app.event_log.commands import Append, AppendResult, Chunk
 from sessions_app.event_log.open_messages import OpenMessage, OpenMessages, load
-from sessions_app.event_log.producer_batches import Batches
+from sessions_app.event_log.producer_batches import ProducerBatches
 from sessions_app.event_log.sql import Key
 from sessions_app.telemetry import metrics
 
@@ -46,7 +46,7 @@ class Transaction:
         self._sessions = {id_: _Changed(epoch, tail, first=tail + 1) for id_, epoch, tail in locked.sessions}
         self._fenced = locked.fenced  # run and worker, where the run is not, or no longer, that worker's
         self._known: dict[Key, tuple[str, int, int]] = {}  # that were to begin and exist: role, first and last serial
-        self._batches = Batches()
+        self._batches = ProducerBatches()
         self._current: set[Key] = set()  # messages whose folds are known to be as stored
         self._look_up(appends)
         self._begun: list[str] = []

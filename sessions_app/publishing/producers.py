@@ -65,7 +65,7 @@ def _register(worker: str, producer: str, epoch: int) -> bool:
 async def submit(process: Process, who: Identity, frame: ClientFrame, on_result: OnResult) -> None:
     """Check a batch and have it stored; `on_result` is called with the outcome. Raises HoldfastError.
 
-    Batches of one message are to be submitted in their order.
+    ProducerBatches of one message are to be submitted in their order.
     """
     who.check("publish", frame.session)
     for chunk in frame.chunks:
