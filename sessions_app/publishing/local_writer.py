@@ -11,7 +11,7 @@ from sessions_app.event_log.commands import Append, AppendResult
 from sessions_app.event_log.transaction import Log
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
-from sessions_app.publishing.response_writer import Chunk, Ticker, Writing
+from sessions_app.publishing.response_writer import Chunk, ResponseWriter, Ticker
 
 RETRY_S = 30.0  # how long a commit that fails is tried again before the publisher is told
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
@@ -19,7 +19,7 @@ RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 Also = Callable[[Log], None]
 
 
-class Response(Writing):
+class Response(ResponseWriter):
     """One response being written. `Process.respond` and `Process.response` make them.
 
     `write` and `flush` raise HoldfastError when the response can't go on: fenced (its lease ran out), not_found (the
@@ -38,7 +38,7 @@ class Response(Writing):
         self._retry_until: float | None = None
 
     async def write(self, chunk: Chunk, *, also: Also | None = None) -> None:
-        """Add one chunk, as `Writing.write`. `also` is done in the transaction that stores it."""
+        """Add one chunk, as `ResponseWriter.write`. `also` is done in the transaction that stores it."""
         self._add(chunk)
         if also is not None:
             self._also.append((len(self._rollup) - 1, also))
