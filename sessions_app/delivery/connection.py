@@ -19,7 +19,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.limits import TokenBucket
 from sessions_app.database import threads
-from sessions_app.delivery.subscription import Following
+from sessions_app.delivery.subscription import Subscription
 from sessions_app.event_log.commands import AppendResult
 from sessions_app.models import new_id
 from sessions_app.publishing import producers
@@ -70,7 +70,7 @@ class Connection:
         self._flushed: asyncio.Event | None = None  # what must come after it waits for it
         self._finishing = False
         self._follows_all = False  # it attached to all that it ever will
-        self._followed: dict[str, Following] = {}
+        self._followed: dict[str, Subscription] = {}
         self._publishing = 0  # batches that are not yet stored
         self._published: asyncio.Event | None = None  # what waits until one was
         # Who may publish is read no faster, instead of being closed.
@@ -296,7 +296,7 @@ class Connection:
         if following is None:
             if len(self._followed) >= conf.SESSIONS_PER_CONNECTION:
                 raise HoldfastError("too_many_sessions", f"at most {conf.SESSIONS_PER_CONNECTION}")
-            following = self._followed[frame.session] = Following(self, frame.session)
+            following = self._followed[frame.session] = Subscription(self, frame.session)
             await self.process.feeds.follow(frame.session, following)
         else:
             following.attachment.reattach()
@@ -326,12 +326,12 @@ class Connection:
         assert frame.cursor is not None  # the table of client frames requires it
         following.acknowledge(frame.cursor, held=frame.held, now=now)
 
-    def _in_flight(self) -> list[tuple[Following, Cursor]]:
+    def _in_flight(self) -> list[tuple[Subscription, Cursor]]:
         return [
             (following, following.cursor) for following in self._followed.values() if following.attachment.in_flight
         ]
 
-    def _land(self, sent: list[tuple[Following, Cursor]]) -> None:
+    def _land(self, sent: list[tuple[Subscription, Cursor]]) -> None:
         now = asyncio.get_running_loop().time() if sent else 0.0
         for following, cursor in sent:
             if self._followed.get(following.attachment.session) is following:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 AGAIN_S = 1.0  # between two attempts to read the store for a reader that lacks something
 
 
-class Following:
+class Subscription:
     """A connection's attachment to one session, as the session's feed sees it: a `feed.Reader`."""
 
     __slots__ = ("owner", "attachment", "_connection", "_reading")  # there are as many as idle readers
