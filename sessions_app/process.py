@@ -25,7 +25,7 @@ from sessions_app.database import threads
 from sessions_app.delivery.channel_layer import Fanout
 from sessions_app.delivery.connection import Connection
 from sessions_app.delivery.feeds import Feeds
-from sessions_app.delivery.flusher import Pump
+from sessions_app.delivery.flusher import Flusher
 from sessions_app.diagnostics.connection_records import WRITE_EVERY_S, Evidence
 from sessions_app.diagnostics.readiness import Health
 from sessions_app.event_log.writer import LogWriter
@@ -101,7 +101,7 @@ class Process:
         self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received), signalled=self._look_for_signals)
         self.feeds = Feeds(join=self.fanout.join)
         self.log_writer = LogWriter(loop, self._committed)
-        self.pump = Pump()
+        self.flusher = Flusher()
         self.lease = Lease(self.log_writer)
         self.producers = Producers(self.log_writer)
         self.inboxes = Inboxes(self.log_writer)
@@ -129,7 +129,7 @@ class Process:
         lease_s = conf.LEASE_MS / 1000
         self._tasks = [
             self._keep("fan-out", self.fanout.run),
-            self._keep("pump", self.pump.run),
+            self._keep("pump", self.flusher.run),
             self._keep("tail check", _every(conf.TAIL_POLL_MS / 1000, self.feeds.check_tails)),
             self._keep("heartbeats", _every(TICK_S, self._tick)),
             self._keep("identities", _every(conf.RECHECK_MS / 1000, self._check_identities)),
@@ -153,7 +153,7 @@ class Process:
         self.stopping = True
         for connection in tuple(self.connections):
             connection.go_away(random.randrange(conf.DRAIN_MS + 1))
-        self.pump.send()
+        self.flusher.send()
         try:
             await _cancel(self._running_parts)
             await _cancel(self._tasks)

@@ -85,7 +85,7 @@ class Connection:
         """Send a frame soon, after those queued before it."""
         if not self.closed:
             if not self._queue:
-                self.process.pump.add(self)
+                self.process.flusher.add(self)
             self._queue.append(text)
 
     async def flush(self) -> None:
