@@ -11,7 +11,15 @@ from django.db import connection
 from django.utils import timezone
 
 from sessions_app.diagnostics import connection_records
-from sessions_app.diagnostics.connection_records import BATCH, PER_OWNER, PROCESS, End, Ended, Evidence, end_of_socket
+from sessions_app.diagnostics.connection_records import (
+    BATCH,
+    PER_OWNER,
+    PROCESS,
+    ConnectionEnd,
+    Ended,
+    Evidence,
+    end_of_socket,
+)
 from sessions_app.models import ConnectionRecord
 from sessions_app.retention import purge as retention
 from sessions_app.retention.purge import Purged
@@ -19,7 +27,7 @@ from tests.support.stored import hours_ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HEADERS = [(b"host", b"a"), (b"cf-ray", b"230b030023ae2822-SJC"), (b"x-forwarded-for", b"192.0.2.1, 192.0.2.2")]
-CUT = End(Ended.CUT, 1006, 60.2, exact=True)
+CUT = ConnectionEnd(Ended.CUT, 1006, 60.2, exact=True)
 
 
 class Clock:
@@ -108,17 +116,17 @@ async def test_where_nothing_is_kept_nothing_is_noted(settings: Any) -> None:
     ("message", "end"),
     [
         ({"code": 1006, "ended": "cut", "idle_s": 60.2}, CUT),
-        ({"code": 1006, "ended": "lost", "idle_s": None}, End(Ended.LOST, 1006)),
-        ({"code": 1001, "ended": "client", "idle_s": None}, End(Ended.BY_CLIENT, 1001)),
-        ({"code": None, "ended": "client", "idle_s": None}, End(Ended.BY_CLIENT)),
+        ({"code": 1006, "ended": "lost", "idle_s": None}, ConnectionEnd(Ended.LOST, 1006)),
+        ({"code": 1001, "ended": "client", "idle_s": None}, ConnectionEnd(Ended.BY_CLIENT, 1001)),
+        ({"code": None, "ended": "client", "idle_s": None}, ConnectionEnd(Ended.BY_CLIENT)),
         # Other servers
-        ({"code": 1001, "reason": ""}, End(Ended.BY_CLIENT, 1001, 7.0)),
-        ({"code": 1005}, End(Ended.CUT, 1006, 7.0)),
-        ({"code": 1006, "reason": "lost"}, End(Ended.CUT, 1006, 7.0)),
-        ({}, End(Ended.CUT, 1006, 7.0)),
+        ({"code": 1001, "reason": ""}, ConnectionEnd(Ended.BY_CLIENT, 1001, 7.0)),
+        ({"code": 1005}, ConnectionEnd(Ended.CUT, 1006, 7.0)),
+        ({"code": 1006, "reason": "lost"}, ConnectionEnd(Ended.CUT, 1006, 7.0)),
+        ({}, ConnectionEnd(Ended.CUT, 1006, 7.0)),
     ],
 )
-def test_what_a_server_says_of_an_end(message: dict[str, Any], end: End) -> None:
+def test_what_a_server_says_of_an_end(message: dict[str, Any], end: ConnectionEnd) -> None:
     assert end_of_socket({"type": "websocket.disconnect", **message}, 7.0) == end
 
 

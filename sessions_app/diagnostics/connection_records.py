@@ -36,7 +36,7 @@ PER_OWNER = 20  # of one batch: nobody can fill the table alone, and so push out
 
 
 @dataclass(slots=True)
-class Beginning:
+class ConnectionStart:
     """What is remembered of a connection while it lives; `at` is the loop's time, in seconds."""
 
     transport: str
@@ -45,7 +45,7 @@ class Beginning:
 
 
 @dataclass(slots=True)
-class End:
+class ConnectionEnd:
     """How a connection ended, one of `Ended`; the other fields as in ConnectionRecord."""
 
     ended: Ended
@@ -58,8 +58,8 @@ class End:
 class Note:
     """A connection that has ended: a ConnectionRecord that is not made yet."""
 
-    beginning: Beginning
-    end: End
+    beginning: ConnectionStart
+    end: ConnectionEnd
     ended_at: datetime
     life_s: float
 
@@ -70,7 +70,7 @@ def headers_of(request: HttpRequest) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), found[name].encode("latin1", "replace")) for name in proxies.HEADERS if name in found]
 
 
-def end_of_socket(message: Mapping[str, Any], idle_s: float) -> End:
+def end_of_socket(message: Mapping[str, Any], idle_s: float) -> ConnectionEnd:
     """Read a server's `websocket.disconnect`. `idle_s` is what is known where the server doesn't say it.
 
     Ours under Daphne says how it ended (`sockets_daphne.SocketProtocol.onClose`). Of others, uvicorn gives a reason to
@@ -78,9 +78,9 @@ def end_of_socket(message: Mapping[str, Any], idle_s: float) -> End:
     """
     code = message.get("code")
     if "ended" in message:
-        return End(Ended(message["ended"]), code, message["idle_s"], exact=message["idle_s"] is not None)
+        return ConnectionEnd(Ended(message["ended"]), code, message["idle_s"], exact=message["idle_s"] is not None)
     wordless = code == ABNORMAL or "reason" not in message
-    return End(Ended.CUT if wordless else Ended.BY_CLIENT, ABNORMAL if wordless else code, idle_s)
+    return ConnectionEnd(Ended.CUT if wordless else Ended.BY_CLIENT, ABNORMAL if wordless else code, idle_s)
 
 
 class Evidence:
@@ -92,11 +92,11 @@ class Evidence:
         self._waiting: list[Note] = []
         self._owners: Counter[str] = Counter()
 
-    def begin(self, transport: str, headers: Iterable[tuple[bytes, bytes]]) -> Beginning:
+    def begin(self, transport: str, headers: Iterable[tuple[bytes, bytes]]) -> ConnectionStart:
         """Note that a connection begins, with its request's headers as an ASGI scope has them."""
-        return Beginning(transport, self._clock(), proxies.hints(headers))
+        return ConnectionStart(transport, self._clock(), proxies.hints(headers))
 
-    def end(self, beginning: Beginning, end: End, *, owner: str) -> None:
+    def end(self, beginning: ConnectionStart, end: ConnectionEnd, *, owner: str) -> None:
         """Note that it ended. Its owner is not stored."""
         if not conf.EVIDENCE_HOURS:
             return

@@ -21,7 +21,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
-from sessions_app.diagnostics.connection_records import End, Ended, headers_of
+from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, headers_of
 from sessions_app.event_log import queries
 from sessions_app.http.errors import Refusal
 from sessions_app.http.guards import door, json_body, json_response, publishes, refused
@@ -119,7 +119,7 @@ class Answer:
             return self._texts
         except asyncio.CancelledError:  # polls are many: only one whose client didn't wait is worth a note
             silent_s = asyncio.get_running_loop().time() - self._beginning.at
-            end = End(Ended.LEFT, idle_s=silent_s)
+            end = ConnectionEnd(Ended.LEFT, idle_s=silent_s)
             self._here.evidence.end(self._beginning, end, owner=self._connection.identity.owner)
             raise
         finally:

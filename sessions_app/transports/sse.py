@@ -17,7 +17,7 @@ from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.delivery.connection import Connection
-from sessions_app.diagnostics.connection_records import End, Ended
+from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended
 from sessions_app.process import Process
 from sessions_app.telemetry import log_context
 
@@ -145,11 +145,11 @@ async def body(
         here.dismiss(connection, end.ended)
 
 
-def _end(connection: Connection, pieces: Body) -> End:
+def _end(connection: Connection, pieces: Body) -> ConnectionEnd:
     if connection.closed:
-        return End(Ended.BY_SERVER)
+        return ConnectionEnd(Ended.BY_SERVER)
     now = asyncio.get_running_loop().time()
-    return End(Ended.LEFT, idle_s=min(connection.idle_s(now), now - pieces.sent_at))
+    return ConnectionEnd(Ended.LEFT, idle_s=min(connection.idle_s(now), now - pieces.sent_at))
 
 
 async def release_thread() -> None:

@@ -19,7 +19,7 @@ from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
-from sessions_app.diagnostics.connection_records import End, Ended, end_of_socket
+from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, end_of_socket
 from sessions_app.telemetry import log_context
 
 # Pages can set no header of a handshake: they offer these two as subprotocols, and the first is taken.
@@ -85,9 +85,9 @@ class SessionConsumer(AsyncConsumer):
             await connection.receive(message.get("text"), now=clock())
         return None
 
-    def _end(self, connection: Connection, disconnect: dict[str, Any] | None) -> End:
+    def _end(self, connection: Connection, disconnect: dict[str, Any] | None) -> ConnectionEnd:
         if disconnect is None or self.closed_with is not None:
-            return End(Ended.BY_SERVER, self.closed_with)
+            return ConnectionEnd(Ended.BY_SERVER, self.closed_with)
         return end_of_socket(disconnect, connection.idle_s(asyncio.get_running_loop().time()))
 
     async def _refuse(self, problem: HoldfastError) -> None:
