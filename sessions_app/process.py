@@ -26,7 +26,7 @@ from sessions_app.delivery.channel_layer import Fanout
 from sessions_app.delivery.connection import Connection
 from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Flusher
-from sessions_app.diagnostics.connection_records import WRITE_EVERY_S, Evidence
+from sessions_app.diagnostics.connection_records import WRITE_EVERY_S, ConnectionRecorder
 from sessions_app.diagnostics.readiness import Health
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.publishing.local_writer import Response
@@ -105,7 +105,7 @@ class Process:
         self.lease = Lease(self.log_writer)
         self.producers = Producers(self.log_writer)
         self.inboxes = Inboxes(self.log_writer)
-        self.evidence = Evidence(loop.time)
+        self.connection_recorder = ConnectionRecorder(loop.time)
         self.health = Health(self)
         self.connections: set[Connection] = set()
         self.started = False
@@ -137,7 +137,7 @@ class Process:
             self._keep("reaper", _every(min(lease_s / 3, LOOK_S), self._reaper.look)),
             self._keep("inboxes", self.inboxes.run),
             self._keep("retention", purge.purge_forever),
-            self._keep("evidence", _every(WRITE_EVERY_S, self.evidence.write)),
+            self._keep("evidence", _every(WRITE_EVERY_S, self.connection_recorder.write)),
         ]
         self._running_parts = [self._keep("part", make(self)) for make in parts]
         _spare_collections()
@@ -162,7 +162,7 @@ class Process:
         finally:
             # Sockets are the server's to close; a response is ours, and keeps the server until it has ended.
             await asyncio.gather(*(each.finish() for each in self.connections if each.transport != "websocket"))
-        await self.evidence.write()
+        await self.connection_recorder.write()
 
     async def close_sockets(self, within_s: float) -> None:
         """Close all WebSockets: the server restarts."""

@@ -55,7 +55,7 @@ class ConnectionEnd:
 
 
 @dataclass(slots=True)
-class Note:
+class EndedConnection:
     """A connection that has ended: a ConnectionRecord that is not made yet."""
 
     beginning: ConnectionStart
@@ -83,21 +83,21 @@ def end_of_socket(message: Mapping[str, Any], idle_s: float) -> ConnectionEnd:
     return ConnectionEnd(Ended.CUT if wordless else Ended.BY_CLIENT, ABNORMAL if wordless else code, idle_s)
 
 
-class Evidence:
+class ConnectionRecorder:
     """One process's notes. `dropped` counts those that were not stored."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.dropped = 0
         self._clock = clock
-        self._waiting: list[Note] = []
+        self._waiting: list[EndedConnection] = []
         self._owners: Counter[str] = Counter()
 
     def begin(self, transport: str, headers: Iterable[tuple[bytes, bytes]]) -> ConnectionStart:
-        """Note that a connection begins, with its request's headers as an ASGI scope has them."""
+        """EndedConnection that a connection begins, with its request's headers as an ASGI scope has them."""
         return ConnectionStart(transport, self._clock(), proxies.hints(headers))
 
     def end(self, beginning: ConnectionStart, end: ConnectionEnd, *, owner: str) -> None:
-        """Note that it ended. Its owner is not stored."""
+        """EndedConnection that it ended. Its owner is not stored."""
         if not conf.EVIDENCE_HOURS:
             return
         if len(self._waiting) >= BATCH or self._owners[owner] >= PER_OWNER:
@@ -105,7 +105,7 @@ class Evidence:
             return
         self._owners[owner] += 1
         life_s = self._clock() - beginning.at
-        self._waiting.append(Note(beginning, end, timezone.now(), life_s))
+        self._waiting.append(EndedConnection(beginning, end, timezone.now(), life_s))
 
     async def write(self) -> None:
         """Store what waits. One call at a time."""
@@ -120,11 +120,11 @@ class Evidence:
             logger.warning("how %d connections ended is not stored (%d so far): %s", len(notes), self.dropped, error)
 
 
-def _store(notes: list[Note]) -> None:
+def _store(notes: list[EndedConnection]) -> None:
     ConnectionRecord.objects.bulk_create(_record(note) for note in notes)
 
 
-def _record(note: Note) -> ConnectionRecord:
+def _record(note: EndedConnection) -> ConnectionRecord:
     hints, end = note.beginning.hints, note.end
     return ConnectionRecord(
         transport=note.beginning.transport,

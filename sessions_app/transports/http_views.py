@@ -103,7 +103,7 @@ class Answer:
         self._bytes = 0
         self._arrival = asyncio.Event()
         self._here = here
-        self._beginning = here.evidence.begin("poll", headers)
+        self._beginning = here.connection_recorder.begin("poll", headers)
         self._connection = Connection(here, who, send=self._send, close=self._close, transport="poll")
 
     async def to(self, attaches: Iterable[ClientFrame], *, wait_s: float, refusals: bool = True) -> list[str]:
@@ -120,7 +120,7 @@ class Answer:
         except asyncio.CancelledError:  # polls are many: only one whose client didn't wait is worth a note
             silent_s = asyncio.get_running_loop().time() - self._beginning.at
             end = ConnectionEnd(Ended.LEFT, idle_s=silent_s)
-            self._here.evidence.end(self._beginning, end, owner=self._connection.identity.owner)
+            self._here.connection_recorder.end(self._beginning, end, owner=self._connection.identity.owner)
             raise
         finally:
             self._here.dismiss(self._connection)

@@ -119,7 +119,7 @@ async def body(
 ) -> AsyncGenerator[bytes, None]:
     """Follow sessions for as long as the client reads and its time lasts. Nothing is held before the first piece."""
     pieces = Body()
-    beginning = here.evidence.begin("stream", headers)
+    beginning = here.connection_recorder.begin("stream", headers)
     connection = Connection(here, who, send=pieces.send, close=pieces.close, transport="stream")
     log_context.work_on(**log_context.ids() | {"connection": connection.id})
     try:
@@ -141,7 +141,7 @@ async def body(
     finally:
         end = _end(connection, pieces)
         if connection in here.connections:
-            here.evidence.end(beginning, end, owner=who.owner)
+            here.connection_recorder.end(beginning, end, owner=who.owner)
         here.dismiss(connection, end.ended)
 
 

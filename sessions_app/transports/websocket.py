@@ -47,7 +47,7 @@ class SessionConsumer(AsyncConsumer):
             await self._refuse(problem)
             return
         log_context.work_on(connection=connection.id)
-        beginning = here.evidence.begin("websocket", scope["headers"])
+        beginning = here.connection_recorder.begin("websocket", scope["headers"])
         scope["headers"] = []  # they would stay in memory for as long as the socket is open
         disconnect = None
         try:
@@ -55,7 +55,7 @@ class SessionConsumer(AsyncConsumer):
         finally:
             end = self._end(connection, disconnect)
             here.dismiss(connection, end.ended)
-            here.evidence.end(beginning, end, owner=connection.identity.owner)
+            here.connection_recorder.end(beginning, end, owner=connection.identity.owner)
 
     async def _open(self, here: process.Process, headers: Mapping[bytes, bytes], offered: Iterable[str]) -> Connection:
         """Check who is there. Raises the error that says why it may not be opened."""

@@ -16,8 +16,8 @@ from sessions_app.diagnostics.connection_records import (
     PER_OWNER,
     PROCESS,
     ConnectionEnd,
+    ConnectionRecorder,
     Ended,
-    Evidence,
     end_of_socket,
 )
 from sessions_app.models import ConnectionRecord
@@ -38,14 +38,14 @@ class Clock:
         return self.now
 
 
-def ending(notes: Evidence, count: int, *, owner: str = "guest:{}", end: End = CUT) -> None:
+def ending(notes: ConnectionRecorder, count: int, *, owner: str = "guest:{}", end: End = CUT) -> None:
     for number in range(count):
         notes.end(notes.begin("websocket", HEADERS), end, owner=owner.format(number))
 
 
 async def test_a_connection_is_noted_with_nothing_that_says_whose_it_was() -> None:
     clock = Clock()
-    notes = Evidence(clock)
+    notes = ConnectionRecorder(clock)
     beginning = notes.begin("websocket", HEADERS)
     clock.now += 75.5
     notes.end(beginning, CUT, owner="guest:somebody")
@@ -60,7 +60,7 @@ async def test_a_connection_is_noted_with_nothing_that_says_whose_it_was() -> No
 
 
 async def test_a_flood_is_dropped_and_counted_and_takes_no_memory() -> None:
-    notes = Evidence(Clock())
+    notes = ConnectionRecorder(Clock())
     ending(notes, BATCH)
     tracemalloc.start()
     ending(notes, 50_000)
@@ -75,7 +75,7 @@ async def test_a_flood_is_dropped_and_counted_and_takes_no_memory() -> None:
 
 
 async def test_one_owner_fills_a_small_part_of_a_batch() -> None:
-    notes = Evidence(Clock())
+    notes = ConnectionRecorder(Clock())
     ending(notes, 1000, owner="guest:loud")
     ending(notes, 5)
     await notes.write()
@@ -97,7 +97,7 @@ def no_table() -> Iterator[None]:
 async def test_a_database_that_fails_costs_the_notes_and_nothing_else(
     no_table: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notes = Evidence(Clock())
+    notes = ConnectionRecorder(Clock())
     ending(notes, 3)
     with caplog.at_level(logging.WARNING):
         await notes.write()
@@ -106,7 +106,7 @@ async def test_a_database_that_fails_costs_the_notes_and_nothing_else(
 
 async def test_where_nothing_is_kept_nothing_is_noted(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"EVIDENCE_HOURS": 0}
-    notes = Evidence(Clock())
+    notes = ConnectionRecorder(Clock())
     ending(notes, 10)
     await notes.write()
     assert (await ConnectionRecord.objects.acount(), notes.dropped) == (0, 0)
