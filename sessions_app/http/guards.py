@@ -48,7 +48,7 @@ def publishes() -> Budget:
     return "publish", conf.PUBLISHES_PER_SECOND * 60
 
 
-def door(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget] = links) -> Callable[[View], View]:
+def guard(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget] = links) -> Callable[[View], View]:
     """Let into a view who may come in: `view(request, identity, …)`. `refuse` answers what it or the door raises.
 
     The view must not touch `request.user` and `request.session`: they open a database connection in the request's own

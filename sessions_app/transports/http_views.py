@@ -24,7 +24,7 @@ from sessions_app.delivery.connection import Connection
 from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, headers_of
 from sessions_app.event_log import queries
 from sessions_app.http.errors import Refusal
-from sessions_app.http.guards import door, json_body, json_response, publishes, refused
+from sessions_app.http.guards import guard, json_body, json_response, publishes, refused
 from sessions_app.publishing import producers
 from sessions_app.runs import signal_intake
 from sessions_app.transports import sse
@@ -33,7 +33,7 @@ from sessions_app.transports.sse import EventStream
 # Streams
 
 
-@door("POST")
+@guard("POST")
 async def stream(request: HttpRequest, who: Identity) -> EventStream:
     """`POST /api/stream/`: follow many sessions."""
     attaches = _attaches(json_body(request))
@@ -50,7 +50,7 @@ def _for_now(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
     return HttpResponse(told, headers=sse.HEADERS)
 
 
-@door("GET", refuse=_for_now)
+@guard("GET", refuse=_for_now)
 async def session_stream(request: HttpRequest, who: Identity, session: str) -> EventStream:
     """`GET /api/sessions/<id>/stream/`: follow one, with a browser's own EventSource."""
     query = _attach_query(request, session)
@@ -68,7 +68,7 @@ async def session_stream(request: HttpRequest, who: Identity, session: str) -> E
 # Polls
 
 
-@door("POST")
+@guard("POST")
 async def poll(request: HttpRequest, who: Identity) -> HttpResponse:
     """`POST /api/poll/`: what is new in many sessions."""
     body = json_body(request)
@@ -78,7 +78,7 @@ async def poll(request: HttpRequest, who: Identity) -> HttpResponse:
     return json_response(_frames(texts))
 
 
-@door("GET")
+@guard("GET")
 async def session_poll(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
     """`GET /api/sessions/<id>/poll/`: what is new in one, and the cursor to ask with next."""
     attach = _attach(_attach_query(request, session))
@@ -166,7 +166,7 @@ class Answer:
 # Signals
 
 
-@door("POST")
+@guard("POST")
 async def signal(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
     """`POST /api/sessions/<id>/signals/`: send into a session; the answer is the receipt."""
     frame = frames.read({**json_body(request), "type": "signal", "session": session})
@@ -178,7 +178,7 @@ async def signal(request: HttpRequest, who: Identity, session: str) -> HttpRespo
 # Publishing
 
 
-@door("POST", budget=publishes)
+@guard("POST", budget=publishes)
 async def publish(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
     """`POST /api/sessions/<id>/publish/`: a batch of a producer elsewhere; the answer is what a socket is told."""
     frame = frames.read({**json_body(request), "type": "publish", "session": session})
@@ -186,7 +186,7 @@ async def publish(request: HttpRequest, who: Identity, session: str) -> HttpResp
     return json_response(frames.published(frame, serial).encode())
 
 
-@door("POST", budget=publishes)
+@guard("POST", budget=publishes)
 async def beat(request: HttpRequest, who: Identity) -> HttpResponse:
     """`POST /api/beat/`: a producer elsewhere lives."""
     await producers.beat(await process.current(), who, frames.read({**json_body(request), "type": "beat"}))
