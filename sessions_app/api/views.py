@@ -56,7 +56,7 @@ from sessions_app.retention import purge
 logger = logging.getLogger(__name__)
 
 
-class Door(APIView):
+class HoldfastView(APIView):
     """What every operation shares: who asks, how often, and in what form."""
 
     authentication_classes = [TokenAuthentication, CookieAuthentication]
@@ -132,7 +132,7 @@ class SessionViewSet(
     mixins.UpdateModelMixin,
     mixins.ListModelMixin,
     viewsets.GenericViewSet[Session],
-    Door,
+    HoldfastView,
 ):
     """The sessions of whoever asks. By a token, reading needs the scope `read`, changing anything `send`."""
 
@@ -274,7 +274,7 @@ def _asked(query: type[Serializer[Any]], request: Request) -> dict[str, Any]:
         responses=_responses(403, 404, 409, gone=_NOTHING),
     ),
 )
-class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], Door):
+class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], HoldfastView):
     """Retention policies, for staff with the admin's permissions for them."""
 
     serializer_class = PolicySerializer
@@ -321,7 +321,7 @@ class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], Door):
         responses=_responses(403, gone=_NOTHING),
     ),
 )
-class TokenViewSet(viewsets.ViewSet, Door):
+class TokenViewSet(viewsets.ViewSet, HoldfastView):
     """Tokens, for staff who are logged in and have the permission: no token can issue another."""
 
     permission_classes = [IsIdentified, TokenPermissions]
@@ -355,7 +355,7 @@ def _reaches_others(asked: Mapping[str, Any], owner: str) -> bool:
 
 
 @extend_schema(exclude=True)
-class NoSuchAddress(Door):
+class NoSuchAddress(HoldfastView):
     """Everything below the API's address that is nothing: told in the API's form, to anyone."""
 
     permission_classes: list[Any] = []
