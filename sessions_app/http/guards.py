@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import Throttled
 
 from sessions_app import conf
-from sessions_app.auth.identity import Identity, asker
+from sessions_app.auth.identity import Identity, get_identity
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
@@ -78,7 +78,7 @@ def _check(request: HttpRequest, method: str, kind: str, per_minute: int) -> Ide
     """Return who asks, and may."""
     if request.method != method:
         raise ApiError("method_not_allowed", f"send {method}")
-    who = asker(request)
+    who = get_identity(request)
     by_token = who is not None and who.grant is not None  # which no browser sends by itself
     if not by_token:
         _check_origin(request)
