@@ -46,7 +46,12 @@ from sessions_app.core.tokens import ALL
 from sessions_app.delivery import catchup
 from sessions_app.event_log import queries
 from sessions_app.http import errors
-from sessions_app.http.authentication import CookieAuthentication, IsIdentified, TokenAuthentication, identity_of
+from sessions_app.http.authentication import (
+    CookieAuthentication,
+    IsAuthenticatedOrGuest,
+    TokenAuthentication,
+    identity_of,
+)
 from sessions_app.http.errors import ApiError
 from sessions_app.http.json_body import JSONParser, JSONRenderer
 from sessions_app.http.throttling import Throttle
@@ -60,7 +65,7 @@ class HoldfastView(APIView):
     """What every operation shares: who asks, how often, and in what form."""
 
     authentication_classes = [TokenAuthentication, CookieAuthentication]
-    permission_classes = [IsIdentified]
+    permission_classes = [IsAuthenticatedOrGuest]
     throttle_classes = [Throttle]
     parser_classes = [JSONParser]
     renderer_classes = [JSONRenderer]
@@ -278,7 +283,7 @@ class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], HoldfastView):
     """Retention policies, for staff with the admin's permissions for them."""
 
     serializer_class = PolicySerializer
-    permission_classes = [IsIdentified, ModelPermissions]
+    permission_classes = [IsAuthenticatedOrGuest, ModelPermissions]
     pagination_class = None
     http_method_names = ["get", "post", "patch", "delete", "head"]
     lookup_value_regex = "[0-9]{1,18}"
@@ -324,7 +329,7 @@ class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], HoldfastView):
 class TokenViewSet(viewsets.ViewSet, HoldfastView):
     """Tokens, for staff who are logged in and have the permission: no token can issue another."""
 
-    permission_classes = [IsIdentified, TokenPermissions]
+    permission_classes = [IsAuthenticatedOrGuest, TokenPermissions]
     http_method_names = ["post", "delete"]
     queryset = RevokedToken.objects.none()  # whose model's permissions are asked for
     lookup_field = "jti"

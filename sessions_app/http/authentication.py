@@ -49,12 +49,12 @@ def enforce_csrf(request: HttpRequest) -> None:
 
 
 def identity_of(request: Request) -> Identity:
-    """Who asks; for operations that `IsIdentified` guards."""
+    """Who asks; for operations that `IsAuthenticatedOrGuest` guards."""
     identity: Identity = request.auth  # type: ignore[assignment]
     return identity
 
 
-class IsIdentified(BasePermission):
+class IsAuthenticatedOrGuest(BasePermission):
     """Users and guests."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
