@@ -177,7 +177,7 @@ async def _answer(process: Process, response: Response, inbox: Inbox) -> None:
 
 async def _speak(process: Process, response: Response, inbox: Inbox) -> None:
     run = response.run
-    page = await threads.insist(queries.history, run.session_id, limit=HISTORY)
+    page = await threads.run_with_retry(queries.history, run.session_id, limit=HISTORY)
     turn = Turn(process, response, inbox, _asked(page.messages, run))
     await turn.begin()
     agent = registry.find(run.agent)
