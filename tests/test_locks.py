@@ -221,7 +221,7 @@ def test_for_a_worker_that_beats_nobody_waits(work: Callable[[Worker], Any], thr
 def test_who_purges_workers_leaves_those_that_come_back(threads: ThreadPoolExecutor) -> None:
     back, _ = (Worker.objects.create(name=name, alive=False, seen_at=hours_ago(1000)) for name in ("back", "gone"))
     with transaction.atomic():
-        locking.free(Worker.objects.filter(pk=back.pk))
+        locking.skip_locked(Worker.objects.filter(pk=back.pk))
         assert threads.submit(purge_here).result(DEADLINE_S).workers == 1
     assert list(Worker.objects.all()) == [back]
 

@@ -26,6 +26,6 @@ def sessions(ids: Iterable[str]) -> None:
     list(models.Session.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
 
 
-def free(rows: QuerySet[Any], most: int | None = None) -> list[Any]:
+def skip_locked(rows: QuerySet[Any], most: int | None = None) -> list[Any]:
     """Lock those of the rows that nobody else has locked; return their keys."""
     return list(rows.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True)[:most])

@@ -58,7 +58,7 @@ def _register(worker: str, producer: str, epoch: int) -> bool:
         return False
     models.Worker.objects.get_or_create(pk=worker, defaults={"name": producer, "producer": producer, "epoch": epoch})
     # One that beats right now is refused its next beat, and dies of that.
-    epochs.filter(pk__in=locking.free(epochs.filter(epoch__lt=epoch, alive=True))).update(alive=False)
+    epochs.filter(pk__in=locking.skip_locked(epochs.filter(epoch__lt=epoch, alive=True))).update(alive=False)
     return True
 
 
@@ -136,6 +136,6 @@ async def beat(process: Process, who: Identity, frame: ClientFrame) -> None:
 
 def _beat(worker: str) -> bool:
     row = models.Worker.objects.filter(pk=worker)
-    if row.exists() and not locking.free(row):
+    if row.exists() and not locking.skip_locked(row):
         return True  # it publishes at another process right now, which is a beat
     return not sql.beat_producers({worker})

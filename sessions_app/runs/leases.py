@@ -150,7 +150,7 @@ def _beats(own: str) -> dict[str, int]:
 def _declare_dead(worker: str, beats: int) -> None:
     # Only if it has not moved since: it may have come back between the look and now, or be about to.
     unmoved = models.Worker.objects.filter(pk=worker, alive=True, beats=beats)
-    models.Worker.objects.filter(pk__in=locking.free(unmoved)).update(alive=False)
+    models.Worker.objects.filter(pk__in=locking.skip_locked(unmoved)).update(alive=False)
 
 
 def _orphans(late: list[str]) -> list[models.Run]:
@@ -172,5 +172,5 @@ def _end_of(run: models.Run) -> dict[str, str]:
 
 
 def _end_run(run: str) -> None:
-    running = locking.free(models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING))
+    running = locking.skip_locked(models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING))
     models.Run.objects.filter(pk__in=running).update(status=models.Run.Status.ENDED, ended_at=timezone.now())
