@@ -23,7 +23,7 @@ from sessions_app.models import Approval, new_id
 from sessions_app.process import Process
 from sessions_app.publishing.local_writer import Response
 from sessions_app.runs import lifecycle
-from sessions_app.runs.inbox import Inbox, Signal
+from sessions_app.runs.inbox import RunInbox, Signal
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class ToolCall(Call):
     _response: Response
 
     def __init__(
-        self, process: Process, response: Response, inbox: Inbox, id: str, name: str, arguments: Arguments
+        self, process: Process, response: Response, inbox: RunInbox, id: str, name: str, arguments: Arguments
     ) -> None:
         super().__init__(response, id, name, arguments)
         self._process = process

@@ -11,7 +11,7 @@ from sessions_app.core import fold, signals
 from sessions_app.process import Process
 from sessions_app.publishing.local_writer import Response
 from sessions_app.runs import lifecycle
-from sessions_app.runs.inbox import Inbox
+from sessions_app.runs.inbox import RunInbox
 
 
 class AgentFailed(Exception):
@@ -29,7 +29,7 @@ class Turn(Answer):
 
     _response: Response
 
-    def __init__(self, process: Process, response: Response, inbox: Inbox, history: list[fold.Message]) -> None:
+    def __init__(self, process: Process, response: Response, inbox: RunInbox, history: list[fold.Message]) -> None:
         super().__init__(response)
         self.history = history
         self.prompt = next((_text_of(message) for message in reversed(history) if message.role == "user"), "")

@@ -34,7 +34,7 @@ from sessions_app.publishing.producers import Producers
 from sessions_app.publishing.response_writer import Ticker
 from sessions_app.retention import purge
 from sessions_app.runs import lifecycle, signal_handlers
-from sessions_app.runs.inbox import Inboxes
+from sessions_app.runs.inbox import RunInboxes
 from sessions_app.runs.leases import Lease, Reaper
 from sessions_app.telemetry import metrics, tracing
 
@@ -104,7 +104,7 @@ class Process:
         self.flusher = Flusher()
         self.lease = Lease(self.log_writer)
         self.producers = Producers(self.log_writer)
-        self.inboxes = Inboxes(self.log_writer)
+        self.inboxes = RunInboxes(self.log_writer)
         self.connection_recorder = ConnectionRecorder(loop.time)
         self.health = Health(self)
         self.connections: set[Connection] = set()

@@ -29,7 +29,7 @@ class Desk:
 
     def __init__(self, writer: Writer, run: models.Run) -> None:
         self._writer = writer
-        self._inboxes = inbox.Inboxes(writer.log_writer)
+        self._inboxes = inbox.RunInboxes(writer.log_writer)
         self._inbox = self._inboxes.open(run)
 
     def look(self) -> list[str]:

@@ -16,7 +16,7 @@ from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.process import Process
 from sessions_app.publishing.local_writer import Response
-from sessions_app.runs.inbox import Inbox
+from sessions_app.runs.inbox import RunInbox
 from sessions_app.telemetry import log_context, metrics, tracing
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ async def _cancel(agent: asyncio.Task[None]) -> bool:
     return agent.done()
 
 
-async def _answer(process: Process, response: Response, inbox: Inbox) -> None:
+async def _answer(process: Process, response: Response, inbox: RunInbox) -> None:
     run = response.run
     try:
         await _speak(process, response, inbox)
@@ -175,7 +175,7 @@ async def _answer(process: Process, response: Response, inbox: Inbox) -> None:
         await _end(process, response, {"type": "error", "errorText": FAILED})
 
 
-async def _speak(process: Process, response: Response, inbox: Inbox) -> None:
+async def _speak(process: Process, response: Response, inbox: RunInbox) -> None:
     run = response.run
     page = await threads.run_with_retry(queries.history, run.session_id, limit=HISTORY)
     turn = Turn(process, response, inbox, _asked(page.messages, run))

@@ -39,7 +39,7 @@ class Agent:
 
     def __init__(self, run: models.Run) -> None:
         self.run = run
-        self.inbox = inbox.Inbox(run)
+        self.inbox = inbox.RunInbox(run)
         self.words = 0
         self.calls: list[Call] = []
         self.begun = False
