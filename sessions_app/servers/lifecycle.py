@@ -26,7 +26,7 @@ from twisted.logger import (
 )
 
 from sessions_app import conf
-from sessions_app.servers.daphne_request import Body, StreamedRequest, Takes
+from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, Takes
 from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
 from sessions_app.servers.websocket_frames import ReceiveQueue
 
@@ -225,8 +225,8 @@ class SessionServer(Server):
         if protocol not in self.connections:
             return None
         is_socket = isinstance(protocol, SocketProtocol)
-        body: Body | None = None if is_socket else protocol.body
-        inbox: ReceiveQueue | Body | asyncio.Queue[dict[str, Any]] = (
+        body: RequestBody | None = None if is_socket else protocol.body
+        inbox: ReceiveQueue | RequestBody | asyncio.Queue[dict[str, Any]] = (
             ReceiveQueue(protocol) if is_socket else body or asyncio.Queue()
         )
         application = refuse if is_socket and self.draining else self.application
