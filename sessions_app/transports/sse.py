@@ -68,7 +68,7 @@ class EventStream(StreamingHttpResponse):
         return self._body
 
 
-class Body:
+class StreamBody:
     """Passes what a connection sends to the response, which takes it piece by piece."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ async def body(
     head: str = "",
 ) -> AsyncGenerator[bytes, None]:
     """Follow sessions for as long as the client reads and its time lasts. Nothing is held before the first piece."""
-    pieces = Body()
+    pieces = StreamBody()
     beginning = here.connection_recorder.begin("stream", headers)
     connection = Connection(here, who, send=pieces.send, close=pieces.close, transport="stream")
     log_context.work_on(**log_context.ids() | {"connection": connection.id})
@@ -145,7 +145,7 @@ async def body(
         here.dismiss(connection, end.ended)
 
 
-def _end(connection: Connection, pieces: Body) -> ConnectionEnd:
+def _end(connection: Connection, pieces: StreamBody) -> ConnectionEnd:
     if connection.closed:
         return ConnectionEnd(Ended.BY_SERVER)
     now = asyncio.get_running_loop().time()
