@@ -89,7 +89,7 @@ class Subscription:
                 return
             asked, how = False, {"cursor": self.cursor}
 
-    async def _read(self, reading: int, asked: bool, how: dict[str, Any]) -> catchup.Answer | None:
+    async def _read(self, reading: int, asked: bool, how: dict[str, Any]) -> catchup.CatchUp | None:
         """Read the store; None when this reading counts no more."""
         session = self.attachment.session
         while reading == self._reading:
@@ -116,7 +116,7 @@ class Subscription:
         else:
             self.end(problem)
 
-    def _hand_over(self, answer: catchup.Answer) -> bool:
+    def _hand_over(self, answer: catchup.CatchUp) -> bool:
         """Queue an answer and what came meanwhile; return whether the store must be read again."""
         connection = self._connection
         connection.process.feeds.place(self.attachment.session, answer.epoch, answer.serial)
