@@ -73,7 +73,7 @@ async def poll(request: HttpRequest, who: Identity) -> HttpResponse:
     """`POST /api/poll/`: what is new in many sessions."""
     body = json_body(request)
     attaches = _attaches(body)
-    answer = Answer(await process.current(), who, headers_of(request))
+    answer = LongPoll(await process.current(), who, headers_of(request))
     texts = await answer.to(attaches, wait_s=_wait_s(body.get("wait_ms")))
     return json_response(_frames(texts))
 
@@ -83,7 +83,7 @@ async def session_poll(request: HttpRequest, who: Identity, session: str) -> Htt
     """`GET /api/sessions/<id>/poll/`: what is new in one, and the cursor to ask with next."""
     attach = _attach(_attach_query(request, session))
     wait_s = _wait_s(_whole(request, "wait_ms"))
-    answer = Answer(await process.current(), who, headers_of(request))
+    answer = LongPoll(await process.current(), who, headers_of(request))
     texts = await answer.to([attach], wait_s=wait_s, refusals=False)
     cursors = [cursor for text in texts if (cursor := frames.cursor_of(text))]
     return json_response(_frames(texts, cursor=cursors[-1] if cursors else str(attach.cursor or "")))
@@ -94,7 +94,7 @@ def _frames(texts: list[str], **more: str) -> bytes:
     return f'{{"frames":[{",".join(texts)}]{"," if rest else ""}{rest}}}'.encode()
 
 
-class Answer:
+class LongPoll:
     """One poll's answer, which is a connection as long as it is waited for."""
 
     def __init__(self, here: process.Process, who: Identity, headers: Iterable[tuple[bytes, bytes]]) -> None:
