@@ -301,7 +301,7 @@ class Process:
 
     def take(self, session: str, sent: signals.Sent) -> Coroutine[Any, Any, signal_handlers.Receipt]:
         """Store a signal and do what it asks for, and let a run that it causes begin if an agent is free here."""
-        taken = self.log_writer.change(session, signal_handlers.take, sent)
+        taken = self.log_writer.change(session, signal_handlers.handle, sent)
         if self.claim_next is not None and sent.kind in signals.CAUSES:
             self.claim_next(session)
         return taken

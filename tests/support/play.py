@@ -128,7 +128,7 @@ class Play:
         sent, receipt = self.random.choice(list(self.receipts.values()))
         if isinstance(receipt, HoldfastError):
             return None
-        done = self.writer.change(self.session, signal_handlers.take, sent)
+        done = self.writer.change(self.session, signal_handlers.handle, sent)
 
         def check() -> None:
             repeated = outcome(done)
@@ -140,7 +140,7 @@ class Play:
         self.number += 1
         id = f"{kind}-{self.number:05}"
         sent = signals.read(id, kind, payload, actor=OWNER, limits=LIMITS)
-        done = self.writer.change(self.session, signal_handlers.take, sent)
+        done = self.writer.change(self.session, signal_handlers.handle, sent)
         return lambda: self.receipts.update({id: (sent, outcome(done))})
 
     def _text(self) -> Frame:
