@@ -29,7 +29,7 @@ from sessions_app.delivery.flusher import Flusher
 from sessions_app.diagnostics.connection_records import WRITE_EVERY_S, ConnectionRecorder
 from sessions_app.diagnostics.readiness import Health
 from sessions_app.event_log.writer import LogWriter
-from sessions_app.publishing.local_writer import Response
+from sessions_app.publishing.local_writer import LocalWriter
 from sessions_app.publishing.producers import Producers
 from sessions_app.publishing.response_writer import Ticker
 from sessions_app.retention import purge
@@ -254,18 +254,18 @@ class Process:
 
     # ResponseWriter
 
-    def respond(self, session: str, *, agent: str, uid: str = "") -> Response:
+    def respond(self, session: str, *, agent: str, uid: str = "") -> LocalWriter:
         """Return what to write a response with that nobody asked this process for: it has a run of its own.
 
         `agent`: who of this site writes it; nobody if empty. `uid`: its message's id, a new one if empty.
         """
         run = models.Run(session_id=session, agent=agent, status=models.Run.Status.RUNNING, worker_id=self.lease.worker)
         run.uid = uid or run.uid
-        return Response(run, starts=True, log_writer=self.log_writer, ticker=self._ticker)
+        return LocalWriter(run, starts=True, log_writer=self.log_writer, ticker=self._ticker)
 
-    def response(self, run: models.Run) -> Response:
+    def response(self, run: models.Run) -> LocalWriter:
         """Return what to write the response of a run with that this process has claimed."""
-        return Response(run, starts=False, log_writer=self.log_writer, ticker=self._ticker)
+        return LocalWriter(run, starts=False, log_writer=self.log_writer, ticker=self._ticker)
 
     async def claimable(self, most: int) -> list[str]:
         """Return sessions to claim runs of, up to so many.

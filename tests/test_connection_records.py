@@ -38,7 +38,7 @@ class Clock:
         return self.now
 
 
-def ending(notes: ConnectionRecorder, count: int, *, owner: str = "guest:{}", end: End = CUT) -> None:
+def ending(notes: ConnectionRecorder, count: int, *, owner: str = "guest:{}", end: ConnectionEnd = CUT) -> None:
     for number in range(count):
         notes.end(notes.begin("websocket", HEADERS), end, owner=owner.format(number))
 

@@ -94,7 +94,7 @@ class Fanout:
         outgoing: dict[LayerEndpoint, list[tuple[str, Message]]] = defaultdict(list)
         for number, batch in shards.items():
             outgoing[self._endpoint(number)].append((group_of(number), self._message("frames", frames=batch)))
-        for link, messages in outgoing.items():
+        for endpoint, messages in outgoing.items():
             endpoint.put(messages)
 
     def signal_came(self) -> None:

@@ -1,4 +1,4 @@
-"""What a publisher hands to `log_writer`, and what becomes of it."""
+"""What a publisher hands to `LogWriter`, and what becomes of it."""
 
 from __future__ import annotations
 

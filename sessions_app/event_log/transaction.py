@@ -1,4 +1,4 @@
-"""One transaction of the log: what it has read, what it folds, what it writes. Made by `log_writer`, in its thread."""
+"""One transaction of the log: what it has read, what it folds, what it writes. Made by `LogWriter`, in its thread."""
 
 from __future__ import annotations
 

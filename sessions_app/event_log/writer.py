@@ -234,7 +234,7 @@ class LogWriter:
 
 
 def change_here(session: str, work: Callable[..., T], *args: Any) -> T:
-    """`LogWriter.change` in a transaction of the caller's own, for who is no part of a process: an administrator's page.
+    """Make a change of a session's log in a transaction of the caller's own: for the admin, which has no process.
 
     Readers learn of it when their feeds compare tails, agents at work by the next look into their inboxes.
     Raises HoldfastError.

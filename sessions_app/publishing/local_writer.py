@@ -1,4 +1,4 @@
-"""What an agent in this process writes a response with: it hands what is written to log_writer."""
+"""What an agent in this process writes a response with: it hands what is written to the log writer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 Also = Callable[[Log], None]
 
 
-class Response(ResponseWriter):
+class LocalWriter(ResponseWriter):
     """One response being written. `Process.respond` and `Process.response` make them.
 
     `write` and `flush` raise HoldfastError when the response can't go on: fenced (its lease ran out), not_found (the
