@@ -1,4 +1,4 @@
-"""LogWriter: what is acknowledged is committed, in one order, one message per response; a refusal touches nothing else."""
+"""LogWriter: acknowledged is committed, in one order, one message per response; a refusal touches nothing else."""
 
 import json
 import threading

@@ -144,7 +144,7 @@ async def test_an_outage_in_the_middle_ends_when_it_is_over(
 ) -> None:
     monkeypatch.setattr(local_writer, "RETRY_S", retry_s)
     outage = Outage(process, monkeypatch)
-    speaking: list[local_writer.Response] = []
+    speaking: list[local_writer.LocalWriter] = []
 
     async def agent(turn: Turn) -> None:
         speaking.append(turn._response)

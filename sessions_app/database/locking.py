@@ -5,7 +5,7 @@
 2. Of workers, the producers whose batches are published, all at once, in that order: `sql.beat_producers`.
 3. Of producers, those that are registered, one after the other in that order: `DatabaseJob.order`. Whoever
    inserts what another has just inserted waits until that is committed.
-4. Then whatever else: a process's own worker, and other rows only if nobody else has locked them (`skip_locked`). What is
+4. Then whatever else: a process's own worker, and other rows only if they are free (`skip_locked`). What is
    locked is being changed, and who wanted to change it looks again.
 
 SQLite has one write lock, which a transaction takes at its beginning.
