@@ -13,7 +13,7 @@ from agents_app.answer import Answer, Call
 from agents_app.backend import Arguments
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
-from sessions_app.publishing.response_writer import Chunk, Ticker, Writing
+from sessions_app.publishing.response_writer import Chunk, ResponseWriter, Ticker
 
 BATCH_BYTES = 48 * 1024  # of JSON; a frame of the site's has room for 64 KiB
 BATCH_CHUNKS = 500
@@ -24,7 +24,7 @@ FAILED = "The agent failed."
 STOPPED = "The agent was stopped before it finished."
 
 
-class RemoteResponse(Writing):
+class RemoteResponse(ResponseWriter):
     """A response at a site. `submit` is called for each batch to send, and answered by `take` or `refuse`.
 
     `write` and `flush` raise HoldfastError if it can't go on, `Fenced` if another has ended it.
