@@ -17,11 +17,11 @@ from sessions_app.core.signals import AgentSignal
 from sessions_app.core.vocabulary import Chunk
 from sessions_app.event_log import queries
 from sessions_app.event_log.transaction import Log
-from sessions_app.event_log.writer import Ingest
+from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Approval, Run, new_id
-from sessions_app.publishing.local_writer import Response
+from sessions_app.publishing.local_writer import LocalWriter
 from sessions_app.runs import lifecycle
-from sessions_app.runs.inbox import Inbox
+from sessions_app.runs.inbox import RunInbox
 
 Execution = Approval.Execution
 
@@ -29,11 +29,11 @@ Execution = Approval.Execution
 class LocalBackend:
     """The backend of one run that this process has claimed; implements `agents_app.backend.Backend`."""
 
-    def __init__(self, ingest: Ingest, response: Response, inbox: Inbox) -> None:
+    def __init__(self, log_writer: LogWriter, response: LocalWriter, inbox: RunInbox) -> None:
         self.session = response.session
         self.uid = response.uid
         self.chunk_bytes = conf.CHUNK_BYTES
-        self._ingest = ingest
+        self._log_writer = log_writer
         self._response = response
         self._inbox = inbox
 
@@ -73,10 +73,10 @@ class LocalBackend:
         return await self._inbox.about(target, timeout_s)
 
     async def expire_approval(self, approval: str) -> bool:
-        return await self._ingest.change(self.session, lifecycle.expire, approval)
+        return await self._log_writer.change(self.session, lifecycle.expire, approval)
 
     async def begin_call(self, approval: str) -> bool:
-        begun = await self._ingest.change(self.session, begin_call, approval, self._response.run.pk)
+        begun = await self._log_writer.change(self.session, begin_call, approval, self._response.run.pk)
         if begun is None:
             await asyncio.Event().wait()  # the run is to stop: its task is cancelled in a moment
         return bool(begun)
