@@ -99,3 +99,13 @@ def test_an_agent_is_rehearsed_without_django() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["True 1"]), done.stderr
+
+
+def test_the_old_module_names_are_aliases() -> None:
+    from agents_app import pydantic_agent, tool_call, tools
+    from agents_app.adapters.pydantic_ai import agent
+
+    assert (tools.Decision, tools.ToolCall, tools.ToolFailed) == (
+        tool_call.Decision, tool_call.ToolCall, tool_call.ToolFailed,
+    )  # fmt: skip
+    assert pydantic_agent.register is agent.register

@@ -73,7 +73,7 @@ class Publisher:
         self._changed = asyncio.Condition()  # another transport, or none
         self._room = asyncio.Semaphore(AT_ONCE)
         self._fresh_at = 0.0  # when another token is needed
-        self._keeping = asyncio.create_task(self._keep_current_transport())
+        self._keeping = asyncio.create_task(self._keep_connected())
         return self
 
     async def __aexit__(
@@ -134,7 +134,7 @@ class Publisher:
             await asyncio.sleep(random.uniform(0, pause_s))
             pause_s = min(2 * pause_s, RETRY_MOST_S)
 
-    async def _connected(self) -> PublisherTransport:
+    async def _current_transport(self) -> PublisherTransport:
         """Wait for an open transport. Raises HoldfastError if none can be opened any more."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._transport is not None or self._problem is not None)
