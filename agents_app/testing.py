@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from agents_app.backend import ApprovalRequest, Arguments
 from agents_app.registry import Agent
@@ -113,7 +113,7 @@ async def rehearse(
     earlier: fold.Message | None = None,
     steers: Mapping[int, str | Sequence[str]] | None = None,
     decisions: Iterable[Decided] = (),
-    results: Iterable[Any] = (),
+    results: Iterable[object] = (),
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Rehearsal:
     """Have an agent answer a prompt.

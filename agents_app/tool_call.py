@@ -20,11 +20,11 @@ from sessions_app.core.vocabulary import Chunk
 
 T = TypeVar("T")
 
-EXPIRED = "Nobody decided in time."
-NO_RESULT = "No result came in time."
+EXPIRED = "No decision arrived in time."
+NO_RESULT = "No result arrived in time."
 TOOL_FAILED = "The tool failed."
-UNTOLD = "It was done, but its output is too large or no JSON, and can't be shown."
-NOT_APPROVED = "It was not approved, or it was called already."
+UNTOLD = "It was done, but its output is too large or is not JSON, and can't be shown."
+NOT_APPROVED = "It was not approved, or it has been called before."
 
 
 class ToolFailed(Exception):

@@ -66,8 +66,8 @@ async def test_steers_arrive_at_their_steps() -> None:
         (approve(), "user:1: , sent to ann@example.com", "output-available"),
         (approve({"to": "bob"}, reason="To Bob", actor="user:2"), "user:2: To Bob, sent to bob", "output-available"),
         (approve({"to": "nobody"}), f"user:1: , {TOOL_FAILED}", "output-error"),
-        (deny("No"), "user:1: No, It was not approved, or it was called already.", "output-denied"),
-        (expire(), f"None: {EXPIRED}, It was not approved, or it was called already.", "output-denied"),
+        (deny("No"), "user:1: No, It was not approved, or it has been called before.", "output-denied"),
+        (expire(), f"None: {EXPIRED}, It was not approved, or it has been called before.", "output-denied"),
     ],
 )
 async def test_scripted_decisions_are_used_in_order(decision: Decided, text: str, state: str) -> None:
@@ -82,7 +82,7 @@ async def test_an_approved_call_runs_once() -> None:
         await call.execute(send)
         await call.execute(send)
 
-    with pytest.raises(ToolFailed, match="called already"):
+    with pytest.raises(ToolFailed, match="called before"):
         await rehearse(agent, "Go", decisions=[approve()])
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, field
 from random import Random
-from typing import Any
 
+from agents_app.backend import Arguments
 from agents_app.builtin.demo_speech import earlier, in_short, is_to_crash, pause, speak, texts
 from agents_app.tool_call import Decision, ToolCall, ToolFailed
 from agents_app.turn import Turn
@@ -248,7 +248,7 @@ async def _approved(call: ToolCall) -> str:
     return SENT.format(**sent)
 
 
-async def _deliver(arguments: dict[str, Any]) -> dict[str, str]:
+async def _deliver(arguments: Arguments) -> dict[str, str]:
     to, subject = arguments.get("to"), arguments.get("subject")  # the approver may have edited them
     if not isinstance(to, str) or not ADDRESS.fullmatch(to):
         raise ToolFailed("`to` isn't an address.")
