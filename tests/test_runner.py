@@ -146,9 +146,9 @@ async def test_a_signal_whose_sender_has_left_is_answered_all_the_same(process: 
     runner = asyncio.create_task(Runner(process).run())
     async with Conversation(process, parrot) as talk:
         sent = Sent("left", "message", OWNER, {"parts": [{"type": "text", "text": "Hello"}]})
-        while process.claim_next is None:
+        while process.claims.claim_next is None:
             await asyncio.sleep(0)
-        taking = asyncio.ensure_future(process.take(talk.session, sent))
+        taking = asyncio.ensure_future(process.signal_intake.store(talk.session, sent))
         await asyncio.sleep(0)
         taking.cancel()
         assert text_of(await talk.answered()) == "Hello"

@@ -76,7 +76,7 @@ async def publish() -> None:
             session, *chunks = json.loads(line)
             for chunk in chunks:
                 if chunk["type"] == "start":
-                    responses[session] = process.respond(session, agent="dictated")
+                    responses[session] = process.writers.unprompted(session, agent="dictated")
                     chunk["messageId"] = responses[session].uid
                 await responses[session].write(chunk)
             await responses[session].flush()
