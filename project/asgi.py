@@ -6,14 +6,16 @@ from typing import Any
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-http = get_asgi_application()  # first: it loads the applications that the imports below need
+django = get_asgi_application()  # first: it loads the applications that the imports below need
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
 from sessions_app import context, probes, process, server, uploads  # noqa: E402
+from sessions_app.body_limit import limit_bodies  # noqa: E402
 from sessions_app.consumers import SessionConsumer  # noqa: E402
 
 consumer = SessionConsumer.as_asgi()
+http = limit_bodies(django)
 
 
 async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
