@@ -74,7 +74,7 @@ async def test_agents_at_work_finish_within_the_drain(process: Process) -> None:
 
 async def test_what_is_claimed_in_the_last_moment_is_handed_back(process: Process, monkeypatch: Any) -> None:
     claiming, go = asyncio.Event(), asyncio.Event()
-    claim = process.claim
+    claim = process.claims.claim
 
     async def slow(session: str, held: Any) -> models.Run | None:
         claimed = await claim(session, held)
@@ -82,7 +82,7 @@ async def test_what_is_claimed_in_the_last_moment_is_handed_back(process: Proces
         await go.wait()
         return claimed
 
-    monkeypatch.setattr(process, "claim", slow)
+    monkeypatch.setattr(process.claims, "claim", slow)
     async with Conversation(process, parrot) as talk:
         await talk.say("Hello")
         runner = asyncio.create_task(Runner(process, drain_s=60).run())

@@ -141,8 +141,7 @@ class Upload:
             await self._response.write(chunk)
         if not self._response.begun:
             raise HoldfastError("bad_chunk", "There is no line.")
-        if self._response.ended:
-            await self._response.flush()
+        await self._response.flush()  # raises what was refused, before the end hides it
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
         async for line in self._lines():
