@@ -70,6 +70,30 @@ async def test_an_agent_answers(answer: Any) -> None:
     assert (message.status, message.reason, text_of(message)) == ("complete", "stop", "Hello")
 
 
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"type": "tool-output-available", "toolCallId": "c", "output": "y" * 70_000},
+        {"type": "data-x", "data": "\ud83d"},
+        {"type": "tool-output-denied", "toolCallId": "nothing"},
+    ],
+    ids=["refused at once", "half a surrogate pair", "refused by the log"],
+)
+@pytest.mark.parametrize("raises", [False, True])
+async def test_an_agent_whose_chunk_is_refused_fails_with_its_earlier_text(
+    answer: Any, chunk: dict[str, Any], raises: bool
+) -> None:
+    async def agent(turn: Turn) -> None:
+        await turn.text("so ")
+        await turn.text("far")
+        await turn.write(chunk)
+        if raises:
+            raise RuntimeError("boom")
+
+    message = await answer(agent)
+    assert (message.status, text_of(message)) == ("failed", "so far")
+
+
 async def test_an_agent_that_raises_fails(answer: Any) -> None:
     async def agent(turn: Turn) -> None:
         await turn.text("so far")

@@ -117,7 +117,7 @@ async def test_an_agent_that_ignores_a_stop_is_cut_off(process: Process, monkeyp
 async def test_a_run_that_heeds_no_stop_is_ended_by_another_process(process: Process, monkeypatch: Any) -> None:
     monkeypatch.setattr(leases, "PATIENCE_S", 0.2)
     async with Conversation(process, parrot) as talk:
-        response = process.respond(talk.session, agent="elsewhere")
+        response = process.writers.unprompted(talk.session, agent="elsewhere")
         for chunk in ({"type": "start", "messageId": response.uid}, {"type": "text-start", "id": "t"}):
             await response.write(chunk)
         await response.flush()
@@ -144,7 +144,7 @@ async def test_a_waiting_run_is_stopped_before_it_begins(process: Process) -> No
 
 async def test_a_stop_of_several_runs_is_applied_when_all_have_ended(process: Process) -> None:
     async with Conversation(process, endless()) as talk:
-        response = process.respond(talk.session, agent="elsewhere")  # so the others are not claimed here
+        response = process.writers.unprompted(talk.session, agent="elsewhere")  # so the others are not claimed here
         await response.write({"type": "start", "messageId": response.uid})
         await response.flush()
         for text in ("First", "Second"):
