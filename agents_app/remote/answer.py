@@ -14,7 +14,8 @@ from agents_app.answer import Answer, Call
 from agents_app.backend import Arguments
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
-from sessions_app.publishing.response_writer import Chunk, ResponseWriter, Ticker
+from sessions_app.core.vocabulary import Chunk
+from sessions_app.publishing.response_writer import ResponseWriter, Ticker
 
 logger = logging.getLogger(__name__)
 
