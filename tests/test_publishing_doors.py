@@ -137,12 +137,11 @@ async def test_a_socket_that_publishes_too_fast_is_read_more_slowly(session: str
 async def test_what_waits_to_be_stored_is_bounded(session: str, running: Process) -> None:
     async with Socket(token(scope="publish")) as socket:
         await socket.ask(frame(session, 1, *begun(UID)))
-        [connection] = running.connections
         with running.log_writer._changed:  # the writer stands still
             for sequence in range(2, 202):
                 socket.send(frame(session, sequence, delta("x")))
             async with asyncio.timeout(10):
-                while connection._publishing < PUBLISHING:
+                while running.log_writer.waiting < PUBLISHING:
                     await asyncio.sleep(0.01)
             assert socket.inbox.qsize() >= 200 - PUBLISHING - 1
         await socket.until(lambda: socket.said[-1].get("sequence") == 201)

@@ -18,7 +18,7 @@ before(async () => {
   ({ MessageView } = await import("../../static/holdfast/page/message-view.js"));
   ({ MarkdownView } = await import("../../static/holdfast/page/markdown.js"));
   ({ Standing } = await import("../../static/holdfast/page/standing.js"));
-  marked = await import("../../static/vendor/marked.mjs");
+  marked = await import("../../static/holdfast/vendor/marked.mjs");
 });
 
 const { warn } = console;
