@@ -114,7 +114,7 @@ class Process:
         self.claim_next: Callable[[str], None] | None = None  # what runs agents here, where a run is about to wait
         self._unsure: set[str] = set()  # sessions in which a run may have been claimed
         self._loop = loop
-        self._ticker = Ticker(loop, conf.ROLLUP_MS)
+        self._ticker = Ticker(loop, conf.settings.rollup_ms)
         self._reaper = Reaper(self.ingest, self.lease)
         self._per_owner: Counter[str] = Counter()
         self._signal_rates: dict[str, TokenBucket] = {}
@@ -124,15 +124,16 @@ class Process:
 
     async def start(self, parts: Iterable[Callable[[Process], Step]] = ()) -> None:
         """Start what runs in the background. None of it ends by failing."""
+        conf.require_valid()
         tracing.configure()
         await self.lease.beat()
-        lease_s = conf.LEASE_MS / 1000
+        lease_s = conf.settings.lease_ms / 1000
         self._tasks = [
             self._keep("fan-out", self.fanout.run),
             self._keep("pump", self.pump.run),
-            self._keep("tail check", _every(conf.TAIL_POLL_MS / 1000, self.feeds.check_tails)),
+            self._keep("tail check", _every(conf.settings.tail_poll_ms / 1000, self.feeds.check_tails)),
             self._keep("heartbeats", _every(TICK_S, self._tick)),
-            self._keep("identities", _every(conf.RECHECK_MS / 1000, self._check_identities)),
+            self._keep("identities", _every(conf.settings.recheck_ms / 1000, self._check_identities)),
             self._keep("lease", _every(lease_s / 3, self.lease.beat)),
             self._keep("reaper", _every(min(lease_s / 3, LOOK_S), self._reaper.look)),
             self._keep("inboxes", self.inboxes.run),
@@ -152,7 +153,7 @@ class Process:
             return
         self.stopping = True
         for connection in tuple(self.connections):
-            connection.go_away(random.randrange(conf.DRAIN_MS + 1))
+            connection.go_away(random.randrange(conf.settings.drain_ms + 1))
         self.pump.send()
         try:
             await _cancel(self._running_parts)
@@ -191,14 +192,14 @@ class Process:
             connection.heartbeat_at = now + connection.heartbeat_ms / 1000
         if connection.transport == "stream":
             # Not all at once, of the streams that a server began when it started.
-            connection.ends_at = now + random.uniform(SHORTEST_LIFE, 1) * conf.STREAM_MS / 1000
+            connection.ends_at = now + random.uniform(SHORTEST_LIFE, 1) * conf.settings.stream_ms / 1000
 
     def check_room(self, owner: str) -> None:
         """Raise what `admit` would raise for one more connection of this owner."""
         if self.stopping:
             raise HoldfastError("going_away")
-        if self._per_owner[owner] >= conf.CONNECTIONS_PER_OWNER:
-            raise HoldfastError("too_many_connections", f"at most {conf.CONNECTIONS_PER_OWNER}")
+        if self._per_owner[owner] >= conf.settings.connections_per_owner:
+            raise HoldfastError("too_many_connections", f"at most {conf.settings.connections_per_owner}")
 
     def dismiss(self, connection: Connection, ended: str = "over") -> None:
         """Count a connection out. `ended`: how it did, if it wasn't told to."""
@@ -217,7 +218,7 @@ class Process:
         if owner not in self._signal_rates:
             if len(self._signal_rates) >= OWNERS_REMEMBERED:
                 self._signal_rates.clear()
-            per_minute = conf.SIGNALS_PER_MINUTE
+            per_minute = conf.settings.signals_per_minute
             self._signal_rates[owner] = TokenBucket(per_minute / 60, per_minute)
         return self._signal_rates[owner].take(now)
 

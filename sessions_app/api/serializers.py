@@ -89,14 +89,14 @@ class SessionSerializer(Strict, serializers.ModelSerializer[Session]):
         return str(Cursor(session.epoch, session.tail))
 
     def validate_agent(self, agent: str) -> str:
-        if agent and agent not in conf.AGENTS:
-            raise serializers.ValidationError(f"There is no such agent. There are: {', '.join(conf.AGENTS)}.")
+        if agent and agent not in conf.settings.agents:
+            raise serializers.ValidationError(f"There is no such agent. There are: {', '.join(conf.settings.agents)}.")
         if self.instance is not None and agent != self.instance.agent:
             raise serializers.ValidationError("A session's agent can't be changed.")
         return agent
 
     def create(self, validated_data: dict[str, Any]) -> Session:
-        validated_data.setdefault("agent", conf.DEFAULT_AGENT)
+        validated_data.setdefault("agent", conf.settings.default_agent)
         if "policy" not in validated_data:
             validated_data["policy"] = RetentionPolicy.objects.get(is_default=True)
         session = Session.objects.create(**validated_data)
@@ -165,7 +165,7 @@ class TokenSerializer(Strict):
         return _taken(sessions, tokens.sessions_problem(sessions))
 
     def validate_life_s(self, life_s: int) -> int:
-        return _taken(life_s, "" if life_s <= conf.TOKEN_MAX_S else f"At most {conf.TOKEN_MAX_S}.")
+        return _taken(life_s, "" if life_s <= conf.settings.token_max_s else f"At most {conf.settings.token_max_s}.")
 
 
 def _taken(value: T, problem: str) -> T:
@@ -203,14 +203,14 @@ class PartQuery(Strict):
     )
 
     def validate_limit(self, limit: int) -> int:
-        if limit > conf.HISTORY_MAX:
-            raise serializers.ValidationError(f"At most {conf.HISTORY_MAX}.")
+        if limit > conf.settings.history_max:
+            raise serializers.ValidationError(f"At most {conf.settings.history_max}.")
         return limit
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if len(attrs.keys() & set(self.EXCLUSIVE)) > 1:
             raise serializers.ValidationError(f"Give only one of {', '.join(self.EXCLUSIVE)}.")
-        attrs.setdefault("limit", conf.HISTORY_DEFAULT)
+        attrs.setdefault("limit", conf.settings.history_default)
         return attrs
 
 

@@ -168,8 +168,8 @@ class SessionViewSet(
         who.require("send")
         if who.grant is not None and not who.grant.covers(ALL):
             raise ApiError("forbidden_scope", "a new session needs a token for all sessions, `*`")
-        if Session.objects.visible().filter(owner=who.owner).count() >= conf.SESSIONS_PER_OWNER:
-            raise ApiError("session_limit", f"at most {conf.SESSIONS_PER_OWNER}")
+        if Session.objects.visible().filter(owner=who.owner).count() >= conf.settings.sessions_per_owner:
+            raise ApiError("session_limit", f"at most {conf.settings.sessions_per_owner}")
         serializer.save(owner=who.owner)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -312,11 +312,11 @@ class TokenViewSet(viewsets.ViewSet, Door):
     lookup_value_regex = "[A-Za-z0-9_.:-]{1,64}"
 
     def create(self, request: Request) -> Response:
-        if not conf.TOKEN_KEYS:
+        if not conf.settings.token_keys:
             raise ApiError("tokens_off")
         asked = TokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        token, grant = tokens.issue(**{"life_s": conf.TOKEN_MAX_S, **asked.validated_data})
+        token, grant = tokens.issue(**{"life_s": conf.settings.token_max_s, **asked.validated_data})
         who = identity_of(request)
         logger.info("%s issued token %s for %s", who.owner, grant.jti, asked.validated_data["sub"])
         issued = {"token": token, "jti": grant.jti, "expires_at": grant.expires_at * 1000}

@@ -57,10 +57,14 @@ class Connection:
         self.process = process
         self.identity = identity
         self.transport = transport
-        self.window = Window(conf.WINDOW_BYTES)
+        self.window = Window(conf.settings.window_bytes)
         self.closed = False
         self.told = ""  # why it ends: the code of the error, or "going_away"
-        self.heartbeat_ms = conf.HEARTBEAT_MS if transport == "websocket" else min(conf.HEARTBEAT_MS, HTTP_HEARTBEAT_MS)
+        self.heartbeat_ms = (
+            conf.settings.heartbeat_ms
+            if transport == "websocket"
+            else min(conf.settings.heartbeat_ms, HTTP_HEARTBEAT_MS)
+        )
         self.heartbeat_at = 0.0  # when the next one is due; `process` keeps it
         self.ends_at = math.inf  # when its time is over; likewise
         self._send = send
@@ -75,7 +79,7 @@ class Connection:
         self._published: asyncio.Event | None = None  # what waits until one was
         # Who may publish is read no faster, instead of being closed.
         self._is_paced = identity.grant is not None and "publish" in identity.grant.scopes
-        rate = conf.PUBLISHES_PER_SECOND if self._is_paced else conf.FRAMES_PER_SECOND
+        rate = conf.settings.publishes_per_second if self._is_paced else conf.settings.frames_per_second
         self._rate = TokenBucket(rate, rate * BURST_S)
         self._tasks: list[asyncio.Task[None]] = []  # mostly none: an empty set takes 160 bytes more
 
@@ -126,13 +130,13 @@ class Connection:
                     "transport": self.transport,
                     "actor": self.identity.owner,
                     "heartbeat_ms": self.heartbeat_ms,
-                    "recovery_window_ms": conf.RECOVERY_WINDOW_MS,
+                    "recovery_window_ms": conf.settings.recovery_window_ms,
                     "limits": {
-                        "frame_bytes": conf.FRAME_BYTES,
-                        "window_bytes": conf.WINDOW_BYTES,
-                        "ack_bytes": conf.ACK_BYTES,
-                        "ack_ms": conf.ACK_MS,
-                        "sessions": conf.SESSIONS_PER_CONNECTION,
+                        "frame_bytes": conf.settings.frame_bytes,
+                        "window_bytes": conf.settings.window_bytes,
+                        "ack_bytes": conf.settings.ack_bytes,
+                        "ack_ms": conf.settings.ack_ms,
+                        "sessions": conf.settings.sessions_per_connection,
                     },
                 }
             )
@@ -186,7 +190,7 @@ class Connection:
 
     def is_slow(self, now: float) -> bool:
         """Whether a session has been behind for longer than SLOW_READER_MS."""
-        limit = now - conf.SLOW_READER_MS / 1000
+        limit = now - conf.settings.slow_reader_ms / 1000
         return any(
             following.attachment.behind_since is not None and following.attachment.behind_since < limit
             for following in self._followed.values()
@@ -209,7 +213,9 @@ class Connection:
         """Answer one frame of the client's; None stands for a binary message."""
         while not self._rate.take(now):
             if not self._is_paced:
-                await self.fail(HoldfastError("rate_limited", f"at most {conf.FRAMES_PER_SECOND} frames a second"))
+                await self.fail(
+                    HoldfastError("rate_limited", f"at most {conf.settings.frames_per_second} frames a second")
+                )
                 return
             await asyncio.sleep(1 / self._rate.rate)
             now = asyncio.get_running_loop().time()
@@ -217,8 +223,8 @@ class Connection:
         try:
             if text is None:
                 raise HoldfastError("bad_frame", "frames are text, not binary")
-            if frames.size(text) > conf.FRAME_BYTES:
-                raise HoldfastError("frame_too_large", f"at most {conf.FRAME_BYTES} bytes")
+            if frames.size(text) > conf.settings.frame_bytes:
+                raise HoldfastError("frame_too_large", f"at most {conf.settings.frame_bytes} bytes")
             data = frames.parse(text)
             about = frames.about(data)
             await self._answer(frames.read(data), now)
@@ -294,8 +300,8 @@ class Connection:
         self.identity.check("read", frame.session)
         following = self._followed.get(frame.session)
         if following is None:
-            if len(self._followed) >= conf.SESSIONS_PER_CONNECTION:
-                raise HoldfastError("too_many_sessions", f"at most {conf.SESSIONS_PER_CONNECTION}")
+            if len(self._followed) >= conf.settings.sessions_per_connection:
+                raise HoldfastError("too_many_sessions", f"at most {conf.settings.sessions_per_connection}")
             following = self._followed[frame.session] = Following(self, frame.session)
             await self.process.feeds.follow(frame.session, following)
         else:

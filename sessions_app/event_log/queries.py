@@ -189,7 +189,7 @@ def view(session_id: str, owner: str, *, changed_after: int | None, limit: int) 
             rows, more = _changed(session_id, cutoff, limit, changed_after)
         messages = _folded(session_id, rows)
         signals = _signals(session_id, cutoff, changed_after)
-    more = more or len(signals) > conf.HISTORY_MAX
+    more = more or len(signals) > conf.settings.history_max
     if changed_after is not None:
         messages = [message for message in messages if message.last_serial > changed_after]
     return View(position, session.title, messages, signals, more)
@@ -233,7 +233,7 @@ def _that_fit(sizes: list[tuple[int, int]]) -> list[int]:
     taken = 0
     for key, size in sizes:
         taken += size
-        if keys and taken > conf.SNAPSHOT_BYTES:
+        if keys and taken > conf.settings.snapshot_bytes:
             break
         keys.append(key)
     return keys
@@ -315,12 +315,14 @@ def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple
 def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[dict[str, Any]]:
     """Records of the signals changed since a serial, or of those that are open and the newest others; in order."""
     if after is not None:
-        rows = _select_signals(session_id, "last_serial > %s ORDER BY last_serial", after, conf.HISTORY_MAX + 1)
+        rows = _select_signals(
+            session_id, "last_serial > %s ORDER BY last_serial", after, conf.settings.history_max + 1
+        )
     else:
         since = connection.ops.adapt_datetimefield_value(cutoff)
         newest = "{} ORDER BY last_serial DESC".format
         rows = [
-            *_select_signals(session_id, newest("status IN ('accepted', 'delivered')"), conf.HISTORY_MAX),
+            *_select_signals(session_id, newest("status IN ('accepted', 'delivered')"), conf.settings.history_max),
             *_select_signals(
                 session_id, newest("status NOT IN ('accepted', 'delivered') AND changed_at >= %s"), since, SETTLED
             ),
@@ -348,7 +350,7 @@ def _select(
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
             for row in rows:
                 size += len(row[PARTS])
-                if len(taken) == limit or (taken and size > conf.SNAPSHOT_BYTES):
+                if len(taken) == limit or (taken and size > conf.settings.snapshot_bytes):
                     return taken, True
                 taken.append(row)
     return taken, False

@@ -69,7 +69,7 @@ async def submit(process: Process, who: Identity, frame: ClientFrame, settle: Se
     """
     who.check("publish", frame.session)
     for chunk in frame.chunks:
-        vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
+        vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
     starts = _run(frame) if frame.sequence == 1 else None
     try:
         if starts is not None:

@@ -302,7 +302,7 @@ async def purge_forever() -> None:
     stop = threading.Event()
     try:
         while True:
-            await asyncio.sleep(conf.PURGE_EVERY_S)
+            await asyncio.sleep(conf.settings.purge_every_s)
             if not clock.jumped():
                 await asyncio.to_thread(purge_round, stop)
     finally:
@@ -315,7 +315,7 @@ async def purge_forever() -> None:
 def problems(policy: RetentionPolicy) -> dict[str, str]:
     """What is wrong with a policy that is to be stored, by field."""
     found = {}
-    problem = hours_problem(policy.hours, most=conf.RETENTION_MAX_HOURS)
+    problem = hours_problem(policy.hours, most=conf.settings.retention_max_hours)
     if problem:
         found["hours"] = problem
     if not policy.is_default and RetentionPolicy.objects.filter(pk=policy.pk, is_default=True).exists():
@@ -333,4 +333,4 @@ def save_policy(policy: RetentionPolicy) -> None:
 
 def allowed_policies() -> QuerySet[RetentionPolicy]:
     """The policies that an owner may choose from."""
-    return RetentionPolicy.objects.filter(hours__lte=conf.RETENTION_MAX_HOURS)
+    return RetentionPolicy.objects.filter(hours__lte=conf.settings.retention_max_hours)

@@ -150,7 +150,7 @@ class Inboxes:
         loop = asyncio.get_running_loop()
         while True:
             with suppress(TimeoutError):  # not `wait_for`, which in Python 3.11 may swallow a cancellation
-                async with asyncio.timeout(conf.INBOX_POLL_MS / 1000 if self._inboxes else None):
+                async with asyncio.timeout(conf.settings.inbox_poll_ms / 1000 if self._inboxes else None):
                     await self._wake.wait()
             self._wake.clear()
             if self._inboxes:

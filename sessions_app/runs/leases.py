@@ -91,7 +91,7 @@ class Reaper:
             for worker, count in beats.items()
         }
         for worker, (count, since) in self._seen.items():
-            if now - since > conf.LEASE_MS / 1000:
+            if now - since > conf.settings.lease_ms / 1000:
                 await self._ingest.do(_declare_dead, worker, count)
         overdue = await self._overdue(now)
         orphans = await threads.run(_orphans, [*self._late, *overdue])
@@ -112,7 +112,7 @@ class Reaper:
     def _forget_if_away(self, now: float) -> None:
         """An observer that was frozen, or couldn't write, can't tell who else could: it starts to watch anew."""
         away = now - min(self._looked_at, self._own.beaten_at)
-        if away > conf.LEASE_MS / 1000 * AWAY:
+        if away > conf.settings.lease_ms / 1000 * AWAY:
             self._seen = {}
 
     async def _end(self, run: models.Run) -> None:

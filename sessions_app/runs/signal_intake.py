@@ -43,11 +43,11 @@ async def accept(
 
 
 async def _take(process: Process, owner: str, frame: ClientFrame, *, now: float) -> signal_handlers.Receipt:
-    limits = signals.Limits(conf.MESSAGE_BYTES, conf.CHUNK_BYTES)
+    limits = signals.Limits(conf.settings.message_bytes, conf.settings.chunk_bytes)
     sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits)
     session = await threads.run(queries.readable, frame.session, owner)
     if not process.may_signal(owner, now):
-        raise HoldfastError("rate_limited", f"at most {conf.SIGNALS_PER_MINUTE} signals a minute")
+        raise HoldfastError("rate_limited", f"at most {conf.settings.signals_per_minute} signals a minute")
     receipt = await process.take(session.id, sent)
     process.signal_came()
     return receipt

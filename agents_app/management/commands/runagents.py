@@ -38,14 +38,14 @@ class Command(BaseCommand):
             "--concurrency",
             type=int,
             metavar="N",
-            default=conf.RUNS_PER_PROCESS,
+            default=conf.settings.runs_per_process,
             help="agents at work at once (default HOLDFAST_RUNS_PER_PROCESS, %(default)s)",
         )
         parser.add_argument(
             "--drain",
             type=float,
             metavar="SECONDS",
-            default=conf.WORKER_DRAIN_S,
+            default=conf.settings.worker_drain_s,
             help="for agents to finish when it stops (default HOLDFAST_WORKER_DRAIN_S, %(default)s)",
         )
         parser.add_argument(
