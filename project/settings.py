@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from project.env import env_bool, env_choice, env_database, env_int, env_list, env_redis, env_settings, env_str
 from project.logs import logging_config
-from sessions_app import conf
+from sessions_app import __version__, conf
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -242,7 +242,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Holdfast",
     "DESCRIPTION": "Durable sessions between agents and the people who use them.",
-    "VERSION": "0.1.0",
+    "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     # Both have a field `status`.
     "ENUM_NAME_OVERRIDES": {

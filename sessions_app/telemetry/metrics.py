@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
     REGISTRY,
@@ -27,6 +26,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from sessions_app import __version__
 from sessions_app.core.attachment import Frame
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ GROUPS = (1, 2, 5, 10, 20, 50, 100, 200, 512)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began is of no use, and would double them
 
 build = Gauge("holdfast_build_info", "The version that runs: always 1", ["version"])
-build.labels(settings.SPECTACULAR_SETTINGS["VERSION"]).set(1)
+build.labels(__version__).set(1)
 
 # Connections
 opened = Counter("holdfast_connections_opened_total", "Connections, polls and uploads that began", ["transport"])
