@@ -141,7 +141,6 @@ class Process:
             self._keep("evidence", _every(WRITE_EVERY_S, self.connection_recorder.write)),
         ]
         self._running_parts = [self._keep("part", make(self)) for make in parts]
-        _spare_collections()
         self.started = True
 
     async def stop(self) -> None:
@@ -333,11 +332,12 @@ class Process:
         return self._loop.create_task(forever(), name=f"holdfast {name}")
 
 
-def _spare_collections() -> None:
-    """Have the garbage collector leave alone what was loaded at the start, and look less often at the rest.
+def tune_garbage_collection() -> None:
+    """Exempt what is loaded so far from garbage collection, and collect the rest less often.
 
-    A token leaves no cycles but allocates enough to start a collection every few dozen, a tenth of the processor; and
-    a full one walks all of Django, for 60 ms in which nothing else runs.
+    For a program that runs Holdfast and little else, once it has started: it concerns the whole interpreter, so a
+    library must not do it by itself. A token leaves no cycles but allocates enough to start a collection every few
+    dozen, a tenth of the processor; and a full one walks all of Django, for 60 ms in which nothing else runs.
     """
     gc.collect()
     gc.freeze()
