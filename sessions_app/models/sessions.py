@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.core.validators import MinValueValidator
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Left
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
+from sessions_app import conf
 from sessions_app.core import retention
 from sessions_app.core.tokens import ALL
 from sessions_app.models.ids import new_epoch, new_id
+
+
+class RetentionPolicyQuerySet(models.QuerySet["RetentionPolicy"]):
+    def allowed(self) -> RetentionPolicyQuerySet:
+        """Policies that an owner may choose from."""
+        return self.filter(hours__lte=conf.settings.retention_max_hours)
+
+    def default(self) -> RetentionPolicy:
+        """The policy of new sessions."""
+        return self.get(is_default=True)
 
 
 class RetentionPolicy(models.Model):
     """How long a session's messages are kept after they last changed."""
 
     name = models.CharField(max_length=64, unique=True)
-    hours = models.PositiveIntegerField(validators=[MinValueValidator(retention.MIN_HOURS)])
+    hours = models.PositiveIntegerField()
     is_default = models.BooleanField(default=False, help_text="New sessions get this policy.")
+
+    objects = RetentionPolicyQuerySet.as_manager()
 
     class Meta:
         ordering = ["hours", "name"]
@@ -35,6 +49,31 @@ class RetentionPolicy(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hours} h)"
+
+    def clean(self) -> None:
+        """Check the bounds of the hours, and that there is a default. Raises ValidationError by field."""
+        super().clean()
+        found = {}
+        # Hours that are no number have a message of their own field's by now.
+        if self.hours is not None and (
+            problem := retention.hours_problem(self.hours, most=conf.settings.retention_max_hours)
+        ):
+            found["hours"] = problem
+        if not self.is_default and RetentionPolicy.objects.filter(pk=self.pk, is_default=True).exists():
+            found["is_default"] = "New sessions need a policy: make another one the default instead."
+        if found:
+            raise ValidationError(found)
+
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        """All but the constraint of one default: `save` makes room for a new one."""
+        super().validate_constraints({*(exclude or ()), "is_default"})
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store it; if it is the default, no other is any more."""
+        with transaction.atomic():
+            if self.is_default:
+                RetentionPolicy.objects.exclude(pk=self.pk).filter(is_default=True).update(is_default=False)
+            super().save(*args, **kwargs)
 
     def cutoff(self, now: datetime) -> datetime:
         """What last changed before this moment has expired."""

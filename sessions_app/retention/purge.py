@@ -24,7 +24,7 @@ from django.utils import timezone
 from sessions_app import conf
 from sessions_app.auth import tokens
 from sessions_app.core import signals
-from sessions_app.core.retention import clock_jumped, hours_problem
+from sessions_app.core.retention import clock_jumped
 from sessions_app.database import locking
 from sessions_app.diagnostics import connection_records
 from sessions_app.models import Approval, Message, RetentionPolicy, Run, Session, Signal, Worker
@@ -307,30 +307,3 @@ async def purge_forever() -> None:
                 await asyncio.to_thread(purge_round, stop)
     finally:
         stop.set()  # the thread that purges ends after its step
-
-
-# Policies
-
-
-def problems(policy: RetentionPolicy) -> dict[str, str]:
-    """What is wrong with a policy that is to be stored, by field."""
-    found = {}
-    problem = hours_problem(policy.hours, most=conf.settings.retention_max_hours)
-    if problem:
-        found["hours"] = problem
-    if not policy.is_default and RetentionPolicy.objects.filter(pk=policy.pk, is_default=True).exists():
-        found["is_default"] = "New sessions need a policy: make another one the default instead."
-    return found
-
-
-def save_policy(policy: RetentionPolicy) -> None:
-    """Store a policy; if it is the default, no other is any more."""
-    with transaction.atomic():
-        if policy.is_default:
-            RetentionPolicy.objects.exclude(pk=policy.pk).filter(is_default=True).update(is_default=False)
-        policy.save()
-
-
-def allowed_policies() -> QuerySet[RetentionPolicy]:
-    """The policies that an owner may choose from."""
-    return RetentionPolicy.objects.filter(hours__lte=conf.settings.retention_max_hours)
