@@ -264,6 +264,8 @@ SPECTACULAR_SETTINGS = {
 HOLDFAST = env_settings("HOLDFAST_", conf.DECLARED.values())
 HOLDFAST["FANOUT_LAYERS"] = list(CHANNEL_LAYERS)
 HOLDFAST.setdefault("LAB", DEBUG)
+if "FRAME_BYTES" in HOLDFAST:
+    HOLDFAST.setdefault("BODY_BYTES", 2 * HOLDFAST["FRAME_BYTES"])
 if DEBUG and "TOKEN_KEYS" not in HOLDFAST:
     HOLDFAST["TOKEN_KEYS"] = {"development": development_key(VAR_DIR / "token_key")}
 # A site that names a model offers the agent that uses it first.

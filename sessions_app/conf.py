@@ -115,6 +115,9 @@ class HoldfastSettings:
     # -- Limits on what comes in
     # Largest frame from a client: a message of MESSAGE_BYTES, escaped, fits.
     frame_bytes: Annotated[int, Range(1024)] = 65_536
+    # Largest body of an HTTP request, whatever its path: twice FRAME_BYTES. Between the two, the API says by name what
+    # is too large; beyond this nothing is read. NDJSON uploads have limits of their own; the admin's forms are smaller.
+    body_bytes: Annotated[int, Range(1024)] = 131_072
     # Largest message from a person: some ten pages of text.
     message_bytes: Positive = 32_768
     # Largest chunk from an agent: a tool's result is the big one.

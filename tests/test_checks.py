@@ -52,16 +52,17 @@ def test_every_message_has_a_hint(settings: Any) -> None:
         ({"PING_INTERVAL_S": 58}, "holdfast.W001"),
         ({"PROXY_IDLE_S": 54}, "holdfast.W001"),
         ({"HEARTBEAT_MS": 60_000}, "holdfast.W002"),
-        ({"ROLLUP_MS": 30}, "holdfast.E024"),
+        ({"ROLLUP_MS": 30}, "holdfast.E025"),
         ({"LEASE_MS": 1000}, "holdfast.W003"),
         ({"RESPONSE_BYTES": 10_000}, "holdfast.E003"),
         ({"FRAME_BYTES": 10_000}, "holdfast.E004"),
-        ({"WINDOW_BYTES": 65_536}, "holdfast.E024"),
+        ({"BODY_BYTES": 65_535}, "holdfast.E024"),
+        ({"WINDOW_BYTES": 65_536}, "holdfast.E025"),
         ({"ACK_BYTES": 30_000}, "holdfast.E006"),
         ({"ACK_MS": 30_000}, "holdfast.E007"),
         ({"HISTORY_DEFAULT": 201}, "holdfast.E008"),
         ({"FANOUT_LAYERS": ["default", "other"]}, "holdfast.E021"),
-        ({"RETENTION_MAX_HOURS": 23}, "holdfast.E024"),
+        ({"RETENTION_MAX_HOURS": 23}, "holdfast.E025"),
         ({"DEFAULT_AGENT": "nobody"}, "holdfast.E018"),
         ({"TOKEN_KEYS": {"good": "x" * 32, "bad": "x" * 31}}, "holdfast.E019"),
     ],
@@ -104,7 +105,7 @@ def test_it_lists_every_value_that_cannot_be_used_at_once(settings: Any) -> None
 @pytest.mark.parametrize("value", [None, [], "ROLLUP_MS=20"])
 def test_settings_that_are_no_dict_are_named(settings: Any, value: Any) -> None:
     settings.HOLDFAST = value
-    assert found() == ["holdfast.E024"]
+    assert found() == ["holdfast.E025"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def warning(number: int, message: str, hint: str) -> Warning:
 def check_values(**_: Any) -> Iterator[CheckMessage]:
     """Types, bounds and names in HOLDFAST. The other checks see the default of what has a problem."""
     for problem, hint in conf.load()[1]:
-        yield error(24, problem, hint)
+        yield error(25, problem, hint)
 
 
 @register("holdfast")
@@ -82,6 +82,12 @@ def check_writing(**_: Any) -> Iterator[CheckMessage]:
             4,
             "FRAME_BYTES is below MESSAGE_BYTES: a message that is allowed could not be sent.",
             "Raise HOLDFAST_FRAME_BYTES to twice HOLDFAST_MESSAGE_BYTES, since JSON escapes take room.",
+        )
+    if limits.body_bytes < limits.frame_bytes:
+        yield error(
+            24,
+            "BODY_BYTES is below FRAME_BYTES: what fits into a frame could not be posted.",
+            "Raise HOLDFAST_BODY_BYTES to twice HOLDFAST_FRAME_BYTES.",
         )
 
 
