@@ -222,7 +222,7 @@ def _find(workers: Sequence[str]) -> list[Found]:
 
 def _read(runs: Collection[str]) -> list[tuple[str, Signal]]:
     """Return what is open for these runs, in order."""
-    sent = models.Signal.objects.filter(run__in=runs, status__in=signals.OPEN, caused=None)
+    sent = models.Signal.objects.open().filter(run__in=runs, caused=None)
     return [
         (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
         for row in sent.order_by("serial")
