@@ -150,7 +150,7 @@ class SessionViewSet(
     def get_queryset(self) -> QuerySet[Session]:
         who = identity_of(self.request)
         who.require("read")
-        streaming = Message.objects.filter(session=OuterRef("pk"), status=Message.Status.STREAMING)
+        streaming = Message.objects.streaming().filter(session=OuterRef("pk"))
         owned = Session.objects.visible().filter(owner=who.owner)
         if who.grant is not None:
             owned = owned.fitting(who.grant.sessions)
@@ -158,8 +158,7 @@ class SessionViewSet(
 
     def get_object(self) -> Session:
         session = self._readable()
-        streaming = session.messages.filter(status=Message.Status.STREAMING)
-        session.streaming = streaming.exists()  # type: ignore[attr-defined]
+        session.streaming = session.messages.streaming().exists()  # type: ignore[attr-defined]
         return session
 
     def _readable(self) -> Session:

@@ -60,7 +60,7 @@ _names = {
     "signal_columns": ", ".join(f'"{name}"' for name in SignalRow._fields),
 }
 SELECT_SESSION = (
-    "SELECT s.id, s.owner, s.title, s.agent, s.epoch, s.tail, s.trimmed, s.held, p.hours, s.active_at"
+    "SELECT s.id, s.owner, s.title, s.agent, s.epoch, s.tail, s.trimmed, s.held, p.hours, s.active_at, s.removed_at"
     " FROM {sessions} s JOIN {policies} p ON p.id = s.policy_id WHERE s.id = %s"
 ).format(**_names)
 SELECT_MESSAGES = (
@@ -99,6 +99,7 @@ class Session(NamedTuple):
     held: bool
     hours: int
     active_at: datetime
+    removed_at: Any  # None, or when its removal began, as the database has it
 
 
 class Tail(NamedTuple):
@@ -157,7 +158,7 @@ def consistent_read() -> Iterator[None]:
 def readable(session_id: str, owner: str) -> Session:
     """Return the owner's session. Raises not_found, also for a stranger, and expired for its owner."""
     session = _session(session_id)
-    if session.owner != owner:
+    if session.owner != owner or session.removed_at is not None:
         raise HoldfastError("not_found")
     if session.active_at < _cutoff(session):
         raise HoldfastError("expired")
@@ -167,7 +168,7 @@ def readable(session_id: str, owner: str) -> Session:
 def writable(session_id: str) -> None:
     """Raise not_found or expired for a session to which nobody may publish, whoever owns it."""
     session = _session(session_id)
-    if not session.owner:  # it is being removed
+    if session.removed_at is not None:
         raise HoldfastError("not_found")
     if session.active_at < _cutoff(session):
         raise HoldfastError("expired")
@@ -254,7 +255,7 @@ def keyed_message(session_id: str, uid: str) -> tuple[int, fold.Message] | None:
 
 def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     """Return what the journal holds after a serial: (serial, event JSON), in order. Holes are conflated events."""
-    streaming = models.Message.objects.filter(session=session_id, status=models.Message.Status.STREAMING)
+    streaming = models.Message.objects.streaming().filter(session=session_id)
     entries = models.JournalEntry.objects.filter(message__in=streaming, serial__gt=serial)
     return list(entries.order_by("serial").values_list("serial", "event"))
 

@@ -81,13 +81,21 @@ class RetentionPolicy(models.Model):
 
 
 class SessionQuerySet(models.QuerySet["Session"]):
+    def present(self) -> SessionQuerySet:
+        """Sessions that are not being removed."""
+        return self.filter(removed_at=None)
+
+    def removed(self) -> SessionQuerySet:
+        """Sessions that are being removed: hidden, and not yet empty."""
+        return self.filter(removed_at__isnull=False)
+
     def expired(self, now: datetime | None = None) -> SessionQuerySet:
-        """Sessions that nobody may read any more and that a purge will delete."""
-        return self.filter(self._is_expired(now or timezone.now()))
+        """Present sessions that nobody may read any more and that a purge will remove."""
+        return self.present().filter(self._is_expired(now or timezone.now()))
 
     def visible(self, now: datetime | None = None) -> SessionQuerySet:
-        """Sessions that are not expired: readers see these only, purged or not."""
-        return self.exclude(self._is_expired(now or timezone.now()))
+        """Present sessions that are not expired: readers see these only, purged or not."""
+        return self.present().exclude(self._is_expired(now or timezone.now()))
 
     def fitting(self, patterns: Collection[str]) -> SessionQuerySet:
         """Sessions whose ids fit one of a token's patterns."""
@@ -126,6 +134,9 @@ class Session(models.Model):
     active_at = models.DateTimeField(
         default=timezone.now, editable=False, help_text="When a message last began or ended."
     )
+    removed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its removal began: hidden since then, and emptied in steps."
+    )
 
     objects = SessionQuerySet.as_manager()
 
@@ -138,6 +149,8 @@ class Session(models.Model):
             models.Index(fields=["policy", "active_at"], name="session_policy_active"),
             # A purge of living sessions: only one that is older than its policy has something to lose.
             models.Index(fields=["policy", "created_at"], name="session_policy_created"),
+            # What a purge has begun to remove.
+            models.Index(fields=["removed_at"], condition=Q(removed_at__isnull=False), name="session_removed"),
         ]
 
     def __str__(self) -> str:
@@ -147,6 +160,16 @@ class Session(models.Model):
     def expires_at(self) -> datetime | None:
         """When it expires if nothing more happens; None while on hold."""
         return None if self.held else self.active_at + timedelta(hours=self.policy.hours)
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def streaming(self) -> MessageQuerySet:
+        """Messages that are being written."""
+        return self.filter(status=Message.Status.STREAMING)
+
+    def ended(self) -> MessageQuerySet:
+        """Messages that will not change any more."""
+        return self.exclude(status=Message.Status.STREAMING)
 
 
 class Message(models.Model):
@@ -172,6 +195,8 @@ class Message(models.Model):
     last_serial = models.BigIntegerField()
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+
+    objects = MessageQuerySet.as_manager()
 
     class Meta:
         ordering = ["session_id", "first_serial"]  # by `session` it would be joined, for the order of sessions
