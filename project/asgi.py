@@ -38,10 +38,16 @@ async def requests(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await (ndjson.upload if ndjson.takes(scope) else http)(scope, receive, send)
 
 
+async def tune_garbage_collection() -> None:
+    """Last at the start: what is loaded by then stays."""
+    process.tune_garbage_collection()
+
+
 application = ProtocolTypeRouter({"http": requests, "websocket": sockets, "lifespan": lifecycle.lifespan})
 
 lifecycle.install()
 lifecycle.on_start(process.start)
+lifecycle.on_start(tune_garbage_collection)
 lifecycle.on_drain(process.stop)
 lifecycle.on_farewell(process.close_sockets)
 lifecycle.stream_bodies(ndjson.takes)

@@ -128,7 +128,7 @@ async def test_it_beats_often_enough_for_any_proxy(limit: Any) -> None:
 
 
 async def test_its_time_is_bounded(limit: Any) -> None:
-    limit(STREAM_MS=500)
+    limit(STREAM_MS=1000)
     session = await a_session_of()
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
     assert [(await events.frame())["type"] for _ in range(2)] == ["connected", "attached"]

@@ -55,11 +55,11 @@ class SignalIntake:
         return frames.receipt(frame.session, frame.id, serial=receipt.serial), None
 
     async def _take(self, owner: str, frame: ClientFrame, *, now: float) -> signal_handlers.Receipt:
-        limits = signals.Limits(conf.MESSAGE_BYTES, conf.CHUNK_BYTES)
+        limits = signals.Limits(conf.settings.message_bytes, conf.settings.chunk_bytes)
         sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits)
         session = await threads.run(queries.readable, frame.session, owner)
         if not self._may_send(owner, now):
-            raise HoldfastError("rate_limited", f"at most {conf.SIGNALS_PER_MINUTE} signals a minute")
+            raise HoldfastError("rate_limited", f"at most {conf.settings.signals_per_minute} signals a minute")
         receipt = await self.store(session.id, sent)
         self._on_stored()
         return receipt
@@ -78,6 +78,6 @@ class SignalIntake:
         if owner not in self._rates:
             if len(self._rates) >= OWNERS_REMEMBERED:
                 self._rates.clear()
-            per_minute = conf.SIGNALS_PER_MINUTE
+            per_minute = conf.settings.signals_per_minute
             self._rates[owner] = TokenBucket(per_minute / 60, per_minute)
         return self._rates[owner].take(now)
