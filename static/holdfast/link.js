@@ -1,7 +1,7 @@
 // The link: one transport that carries the frames, perhaps one beside it that is tried, and a change between them
 // that nobody sees. What to use is choice.js's; what was seen, and when, is found here.
 
-import { attempt } from "./attempt.js";
+import { orNull } from "./or-null.js";
 import { choose, initialChoice } from "./choice.js";
 import { ABNORMAL } from "./network/socket.js";
 import { Timers } from "./timers.js";
@@ -170,10 +170,10 @@ function silence(transport) {
 
 /** @param {Storage|null} storage @returns {import("./choice.js").Memory|null} */
 function readMemory(storage) {
-  return attempt(() => JSON.parse(storage?.getItem(MEMORY) ?? "null"));
+  return orNull(() => JSON.parse(storage?.getItem(MEMORY) ?? "null"));
 }
 
 /** @param {Storage|null} storage @param {import("./choice.js").Memory} memory */
 function writeMemory(storage, memory) {
-  attempt(() => storage?.setItem(MEMORY, JSON.stringify(memory))); // where it can't, the next page begins anew
+  orNull(() => storage?.setItem(MEMORY, JSON.stringify(memory))); // where it can't, the next page begins anew
 }

@@ -1,6 +1,6 @@
 // What a page notices before its connection does: the network came, went or changed, the page was hidden, shown or slept.
 
-import { attempt } from "./attempt.js";
+import { orNull } from "./or-null.js";
 import { Timers } from "./timers.js";
 
 /** @typedef {"online"|"offline"|"network"|"hidden"|"woken"} Fact */
@@ -66,5 +66,5 @@ function watchSleep(timers, clock, tell) {
 
 /** @param {Window & typeof globalThis} page @returns {Storage|null} null where the browser forbids it */
 export function pageStorage(page) {
-  return attempt(() => page.localStorage ?? null);
+  return orNull(() => page.localStorage ?? null);
 }

@@ -1,6 +1,6 @@
 // The wire as a page needs it (PROTOCOL.md §4, §5 and §9): frames, cursors, sizes, and the errors that close a socket.
 
-import { attempt } from "./attempt.js";
+import { orNull } from "./or-null.js";
 
 /** @typedef {{type: string} & Record<string, any>} Frame */
 /** @typedef {{code: string, message: string, retryable: boolean}} ProtocolError */
@@ -64,7 +64,7 @@ export function endsConnection(code) {
 
 /** @param {string} text @returns {Frame|null} null for what isn't a frame */
 export function parseFrame(text) {
-  const frame = attempt(() => JSON.parse(text));
+  const frame = orNull(() => JSON.parse(text));
   return typeof frame?.type === "string" ? frame : null;
 }
 

@@ -1,6 +1,6 @@
 // One session's unsent signals, as the tabs of a browser share them: one database, one channel, one turn to send.
 
-import { attempt } from "./attempt.js";
+import { orNull } from "./or-null.js";
 import { SignalDatabase } from "./signal-database.js";
 
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
@@ -29,7 +29,7 @@ import { SignalDatabase } from "./signal-database.js";
  * @returns {(session: string) => SharedSignals}
  */
 export function sharing(page) {
-  const factory = attempt(() => page.indexedDB ?? null);
+  const factory = orNull(() => page.indexedDB ?? null);
   /** @type {SignalDatabase|undefined} */
   let database;
   return (session) => {
@@ -63,7 +63,7 @@ class SignalsOfTabs {
     this.#database = database;
     this.#name = `holdfast.outbox.${session}`;
     this.#locks = page?.navigator.locks; // of secure pages only
-    this.#channel = page ? attempt(() => new BroadcastChannel(this.#name)) : null;
+    this.#channel = page ? orNull(() => new BroadcastChannel(this.#name)) : null;
     if (this.#channel) this.#channel.onmessage = ({ data }) => this.#hear(data);
     this.#load();
   }

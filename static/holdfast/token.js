@@ -1,6 +1,6 @@
 // The token by which a page acts where cookies don't say who it is: asked for when it is needed, and again in time.
 
-import { attempt } from "./attempt.js";
+import { orNull } from "./or-null.js";
 
 // Before its end: time for another one to come, and for clocks that differ. Of a short life, half of it.
 const EARLY_MS = 30_000;
@@ -46,5 +46,5 @@ export class Token {
 /** @param {string} token a JWT @returns {number} ms; Infinity when it doesn't say */
 function expiry(token) {
   const claims = token.split(".")[1] ?? "";
-  return attempt(() => JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/"))).exp * 1000) || Infinity;
+  return orNull(() => JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/"))).exp * 1000) || Infinity;
 }
