@@ -2,13 +2,13 @@
 
 import { Outbox, asMessage, asSignal, isDecision } from "./outbox.js";
 import { byteLength, errorOf, wellFormed } from "./protocol.js";
-import { Replica } from "./replica.js";
+import { SessionState } from "./session-state.js";
 
 /** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./outbox.js").Signal} Signal */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
 /** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
-/** @typedef {import("./replica.js").Outcome} Outcome */
+/** @typedef {import("./session-state.js").Outcome} Outcome */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
@@ -65,7 +65,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   /** @type {{events: number, ms: number}|null} what the latest resume brought, and how long that took */
   caughtUp = null;
 
-  #replica;
+  #state;
   #outbox;
   #link;
   /** @type {Limits|null} */
@@ -82,7 +82,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     super();
     this.id = id;
     this.#link = link;
-    this.#replica = new Replica(id);
+    this.#state = new SessionState(id);
     this.#outbox = new Outbox(link.share(id));
     this.#outbox.onchange = (ids) => this.#outboxChanged(ids);
     this.#outbox.onsettled = (receipt) => this.#settled(receipt);
@@ -94,7 +94,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
    * @returns {(Message|UnsentMessage)[]}
    */
   get messages() {
-    const held = this.#replica.messages;
+    const held = this.#state.messages;
     const own = this.#outbox.signals.filter(({ id, kind }) => kind === "message" && !held.has(id));
     return [...held.values(), ...own.map(asMessage)];
   }
@@ -105,7 +105,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
    * @returns {(SignalRecord|UnsentSignal)[]}
    */
   get signals() {
-    const held = this.#replica.signals;
+    const held = this.#state.signals;
     const own = this.#outbox.signals.filter(({ id, kind }) => kind !== "message" && !held.has(id));
     return [...held.values(), ...own.map(asSignal)];
   }
@@ -119,14 +119,14 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /** Tool calls that ask for a decision, or did. */
   get #asking() {
-    return [...this.#replica.messages.values()].flatMap((message) =>
+    return [...this.#state.messages.values()].flatMap((message) =>
       message.parts.filter(({ approval }) => approval?.descriptor).map((part) => ({ message, part })),
     );
   }
 
   /** Whether an agent has work here. */
   get working() {
-    const { messages, signals } = this.#replica;
+    const { messages, signals } = this.#state;
     const writes = [...messages.values()].some(({ status }) => status === "streaming");
     return writes || [...signals.values()].some((record) => !isDecision(record) && isOpen(record));
   }
@@ -137,12 +137,12 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   }
 
   get title() {
-    return this.#replica.title;
+    return this.#state.title;
   }
 
   /** Whether the history endpoint has messages before these. */
   get older() {
-    return this.#replica.older;
+    return this.#state.older;
   }
 
   /**
@@ -225,7 +225,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   connected(limits) {
     this.#limits = limits;
     if (this.gone) return;
-    this.#take(this.#replica.connected(limits, this.#link.now()));
+    this.#take(this.#state.connected(limits, this.#link.now()));
     this.#flush();
   }
 
@@ -235,7 +235,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
    */
   attachFrame(returning) {
     if (this.gone) return null;
-    return returning ? this.#replica.attach(this.#link.now()).send[0] : this.#replica.attachFrame;
+    return returning ? this.#state.attach(this.#link.now()).send[0] : this.#state.attachFrame;
   }
 
   disconnected() {
@@ -249,19 +249,19 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     if (frame.type === "receipt") this.#receipt(frame);
     else if (frame.type === "detached") this.#end(frame.error);
     else if (frame.type === "error") this.#error(frame);
-    else this.#take(this.#replica.receive(frame, bytes, this.#link.now()), frame.type === "attached");
+    else this.#take(this.#state.receive(frame, bytes, this.#link.now()), frame.type === "attached");
     // All is here: what another tab had accepted and isn't, was stored in a database that is no more.
-    if (frame.type === "heartbeat" && frame.tails[this.id] === this.#replica.cursor) this.#outbox.forget(Infinity);
+    if (frame.type === "heartbeat" && frame.tails[this.id] === this.#state.cursor) this.#outbox.forget(Infinity);
     this.#flush();
   }
 
   /** When `tick` has something to do, ms. */
   get deadline() {
-    return this.#isLive ? Math.min(this.#replica.deadline, this.#outbox.deadline) : Infinity;
+    return this.#isLive ? Math.min(this.#state.deadline, this.#outbox.deadline) : Infinity;
   }
 
   tick() {
-    this.#take(this.#replica.tick(this.#link.now()));
+    this.#take(this.#state.tick(this.#link.now()));
     this.#flush();
   }
 
@@ -269,7 +269,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   #take({ send, changed, signals, reset, caughtUp }, attached = false) {
     if (send.length) this.#link.post(send);
     // After a reset, a serial that was accepted before may never be reached.
-    this.#outbox.forget(reset === undefined ? this.#replica.serial : Infinity);
+    this.#outbox.forget(reset === undefined ? this.#state.serial : Infinity);
     this.ready ||= attached;
     this.caughtUp = caughtUp ?? this.caughtUp;
     if (reset !== undefined) this.#tell("reset", reset);
@@ -319,7 +319,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     this.#waiting.delete(receipt.id);
     if (receipt.status === "rejected") reject?.(asError(receipt.error));
     else resolve?.(receipt);
-    this.#outbox.forget(this.#replica.serial);
+    this.#outbox.forget(this.#state.serial);
     this.#tell("receipt", receipt);
     this.#outboxChanged([receipt.id]);
   }
@@ -328,11 +328,11 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   #error(frame) {
     const { id } = frame;
     const error = errorOf(frame);
-    if (error.code === "not_attached") this.#take(this.#replica.attach(this.#link.now()));
-    else if (error.code === "bad_cursor") this.#take(this.#replica.attachAnew(this.#link.now()));
+    if (error.code === "not_attached") this.#take(this.#state.attach(this.#link.now()));
+    else if (error.code === "bad_cursor") this.#take(this.#state.attachAnew(this.#link.now()));
     else if (id !== undefined) this.#reject(id, error);
-    else if (!this.#replica.isAttaching) return;
-    else if (error.retryable) this.#replica.attachRefused(this.#link.now(), this.#link.random());
+    else if (!this.#state.isAttaching) return;
+    else if (error.retryable) this.#state.attachRefused(this.#link.now(), this.#link.random());
     else this.#end(error);
   }
 

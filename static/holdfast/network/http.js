@@ -1,6 +1,6 @@
 // What the HTTP transports share. A transport is one *exchange* (a request and its answer) after the other: to follow
 // other sessions, and to see whether the server is there, the next one begins beside the one that carries frames, and
-// takes its place when it is greeted. Both may bring the same events: a replica applies each once.
+// takes its place when it is greeted. Both may bring the same events: a session applies each once.
 
 import { GREETING_MS } from "../choice.js";
 import { Timers } from "../timers.js";

@@ -25,7 +25,7 @@ export const TAIL_GRACE_MS = 1_000;
  * @property {{events: number, ms: number}} [caughtUp] what a resume brought
  */
 
-export class Replica {
+export class SessionState {
   /** @type {Map<string, Message>} in the order of first_serial */
   messages = new Map();
   /** @type {Map<string, SignalRecord>} */

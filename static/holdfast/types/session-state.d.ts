@@ -45,7 +45,7 @@ export type Outcome = {
  * @property {string} [reset] why the state was replaced
  * @property {{events: number, ms: number}} [caughtUp] what a resume brought
  */
-export declare class Replica {
+export declare class SessionState {
     #private;
     /** @type {Map<string, Message>} in the order of first_serial */
     messages: Map<string, Message>;
