@@ -1,7 +1,7 @@
 // The connection: it executes the state machine's effects, hands frames to sessions, and never trusts a silent link.
 
 import { Heartbeat } from "./heartbeat.js";
-import { Link } from "./link.js";
+import { TransportManager } from "./transport-manager.js";
 import { HttpTransport } from "./network/http.js";
 import { ABNORMAL, SocketTransport } from "./network/socket.js";
 import { pageStorage, watchPage } from "./page.js";
@@ -14,7 +14,7 @@ import { Token } from "./token.js";
 
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
-/** @typedef {import("./choice.js").TransportName} TransportName */
+/** @typedef {import("./transport-choice.js").TransportName} TransportName */
 /** @template {object} Details @typedef {import("./session.js").EventsOf<Details>} EventsOf */
 /**
  * @typedef {object} HoldfastEvents
@@ -50,7 +50,7 @@ const IDLE = ["initialized", "closed", "failed"];
 export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ (EventTarget) {
   #connection = initialConnection();
   #options;
-  #link;
+  #transport;
   #timers;
   #token;
   /** @type {Heartbeat|null} */
@@ -101,11 +101,11 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#options = { url, api, share, WebSocket, fetch, clock, random, page };
     this.#timers = new Timers(clock);
     this.#token = new Token(token, clock);
-    this.#link = new Link({ transports: this.#transports(), clock, storage });
-    this.#link.onopen = (frame, bytes) => this.#opened(frame, bytes);
-    this.#link.onframe = (frame, bytes) => this.#receive(frame, bytes);
-    this.#link.onclose = (code, generation) => this.#dispatch({ type: "dropped", code, generation });
-    this.#link.onchange = () => this.#tellConnection();
+    this.#transport = new TransportManager({ transports: this.#transports(), clock, storage });
+    this.#transport.onopen = (frame, bytes) => this.#opened(frame, bytes);
+    this.#transport.onframe = (frame, bytes) => this.#receive(frame, bytes);
+    this.#transport.onclose = (code, generation) => this.#dispatch({ type: "dropped", code, generation });
+    this.#transport.onchange = () => this.#tellConnection();
   }
 
   #transports() {
@@ -144,7 +144,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   get connection() {
     const { state, since, lostAt, retryAt, reason } = this.#connection;
     const [lastGoodAt, actor] = [this.#lastGoodAt, this.#actor];
-    return { state, since, lostAt, retryAt, reason, lastGoodAt, actor, ...this.#link.status };
+    return { state, since, lostAt, retryAt, reason, lastGoodAt, actor, ...this.#transport.status };
   }
 
   /** Follow a session. @param {string} id @returns {Session} the same for the same id */
@@ -180,7 +180,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   #post(frames) {
     const due = this.#options.clock.now() + RECEIPT_MS;
     for (const { type, id } of frames) if (type === "signal") this.#receiptsDue.set(id, due);
-    if (!frames.every((frame) => this.#link.send(frame))) this.#dispatch({ type: "dropped", code: ABNORMAL });
+    if (!frames.every((frame) => this.#transport.send(frame))) this.#dispatch({ type: "dropped", code: ABNORMAL });
     this.#schedule();
   }
 
@@ -217,7 +217,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     else if (effect.type === "stopTimer") this.#timers.stop(effect.name);
     else if (effect.type === "openTransport") this.#openTransport(effect.generation);
     else if (effect.type === "closeTransport") this.#closeTransport();
-    else if (effect.type === "flush") this.#link.flush();
+    else if (effect.type === "flush") this.#transport.flush();
     else if (effect.type === "check") this.#check();
     else this.#resume();
   }
@@ -230,11 +230,11 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   /** @param {number} generation */
   #openTransport(generation) {
     this.#closeTransport();
-    this.#link.open(generation);
+    this.#transport.open(generation);
   }
 
   #closeTransport() {
-    this.#link.close();
+    this.#transport.close();
     this.#limits = null;
     this.#receiptsDue.clear();
     for (const name of ["silent", "doubt", "wake", "token"]) this.#timers.stop(name);
@@ -245,7 +245,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   #check() {
     if (this.#timers.has("silent")) return;
     this.#startTimer("silent", CHECK_MS);
-    this.#timers.start("doubt", DOUBT_MS, () => this.#link.doubt());
+    this.#timers.start("doubt", DOUBT_MS, () => this.#transport.doubt());
     this.#post([{ type: "ping" }]);
   }
 
@@ -268,12 +268,12 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   /** @param {import("./page.js").Fact} fact */
   #notice(fact) {
-    if (fact === "hidden") this.#timers.start("rest", REST_AFTER_MS, () => this.#link.rest(true));
+    if (fact === "hidden") this.#timers.start("rest", REST_AFTER_MS, () => this.#transport.rest(true));
     else this.#dispatch({ type: fact === "network" ? "woken" : fact });
-    if (fact === "online" || fact === "network") this.#link.networkChanged();
+    if (fact === "online" || fact === "network") this.#transport.networkChanged();
     if (fact !== "woken") return;
     this.#timers.stop("rest");
-    this.#link.rest(false);
+    this.#transport.rest(false);
   }
 
   // --- What the server says ---

@@ -67,7 +67,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   #state;
   #outbox;
-  #link;
+  #connection;
   /** @type {Limits|null} */
   #limits = null;
   /** @type {Map<string, {resolve: Function, reject: Function}>} of sends that wait for their receipt */
@@ -76,14 +76,14 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   /**
    * @param {string} id
    * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
-   *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} link to the connection
+   *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} connection
    */
-  constructor(id, link) {
+  constructor(id, connection) {
     super();
     this.id = id;
-    this.#link = link;
+    this.#connection = connection;
     this.#state = new SessionState(id);
-    this.#outbox = new Outbox(link.share(id));
+    this.#outbox = new Outbox(connection.share(id));
     this.#outbox.onchange = (ids) => this.#outboxChanged(ids);
     this.#outbox.onsettled = (receipt) => this.#settled(receipt);
   }
@@ -202,7 +202,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     if (this.gone) throw asError(this.gone);
     const id = newId();
     const payload = JSON.parse(JSON.stringify(given), (_, value) => (typeof value === "string" ? wellFormed(value) : value));
-    this.#outbox.add({ id, kind, payload }, this.#link.now());
+    this.#outbox.add({ id, kind, payload }, this.#connection.now());
     const receipt = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     this.#outboxChanged([id]);
     return receipt;
@@ -215,7 +215,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /** Stop following. What waits to be sent is left to other tabs, and kept for the next time. */
   detach() {
-    this.#link.leave(this);
+    this.#connection.leave(this);
     this.#outbox.close();
   }
 
@@ -225,7 +225,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   connected(limits) {
     this.#limits = limits;
     if (this.gone) return;
-    this.#take(this.#state.connected(limits, this.#link.now()));
+    this.#take(this.#state.connected(limits, this.#connection.now()));
     this.#flush();
   }
 
@@ -235,7 +235,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
    */
   attachFrame(returning) {
     if (this.gone) return null;
-    return returning ? this.#state.attach(this.#link.now()).send[0] : this.#state.attachFrame;
+    return returning ? this.#state.attach(this.#connection.now()).send[0] : this.#state.attachFrame;
   }
 
   disconnected() {
@@ -249,7 +249,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     if (frame.type === "receipt") this.#receipt(frame);
     else if (frame.type === "detached") this.#end(frame.error);
     else if (frame.type === "error") this.#error(frame);
-    else this.#take(this.#state.receive(frame, bytes, this.#link.now()), frame.type === "attached");
+    else this.#take(this.#state.receive(frame, bytes, this.#connection.now()), frame.type === "attached");
     // All is here: what another tab had accepted and isn't, was stored in a database that is no more.
     if (frame.type === "heartbeat" && frame.tails[this.id] === this.#state.cursor) this.#outbox.forget(Infinity);
     this.#flush();
@@ -261,13 +261,13 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   }
 
   tick() {
-    this.#take(this.#state.tick(this.#link.now()));
+    this.#take(this.#state.tick(this.#connection.now()));
     this.#flush();
   }
 
   /** @param {Outcome} outcome @param {boolean} [attached] whether the state has come with it */
   #take({ send, changed, signals, reset, caughtUp }, attached = false) {
-    if (send.length) this.#link.post(send);
+    if (send.length) this.#connection.post(send);
     // After a reset, a serial that was accepted before may never be reached.
     this.#outbox.forget(reset === undefined ? this.#state.serial : Infinity);
     this.ready ||= attached;
@@ -282,14 +282,14 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   }
 
   #flush() {
-    for (let signal; this.#isLive && (signal = this.#outbox.next(this.#link.now())); ) this.#sendSignal(signal);
+    for (let signal; this.#isLive && (signal = this.#outbox.next(this.#connection.now())); ) this.#sendSignal(signal);
   }
 
   /** @param {string[]} ids */
   #outboxChanged(ids) {
     this.#changed(ids, ids);
     this.#flush();
-    this.#link.schedule();
+    this.#connection.schedule();
   }
 
   /** @param {Signal} signal */
@@ -298,7 +298,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     const tooLarge = byteLength(JSON.stringify(frame)) > (this.#limits?.frame_bytes ?? Infinity);
     // The server would close the connection for it, again and again.
     if (tooLarge) this.#reject(id, TOO_LARGE);
-    else this.#link.post([frame]);
+    else this.#connection.post([frame]);
     this.#changed([id], [id]);
   }
 
@@ -310,7 +310,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /** @param {string} id @param {ProtocolError} error */
   #reject(id, error) {
-    this.#outbox.rejected(id, error, this.#link.now(), this.#link.random());
+    this.#outbox.rejected(id, error, this.#connection.now(), this.#connection.random());
   }
 
   /** @param {Receipt} receipt */
@@ -328,11 +328,11 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   #error(frame) {
     const { id } = frame;
     const error = errorOf(frame);
-    if (error.code === "not_attached") this.#take(this.#state.attach(this.#link.now()));
-    else if (error.code === "bad_cursor") this.#take(this.#state.attachAnew(this.#link.now()));
+    if (error.code === "not_attached") this.#take(this.#state.attach(this.#connection.now()));
+    else if (error.code === "bad_cursor") this.#take(this.#state.attachAnew(this.#connection.now()));
     else if (id !== undefined) this.#reject(id, error);
     else if (!this.#state.isAttaching) return;
-    else if (error.retryable) this.#state.attachRefused(this.#link.now(), this.#link.random());
+    else if (error.retryable) this.#state.attachRefused(this.#connection.now(), this.#connection.random());
     else this.#end(error);
   }
 

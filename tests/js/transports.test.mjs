@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { CHECK_MS, DOUBT_MS, REST_AFTER_MS } from "../../static/holdfast/client.js";
-import { FIRST_CHECK_MS, GREETING_MS, MEMORY_MS } from "../../static/holdfast/choice.js";
+import { FIRST_CHECK_MS, GREETING_MS, MEMORY_MS } from "../../static/holdfast/transport-choice.js";
 import { FLUSH_MS, POOL, REST_MS } from "../../static/holdfast/network/http.js";
 import { FINISH, SESSION, answer, begin, delta, followingAnyhow, openPage, plain, record, shown } from "./support/world.mjs";
 

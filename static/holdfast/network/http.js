@@ -2,7 +2,7 @@
 // other sessions, and to see whether the server is there, the next one begins beside the one that carries frames, and
 // takes its place when it is greeted. Both may bring the same events: a session applies each once.
 
-import { GREETING_MS } from "../choice.js";
+import { GREETING_MS } from "../transport-choice.js";
 import { Timers } from "../timers.js";
 import { poll } from "./poll.js";
 import { ABNORMAL } from "./socket.js";

@@ -3,7 +3,7 @@
 import { byteLength, parseFrame } from "../protocol.js";
 
 /** @typedef {import("../protocol.js").Frame} Frame */
-/** @typedef {import("../choice.js").TransportName} TransportName */
+/** @typedef {import("../transport-choice.js").TransportName} TransportName */
 
 /**
  * What the client needs of a transport: frames both ways, whatever carries them. Its first frame is `connected`; until

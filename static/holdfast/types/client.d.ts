@@ -2,7 +2,7 @@ import { Session } from "./session.js";
 import { sharing } from "./shared-signals.js";
 export type Frame = import("./protocol.js").Frame;
 export type Limits = import("./protocol.js").Limits;
-export type TransportName = import("./choice.js").TransportName;
+export type TransportName = import("./transport-choice.js").TransportName;
 export type EventsOf<Details extends object> = import("./session.js").EventsOf<Details>;
 export type HoldfastEvents = {
     /**
@@ -16,7 +16,7 @@ export type HoldfastEvents = {
 };
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
-/** @typedef {import("./choice.js").TransportName} TransportName */
+/** @typedef {import("./transport-choice.js").TransportName} TransportName */
 /** @template {object} Details @typedef {import("./session.js").EventsOf<Details>} EventsOf */
 /**
  * @typedef {object} HoldfastEvents
@@ -77,8 +77,8 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
      * next retry is due, `lastGoodAt` the last frame came. `actor`: who the latest one acted as, to know one's own signals.
      */
     get connection(): {
-        transport: import("./choice.js").TransportName | null;
-        transportReason: import("./choice.js").Why | null;
+        transport: import("./transport-choice.js").TransportName | null;
+        transportReason: import("./transport-choice.js").Why | null;
         transportSince: number | null;
         state: import("./states.js").State;
         since: number;

@@ -132,9 +132,9 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     /**
      * @param {string} id
      * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
-     *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} link to the connection
+     *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} connection
      */
-    constructor(id: string, link: {
+    constructor(id: string, connection: {
         now: () => number;
         random: () => number;
         share: (session: string) => SharedSignals;

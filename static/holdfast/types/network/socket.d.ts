@@ -1,5 +1,5 @@
 export type Frame = import("../protocol.js").Frame;
-export type TransportName = import("../choice.js").TransportName;
+export type TransportName = import("../transport-choice.js").TransportName;
 export type Transport = {
     name: TransportName;
     open: () => void;
@@ -26,7 +26,7 @@ export type Transport = {
     onclose: (code: number) => void;
 };
 /** @typedef {import("../protocol.js").Frame} Frame */
-/** @typedef {import("../choice.js").TransportName} TransportName */
+/** @typedef {import("../transport-choice.js").TransportName} TransportName */
 /**
  * What the client needs of a transport: frames both ways, whatever carries them. Its first frame is `connected`; until
  * then nothing may be sent. It says `onclose` once, also when it can't be opened, but perhaps very late, or never.

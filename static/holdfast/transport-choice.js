@@ -1,4 +1,4 @@
-// Which transport to use, by evidence alone (PROTOCOL.md §2, "Choosing"). Pure, like states.js: what was seen comes in
+// Which transport to use, by event alone (PROTOCOL.md §2, "Choosing"). Pure, like states.js: what was seen comes in
 // with its time, and what to do goes out as data. What a phase's row leaves out changes nothing in that phase.
 
 import { startTimer, stopTimer } from "./timers.js";
@@ -7,7 +7,7 @@ import { startTimer, stopTimer } from "./timers.js";
 /** @typedef {{code: string, message: string}} Why */
 /** @typedef {{name: TransportName, until: number}} Memory what worked last, and until when that counts, ms */
 /**
- * @typedef {object} Choice
+ * @typedef {object} TransportChoice
  * @property {"idle"|"choosing"|"settled"|"checking"} phase `checking`: one carries the frames and another is tried beside
  * @property {TransportName[]} available the best first
  * @property {TransportName|null} used what carries the frames
@@ -20,7 +20,7 @@ import { startTimer, stopTimer } from "./timers.js";
  * @property {Memory|null} memory
  */
 /**
- * @typedef {object} Evidence
+ * @typedef {object} TransportEvent
  * @property {"attempt"|"greeted"|"refused"|"silent"|"answered"|"lost"|"upgrade"|"network"|"doubt"|"closed"} type
  *   `refused`: closed before it was greeted; `silent`: not greeted in time; `answered`: the server itself said no; `lost`:
  *   the one that is used was closed; `network`: it may be another one now; `doubt`: the one that is used may be dead
@@ -29,11 +29,11 @@ import { startTimer, stopTimer } from "./timers.js";
  */
 /**
  * @typedef {{type: "try", name: TransportName} | {type: "use"} | {type: "discard"} | {type: "fail", code: number}
- *   | {type: "remember", memory: Memory} | import("./timers.js").TimerEffect<"silent"|"upgrade">} Effect a timer's name is
- *   the evidence that it brings
+ *   | {type: "remember", memory: Memory} | import("./timers.js").TimerEffect<"silent"|"upgrade">} ChoiceEffect a timer's name is
+ *   the event that it brings
  */
-/** @typedef {Partial<Choice> & {effects: Effect[]}} Outcome */
-/** @typedef {(choice: Choice, evidence: Evidence) => Outcome} Handler */
+/** @typedef {Partial<TransportChoice> & {effects: ChoiceEffect[]}} ChoiceChange */
+/** @typedef {(choice: TransportChoice, event: TransportEvent) => ChoiceChange} ChoiceHandler */
 
 // A connection that isn't greeted in this time probably goes through something that holds its first bytes back.
 export const GREETING_MS = 4_000;
@@ -43,34 +43,34 @@ export const FIRST_CHECK_MS = 10_000;
 export const LAST_CHECK_MS = 600_000;
 export const MEMORY_MS = 24 * 3_600_000;
 
-/** @type {Record<Choice["phase"], Partial<Record<Evidence["type"], Handler>>>} */
+/** @type {Record<TransportChoice["phase"], Partial<Record<TransportEvent["type"], ChoiceHandler>>>} */
 const TRANSITIONS = {
   idle: { attempt },
-  choosing: { greeted: settle, refused: moveOn, silent: moveOn, answered: giveUp, closed: end },
-  settled: { lost: giveUp, upgrade: check, network: checkNow, doubt: replace, closed: end },
-  checking: { greeted: settle, refused: moveOn, silent: moveOn, answered: moveOn, lost: giveUp, network: checkNow, closed: end },
+  choosing: { greeted: settle, refused: moveOn, silent: moveOn, answered: giveUp, closed: reset },
+  settled: { lost: giveUp, upgrade: check, network: checkNow, doubt: replace, closed: reset },
+  checking: { greeted: settle, refused: moveOn, silent: moveOn, answered: moveOn, lost: giveUp, network: checkNow, closed: reset },
 };
 
-/** @type {Pick<Choice, "phase"|"used"|"since"|"left">} */
+/** @type {Pick<TransportChoice, "phase"|"used"|"since"|"left">} */
 const IDLE = { phase: "idle", used: null, since: null, left: [] };
-/** @type {Effect[]} */
+/** @type {ChoiceEffect[]} */
 const DONE = [{ type: "discard" }, stopTimer("silent"), stopTimer("upgrade")];
 const REMEMBERED = { code: "remembered", message: "it worked last time" };
 
-/** @param {TransportName[]} available @param {Memory|null} memory @returns {Choice} */
+/** @param {TransportName[]} available @param {Memory|null} memory @returns {TransportChoice} */
 export function initialChoice(available, memory) {
   return { ...IDLE, available, reason: null, failure: null, checks: 0, checkAt: 0, memory };
 }
 
-/** @param {Choice} choice @param {Evidence} evidence @returns {{choice: Choice, effects: Effect[]}} */
-export function choose(choice, evidence) {
-  const handler = TRANSITIONS[choice.phase][evidence.type];
+/** @param {TransportChoice} choice @param {TransportEvent} event @returns {{choice: TransportChoice, effects: ChoiceEffect[]}} */
+export function choose(choice, event) {
+  const handler = TRANSITIONS[choice.phase][event.type];
   if (!handler) return { choice, effects: [] };
-  const { effects, ...change } = handler(choice, evidence);
+  const { effects, ...change } = handler(choice, event);
   return { choice: { ...choice, ...change }, effects };
 }
 
-/** @type {Handler} */
+/** @type {ChoiceHandler} */
 function attempt(choice, { now }) {
   const { available, memory } = choice;
   const known = memory && memory.until > now ? memory.name : null;
@@ -78,7 +78,7 @@ function attempt(choice, { now }) {
   return { phase: "choosing", failure: null, left, effects: tryFirst(left, GREETING_MS) };
 }
 
-/** @type {Handler} */
+/** @type {ChoiceHandler} */
 function check(choice) {
   const { available, used } = choice;
   const left = available.slice(0, available.findIndex((name) => name === used));
@@ -86,31 +86,31 @@ function check(choice) {
   return { phase: "checking", failure: null, left, effects: [stopTimer("upgrade"), ...tryFirst(left, CHECK_GREETING_MS)] };
 }
 
-/** @type {Handler} */
-function checkNow(choice, evidence) {
-  return { ...check(choice, evidence), checks: 0 };
+/** @type {ChoiceHandler} */
+function checkNow(choice, event) {
+  return { ...check(choice, event), checks: 0 };
 }
 
 // A request is its own replacement, a socket gets one of its kind beside it.
-/** @type {Handler} */
+/** @type {ChoiceHandler} */
 function replace({ used }) {
   if (used !== "websocket") return { effects: [] };
   return { phase: "checking", failure: null, left: [used], effects: tryFirst([used], CHECK_GREETING_MS) };
 }
 
-/** @type {Handler} */
-function moveOn(choice, evidence) {
+/** @type {ChoiceHandler} */
+function moveOn(choice, event) {
   const [failed, ...left] = choice.left;
-  const failure = { code: `${failed}_${evidence.type}`, message: `${failed}: ${evidence.type}` };
+  const failure = { code: `${failed}_${event.type}`, message: `${failed}: ${event.type}` };
   const checking = choice.phase === "checking";
   if (left.length) return { left, failure, effects: tryFirst(left, checking ? CHECK_GREETING_MS : GREETING_MS) };
-  return checking ? stay(choice, evidence, failure) : giveUp(choice, evidence);
+  return checking ? stay(choice, event, failure) : giveUp(choice, event);
 }
 
 // Nothing better works here yet.
-/** @param {Choice} choice @param {Evidence} evidence @param {Why} failure @returns {Outcome} */
+/** @param {TransportChoice} choice @param {TransportEvent} event @param {Why} failure @returns {ChoiceChange} */
 function stay(choice, { now }, failure) {
-  /** @type {Effect[]} */
+  /** @type {ChoiceEffect[]} */
   const discard = [{ type: "discard" }, stopTimer("silent")];
   if (choice.used === choice.available[0]) return { phase: "settled", left: [], effects: discard };
   const checks = choice.checks + 1;
@@ -119,7 +119,7 @@ function stay(choice, { now }, failure) {
   return { phase: "settled", left: [], checks, checkAt: now + ms, reason: failure, effects };
 }
 
-/** @type {Handler} */
+/** @type {ChoiceHandler} */
 function settle(choice, { now }) {
   const [used] = choice.left;
   const memory = { name: used, until: now + MEMORY_MS };
@@ -145,18 +145,18 @@ function settle(choice, { now }) {
 }
 
 // Says nothing about transports: the next attempt begins as this one did.
-/** @type {Handler} */
+/** @type {ChoiceHandler} */
 function giveUp(choice, { code }) {
   return { ...IDLE, effects: [...DONE, { type: "fail", code }] };
 }
 
-/** @type {Handler} */
-function end() {
+/** @type {ChoiceHandler} */
+function reset() {
   return { ...IDLE, effects: DONE };
 }
 
 // The last resort may take as long as the whole attempt.
-/** @param {TransportName[]} left @param {number} ms @returns {Effect[]} */
+/** @param {TransportName[]} left @param {number} ms @returns {ChoiceEffect[]} */
 function tryFirst(left, ms) {
   const patience = left.length > 1 || ms > GREETING_MS ? startTimer("silent", ms) : stopTimer("silent");
   return [{ type: "try", name: left[0] }, patience];

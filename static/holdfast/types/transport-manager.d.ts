@@ -1,7 +1,7 @@
-export type TransportName = import("./choice.js").TransportName;
+export type TransportName = import("./transport-choice.js").TransportName;
 export type Transport = import("./network/socket.js").Transport;
 export type Frame = import("./protocol.js").Frame;
-export declare class Link {
+export declare class TransportManager {
     #private;
     /** A transport was greeted, and carries the frames from now on. @type {(frame: Frame, bytes: number) => void} */
     onopen: (frame: Frame, bytes: number) => void;
@@ -24,8 +24,8 @@ export declare class Link {
     });
     /** What carries the frames, why nothing better does, and since when, ms; null for what isn't so. */
     get status(): {
-        transport: import("./choice.js").TransportName | null;
-        transportReason: import("./choice.js").Why | null;
+        transport: import("./transport-choice.js").TransportName | null;
+        transportReason: import("./transport-choice.js").Why | null;
         transportSince: number | null;
     };
     /** @param {number} generation goes back with `onclose` */

@@ -7,7 +7,7 @@ export type Memory = {
     name: TransportName;
     until: number;
 };
-export type Choice = {
+export type TransportChoice = {
     /**
      * `checking`: one carries the frames and another is tried beside
      */
@@ -46,7 +46,7 @@ export type Choice = {
     checkAt: number;
     memory: Memory | null;
 };
-export type Evidence = {
+export type TransportEvent = {
     /**
      *   `refused`: closed before it was greeted; `silent`: not greeted in time; `answered`: the server itself said no; `lost`:
      *   the one that is used was closed; `network`: it may be another one now; `doubt`: the one that is used may be dead
@@ -61,7 +61,7 @@ export type Evidence = {
      */
     code: number;
 };
-export type Effect = {
+export type ChoiceEffect = {
     type: "try";
     name: TransportName;
 } | {
@@ -75,15 +75,15 @@ export type Effect = {
     type: "remember";
     memory: Memory;
 } | import("./timers.js").TimerEffect<"silent" | "upgrade">;
-export type Outcome = Partial<Choice> & {
-    effects: Effect[];
+export type ChoiceChange = Partial<TransportChoice> & {
+    effects: ChoiceEffect[];
 };
-export type Handler = (choice: Choice, evidence: Evidence) => Outcome;
+export type ChoiceHandler = (choice: TransportChoice, event: TransportEvent) => ChoiceChange;
 /** @typedef {"websocket"|"stream"|"poll"} TransportName */
 /** @typedef {{code: string, message: string}} Why */
 /** @typedef {{name: TransportName, until: number}} Memory what worked last, and until when that counts, ms */
 /**
- * @typedef {object} Choice
+ * @typedef {object} TransportChoice
  * @property {"idle"|"choosing"|"settled"|"checking"} phase `checking`: one carries the frames and another is tried beside
  * @property {TransportName[]} available the best first
  * @property {TransportName|null} used what carries the frames
@@ -96,7 +96,7 @@ export type Handler = (choice: Choice, evidence: Evidence) => Outcome;
  * @property {Memory|null} memory
  */
 /**
- * @typedef {object} Evidence
+ * @typedef {object} TransportEvent
  * @property {"attempt"|"greeted"|"refused"|"silent"|"answered"|"lost"|"upgrade"|"network"|"doubt"|"closed"} type
  *   `refused`: closed before it was greeted; `silent`: not greeted in time; `answered`: the server itself said no; `lost`:
  *   the one that is used was closed; `network`: it may be another one now; `doubt`: the one that is used may be dead
@@ -105,20 +105,20 @@ export type Handler = (choice: Choice, evidence: Evidence) => Outcome;
  */
 /**
  * @typedef {{type: "try", name: TransportName} | {type: "use"} | {type: "discard"} | {type: "fail", code: number}
- *   | {type: "remember", memory: Memory} | import("./timers.js").TimerEffect<"silent"|"upgrade">} Effect a timer's name is
- *   the evidence that it brings
+ *   | {type: "remember", memory: Memory} | import("./timers.js").TimerEffect<"silent"|"upgrade">} ChoiceEffect a timer's name is
+ *   the event that it brings
  */
-/** @typedef {Partial<Choice> & {effects: Effect[]}} Outcome */
-/** @typedef {(choice: Choice, evidence: Evidence) => Outcome} Handler */
+/** @typedef {Partial<TransportChoice> & {effects: ChoiceEffect[]}} ChoiceChange */
+/** @typedef {(choice: TransportChoice, event: TransportEvent) => ChoiceChange} ChoiceHandler */
 export declare const GREETING_MS = 4000;
 export declare const CHECK_GREETING_MS = 10000;
 export declare const FIRST_CHECK_MS = 10000;
 export declare const LAST_CHECK_MS = 600000;
 export declare const MEMORY_MS: number;
-/** @param {TransportName[]} available @param {Memory|null} memory @returns {Choice} */
-export declare function initialChoice(available: TransportName[], memory: Memory | null): Choice;
-/** @param {Choice} choice @param {Evidence} evidence @returns {{choice: Choice, effects: Effect[]}} */
-export declare function choose(choice: Choice, evidence: Evidence): {
-    choice: Choice;
-    effects: Effect[];
+/** @param {TransportName[]} available @param {Memory|null} memory @returns {TransportChoice} */
+export declare function initialChoice(available: TransportName[], memory: Memory | null): TransportChoice;
+/** @param {TransportChoice} choice @param {TransportEvent} event @returns {{choice: TransportChoice, effects: ChoiceEffect[]}} */
+export declare function choose(choice: TransportChoice, event: TransportEvent): {
+    choice: TransportChoice;
+    effects: ChoiceEffect[];
 };

@@ -1,18 +1,18 @@
 // The link: one transport that carries the frames, perhaps one beside it that is tried, and a change between them
-// that nobody sees. What to use is choice.js's; what was seen, and when, is found here.
+// that nobody sees. What to use is transport-choice.js's; what was seen, and when, is found here.
 
 import { orNull } from "./or-null.js";
-import { choose, initialChoice } from "./choice.js";
+import { choose, initialChoice } from "./transport-choice.js";
 import { ABNORMAL } from "./network/socket.js";
 import { Timers } from "./timers.js";
 
-/** @typedef {import("./choice.js").TransportName} TransportName */
+/** @typedef {import("./transport-choice.js").TransportName} TransportName */
 /** @typedef {import("./network/socket.js").Transport} Transport */
 /** @typedef {import("./protocol.js").Frame} Frame */
 
 const MEMORY = "holdfast.transport";
 
-export class Link {
+export class TransportManager {
   /** A transport was greeted, and carries the frames from now on. @type {(frame: Frame, bytes: number) => void} */
   onopen = () => {};
   /** @type {(frame: Frame, bytes: number) => void} */
@@ -91,7 +91,7 @@ export class Link {
     this.#learn("doubt");
   }
 
-  /** @param {import("./choice.js").Evidence["type"]} type @param {number} [code] */
+  /** @param {import("./transport-choice.js").TransportEvent["type"]} type @param {number} [code] */
   #learn(type, code = ABNORMAL) {
     const before = this.#choice;
     const { choice, effects } = choose(before, { type, code, now: this.#options.clock.now() });
@@ -100,7 +100,7 @@ export class Link {
     if (choice.used === before.used && choice.reason !== before.reason) this.onchange();
   }
 
-  /** @param {import("./choice.js").Effect} effect */
+  /** @param {import("./transport-choice.js").ChoiceEffect} effect */
   #perform(effect) {
     if (effect.type === "try") this.#try(effect.name);
     else if (effect.type === "use") this.#use();
@@ -168,12 +168,12 @@ function silence(transport) {
   transport.close();
 }
 
-/** @param {Storage|null} storage @returns {import("./choice.js").Memory|null} */
+/** @param {Storage|null} storage @returns {import("./transport-choice.js").Memory|null} */
 function readMemory(storage) {
   return orNull(() => JSON.parse(storage?.getItem(MEMORY) ?? "null"));
 }
 
-/** @param {Storage|null} storage @param {import("./choice.js").Memory} memory */
+/** @param {Storage|null} storage @param {import("./transport-choice.js").Memory} memory */
 function writeMemory(storage, memory) {
   orNull(() => storage?.setItem(MEMORY, JSON.stringify(memory))); // where it can't, the next page begins anew
 }
