@@ -11,7 +11,7 @@ import { network } from "./network.js";
 import { Router, signInPath } from "./router.js";
 import { Transcript } from "./transcript.js";
 import { UnreadAnswers } from "./unread-answers.js";
-import { isOpen } from "./standing.js";
+import { isOpen } from "./signal-status.js";
 import { caughtUpNotice, stopNotice, titleOf } from "./wording.js";
 
 const HOUR_MS = 3_600_000;

@@ -58,14 +58,14 @@ export class ApprovalCard {
    * @param {object} part a tool call with an approval
    * @param {import("./parts.js").Context} context
    */
-  update(part, { ended, standing, online, refusals }) {
+  update(part, { ended, signalStatus, online, refusals }) {
     this.#part = part;
-    this.decision = decisionOf(part, standing);
+    this.decision = decisionOf(part, signalStatus);
     this.pending = !this.decision && !ended;
     this.element.dataset.state = this.pending ? "pending" : (this.decision?.state ?? "over");
     this.#question.hidden = !this.pending;
     this.#showQuestion(part);
-    const mine = standing.isMine(this.decision?.by ?? null);
+    const mine = signalStatus.isMine(this.decision?.by ?? null);
     showText(this.#decided, this.pending ? "" : decisionNotice(this.decision, { mine, online }));
     showText(this.#refusal, refusals.get(part.approval.id) ?? "");
     this.#keepTime();
@@ -185,16 +185,16 @@ class ArgumentsEditor extends EventTarget {
 
 /**
  * @param {object} part
- * @param {import("./standing.js").Standing} standing
+ * @param {import("./signal-status.js").SignalStatus} signalStatus
  * @returns {import("./wording.js").Decision|null} the one that counts, or is on its way
  */
-function decisionOf({ approval, callProviderMetadata }, standing) {
+function decisionOf({ approval, callProviderMetadata }, signalStatus) {
   if (approval.approved !== undefined) {
     const { decided_by: by = null, decided_at: at = null, edited = false } = callProviderMetadata?.holdfast ?? {};
     const state = by === null ? "expired" : approval.approved ? "approved" : "denied";
     return { state, sending: false, by, at, edited, reason: approval.reason ?? "" };
   }
-  const signal = standing.decision(approval.id);
+  const signal = signalStatus.decision(approval.id);
   if (!signal) return null;
   const { kind, status, actor: by, at, payload } = signal;
   const edited = payload.edited ?? "input" in payload;

@@ -13,7 +13,7 @@ const RETRIES = { continue: "Continue", regenerate: "Regenerate" };
 /**
  * What a message is drawn by, beside itself.
  * @typedef {object} Surroundings
- * @property {import("./standing.js").Standing} standing
+ * @property {import("./signal-status.js").SignalStatus} signalStatus
  * @property {boolean} online whether what waits can leave at once
  * @property {string|null} retryable the answer that may be continued or given anew
  * @property {Map<string, string>} refusals why a decision of this tab's didn't count, by approval
@@ -75,7 +75,7 @@ export class MessageView {
     this.element.setAttribute("aria-busy", String(streaming));
     this.#showParts(message, { ended: !streaming, tools: message.open?.tools ?? {}, ...surroundings });
     this.#showWork(message, surroundings);
-    showText(this.#notice, message.role === "assistant" ? noticeOf(message, surroundings.standing) : "");
+    showText(this.#notice, message.role === "assistant" ? noticeOf(message, surroundings.signalStatus) : "");
     this.#showAgain(message, surroundings);
     this.#showDelivery(message, surroundings);
     this.#foot.hidden = streaming;
@@ -102,22 +102,22 @@ export class MessageView {
     this.#body.insertBefore(element, before?.view.element ?? null);
   }
 
-  #showWork({ status, parts }, { standing }) {
-    const waits = parts.some(({ state, approval }) => state === "approval-requested" && !standing.decision(approval.id));
+  #showWork({ status, parts }, { signalStatus }) {
+    const waits = parts.some(({ state, approval }) => state === "approval-requested" && !signalStatus.decision(approval.id));
     const shows = status !== "streaming" || writesNow(parts.at(-1));
     showText(this.#working, shows ? "" : workNotice(waits));
   }
 
-  #showAgain({ id }, { standing, online, retryable }) {
-    const retry = standing.retry(id);
+  #showAgain({ id }, { signalStatus, online, retryable }) {
+    const retry = signalStatus.retry(id);
     this.#again.hidden = id !== retryable || Boolean(retry);
     showText(this.#retrying, retry ? retryNotice(retry.payload.mode, online) : "");
   }
 
-  #showDelivery(message, { standing, online }) {
+  #showDelivery(message, { signalStatus, online }) {
     this.#dismiss.hidden = message.role !== "user" || message.status !== "failed";
     if (message.role !== "user") return;
-    const signal = standing.of(message.id);
+    const signal = signalStatus.of(message.id);
     const receipt = message.loose ? "waiting" : receiptOf(signal);
     const text = deliveryNotice(message, online, signal);
     this.element.dataset.receipt = receipt;
@@ -133,12 +133,12 @@ export class MessageView {
 
 /**
  * @param {object} message an answer
- * @param {import("./standing.js").Standing} standing
+ * @param {import("./signal-status.js").SignalStatus} signalStatus
  * @returns {string} how it stands, if it did not simply complete
  */
-export function noticeOf(message, standing) {
-  const stop = message.status === "cancelled" ? standing.stop(message) : undefined;
-  return answerNotice(message, stop ? standing.isMine(stop.actor) : null);
+export function noticeOf(message, signalStatus) {
+  const stop = message.status === "cancelled" ? signalStatus.stop(message) : undefined;
+  return answerNotice(message, stop ? signalStatus.isMine(stop.actor) : null);
 }
 
 /** @param {object} message @returns {string} its text parts, as Markdown */

@@ -2,7 +2,7 @@
 import { getMessages } from "./api.js";
 import { MessageView, noticeOf, textOf } from "./message-view.js";
 import { ScrollFollower } from "./scroll-follower.js";
-import { Standing, interleave } from "./standing.js";
+import { SignalStatus, interleave } from "./signal-status.js";
 import { UnreadLine } from "./unread-line.js";
 import { approvalNews, goneNotice, refusalNotice, resetNotice } from "./wording.js";
 
@@ -37,7 +37,7 @@ export class Transcript extends EventTarget {
   /** Messages whose conversation doesn't exist yet. @type {object[]} */
   #pending = [];
   #dirty = new Set();
-  #standing = new Standing([], null);
+  #signalStatus = new SignalStatus([], null);
   /** The answer that may be continued or given anew. @type {string|null} */
   #retryable = null;
   /** Why a decision of this tab's didn't count, by approval. @type {Map<string, string>} */
@@ -108,7 +108,7 @@ export class Transcript extends EventTarget {
   /** Messages, and the steers that are in none of them. */
   get #entries() {
     const messages = this.#messages;
-    return interleave(messages, this.#standing.looseSteers(messages));
+    return interleave(messages, this.#signalStatus.looseSteers(messages));
   }
 
   // The button goes, and would take the keyboard's place with it.
@@ -173,7 +173,7 @@ export class Transcript extends EventTarget {
 
   #render() {
     this.#frame = 0;
-    this.#standing = new Standing(this.#session?.signals ?? [], this.#actor());
+    this.#signalStatus = new SignalStatus(this.#session?.signals ?? [], this.#actor());
     this.#findRetryable();
     const entries = this.#entries;
     for (const entry of entries) {
@@ -199,7 +199,7 @@ export class Transcript extends EventTarget {
   }
 
   get #surroundings() {
-    return { standing: this.#standing, online: this.#online, retryable: this.#retryable, refusals: this.#refusals };
+    return { signalStatus: this.#signalStatus, online: this.#online, retryable: this.#retryable, refusals: this.#refusals };
   }
 
   #findRetryable() {
@@ -293,7 +293,7 @@ export class Transcript extends EventTarget {
 
   // A screen reader hears an answer once, when it is whole, and not each of its tokens.
   #announce(message) {
-    this.#tell(`Assistant: ${textOf(message)} ${noticeOf(message, this.#standing)}`);
+    this.#tell(`Assistant: ${textOf(message)} ${noticeOf(message, this.#signalStatus)}`);
   }
 
   #tell(text) {

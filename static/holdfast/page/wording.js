@@ -56,7 +56,7 @@ export function answerNotice({ status, reason, parts }, byMe = null) {
  * How a person's own message stands: what keeps it from being sent, or how far it has come.
  * @param {{status: string, reason: string|null, loose?: boolean}} message `loose`: a steer that isn't read yet
  * @param {boolean} online whether it can leave at once
- * @param {import("./standing.js").Signal} [signal] the message as a signal, if the session tells of it
+ * @param {import("./signal-status.js").Signal} [signal] the message as a signal, if the session tells of it
  */
 export function deliveryNotice({ status, reason, loose }, online, signal) {
   if (status === "failed") return `Not sent: ${sentence(reason || "the server refused it")}`;
@@ -72,7 +72,7 @@ const RECEIPTS = { sent: "Sent", delivered: "Delivered", read: "Read" };
 
 /**
  * How far a message has come. One that no agent answers is only ever sent.
- * @param {import("./standing.js").Signal} [signal]
+ * @param {import("./signal-status.js").Signal} [signal]
  * @returns {"sent"|"delivered"|"read"}
  */
 export function receiptOf(signal) {

@@ -4,7 +4,7 @@
 
 const REFUSED = ["rejected", "expired", "failed"];
 
-export class Standing {
+export class SignalStatus {
   #signals;
   #byId;
   #me;
