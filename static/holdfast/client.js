@@ -8,7 +8,7 @@ import { pageStorage, watchPage } from "./page.js";
 import { endsConnection, errorOf } from "./protocol.js";
 import { Session } from "./session.js";
 import { sharing } from "./shared-signals.js";
-import { initialConnection, transition } from "./states.js";
+import { initialConnection, transition } from "./connection-state.js";
 import { Timers, systemClock } from "./timers.js";
 import { Token } from "./token.js";
 
@@ -19,7 +19,7 @@ import { Token } from "./token.js";
 /**
  * @typedef {object} HoldfastEvents
  * @property {Holdfast["connection"]} connection as it is now
- * @property {import("./states.js").Reason} error of the server, about no session
+ * @property {import("./connection-state.js").Reason} error of the server, about no session
  */
 
 // A server that is there answers a ping within this. It leaves half a second to be back two seconds after a doubt.
@@ -66,7 +66,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   /** When to doubt that a signal has arrived, ms, by its id. @type {Map<string, number>} */
   #receiptsDue = new Map();
   #wakeAt = Infinity;
-  /** @type {import("./states.js").ConnectionEvent[]} */
+  /** @type {import("./connection-state.js").ConnectionEvent[]} */
   #events = [];
   /** @type {(() => void)|null} */
   #stopWatching = null;
@@ -185,7 +185,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   }
 
   // One event after the other: an effect, or who is told, may cause the next.
-  /** @param {import("./states.js").ConnectionEvent} event */
+  /** @param {import("./connection-state.js").ConnectionEvent} event */
   #dispatch(event) {
     this.#events.push(event);
     if (this.#events.length > 1) return;
@@ -195,7 +195,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     }
   }
 
-  /** @param {import("./states.js").ConnectionEvent} event */
+  /** @param {import("./connection-state.js").ConnectionEvent} event */
   #transition(event) {
     const { clock, random } = this.#options;
     const { connection, effects } = transition(this.#connection, { ...event, now: clock.now(), random: random() });
@@ -211,7 +211,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.dispatchEvent(new CustomEvent("connection", { detail: this.connection }));
   }
 
-  /** @param {import("./states.js").Effect} effect */
+  /** @param {import("./connection-state.js").ConnectionEffect} effect */
   #perform(effect) {
     if (effect.type === "startTimer") this.#startTimer(effect.name, effect.ms);
     else if (effect.type === "stopTimer") this.#timers.stop(effect.name);

@@ -1,4 +1,4 @@
-// Which transport to use, by event alone (PROTOCOL.md §2, "Choosing"). Pure, like states.js: what was seen comes in
+// Which transport to use, by event alone (PROTOCOL.md §2, "Choosing"). Pure, like connection-state.js: what was seen comes in
 // with its time, and what to do goes out as data. What a phase's row leaves out changes nothing in that phase.
 
 import { startTimer, stopTimer } from "./timers.js";

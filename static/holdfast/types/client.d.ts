@@ -12,7 +12,7 @@ export type HoldfastEvents = {
     /**
      * of the server, about no session
      */
-    error: import("./states.js").Reason;
+    error: import("./connection-state.js").Reason;
 };
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
@@ -21,7 +21,7 @@ export type HoldfastEvents = {
 /**
  * @typedef {object} HoldfastEvents
  * @property {Holdfast["connection"]} connection as it is now
- * @property {import("./states.js").Reason} error of the server, about no session
+ * @property {import("./connection-state.js").Reason} error of the server, about no session
  */
 export declare const CHECK_MS = 1500;
 export declare const DOUBT_MS = 500;
@@ -80,11 +80,11 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
         transport: import("./transport-choice.js").TransportName | null;
         transportReason: import("./transport-choice.js").Why | null;
         transportSince: number | null;
-        state: import("./states.js").State;
+        state: import("./connection-state.js").StateName;
         since: number;
         lostAt: number | null;
         retryAt: number | null;
-        reason: import("./states.js").Reason | null;
+        reason: import("./connection-state.js").Reason | null;
         lastGoodAt: number | null;
         actor: string | null;
     };

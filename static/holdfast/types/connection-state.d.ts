@@ -1,11 +1,11 @@
-export type State = "initialized" | "connecting" | "connected" | "disconnected" | "suspended" | "closing" | "closed" | "failed";
+export type StateName = "initialized" | "connecting" | "connected" | "disconnected" | "suspended" | "closing" | "closed" | "failed";
 export type Reason = {
     code: string;
     message: string;
     retryable?: boolean;
 };
-export type Connection = {
-    state: State;
+export type ConnectionState = {
+    state: StateName;
     /**
      * when it entered the state, ms
      */
@@ -36,7 +36,7 @@ export type Connection = {
      */
     recoveryWindowMs: number;
 };
-export type Effect = import("./timers.js").TimerEffect<string> | {
+export type ConnectionEffect = import("./timers.js").TimerEffect<string> | {
     type: "openTransport";
     generation: number;
 } | {
@@ -60,15 +60,15 @@ export type TimedEvent = ConnectionEvent & {
     now: number;
     random: number;
 };
-export type Outcome = Partial<Connection> & {
-    effects: Effect[];
+export type ConnectionChange = Partial<ConnectionState> & {
+    effects: ConnectionEffect[];
 };
-export type Handler = (connection: Connection, event: TimedEvent) => Outcome;
-/** @typedef {"initialized"|"connecting"|"connected"|"disconnected"|"suspended"|"closing"|"closed"|"failed"} State */
+export type ConnectionHandler = (connection: ConnectionState, event: TimedEvent) => ConnectionChange;
+/** @typedef {"initialized"|"connecting"|"connected"|"disconnected"|"suspended"|"closing"|"closed"|"failed"} StateName */
 /** @typedef {{code: string, message: string, retryable?: boolean}} Reason */
 /**
- * @typedef {object} Connection
- * @property {State} state
+ * @typedef {object} ConnectionState
+ * @property {StateName} state
  * @property {number} since when it entered the state, ms
  * @property {number|null} lostAt when the last good connection was lost (or the first one asked for); null while there
  *   is one, and while none is wanted
@@ -80,7 +80,7 @@ export type Handler = (connection: Connection, event: TimedEvent) => Outcome;
  */
 /**
  * @typedef {import("./timers.js").TimerEffect<string> | {type: "openTransport", generation: number} |
- *   {type: "closeTransport"|"flush"|"check"|"resume"}} Effect
+ *   {type: "closeTransport"|"flush"|"check"|"resume"}} ConnectionEffect
  */
 /**
  * @typedef {object} ConnectionEvent
@@ -92,21 +92,21 @@ export type Handler = (connection: Connection, event: TimedEvent) => Outcome;
  * @property {number} [recoveryWindowMs]
  */
 /** @typedef {ConnectionEvent & {now: number, random: number}} TimedEvent */
-/** @typedef {Partial<Connection> & {effects: Effect[]}} Outcome */
-/** @typedef {(connection: Connection, event: TimedEvent) => Outcome} Handler */
+/** @typedef {Partial<ConnectionState> & {effects: ConnectionEffect[]}} ConnectionChange */
+/** @typedef {(connection: ConnectionState, event: TimedEvent) => ConnectionChange} ConnectionHandler */
 export declare const CONNECT_TIMEOUT_MS = 15000;
 export declare const STABLE_MS = 5000;
 export declare const SUSPENDED_RETRY_MS = 30000;
 export declare const SUSPENDED_QUICK_RETRIES = 3;
 export declare const CLOSE_TIMEOUT_MS = 1000;
-/** @returns {Connection} */
-export declare function initialConnection(): Connection;
+/** @returns {ConnectionState} */
+export declare function initialConnection(): ConnectionState;
 /**
- * @param {Connection} connection
+ * @param {ConnectionState} connection
  * @param {TimedEvent} event
- * @returns {{connection: Connection, effects: Effect[]}}
+ * @returns {{connection: ConnectionState, effects: ConnectionEffect[]}}
  */
-export declare function transition(connection: Connection, event: TimedEvent): {
-    connection: Connection;
-    effects: Effect[];
+export declare function transition(connection: ConnectionState, event: TimedEvent): {
+    connection: ConnectionState;
+    effects: ConnectionEffect[];
 };

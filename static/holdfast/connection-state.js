@@ -5,11 +5,11 @@ import { backoffDelay } from "./backoff.js";
 import { errorOfClose } from "./protocol.js";
 import { startTimer, stopTimer } from "./timers.js";
 
-/** @typedef {"initialized"|"connecting"|"connected"|"disconnected"|"suspended"|"closing"|"closed"|"failed"} State */
+/** @typedef {"initialized"|"connecting"|"connected"|"disconnected"|"suspended"|"closing"|"closed"|"failed"} StateName */
 /** @typedef {{code: string, message: string, retryable?: boolean}} Reason */
 /**
- * @typedef {object} Connection
- * @property {State} state
+ * @typedef {object} ConnectionState
+ * @property {StateName} state
  * @property {number} since when it entered the state, ms
  * @property {number|null} lostAt when the last good connection was lost (or the first one asked for); null while there
  *   is one, and while none is wanted
@@ -21,7 +21,7 @@ import { startTimer, stopTimer } from "./timers.js";
  */
 /**
  * @typedef {import("./timers.js").TimerEffect<string> | {type: "openTransport", generation: number} |
- *   {type: "closeTransport"|"flush"|"check"|"resume"}} Effect
+ *   {type: "closeTransport"|"flush"|"check"|"resume"}} ConnectionEffect
  */
 /**
  * @typedef {object} ConnectionEvent
@@ -33,8 +33,8 @@ import { startTimer, stopTimer } from "./timers.js";
  * @property {number} [recoveryWindowMs]
  */
 /** @typedef {ConnectionEvent & {now: number, random: number}} TimedEvent */
-/** @typedef {Partial<Connection> & {effects: Effect[]}} Outcome */
-/** @typedef {(connection: Connection, event: TimedEvent) => Outcome} Handler */
+/** @typedef {Partial<ConnectionState> & {effects: ConnectionEffect[]}} ConnectionChange */
+/** @typedef {(connection: ConnectionState, event: TimedEvent) => ConnectionChange} ConnectionHandler */
 
 // Opening, the handshake and the `connected` frame together, over as many transports as it takes.
 export const CONNECT_TIMEOUT_MS = 15_000;
@@ -47,7 +47,7 @@ export const SUSPENDED_QUICK_RETRIES = 3;
 // A server that doesn't answer the close is left alone after this long.
 export const CLOSE_TIMEOUT_MS = 1_000;
 
-/** @type {Record<State, Record<string, Handler>>} */
+/** @type {Record<StateName, Record<string, ConnectionHandler>>} */
 const TRANSITIONS = {
   initialized: { open: start, retry: start, close: end },
   connecting: {
@@ -89,7 +89,7 @@ const TRANSITIONS = {
 };
 
 // A timer lives while the connection stays in states that list it. Its name is the event that it causes.
-/** @type {Partial<Record<State, string[]>>} */
+/** @type {Partial<Record<StateName, string[]>>} */
 const TIMERS = {
   connecting: ["connect-timeout", "window-over"],
   connected: ["retry-timer"],
@@ -106,7 +106,7 @@ const REASONS = {
   "going-away": { code: "going_away", message: "The server is restarting." },
 };
 
-/** @returns {Connection} */
+/** @returns {ConnectionState} */
 export function initialConnection() {
   return {
     state: "initialized",
@@ -121,9 +121,9 @@ export function initialConnection() {
 }
 
 /**
- * @param {Connection} connection
+ * @param {ConnectionState} connection
  * @param {TimedEvent} event
- * @returns {{connection: Connection, effects: Effect[]}}
+ * @returns {{connection: ConnectionState, effects: ConnectionEffect[]}}
  */
 export function transition(connection, event) {
   const stale = event.generation !== undefined && event.generation !== connection.generation;
@@ -138,13 +138,13 @@ export function transition(connection, event) {
   return { connection: next, effects: [...stopTimers(connection.state, next.state), ...effects, ...window] };
 }
 
-/** @param {State} from @param {State} to @returns {Effect[]} */
+/** @param {StateName} from @param {StateName} to @returns {ConnectionEffect[]} */
 function stopTimers(from, to) {
   const kept = TIMERS[to] ?? [];
   return (TIMERS[from] ?? []).filter((name) => !kept.includes(name)).map(stopTimer);
 }
 
-/** @param {Connection} connection @param {TimedEvent} event @param {number} attempts @returns {Outcome} */
+/** @param {ConnectionState} connection @param {TimedEvent} event @param {number} attempts @returns {ConnectionChange} */
 function connect(connection, event, attempts) {
   const generation = connection.generation + 1;
   return {
@@ -158,17 +158,17 @@ function connect(connection, event, attempts) {
   };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function start(connection, event) {
   return connect(connection, event, 0);
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function again(connection, event) {
   return connect(connection, event, connection.attempts + 1);
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function establish(connection, event) {
   return {
     state: "connected",
@@ -181,17 +181,17 @@ function establish(connection, event) {
 }
 
 // Another transport carries the frames from now on. What the one before said about its end counts no more.
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function changeOver() {
   return { retryAt: null, reason: null, effects: [stopTimer("retry-timer"), { type: "resume" }] };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function check() {
   return { effects: [{ type: "check" }] };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function lose(connection, event) {
   const reason = event.reason ?? errorOfClose(event.code) ?? REASONS[event.type];
   if (reason.retryable === false) return fail(reason);
@@ -205,15 +205,15 @@ function lose(connection, event) {
 }
 
 // What else the browser keeps open to the server may be as dead: the next connection mustn't wait for it.
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function loseInSilence(connection, event) {
   const { effects, ...lost } = lose(connection, event);
   return { ...lost, effects: [{ type: "flush" }, ...effects] };
 }
 
 /**
- * @param {Connection} connection @param {TimedEvent} event @param {number} delayMs @param {Reason|null} reason
- * @returns {Outcome}
+ * @param {ConnectionState} connection @param {TimedEvent} event @param {number} delayMs @param {Reason|null} reason
+ * @returns {ConnectionChange}
  */
 function wait(connection, event, delayMs, reason) {
   const ms = Math.max(0, delayMs);
@@ -226,12 +226,12 @@ function wait(connection, event, delayMs, reason) {
   };
 }
 
-/** @param {Connection} connection @param {TimedEvent} event */
+/** @param {ConnectionState} connection @param {TimedEvent} event */
 function windowIsOver({ lostAt, recoveryWindowMs }, event) {
   return lostAt !== null && event.now - lostAt >= recoveryWindowMs;
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function suspend(connection, event) {
   return {
     state: "suspended",
@@ -240,13 +240,13 @@ function suspend(connection, event) {
   };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function postpone(connection, event) {
   return wait(connection, event, event.reconnectInMs ?? 0, REASONS["going-away"]);
 }
 
 // The server may go on sending until it stops, so the transport is kept until the time that it gave.
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function leaveLater(connection, { now, reconnectInMs = 0 }) {
   return {
     retryAt: now + reconnectInMs,
@@ -255,12 +255,12 @@ function leaveLater(connection, { now, reconnectInMs = 0 }) {
   };
 }
 
-/** @param {Reason} reason @returns {Outcome} */
+/** @param {Reason} reason @returns {ConnectionChange} */
 function fail(reason) {
   return { state: "failed", lostAt: null, retryAt: null, reason, effects: [{ type: "closeTransport" }] };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function beginClose() {
   return {
     state: "closing",
@@ -270,7 +270,7 @@ function beginClose() {
   };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function end() {
   return { state: "closed", lostAt: null, retryAt: null, reason: null, effects: [] };
 }
