@@ -4,7 +4,7 @@ import { Heartbeat } from "./heartbeat.js";
 import { TransportManager } from "./transport-manager.js";
 import { HttpTransport } from "./network/http.js";
 import { ABNORMAL, SocketTransport } from "./network/socket.js";
-import { pageStorage, watchPage } from "./page.js";
+import { pageStorage, watchPage } from "./page-lifecycle.js";
 import { endsConnection, errorOf } from "./protocol.js";
 import { Session } from "./session.js";
 import { sharing } from "./shared-signals.js";
@@ -263,15 +263,15 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     const idle = IDLE.includes(this.#connection.state);
     if (idle) this.#stopWatching?.();
     if (idle) this.#stopWatching = null;
-    else this.#stopWatching ??= watchPage(this.#options.page, this.#options.clock, (fact) => this.#notice(fact));
+    else this.#stopWatching ??= watchPage(this.#options.page, this.#options.clock, (event) => this.#notice(event));
   }
 
-  /** @param {import("./page.js").Fact} fact */
-  #notice(fact) {
-    if (fact === "hidden") this.#timers.start("rest", REST_AFTER_MS, () => this.#transport.rest(true));
-    else this.#dispatch({ type: fact === "network" ? "woken" : fact });
-    if (fact === "online" || fact === "network") this.#transport.networkChanged();
-    if (fact !== "woken") return;
+  /** @param {import("./page-lifecycle.js").PageEvent} event */
+  #notice(event) {
+    if (event === "hidden") this.#timers.start("rest", REST_AFTER_MS, () => this.#transport.rest(true));
+    else this.#dispatch({ type: event === "network" ? "woken" : event });
+    if (event === "online" || event === "network") this.#transport.networkChanged();
+    if (event !== "woken") return;
     this.#timers.stop("rest");
     this.#transport.rest(false);
   }

@@ -3,7 +3,7 @@
 import { orNull } from "./or-null.js";
 import { Timers } from "./timers.js";
 
-/** @typedef {"online"|"offline"|"network"|"hidden"|"woken"} Fact */
+/** @typedef {"online"|"offline"|"network"|"hidden"|"woken"} PageEvent */
 
 const TICK_MS = 2_000;
 // A timer that is this late slept, with the machine. In a page that nobody sees, browsers make them late themselves.
@@ -12,7 +12,7 @@ export const SLEPT_MS = 2_000;
 /**
  * @param {Window & typeof globalThis} page
  * @param {import("./timers.js").Clock} clock
- * @param {(fact: Fact) => void} notify
+ * @param {(event: PageEvent) => void} notify
  * @returns {() => void} stops watching
  */
 export function watchPage(page, clock, notify) {
@@ -42,7 +42,7 @@ export function watchPage(page, clock, notify) {
  * It tells of every change in speed too.
  * @param {Window & typeof globalThis} page
  * @param {(target: EventTarget|undefined, type: string, tell: () => void) => void} on
- * @param {(fact: Fact) => void} notify
+ * @param {(event: PageEvent) => void} notify
  */
 function watchNetwork(page, on, notify) {
   const { connection } = /** @type {Navigator & {connection?: NetworkInformation}} */ (page.navigator ?? {});
