@@ -1,12 +1,12 @@
 // The fold: what a message is after each of its chunks. The same as the server's, so that both ends agree.
 
-import { closeInput, toolHandlers } from "./tools.js";
-import { FoldError, copy, openOf, notOpen, push, stepStart } from "./message.js";
+import { closeInput, toolHandlers } from "./fold-tools.js";
+import { FoldError, copyFields, openOf, unknownPart, addPart, stepStart } from "./message.js";
 
 export { FoldError };
 
 /** @typedef {import("./message.js").Chunk} Chunk */
-/** @typedef {import("./message.js").Handler} Handler */
+/** @typedef {import("./message.js").ChunkHandler} ChunkHandler */
 /** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./message.js").Part} Part */
 /** `at`: when it created its message. @typedef {{serial: number, message: string, chunk: Chunk, at?: number}} Event */
@@ -109,7 +109,7 @@ function textLength(part) {
 
 // --- Begin, metadata, end ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function messageMetadata(message, { messageMetadata: added }) {
   if (added == null) return;
   message.metadata = message.metadata === null ? added : merge(message.metadata, added);
@@ -135,7 +135,7 @@ function isObject(value) {
  * A handler for chunks that end their message: as what, and which of their fields says why.
  * @param {Message["status"]} status
  * @param {string} reason
- * @returns {Handler}
+ * @returns {ChunkHandler}
  */
 function endOf(status, reason) {
   return (message, chunk) => {
@@ -157,34 +157,34 @@ function closeEverything(message) {
 /**
  * A handler for chunks that are a whole part: its type and these of its fields.
  * @param {string[]} names
- * @returns {Handler}
+ * @returns {ChunkHandler}
  */
 function partOf(...names) {
-  return (message, chunk) => void push(message, copy({ type: chunk.type }, chunk, names));
+  return (message, chunk) => void addPart(message, copyFields({ type: chunk.type }, chunk, names));
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function data(message, chunk) {
   if (chunk.transient) return;
   /** @param {Part} part */
   const same = (part) => part.type === chunk.type && part.id === chunk.id;
   const part = "id" in chunk ? message.parts.find(same) : undefined;
-  if (part === undefined) push(message, { ...chunk });
+  if (part === undefined) addPart(message, { ...chunk });
   else if ("data" in chunk) part.data = chunk.data;
   else delete part.data;
 }
 
 // --- Steps ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function startStep(message) {
-  push(message, { type: "step-start" });
+  addPart(message, { type: "step-start" });
 }
 
 // Parts are closed by their own ends, and another stream's may go on beyond this step.
 function finishStep() {}
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function resetStep(message) {
   closeEverything(message);
   message.parts.length = stepStart(message);
@@ -192,37 +192,37 @@ function resetStep(message) {
 
 // --- Text and reasoning ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function startText(message, chunk) {
   const part = { type: "text", text: "", state: "streaming" };
-  message.open.text[chunk.id] = push(message, copy(part, chunk, PROVIDER));
+  message.open.text[chunk.id] = addPart(message, copyFields(part, chunk, PROVIDER));
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function startReasoning(message, chunk) {
   const part = { type: "reasoning", id: chunk.id, text: "", state: "streaming" };
-  message.open.reasoning[chunk.id] = push(message, copy(part, chunk, PROVIDER));
+  message.open.reasoning[chunk.id] = addPart(message, copyFields(part, chunk, PROVIDER));
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function append(message, chunk) {
   const part = openPart(message, chunk);
   part.text += chunk.delta;
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function close(message, chunk) {
   const part = openPart(message, chunk);
   part.state = "done";
-  if (chunk.type === "text-end") copy(part, chunk, ["citations"]);
+  if (chunk.type === "text-end") copyFields(part, chunk, ["citations"]);
   delete message.open[kindOf(chunk)][chunk.id];
 }
 
 /** @param {Message} message @param {Chunk} chunk @returns {Part} with what the chunk's provider says of it */
 function openPart(message, chunk) {
   const index = message.open[kindOf(chunk)][chunk.id];
-  if (index === undefined) throw notOpen(chunk);
-  return copy(message.parts[index], chunk, PROVIDER);
+  if (index === undefined) throw unknownPart(chunk);
+  return copyFields(message.parts[index], chunk, PROVIDER);
 }
 
 /** @param {Chunk} chunk */
@@ -230,7 +230,7 @@ function kindOf({ type }) {
   return type.startsWith("text-") ? "text" : "reasoning";
 }
 
-/** @type {Map<string, Handler>} */
+/** @type {Map<string, ChunkHandler>} */
 const handlers = new Map(
   Object.entries({
     "message-metadata": messageMetadata,

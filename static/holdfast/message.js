@@ -2,7 +2,7 @@
 
 /** A part of an AI SDK `UIMessage`. @typedef {{type: string, [field: string]: any}} Part */
 /** One of PROTOCOL.md §3. @typedef {{type: string, [field: string]: any}} Chunk */
-/** What a chunk does to a message. @typedef {(message: Message, chunk: Chunk) => void} Handler */
+/** What a chunk does to a message. @typedef {(message: Message, chunk: Chunk) => void} ChunkHandler */
 
 /**
  * PROTOCOL.md §3, and `revision`, which grows with each change of it here. Times are in milliseconds since 1970, UTC.
@@ -46,7 +46,7 @@ function byId(opened) {
 }
 
 /** @param {Message} message @param {Part} part @returns {number} the new part's index */
-export function push(message, part) {
+export function addPart(message, part) {
   return message.parts.push(part) - 1;
 }
 
@@ -62,7 +62,7 @@ export function stepStart(message) {
  * @param {Chunk} from
  * @param {string[]} names
  */
-export function copy(to, from, names) {
+export function copyFields(to, from, names) {
   /** @type {Record<string, any>} */
   const fields = to;
   for (const name of names) if (name in from) fields[name] = from[name];
@@ -70,6 +70,6 @@ export function copy(to, from, names) {
 }
 
 /** @param {Chunk} chunk */
-export function notOpen(chunk) {
+export function unknownPart(chunk) {
   return new FoldError("unknown_part", `${chunk.type} for ${chunk.id ?? chunk.toolCallId ?? chunk.approvalId}`);
 }

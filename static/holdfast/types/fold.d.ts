@@ -1,7 +1,7 @@
 import { FoldError } from "./message.js";
 export { FoldError };
 export type Chunk = import("./message.js").Chunk;
-export type Handler = import("./message.js").Handler;
+export type ChunkHandler = import("./message.js").ChunkHandler;
 export type Message = import("./message.js").Message;
 export type Part = import("./message.js").Part;
 export type Event = {

@@ -6,7 +6,7 @@ export type Chunk = {
     type: string;
     [field: string]: any;
 };
-export type Handler = (message: Message, chunk: Chunk) => void;
+export type ChunkHandler = (message: Message, chunk: Chunk) => void;
 export type Message = {
     id: string;
     role: "user" | "assistant" | "system";
@@ -29,7 +29,7 @@ export type Message = {
 };
 /** A part of an AI SDK `UIMessage`. @typedef {{type: string, [field: string]: any}} Part */
 /** One of PROTOCOL.md §3. @typedef {{type: string, [field: string]: any}} Chunk */
-/** What a chunk does to a message. @typedef {(message: Message, chunk: Chunk) => void} Handler */
+/** What a chunk does to a message. @typedef {(message: Message, chunk: Chunk) => void} ChunkHandler */
 /**
  * PROTOCOL.md §3, and `revision`, which grows with each change of it here. Times are in milliseconds since 1970, UTC.
  * @typedef {object} Message
@@ -59,7 +59,7 @@ export declare class FoldError extends Error {
  */
 export declare function openOf({ text, reasoning, tools }?: Partial<Message["open"]>): Message["open"];
 /** @param {Message} message @param {Part} part @returns {number} the new part's index */
-export declare function push(message: Message, part: Part): number;
+export declare function addPart(message: Message, part: Part): number;
 /** @param {Message} message @returns {number} the index of the current step's first part */
 export declare function stepStart(message: Message): number;
 /**
@@ -69,6 +69,6 @@ export declare function stepStart(message: Message): number;
  * @param {Chunk} from
  * @param {string[]} names
  */
-export declare function copy<Target extends Record<string, any>>(to: Target, from: Chunk, names: string[]): Target;
+export declare function copyFields<Target extends Record<string, any>>(to: Target, from: Chunk, names: string[]): Target;
 /** @param {Chunk} chunk */
-export declare function notOpen(chunk: Chunk): FoldError;
+export declare function unknownPart(chunk: Chunk): FoldError;

@@ -1,9 +1,9 @@
 // The fold of tool calls: input, approval, output.
 
-import { FoldError, copy, notOpen, push, stepStart } from "./message.js";
+import { FoldError, copyFields, unknownPart, addPart, stepStart } from "./message.js";
 
 /** @typedef {import("./message.js").Chunk} Chunk */
-/** @typedef {import("./message.js").Handler} Handler */
+/** @typedef {import("./message.js").ChunkHandler} ChunkHandler */
 /** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./message.js").Part} Part */
 
@@ -20,27 +20,27 @@ const CHANGES = {
 };
 
 /** @param {Part} part @param {Chunk} chunk */
-function change(part, chunk) {
+function setState(part, chunk) {
   const { state, takes, keeps } = CHANGES[chunk.type];
   part.state = state;
   for (const name of STATE_FIELDS) if (name !== keeps) delete part[name];
-  copy(part, chunk, [...takes, ...LASTING]);
+  copyFields(part, chunk, [...takes, ...LASTING]);
   const provider = state.startsWith("output") ? "resultProviderMetadata" : "callProviderMetadata";
   if ("providerMetadata" in chunk) part[provider] = chunk.providerMetadata;
 }
 
 // --- Input ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolInput(message, chunk) {
   const call = chunk.toolCallId;
   closeInput(message, call);
   let index = findInStep(message, chunk);
-  if (index < 0) index = push(message, { type: chunk.dynamic ? "dynamic-tool" : "tool-", toolCallId: call });
+  if (index < 0) index = addPart(message, { type: chunk.dynamic ? "dynamic-tool" : "tool-", toolCallId: call });
   const part = message.parts[index];
   if (part.type === "dynamic-tool") part.toolName = chunk.toolName;
   else part.type = `tool-${chunk.toolName}`;
-  change(part, chunk);
+  setState(part, chunk);
   if (chunk.type === "tool-input-start") message.open.tools[call] = { part: index, text: "" };
 }
 
@@ -58,10 +58,10 @@ function findInStep(message, chunk) {
   });
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolInputDelta(message, chunk) {
   const opened = message.open.tools[chunk.toolCallId];
-  if (opened === undefined) throw notOpen(chunk);
+  if (opened === undefined) throw unknownPart(chunk);
   opened.text += chunk.inputTextDelta;
 }
 
@@ -78,37 +78,37 @@ export function closeInput(message, call) {
 
 // --- Approval ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolApprovalRequest(message, chunk) {
   const part = findCall(message, chunk);
   /** @type {Record<string, any>} */
-  const approval = copy({ id: chunk.approvalId }, chunk, ["inputSchemaInput", "signature"]);
+  const approval = copyFields({ id: chunk.approvalId }, chunk, ["inputSchemaInput", "signature"]);
   if (chunk.approvalDescriptor != null) approval.descriptor = chunk.approvalDescriptor;
   if ("reason" in chunk) approval.requestReason = chunk.reason;
   if (chunk.isAutomatic) approval.isAutomatic = true;
   Object.assign(part, { state: "approval-requested", approval });
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolApprovalResponse(message, chunk) {
   const part = message.parts.find((part) => isTool(part) && part.approval?.id === chunk.approvalId);
-  if (part === undefined) throw notOpen(chunk);
+  if (part === undefined) throw unknownPart(chunk);
   withInput(part, chunk);
   part.state = "approval-responded";
   part.approval = { ...part.approval, approved: chunk.approved };
-  copy(part.approval, chunk, ["reason"]);
-  copy(part, chunk, ["providerExecuted"]);
+  copyFields(part.approval, chunk, ["reason"]);
+  copyFields(part, chunk, ["providerExecuted"]);
   if ("providerMetadata" in chunk) part.callProviderMetadata = chunk.providerMetadata;
 }
 
 // --- Output ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolOutput(message, chunk) {
-  change(findCall(message, chunk), chunk);
+  setState(findCall(message, chunk), chunk);
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolOutputDenied(message, chunk) {
   findCall(message, chunk).state = "output-denied";
 }
@@ -123,7 +123,7 @@ function findCall(message, chunk) {
   /** @param {Part} part */
   const same = (part) => isTool(part) && part.toolCallId === chunk.toolCallId;
   const part = message.parts.slice(first).find(same) ?? message.parts.findLast(same);
-  if (part === undefined) throw notOpen(chunk);
+  if (part === undefined) throw unknownPart(chunk);
   return withInput(part, chunk);
 }
 
@@ -138,7 +138,7 @@ function withInput(part, chunk) {
   throw new FoldError("unknown_part", `${chunk.type} for a tool call whose input is still streaming`);
 }
 
-/** @type {Record<string, Handler>} */
+/** @type {Record<string, ChunkHandler>} */
 export const toolHandlers = {
   "tool-input-start": toolInput,
   "tool-input-delta": toolInputDelta,

@@ -1,5 +1,5 @@
 export type Chunk = import("./message.js").Chunk;
-export type Handler = import("./message.js").Handler;
+export type ChunkHandler = import("./message.js").ChunkHandler;
 export type Message = import("./message.js").Message;
 export type Part = import("./message.js").Part;
 /**
@@ -8,5 +8,5 @@ export type Part = import("./message.js").Part;
  * @param {string} call
  */
 export declare function closeInput(message: Message, call: string): void;
-/** @type {Record<string, Handler>} */
-export declare const toolHandlers: Record<string, Handler>;
+/** @type {Record<string, ChunkHandler>} */
+export declare const toolHandlers: Record<string, ChunkHandler>;
