@@ -75,7 +75,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
    * @param {object} [options]
    * @param {string} [options.url] of the server's WebSocket, absolute or relative to the page
    * @param {string} [options.api] of its HTTP API, likewise
-   * @param {import("./token.js").GiveToken|null} [options.token] gives a token of the person's, whenever one is needed;
+   * @param {import("./token.js").TokenProvider|null} [options.token] gives a token of the person's, whenever one is needed;
    *   null where the site's own cookies say who it is
    * @param {Storage|null} [options.storage] remembers which transport worked
    * @param {ReturnType<typeof sharing>} [options.share] keeps unsent signals over a reload, with the other tabs
@@ -105,7 +105,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#transport.onopen = (frame, bytes) => this.#opened(frame, bytes);
     this.#transport.onframe = (frame, bytes) => this.#receive(frame, bytes);
     this.#transport.onclose = (code, generation) => this.#dispatch({ type: "dropped", code, generation });
-    this.#transport.onchange = () => this.#tellConnection();
+    this.#transport.onchange = () => this.#emitConnection();
   }
 
   #transports() {
@@ -204,10 +204,10 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     for (const effect of effects) this.#perform(effect);
     if (!changed) return;
     this.#watch();
-    this.#tellConnection();
+    this.#emitConnection();
   }
 
-  #tellConnection() {
+  #emitConnection() {
     this.dispatchEvent(new CustomEvent("connection", { detail: this.connection }));
   }
 
@@ -295,12 +295,12 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#heartbeat?.recordFrame(now);
     this.#timers.stop("silent");
     this.#timers.stop("doubt");
-    this.#take(frame, bytes);
+    this.#route(frame, bytes);
     this.#schedule();
   }
 
   /** @param {Frame} frame @param {number} bytes */
-  #take(frame, bytes) {
+  #route(frame, bytes) {
     if (frame.id !== undefined) this.#receiptsDue.delete(frame.id);
     if (frame.type === "going-away") this.#dispatch({ type: "going-away", reconnectInMs: frame.reconnect_in_ms });
     else if (frame.type === "error") this.#error(frame, bytes);

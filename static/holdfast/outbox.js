@@ -117,7 +117,7 @@ export class Outbox {
     if (!added.length) return;
     for (const signal of added) this.#put(signal);
     this.#signals = new Map([...this.#signals].sort(([, a], [, b]) => a.at - b.at || a.id.localeCompare(b.id)));
-    if (this.#ended) this.end(this.#ended);
+    if (this.#ended) this.failAll(this.#ended);
     else this.onchange(added.map(({ id }) => id));
   }
 
@@ -128,7 +128,7 @@ export class Outbox {
 
   /** Those that wait for none before them. */
   get #heads() {
-    const open = this.signals.filter(isOpen);
+    const open = this.signals.filter(isUnanswered);
     const first = open.find((signal) => !isDecision(signal));
     return open.filter((signal) => signal === first || isDecision(signal));
   }
@@ -148,7 +148,7 @@ export class Outbox {
     else if (this.#turn === Infinity) this.#askForTurn(now);
     const signal = now < this.#turn ? undefined : heads.find(({ due }) => due <= now);
     if (!signal) return null;
-    change(signal, { state: "sent", due: now + RECEIPT_TIMEOUT_MS });
+    update(signal, { state: "sent", due: now + RECEIPT_TIMEOUT_MS });
     return signal;
   }
 
@@ -171,7 +171,7 @@ export class Outbox {
   /** What was on its way may have been lost: it is sent again, with the same id. Meanwhile another tab may send. */
   disconnected() {
     const sent = this.signals.filter(({ state }) => state === "sent");
-    for (const signal of sent) change(signal, { state: "waiting", due: 0 });
+    for (const signal of sent) update(signal, { state: "waiting", due: 0 });
     this.#yieldTurn();
     if (sent.length) this.onchange(sent.map(({ id }) => id));
   }
@@ -189,7 +189,7 @@ export class Outbox {
    * @param {number} random from 0 to 1
    */
   rejected(id, error, now, random) {
-    const signal = this.#open(id);
+    const signal = this.#unanswered(id);
     if (!signal) return;
     if (error.retryable) return this.#postpone(signal, now, random);
     const { kind, payload, at } = signal;
@@ -199,12 +199,12 @@ export class Outbox {
   /** @param {Signal} signal @param {number} now @param {number} random */
   #postpone(signal, now, random) {
     const refusals = signal.refusals + 1;
-    change(signal, { state: "waiting", refusals, due: now + backoffDelay(refusals, random) });
+    update(signal, { state: "waiting", refusals, due: now + backoffDelay(refusals, random) });
     this.onchange([signal.id]);
   }
 
   /** The session is gone: nothing of it is kept. @param {ProtocolError} error */
-  end(error) {
+  failAll(error) {
     this.#ended = error;
     for (const { id, state } of this.signals) {
       if (state === "rejected") this.#shared.forget(id);
@@ -227,17 +227,17 @@ export class Outbox {
 
   /** @param {Receipt} receipt @param {KeptSignal|null} kept of it from now on */
   #conclude(receipt, kept) {
-    if (!this.#open(receipt.id)) return;
+    if (!this.#unanswered(receipt.id)) return;
     this.#shared.settle(receipt, kept);
     this.#settle(receipt);
   }
 
   /** @param {Receipt} receipt */
   #settle(receipt) {
-    const signal = this.#open(receipt.id);
+    const signal = this.#unanswered(receipt.id);
     if (!signal) return;
-    if (receipt.status === "accepted") change(signal, { state: "accepted", serial: receipt.serial });
-    else if (isWritten(signal)) change(signal, { state: "rejected", error: receipt.error });
+    if (receipt.status === "accepted") update(signal, { state: "accepted", serial: receipt.serial });
+    else if (isWritten(signal)) update(signal, { state: "rejected", error: receipt.error });
     else this.#signals.delete(signal.id);
     this.onsettled(receipt);
   }
@@ -256,14 +256,14 @@ export class Outbox {
   }
 
   /** The signal while it has no final answer. @param {string} id */
-  #open(id) {
+  #unanswered(id) {
     const signal = this.#signals.get(id);
-    return signal && isOpen(signal) ? signal : null;
+    return signal && isUnanswered(signal) ? signal : null;
   }
 }
 
 /** @param {Signal} signal */
-function isOpen({ state }) {
+function isUnanswered({ state }) {
   return state === "waiting" || state === "sent";
 }
 
@@ -292,7 +292,7 @@ function isWritten({ payload }) {
 }
 
 /** @param {Signal} signal @param {Partial<Signal>} fields */
-function change(signal, fields) {
+function update(signal, fields) {
   Object.assign(signal, fields);
   signal.revision += 1;
 }

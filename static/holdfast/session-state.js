@@ -17,7 +17,7 @@ export const TAIL_GRACE_MS = 1_000;
 
 /** @typedef {{serial: number, signal: SignalRecord}} SignalEvent */
 /**
- * @typedef {object} Outcome
+ * @typedef {object} StateUpdate
  * @property {Frame[]} send
  * @property {Set<string>} changed ids of messages
  * @property {Set<string>} signals ids of those that changed
@@ -64,12 +64,12 @@ export class SessionState {
     return this.attach(now);
   }
 
-  /** @param {number} now ms @returns {Outcome} */
+  /** @param {number} now ms @returns {StateUpdate} */
   attach(now) {
     this.#attaching = { since: now, cursor: this.cursor };
     this.#attachDue = now + ATTACH_TIMEOUT_MS;
     this.#tail = null;
-    return outcome([this.attachFrame]);
+    return stateUpdate([this.attachFrame]);
   }
 
   /** What asks for everything that isn't here. */
@@ -93,7 +93,7 @@ export class SessionState {
     return this.attach(now);
   }
 
-  /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {Outcome} */
+  /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {StateUpdate} */
   receive(frame, bytes, now) {
     if (frame.type === "attached") return this.#attached(frame, now);
     if (frame.type === "events") return this.#events(frame, bytes, now);
@@ -109,15 +109,15 @@ export class SessionState {
     return Math.min(this.#attachDue, this.#tail?.due ?? Infinity);
   }
 
-  /** @param {number} now ms @returns {Outcome} */
+  /** @param {number} now ms @returns {StateUpdate} */
   tick(now) {
     if (now >= this.#askDue) return this.attach(now);
-    return now >= this.#ackDue ? outcome([this.#ack()]) : outcome();
+    return now >= this.#ackDue ? stateUpdate([this.#ack()]) : stateUpdate();
   }
 
-  /** @param {Frame} frame @param {number} now @returns {Outcome} */
+  /** @param {Frame} frame @param {number} now @returns {StateUpdate} */
   #attached(frame, now) {
-    if (frame.resumed && this.cursor === null) return outcome(); // answers an attachment before this one
+    if (frame.resumed && this.cursor === null) return stateUpdate(); // answers an attachment before this one
     const asked = this.#attaching;
     this.#attaching = null;
     this.#attachDue = Infinity;
@@ -125,7 +125,7 @@ export class SessionState {
     if (frame.title !== undefined) this.title = frame.title;
     if (!frame.resumed) return this.#replaceState(frame);
     const ahead = this.#compare(frame.cursor);
-    if (ahead !== null && ahead < 0) return outcome([this.#ack()]); // events have brought more meanwhile
+    if (ahead !== null && ahead < 0) return stateUpdate([this.#ack()]); // events have brought more meanwhile
     const before = this.serial;
     try {
       this.#applyState(frame, this);
@@ -133,17 +133,17 @@ export class SessionState {
       // It builds on what isn't here: another one is asked for, that doesn't.
       return asked ? this.attachAnew(now) : this.attach(now);
     }
-    const result = outcome([this.#ack()], ids(frame.messages), ids(frame.signals));
+    const result = stateUpdate([this.#ack()], ids(frame.messages), ids(frame.signals));
     if (asked?.cursor) result.caughtUp = { events: this.serial - before, ms: now - asked.since };
     return result;
   }
 
-  /** @param {Frame} frame @returns {Outcome} */
+  /** @param {Frame} frame @returns {StateUpdate} */
   #replaceState(frame) {
     const [messages, signals] = [this.messages.keys(), this.signals.keys()];
     this.older = frame.older;
     this.#applyState(frame, { messages: [], signals: [] });
-    const result = outcome([this.#ack()], [...messages, ...ids(frame.messages)], [...signals, ...ids(frame.signals)]);
+    const result = stateUpdate([this.#ack()], [...messages, ...ids(frame.messages)], [...signals, ...ids(frame.signals)]);
     return frame.reason === null ? result : { ...result, reset: frame.reason };
   }
 
@@ -160,15 +160,15 @@ export class SessionState {
     this.#advance(frame.cursor);
   }
 
-  /** @param {Frame} frame @param {number} bytes @param {number} now @returns {Outcome} */
+  /** @param {Frame} frame @param {number} bytes @param {number} now @returns {StateUpdate} */
   #events(frame, bytes, now) {
-    if (this.cursor === null) return outcome();
+    if (this.cursor === null) return stateUpdate();
     this.#received(bytes, now);
     /** @type {(Event|SignalEvent)[]} */
     const events = frame.events;
     const missing = events.filter(({ serial }) => serial > this.serial);
     const gap = this.#compare(frame.cursor) === null || missing[0]?.serial > this.serial + 1;
-    if (gap) return this.isAttaching ? outcome() : this.attach(now);
+    if (gap) return this.isAttaching ? stateUpdate() : this.attach(now);
     try {
       for (const event of missing) this.#apply(event);
     } catch {
@@ -178,7 +178,7 @@ export class SessionState {
     const send = this.#unackedBytes >= this.#limits.ack_bytes ? [this.#ack()] : [];
     const changed = missing.flatMap((event) => ("signal" in event ? [] : event.message));
     const signals = missing.flatMap((event) => ("signal" in event ? event.signal.id : []));
-    return outcome(send, changed, signals);
+    return stateUpdate(send, changed, signals);
   }
 
   /** @param {Event|SignalEvent} event */
@@ -188,13 +188,13 @@ export class SessionState {
     else if (begins(event.chunk) || this.messages.has(event.message)) fold(this.messages, event);
   }
 
-  /** @param {string|undefined} tail @param {number} now @returns {Outcome} */
+  /** @param {string|undefined} tail @param {number} now @returns {StateUpdate} */
   #noticeTail(tail, now) {
-    if (tail === undefined || this.cursor === null || this.isAttaching) return outcome();
+    if (tail === undefined || this.cursor === null || this.isAttaching) return stateUpdate();
     const ahead = this.#compare(tail);
     if (ahead === null) return this.attach(now);
     if (ahead > 0) this.#tail ??= { cursor: tail, due: now + TAIL_GRACE_MS };
-    return outcome();
+    return stateUpdate();
   }
 
   /** @param {string} cursor */
@@ -234,8 +234,8 @@ export class SessionState {
   }
 }
 
-/** @param {Frame[]} send @param {Iterable<string>} changed @param {Iterable<string>} signals @returns {Outcome} */
-function outcome(send = [], changed = [], signals = []) {
+/** @param {Frame[]} send @param {Iterable<string>} changed @param {Iterable<string>} signals @returns {StateUpdate} */
+function stateUpdate(send = [], changed = [], signals = []) {
   return { send, changed: new Set(changed), signals: new Set(signals) };
 }
 

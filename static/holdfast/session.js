@@ -8,7 +8,7 @@ import { SessionState } from "./session-state.js";
 /** @typedef {import("./outbox.js").Signal} Signal */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
 /** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
-/** @typedef {import("./session-state.js").Outcome} Outcome */
+/** @typedef {import("./session-state.js").StateUpdate} StateUpdate */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
@@ -128,12 +128,12 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   get working() {
     const { messages, signals } = this.#state;
     const writes = [...messages.values()].some(({ status }) => status === "streaming");
-    return writes || [...signals.values()].some((record) => !isDecision(record) && isOpen(record));
+    return writes || [...signals.values()].some((record) => !isDecision(record) && isUnfinished(record));
   }
 
   /** Whether a cancel isn't final yet. */
   get stopping() {
-    return this.signals.some((signal) => signal.kind === "cancel" && isOpen(signal));
+    return this.signals.some((signal) => signal.kind === "cancel" && isUnfinished(signal));
   }
 
   get title() {
@@ -225,7 +225,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   connected(limits) {
     this.#limits = limits;
     if (this.gone) return;
-    this.#take(this.#state.connected(limits, this.#connection.now()));
+    this.#applyUpdate(this.#state.connected(limits, this.#connection.now()));
     this.#flush();
   }
 
@@ -247,9 +247,9 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   receive(frame, bytes) {
     if (this.gone) return;
     if (frame.type === "receipt") this.#receipt(frame);
-    else if (frame.type === "detached") this.#end(frame.error);
+    else if (frame.type === "detached") this.#markGone(frame.error);
     else if (frame.type === "error") this.#error(frame);
-    else this.#take(this.#state.receive(frame, bytes, this.#connection.now()), frame.type === "attached");
+    else this.#applyUpdate(this.#state.receive(frame, bytes, this.#connection.now()), frame.type === "attached");
     // All is here: what another tab had accepted and isn't, was stored in a database that is no more.
     if (frame.type === "heartbeat" && frame.tails[this.id] === this.#state.cursor) this.#outbox.forget(Infinity);
     this.#flush();
@@ -261,20 +261,20 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   }
 
   tick() {
-    this.#take(this.#state.tick(this.#connection.now()));
+    this.#applyUpdate(this.#state.tick(this.#connection.now()));
     this.#flush();
   }
 
-  /** @param {Outcome} outcome @param {boolean} [attached] whether the state has come with it */
-  #take({ send, changed, signals, reset, caughtUp }, attached = false) {
+  /** @param {StateUpdate} update @param {boolean} [attached] whether the state has come with it */
+  #applyUpdate({ send, changed, signals, reset, caughtUp }, attached = false) {
     if (send.length) this.#connection.post(send);
     // After a reset, a serial that was accepted before may never be reached.
     this.#outbox.forget(reset === undefined ? this.#state.serial : Infinity);
     this.ready ||= attached;
     this.caughtUp = caughtUp ?? this.caughtUp;
-    if (reset !== undefined) this.#tell("reset", reset);
+    if (reset !== undefined) this.#emit("reset", reset);
     if (changed.size || signals.size || attached) this.#changed(changed, signals);
-    if (caughtUp) this.#tell("caught-up", caughtUp);
+    if (caughtUp) this.#emit("caught-up", caughtUp);
   }
 
   get #isLive() {
@@ -320,7 +320,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     if (receipt.status === "rejected") reject?.(asError(receipt.error));
     else resolve?.(receipt);
     this.#outbox.forget(this.#state.serial);
-    this.#tell("receipt", receipt);
+    this.#emit("receipt", receipt);
     this.#outboxChanged([receipt.id]);
   }
 
@@ -328,28 +328,28 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   #error(frame) {
     const { id } = frame;
     const error = errorOf(frame);
-    if (error.code === "not_attached") this.#take(this.#state.attach(this.#connection.now()));
-    else if (error.code === "bad_cursor") this.#take(this.#state.attachAnew(this.#connection.now()));
+    if (error.code === "not_attached") this.#applyUpdate(this.#state.attach(this.#connection.now()));
+    else if (error.code === "bad_cursor") this.#applyUpdate(this.#state.attachAnew(this.#connection.now()));
     else if (id !== undefined) this.#reject(id, error);
     else if (!this.#state.isAttaching) return;
     else if (error.retryable) this.#state.attachRefused(this.#connection.now(), this.#connection.random());
-    else this.#end(error);
+    else this.#markGone(error);
   }
 
   /** @param {ProtocolError} error */
-  #end(error) {
+  #markGone(error) {
     this.gone = error;
-    this.#outbox.end(error);
+    this.#outbox.failAll(error);
     this.#changed([], []);
   }
 
   /** @param {Iterable<string>} messages ids @param {Iterable<string>} signals ids: a message has its signal's */
   #changed(messages, signals) {
-    this.#tell("change", { messages: new Set(messages), signals: new Set(signals) });
+    this.#emit("change", { messages: new Set(messages), signals: new Set(signals) });
   }
 
   /** @param {string} type @param {any} detail */
-  #tell(type, detail) {
+  #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
@@ -371,7 +371,7 @@ function asApproval({ message, part: { type, toolName, toolCallId, input, approv
 }
 
 /** @param {{status: string}} signal */
-function isOpen({ status }) {
+function isUnfinished({ status }) {
   return status !== "applied" && !REFUSED.includes(status);
 }
 

@@ -6,7 +6,7 @@ import { SignalDatabase } from "./signal-database.js";
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
 
-/** What one tab tells the others. @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} News */
+/** What one tab tells the others. @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} Broadcast */
 
 /**
  * What an outbox needs of it. What it says comes later than the call that asked for it, or from another tab.
@@ -64,7 +64,7 @@ class SignalsOfTabs {
     this.#name = `holdfast.outbox.${session}`;
     this.#locks = page?.navigator.locks; // of secure pages only
     this.#channel = page ? orNull(() => new BroadcastChannel(this.#name)) : null;
-    if (this.#channel) this.#channel.onmessage = ({ data }) => this.#hear(data);
+    if (this.#channel) this.#channel.onmessage = ({ data }) => this.#receive(data);
     this.#load();
   }
 
@@ -76,20 +76,20 @@ class SignalsOfTabs {
   /** @param {KeptSignal} signal */
   save(signal) {
     this.#database.save(this.#session, signal);
-    this.#tell({ found: [signal] });
+    this.#broadcast({ found: [signal] });
   }
 
   /** @param {Receipt} receipt @param {KeptSignal|null} kept */
   settle(receipt, kept) {
     if (kept) this.#database.save(this.#session, kept);
     else this.#database.remove(this.#session, receipt.id);
-    this.#tell({ settled: receipt });
+    this.#broadcast({ settled: receipt });
   }
 
   /** @param {string} id */
   forget(id) {
     this.#database.remove(this.#session, id);
-    this.#tell({ forgotten: id });
+    this.#broadcast({ forgotten: id });
   }
 
   takeTurn() {
@@ -115,16 +115,16 @@ class SignalsOfTabs {
     this.#channel = null; // telling through a closed one throws
   }
 
-  /** @param {News} news */
-  #tell(news) {
-    this.#channel?.postMessage(news);
+  /** @param {Broadcast} broadcast */
+  #broadcast(broadcast) {
+    this.#channel?.postMessage(broadcast);
   }
 
-  /** @param {News} news */
-  #hear(news) {
-    if ("found" in news) this.onfound(news.found);
-    else if ("settled" in news) this.onsettled(news.settled);
-    else this.onforgotten(news.forgotten);
+  /** @param {Broadcast} broadcast */
+  #receive(broadcast) {
+    if ("found" in broadcast) this.onfound(broadcast.found);
+    else if ("settled" in broadcast) this.onsettled(broadcast.settled);
+    else this.onforgotten(broadcast.forgotten);
   }
 }
 

@@ -23,7 +23,7 @@ export class SignalDatabase {
 
   /** @param {string} session @returns {Promise<KeptSignal[]>} in any order */
   async load(session) {
-    const stored = (await this.#run("readonly", (signals) => signals.getAll(ofSession(session)))) ?? [];
+    const stored = (await this.#transact("readonly", (signals) => signals.getAll(ofSession(session)))) ?? [];
     const inMemory = [...this.#memory.values()].filter((row) => row.session === session);
     return [...stored, ...inMemory];
   }
@@ -31,14 +31,14 @@ export class SignalDatabase {
   /** @param {string} session @param {KeptSignal} signal in place of one with the same id */
   async save(session, signal) {
     const row = { ...signal, session };
-    const key = await this.#run("readwrite", (signals) => signals.put(row));
+    const key = await this.#transact("readwrite", (signals) => signals.put(row));
     if (key === undefined) this.#memory.set(row.id, row);
   }
 
   /** @param {string} session @param {string} id */
   async remove(session, id) {
     this.#memory.delete(id);
-    await this.#run("readwrite", (signals) => signals.delete([session, id]));
+    await this.#transact("readwrite", (signals) => signals.delete([session, id]));
   }
 
   /**
@@ -47,7 +47,7 @@ export class SignalDatabase {
    * @param {(signals: IDBObjectStore) => IDBRequest<Result>} ask
    * @returns {Promise<Result|undefined>} undefined when it failed
    */
-  async #run(mode, ask) {
+  async #transact(mode, ask) {
     const database = await this.#opened;
     try {
       return database ? await committed(database.transaction(SIGNALS, mode), ask) : undefined;

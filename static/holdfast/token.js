@@ -5,28 +5,28 @@ import { orNull } from "./or-null.js";
 // Before its end: time for another one to come, and for clocks that differ. Of a short life, half of it.
 const EARLY_MS = 30_000;
 
-/** @typedef {() => string|Promise<string>} GiveToken */
+/** @typedef {() => string|Promise<string>} TokenProvider */
 
 export class Token {
-  #give;
+  #provider;
   #clock;
   #token = "";
   /** When to have another one, ms. */
   renewAt = Infinity;
 
-  /** @param {GiveToken|null} give null where cookies say who it is @param {import("./timers.js").Clock} clock */
-  constructor(give, clock) {
-    this.#give = give;
+  /** @param {TokenProvider|null} provider null where cookies say who it is @param {import("./timers.js").Clock} clock */
+  constructor(provider, clock) {
+    this.#provider = provider;
     this.#clock = clock;
   }
 
   get isUsed() {
-    return this.#give !== null;
+    return this.#provider !== null;
   }
 
   /** @returns {Promise<string>} one that is good for a while; rejects as what gives it does */
   async fresh() {
-    if (!this.#token || this.#clock.now() >= this.renewAt) this.#take(await /** @type {GiveToken} */ (this.#give)());
+    if (!this.#token || this.#clock.now() >= this.renewAt) this.#store(await /** @type {TokenProvider} */ (this.#provider)());
     return this.#token;
   }
 
@@ -36,7 +36,7 @@ export class Token {
   }
 
   /** @param {string} token */
-  #take(token) {
+  #store(token) {
     const life = expiry(token) - this.#clock.now();
     this.#token = token;
     this.renewAt = this.#clock.now() + life - Math.min(EARLY_MS, life / 2);

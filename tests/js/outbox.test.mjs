@@ -286,7 +286,7 @@ test("when the session is gone all are refused and nothing is kept, also of what
   const after = open();
   const receipts = [];
   after.onsettled = ({ id, error }) => receipts.push([id, error.code]);
-  after.end(GONE);
+  after.failAll(GONE);
   settle();
   assert.deepEqual(receipts, [["b", "not_found"]]);
   assert.equal(tabs.kept.size, 0);

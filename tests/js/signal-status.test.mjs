@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { SignalStatus, interleave, isOpen } from "../../static/holdfast/page/signal-status.js";
+import { SignalStatus, interleave, isUnfinished } from "../../static/holdfast/page/signal-status.js";
 import { recordOf } from "./support/model-server.mjs";
 
 const ME = "guest:1";
@@ -40,7 +40,7 @@ test("a retry counts until it has begun or was refused", () => {
   const retry = (status) => signalStatus(recordOf({ id: "s_1", kind: "retry", status, payload: { message: "m_1" } }));
   const found = ["waiting", "accepted", "delivered", "applied", "rejected"].map((status) => Boolean(retry(status).retry("m_1")));
   assert.deepEqual(found, [true, true, true, false, false]);
-  assert.equal(isOpen({ status: "failed" }), false);
+  assert.equal(isUnfinished({ status: "failed" }), false);
 });
 
 test("a steer is loose until it is in an answer, or a message of its own", () => {

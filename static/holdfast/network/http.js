@@ -14,12 +14,12 @@ import { stream } from "./stream.js";
  * Rejects with a `Refusal` for an HTTP error.
  * @typedef {(path: string, body: object, abort?: AbortController) => Promise<Response>} Post
  */
-/** @typedef {{attach: Frame[], waitMs: number, abort: AbortController}} Asked */
+/** @typedef {{attach: Frame[], waitMs: number, abort: AbortController}} ExchangeRequest */
 /**
  * Hands over frames as they come, and resolves at the answer's end.
- * @typedef {(post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>} Carry
+ * @typedef {(post: Post, asked: ExchangeRequest, deliver: (frame: Frame) => void) => Promise<void>} Carry
  */
-/** Since when, and what its `going-away` said; ms. @typedef {Asked & {since: number, leaving: number|null}} Exchange */
+/** Since when, and what its `going-away` said; ms. @typedef {ExchangeRequest & {since: number, leaving: number|null}} Exchange */
 /**
  * @typedef {object} HttpOptions
  * @property {string} api address of the API, with its last slash
@@ -151,7 +151,7 @@ export class HttpTransport {
   /** @param {Frame} frame @param {Exchange} exchange */
   #deliver(frame, exchange) {
     if (exchange === this.#next && frame.type === "connected") this.#greet(frame, exchange);
-    else if (exchange === this.#current) this.#take(frame, exchange);
+    else if (exchange === this.#current) this.#handleFrame(frame, exchange);
   }
 
   /** @param {Frame} frame @param {Exchange} exchange */
@@ -168,7 +168,7 @@ export class HttpTransport {
   }
 
   /** @param {Frame} frame @param {Exchange} exchange */
-  #take(frame, exchange) {
+  #handleFrame(frame, exchange) {
     if (frame.type === "going-away") exchange.leaving = frame.reconnect_in_ms;
     if (frame.type === "error" && frame.session !== undefined) this.#refused.add(frame.session);
     // The end of a stream's time is nobody else's business.

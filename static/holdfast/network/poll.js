@@ -4,7 +4,7 @@
 
 /**
  * @param {import("./http.js").Post} post
- * @param {import("./http.js").Asked} asked
+ * @param {import("./http.js").ExchangeRequest} asked
  * @param {(frame: Frame) => void} deliver
  */
 export async function poll(post, { attach, waitMs, abort }, deliver) {

@@ -6,7 +6,7 @@ import { parseFrame } from "../protocol.js";
 
 /**
  * @param {import("./http.js").Post} post
- * @param {import("./http.js").Asked} asked
+ * @param {import("./http.js").ExchangeRequest} asked
  * @param {(frame: Frame) => void} deliver
  */
 export async function stream(post, { attach, abort }, deliver) {

@@ -11,7 +11,7 @@ import { network } from "./network.js";
 import { Router, signInPath } from "./router.js";
 import { Transcript } from "./transcript.js";
 import { UnreadAnswers } from "./unread-answers.js";
-import { isOpen } from "./signal-status.js";
+import { isUnfinished } from "./signal-status.js";
 import { caughtUpNotice, stopNotice, titleOf } from "./wording.js";
 
 const HOUR_MS = 3_600_000;
@@ -126,9 +126,9 @@ class App {
   }
 
   #tellStops(stops) {
-    const news = stops.find((signal) => this.#stops.has(signal.id) && !isOpen(signal));
+    const news = stops.find((signal) => this.#stops.has(signal.id) && !isUnfinished(signal));
     if (news) this.#composer.say(stopNotice(news));
-    this.#stops = new Set(stops.filter(isOpen).map(({ id }) => id));
+    this.#stops = new Set(stops.filter(isUnfinished).map(({ id }) => id));
   }
 
   #showTitle() {

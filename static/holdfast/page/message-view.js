@@ -49,7 +49,7 @@ export class MessageView {
     const copy = copyButton("Copy message", () => textOf(this.#message));
     this.#dismiss.type = "button";
     this.#dismiss.textContent = "Remove";
-    this.#dismiss.addEventListener("click", () => this.#tell("dismiss", this.#message.id));
+    this.#dismiss.addEventListener("click", () => this.#emit("dismiss", this.#message.id));
     this.#foot.append(copy, timeOf(message.created_at), this.#delivery, this.#dismiss);
     for (const [mode, label] of Object.entries(RETRIES)) this.#again.append(this.#retryButton(mode, label));
     this.element.append(speaker, this.#body, this.#working, this.#notice, this.#again, this.#retrying, this.#foot);
@@ -60,7 +60,7 @@ export class MessageView {
     button.type = "button";
     button.textContent = label;
     button.dataset.testid = mode;
-    button.addEventListener("click", () => this.#tell("retry", { message: this.#message.id, mode }));
+    button.addEventListener("click", () => this.#emit("retry", { message: this.#message.id, mode }));
     return button;
   }
 
@@ -126,7 +126,7 @@ export class MessageView {
     this.#delivery.replaceChildren(icon(drawn), text);
   }
 
-  #tell(type, detail) {
+  #emit(type, detail) {
     this.element.dispatchEvent(new CustomEvent(type, { bubbles: true, detail }));
   }
 }

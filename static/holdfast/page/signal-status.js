@@ -41,7 +41,7 @@ export class SignalStatus {
 
   /** @param {string} message a response @returns {Signal|undefined} what asks for it again and hasn't begun */
   retry(message) {
-    return this.#signals.find((signal) => signal.kind === "retry" && signal.payload.message === message && isOpen(signal));
+    return this.#signals.find((signal) => signal.kind === "retry" && signal.payload.message === message && isUnfinished(signal));
   }
 
   /** Steers that are in no answer and no message of their own (yet). @param {object[]} messages */
@@ -55,7 +55,7 @@ export class SignalStatus {
 }
 
 /** Whether a signal may still change. @param {Signal} signal */
-export function isOpen({ status }) {
+export function isUnfinished({ status }) {
   return status !== "applied" && !REFUSED.includes(status);
 }
 

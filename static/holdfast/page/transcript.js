@@ -195,7 +195,7 @@ export class Transcript extends EventTarget {
     const view = known ?? new MessageView(message);
     this.#views.set(message.id, view);
     view.update(message, this.#surroundings);
-    if (before === "streaming" && message.status !== "streaming") this.#announce(message);
+    if (before === "streaming" && message.status !== "streaming") this.#announceAnswer(message);
   }
 
   get #surroundings() {
@@ -212,7 +212,7 @@ export class Transcript extends EventTarget {
 
   #tellApprovals() {
     for (const { approval, tool } of this.#session?.approvals ?? []) {
-      if (!this.#told.has(approval)) this.#tell(approvalNews(tool));
+      if (!this.#told.has(approval)) this.#announce(approvalNews(tool));
       this.#told.add(approval);
     }
   }
@@ -227,7 +227,7 @@ export class Transcript extends EventTarget {
       await (approved ? session.approve(approval, { input }) : session.deny(approval));
     } catch (error) {
       this.#refusals.set(approval, refusalNotice(error));
-      this.#tell(refusalNotice(error));
+      this.#announce(refusalNotice(error));
       this.#everythingChanged();
     }
   }
@@ -288,15 +288,15 @@ export class Transcript extends EventTarget {
   #say(text) {
     document.getElementById("transcript-notice-text").textContent = text;
     this.#notice.hidden = text === "";
-    if (text) this.#tell(text);
+    if (text) this.#announce(text);
   }
 
   // A screen reader hears an answer once, when it is whole, and not each of its tokens.
-  #announce(message) {
-    this.#tell(`Assistant: ${textOf(message)} ${noticeOf(message, this.#signalStatus)}`);
+  #announceAnswer(message) {
+    this.#announce(`Assistant: ${textOf(message)} ${noticeOf(message, this.#signalStatus)}`);
   }
 
-  #tell(text) {
+  #announce(text) {
     const said = document.createElement("p");
     said.textContent = text;
     this.#announcer.replaceChildren(said);

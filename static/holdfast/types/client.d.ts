@@ -44,7 +44,7 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
      * @param {object} [options]
      * @param {string} [options.url] of the server's WebSocket, absolute or relative to the page
      * @param {string} [options.api] of its HTTP API, likewise
-     * @param {import("./token.js").GiveToken|null} [options.token] gives a token of the person's, whenever one is needed;
+     * @param {import("./token.js").TokenProvider|null} [options.token] gives a token of the person's, whenever one is needed;
      *   null where the site's own cookies say who it is
      * @param {Storage|null} [options.storage] remembers which transport worked
      * @param {ReturnType<typeof sharing>} [options.share] keeps unsent signals over a reload, with the other tabs
@@ -57,7 +57,7 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
     constructor({ url, api, token, page, storage, share, WebSocket, fetch, clock, random, }?: {
         url?: string;
         api?: string;
-        token?: import("./token.js").GiveToken | null;
+        token?: import("./token.js").TokenProvider | null;
         storage?: Storage | null;
         share?: ReturnType<typeof sharing>;
         WebSocket?: typeof globalThis.WebSocket | null;

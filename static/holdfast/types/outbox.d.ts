@@ -88,7 +88,7 @@ export declare class Outbox {
      */
     rejected(id: string, error: ProtocolError, now: number, random: number): void;
     /** The session is gone: nothing of it is kept. @param {ProtocolError} error */
-    end(error: ProtocolError): void;
+    failAll(error: ProtocolError): void;
     /** Forget one that was refused. @param {string} id */
     dismiss(id: string): void;
     /** Forget what was accepted up to this serial: it is in the session. @param {number} serial */

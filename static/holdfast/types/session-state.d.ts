@@ -14,7 +14,7 @@ export type SignalEvent = {
     serial: number;
     signal: SignalRecord;
 };
-export type Outcome = {
+export type StateUpdate = {
     send: Frame[];
     /**
      * ids of messages
@@ -38,7 +38,7 @@ export type Outcome = {
 };
 /** @typedef {{serial: number, signal: SignalRecord}} SignalEvent */
 /**
- * @typedef {object} Outcome
+ * @typedef {object} StateUpdate
  * @property {Frame[]} send
  * @property {Set<string>} changed ids of messages
  * @property {Set<string>} signals ids of those that changed
@@ -59,9 +59,9 @@ export declare class SessionState {
     constructor(id: string);
     get serial(): number;
     /** A new connection: whatever the old one still owed doesn't count. @param {Limits} limits @param {number} now ms */
-    connected(limits: Limits, now: number): Outcome;
-    /** @param {number} now ms @returns {Outcome} */
-    attach(now: number): Outcome;
+    connected(limits: Limits, now: number): StateUpdate;
+    /** @param {number} now ms @returns {StateUpdate} */
+    attach(now: number): StateUpdate;
     /** What asks for everything that isn't here. */
     get attachFrame(): {
         type: string;
@@ -85,11 +85,11 @@ export declare class SessionState {
     attachRefused(now: number, random: number): void;
     get isAttaching(): boolean;
     /** Start over with what the server has now. @param {number} now ms */
-    attachAnew(now: number): Outcome;
-    /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {Outcome} */
-    receive(frame: Frame, bytes: number, now: number): Outcome;
+    attachAnew(now: number): StateUpdate;
+    /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {StateUpdate} */
+    receive(frame: Frame, bytes: number, now: number): StateUpdate;
     /** When `tick` has something to do, ms. */
     get deadline(): number;
-    /** @param {number} now ms @returns {Outcome} */
-    tick(now: number): Outcome;
+    /** @param {number} now ms @returns {StateUpdate} */
+    tick(now: number): StateUpdate;
 }

@@ -2,7 +2,7 @@ export type Message = import("./message.js").Message;
 export type Signal = import("./outbox.js").Signal;
 export type UnsentMessage = import("./outbox.js").UnsentMessage;
 export type UnsentSignal = import("./outbox.js").UnsentSignal;
-export type Outcome = import("./session-state.js").Outcome;
+export type StateUpdate = import("./session-state.js").StateUpdate;
 export type SharedSignals = import("./shared-signals.js").SharedSignals;
 export type Frame = import("./protocol.js").Frame;
 export type Limits = import("./protocol.js").Limits;
@@ -72,7 +72,7 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
 /** @typedef {import("./outbox.js").Signal} Signal */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
 /** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
-/** @typedef {import("./session-state.js").Outcome} Outcome */
+/** @typedef {import("./session-state.js").StateUpdate} StateUpdate */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */

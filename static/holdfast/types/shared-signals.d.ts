@@ -1,6 +1,6 @@
 export type KeptSignal = import("./outbox.js").KeptSignal;
 export type Receipt = import("./protocol.js").Receipt;
-export type News = {
+export type Broadcast = {
     found: KeptSignal[];
 } | {
     settled: Receipt;
@@ -39,7 +39,7 @@ export type SharedSignals = {
 };
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
-/** What one tab tells the others. @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} News */
+/** What one tab tells the others. @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} Broadcast */
 /**
  * What an outbox needs of it. What it says comes later than the call that asked for it, or from another tab.
  * @typedef {object} SharedSignals

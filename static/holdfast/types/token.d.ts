@@ -1,11 +1,11 @@
-export type GiveToken = () => string | Promise<string>;
-/** @typedef {() => string|Promise<string>} GiveToken */
+export type TokenProvider = () => string | Promise<string>;
+/** @typedef {() => string|Promise<string>} TokenProvider */
 export declare class Token {
     #private;
     /** When to have another one, ms. */
     renewAt: number;
-    /** @param {GiveToken|null} give null where cookies say who it is @param {import("./timers.js").Clock} clock */
-    constructor(give: GiveToken | null, clock: import("./timers.js").Clock);
+    /** @param {TokenProvider|null} provider null where cookies say who it is @param {import("./timers.js").Clock} clock */
+    constructor(provider: TokenProvider | null, clock: import("./timers.js").Clock);
     get isUsed(): boolean;
     /** @returns {Promise<string>} one that is good for a while; rejects as what gives it does */
     fresh(): Promise<string>;

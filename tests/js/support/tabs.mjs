@@ -9,7 +9,7 @@ export class Tabs {
   areApart = false;
   #clock;
   #open = new Set();
-  /** Who has the turn of each session, and who waits for it. @type {Map<string, SharedSignals[]>} */
+  /** Who has the turn of each session, and who waits for it. @type {Map<string, FakeSharedSignals[]>} */
   #turns = new Map();
 
   constructor(clock) {
@@ -18,7 +18,7 @@ export class Tabs {
 
   /** @param {string} session */
   share = (session) => {
-    const shared = new SharedSignals(this, session);
+    const shared = new FakeSharedSignals(this, session);
     this.#open.add(shared);
     this.load(shared);
     return shared;
@@ -68,7 +68,7 @@ export class Tabs {
   }
 }
 
-class SharedSignals {
+class FakeSharedSignals {
   #tabs;
 
   constructor(tabs, session) {

@@ -10,7 +10,7 @@
 export function labFetch(network, fetch) {
   return (input, init = {}) => {
     if (network.is("offline")) return Promise.reject(lost());
-    const exchange = new Exchange(network, init.signal);
+    const exchange = new LabExchange(network, init.signal);
     const ask = (signal) => fetch(input, { ...init, signal });
     return new Promise((resolve, reject) => exchange.begin(ask, init.body?.length ?? 0, resolve, reject));
   };
@@ -22,7 +22,7 @@ const WITHOUT_BODY = [101, 204, 205, 304];
 const lost = () => new TypeError("Failed to fetch");
 
 /** One request and its answer. */
-class Exchange {
+class LabExchange {
   #network;
   #signal;
   #line;
@@ -78,8 +78,8 @@ class Exchange {
   #pass(reader, controller) {
     this.#fail = (error) => controller.error(error);
     const down = (bytes, arrive) => this.#line.carry("down", bytes, arrive);
-    const read = () => reader.read().then(take, (error) => down(0, () => this.#end(error)));
-    const take = ({ done, value }) => {
+    const read = () => reader.read().then(pass, (error) => down(0, () => this.#end(error)));
+    const pass = ({ done, value }) => {
       if (!done) this.#held.push(value);
       if (done || !this.#isBuffered()) {
         for (const piece of this.#held.splice(0)) down(piece.length, () => controller.enqueue(piece));

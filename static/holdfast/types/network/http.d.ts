@@ -1,13 +1,13 @@
 export type Frame = import("../protocol.js").Frame;
 export type Transport = import("./socket.js").Transport;
 export type Post = (path: string, body: object, abort?: AbortController) => Promise<Response>;
-export type Asked = {
+export type ExchangeRequest = {
     attach: Frame[];
     waitMs: number;
     abort: AbortController;
 };
-export type Carry = (post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>;
-export type Exchange = Asked & {
+export type Carry = (post: Post, asked: ExchangeRequest, deliver: (frame: Frame) => void) => Promise<void>;
+export type Exchange = ExchangeRequest & {
     since: number;
     leaving: number | null;
 };
@@ -31,12 +31,12 @@ export type HttpOptions = {
  * Rejects with a `Refusal` for an HTTP error.
  * @typedef {(path: string, body: object, abort?: AbortController) => Promise<Response>} Post
  */
-/** @typedef {{attach: Frame[], waitMs: number, abort: AbortController}} Asked */
+/** @typedef {{attach: Frame[], waitMs: number, abort: AbortController}} ExchangeRequest */
 /**
  * Hands over frames as they come, and resolves at the answer's end.
- * @typedef {(post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>} Carry
+ * @typedef {(post: Post, asked: ExchangeRequest, deliver: (frame: Frame) => void) => Promise<void>} Carry
  */
-/** Since when, and what its `going-away` said; ms. @typedef {Asked & {since: number, leaving: number|null}} Exchange */
+/** Since when, and what its `going-away` said; ms. @typedef {ExchangeRequest & {since: number, leaving: number|null}} Exchange */
 /**
  * @typedef {object} HttpOptions
  * @property {string} api address of the API, with its last slash
