@@ -31,7 +31,7 @@ export const RECEIPT_MS = 3_000;
 // A timer that is this late slept, with the page: the server may have spoken meanwhile, so it is asked first.
 export const LATE_MS = 1_000;
 // A page that was hidden this long may be slow to hear, and so leaves a connection to those that are seen.
-export const REST_AFTER_MS = 30_000;
+export const BACKGROUND_AFTER_MS = 30_000;
 
 // Until a token is asked for again that could not be had.
 export const RENEW_AGAIN_MS = 5_000;
@@ -268,12 +268,12 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   /** @param {import("./page-lifecycle.js").PageEvent} event */
   #notice(event) {
-    if (event === "hidden") this.#timers.start("rest", REST_AFTER_MS, () => this.#transport.rest(true));
+    if (event === "hidden") this.#timers.start("background", BACKGROUND_AFTER_MS, () => this.#transport.setBackground(true));
     else this.#dispatch({ type: event === "network" ? "woken" : event });
     if (event === "online" || event === "network") this.#transport.networkChanged();
     if (event !== "woken") return;
-    this.#timers.stop("rest");
-    this.#transport.rest(false);
+    this.#timers.stop("background");
+    this.#transport.setBackground(false);
   }
 
   // --- What the server says ---

@@ -29,7 +29,7 @@ export class TransportManager {
   /** @type {Transport|null} */
   #tried = null;
   #generation = 0;
-  #resting = false;
+  #background = false;
 
   /**
    * @param {object} options
@@ -75,10 +75,10 @@ export class TransportManager {
     this.#used?.flush();
   }
 
-  /** @param {boolean} resting whether nobody sees the page */
-  rest(resting) {
-    this.#resting = resting;
-    this.#used?.rest(resting);
+  /** @param {boolean} background whether nobody sees the page */
+  setBackground(background) {
+    this.#background = background;
+    this.#used?.setBackground(background);
   }
 
   /** Something better may work now. */
@@ -152,7 +152,7 @@ export class TransportManager {
   #use() {
     this.#used = this.#tried;
     this.#tried = null;
-    this.#used?.rest(this.#resting);
+    this.#used?.setBackground(this.#background);
   }
 
   #discard() {

@@ -36,7 +36,7 @@ export const LASTING_MS = 5_000;
 // As long as the server allows.
 export const WAIT_MS = 25_000;
 // While nobody sees the page, one short poll every so often leaves its connection to others in between.
-export const REST_MS = 15_000;
+export const BACKGROUND_POLL_MS = 15_000;
 
 // As many connections as a browser keeps to one server, by HTTP/1.1.
 export const POOL = 6;
@@ -64,7 +64,7 @@ export class HttpTransport {
   #waitMs = WAIT_MS;
   #greeted = false;
   #beginning = false;
-  #resting = false;
+  #background = false;
   #closed = false;
 
   /** @param {"stream"|"poll"} name @param {HttpOptions} options */
@@ -92,10 +92,10 @@ export class HttpTransport {
     queueMicrotask(() => this.#lost(1000));
   }
 
-  /** @param {boolean} resting */
-  rest(resting) {
-    if (this.#resting === resting) return;
-    this.#resting = resting;
+  /** @param {boolean} background */
+  setBackground(background) {
+    if (this.#background === background) return;
+    this.#background = background;
     this.#beginSoon();
   }
 
@@ -118,7 +118,7 @@ export class HttpTransport {
   // --- Down ---
 
   get #polls() {
-    return this.#resting || this.name === "poll";
+    return this.#background || this.name === "poll";
   }
 
   // What is asked for in one turn of the event loop goes into one request.
@@ -135,7 +135,7 @@ export class HttpTransport {
   #begin(waitMs) {
     const { attaches, clock } = this.#options;
     this.#next?.abort.abort();
-    this.#timers.stop("rest");
+    this.#timers.stop("background");
     const attach = attaches(this.#greeted && waitMs === 0).filter(({ session }) => !this.#refused.has(session));
     /** @type {Exchange} */
     const exchange = { attach, waitMs, abort: new AbortController(), since: clock.now(), leaving: null };
@@ -190,7 +190,7 @@ export class HttpTransport {
     const whole = greeted && problem === null && (this.#polls || exchange.leaving === 0);
     if (!whole && lasted < LASTING_MS) return this.#lost(ABNORMAL);
     if (!whole && exchange.waitMs) this.#waitMs = lasted / 2;
-    if (this.#resting) this.#timers.start("rest", REST_MS, () => this.#begin(0));
+    if (this.#background) this.#timers.start("background", BACKGROUND_POLL_MS, () => this.#begin(0));
     else this.#begin(this.name === "poll" ? Math.round(this.#waitMs) : 0);
   }
 

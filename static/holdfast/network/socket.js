@@ -13,7 +13,7 @@ import { byteLength, parseFrame } from "../protocol.js";
  * @property {() => void} open
  * @property {(frame: Frame) => boolean} send false when it is lost
  * @property {() => void} close
- * @property {(resting: boolean) => void} rest whether nobody sees the page, so that it may be slow and save connections
+ * @property {(background: boolean) => void} setBackground whether nobody sees the page, so that it may be slow and save connections
  * @property {() => void} flush it fell silent: have the browser give up what else it keeps open, which may be as dead
  * @property {(frame: Frame, bytes: number) => void} onframe with its size, as the server counts it; 0 where it doesn't
  * @property {(code: number) => void} onclose a WebSocket's close code, or 4000 + an HTTP status
@@ -82,7 +82,7 @@ export class SocketTransport {
     this.#socket?.close(1000);
   }
 
-  rest() {} // an idle socket costs nothing
+  setBackground() {} // an idle socket costs nothing
 
   flush() {} // and a new one is a new connection
 

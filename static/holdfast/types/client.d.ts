@@ -27,7 +27,7 @@ export declare const CHECK_MS = 1500;
 export declare const DOUBT_MS = 500;
 export declare const RECEIPT_MS = 3000;
 export declare const LATE_MS = 1000;
-export declare const REST_AFTER_MS = 30000;
+export declare const BACKGROUND_AFTER_MS = 30000;
 export declare const RENEW_AGAIN_MS = 5000;
 declare const Holdfast_base: new () => EventsOf<HoldfastEvents>;
 /**

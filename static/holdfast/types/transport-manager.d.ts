@@ -36,8 +36,8 @@ export declare class TransportManager {
     close(): void;
     /** What is used has died in silence, and may have left more behind that is dead. */
     flush(): void;
-    /** @param {boolean} resting whether nobody sees the page */
-    rest(resting: boolean): void;
+    /** @param {boolean} background whether nobody sees the page */
+    setBackground(background: boolean): void;
     /** Something better may work now. */
     networkChanged(): void;
     /** What is used may be dead: have another one ready. */

@@ -48,7 +48,7 @@ export type HttpOptions = {
  */
 export declare const LASTING_MS = 5000;
 export declare const WAIT_MS = 25000;
-export declare const REST_MS = 15000;
+export declare const BACKGROUND_POLL_MS = 15000;
 export declare const POOL = 6;
 export declare const FLUSH_MS = 1000;
 /** @implements {Transport} */
@@ -65,7 +65,7 @@ export declare class HttpTransport implements Transport {
     /** @param {Frame} frame */
     send(frame: Frame): boolean;
     close(): void;
-    /** @param {boolean} resting */
-    rest(resting: boolean): void;
+    /** @param {boolean} background */
+    setBackground(background: boolean): void;
     flush(): void;
 }

@@ -11,7 +11,7 @@ export type Transport = {
     /**
      * whether nobody sees the page, so that it may be slow and save connections
      */
-    rest: (resting: boolean) => void;
+    setBackground: (background: boolean) => void;
     /**
      * it fell silent: have the browser give up what else it keeps open, which may be as dead
      */
@@ -35,7 +35,7 @@ export type Transport = {
  * @property {() => void} open
  * @property {(frame: Frame) => boolean} send false when it is lost
  * @property {() => void} close
- * @property {(resting: boolean) => void} rest whether nobody sees the page, so that it may be slow and save connections
+ * @property {(background: boolean) => void} setBackground whether nobody sees the page, so that it may be slow and save connections
  * @property {() => void} flush it fell silent: have the browser give up what else it keeps open, which may be as dead
  * @property {(frame: Frame, bytes: number) => void} onframe with its size, as the server counts it; 0 where it doesn't
  * @property {(code: number) => void} onclose a WebSocket's close code, or 4000 + an HTTP status
@@ -60,6 +60,6 @@ export declare class SocketTransport implements Transport {
     /** @param {Frame} frame */
     send(frame: Frame): boolean;
     close(): void;
-    rest(): void;
+    setBackground(): void;
     flush(): void;
 }
