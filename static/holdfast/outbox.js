@@ -13,8 +13,8 @@ import { byteLength } from "./protocol.js";
 // A receipt that takes longer was lost by a server that died between storing and answering; the id makes a second
 // sending harmless.
 export const RECEIPT_TIMEOUT_MS = 10_000;
-// The tab whose turn it is may be asleep. Sending twice is harmless, waiting for ever isn't.
-export const TURN_PATIENCE_MS = 5_000;
+// The tab that holds the lock may be asleep. Sending twice is harmless, waiting for ever isn't.
+export const LOCK_PATIENCE_MS = 5_000;
 // What is kept of one session, with what was refused and not dismissed: of what goes in order, and of decisions.
 export const MOST_SIGNALS = 100;
 export const MOST_BYTES = 1_000_000;
@@ -58,7 +58,7 @@ const WORK = ["message", "steer", "retry"];
 const STATUSES = { waiting: "waiting", sent: "sending", accepted: "sending", rejected: "failed" };
 
 export class Outbox {
-  /** Signals with these ids came, went or changed, or the turn to send has come. @type {(ids: string[]) => void} */
+  /** Signals with these ids came, went or changed, or this tab has the lock. @type {(ids: string[]) => void} */
   onchange = () => {};
   /** A signal has its final answer, which another tab may have got. @type {(receipt: Receipt) => void} */
   onsettled = () => {};
@@ -66,8 +66,8 @@ export class Outbox {
   #shared;
   /** @type {Map<string, Signal>} in order */
   #signals = new Map();
-  /** When this tab may send, ms: Infinity before it asks, a bound while it waits for its turn, 0 while it has it. */
-  #turn = Infinity;
+  /** When this tab may send, ms: Infinity before it asks, a bound while it waits for the lock, 0 while it holds it. */
+  #maySendAt = Infinity;
   /** @type {ProtocolError|null} why nothing can be sent any more */
   #ended = null;
 
@@ -77,7 +77,7 @@ export class Outbox {
     shared.onfound = (kept) => this.#found(kept);
     shared.onsettled = (receipt) => this.#settle(receipt);
     shared.onforgotten = (id) => this.#drop(id);
-    shared.onturn = () => this.#takeTurn();
+    shared.onlock = () => this.#lockAcquired();
   }
 
   /**
@@ -135,44 +135,44 @@ export class Outbox {
 
   /** When `next` has something, ms; Infinity when it needs an event first. */
   get deadline() {
-    return Math.max(this.#turn, Math.min(...this.#heads.map(({ due }) => due)));
+    return Math.max(this.#maySendAt, Math.min(...this.#heads.map(({ due }) => due)));
   }
 
   /**
-   * A signal to send now, marked as sent; null when there is none, or before this tab's turn.
+   * A signal to send now, marked as sent; null when there is none, or before this tab may send.
    * @param {number} now ms
    */
   next(now) {
     const heads = this.#heads;
-    if (!heads.length) this.#yieldTurn();
-    else if (this.#turn === Infinity) this.#askForTurn(now);
-    const signal = now < this.#turn ? undefined : heads.find(({ due }) => due <= now);
+    if (!heads.length) this.#releaseLock();
+    else if (this.#maySendAt === Infinity) this.#acquireLock(now);
+    const signal = now < this.#maySendAt ? undefined : heads.find(({ due }) => due <= now);
     if (!signal) return null;
     update(signal, { state: "sent", due: now + RECEIPT_TIMEOUT_MS });
     return signal;
   }
 
   /** @param {number} now ms */
-  #askForTurn(now) {
-    this.#turn = now + TURN_PATIENCE_MS;
-    this.#shared.takeTurn();
+  #acquireLock(now) {
+    this.#maySendAt = now + LOCK_PATIENCE_MS;
+    this.#shared.acquireLock();
   }
 
-  #takeTurn() {
-    this.#turn = 0;
+  #lockAcquired() {
+    this.#maySendAt = 0;
     this.onchange([]);
   }
 
-  #yieldTurn() {
-    if (this.#turn !== Infinity) this.#shared.yieldTurn();
-    this.#turn = Infinity;
+  #releaseLock() {
+    if (this.#maySendAt !== Infinity) this.#shared.releaseLock();
+    this.#maySendAt = Infinity;
   }
 
   /** What was on its way may have been lost: it is sent again, with the same id. Meanwhile another tab may send. */
   disconnected() {
     const sent = this.signals.filter(({ state }) => state === "sent");
     for (const signal of sent) update(signal, { state: "waiting", due: 0 });
-    this.#yieldTurn();
+    this.#releaseLock();
     if (sent.length) this.onchange(sent.map(({ id }) => id));
   }
 
@@ -210,7 +210,7 @@ export class Outbox {
       if (state === "rejected") this.#shared.forget(id);
       else this.#conclude({ id, status: "rejected", error: { ...error, retryable: false } }, null);
     }
-    this.#yieldTurn();
+    this.#releaseLock();
   }
 
   /** Forget one that was refused. @param {string} id */
@@ -251,7 +251,7 @@ export class Outbox {
 
   /** Leave what isn't sent to other tabs, and to the next time. */
   close() {
-    this.#yieldTurn();
+    this.#releaseLock();
     this.#shared.close();
   }
 

@@ -1,4 +1,4 @@
-// One session's unsent signals, as the tabs of a browser share them: one database, one channel, one turn to send.
+// One session's unsent signals, as the tabs of a browser share them: one database, one channel, one send lock.
 
 import { orNull } from "./or-null.js";
 import { SignalDatabase } from "./signal-database.js";
@@ -14,13 +14,13 @@ import { SignalDatabase } from "./signal-database.js";
  * @property {(signal: KeptSignal) => void} save keep it over a reload
  * @property {(receipt: Receipt, kept: KeptSignal|null) => void} settle with what is kept of it
  * @property {(id: string) => void} forget
- * @property {() => void} takeTurn ask to be the tab that sends
- * @property {() => void} yieldTurn let another tab, or stop asking
+ * @property {() => void} acquireLock ask to be the tab that sends
+ * @property {() => void} releaseLock let another tab, or stop asking
  * @property {() => void} close
  * @property {(signals: KeptSignal[]) => void} onfound some may be known
  * @property {(receipt: Receipt) => void} onsettled
  * @property {(id: string) => void} onforgotten
- * @property {() => void} onturn after `onfound` for what other tabs have left
+ * @property {() => void} onlock after `onfound` for what other tabs have left
  */
 
 /**
@@ -46,23 +46,23 @@ class SignalsOfTabs {
   onsettled = () => {};
   /** @type {SharedSignals["onforgotten"]} */
   onforgotten = () => {};
-  /** @type {SharedSignals["onturn"]} */
-  onturn = () => {};
+  /** @type {SharedSignals["onlock"]} */
+  onlock = () => {};
 
   #session;
   #database;
   #name;
   #channel;
-  #locks;
-  /** Aborted when the turn, or the wait for it, ends. */
-  #turn = new AbortController();
+  #lockManager;
+  /** Aborted when the lock, or the wait for it, ends. */
+  #lock = new AbortController();
 
   /** @param {string} session @param {SignalDatabase} database @param {Window|null} page null where there are no tabs */
   constructor(session, database, page) {
     this.#session = session;
     this.#database = database;
     this.#name = `holdfast.outbox.${session}`;
-    this.#locks = page?.navigator.locks; // of secure pages only
+    this.#lockManager = page?.navigator.locks; // of secure pages only
     this.#channel = page ? orNull(() => new BroadcastChannel(this.#name)) : null;
     if (this.#channel) this.#channel.onmessage = ({ data }) => this.#receive(data);
     this.#load();
@@ -92,39 +92,39 @@ class SignalsOfTabs {
     this.#broadcast({ forgotten: id });
   }
 
-  takeTurn() {
-    const { signal } = (this.#turn = new AbortController());
+  acquireLock() {
+    const { signal } = (this.#lock = new AbortController());
     const use = async () => {
       await this.#load();
       if (signal.aborted) return;
-      this.onturn();
+      this.onlock();
       await aborted(signal);
     };
     // Without locks, or where they are forbidden, each tab sends: the ids make that harmless.
-    if (!this.#locks) use();
-    else this.#locks.request(this.#name, { signal }, use).catch(() => (signal.aborted ? undefined : use()));
+    if (!this.#lockManager) use();
+    else this.#lockManager.request(this.#name, { signal }, use).catch(() => (signal.aborted ? undefined : use()));
   }
 
-  yieldTurn() {
-    this.#turn.abort();
+  releaseLock() {
+    this.#lock.abort();
   }
 
   close() {
-    this.yieldTurn();
+    this.releaseLock();
     this.#channel?.close();
     this.#channel = null; // telling through a closed one throws
   }
 
-  /** @param {Broadcast} broadcast */
-  #broadcast(broadcast) {
-    this.#channel?.postMessage(broadcast);
+  /** @param {Broadcast} news */
+  #broadcast(news) {
+    this.#channel?.postMessage(news);
   }
 
-  /** @param {Broadcast} broadcast */
-  #receive(broadcast) {
-    if ("found" in broadcast) this.onfound(broadcast.found);
-    else if ("settled" in broadcast) this.onsettled(broadcast.settled);
-    else this.onforgotten(broadcast.forgotten);
+  /** @param {Broadcast} news */
+  #receive(news) {
+    if ("found" in news) this.onfound(news.found);
+    else if ("settled" in news) this.onsettled(news.settled);
+    else this.onforgotten(news.forgotten);
   }
 }
 

@@ -1,8 +1,8 @@
-// Signals that wait to be confirmed: order, receipts, turns, limits, reloads, tabs.
+// Signals that wait to be confirmed: order, receipts, the send lock, limits, reloads, tabs.
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { MOST_BYTES, MOST_SIGNALS, Outbox, RECEIPT_TIMEOUT_MS, TURN_PATIENCE_MS } from "../../static/holdfast/outbox.js";
+import { MOST_BYTES, MOST_SIGNALS, Outbox, RECEIPT_TIMEOUT_MS, LOCK_PATIENCE_MS } from "../../static/holdfast/outbox.js";
 import { Clock } from "./support/clock.mjs";
 import { Tabs } from "./support/tabs.mjs";
 
@@ -29,7 +29,7 @@ function decision(id) {
   return { id, kind: "cancel", payload: {} };
 }
 
-/** An outbox of these signals, in the only tab, which has its turn. */
+/** An outbox of these signals, in the only tab, which holds the lock. */
 function filled(...ids) {
   const { open, settle } = browser();
   const outbox = open();
@@ -189,7 +189,7 @@ test("tabs see each other's signals in the order of typing, and one sends at a t
 });
 
 for (const [how, leave] of [["loses its connection", (tab) => tab.disconnected()], ["is closed", (tab) => tab.close()]]) {
-  test(`a tab that ${how} gives its turn to another`, () => {
+  test(`a tab that ${how} releases the lock to another`, () => {
     const { open, settle } = browser();
     const [one, two] = [open(), open()];
     one.add(signal("a"), 1);
@@ -203,18 +203,18 @@ for (const [how, leave] of [["loses its connection", (tab) => tab.disconnected()
   });
 }
 
-test("a tab whose turn does not come sends all the same", () => {
+test("a tab that never gets the lock sends all the same", () => {
   const { open, settle } = browser();
   const [asleep, awake] = [open(), open()];
   asleep.add(signal("a"), 0);
   settle();
   for (const outbox of [asleep, awake]) outbox.next(0);
-  assert.equal(awake.deadline, TURN_PATIENCE_MS);
-  assert.equal(awake.next(TURN_PATIENCE_MS - 1), null);
-  assert.equal(awake.next(TURN_PATIENCE_MS).id, "a");
+  assert.equal(awake.deadline, LOCK_PATIENCE_MS);
+  assert.equal(awake.next(LOCK_PATIENCE_MS - 1), null);
+  assert.equal(awake.next(LOCK_PATIENCE_MS).id, "a");
 });
 
-test("the turn is given back when there is nothing left to send", () => {
+test("the lock is released when nothing is left to send", () => {
   const { open, settle } = browser();
   const [one, two] = [open(), open()];
   one.add(signal("a"), 1);

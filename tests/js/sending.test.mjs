@@ -163,7 +163,7 @@ test("a tab that is closed leaves what it hasn't sent to another", () => {
   assert.deepEqual(shown(second), ["complete: left behind"]);
 });
 
-test("a tab whose turn it is and that sleeps doesn't keep another waiting for ever", () => {
+test("a tab that sleeps with the lock does not block the others", () => {
   const created = twoTabs();
   const { server, network, clock, session, second } = created;
   const [asleep] = network.wires;

@@ -9,7 +9,7 @@ export type SharedSignals = import("./shared-signals.js").SharedSignals;
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 export declare const RECEIPT_TIMEOUT_MS = 10000;
-export declare const TURN_PATIENCE_MS = 5000;
+export declare const LOCK_PATIENCE_MS = 5000;
 export declare const MOST_SIGNALS = 100;
 export declare const MOST_BYTES = 1000000;
 export type KeptSignal = {
@@ -54,7 +54,7 @@ export type UnsentSignal = Omit<SignalRecord, "status" | "actor"> & {
 };
 export declare class Outbox {
     #private;
-    /** Signals with these ids came, went or changed, or the turn to send has come. @type {(ids: string[]) => void} */
+    /** Signals with these ids came, went or changed, or this tab has the lock. @type {(ids: string[]) => void} */
     onchange: (ids: string[]) => void;
     /** A signal has its final answer, which another tab may have got. @type {(receipt: Receipt) => void} */
     onsettled: (receipt: Receipt) => void;
@@ -71,7 +71,7 @@ export declare class Outbox {
     /** When `next` has something, ms; Infinity when it needs an event first. */
     get deadline(): number;
     /**
-     * A signal to send now, marked as sent; null when there is none, or before this tab's turn.
+     * A signal to send now, marked as sent; null when there is none, or before this tab may send.
      * @param {number} now ms
      */
     next(now: number): Signal | null;

@@ -20,11 +20,11 @@ export type SharedSignals = {
     /**
      * ask to be the tab that sends
      */
-    takeTurn: () => void;
+    acquireLock: () => void;
     /**
      * let another tab, or stop asking
      */
-    yieldTurn: () => void;
+    releaseLock: () => void;
     close: () => void;
     /**
      * some may be known
@@ -35,7 +35,7 @@ export type SharedSignals = {
     /**
      * after `onfound` for what other tabs have left
      */
-    onturn: () => void;
+    onlock: () => void;
 };
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
@@ -46,13 +46,13 @@ export type SharedSignals = {
  * @property {(signal: KeptSignal) => void} save keep it over a reload
  * @property {(receipt: Receipt, kept: KeptSignal|null) => void} settle with what is kept of it
  * @property {(id: string) => void} forget
- * @property {() => void} takeTurn ask to be the tab that sends
- * @property {() => void} yieldTurn let another tab, or stop asking
+ * @property {() => void} acquireLock ask to be the tab that sends
+ * @property {() => void} releaseLock let another tab, or stop asking
  * @property {() => void} close
  * @property {(signals: KeptSignal[]) => void} onfound some may be known
  * @property {(receipt: Receipt) => void} onsettled
  * @property {(id: string) => void} onforgotten
- * @property {() => void} onturn after `onfound` for what other tabs have left
+ * @property {() => void} onlock after `onfound` for what other tabs have left
  */
 /**
  * What a page's sessions share their signals through. Without IndexedDB there is nothing to share, as in Node.
