@@ -1,11 +1,11 @@
 // The fold of tool calls: input, approval, output.
 
-import { FoldError, copyFields, unknownPart, addPart, stepStart } from "./message.js";
+import { FoldError, addPart, copyFields, stepStart, unknownPart } from "./message.js";
 
 /** @typedef {import("./message.js").Chunk} Chunk */
 /** @typedef {import("./message.js").ChunkHandler} ChunkHandler */
-/** @typedef {import("./message.js").Message} Message */
-/** @typedef {import("./message.js").Part} Part */
+/** @typedef {import("./message.js").FoldedMessage} Message */
+/** @typedef {import("./message.js").FoldedPart} Part */
 
 // What belongs to a state of the part goes with it, unless the next chunk takes it along or keeps it.
 const STATE_FIELDS = ["input", "inputEncoding", "rawInput", "output", "errorText", "preliminary"];

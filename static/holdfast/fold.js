@@ -1,14 +1,14 @@
 // The fold: what a message is after each of its chunks. The same as the server's, so that both ends agree.
 
 import { closeInput, toolHandlers } from "./fold-tools.js";
-import { FoldError, copyFields, openOf, unknownPart, addPart, stepStart } from "./message.js";
+import { FoldError, addPart, copyFields, nextRevision, openOf, stepStart, unknownPart } from "./message.js";
 
 export { FoldError };
 
 /** @typedef {import("./message.js").Chunk} Chunk */
 /** @typedef {import("./message.js").ChunkHandler} ChunkHandler */
-/** @typedef {import("./message.js").Message} Message */
-/** @typedef {import("./message.js").Part} Part */
+/** @typedef {import("./message.js").FoldedMessage} Message */
+/** @typedef {import("./message.js").FoldedPart} Part */
 /** `at`: when it created its message. @typedef {{serial: number, message: string, chunk: Chunk, at?: number}} Event */
 /** Its parts begin at `from`, the first one's text at `at`. @typedef {Omit<Message, "revision"> & PatchStart} Patch */
 /** @typedef {{from: number, at: number}} PatchStart */
@@ -46,12 +46,12 @@ export function begin({ serial, message: id, chunk, at }) {
     created_at: /** @type {number} */ (at),
     parts: whole ? [...chunk.parts] : [],
     open: openOf(),
-    revision: 1,
+    revision: nextRevision(),
   };
 }
 
 /**
- * Apply a chunk to a message in place, and count its `revision` up.
+ * Apply a chunk to a message, in place: it gets its next `revision`.
  * @param {Message} message
  * @param {number} serial
  * @param {Chunk} chunk its values become the message's
@@ -64,7 +64,7 @@ export function apply(message, serial, chunk) {
   if (!handler) throw new FoldError("unknown_chunk", chunk.type);
   handler(message, chunk);
   message.last_serial = serial;
-  message.revision += 1;
+  message.revision = nextRevision();
 }
 
 /** Whether it creates its message. @param {Chunk} chunk */
@@ -99,7 +99,7 @@ export function applyPatch(have, { from, at, ...patch }) {
   if (from > kept.length || at > textLength(kept[from])) throw new FoldError("reset", `${patch.id} from ${from}, ${at}`);
   if (at > 0) parts[0] = { ...parts[0], text: kept[from].text.slice(0, at) + parts[0].text };
   const open = openOf(patch.open);
-  return { ...patch, parts: [...kept.slice(0, from), ...parts], open, revision: (have?.revision ?? 0) + 1 };
+  return { ...patch, parts: [...kept.slice(0, from), ...parts], open, revision: nextRevision() };
 }
 
 /** @param {Part|undefined} part */

@@ -2,6 +2,7 @@
 // way at a time; what decides about work under way at once, whatever waits before it.
 
 import { backoffDelay } from "./backoff.js";
+import { nextRevision } from "./message.js";
 import { byteLength } from "./protocol.js";
 
 /** @typedef {import("./message.js").Message} Message */
@@ -108,7 +109,7 @@ export class Outbox {
   /** @param {KeptSignal} kept */
   #put(kept) {
     const state = kept.error ? "rejected" : "waiting";
-    this.#signals.set(kept.id, { ...kept, state, due: 0, refusals: 0, serial: 0, revision: 0 });
+    this.#signals.set(kept.id, { ...kept, state, due: 0, refusals: 0, serial: 0, revision: nextRevision() });
   }
 
   /** @param {KeptSignal[]} kept by another tab, or before a reload */
@@ -293,6 +294,5 @@ function isWritten({ payload }) {
 
 /** @param {Signal} signal @param {Partial<Signal>} fields */
 function update(signal, fields) {
-  Object.assign(signal, fields);
-  signal.revision += 1;
+  Object.assign(signal, fields, { revision: nextRevision() });
 }

@@ -7,7 +7,7 @@ import { backoffDelay } from "./backoff.js";
 /** @typedef {import("./fold.js").Event} Event */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
-/** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./message.js").FoldedMessage} Message */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 
 // An answer to an attach that takes longer was lost by the server.

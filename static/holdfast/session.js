@@ -4,6 +4,7 @@ import { Outbox, asMessage, asSignal, isDecision } from "./outbox.js";
 import { byteLength, errorOf, wellFormed } from "./protocol.js";
 import { SessionState } from "./session-state.js";
 
+/** @typedef {import("./message.js").FoldedMessage} FoldedMessage */
 /** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./outbox.js").Signal} Signal */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
@@ -26,7 +27,7 @@ import { SessionState } from "./session-state.js";
  * @property {string} tool its name
  * @property {any} input its exact arguments
  * @property {string|undefined} reason why the agent asks
- * @property {{input_hash: string, expires_at: number|null, editable: boolean}} descriptor
+ * @property {import("./message.js").ApprovalDescriptor} descriptor
  */
 
 /**
@@ -96,7 +97,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   get messages() {
     const held = this.#state.messages;
     const own = this.#outbox.signals.filter(({ id, kind }) => kind === "message" && !held.has(id));
-    return [...held.values(), ...own.map(asMessage)];
+    return /** @type {(Message|UnsentMessage)[]} */ ([...held.values(), ...own.map(asMessage)]);
   }
 
   /**
@@ -363,7 +364,7 @@ const NO_APPROVAL = { code: "no_such_approval", message: "Nothing here asks for 
 const ASKING = "approval-requested";
 const REFUSED = ["rejected", "expired", "failed"];
 
-/** @param {{message: Message, part: import("./message.js").Part}} asking @returns {Approval} */
+/** @param {{message: FoldedMessage, part: import("./message.js").FoldedPart}} asking @returns {Approval} */
 function asApproval({ message, part: { type, toolName, toolCallId, input, approval } }) {
   const { id, requestReason, descriptor } = approval;
   const tool = toolName ?? type.slice("tool-".length);

@@ -138,14 +138,15 @@ test("of a decision that is refused for good nothing is kept", () => {
   assert.deepEqual([outbox.signals, tabs.kept.size], [[], 0]);
 });
 
-test("each change of a signal counts its revision up", () => {
+test("each change of a signal gives it a greater revision", () => {
   const outbox = filled("a");
   const revisions = [outbox.signals[0].revision];
   for (const act of [() => outbox.next(0), () => outbox.disconnected(), () => outbox.rejected("a", BAD, 0, 0)]) {
     act();
     revisions.push(outbox.signals[0].revision);
   }
-  assert.deepEqual(revisions, [0, 1, 2, 3]);
+  assert.equal(new Set(revisions).size, 4);
+  assert.deepEqual(revisions, revisions.toSorted((a, b) => a - b));
 });
 
 test("a reload keeps what is not confirmed, in order, shows what was refused, and forgets the rest", () => {

@@ -26,6 +26,22 @@ test("a message is shown at once, how it stands, and is the server's as soon as 
   assert.deepEqual([...seen], ["waiting: Hello", "sending: Hello", "complete: Hello"]);
 });
 
+test("a message that is sent and stored changes its revision with its status, and only upwards", () => {
+  const { clock, server, session } = following();
+  const seen = [];
+  session.addEventListener("change", () => session.messages.forEach(({ status, revision }) => seen.push([status, revision])));
+  session.send("Hello");
+  clock.advance(10);
+  server.changeEpoch(SESSION);
+  server.heartbeat();
+  clock.advance(1_100);
+  const revisions = seen.map(([, revision]) => revision);
+  assert.deepEqual([...new Set(seen.map(([status]) => status))], ["waiting", "sending", "complete"]);
+  assert.deepEqual(revisions, revisions.toSorted((a, b) => a - b));
+  const statusesOf = (revision) => new Set(seen.filter((each) => each[1] === revision).map(([status]) => status));
+  for (const revision of revisions) assert.equal(statusesOf(revision).size, 1, `revision ${revision}`);
+});
+
 test("a receipt that overtakes its event keeps the message shown", () => {
   const { server, clock, session } = following();
   server.loses = () => true;

@@ -1,7 +1,7 @@
 export type Chunk = import("./message.js").Chunk;
 export type ChunkHandler = import("./message.js").ChunkHandler;
-export type Message = import("./message.js").Message;
-export type Part = import("./message.js").Part;
+export type Message = import("./message.js").FoldedMessage;
+export type Part = import("./message.js").FoldedPart;
 /**
  * Keep the raw text of an input that never became available: nothing else tells what it was.
  * @param {Message} message

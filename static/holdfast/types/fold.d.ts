@@ -2,8 +2,8 @@ import { FoldError } from "./message.js";
 export { FoldError };
 export type Chunk = import("./message.js").Chunk;
 export type ChunkHandler = import("./message.js").ChunkHandler;
-export type Message = import("./message.js").Message;
-export type Part = import("./message.js").Part;
+export type Message = import("./message.js").FoldedMessage;
+export type Part = import("./message.js").FoldedPart;
 export type Event = {
     serial: number;
     message: string;
@@ -29,7 +29,7 @@ export declare function fold(messages: Map<string, Message>, event: Event): void
  */
 export declare function begin({ serial, message: id, chunk, at }: Event): Message;
 /**
- * Apply a chunk to a message in place, and count its `revision` up.
+ * Apply a chunk to a message, in place: it gets its next `revision`.
  * @param {Message} message
  * @param {number} serial
  * @param {Chunk} chunk its values become the message's

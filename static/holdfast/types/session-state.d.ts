@@ -1,12 +1,12 @@
 export type Event = import("./fold.js").Event;
 export type Frame = import("./protocol.js").Frame;
 export type Limits = import("./protocol.js").Limits;
-export type Message = import("./message.js").Message;
+export type Message = import("./message.js").FoldedMessage;
 export type SignalRecord = import("./protocol.js").SignalRecord;
 /** @typedef {import("./fold.js").Event} Event */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
-/** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./message.js").FoldedMessage} Message */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 export declare const ATTACH_TIMEOUT_MS = 10000;
 export declare const TAIL_GRACE_MS = 1000;

@@ -1,3 +1,4 @@
+export type FoldedMessage = import("./message.js").FoldedMessage;
 export type Message = import("./message.js").Message;
 export type Signal = import("./outbox.js").Signal;
 export type UnsentMessage = import("./outbox.js").UnsentMessage;
@@ -32,11 +33,7 @@ export type Approval = {
      * why the agent asks
      */
     reason: string | undefined;
-    descriptor: {
-        input_hash: string;
-        expires_at: number | null;
-        editable: boolean;
-    };
+    descriptor: import("./message.js").ApprovalDescriptor;
 };
 export type EventsOf<Details extends object> = {
     addEventListener<Name extends keyof Details & string>(type: Name, listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | AddEventListenerOptions): void;
@@ -68,6 +65,7 @@ export type SessionEvents = {
     receipt: Receipt;
 };
 declare const Session_base: new () => EventsOf<SessionEvents>;
+/** @typedef {import("./message.js").FoldedMessage} FoldedMessage */
 /** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./outbox.js").Signal} Signal */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
@@ -89,7 +87,7 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
  * @property {string} tool its name
  * @property {any} input its exact arguments
  * @property {string|undefined} reason why the agent asks
- * @property {{input_hash: string, expires_at: number|null, editable: boolean}} descriptor
+ * @property {import("./message.js").ApprovalDescriptor} descriptor
  */
 /**
  * An `EventTarget` with what each of its events has as its `detail`, by the event's name.
