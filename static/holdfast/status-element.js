@@ -26,9 +26,7 @@ const MARKUP = `
     <button part="action" type="button" hidden></button>
   </div>`;
 
-// A strict Content-Security-Policy forbids inline styles, and allows these.
-const STYLES = new CSSStyleSheet();
-STYLES.replaceSync(`
+const STYLES = `
   :host { display: inline-flex; flex-wrap: wrap; align-items: center; }
   :host([hidden]), [hidden] { display: none !important; }
   * { box-sizing: border-box; margin: 0; }
@@ -67,7 +65,22 @@ STYLES.replaceSync(`
   [part="countdown"] { font-variant-numeric: tabular-nums; }
   [part="countdown"]:empty { display: none; }
   [part="action"] { padding: 0.15em 0.75em; border: 1px solid currentColor; border-radius: 0.5em; background: none; }
-`);
+`;
+
+/** @type {CSSStyleSheet|undefined} */
+let sheet;
+
+// A constructed style sheet: a strict Content-Security-Policy forbids inline styles. Made with the first element, for Node has none.
+function styleSheet() {
+  if (!sheet) {
+    sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLES);
+  }
+  return sheet;
+}
+
+// Node, where this module is imported to render pages, has no elements.
+const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? class {});
 
 /**
  * Give it the connection: `document.querySelector("holdfast-status").holdfast = holdfast`.
@@ -77,7 +90,7 @@ STYLES.replaceSync(`
  * parts by their tone: good, waiting, offline, bad; or, of the notice, empty. Custom properties: `--holdfast-good`,
  * `-waiting`, `-offline`, `-bad`, `-accent`, `-hover`, `-line`, `-surface`, `-text`.
  */
-export class HoldfastStatus extends HTMLElement {
+export class HoldfastStatus extends Base {
   /** Whether the connection is good, as far as a person is told: a blip changes nothing. */
   online = false;
   /** @type {Holdfast|null} */
@@ -97,7 +110,7 @@ export class HoldfastStatus extends HTMLElement {
 
   constructor() {
     super();
-    this.#root.adoptedStyleSheets = [STYLES];
+    this.#root.adoptedStyleSheets = [styleSheet()];
     this.#root.innerHTML = MARKUP;
     this.#part("indicator").addEventListener("click", () => this.#open(!this.#isOpen));
     this.#part("action").addEventListener("click", () => this.#act());
@@ -269,4 +282,4 @@ function setPart(element, names) {
   if (element.getAttribute("part") !== names) element.setAttribute("part", names);
 }
 
-customElements.define("holdfast-status", HoldfastStatus);
+globalThis.customElements?.define("holdfast-status", HoldfastStatus);

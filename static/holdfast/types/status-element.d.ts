@@ -1,5 +1,6 @@
 export type Holdfast = import("./client.js").Holdfast;
 export type Action = import("./connection-words.js").Action;
+declare const Base: typeof HTMLElement;
 /**
  * Give it the connection: `document.querySelector("holdfast-status").holdfast = holdfast`.
  *
@@ -8,7 +9,7 @@ export type Action = import("./connection-words.js").Action;
  * parts by their tone: good, waiting, offline, bad; or, of the notice, empty. Custom properties: `--holdfast-good`,
  * `-waiting`, `-offline`, `-bad`, `-accent`, `-hover`, `-line`, `-surface`, `-text`.
  */
-export declare class HoldfastStatus extends HTMLElement {
+export declare class HoldfastStatus extends Base {
     #private;
     /** Whether the connection is good, as far as a person is told: a blip changes nothing. */
     online: boolean;
@@ -20,3 +21,4 @@ export declare class HoldfastStatus extends HTMLElement {
     /** Say something for a few seconds, in place of nothing. @param {string} note */
     say(note: string): void;
 }
+export {};
