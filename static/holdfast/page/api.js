@@ -1,5 +1,8 @@
 // The REST API as the page uses it. What fails rejects with an ApiError.
+import { addresses } from "./addresses.js";
 import { network } from "./network.js";
+
+const SESSIONS = `${addresses.api}sessions/`;
 
 export class ApiError extends Error {
   /**
@@ -24,12 +27,12 @@ export class ApiError extends Error {
  * @returns {Promise<{results: object[], next: string|null}>} conversations, the newest first
  */
 export function listSessions(next = null) {
-  return request("GET", next ?? "/api/sessions/");
+  return request("GET", next ?? SESSIONS);
 }
 
 /** @param {string} title @returns {Promise<object>} the new session */
 export function createSession(title) {
-  return request("POST", "/api/sessions/", { title });
+  return request("POST", SESSIONS, { title });
 }
 
 /** @param {string} id @param {string} title */
@@ -55,11 +58,11 @@ export async function getMessages(id, { before, limit }) {
 
 /** For development: the server stops as it does at a new release, and comes back. */
 export function restartServer() {
-  return request("POST", "/lab/restart/");
+  return request("POST", addresses.restart);
 }
 
 function sessionPath(id) {
-  return `/api/sessions/${encodeURIComponent(id)}/`;
+  return `${SESSIONS}${encodeURIComponent(id)}/`;
 }
 
 async function request(method, path, body) {

@@ -2,6 +2,7 @@
 import { Holdfast } from "../index.js";
 import "../status-element.js";
 import { Absence } from "./absence.js";
+import { addresses } from "./addresses.js";
 import { createSession } from "./api.js";
 import { Composer } from "./composer.js";
 import { ConversationList } from "./conversation-list.js";
@@ -21,7 +22,7 @@ const NAME = document.title;
 const BEGINNING = "beginning";
 
 class App {
-  #holdfast = new Holdfast({ url: "/ws/", api: "/api/", ...network });
+  #holdfast = new Holdfast({ url: addresses.webSocket, api: addresses.api, ...network });
   #router = new Router();
   #list = new ConversationList();
   #transcript = new Transcript(() => this.#holdfast.connection.actor);

@@ -1,4 +1,5 @@
 // One line of the conversation list, and the field that it becomes while it is renamed.
+import { addresses } from "./addresses.js";
 import { icon } from "./icon.js";
 
 const UNTITLED = "Untitled conversation";
@@ -23,7 +24,7 @@ export class ConversationItem {
     this.element = create("li", "conversation");
     this.element.dataset.testid = "conversation";
     this.element.dataset.id = session.id;
-    this.#link.href = `/s/${session.id}/`;
+    this.#link.href = addresses.pathOf(session.id);
     this.#link.append(this.#title, this.#state);
     this.#link.addEventListener("click", actions.open);
     this.#rename.addEventListener("click", () => this.#edit());

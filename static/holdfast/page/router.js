@@ -1,16 +1,5 @@
-// Which conversation the address names: /s/<id>/ names one, / none yet.
-
-const SESSION_PATH = /^\/s\/([A-Za-z0-9_-]+)\/$/;
-
-/** @param {string} path @returns {string|null} */
-export function sessionIdOf(path) {
-  return SESSION_PATH.exec(path)?.[1] ?? null;
-}
-
-/** @param {string|null} id @returns {string} */
-export function pathOf(id) {
-  return id === null ? "/" : `/s/${id}/`;
-}
+// The router: the conversation that the page's address names, and the way to another.
+import { addresses } from "./addresses.js";
 
 /** @returns {string} where to sign in, to come back to what is on show now */
 export function signInPath() {
@@ -19,11 +8,11 @@ export function signInPath() {
 
 /** Dispatches "change" whenever the address names another conversation. */
 export class Router extends EventTarget {
-  #id = sessionIdOf(location.pathname);
+  #id = addresses.sessionIdOf(location.pathname);
 
   constructor() {
     super();
-    addEventListener("popstate", () => this.#set(sessionIdOf(location.pathname)));
+    addEventListener("popstate", () => this.#set(addresses.sessionIdOf(location.pathname)));
   }
 
   get sessionId() {
@@ -33,7 +22,7 @@ export class Router extends EventTarget {
   /** @param {string|null} id */
   open(id) {
     if (id === this.#id) return;
-    history.pushState(null, "", pathOf(id));
+    history.pushState(null, "", addresses.pathOf(id));
     this.#set(id);
   }
 

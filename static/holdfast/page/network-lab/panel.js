@@ -1,7 +1,7 @@
 // The network lab's drawer: breaks the network of this tab, and shows how the connection recovers.
 import { stateName, transportName } from "../../connection-words.js";
+import { addresses } from "../addresses.js";
 import { restartServer } from "../api.js";
-import { sessionIdOf } from "../router.js";
 import { lab } from "./install.js";
 import { noteCaughtUp, noteConnection, noteFault } from "./lab-log.js";
 
@@ -93,7 +93,7 @@ class LabPanel {
   }
 
   #watch() {
-    const id = sessionIdOf(location.pathname);
+    const id = addresses.sessionIdOf(location.pathname);
     if (id === null) return;
     const session = this.#holdfast.session(id);
     if (this.#watched.has(session)) return;
