@@ -1,4 +1,4 @@
-// The connection: it executes the state machine's effects, hands frames to sessions, and never trusts a silent link.
+// The client: executes the connection state machine's effects, routes frames to sessions, checks silent connections.
 
 import { Heartbeat } from "./heartbeat.js";
 import { TransportManager } from "./transport-manager.js";
@@ -18,29 +18,29 @@ import { Token } from "./token.js";
 /** @template {object} Details @typedef {import("./session.js").EventsOf<Details>} EventsOf */
 /**
  * @typedef {object} HoldfastEvents
- * @property {Holdfast["connection"]} connection as it is now
- * @property {import("./connection-state.js").Reason} error of the server, about no session
+ * @property {Holdfast["connection"]} connection the new state
+ * @property {import("./connection-state.js").Reason} error from the server, not about a session
  */
 
-// A server that is there answers a ping within this. It leaves half a second to be back two seconds after a doubt.
+// Deadline for the answer to a ping. It leaves half a second to reconnect within two seconds of a doubt.
 export const CHECK_MS = 1_500;
-// After this much of it another socket is opened, for the likely case that only the old one is dead.
+// Part of that deadline after which a second socket is opened: probably only the old one is dead.
 export const DOUBT_MS = 500;
-// A signal is stored in well under a second.
+// Deadline for a receipt. The server stores a signal in well under a second.
 export const RECEIPT_MS = 3_000;
-// A timer that is this late slept, with the page: the server may have spoken meanwhile, so it is asked first.
+// Lateness of a timer that means the page slept. The server may have sent frames meanwhile, so check before giving up.
 export const LATE_MS = 1_000;
-// A page that was hidden this long may be slow to hear, and so leaves a connection to those that are seen.
+// Time after which a hidden page saves connections for visible ones, and receives more slowly.
 export const BACKGROUND_AFTER_MS = 30_000;
 
-// Until a token is asked for again that could not be had.
+// Delay before asking again for a token that was not available.
 export const RENEW_AGAIN_MS = 5_000;
 
-// Nothing that a page notices matters in these states.
+// States in which page events do not matter.
 const IDLE = ["initialized", "closed", "failed"];
 
 /**
- * A connection that follows sessions. Its `connection` event says that `connection` has changed.
+ * Client of one Holdfast server: a connection that follows sessions. Emits `HoldfastEvents`.
  *
  * @example
  * const holdfast = new Holdfast({ url: "/ws/" });
@@ -63,7 +63,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   #actor = null;
   /** @type {Map<string, Session>} */
   #sessions = new Map();
-  /** When to doubt that a signal has arrived, ms, by its id. @type {Map<string, number>} */
+  /** Deadlines of receipts by signal id, ms. @type {Map<string, number>} */
   #receiptsDue = new Map();
   #wakeAt = Infinity;
   /** @type {import("./connection-state.js").ConnectionEvent[]} */
@@ -73,14 +73,15 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   /**
    * @param {object} [options]
-   * @param {string} [options.url] of the server's WebSocket, absolute or relative to the page
-   * @param {string} [options.api] of its HTTP API, likewise
-   * @param {import("./token.js").TokenProvider|null} [options.token] gives a token of the person's, whenever one is needed;
-   *   null where the site's own cookies say who it is
-   * @param {Storage|null} [options.storage] remembers which transport worked
-   * @param {ReturnType<typeof sharing>} [options.share] keeps unsent signals over a reload, with the other tabs
-   * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null to do without; this and the next four are for tests
-   * @param {typeof globalThis.fetch|null} [options.fetch] null to do without
+   * @param {string} [options.url] address of the server's WebSocket, absolute or relative to the page
+   * @param {string} [options.api] address of its HTTP API, likewise, with the last slash
+   * @param {import("./token.js").TokenProvider|null} [options.token] returns the user's token, called whenever
+   *   one is needed; null to authenticate by the site's cookies
+   * @param {Storage|null} [options.storage] remembers the transport that worked
+   * @param {ReturnType<typeof sharing>} [options.share] persists unsent signals and shares them with other tabs
+   * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null for HTTP only; this and the next four are for
+   *   tests
+   * @param {typeof globalThis.fetch|null} [options.fetch] null for WebSocket only
    * @param {import("./timers.js").Clock} [options.clock]
    * @param {() => number} [options.random]
    * @param {Window & typeof globalThis} [options.page]
@@ -114,7 +115,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     /** @type {Partial<Record<TransportName, () => import("./network/socket.js").Transport>>} */
     const transports = {};
     /** @param {boolean} returning */
-    const attaches = (returning) => [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
+    const attaches = (returning) =>
+      [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
     if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket, token);
     for (const name of /** @type {const} */ (["stream", "poll"])) {
       if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches, token });
@@ -122,24 +124,27 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     return transports;
   }
 
+  /** Open the connection. */
   connect() {
     this.#dispatch({ type: "open" });
   }
 
-  /** Retry now, because a person asks for it. */
+  /** Retry now, on request of the user. */
   retry() {
     this.#dispatch({ type: "retry" });
   }
 
+  /** Close the connection. Sessions stay, and go on after the next `connect()`. */
   close() {
     this.#dispatch({ type: "close" });
   }
 
   /**
-   * `state`; `reason` (`{code, message}` or null) why it isn't connected; `transport` that carries frames, or null;
-   * `transportReason` (`{code, message}` or null) why it isn't a better one; and times in ms since 1970, or null: `since`
-   * it is in the state, `transportSince` it uses the transport, `lostAt` the last good connection was lost, `retryAt` the
-   * next retry is due, `lastGoodAt` the last frame came. `actor`: who the latest one acted as, to know one's own signals.
+   * Snapshot of the connection. `reason` (`{code, message}` or null): why it is not connected. `transport`: the one in
+   * use, or null. `transportReason` (`{code, message}` or null): why no better one is used. Times are ms since 1970, or
+   * null: `since` (start of the state), `transportSince`, `lostAt` (loss of the last good connection), `retryAt` (next
+   * retry), `lastGoodAt` (last frame). `actor`: the identity that the latest connection acted as, to recognize one's
+   * own signals.
    */
   get connection() {
     const { state, since, lostAt, retryAt, reason } = this.#connection;
@@ -147,7 +152,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     return { state, since, lostAt, retryAt, reason, lastGoodAt, actor, ...this.#transport.status };
   }
 
-  /** Follow a session. @param {string} id @returns {Session} the same for the same id */
+  /** Follow a session. @param {string} id @returns {Session} the same object for the same id, until its `detach()` */
   session(id) {
     return this.#sessions.get(id) ?? this.#follow(id);
   }
@@ -184,7 +189,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#schedule();
   }
 
-  // One event after the other: an effect, or who is told, may cause the next.
+  // One event at a time: an effect or a listener may dispatch the next one.
   /** @param {import("./connection-state.js").ConnectionEvent} event */
   #dispatch(event) {
     this.#events.push(event);
@@ -222,7 +227,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     else this.#resume();
   }
 
-  /** @param {string} name of the event that it causes @param {number} ms */
+  /** @param {string} name of the timer, and of the event it dispatches @param {number} ms */
   #startTimer(name, ms) {
     this.#timers.start(name, ms, () => this.#dispatch({ type: name }));
   }
@@ -249,7 +254,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#post([{ type: "ping" }]);
   }
 
-  // On another transport than before, whatever was on its way may be lost.
+  // Frames in flight on the previous transport may be lost.
   #resume() {
     for (const session of this.#sessions.values()) {
       session.disconnected();
@@ -257,7 +262,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     }
   }
 
-  // --- What the page notices ---
+  // --- Page events ---
 
   #watch() {
     const idle = IDLE.includes(this.#connection.state);
@@ -268,7 +273,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   /** @param {import("./page-lifecycle.js").PageEvent} event */
   #notice(event) {
-    if (event === "hidden") this.#timers.start("background", BACKGROUND_AFTER_MS, () => this.#transport.setBackground(true));
+    const toBackground = () => this.#transport.setBackground(true);
+    if (event === "hidden") this.#timers.start("background", BACKGROUND_AFTER_MS, toBackground);
     else this.#dispatch({ type: event === "network" ? "woken" : event });
     if (event === "online" || event === "network") this.#transport.networkChanged();
     if (event !== "woken") return;
@@ -276,7 +282,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#transport.setBackground(false);
   }
 
-  // --- What the server says ---
+  // --- Frames from the server ---
 
   /** @param {Frame} frame @param {number} bytes */
   #opened(frame, bytes) {
@@ -313,23 +319,23 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     const { session } = frame;
     const reason = errorOf(frame);
     if (reason.code === "token_expired" && this.#token.isUsed) {
-      this.#token.forget(); // as after a sleep: another one may well be had
+      this.#token.forget(); // expected after a sleep: a fresh one may be available
       reason.retryable = true;
     }
-    // Before the connection is greeted there is nothing else that it could be about.
+    // Before the `connected` frame, an error can only be about the connection.
     if (endsConnection(reason.code) || !this.#limits) this.#dispatch({ type: "refused", reason });
     else if (session !== undefined) this.#sessions.get(session)?.receive(frame, bytes);
     else this.dispatchEvent(new CustomEvent("error", { detail: reason }));
   }
 
-  // --- The token ---
+  // --- Token ---
 
   #renewLater() {
     const ms = this.#token.renewAt - this.#options.clock.now();
     if (ms < Infinity) this.#timers.start("token", Math.max(0, ms), () => this.#renew());
   }
 
-  // The connection goes on with the fresh one. Where none can be had now, there is time to ask again.
+  // Renew the token on the open connection. It is early enough to ask again if none is available now.
   async #renew() {
     try {
       const token = await this.#token.fresh();
@@ -340,9 +346,9 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     }
   }
 
-  // --- What is due ---
+  // --- Deadlines ---
 
-  // One timer, for whatever is due first: the server's heartbeat, a receipt, or something in a session.
+  // One timer for the earliest deadline: heartbeat, receipt or session.
   #schedule() {
     if (!this.#limits || !this.#heartbeat) return;
     const deadlines = [...this.#sessions.values()].map((session) => session.deadline);
@@ -364,7 +370,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   /** @param {boolean} late @param {number} now ms */
   #silence(late, now) {
-    if (late) this.#heartbeat?.recordFrame(now); // the check decides, and sooner
+    if (late) this.#heartbeat?.recordFrame(now); // the check decides sooner
     this.#dispatch({ type: late ? "woken" : "silent" });
   }
 

@@ -1,4 +1,4 @@
-// The fold of tool calls: input, approval, output.
+// The fold of tool calls: handlers for input, approval and output chunks.
 
 import { FoldError, addPart, copyFields, stepStart, unknownPart } from "./message.js";
 
@@ -7,7 +7,7 @@ import { FoldError, addPart, copyFields, stepStart, unknownPart } from "./messag
 /** @typedef {import("./message.js").FoldedMessage} Message */
 /** @typedef {import("./message.js").FoldedPart} Part */
 
-// What belongs to a state of the part goes with it, unless the next chunk takes it along or keeps it.
+// Fields of one state of a part: removed at the next state, unless its chunk takes or keeps them.
 const STATE_FIELDS = ["input", "inputEncoding", "rawInput", "output", "errorText", "preliminary"];
 const LASTING = ["toolMetadata", "providerExecuted"];
 /** @type {Record<string, {state: string, takes: string[], keeps?: string}>} */
@@ -45,7 +45,8 @@ function toolInput(message, chunk) {
 }
 
 /**
- * Some models use the same ids again in each step. A tool-input-error goes to dynamic and static tools alike.
+ * Find a call in the current step: some models reuse ids in each step. A tool-input-error matches dynamic and static
+ * tools.
  * @param {Message} message
  * @param {Chunk} chunk
  */
@@ -66,7 +67,7 @@ function toolInputDelta(message, chunk) {
 }
 
 /**
- * Keep the raw text of an input that never became available: nothing else tells what it was.
+ * Close a streaming input, and keep its raw text: it may never become available in another form.
  * @param {Message} message
  * @param {string} call
  */
@@ -114,7 +115,7 @@ function toolOutputDenied(message, chunk) {
 }
 
 /**
- * In the current step the first with its id, else the newest.
+ * Find the call of a chunk: the first with its id in the current step, else the newest.
  * @param {Message} message
  * @param {Chunk} chunk
  */

@@ -1,4 +1,4 @@
-// The fold: what a message is after each of its chunks. The same as the server's, so that both ends agree.
+// The fold: applies chunks to messages. Equal to the server's fold, so that both ends agree.
 
 import { closeInput, toolHandlers } from "./fold-tools.js";
 import { FoldError, addPart, copyFields, nextRevision, openOf, stepStart, unknownPart } from "./message.js";
@@ -9,17 +9,23 @@ export { FoldError };
 /** @typedef {import("./message.js").ChunkHandler} ChunkHandler */
 /** @typedef {import("./message.js").FoldedMessage} Message */
 /** @typedef {import("./message.js").FoldedPart} Part */
-/** `at`: when it created its message. @typedef {{serial: number, message: string, chunk: Chunk, at?: number}} Event */
-/** Its parts begin at `from`, the first one's text at `at`. @typedef {Omit<Message, "revision"> & PatchStart} Patch */
+/**
+ * An event; `at`: creation time of the message that it begins.
+ * @typedef {{serial: number, message: string, chunk: Chunk, at?: number}} Event
+ */
+/**
+ * A message whose parts start at `from`, the first one's text at `at`.
+ * @typedef {Omit<Message, "revision"> & PatchStart} Patch
+ */
 /** @typedef {{from: number, at: number}} PatchStart */
 
 const PROVIDER = ["providerMetadata"];
 
 /**
- * Apply an event to the messages of its session, by id.
+ * Apply an event to the messages of its session, a map by id.
  * @param {Map<string, Message>} messages
  * @param {Event} event
- * @throws {FoldError} and has changed nothing then
+ * @throws {FoldError} without having changed anything
  */
 export function fold(messages, event) {
   const message = messages.get(event.message);
@@ -28,7 +34,7 @@ export function fold(messages, event) {
 }
 
 /**
- * The message that a `start` or `message` chunk creates.
+ * Create the message of a `start` or `message` chunk.
  * @param {Event} event
  * @returns {Message}
  */
@@ -54,8 +60,8 @@ export function begin({ serial, message: id, chunk, at }) {
  * Apply a chunk to a message, in place: it gets its next `revision`.
  * @param {Message} message
  * @param {number} serial
- * @param {Chunk} chunk its values become the message's
- * @throws {FoldError} and has changed nothing then
+ * @param {Chunk} chunk owned by the message from now on
+ * @throws {FoldError} without having changed anything
  */
 export function apply(message, serial, chunk) {
   if (begins(chunk)) throw new FoldError("message_exists", message.id);
@@ -67,7 +73,7 @@ export function apply(message, serial, chunk) {
   message.revision = nextRevision();
 }
 
-/** Whether it creates its message. @param {Chunk} chunk */
+/** Whether the chunk creates its message. @param {Chunk} chunk */
 export function begins({ type }) {
   return type === "start" || type === "message";
 }
@@ -78,7 +84,7 @@ export function ended(message) {
 }
 
 /**
- * The length of each part's text in UTF-16 units, 0 for other parts: what an attach says that this client has.
+ * The text length of each part in UTF-16 units, 0 for parts without text: the `held` of an attach.
  * @param {Message} message
  * @returns {number[]}
  */
@@ -87,11 +93,11 @@ export function held(message) {
 }
 
 /**
- * The state that an element of an `attached` frame describes.
- * @param {Message|undefined} have what this client has of the message
+ * Apply a patch, an element of an `attached` frame.
+ * @param {Message|undefined} have the message as held here
  * @param {Patch} patch
  * @returns {Message} a new object
- * @throws {FoldError} `reset` if the patch builds on what `have` hasn't
+ * @throws {FoldError} `reset` if the patch builds on parts that `have` lacks
  */
 export function applyPatch(have, { from, at, ...patch }) {
   const kept = have?.parts ?? [];
@@ -132,9 +138,9 @@ function isObject(value) {
 }
 
 /**
- * A handler for chunks that end their message: as what, and which of their fields says why.
- * @param {Message["status"]} status
- * @param {string} reason
+ * Return a handler for chunks that end their message.
+ * @param {Message["status"]} status of the ended message
+ * @param {string} reason name of the chunk's field with the reason
  * @returns {ChunkHandler}
  */
 function endOf(status, reason) {
@@ -155,7 +161,7 @@ function closeEverything(message) {
 // --- Parts ---
 
 /**
- * A handler for chunks that are a whole part: its type and these of its fields.
+ * Return a handler for chunks that are a whole part, of the same type and with these fields.
  * @param {string[]} names
  * @returns {ChunkHandler}
  */
@@ -181,7 +187,7 @@ function startStep(message) {
   addPart(message, { type: "step-start" });
 }
 
-// Parts are closed by their own ends, and another stream's may go on beyond this step.
+// Parts have end chunks of their own, and may outlive the step.
 function finishStep() {}
 
 /** @type {ChunkHandler} */
@@ -218,7 +224,7 @@ function close(message, chunk) {
   delete message.open[kindOf(chunk)][chunk.id];
 }
 
-/** @param {Message} message @param {Chunk} chunk @returns {Part} with what the chunk's provider says of it */
+/** @param {Message} message @param {Chunk} chunk @returns {Part} with the chunk's provider metadata */
 function openPart(message, chunk) {
   const index = message.open[kindOf(chunk)][chunk.id];
   if (index === undefined) throw unknownPart(chunk);

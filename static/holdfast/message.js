@@ -1,15 +1,22 @@
-// A message between two of its events: its fields, its parts, and what is still open in it.
+// Message and part types, and what the fold shares: errors, open parts, revisions.
 
 /** @typedef {Record<string, Record<string, any>>} ProviderMetadata by provider */
-/** @typedef {{type: "text", text: string, state?: "streaming"|"done", citations?: any[], providerMetadata?: ProviderMetadata}} TextPart */
 /**
- * @typedef {{type: "reasoning", id?: string, text: string, state?: "streaming"|"done", providerMetadata?: ProviderMetadata}}
- *   ReasoningPart
+ * @typedef {{type: "text", text: string, state?: "streaming"|"done", citations?: any[],
+ *   providerMetadata?: ProviderMetadata}} TextPart
  */
 /**
- * @typedef {{type: "file", mediaType: string, url: string, filename?: string, providerMetadata?: ProviderMetadata}} FilePart
+ * @typedef {{type: "reasoning", id?: string, text: string, state?: "streaming"|"done",
+ *   providerMetadata?: ProviderMetadata}} ReasoningPart
  */
-/** @typedef {{type: "reasoning-file", mediaType: string, url: string, providerMetadata?: ProviderMetadata}} ReasoningFilePart */
+/**
+ * @typedef {{type: "file", mediaType: string, url: string, filename?: string, providerMetadata?: ProviderMetadata}}
+ *   FilePart
+ */
+/**
+ * @typedef {{type: "reasoning-file", mediaType: string, url: string, providerMetadata?: ProviderMetadata}}
+ *   ReasoningFilePart
+ */
 /**
  * @typedef {{type: "source-url", sourceId: string, url: string, title?: string, providerMetadata?: ProviderMetadata}}
  *   SourceUrlPart
@@ -20,12 +27,15 @@
  */
 /** @typedef {{type: `data-${string}`, id?: string, data: unknown}} DataPart */
 /** @typedef {{type: "custom", kind: `${string}.${string}`, providerMetadata?: ProviderMetadata}} CustomPart */
-/** A steer, where the agent read it. @typedef {{type: "steering-message", id: string, parts: (TextPart|FilePart)[]}} SteeringPart */
+/**
+ * A steer, at the point where the agent read it.
+ * @typedef {{type: "steering-message", id: string, parts: (TextPart|FilePart)[]}} SteeringPart
+ */
 /** @typedef {{type: "step-start"}} StepStartPart */
 
 /** @typedef {{input_hash: string, expires_at: number|null, editable: boolean}} ApprovalDescriptor */
 /**
- * The approval of a tool call; `approved` once it is decided.
+ * Approval of a tool call; `approved` once decided.
  * @template {{approved?: boolean, reason?: string}} Decision
  * @typedef {{id: string, descriptor?: ApprovalDescriptor, requestReason?: string, isAutomatic?: boolean,
  *   signature?: string, inputSchemaInput?: unknown} & Decision} ToolApproval
@@ -48,14 +58,14 @@
 /** @typedef {({type: `tool-${string}`} | {type: "dynamic-tool", toolName: string}) & ToolCall} ToolPart */
 
 /**
- * A part of a message, by its `type`, as the AI SDK's `UIMessagePart` has it.
+ * A message part, by `type`; assignable to the AI SDK's `UIMessagePart`.
  * @typedef {TextPart|ReasoningPart|ToolPart|FilePart|ReasoningFilePart|SourceUrlPart|SourceDocumentPart|DataPart
  *   |CustomPart|SteeringPart|StepStartPart} Part
  */
 
 /**
- * A message of PROTOCOL.md §3, and its `revision`: greater after each change on this page. Times are in ms since 1970, UTC.
- * Assignable to the AI SDK's `UIMessage`.
+ * A message (PROTOCOL.md §3), assignable to the AI SDK's `UIMessage`. Times are ms since 1970, UTC. `revision`: greater
+ * after each change, on this page.
  * @template [PartType=Part]
  * @typedef {object} Message
  * @property {string} id
@@ -72,7 +82,7 @@
  * @property {number} revision
  */
 
-/** A part as the fold writes it, field by field. @typedef {{type: string, [field: string]: any}} FoldedPart */
+/** A part while the fold writes its fields. @typedef {{type: string, [field: string]: any}} FoldedPart */
 /** @typedef {Message<FoldedPart>} FoldedMessage */
 /** A chunk of PROTOCOL.md §3. @typedef {{type: string, [field: string]: any}} Chunk */
 /** Applies a chunk to its message. @typedef {(message: FoldedMessage, chunk: Chunk) => void} ChunkHandler */
@@ -80,16 +90,16 @@
 let revision = 0;
 
 /**
- * The next revision. Counted for all messages together: one that is sent, and then stored, never falls back to a lower
- * one, nor does one that goes and comes again.
+ * The next revision. One counter for all messages: the revision never falls when an own message turns from unsent to
+ * stored, or when a message leaves and returns.
  */
 export function nextRevision() {
   return (revision += 1);
 }
 
-/** A chunk or patch that doesn't fit what is here. */
+/** Error: a chunk or patch that does not fit the message. */
 export class FoldError extends Error {
-  /** @param {string} code as the server's errors have it @param {string} detail */
+  /** @param {string} code as in the server's errors @param {string} detail */
   constructor(code, detail) {
     super(`${code}: ${detail}`);
     this.name = "FoldError";
@@ -98,7 +108,7 @@ export class FoldError extends Error {
 }
 
 /**
- * A copy of what is open, by default nothing. Without a prototype, any id is an ordinary key.
+ * A copy of a message's open parts, empty by default. Without prototypes, any id is an ordinary key.
  * @param {Partial<FoldedMessage["open"]>} [open]
  * @returns {FoldedMessage["open"]}
  */
@@ -122,7 +132,7 @@ export function stepStart(message) {
 }
 
 /**
- * Copy the fields of these names that the chunk has.
+ * Copy the named fields that the chunk has.
  * @template {Record<string, any>} Target
  * @param {Target} to
  * @param {Chunk} from

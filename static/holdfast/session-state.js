@@ -1,4 +1,5 @@
-// A page's copy of one session: it applies frames exactly once, notices what is missing, and says what to send.
+// The client's copy of one session: applies each frame exactly once, detects gaps, and returns the frames to send.
+// Pure.
 
 import { applyPatch, begins, fold, held } from "./fold.js";
 import { HELD_MESSAGES, parseCursor } from "./protocol.js";
@@ -10,19 +11,19 @@ import { backoffDelay } from "./backoff.js";
 /** @typedef {import("./message.js").FoldedMessage} Message */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 
-// An answer to an attach that takes longer was lost by the server.
+// Deadline for the answer to an attach.
 export const ATTACH_TIMEOUT_MS = 10_000;
-// A frame may still be on its way when a heartbeat overtakes it.
+// Grace for a frame that a heartbeat's tail has overtaken.
 export const TAIL_GRACE_MS = 1_000;
 
 /** @typedef {{serial: number, signal: SignalRecord}} SignalEvent */
 /**
  * @typedef {object} StateUpdate
- * @property {Frame[]} send
- * @property {Set<string>} changed ids of messages
- * @property {Set<string>} signals ids of those that changed
+ * @property {Frame[]} send frames to send
+ * @property {Set<string>} changed ids of changed messages
+ * @property {Set<string>} signals ids of changed signals
  * @property {string} [reset] why the state was replaced
- * @property {{events: number, ms: number}} [caughtUp] what a resume brought
+ * @property {{events: number, ms: number}} [caughtUp] size and duration of a resume
  */
 
 export class SessionState {
@@ -38,11 +39,11 @@ export class SessionState {
   #id;
   /** @type {Pick<Limits, "ack_bytes"|"ack_ms">} */
   #limits = { ack_bytes: Infinity, ack_ms: Infinity };
-  /** @type {{since: number, cursor: string|null}|null} the attach that waits for its answer */
+  /** @type {{since: number, cursor: string|null}|null} the attach in progress */
   #attaching = null;
   #attachDue = Infinity;
   #refusals = 0;
-  /** @type {{cursor: string, due: number}|null} a tail that no frame has brought yet, and until when one should */
+  /** @type {{cursor: string, due: number}|null} a tail not reached yet, and the deadline for its frames */
   #tail = null;
   #unackedBytes = 0;
   #ackDue = Infinity;
@@ -56,7 +57,7 @@ export class SessionState {
     return this.cursor === null ? 0 : parseCursor(this.cursor).serial;
   }
 
-  /** A new connection: whatever the old one still owed doesn't count. @param {Limits} limits @param {number} now ms */
+  /** Attach on a new connection; what the old one owed is void. @param {Limits} limits @param {number} now ms */
   connected(limits, now) {
     this.#limits = limits;
     this.#refusals = 0;
@@ -72,12 +73,16 @@ export class SessionState {
     return stateUpdate([this.attachFrame]);
   }
 
-  /** What asks for everything that isn't here. */
+  /** The frame that asks for everything missing here. */
   get attachFrame() {
     return { type: "attach", session: this.#id, ...this.#position() };
   }
 
-  /** The server refused the attach, for now. @param {number} now ms @param {number} random from 0 to 1 */
+  /**
+   * Retry the attach later: the server refused it for now.
+   * @param {number} now ms
+   * @param {number} random from 0 to 1
+   */
   attachRefused(now, random) {
     this.#refusals += 1;
     this.#attachDue = now + backoffDelay(this.#refusals, random);
@@ -87,8 +92,8 @@ export class SessionState {
     return this.#attaching !== null;
   }
 
-  /** Start over with what the server has now. @param {number} now ms */
-  attachAnew(now) {
+  /** Attach without a cursor, to replace the state. @param {number} now ms */
+  attachAfresh(now) {
     this.cursor = null;
     return this.attach(now);
   }
@@ -100,7 +105,7 @@ export class SessionState {
     return this.#noticeTail(frame.tails[this.#id], now);
   }
 
-  /** When `tick` has something to do, ms. */
+  /** Time of the next `tick`, ms. */
   get deadline() {
     return Math.min(this.#askDue, this.#ackDue);
   }
@@ -117,7 +122,7 @@ export class SessionState {
 
   /** @param {Frame} frame @param {number} now @returns {StateUpdate} */
   #attached(frame, now) {
-    if (frame.resumed && this.cursor === null) return stateUpdate(); // answers an attachment before this one
+    if (frame.resumed && this.cursor === null) return stateUpdate(); // the answer to an earlier attach
     const asked = this.#attaching;
     this.#attaching = null;
     this.#attachDue = Infinity;
@@ -125,13 +130,13 @@ export class SessionState {
     if (frame.title !== undefined) this.title = frame.title;
     if (!frame.resumed) return this.#replaceState(frame);
     const ahead = this.#compare(frame.cursor);
-    if (ahead !== null && ahead < 0) return stateUpdate([this.#ack()]); // events have brought more meanwhile
+    if (ahead !== null && ahead < 0) return stateUpdate([this.#ack()]); // live events are already ahead of it
     const before = this.serial;
     try {
       this.#applyState(frame, this);
     } catch {
-      // It builds on what isn't here: another one is asked for, that doesn't.
-      return asked ? this.attachAnew(now) : this.attach(now);
+      // The patch builds on parts that are not here: ask for one that does not.
+      return asked ? this.attachAfresh(now) : this.attach(now);
     }
     const result = stateUpdate([this.#ack()], ids(frame.messages), ids(frame.signals));
     if (asked?.cursor) result.caughtUp = { events: this.serial - before, ms: now - asked.since };
@@ -172,7 +177,7 @@ export class SessionState {
     try {
       for (const event of missing) this.#apply(event);
     } catch {
-      return this.attachAnew(now); // this copy can't take it, the server's fold could
+      return this.attachAfresh(now); // this fold fails where the server's did not
     }
     if (missing.length) this.#advance(frame.cursor);
     const send = this.#unackedBytes >= this.#limits.ack_bytes ? [this.#ack()] : [];
@@ -184,7 +189,7 @@ export class SessionState {
   /** @param {Event|SignalEvent} event */
   #apply(event) {
     if ("signal" in event) this.signals.set(event.signal.id, event.signal);
-    // What isn't here is older than the messages that were asked for.
+    // A message that is not here is older than the loaded ones.
     else if (begins(event.chunk) || this.messages.has(event.message)) fold(this.messages, event);
   }
 
@@ -203,7 +208,7 @@ export class SessionState {
     if (this.#tail && (this.#compare(this.#tail.cursor) ?? 0) <= 0) this.#tail = null;
   }
 
-  /** How many events a cursor is ahead of this one; null where they can't be compared. @param {string} cursor */
+  /** Events by which a cursor is ahead of this state's; null if the epochs differ. @param {string} cursor */
   #compare(cursor) {
     const [mine, other] = [parseCursor(this.cursor ?? ""), parseCursor(cursor)];
     return mine.epoch === other.epoch ? other.serial - mine.serial : null;

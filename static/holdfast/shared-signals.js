@@ -1,4 +1,4 @@
-// One session's unsent signals, as the tabs of a browser share them: one database, one channel, one send lock.
+// A session's unsent signals, shared by the browser's tabs: one database, one broadcast channel, one send lock.
 
 import { orNull } from "./or-null.js";
 import { SignalDatabase } from "./signal-database.js";
@@ -6,25 +6,28 @@ import { SignalDatabase } from "./signal-database.js";
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
 
-/** What one tab tells the others. @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} Broadcast */
-
 /**
- * What an outbox needs of it. What it says comes later than the call that asked for it, or from another tab.
- * @typedef {object} SharedSignals
- * @property {(signal: KeptSignal) => void} save keep it over a reload
- * @property {(receipt: Receipt, kept: KeptSignal|null) => void} settle with what is kept of it
- * @property {(id: string) => void} forget
- * @property {() => void} acquireLock ask to be the tab that sends
- * @property {() => void} releaseLock let another tab, or stop asking
- * @property {() => void} close
- * @property {(signals: KeptSignal[]) => void} onfound some may be known
- * @property {(receipt: Receipt) => void} onsettled
- * @property {(id: string) => void} onforgotten
- * @property {() => void} onlock after `onfound` for what other tabs have left
+ * A message from one tab to the others.
+ * @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} Broadcast
  */
 
 /**
- * What a page's sessions share their signals through. Without IndexedDB there is nothing to share, as in Node.
+ * The storage of an outbox. Callbacks come after the call that caused them has returned, or from another tab.
+ * @typedef {object} SharedSignals
+ * @property {(signal: KeptSignal) => void} save store it for a reload
+ * @property {(receipt: Receipt, kept: KeptSignal|null) => void} settle remove it, or store `kept` in its place
+ * @property {(id: string) => void} forget
+ * @property {() => void} acquireLock request the send lock
+ * @property {() => void} releaseLock release it, or withdraw the request
+ * @property {() => void} close
+ * @property {(signals: KeptSignal[]) => void} onfound signals of other tabs or an earlier page; some may be known
+ * @property {(receipt: Receipt) => void} onsettled
+ * @property {(id: string) => void} onforgotten
+ * @property {() => void} onlock the lock is held; `onfound` has reported what other tabs left
+ */
+
+/**
+ * Return the page's factory of shared signals, by session id. Without IndexedDB, as in Node, signals stay in memory.
  * @param {Window} page
  * @returns {(session: string) => SharedSignals}
  */
@@ -54,10 +57,10 @@ class SignalsOfTabs {
   #name;
   #channel;
   #lockManager;
-  /** Aborted when the lock, or the wait for it, ends. */
+  /** Aborted to release the lock, or to stop waiting for it. */
   #lock = new AbortController();
 
-  /** @param {string} session @param {SignalDatabase} database @param {Window|null} page null where there are no tabs */
+  /** @param {string} session @param {SignalDatabase} database @param {Window|null} page null without tabs */
   constructor(session, database, page) {
     this.#session = session;
     this.#database = database;
@@ -100,7 +103,7 @@ class SignalsOfTabs {
       this.onlock();
       await aborted(signal);
     };
-    // Without locks, or where they are forbidden, each tab sends: the ids make that harmless.
+    // Without locks, or where they are forbidden, each tab sends; the ids make that harmless.
     if (!this.#lockManager) use();
     else this.#lockManager.request(this.#name, { signal }, use).catch(() => (signal.aborted ? undefined : use()));
   }
@@ -112,7 +115,7 @@ class SignalsOfTabs {
   close() {
     this.releaseLock();
     this.#channel?.close();
-    this.#channel = null; // telling through a closed one throws
+    this.#channel = null; // posting to a closed one throws
   }
 
   /** @param {Broadcast} news */

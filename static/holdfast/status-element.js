@@ -70,7 +70,8 @@ const STYLES = `
 /** @type {CSSStyleSheet|undefined} */
 let sheet;
 
-// A constructed style sheet: a strict Content-Security-Policy forbids inline styles. Made with the first element, for Node has none.
+// A constructed style sheet: a strict Content-Security-Policy forbids inline styles. Made with the first element, for
+// Node has none.
 function styleSheet() {
   if (!sheet) {
     sheet = new CSSStyleSheet();

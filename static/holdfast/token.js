@@ -1,8 +1,8 @@
-// The token by which a page acts where cookies don't say who it is: asked for when it is needed, and again in time.
+// The bearer token, cached: fetched from the page's provider when needed, and renewed before it expires.
 
 import { orNull } from "./or-null.js";
 
-// Before its end: time for another one to come, and for clocks that differ. Of a short life, half of it.
+// Lead time of the renewal, for slow providers and differing clocks; at most half of the token's lifetime.
 const EARLY_MS = 30_000;
 
 /** @typedef {() => string|Promise<string>} TokenProvider */
@@ -11,10 +11,10 @@ export class Token {
   #provider;
   #clock;
   #token = "";
-  /** When to have another one, ms. */
+  /** Time of the renewal, ms. */
   renewAt = Infinity;
 
-  /** @param {TokenProvider|null} provider null where cookies say who it is @param {import("./timers.js").Clock} clock */
+  /** @param {TokenProvider|null} provider null to authenticate by cookies @param {import("./timers.js").Clock} clock */
   constructor(provider, clock) {
     this.#provider = provider;
     this.#clock = clock;
@@ -24,13 +24,14 @@ export class Token {
     return this.#provider !== null;
   }
 
-  /** @returns {Promise<string>} one that is good for a while; rejects as what gives it does */
+  /** @returns {Promise<string>} a token that is valid for a while; rejects as the provider does */
   async fresh() {
-    if (!this.#token || this.#clock.now() >= this.renewAt) this.#store(await /** @type {TokenProvider} */ (this.#provider)());
+    const provider = /** @type {TokenProvider} */ (this.#provider);
+    if (!this.#token || this.#clock.now() >= this.renewAt) this.#store(await provider());
     return this.#token;
   }
 
-  /** It counts no more. */
+  /** Drop the token: the server refused it. */
   forget() {
     this.#token = "";
   }
@@ -43,7 +44,7 @@ export class Token {
   }
 }
 
-/** @param {string} token a JWT @returns {number} ms; Infinity when it doesn't say */
+/** Expiry time. @param {string} token a JWT @returns {number} ms; Infinity without `exp` */
 function expiry(token) {
   const claims = token.split(".")[1] ?? "";
   return orNull(() => JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/"))).exp * 1000) || Infinity;

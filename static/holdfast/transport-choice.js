@@ -1,43 +1,47 @@
-// Which transport to use, by event alone (PROTOCOL.md §2, "Choosing"). Pure, like connection-state.js: what was seen comes in
-// with its time, and what to do goes out as data. What a phase's row leaves out changes nothing in that phase.
+// Transport choice, a state machine (PROTOCOL.md §2, "Choosing"). Pure, like connection-state.js: events with their
+// time in, effects out as data. An event that is missing from a phase's row changes nothing in that phase.
 
 import { startTimer, stopTimer } from "./timers.js";
 
 /** @typedef {"websocket"|"stream"|"poll"} TransportName */
 /** @typedef {{code: string, message: string}} Why */
-/** @typedef {{name: TransportName, until: number}} Memory what worked last, and until when that counts, ms */
+/**
+ * @typedef {{name: TransportName, until: number}} Memory the transport that worked last, and the end of its validity,
+ *   ms
+ */
 /**
  * @typedef {object} TransportChoice
- * @property {"idle"|"choosing"|"settled"|"checking"} phase `checking`: one carries the frames and another is tried beside
- * @property {TransportName[]} available the best first
- * @property {TransportName|null} used what carries the frames
- * @property {number|null} since when, ms
- * @property {Why|null} reason why nothing better is used
- * @property {TransportName[]} left what this attempt or check may use yet; the first is being tried
- * @property {Why|null} failure the latest of this attempt or check
- * @property {number} checks for something better that failed, one after the other
- * @property {number} checkAt when the next is due, ms
+ * @property {"idle"|"choosing"|"settled"|"checking"} phase `checking`: one is in use, another is tried beside it
+ * @property {TransportName[]} available best first
+ * @property {TransportName|null} used the transport in use
+ * @property {number|null} since start of its use, ms
+ * @property {Why|null} reason why no better one is used
+ * @property {TransportName[]} left candidates of this attempt or check; the first is being tried
+ * @property {Why|null} failure latest failure of this attempt or check
+ * @property {number} checks consecutive failed checks for a better one
+ * @property {number} checkAt time of the next check, ms
  * @property {Memory|null} memory
  */
 /**
  * @typedef {object} TransportEvent
  * @property {"attempt"|"greeted"|"refused"|"silent"|"answered"|"lost"|"upgrade"|"network"|"doubt"|"closed"} type
- *   `refused`: closed before it was greeted; `silent`: not greeted in time; `answered`: the server itself said no; `lost`:
- *   the one that is used was closed; `network`: it may be another one now; `doubt`: the one that is used may be dead
+ *   `greeted`: its `connected` frame came; `refused`: closed before that; `silent`: no such frame in time; `answered`:
+ *   the server itself refused; `lost`: the transport in use was closed; `network`: the network may have changed;
+ *   `doubt`: the transport in use may be dead
  * @property {number} now ms
- * @property {number} code of the close, where there was one
+ * @property {number} code close code, where there was one
  */
 /**
  * @typedef {{type: "try", name: TransportName} | {type: "use"} | {type: "discard"} | {type: "fail", code: number}
- *   | {type: "remember", memory: Memory} | import("./timers.js").TimerEffect<"silent"|"upgrade">} ChoiceEffect a timer's name is
- *   the event that it brings
+ *   | {type: "remember", memory: Memory} | import("./timers.js").TimerEffect<"silent"|"upgrade">} ChoiceEffect
+ *   a timer is named after the event it causes
  */
 /** @typedef {Partial<TransportChoice> & {effects: ChoiceEffect[]}} ChoiceChange */
 /** @typedef {(choice: TransportChoice, event: TransportEvent) => ChoiceChange} ChoiceHandler */
 
-// A connection that isn't greeted in this time probably goes through something that holds its first bytes back.
+// Time to the `connected` frame; a connection that takes longer probably meets a buffering proxy.
 export const GREETING_MS = 4_000;
-// Beside a transport that works there is no hurry.
+// The same beside a working transport, where there is no hurry.
 export const CHECK_GREETING_MS = 10_000;
 export const FIRST_CHECK_MS = 10_000;
 export const LAST_CHECK_MS = 600_000;
@@ -48,7 +52,15 @@ const TRANSITIONS = {
   idle: { attempt },
   choosing: { greeted: settle, refused: moveOn, silent: moveOn, answered: giveUp, closed: reset },
   settled: { lost: giveUp, upgrade: check, network: checkNow, doubt: replace, closed: reset },
-  checking: { greeted: settle, refused: moveOn, silent: moveOn, answered: moveOn, lost: giveUp, network: checkNow, closed: reset },
+  checking: {
+    greeted: settle,
+    refused: moveOn,
+    silent: moveOn,
+    answered: moveOn,
+    lost: giveUp,
+    network: checkNow,
+    closed: reset,
+  },
 };
 
 /** @type {Pick<TransportChoice, "phase"|"used"|"since"|"left">} */
@@ -62,7 +74,11 @@ export function initialChoice(available, memory) {
   return { ...IDLE, available, reason: null, failure: null, checks: 0, checkAt: 0, memory };
 }
 
-/** @param {TransportChoice} choice @param {TransportEvent} event @returns {{choice: TransportChoice, effects: ChoiceEffect[]}} */
+/**
+ * @param {TransportChoice} choice
+ * @param {TransportEvent} event
+ * @returns {{choice: TransportChoice, effects: ChoiceEffect[]}}
+ */
 export function choose(choice, event) {
   const handler = TRANSITIONS[choice.phase][event.type];
   if (!handler) return { choice, effects: [] };
@@ -91,7 +107,7 @@ function checkNow(choice, event) {
   return { ...check(choice, event), checks: 0 };
 }
 
-// A request is its own replacement, a socket gets one of its kind beside it.
+// Only a socket needs a second one beside it: over HTTP, the next request is the replacement.
 /** @type {ChoiceHandler} */
 function replace({ used }) {
   if (used !== "websocket") return { effects: [] };
@@ -107,7 +123,7 @@ function moveOn(choice, event) {
   return checking ? stay(choice, event, failure) : giveUp(choice, event);
 }
 
-// Nothing better works here yet.
+// Keep the transport in use: no better one works yet.
 /** @param {TransportChoice} choice @param {TransportEvent} event @param {Why} failure @returns {ChoiceChange} */
 function stay(choice, { now }, failure) {
   /** @type {ChoiceEffect[]} */
@@ -144,7 +160,7 @@ function settle(choice, { now }) {
   };
 }
 
-// Says nothing about transports: the next attempt begins as this one did.
+// A failure that is not about transports: the next attempt starts as this one did.
 /** @type {ChoiceHandler} */
 function giveUp(choice, { code }) {
   return { ...IDLE, effects: [...DONE, { type: "fail", code }] };
@@ -155,7 +171,7 @@ function reset() {
   return { ...IDLE, effects: DONE };
 }
 
-// The last resort may take as long as the whole attempt.
+// The last candidate may take as long as the whole attempt.
 /** @param {TransportName[]} left @param {number} ms @returns {ChoiceEffect[]} */
 function tryFirst(left, ms) {
   const patience = left.length > 1 || ms > GREETING_MS ? startTimer("silent", ms) : stopTimer("silent");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { MOST_BYTES, MOST_SIGNALS, Outbox, RECEIPT_TIMEOUT_MS, LOCK_PATIENCE_MS } from "../../static/holdfast/outbox.js";
+import { MAX_BYTES, MAX_SIGNALS, Outbox, RECEIPT_TIMEOUT_MS, LOCK_PATIENCE_MS } from "../../static/holdfast/outbox.js";
 import { Clock } from "./support/clock.mjs";
 import { Tabs } from "./support/tabs.mjs";
 
@@ -263,7 +263,7 @@ test("only what was refused can be dismissed", () => {
 
 test("what waits and what was refused has a limit; what was accepted does not count", () => {
   const outbox = filled();
-  for (let number = 0; number < MOST_SIGNALS; number += 1) outbox.add(signal(`${number}`), 0);
+  for (let number = 0; number < MAX_SIGNALS; number += 1) outbox.add(signal(`${number}`), 0);
   outbox.rejected("0", BAD, 0, 0);
   assert.throws(() => outbox.add(signal("more"), 0), { code: "outbox_full", retryable: true });
   outbox.add(decision("stop"), 0);
@@ -273,9 +273,9 @@ test("what waits and what was refused has a limit; what was accepted does not co
 
 test("their text has a limit in bytes", () => {
   const outbox = filled();
-  assert.throws(() => outbox.add(signal("a", "ü".repeat(MOST_BYTES / 2)), 0), { code: "outbox_full" });
-  outbox.add(signal("b", "x".repeat(MOST_BYTES / 2)), 0);
-  assert.throws(() => outbox.add(signal("c", "x".repeat(MOST_BYTES / 2)), 0), { code: "outbox_full" });
+  assert.throws(() => outbox.add(signal("a", "ü".repeat(MAX_BYTES / 2)), 0), { code: "outbox_full" });
+  outbox.add(signal("b", "x".repeat(MAX_BYTES / 2)), 0);
+  assert.throws(() => outbox.add(signal("c", "x".repeat(MAX_BYTES / 2)), 0), { code: "outbox_full" });
   assert.deepEqual(outbox.signals.map(({ id }) => id), ["b"]);
 });
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { MOST_SIGNALS } from "../../static/holdfast/outbox.js";
+import { MAX_SIGNALS } from "../../static/holdfast/outbox.js";
 import { LIMITS } from "./support/model-server.mjs";
 import { SESSION, following, openPage, record, shown } from "./support/world.mjs";
 
@@ -226,10 +226,10 @@ test("too much that waits is refused before it is kept", async () => {
   const created = following();
   const { session, tabs } = created;
   takeNetworkAway(created);
-  for (let number = 1; number <= MOST_SIGNALS; number += 1) session.send(`${number}`);
+  for (let number = 1; number <= MAX_SIGNALS; number += 1) session.send(`${number}`);
   await assert.rejects(session.send("one more"), { code: "outbox_full", retryable: true });
-  assert.equal(session.messages.length, MOST_SIGNALS);
-  assert.equal(tabs.kept.size, MOST_SIGNALS);
+  assert.equal(session.messages.length, MAX_SIGNALS);
+  assert.equal(tabs.kept.size, MAX_SIGNALS);
 });
 
 test("of a session that is gone nothing is kept", async () => {

@@ -1,4 +1,4 @@
-// Long poll: an answer as soon as there is news, then the next request (PROTOCOL.md §2).
+// Long poll: the server answers at the first event, then the next request follows (PROTOCOL.md §2).
 
 /** @typedef {import("../protocol.js").Frame} Frame */
 

@@ -7,20 +7,20 @@ export type Reason = {
 export type ConnectionState = {
     state: StateName;
     /**
-     * when it entered the state, ms
+     * start of the state, ms
      */
     since: number;
     /**
-     * when the last good connection was lost (or the first one asked for); null while there
-     * is one, and while none is wanted
+     * loss of the last good connection (or the first attempt to connect), ms; null while
+     * connected and while closed
      */
     lostAt: number | null;
     /**
-     * when the next retry is due, ms
+     * time of the next retry, ms
      */
     retryAt: number | null;
     /**
-     * why it isn't connected, or is about to leave
+     * why it is not connected, or will soon not be
      */
     reason: Reason | null;
     /**
@@ -28,11 +28,11 @@ export type ConnectionState = {
      */
     attempts: number;
     /**
-     * of the transport; what an earlier one says is dropped
+     * of the transport; events of earlier ones are dropped
      */
     generation: number;
     /**
-     * how long after a loss it is `disconnected` before it is `suspended`
+     * time from a loss until `disconnected` becomes `suspended`
      */
     recoveryWindowMs: number;
 };
@@ -45,11 +45,11 @@ export type ConnectionEffect = import("./timers.js").TimerEffect<string> | {
 export type ConnectionEvent = {
     type: string;
     /**
-     * of the transport that says it
+     * of the transport it comes from
      */
     generation?: number;
     /**
-     * of its close
+     * close code
      */
     code?: number;
     reason?: Reason;
@@ -64,19 +64,21 @@ export type ConnectionChange = Partial<ConnectionState> & {
     effects: ConnectionEffect[];
 };
 export type ConnectionHandler = (connection: ConnectionState, event: TimedEvent) => ConnectionChange;
-/** @typedef {"initialized"|"connecting"|"connected"|"disconnected"|"suspended"|"closing"|"closed"|"failed"} StateName */
+/**
+ * @typedef {"initialized"|"connecting"|"connected"|"disconnected"|"suspended"|"closing"|"closed"|"failed"} StateName
+ */
 /** @typedef {{code: string, message: string, retryable?: boolean}} Reason */
 /**
  * @typedef {object} ConnectionState
  * @property {StateName} state
- * @property {number} since when it entered the state, ms
- * @property {number|null} lostAt when the last good connection was lost (or the first one asked for); null while there
- *   is one, and while none is wanted
- * @property {number|null} retryAt when the next retry is due, ms
- * @property {Reason|null} reason why it isn't connected, or is about to leave
+ * @property {number} since start of the state, ms
+ * @property {number|null} lostAt loss of the last good connection (or the first attempt to connect), ms; null while
+ *   connected and while closed
+ * @property {number|null} retryAt time of the next retry, ms
+ * @property {Reason|null} reason why it is not connected, or will soon not be
  * @property {number} attempts retries since the last stable connection
- * @property {number} generation of the transport; what an earlier one says is dropped
- * @property {number} recoveryWindowMs how long after a loss it is `disconnected` before it is `suspended`
+ * @property {number} generation of the transport; events of earlier ones are dropped
+ * @property {number} recoveryWindowMs time from a loss until `disconnected` becomes `suspended`
  */
 /**
  * @typedef {import("./timers.js").TimerEffect<string> | {type: "openTransport", generation: number} |
@@ -85,8 +87,8 @@ export type ConnectionHandler = (connection: ConnectionState, event: TimedEvent)
 /**
  * @typedef {object} ConnectionEvent
  * @property {string} type
- * @property {number} [generation] of the transport that says it
- * @property {number} [code] of its close
+ * @property {number} [generation] of the transport it comes from
+ * @property {number} [code] close code
  * @property {Reason} [reason]
  * @property {number} [reconnectInMs]
  * @property {number} [recoveryWindowMs]

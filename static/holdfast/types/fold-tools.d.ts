@@ -3,7 +3,7 @@ export type ChunkHandler = import("./message.js").ChunkHandler;
 export type Message = import("./message.js").FoldedMessage;
 export type Part = import("./message.js").FoldedPart;
 /**
- * Keep the raw text of an input that never became available: nothing else tells what it was.
+ * Close a streaming input, and keep its raw text: it may never become available in another form.
  * @param {Message} message
  * @param {string} call
  */

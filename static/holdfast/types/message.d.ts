@@ -171,18 +171,18 @@ export type Chunk = {
 };
 export type ChunkHandler = (message: FoldedMessage, chunk: Chunk) => void;
 /**
- * The next revision. Counted for all messages together: one that is sent, and then stored, never falls back to a lower
- * one, nor does one that goes and comes again.
+ * The next revision. One counter for all messages: the revision never falls when an own message turns from unsent to
+ * stored, or when a message leaves and returns.
  */
 export declare function nextRevision(): number;
-/** A chunk or patch that doesn't fit what is here. */
+/** Error: a chunk or patch that does not fit the message. */
 export declare class FoldError extends Error {
     code: string;
-    /** @param {string} code as the server's errors have it @param {string} detail */
+    /** @param {string} code as in the server's errors @param {string} detail */
     constructor(code: string, detail: string);
 }
 /**
- * A copy of what is open, by default nothing. Without a prototype, any id is an ordinary key.
+ * A copy of a message's open parts, empty by default. Without prototypes, any id is an ordinary key.
  * @param {Partial<FoldedMessage["open"]>} [open]
  * @returns {FoldedMessage["open"]}
  */
@@ -192,7 +192,7 @@ export declare function addPart(message: FoldedMessage, part: FoldedPart): numbe
 /** @param {FoldedMessage} message @returns {number} the index of the current step's first part */
 export declare function stepStart(message: FoldedMessage): number;
 /**
- * Copy the fields of these names that the chunk has.
+ * Copy the named fields that the chunk has.
  * @template {Record<string, any>} Target
  * @param {Target} to
  * @param {Chunk} from

@@ -15,13 +15,16 @@ export type SignalEvent = {
     signal: SignalRecord;
 };
 export type StateUpdate = {
+    /**
+     * frames to send
+     */
     send: Frame[];
     /**
-     * ids of messages
+     * ids of changed messages
      */
     changed: Set<string>;
     /**
-     * ids of those that changed
+     * ids of changed signals
      */
     signals: Set<string>;
     /**
@@ -29,7 +32,7 @@ export type StateUpdate = {
      */
     reset?: string;
     /**
-     * what a resume brought
+     * size and duration of a resume
      */
     caughtUp?: {
         events: number;
@@ -39,11 +42,11 @@ export type StateUpdate = {
 /** @typedef {{serial: number, signal: SignalRecord}} SignalEvent */
 /**
  * @typedef {object} StateUpdate
- * @property {Frame[]} send
- * @property {Set<string>} changed ids of messages
- * @property {Set<string>} signals ids of those that changed
+ * @property {Frame[]} send frames to send
+ * @property {Set<string>} changed ids of changed messages
+ * @property {Set<string>} signals ids of changed signals
  * @property {string} [reset] why the state was replaced
- * @property {{events: number, ms: number}} [caughtUp] what a resume brought
+ * @property {{events: number, ms: number}} [caughtUp] size and duration of a resume
  */
 export declare class SessionState {
     #private;
@@ -58,11 +61,11 @@ export declare class SessionState {
     /** @param {string} id of the session */
     constructor(id: string);
     get serial(): number;
-    /** A new connection: whatever the old one still owed doesn't count. @param {Limits} limits @param {number} now ms */
+    /** Attach on a new connection; what the old one owed is void. @param {Limits} limits @param {number} now ms */
     connected(limits: Limits, now: number): StateUpdate;
     /** @param {number} now ms @returns {StateUpdate} */
     attach(now: number): StateUpdate;
-    /** What asks for everything that isn't here. */
+    /** The frame that asks for everything missing here. */
     get attachFrame(): {
         type: string;
         session: string;
@@ -81,14 +84,18 @@ export declare class SessionState {
             [k: string]: number[];
         };
     };
-    /** The server refused the attach, for now. @param {number} now ms @param {number} random from 0 to 1 */
+    /**
+     * Retry the attach later: the server refused it for now.
+     * @param {number} now ms
+     * @param {number} random from 0 to 1
+     */
     attachRefused(now: number, random: number): void;
     get isAttaching(): boolean;
-    /** Start over with what the server has now. @param {number} now ms */
-    attachAnew(now: number): StateUpdate;
+    /** Attach without a cursor, to replace the state. @param {number} now ms */
+    attachAfresh(now: number): StateUpdate;
     /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {StateUpdate} */
     receive(frame: Frame, bytes: number, now: number): StateUpdate;
-    /** When `tick` has something to do, ms. */
+    /** Time of the next `tick`, ms. */
     get deadline(): number;
     /** @param {number} now ms @returns {StateUpdate} */
     tick(now: number): StateUpdate;

@@ -2,13 +2,13 @@ export type TokenProvider = () => string | Promise<string>;
 /** @typedef {() => string|Promise<string>} TokenProvider */
 export declare class Token {
     #private;
-    /** When to have another one, ms. */
+    /** Time of the renewal, ms. */
     renewAt: number;
-    /** @param {TokenProvider|null} provider null where cookies say who it is @param {import("./timers.js").Clock} clock */
+    /** @param {TokenProvider|null} provider null to authenticate by cookies @param {import("./timers.js").Clock} clock */
     constructor(provider: TokenProvider | null, clock: import("./timers.js").Clock);
     get isUsed(): boolean;
-    /** @returns {Promise<string>} one that is good for a while; rejects as what gives it does */
+    /** @returns {Promise<string>} a token that is valid for a while; rejects as the provider does */
     fresh(): Promise<string>;
-    /** It counts no more. */
+    /** Drop the token: the server refused it. */
     forget(): void;
 }

@@ -9,47 +9,48 @@ export type Memory = {
 };
 export type TransportChoice = {
     /**
-     * `checking`: one carries the frames and another is tried beside
+     * `checking`: one is in use, another is tried beside it
      */
     phase: "idle" | "choosing" | "settled" | "checking";
     /**
-     * the best first
+     * best first
      */
     available: TransportName[];
     /**
-     * what carries the frames
+     * the transport in use
      */
     used: TransportName | null;
     /**
-     * when, ms
+     * start of its use, ms
      */
     since: number | null;
     /**
-     * why nothing better is used
+     * why no better one is used
      */
     reason: Why | null;
     /**
-     * what this attempt or check may use yet; the first is being tried
+     * candidates of this attempt or check; the first is being tried
      */
     left: TransportName[];
     /**
-     * the latest of this attempt or check
+     * latest failure of this attempt or check
      */
     failure: Why | null;
     /**
-     * for something better that failed, one after the other
+     * consecutive failed checks for a better one
      */
     checks: number;
     /**
-     * when the next is due, ms
+     * time of the next check, ms
      */
     checkAt: number;
     memory: Memory | null;
 };
 export type TransportEvent = {
     /**
-     *   `refused`: closed before it was greeted; `silent`: not greeted in time; `answered`: the server itself said no; `lost`:
-     *   the one that is used was closed; `network`: it may be another one now; `doubt`: the one that is used may be dead
+     *   `greeted`: its `connected` frame came; `refused`: closed before that; `silent`: no such frame in time; `answered`:
+     *   the server itself refused; `lost`: the transport in use was closed; `network`: the network may have changed;
+     *   `doubt`: the transport in use may be dead
      */
     type: "attempt" | "greeted" | "refused" | "silent" | "answered" | "lost" | "upgrade" | "network" | "doubt" | "closed";
     /**
@@ -57,7 +58,7 @@ export type TransportEvent = {
      */
     now: number;
     /**
-     * of the close, where there was one
+     * close code, where there was one
      */
     code: number;
 };
@@ -81,32 +82,36 @@ export type ChoiceChange = Partial<TransportChoice> & {
 export type ChoiceHandler = (choice: TransportChoice, event: TransportEvent) => ChoiceChange;
 /** @typedef {"websocket"|"stream"|"poll"} TransportName */
 /** @typedef {{code: string, message: string}} Why */
-/** @typedef {{name: TransportName, until: number}} Memory what worked last, and until when that counts, ms */
+/**
+ * @typedef {{name: TransportName, until: number}} Memory the transport that worked last, and the end of its validity,
+ *   ms
+ */
 /**
  * @typedef {object} TransportChoice
- * @property {"idle"|"choosing"|"settled"|"checking"} phase `checking`: one carries the frames and another is tried beside
- * @property {TransportName[]} available the best first
- * @property {TransportName|null} used what carries the frames
- * @property {number|null} since when, ms
- * @property {Why|null} reason why nothing better is used
- * @property {TransportName[]} left what this attempt or check may use yet; the first is being tried
- * @property {Why|null} failure the latest of this attempt or check
- * @property {number} checks for something better that failed, one after the other
- * @property {number} checkAt when the next is due, ms
+ * @property {"idle"|"choosing"|"settled"|"checking"} phase `checking`: one is in use, another is tried beside it
+ * @property {TransportName[]} available best first
+ * @property {TransportName|null} used the transport in use
+ * @property {number|null} since start of its use, ms
+ * @property {Why|null} reason why no better one is used
+ * @property {TransportName[]} left candidates of this attempt or check; the first is being tried
+ * @property {Why|null} failure latest failure of this attempt or check
+ * @property {number} checks consecutive failed checks for a better one
+ * @property {number} checkAt time of the next check, ms
  * @property {Memory|null} memory
  */
 /**
  * @typedef {object} TransportEvent
  * @property {"attempt"|"greeted"|"refused"|"silent"|"answered"|"lost"|"upgrade"|"network"|"doubt"|"closed"} type
- *   `refused`: closed before it was greeted; `silent`: not greeted in time; `answered`: the server itself said no; `lost`:
- *   the one that is used was closed; `network`: it may be another one now; `doubt`: the one that is used may be dead
+ *   `greeted`: its `connected` frame came; `refused`: closed before that; `silent`: no such frame in time; `answered`:
+ *   the server itself refused; `lost`: the transport in use was closed; `network`: the network may have changed;
+ *   `doubt`: the transport in use may be dead
  * @property {number} now ms
- * @property {number} code of the close, where there was one
+ * @property {number} code close code, where there was one
  */
 /**
  * @typedef {{type: "try", name: TransportName} | {type: "use"} | {type: "discard"} | {type: "fail", code: number}
- *   | {type: "remember", memory: Memory} | import("./timers.js").TimerEffect<"silent"|"upgrade">} ChoiceEffect a timer's name is
- *   the event that it brings
+ *   | {type: "remember", memory: Memory} | import("./timers.js").TimerEffect<"silent"|"upgrade">} ChoiceEffect
+ *   a timer is named after the event it causes
  */
 /** @typedef {Partial<TransportChoice> & {effects: ChoiceEffect[]}} ChoiceChange */
 /** @typedef {(choice: TransportChoice, event: TransportEvent) => ChoiceChange} ChoiceHandler */
@@ -117,7 +122,11 @@ export declare const LAST_CHECK_MS = 600000;
 export declare const MEMORY_MS: number;
 /** @param {TransportName[]} available @param {Memory|null} memory @returns {TransportChoice} */
 export declare function initialChoice(available: TransportName[], memory: Memory | null): TransportChoice;
-/** @param {TransportChoice} choice @param {TransportEvent} event @returns {{choice: TransportChoice, effects: ChoiceEffect[]}} */
+/**
+ * @param {TransportChoice} choice
+ * @param {TransportEvent} event
+ * @returns {{choice: TransportChoice, effects: ChoiceEffect[]}}
+ */
 export declare function choose(choice: TransportChoice, event: TransportEvent): {
     choice: TransportChoice;
     effects: ChoiceEffect[];

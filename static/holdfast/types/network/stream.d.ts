@@ -6,9 +6,9 @@ export type Frame = import("../protocol.js").Frame;
  * @param {(frame: Frame) => void} deliver
  */
 export declare function stream(post: import("./http.js").Post, { attach, abort }: import("./http.js").ExchangeRequest, deliver: (frame: Frame) => void): Promise<void>;
-/** The data of server-sent events. Comments, names and ids are for others. */
+/** Parser of server-sent events: their data only, without comments, names and ids. */
 export declare class EventParser {
     #private;
-    /** @param {string} text the next piece, cut anywhere @returns {string[]} the data of events that it completes */
+    /** @param {string} text next piece, cut anywhere @returns {string[]} data of the events that it completes */
     feed(text: string): string[];
 }
