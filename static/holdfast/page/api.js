@@ -1,4 +1,4 @@
-// The REST API as the page uses it. What fails rejects with an ApiError.
+// Client of the REST API. Functions reject with an ApiError.
 import { addresses } from "./addresses.js";
 import { network } from "./network.js";
 
@@ -6,9 +6,9 @@ const SESSIONS = `${addresses.api}sessions/`;
 
 export class ApiError extends Error {
   /**
-   * @param {string} message for people
-   * @param {number} status of the answer, 0 if there was none
-   * @param {string} code the server's name for what went wrong
+   * @param {string} message for users
+   * @param {number} status HTTP status, 0 without an answer
+   * @param {string} code error code of the server
    */
   constructor(message, status, code) {
     super(message);
@@ -16,15 +16,15 @@ export class ApiError extends Error {
     this.code = code;
   }
 
-  /** Whether the server couldn't be reached, so that the same request may succeed later. */
+  /** Whether the server could not be reached, so that the same request may succeed later. */
   get offline() {
     return this.status === 0;
   }
 }
 
 /**
- * @param {string|null} [next] the address of the next page, as the last one gave it
- * @returns {Promise<{results: object[], next: string|null}>} conversations, the newest first
+ * @param {string|null} [next] `next` of the previous page
+ * @returns {Promise<{results: object[], next: string|null}>} conversations, newest first
  */
 export function listSessions(next = null) {
   return request("GET", next ?? SESSIONS);
@@ -48,7 +48,8 @@ export function deleteSession(id) {
 /**
  * @param {string} id
  * @param {{before: number, limit: number}} page `before` is a message's first serial
- * @returns {Promise<{results: object[], more: boolean}>} the messages before it, oldest first; whether there are more
+ * @returns {Promise<{results: object[], more: boolean}>} the messages before it, oldest first; `more`: whether there
+ *   are earlier ones
  */
 export async function getMessages(id, { before, limit }) {
   const query = new URLSearchParams({ before: String(before), limit: String(limit), order: "newest" });
@@ -56,7 +57,7 @@ export async function getMessages(id, { before, limit }) {
   return { results: results.reverse(), more: Boolean(next) };
 }
 
-/** For development: the server stops as it does at a new release, and comes back. */
+/** Restart the server as a new release does; for development. */
 export function restartServer() {
   return request("POST", addresses.restart);
 }

@@ -8,7 +8,7 @@ export function loadDraft(id) {
   return orNull(() => localStorage.getItem(key(id))) ?? "";
 }
 
-/** @param {string|null} id of a conversation, null for one not begun @param {string} text empty forgets it */
+/** @param {string|null} id of a conversation, null for a new one @param {string} text empty removes the draft */
 export function saveDraft(id, text) {
   orNull(() => (text ? localStorage.setItem(key(id), text) : localStorage.removeItem(key(id))));
 }

@@ -1,12 +1,12 @@
-// The router: the conversation that the page's address names, and the way to another.
+// Router: the conversation in the page's address.
 import { addresses } from "./addresses.js";
 
-/** @returns {string} where to sign in, to come back to what is on show now */
+/** @returns {string} address of the sign-in page, which returns to the current one */
 export function signInPath() {
   return `${document.body.dataset.loginUrl}?next=${encodeURIComponent(location.pathname)}`;
 }
 
-/** Dispatches "change" whenever the address names another conversation. */
+/** Dispatches "change" when the address names another conversation. */
 export class Router extends EventTarget {
   #id = addresses.sessionIdOf(location.pathname);
 

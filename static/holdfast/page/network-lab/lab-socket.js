@@ -1,4 +1,4 @@
-// A WebSocket whose frames go through the lab's network.
+// WebSocket through the lab's network.
 
 /** @typedef {import("./lab-network.js").LabNetwork} LabNetwork */
 
@@ -8,7 +8,7 @@ const ABNORMAL = { code: 1006, reason: "", wasClean: false };
 /**
  * @param {LabNetwork} network
  * @param {typeof WebSocket} WebSocket
- * @returns {typeof WebSocket} as far as a client of text frames needs it
+ * @returns {typeof WebSocket} for text frames only
  */
 export function labWebSocket(network, WebSocket) {
   return class LabSocket extends EventTarget {
