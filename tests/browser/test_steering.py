@@ -75,7 +75,7 @@ def test_a_stop_that_is_pressed_offline_counts_after_a_reload(tab: Tab, visitor:
     path = tab.path
     visitor.go_offline()
     stop_button(tab).click()
-    expect(tab.page.get_by_test_id("composer-hint")).to_have_text("The agent is stopped when you are back online")
+    expect(tab.page.get_by_test_id("composer-hint")).to_have_text("The agent will be stopped when you are back online.")
     tab.page.goto("about:blank")
     visitor.come_back()
     tab.page.goto(path)

@@ -106,6 +106,13 @@ export function decisionNotice(decision, { mine, online }) {
   return sentence(`${how} by ${whoIs(mine)}${when}${reason && `: ${reason}`}`);
 }
 
+/** @param {string} type of a part without text that cannot be drawn */
+export function partProblem(type) {
+  return `This part can't be shown: ${type}`;
+}
+
+export const MESSAGE_PROBLEM = "Some of this message can't be shown.";
+
 /** @param {boolean} waits whether the answer waits for a decision */
 export function workNotice(waits) {
   return waits ? "Waiting for a decision…" : "Working…";
