@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sessions_app.publishing.response_writer import Writing
+from sessions_app.publishing.response_writer import ResponseWriter
 
 Arguments = dict[str, Any]
 
@@ -15,7 +15,7 @@ Arguments = dict[str, Any]
 class Call:
     """A call of a tool, to be ended with its output or its error."""
 
-    def __init__(self, response: Writing, id: str, name: str, arguments: Arguments) -> None:
+    def __init__(self, response: ResponseWriter, id: str, name: str, arguments: Arguments) -> None:
         self.id = id
         self.name = name
         self.input = arguments
@@ -36,7 +36,7 @@ class Call:
 class Answer:
     """An answer being written: everything is published at once and forgotten."""
 
-    def __init__(self, response: Writing) -> None:
+    def __init__(self, response: ResponseWriter) -> None:
         self.session = response.session
         self._response = response
         self._open: tuple[str, str] | None = None  # the kind and id of the part that text goes to

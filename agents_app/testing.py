@@ -165,7 +165,7 @@ class _Stage:
     async def flush(self) -> None:
         """All of it is there."""
 
-    # As an Inbox
+    # As an RunInbox
 
     def take_steers(self) -> list[Signal]:
         self._steps += 1

@@ -21,9 +21,9 @@ from sessions_app.event_log import queries
 from sessions_app.event_log.transaction import Log
 from sessions_app.models import Approval, new_id
 from sessions_app.process import Process
-from sessions_app.publishing.local_writer import Response
+from sessions_app.publishing.local_writer import LocalWriter
 from sessions_app.runs import lifecycle
-from sessions_app.runs.inbox import Inbox, Signal
+from sessions_app.runs.inbox import RunInbox, Signal
 
 T = TypeVar("T")
 
@@ -54,10 +54,10 @@ class Decision:
 class ToolCall(Call):
     """A call of a tool of which people may be asked."""
 
-    _response: Response
+    _response: LocalWriter
 
     def __init__(
-        self, process: Process, response: Response, inbox: Inbox, id: str, name: str, arguments: Arguments
+        self, process: Process, response: LocalWriter, inbox: RunInbox, id: str, name: str, arguments: Arguments
     ) -> None:
         super().__init__(response, id, name, arguments)
         self._process = process
@@ -194,7 +194,7 @@ class ToolCall(Call):
         await self._response.write({"type": kind, "toolCallId": self.id, **fields}, also=also)
 
     async def _change(self, work: Callable[..., T], *args: str) -> T:
-        return await self._process.ingest.change(self._response.session, work, *args)
+        return await self._process.log_writer.change(self._response.session, work, *args)
 
 
 # Within a transaction

@@ -9,9 +9,9 @@ from agents_app.answer import Answer
 from agents_app.tool_call import ToolCall
 from sessions_app.core import fold, signals
 from sessions_app.process import Process
-from sessions_app.publishing.local_writer import Response
+from sessions_app.publishing.local_writer import LocalWriter
 from sessions_app.runs import lifecycle
-from sessions_app.runs.inbox import Inbox
+from sessions_app.runs.inbox import RunInbox
 
 
 class AgentFailed(Exception):
@@ -23,13 +23,13 @@ class Turn(Answer):
 
     `mode`: to `answer`, to `continue` an earlier answer (the last of `history`), or to `regenerate` one.
 
-    Everything that is written is published at once and forgotten; `Response` says what can go wrong. When somebody
+    Everything that is written is published at once and forgotten; `LocalWriter` says what can go wrong. When somebody
     stops the agent, `asyncio.CancelledError` is raised in it; its text stays, and its response ends by itself.
     """
 
-    _response: Response
+    _response: LocalWriter
 
-    def __init__(self, process: Process, response: Response, inbox: Inbox, history: list[fold.Message]) -> None:
+    def __init__(self, process: Process, response: LocalWriter, inbox: RunInbox, history: list[fold.Message]) -> None:
         super().__init__(response)
         self.history = history
         self.prompt = next((_text_of(message) for message in reversed(history) if message.role == "user"), "")

@@ -25,16 +25,16 @@ from sessions_app.database import threads
 from sessions_app.delivery.channel_layer import Fanout
 from sessions_app.delivery.connection import Connection
 from sessions_app.delivery.feeds import Feeds
-from sessions_app.delivery.flusher import Pump
-from sessions_app.diagnostics.connection_records import WRITE_EVERY_S, Evidence
+from sessions_app.delivery.flusher import Flusher
+from sessions_app.diagnostics.connection_records import WRITE_EVERY_S, ConnectionRecorder
 from sessions_app.diagnostics.readiness import Health
-from sessions_app.event_log.writer import Ingest
-from sessions_app.publishing.local_writer import Response
+from sessions_app.event_log.writer import LogWriter
+from sessions_app.publishing.local_writer import LocalWriter
 from sessions_app.publishing.producers import Producers
 from sessions_app.publishing.response_writer import Ticker
 from sessions_app.retention import purge
 from sessions_app.runs import lifecycle, signal_handlers
-from sessions_app.runs.inbox import Inboxes
+from sessions_app.runs.inbox import RunInboxes
 from sessions_app.runs.leases import Lease, Reaper
 from sessions_app.telemetry import metrics, tracing
 
@@ -100,12 +100,12 @@ class Process:
         loop = asyncio.get_running_loop()
         self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received), signalled=self._look_for_signals)
         self.feeds = Feeds(join=self.fanout.join)
-        self.ingest = Ingest(loop, self._committed)
-        self.pump = Pump()
-        self.lease = Lease(self.ingest)
-        self.producers = Producers(self.ingest)
-        self.inboxes = Inboxes(self.ingest)
-        self.evidence = Evidence(loop.time)
+        self.log_writer = LogWriter(loop, self._committed)
+        self.flusher = Flusher()
+        self.lease = Lease(self.log_writer)
+        self.producers = Producers(self.log_writer)
+        self.inboxes = RunInboxes(self.log_writer)
+        self.connection_recorder = ConnectionRecorder(loop.time)
         self.health = Health(self)
         self.connections: set[Connection] = set()
         self.started = False
@@ -115,7 +115,7 @@ class Process:
         self._unsure: set[str] = set()  # sessions in which a run may have been claimed
         self._loop = loop
         self._ticker = Ticker(loop, conf.ROLLUP_MS)
-        self._reaper = Reaper(self.ingest, self.lease)
+        self._reaper = Reaper(self.log_writer, self.lease)
         self._per_owner: Counter[str] = Counter()
         self._signal_rates: dict[str, TokenBucket] = {}
         self._endings: set[asyncio.Task[None]] = set()
@@ -129,7 +129,7 @@ class Process:
         lease_s = conf.LEASE_MS / 1000
         self._tasks = [
             self._keep("fan-out", self.fanout.run),
-            self._keep("pump", self.pump.run),
+            self._keep("pump", self.flusher.run),
             self._keep("tail check", _every(conf.TAIL_POLL_MS / 1000, self.feeds.check_tails)),
             self._keep("heartbeats", _every(TICK_S, self._tick)),
             self._keep("identities", _every(conf.RECHECK_MS / 1000, self._check_identities)),
@@ -137,7 +137,7 @@ class Process:
             self._keep("reaper", _every(min(lease_s / 3, LOOK_S), self._reaper.look)),
             self._keep("inboxes", self.inboxes.run),
             self._keep("retention", purge.purge_forever),
-            self._keep("evidence", _every(WRITE_EVERY_S, self.evidence.write)),
+            self._keep("evidence", _every(WRITE_EVERY_S, self.connection_recorder.write)),
         ]
         self._running_parts = [self._keep("part", make(self)) for make in parts]
         _spare_collections()
@@ -153,16 +153,16 @@ class Process:
         self.stopping = True
         for connection in tuple(self.connections):
             connection.go_away(random.randrange(conf.DRAIN_MS + 1))
-        self.pump.send()
+        self.flusher.send()
         try:
             await _cancel(self._running_parts)
             await _cancel(self._tasks)
             await self.lease.release()
-            await self.ingest.stop()
+            await self.log_writer.stop()
         finally:
             # Sockets are the server's to close; a response is ours, and keeps the server until it has ended.
             await asyncio.gather(*(each.finish() for each in self.connections if each.transport != "websocket"))
-        await self.evidence.write()
+        await self.connection_recorder.write()
 
     async def close_sockets(self, within_s: float) -> None:
         """Close all WebSockets: the server restarts."""
@@ -252,20 +252,20 @@ class Process:
         if not task.cancelled() and task.exception():
             logger.debug("a connection's end: %s", task.exception())
 
-    # Writing
+    # ResponseWriter
 
-    def respond(self, session: str, *, agent: str, uid: str = "") -> Response:
+    def respond(self, session: str, *, agent: str, uid: str = "") -> LocalWriter:
         """Return what to write a response with that nobody asked this process for: it has a run of its own.
 
         `agent`: who of this site writes it; nobody if empty. `uid`: its message's id, a new one if empty.
         """
         run = models.Run(session_id=session, agent=agent, status=models.Run.Status.RUNNING, worker_id=self.lease.worker)
         run.uid = uid or run.uid
-        return Response(run, starts=True, ingest=self.ingest, ticker=self._ticker)
+        return LocalWriter(run, starts=True, log_writer=self.log_writer, ticker=self._ticker)
 
-    def response(self, run: models.Run) -> Response:
+    def response(self, run: models.Run) -> LocalWriter:
         """Return what to write the response of a run with that this process has claimed."""
-        return Response(run, starts=False, ingest=self.ingest, ticker=self._ticker)
+        return LocalWriter(run, starts=False, log_writer=self.log_writer, ticker=self._ticker)
 
     async def claimable(self, most: int) -> list[str]:
         """Return sessions to claim runs of, up to so many.
@@ -280,7 +280,7 @@ class Process:
         One at a time of a session; `held`: the runs that were taken before.
         """
         self._unsure.discard(session)
-        return self._claimed(session, self.ingest.change(session, lifecycle.claim, self.lease.worker, held))
+        return self._claimed(session, self.log_writer.change(session, lifecycle.claim, self.lease.worker, held))
 
     async def _claimed(self, session: str, claim: Awaitable[models.Run | None]) -> models.Run | None:
         try:
@@ -293,7 +293,7 @@ class Process:
 
     async def hand_back(self, run: models.Run) -> bool:
         """Let another worker have a run that nothing was written for. False when something was."""
-        return await self.ingest.change(run.session_id, lifecycle.hand_back, run.pk, self.lease.worker)
+        return await self.log_writer.change(run.session_id, lifecycle.hand_back, run.pk, self.lease.worker)
 
     def end_later(self, run: models.Run, chunk: dict[str, str]) -> None:
         """Have a response ended with this chunk as soon as the database takes it."""
@@ -301,7 +301,7 @@ class Process:
 
     def take(self, session: str, sent: signals.Sent) -> Coroutine[Any, Any, signal_handlers.Receipt]:
         """Store a signal and do what it asks for, and let a run that it causes begin if an agent is free here."""
-        taken = self.ingest.change(session, signal_handlers.take, sent)
+        taken = self.log_writer.change(session, signal_handlers.handle, sent)
         if self.claim_next is not None and sent.kind in signals.CAUSES:
             self.claim_next(session)
         return taken

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.test import Client
 
 from sessions_app.models import Message, RetentionPolicy, Session
-from tests.support.stored import a_message, a_session, a_streaming_message, default_policy, hours_ago
+from tests.support.stored import a_message, a_session, a_streaming_message, default_policy, hours_ago, staff_with
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/sessions_app/session/"
@@ -244,17 +243,9 @@ def test_what_is_on_hold_cant_be_deleted(operator: Client) -> None:
     assert Session.objects.exists()
 
 
-def staff(*permissions: str) -> Client:
-    user = get_user_model().objects.create_user("sam", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 def test_who_may_only_look_may_only_look() -> None:
     session = a_session("guest:1")
-    viewer = staff("view_session")
+    viewer = staff_with("view_session")
     assert listed(viewer) == set()  # nothing to select: no actions
     assert session.pk in page(viewer, LIST)
     for action in ("purge", "hold", "change_policy"):
@@ -267,7 +258,7 @@ def test_who_may_only_look_may_only_look() -> None:
 def test_who_isnt_staff_sees_nothing(path: str) -> None:
     client = Client()
     client.force_login(get_user_model().objects.create_user("mallory"))
-    for visitor in (client, staff()):
+    for visitor in (client, staff_with()):
         response = visitor.get(f"/admin/sessions_app/{path}/")
         assert response.status_code in (302, 403)
 

@@ -7,11 +7,10 @@ import orjson
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.test import Client
 
 from sessions_app.models import Approval, Message, Run, Session, Signal, Worker
-from tests.support.stored import a_message, a_session, a_signal, an_approval, an_ended_run, hours_ago
+from tests.support.stored import a_message, a_session, a_signal, an_approval, an_ended_run, hours_ago, staff_with
 
 pytestmark = pytest.mark.django_db
 PLACE = "/admin/sessions_app/"
@@ -24,14 +23,6 @@ SCRIPT = "<script>alert('x')</script>"
 def operator() -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("olivia"))
-    return client
-
-
-def staff(*permissions: str) -> Client:
-    user = get_user_model().objects.create_user("sam", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
     return client
 
 
@@ -200,7 +191,7 @@ def test_who_isnt_staff_or_has_no_permission_sees_nothing(model: str) -> None:
     objects = {"run": run, "signal": a_signal(session, run=run), "approval": an_approval(run)}
     mallory = Client()
     mallory.force_login(get_user_model().objects.create_user("mallory"))
-    for visitor in (Client(), mallory, staff()):
+    for visitor in (Client(), mallory, staff_with()):
         for path in (f"{model}/", f"{model}/{objects[model].pk}/change/"):
             assert visitor.get(f"{PLACE}{path}").status_code in (302, 403)
 
@@ -219,7 +210,7 @@ def test_nobody_edits_what_the_writer_owns(operator: Client, model: str) -> None
 def test_who_may_only_look_can_neither_interrupt_nor_expire() -> None:
     run = a_run(a_session("guest:1"))
     approval = an_approval(run)
-    viewer = staff("view_run", "view_approval", "view_signal", "change_signal", "change_session")
+    viewer = staff_with("view_run", "view_approval", "view_signal", "change_signal", "change_session")
     assert listed(viewer, "run") == listed(viewer, "approval") == 1
     act(viewer, "interrupt", run, confirmed="yes")
     act(viewer, "expire", approval, confirmed="yes")

@@ -1,24 +1,40 @@
-"""The API's retention policies: for staff alone, and never in a state that leaves new sessions without one."""
+"""Retention policies in the API: each operation requires its permission, and new sessions always have a policy."""
 
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
 from sessions_app.models import RetentionPolicy
 from tests.support.api import refusal
-from tests.support.stored import a_session, guest
+from tests.support.stored import a_session, guest, staff_with
 
 pytestmark = pytest.mark.django_db
 POLICIES = "/api/policies/"
+PERMISSIONS = {
+    "get": "view_retentionpolicy",
+    "head": "view_retentionpolicy",
+    "post": "add_retentionpolicy",
+    "patch": "change_retentionpolicy",
+    "delete": "delete_retentionpolicy",
+}
+# Each operation, as method, address, body, and status when it is done.
+OPERATIONS: dict[str, tuple[str, str, Any, int]] = {
+    "list": ("get", POLICIES, None, 200),
+    "create": ("post", POLICIES, {"name": "Thirty hours", "hours": 30}, 201),
+    "read": ("get", f"{POLICIES}{{id}}/", None, 200),
+    "read its headers": ("head", f"{POLICIES}{{id}}/", None, 200),
+    "change": ("patch", f"{POLICIES}{{id}}/", {"hours": 30}, 200),
+    "delete": ("delete", f"{POLICIES}{{id}}/", None, 204),
+}
+operations = pytest.mark.parametrize("operation", OPERATIONS)
 
 
 @pytest.fixture
 def staff() -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_user("olivia", is_staff=True))
-    return client
+    return staff_with(*PERMISSIONS.values())
 
 
 def create(client: Client, **fields: Any) -> Any:
@@ -31,6 +47,15 @@ def patch(client: Client, policy: RetentionPolicy, **fields: Any) -> Any:
 
 def named(name: str) -> RetentionPolicy:
     return RetentionPolicy.objects.get(name=name)
+
+
+def do(client: Client, operation: str) -> Any:
+    method, address, body, _ = OPERATIONS[operation]
+    return getattr(client, method)(address.format(id=named("One day").pk), body, content_type="application/json")
+
+
+def contents() -> list[tuple[str, int]]:
+    return list(RetentionPolicy.objects.values_list("name", "hours"))
 
 
 def defaults() -> list[str]:
@@ -47,16 +72,51 @@ def test_a_new_site_has_three_of_them(staff: Client) -> None:
     ]
 
 
-@pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
-@pytest.mark.parametrize("who", ["guest", "user"])
-def test_only_staff_may_touch_them(method: str, who: str) -> None:
+@operations
+@pytest.mark.parametrize("who", ["guest", "user", "user with permissions", "staff", "staff with the others"])
+def test_without_its_permission_an_operation_is_refused_by_its_name(operation: str, who: str) -> None:
+    needed = PERMISSIONS[OPERATIONS[operation][0]]
     client = guest()
     if who == "user":
         client.force_login(get_user_model().objects.create_user("mallory"))
-    path = POLICIES if method == "post" else f"{POLICIES}{named('One day').pk}/"
-    response = getattr(client, method)(path, content_type="application/json")
-    assert refusal(response) == (403, "forbidden")
-    assert RetentionPolicy.objects.count() == 3
+    elif who == "user with permissions":
+        client = staff_with(*PERMISSIONS.values())
+        get_user_model().objects.update(is_staff=False)
+    elif who == "staff":
+        client = staff_with()
+    elif who == "staff with the others":
+        client = staff_with(*set(PERMISSIONS.values()) - {needed})
+    before = contents()
+    response = do(client, operation)
+    assert response.status_code == 403
+    if operation != "read its headers":
+        assert response.json() == {
+            "code": "forbidden",
+            "message": f"Only staff with the required permission may do this: sessions_app.{needed}",
+            "retryable": False,
+        }
+    assert contents() == before
+
+
+@operations
+def test_its_permission_alone_lets_in(operation: str) -> None:
+    method, _, _, done = OPERATIONS[operation]
+    assert do(staff_with(PERMISSIONS[method]), operation).status_code == done
+
+
+@operations
+def test_superusers_need_no_permission(operation: str) -> None:
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("olivia"))
+    assert do(client, operation).status_code == OPERATIONS[operation][3]
+
+
+def test_a_permission_by_group_counts() -> None:
+    client = staff_with()
+    group = Group.objects.create(name="Readers")
+    group.permissions.add(Permission.objects.get(codename="view_retentionpolicy"))
+    get_user_model().objects.get().groups.add(group)
+    assert do(client, "list").status_code == 200
 
 
 def test_nobody_is_nobody_here_too() -> None:

@@ -1,4 +1,4 @@
-"""The API's tokens: issued and revoked by staff alone; and the recipe by which another back end signs its own."""
+"""Tokens in the API: permissions to issue and to revoke; and the recipe by which another back end signs its own."""
 
 import re
 import time
@@ -13,12 +13,13 @@ from sessions_app.auth import tokens
 from sessions_app.http.throttling import buckets
 from sessions_app.models import RevokedToken
 from tests.support.api import refusal
-from tests.support.stored import a_session, guest
+from tests.support.stored import a_session, guest, staff_with
 from tests.support.tokens import KEY, KEYS, SUB, bearer, token
 
 pytestmark = pytest.mark.django_db
 
 TOKENS = "/api/tokens/"
+PERMISSIONS = ("issue_token", "issue_token_for_others", "add_revokedtoken")
 ASKED: dict[str, Any] = {"sub": SUB, "scope": "read send", "sessions": ["*"], "life_s": 60}
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -31,9 +32,7 @@ def keys(settings: Any) -> None:
 
 @pytest.fixture
 def staff() -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_user("olivia", is_staff=True))
-    return client
+    return staff_with(*PERMISSIONS)
 
 
 def issue(client: Client, asked: Any = ASKED) -> Any:
@@ -72,16 +71,75 @@ def test_what_cant_be_issued_is_named(staff: Client, field: str, value: Any) -> 
     assert refusal(response) == (400, "invalid") and response.json()["fields"].keys() == {field}
 
 
+def lacks(response: Any, permission: str) -> bool:
+    """Return whether a response refuses for want of this permission, by its name."""
+    message: str = response.json()["message"]
+    return refusal(response) == (403, "forbidden") and message.endswith(f": sessions_app.{permission}")
+
+
 @pytest.mark.parametrize("who", ["guest", "user", "token"])
-def test_only_staff_who_are_logged_in_may(staff: Client, who: str) -> None:
+def test_only_staff_who_are_logged_in_may(staff: Any, who: str) -> None:
     client, headers = guest(), {}
     if who == "user":
         client.force_login(get_user_model().objects.create_user("mallory"))
     elif who == "token":
-        headers = bearer(token(sub=f"user:{get_user_model().objects.get(username='olivia').pk}"))
+        headers = bearer(token(sub=staff.owner))
     asked = client.post(TOKENS, ASKED, content_type="application/json", headers=headers)
     assert refusal(asked) == refusal(client.delete(f"{TOKENS}t-1/", headers=headers)) == (403, "forbidden")
     assert not RevokedToken.objects.exists()
+
+
+@pytest.mark.parametrize("permissions", [(), ("issue_token_for_others", "add_revokedtoken", "view_revokedtoken")])
+def test_issuing_requires_its_permission(permissions: tuple[str, ...]) -> None:
+    client: Any = staff_with(*permissions)
+    for sub in (client.owner, SUB, "user:1"):
+        assert lacks(issue(client, ASKED | {"sub": sub}), "issue_token")
+
+
+def test_with_the_permission_to_issue_a_token_acts_as_its_issuer_alone() -> None:
+    client: Any = staff_with("issue_token")
+    mallory = get_user_model().objects.create_user("mallory")
+    issued = issue(client, ASKED | {"sub": client.owner})
+    assert issued.status_code == 201 and tokens.read(issued.json()["token"])[0] == client.owner
+    for sub in (SUB, f"user:{mallory.pk}", f"{client.owner}0", client.owner.replace(":", ":0"), "agent:billing"):
+        assert lacks(issue(client, ASKED | {"sub": sub}), "issue_token_for_others")
+
+
+def test_publishing_into_other_peoples_sessions_requires_the_permission_to_issue_for_others() -> None:
+    client: Any = staff_with("issue_token")
+    asked = ASKED | {"sub": client.owner, "scope": "read publish"}
+    assert lacks(issue(client, asked), "issue_token_for_others")
+
+
+def test_issuing_for_others_requires_both_permissions() -> None:
+    issued = issue(staff_with("issue_token", "issue_token_for_others"))
+    assert issued.status_code == 201 and tokens.read(issued.json()["token"])[0] == SUB
+
+
+@pytest.mark.parametrize("permissions", [(), ("issue_token", "issue_token_for_others", "delete_revokedtoken")])
+def test_revoking_requires_its_permission(permissions: tuple[str, ...]) -> None:
+    assert lacks(staff_with(*permissions).delete(f"{TOKENS}t-1/"), "add_revokedtoken")
+    assert not RevokedToken.objects.exists()
+
+
+def test_the_permission_to_revoke_is_enough_to_revoke() -> None:
+    assert staff_with("add_revokedtoken").delete(f"{TOKENS}t-1/").status_code == 204
+    assert RevokedToken.objects.get().jti == "t-1"
+
+
+def test_superusers_need_no_permission(client: Client) -> None:
+    client.force_login(get_user_model().objects.create_superuser("olivia"))
+    assert issue(client).status_code == 201
+    assert client.delete(f"{TOKENS}t-1/").status_code == 204
+
+
+@pytest.mark.parametrize("change", ["is_active", "is_staff"])
+def test_who_has_left_the_staff_has_lost_the_permissions(settings: Any, change: str) -> None:
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
+    client: Any = staff_with(*PERMISSIONS)
+    get_user_model().objects.update(is_superuser=True, **{change: False})
+    assert lacks(issue(client, ASKED | {"sub": client.owner}), "issue_token")
+    assert lacks(client.delete(f"{TOKENS}t-1/"), "add_revokedtoken")
 
 
 def test_nobody_is_nobody_here_too(client: Client) -> None:

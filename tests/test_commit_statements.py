@@ -39,9 +39,9 @@ def statements(writer: Writer) -> Iterator[list[Statement]]:
     def stop() -> None:
         connection.execute_wrappers.remove(note)
 
-    writer.run(writer.ingest.do(listen))
+    writer.run(writer.log_writer.do(listen))
     yield collected
-    writer.run(writer.ingest.do(stop))
+    writer.run(writer.log_writer.do(stop))
 
 
 @pytest.fixture

@@ -39,4 +39,4 @@ def test_the_thread_that_writes() -> None:
     with Writer() as writer:
         for number in range(3):
             writer.append(session, f"m_{number}", begun(f"m_{number}", "x" * 10_000))
-        assert writer.run(writer.ingest.do(remembered)) < 10_000
+        assert writer.run(writer.log_writer.do(remembered)) < 10_000

@@ -140,7 +140,7 @@ async def test_a_subscription_that_dies_in_silence_is_made_anew(
     use(redis.url)
     async with two() as (one, other):
         await hears(one, other)
-        [shard] = other.fanout.links[0]._layer._shards
+        [shard] = other.fanout.endpoints[0]._layer._shards
         shard._receive_task.cancel()  # as at an error that channels-redis doesn't expect
         await asyncio.wait({shard._receive_task})
         await hears(one, other)
@@ -151,10 +151,10 @@ async def test_quiet_is_not_death(use: Any, redis: Redis, monkeypatch: pytest.Mo
     use(redis.url)
     async with two() as (one, other):
         await hears(one, other)
-        mine = other.fanout.links[0]._channel
+        mine = other.fanout.endpoints[0]._channel
         sent = published(redis)
         await until(lambda: published(redis) > sent + 2 * (channel_layer.ECHOES + 2))  # two processes' echoes
-        assert other.fanout.links[0]._channel == mine
+        assert other.fanout.endpoints[0]._channel == mine
 
 
 def published(redis: Redis) -> int:
@@ -174,7 +174,7 @@ async def test_a_malformed_message_is_left_out(use: Any, redis: Redis, malformed
     use(redis.url)
     async with two() as (one, other):
         await hears(one, other)
-        mine = other.fanout.links[0]._channel
+        mine = other.fanout.endpoints[0]._channel
         async with Client.from_url(redis.url) as client:
             for group in [
                 channel_layer.SIGNALS,
@@ -182,7 +182,7 @@ async def test_a_malformed_message_is_left_out(use: Any, redis: Redis, malformed
             ]:
                 assert await client.publish(f"asgi__group__{group}", malformed)
         await hears(one, other)
-        assert other.fanout.links[0]._channel == mine
+        assert other.fanout.endpoints[0]._channel == mine
 
 
 async def test_another_number_of_shards_is_noticed(
@@ -193,7 +193,7 @@ async def test_another_number_of_shards_is_noticed(
         await hears(one, other)
         settings.HOLDFAST = settings.HOLDFAST | {"FANOUT_SHARDS": 7}
         message = one.fanout._message("signals", shards=16)
-        one.fanout.links[0].put([(channel_layer.SIGNALS, message)])
+        one.fanout.endpoints[0].put([(channel_layer.SIGNALS, message)])
         await until(lambda: other.signals == 1)
         assert "another process has 16 shards, this one 7" in caplog.text
 

@@ -123,14 +123,14 @@ async def test_a_commit_is_one_message_of_the_layer_per_shard(processes: Any, se
     async with Tab(other, OWNER) as tab:
         for session in sessions:
             await tab.attach(session.pk)
-        before = one.fanout.links[0]._layer.passed_on
-        with one.ingest._changed:
+        before = one.fanout.endpoints[0]._layer.passed_on
+        with one.log_writer._changed:
             for session in sessions:
                 response = one.respond(session.pk, agent="test")
                 await response.write(start(response.uid))
             await asyncio.sleep(0.05)  # all of them are handed over
         await tab.wait_until(lambda: all(tab.sessions[session.pk].messages for session in sessions))
-        to_other = one.fanout.links[0]._layer.passed_on - before
+        to_other = one.fanout.endpoints[0]._layer.passed_on - before
         assert to_other <= 2 * 2  # to each of two processes, and a commit may have been under way
 
 
@@ -139,7 +139,7 @@ async def test_a_signal_that_one_process_stored_has_the_others_look_for_it(proce
     async with Tab(one, OWNER) as tab:
         session = await a_session_of()
         await tab.attach(session.pk)
-        while len(one.fanout.links[0]._layer.groups[SIGNALS]) < 2:  # both hear of signals
+        while len(one.fanout.endpoints[0]._layer.groups[SIGNALS]) < 2:  # both hear of signals
             await asyncio.sleep(0.01)
         await tab.say(session.pk, "Hello")
         await asyncio.wait_for(other.runs_waiting.wait(), 30)

@@ -29,7 +29,7 @@ class Desk:
 
     def __init__(self, writer: Writer, run: models.Run) -> None:
         self._writer = writer
-        self._inboxes = inbox.Inboxes(writer.ingest)
+        self._inboxes = inbox.RunInboxes(writer.log_writer)
         self._inbox = self._inboxes.open(run)
 
     def look(self) -> list[str]:
@@ -60,9 +60,9 @@ def test_what_is_new_is_read_once_and_not_again_while_it_waits(
     a_signal(run.session, run=run, status="applied")
     assert desk.look() == []
     for number in (1, 2):
-        two[1].change(run.session, signal_handlers.take, steer(number)).result(DEADLINE_S)
+        two[1].change(run.session, signal_handlers.handle, steer(number)).result(DEADLINE_S)
     assert (desk.look(), desk.look()) == (["steer-0001", "steer-0002"], [])
-    two[1].change(run.session, signal_handlers.take, steer(3)).result(DEADLINE_S)
+    two[1].change(run.session, signal_handlers.handle, steer(3)).result(DEADLINE_S)
     first = models.Signal.objects.get(uid="steer-0001")
     two[0].change(run.session, lifecycle.settle_by_key, first.pk, signals.APPLIED).result(DEADLINE_S)
     assert (desk.look(), desk.look()) == (["steer-0003"], [])
@@ -74,7 +74,7 @@ def test_looks_while_two_processes_store_miss_nothing(two: tuple[Writer, Writer]
     run = a_run(a_session("guest:1", agent="test"), "m_1")
     desk, got = Desk(two[0], run), []
     for number in range(0, STEERS, 2):
-        stored = [two[n].change(run.session, signal_handlers.take, steer(number + n)) for n in (0, 1)]
+        stored = [two[n].change(run.session, signal_handlers.handle, steer(number + n)) for n in (0, 1)]
         got += desk.look()
         for each in stored:
             each.result(DEADLINE_S)
@@ -86,7 +86,7 @@ def test_looks_while_two_processes_store_miss_nothing(two: tuple[Writer, Writer]
 def test_a_run_is_stopped_by_a_cancel_and_by_its_end_elsewhere(two: tuple[Writer, Writer]) -> None:
     cancelled, ended, kept = (a_run(a_session("guest:1", agent="test"), "m_1") for _ in range(3))
     desks = [Desk(two[0], run) for run in (cancelled, ended, kept)]
-    two[1].change(cancelled.session, signal_handlers.take, Sent("stop-0001", "cancel", "guest:1")).result(DEADLINE_S)
+    two[1].change(cancelled.session, signal_handlers.handle, Sent("stop-0001", "cancel", "guest:1")).result(DEADLINE_S)
     for desk in desks:
         desk.look()
     assert [desk.stopped for desk in desks] == [True, False, False]

@@ -65,8 +65,8 @@ class Living:
 
     def __enter__(self) -> "Living":
         self.writer.__enter__()
-        self.lease = Lease(self.writer.ingest)
-        self.reaper = Reaper(self.writer.ingest, self.lease)
+        self.lease = Lease(self.writer.log_writer)
+        self.reaper = Reaper(self.writer.log_writer, self.lease)
         self.beat().result(DEADLINE_S)
         return self
 

@@ -162,11 +162,11 @@ def registered_together(writer: Writer, *frames: ClientFrame) -> Iterator[list[F
         begun.set()
         assert ended.wait(DEADLINE_S)
 
-    busy = asyncio.run_coroutine_threadsafe(writer.ingest.do(be_busy), writer.loop)
+    busy = asyncio.run_coroutine_threadsafe(writer.log_writer.do(be_busy), writer.loop)
     assert begun.wait(DEADLINE_S)
-    producers = publishing.Producers(writer.ingest)
+    producers = publishing.Producers(writer.log_writer)
     yield [asyncio.run_coroutine_threadsafe(producers.worker("agent:a", frame), writer.loop) for frame in frames]
-    wait_until(lambda: writer.ingest.waiting == len(frames))
+    wait_until(lambda: writer.log_writer.waiting == len(frames))
     ended.set()
     busy.result(DEADLINE_S)
 
@@ -221,7 +221,7 @@ def test_for_a_worker_that_beats_nobody_waits(work: Callable[[Worker], Any], thr
 def test_who_purges_workers_leaves_those_that_come_back(threads: ThreadPoolExecutor) -> None:
     back, _ = (Worker.objects.create(name=name, alive=False, seen_at=hours_ago(1000)) for name in ("back", "gone"))
     with transaction.atomic():
-        locking.free(Worker.objects.filter(pk=back.pk))
+        locking.skip_locked(Worker.objects.filter(pk=back.pk))
         assert threads.submit(purge_here).result(DEADLINE_S).workers == 1
     assert list(Worker.objects.all()) == [back]
 

@@ -25,7 +25,7 @@ def backend() -> int:
 def test_writes_go_on(writer: Writer) -> None:
     session = a_session("user:1")
     writer.append(session, "r", begun("r", "one "))
-    lost = writer.run(writer.ingest.do(backend))
+    lost = writer.run(writer.log_writer.do(backend))
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s)", [lost])
     with pytest.raises(HoldfastError, match="storage_unavailable"):
@@ -33,4 +33,4 @@ def test_writes_go_on(writer: Writer) -> None:
     writer.append(session, "r", [delta("two")])
     assert text_of(session, "r") == "one two"
     assert serials(writer, session) == [1, 2, 3, 4]
-    assert writer.run(writer.ingest.do(backend)) != lost
+    assert writer.run(writer.log_writer.do(backend)) != lost

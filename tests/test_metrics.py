@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
-from sessions_app.event_log.writer import Ingest
+from sessions_app.event_log.writer import LogWriter
 from sessions_app.process import Process
 from sessions_app.retention import purge
 from sessions_app.telemetry import metrics
@@ -64,9 +64,9 @@ async def test_a_commit_that_fails(
     def fails(*_: Any) -> None:
         raise OperationalError("no room")
 
-    monkeypatch.setattr(Ingest, "_commit", fails)
+    monkeypatch.setattr(LogWriter, "_commit", fails)
     with pytest.raises(HoldfastError):
-        await process.ingest.do(print)
+        await process.log_writer.do(print)
     monkeypatch.undo()
     assert gained("holdfast_commits_failed_total") == 1
 

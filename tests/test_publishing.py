@@ -69,7 +69,7 @@ async def test_what_is_sent_together_is_taken_in_order(running: Process, produce
         (4, [delta("d")]),
         (3, [delta("c"), finish()]),
     ]
-    with running.ingest._changed:
+    with running.log_writer._changed:
         for sequence, chunks in frames:
             frame = replace(producer.frame, sequence=sequence, chunks=chunks)
             running.producers._known.add(models.derived_id("agent:billing producer", 1))
@@ -79,9 +79,9 @@ async def test_what_is_sent_together_is_taken_in_order(running: Process, produce
             await asyncio.sleep(0.01)
     assert {type(outcome) for outcome in outcomes} == {HoldfastError}  # nobody has registered the producer
     worker = models.derived_id("agent:billing producer", 1)
-    await running.ingest.do(publishing._register, worker, "agent:billing producer", 1)
+    await running.log_writer.do(publishing._register, worker, "agent:billing producer", 1)
     outcomes.clear()
-    with running.ingest._changed:
+    with running.log_writer._changed:
         for sequence, chunks in frames:
             frame = replace(producer.frame, sequence=sequence, chunks=chunks)
             await publishing.submit(running, AGENT, frame, outcomes.append)

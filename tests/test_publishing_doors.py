@@ -138,7 +138,7 @@ async def test_what_waits_to_be_stored_is_bounded(session: str, running: Process
     async with Socket(token(scope="publish")) as socket:
         await socket.ask(frame(session, 1, *begun(UID)))
         [connection] = running.connections
-        with running.ingest._changed:  # the writer stands still
+        with running.log_writer._changed:  # the writer stands still
             for sequence in range(2, 202):
                 socket.send(frame(session, sequence, delta("x")))
             async with asyncio.timeout(10):

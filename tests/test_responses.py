@@ -11,7 +11,7 @@ from sessions_app import models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
 from sessions_app.publishing import local_writer, response_writer
-from sessions_app.publishing.local_writer import Response
+from sessions_app.publishing.local_writer import LocalWriter
 from sessions_app.publishing.response_writer import Ticker
 from sessions_app.retention import purge
 from tests.support.stored import a_session
@@ -29,21 +29,21 @@ def session() -> models.Session:
     return a_session("guest:1")
 
 
-def respond(writer: Writer, session: models.Session, *, window_ms: int = 40, starts: bool = True) -> Response:
+def respond(writer: Writer, session: models.Session, *, window_ms: int = 40, starts: bool = True) -> LocalWriter:
     worker = models.Worker.objects.create(name="test")
     run = models.Run(session=session, agent="test", status="running", worker=worker)
     if not starts:
         run.save()
-    return Response(run, starts=starts, ingest=writer.ingest, ticker=Ticker(writer.loop, window_ms))
+    return LocalWriter(run, starts=starts, log_writer=writer.log_writer, ticker=Ticker(writer.loop, window_ms))
 
 
-def message_of(response: Response) -> Any:
+def message_of(response: LocalWriter) -> Any:
     message = queries.message(response.session, response.uid)
     assert message is not None
     return message
 
 
-def text_of(response: Response) -> str:
+def text_of(response: LocalWriter) -> str:
     return "".join(part.get("text", "") for part in message_of(response).parts)
 
 
@@ -53,12 +53,12 @@ def deltas(writer: Writer) -> list[list[str]]:
     return [[event["chunk"]["delta"] for event in each if event["chunk"]["type"] == "text-delta"] for each in events]
 
 
-async def write(response: Response, *chunks: dict[str, Any]) -> None:
+async def write(response: LocalWriter, *chunks: dict[str, Any]) -> None:
     for chunk in chunks:
         await response.write(chunk)
 
 
-async def begin(response: Response) -> None:
+async def begin(response: LocalWriter) -> None:
     await write(response, start(response.uid), text_start())
     await response.flush()
 
@@ -184,7 +184,7 @@ def test_an_answer_with_a_refused_chunk_keeps_what_came_before_and_can_be_ended(
 def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
     writer: Writer, session: models.Session, settings: Any
 ) -> None:
-    writer.ingest._folds.response_bytes = 1000
+    writer.log_writer._open_messages.response_bytes = 1000
     response = respond(writer, session)
 
     async def agent() -> None:
@@ -200,7 +200,7 @@ def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
 
 
 def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(writer: Writer, session: models.Session) -> None:
-    writer.ingest._folds.response_bytes = 1000
+    writer.log_writer._open_messages.response_bytes = 1000
     response = respond(writer, session)
     done: list[str] = []
 
@@ -280,7 +280,7 @@ class Outage:
 @pytest.fixture
 def outage(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Outage:
     outage = Outage()
-    commit = writer.ingest._commit
+    commit = writer.log_writer._commit
 
     def fail_or_commit(group: list[Any]) -> Any:
         if outage.untold:
@@ -290,7 +290,7 @@ def outage(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Outage:
             raise OperationalError("the server closed the connection unexpectedly")
         return commit(group)
 
-    monkeypatch.setattr(writer.ingest, "_commit", fail_or_commit)
+    monkeypatch.setattr(writer.log_writer, "_commit", fail_or_commit)
     return outage
 
 

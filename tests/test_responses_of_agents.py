@@ -127,7 +127,7 @@ class Outage:
     def __init__(self, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_on = False
         self.refused = 0
-        commit = process.ingest._commit
+        commit = process.log_writer._commit
 
         def fail_or_commit(group: list[Any]) -> Any:
             if self.is_on:
@@ -135,7 +135,7 @@ class Outage:
                 raise OperationalError("the server closed the connection unexpectedly")
             return commit(group)
 
-        monkeypatch.setattr(process.ingest, "_commit", fail_or_commit)
+        monkeypatch.setattr(process.log_writer, "_commit", fail_or_commit)
 
 
 @pytest.mark.parametrize(("retry_s", "status"), [(30.0, "complete"), (0.3, "failed")], ids=["short", "long"])
@@ -144,7 +144,7 @@ async def test_an_outage_in_the_middle_ends_when_it_is_over(
 ) -> None:
     monkeypatch.setattr(local_writer, "RETRY_S", retry_s)
     outage = Outage(process, monkeypatch)
-    speaking: list[local_writer.Response] = []
+    speaking: list[local_writer.LocalWriter] = []
 
     async def agent(turn: Turn) -> None:
         speaking.append(turn._response)
@@ -235,7 +235,7 @@ async def test_a_claim_that_fails_costs_no_other_its_agent(process: Process, ans
 
 
 async def test_a_claim_of_which_nobody_was_told_is_found(process: Process, answer: Any, monkeypatch: Any) -> None:
-    change = process.ingest.change
+    change = process.log_writer.change
     lost: list[str] = []
 
     async def lose_once(session: str, work: Any, *args: Any) -> Any:
@@ -245,7 +245,7 @@ async def test_a_claim_of_which_nobody_was_told_is_found(process: Process, answe
             raise HoldfastError("storage_unavailable", "the connection broke at COMMIT")
         return outcome
 
-    monkeypatch.setattr(process.ingest, "change", lose_once)
+    monkeypatch.setattr(process.log_writer, "change", lose_once)
     assert (await answer(parrot)).status == "complete"
     assert lost
 
@@ -254,7 +254,7 @@ async def test_a_process_that_stops_while_it_claims_leaves_the_run_to_another(
     process: Process, monkeypatch: Any
 ) -> None:
     claiming = asyncio.Event()
-    commit = process.ingest._commit
+    commit = process.log_writer._commit
     loop = asyncio.get_running_loop()
 
     def tell(group: list[Any]) -> Any:
@@ -264,7 +264,7 @@ async def test_a_process_that_stops_while_it_claims_leaves_the_run_to_another(
             time.sleep(0.2)  # it is stored, and the process is to stop before it knows
         return outcome
 
-    monkeypatch.setattr(process.ingest, "_commit", tell)
+    monkeypatch.setattr(process.log_writer, "_commit", tell)
     monkeypatch.setattr(registry, "_agents", {"test": parrot})
     session = await threads.run(lambda: a_session(OWNER, agent="test"))
     async with Tab(process, OWNER) as tab:

@@ -36,7 +36,9 @@ def asked() -> tuple[models.Session, models.Run]:
     """A session with a question that waits."""
     session = a_session("guest:1", agent="test")
     with Writer() as writer:
-        writer.change(session, signal_handlers.take, Sent("question-1", "message", "guest:1", TEXT)).result(DEADLINE_S)
+        writer.change(session, signal_handlers.handle, Sent("question-1", "message", "guest:1", TEXT)).result(
+            DEADLINE_S
+        )
     return session, models.Run.objects.get(session=session)
 
 
@@ -67,7 +69,7 @@ def test_what_is_stopped_while_it_is_claimed_is_either(two: tuple[Writer, Writer
         session, run = asked()
         claimed, _ = outcomes(
             two[0].change(session, lifecycle.claim, worker),
-            two[1].change(session, signal_handlers.take, Sent("stop-0001", "cancel", "guest:1")),
+            two[1].change(session, signal_handlers.handle, Sent("stop-0001", "cancel", "guest:1")),
         )
         run.refresh_from_db()
         if claimed is None:  # it was stopped before
@@ -86,7 +88,7 @@ def test_a_steer_that_comes_as_the_answer_ends_is_the_next_question(two: tuple[W
         two[0].append(session, run.uid, begun(run.uid, "Hi"), **of(run))
         outcomes(
             two[0].submit(session, run.uid, [finish()], **of(run)),
-            two[1].change(session, signal_handlers.take, Sent("steer-0001", "steer", "guest:1", TEXT)),
+            two[1].change(session, signal_handlers.handle, Sent("steer-0001", "steer", "guest:1", TEXT)),
         )
         (next_run,) = lifecycle.at_work(session.pk)
         assert next_run.prompt == "steer-0001"
@@ -106,7 +108,7 @@ def test_of_two_decisions_at_once_one_counts_and_the_call_begins_once(two: tuple
             input="{}", input_hash=input_hash({}),
         )  # fmt: skip
         receipts = outcomes(
-            two[0].change(session, signal_handlers.take, yes), two[1].change(session, signal_handlers.take, no)
+            two[0].change(session, signal_handlers.handle, yes), two[1].change(session, signal_handlers.handle, no)
         )
         problems = [receipt.problem and receipt.problem.code for receipt in receipts]
         assert sorted(problems, key=str) == [None, "already_decided"]
@@ -121,6 +123,6 @@ def test_the_same_signal_at_two_servers_is_stored_once(two: tuple[Writer, Writer
         sent = Sent("signal-01", kind, "guest:1", payload)
         for _ in range(ROUNDS // 3):
             session, _ = asked()
-            receipts = outcomes(*(writer.change(session, signal_handlers.take, sent) for writer in two))
+            receipts = outcomes(*(writer.change(session, signal_handlers.handle, sent) for writer in two))
             assert [receipt.serial for receipt in receipts] == [receipts[0].serial] * 2
             assert status(session, "signal-01") in ("accepted", "applied")

@@ -8,7 +8,7 @@ import pytest
 from agents_app.local.runner import Runner
 from sessions_app.models import Run
 from sessions_app.process import Process
-from sessions_app.runs.inbox import Inbox, Signal
+from sessions_app.runs.inbox import RunInbox, Signal
 
 
 async def stopped(task: "asyncio.Task[Any]") -> bool:
@@ -30,7 +30,7 @@ async def test_a_runner_that_has_work_at_that_moment() -> None:
 
 
 async def test_an_agent_that_gets_its_decision_at_that_moment() -> None:
-    inbox = Inbox(Run())
+    inbox = RunInbox(Run())
     task = asyncio.create_task(inbox.about("approval", 60))
     while "approval" not in inbox._about:
         await asyncio.sleep(0)

@@ -15,8 +15,8 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.process import Process
-from sessions_app.publishing.local_writer import Response
-from sessions_app.runs.inbox import Inbox
+from sessions_app.publishing.local_writer import LocalWriter
+from sessions_app.runs.inbox import RunInbox
 from sessions_app.telemetry import log_context, metrics, tracing
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class Runner:
         waiting.clear()
 
 
-async def perform(process: Process, response: Response) -> None:
+async def perform(process: Process, response: LocalWriter) -> None:
     """Have the agent of a run of this process answer, and end its response whatever happens."""
     run = response.run
     agent = run.agent if registry.find(run.agent) else "unknown"
@@ -130,7 +130,7 @@ async def perform(process: Process, response: Response) -> None:
             span.set_attribute("holdfast.status", watched.status)
 
 
-async def _perform(process: Process, response: Response) -> None:
+async def _perform(process: Process, response: LocalWriter) -> None:
     run = response.run
     inbox = process.inboxes.open(run)
     agent = asyncio.create_task(_answer(process, response, inbox))
@@ -160,7 +160,7 @@ async def _cancel(agent: asyncio.Task[None]) -> bool:
     return agent.done()
 
 
-async def _answer(process: Process, response: Response, inbox: Inbox) -> None:
+async def _answer(process: Process, response: LocalWriter, inbox: RunInbox) -> None:
     run = response.run
     try:
         await _speak(process, response, inbox)
@@ -175,9 +175,9 @@ async def _answer(process: Process, response: Response, inbox: Inbox) -> None:
         await _end(process, response, {"type": "error", "errorText": FAILED})
 
 
-async def _speak(process: Process, response: Response, inbox: Inbox) -> None:
+async def _speak(process: Process, response: LocalWriter, inbox: RunInbox) -> None:
     run = response.run
-    page = await threads.insist(queries.history, run.session_id, limit=HISTORY)
+    page = await threads.run_with_retry(queries.history, run.session_id, limit=HISTORY)
     turn = Turn(process, response, inbox, _asked(page.messages, run))
     await turn.begin()
     agent = registry.find(run.agent)
@@ -187,7 +187,7 @@ async def _speak(process: Process, response: Response, inbox: Inbox) -> None:
     await turn.finish()
 
 
-async def _end(process: Process, response: Response, chunk: dict[str, str]) -> None:
+async def _end(process: Process, response: LocalWriter, chunk: dict[str, str]) -> None:
     try:
         await response.close(chunk)
     except HoldfastError as problem:

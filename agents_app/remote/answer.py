@@ -12,7 +12,7 @@ import orjson
 from agents_app.answer import Answer, Call
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
-from sessions_app.publishing.response_writer import Chunk, Ticker, Writing
+from sessions_app.publishing.response_writer import Chunk, ResponseWriter, Ticker
 
 BATCH_BYTES = 48 * 1024  # of JSON; a frame of the site's has room for 64 KiB
 BATCH_CHUNKS = 500
@@ -23,7 +23,7 @@ FAILED = "The agent failed."
 STOPPED = "The agent was stopped before it finished."
 
 
-class RemoteResponse(Writing):
+class RemoteResponse(ResponseWriter):
     """A response at a site. `submit` is called whenever a batch is to be sent; then comes `take` or `refuse`.
 
     `write` and `flush` raise HoldfastError when it can't go on, `Fenced` when somebody else has ended it.

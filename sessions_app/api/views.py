@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from rest_framework.views import APIView
 from sessions_app import conf
 from sessions_app.api import pagination
 from sessions_app.api.pagination import SessionPages
+from sessions_app.api.permissions import ISSUE_FOR_OTHERS, ModelPermissions, TokenPermissions, require
 from sessions_app.api.serializers import (
     ChangesSerializer,
     ErrorSerializer,
@@ -44,21 +46,26 @@ from sessions_app.core.tokens import ALL
 from sessions_app.delivery import catchup
 from sessions_app.event_log import queries
 from sessions_app.http import errors
-from sessions_app.http.authentication import CookieAuthentication, IsIdentified, TokenAuthentication, identity_of
+from sessions_app.http.authentication import (
+    CookieAuthentication,
+    IsAuthenticatedOrGuest,
+    TokenAuthentication,
+    identity_of,
+)
 from sessions_app.http.errors import ApiError
 from sessions_app.http.json_body import JSONParser, JSONRenderer
 from sessions_app.http.throttling import Throttle
-from sessions_app.models import Message, RetentionPolicy, Session
+from sessions_app.models import Message, RetentionPolicy, RevokedToken, Session
 from sessions_app.retention import purge
 
 logger = logging.getLogger(__name__)
 
 
-class Door(APIView):
+class HoldfastView(APIView):
     """What every operation shares: who asks, how often, and in what form."""
 
     authentication_classes = [TokenAuthentication, CookieAuthentication]
-    permission_classes = [IsIdentified]
+    permission_classes = [IsAuthenticatedOrGuest]
     throttle_classes = [Throttle]
     parser_classes = [JSONParser]
     renderer_classes = [JSONRenderer]
@@ -89,7 +96,7 @@ def _always() -> dict[int, Any]:
 
 _REFUSALS = {
     400: OpenApiResponse(InvalidSerializer, "What was sent can't be taken; `fields` says why."),
-    403: OpenApiResponse(ErrorSerializer, "The CSRF token is missing, the token lacks a scope, or it is for staff."),
+    403: OpenApiResponse(ErrorSerializer, "The CSRF token, a scope or a permission is missing; the message names it."),
     404: OpenApiResponse(ErrorSerializer, "There is none, or it is somebody else's: nobody can tell which."),
     409: OpenApiResponse(ErrorSerializer, "It can't be done as things are; the message says why."),
     410: OpenApiResponse(ResetSerializer, "It has expired, or the cursor can't be continued: `reset`, and why."),
@@ -130,7 +137,7 @@ class SessionViewSet(
     mixins.UpdateModelMixin,
     mixins.ListModelMixin,
     viewsets.GenericViewSet[Session],
-    Door,
+    HoldfastView,
 ):
     """The sessions of whoever asks. By a token, reading needs the scope `read`, changing anything `send`."""
 
@@ -240,35 +247,43 @@ def _asked(query: type[Serializer[Any]], request: Request) -> dict[str, Any]:
 @extend_schema_view(
     list=extend_schema(
         summary="List retention policies",
-        description="All of them, the shortest first. For staff.",
+        description="All of them, the shortest first. Requires the permission `sessions_app.view_retentionpolicy`.",
         responses=_responses(403, ok=PolicySerializer),
     ),
     create=extend_schema(
         summary="Create a retention policy",
-        description="If it is the default, new sessions get it instead of the one before. For staff.",
+        description=(
+            "If it is the default, new sessions get it instead of the one before. "
+            "Requires the permission `sessions_app.add_retentionpolicy`."
+        ),
         responses=_responses(400, 403, created=PolicySerializer),
     ),
     retrieve=extend_schema(
         summary="Read a retention policy",
-        description="And how many sessions have it. For staff.",
+        description="And how many sessions have it. Requires the permission `sessions_app.view_retentionpolicy`.",
         responses=_responses(403, 404, ok=PolicySerializer),
     ),
     partial_update=extend_schema(
-        summary="Change a retention policy",
-        description="Takes effect at once, for all its sessions. For staff.",
+        summary="SessionChange a retention policy",
+        description=(
+            "Takes effect at once, for all its sessions. Requires the permission `sessions_app.change_retentionpolicy`."
+        ),
         responses=_responses(400, 403, 404, ok=PolicySerializer),
     ),
     destroy=extend_schema(
         summary="Delete a retention policy",
-        description="Refused while sessions have it, and for the default. For staff.",
+        description=(
+            "Refused while sessions have it, and for the default. "
+            "Requires the permission `sessions_app.delete_retentionpolicy`."
+        ),
         responses=_responses(403, 404, 409, gone=_NOTHING),
     ),
 )
-class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], Door):
-    """Retention policies, for staff."""
+class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], HoldfastView):
+    """Retention policies, for staff with the admin's permissions for them."""
 
     serializer_class = PolicySerializer
-    permission_classes = [IsIdentified, permissions.IsAdminUser]
+    permission_classes = [IsAuthenticatedOrGuest, ModelPermissions]
     pagination_class = None
     http_method_names = ["get", "post", "patch", "delete", "head"]
     lookup_value_regex = "[0-9]{1,18}"
@@ -292,22 +307,31 @@ class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], Door):
 @extend_schema_view(
     create=extend_schema(
         summary="Issue a token",
-        description="For an agent or a back end elsewhere; one that has a key may sign its own. For staff.",
+        description=(
+            "For an agent or a back end elsewhere; one that has a key may sign its own. "
+            "Requires the permission `sessions_app.issue_token`; for any `sub` but your own `user:<id>`, "
+            "and for the scope `publish`, which writes into other people's sessions, "
+            "also `sessions_app.issue_token_for_others`."
+        ),
         request=TokenSerializer,
         responses=_responses(400, 403, 409, created=IssuedTokenSerializer),
     ),
     destroy=extend_schema(
         summary="Revoke a token",
-        description="By its `jti`, whoever signed it. Open sockets and streams end within seconds. For staff.",
+        description=(
+            "By its `jti`, whoever signed it. Open sockets and streams end within seconds. "
+            "Requires the permission `sessions_app.add_revokedtoken`."
+        ),
         parameters=[OpenApiParameter("jti", str, OpenApiParameter.PATH)],
         responses=_responses(403, gone=_NOTHING),
     ),
 )
-class TokenViewSet(viewsets.ViewSet, Door):
-    """Tokens, by staff who are logged in: no token can issue another."""
+class TokenViewSet(viewsets.ViewSet, HoldfastView):
+    """Tokens, for staff who are logged in and have the permission: no token can issue another."""
 
-    permission_classes = [IsIdentified, permissions.IsAdminUser]
+    permission_classes = [IsAuthenticatedOrGuest, TokenPermissions]
     http_method_names = ["post", "delete"]
+    queryset = RevokedToken.objects.none()  # whose model's permissions are asked for
     lookup_field = "jti"
     lookup_value_regex = "[A-Za-z0-9_.:-]{1,64}"
 
@@ -316,8 +340,10 @@ class TokenViewSet(viewsets.ViewSet, Door):
             raise ApiError("tokens_off")
         asked = TokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        token, grant = tokens.issue(**{"life_s": conf.TOKEN_MAX_S, **asked.validated_data})
         who = identity_of(request)
+        if _reaches_others(asked.validated_data, who.owner):
+            require(request.user, ISSUE_FOR_OTHERS)
+        token, grant = tokens.issue(**{"life_s": conf.TOKEN_MAX_S, **asked.validated_data})
         logger.info("%s issued token %s for %s", who.owner, grant.jti, asked.validated_data["sub"])
         issued = {"token": token, "jti": grant.jti, "expires_at": grant.expires_at * 1000}
         return Response(issued, status=201)
@@ -328,8 +354,13 @@ class TokenViewSet(viewsets.ViewSet, Door):
         return Response(status=204)
 
 
+def _reaches_others(asked: Mapping[str, Any], owner: str) -> bool:
+    """Return whether a token acts as another identity, or writes into sessions that aren't its owner's: `publish`."""
+    return asked["sub"] != owner or "publish" in asked["scope"].split()
+
+
 @extend_schema(exclude=True)
-class NoSuchAddress(Door):
+class NoSuchAddress(HoldfastView):
     """Everything below the API's address that is nothing: told in the API's form, to anyone."""
 
     permission_classes: list[Any] = []

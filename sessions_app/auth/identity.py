@@ -204,7 +204,7 @@ GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @async_only_middleware
 def identity_middleware(get_response: GetResponse) -> GetResponse:
-    """Sets what `asker` tells, and makes a guest of everyone who opens a page and is nobody yet."""
+    """Sets what `get_identity` tells, and makes a guest of everyone who opens a page and is nobody yet."""
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         token = token_in(request.headers.get("Authorization", ""))
@@ -226,7 +226,7 @@ def identity_middleware(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def asker(request: HttpRequest) -> Identity | None:
+def get_identity(request: HttpRequest) -> Identity | None:
     """Who asks. Raises bad_token and token_expired, and storage_unavailable if the database didn't say."""
     identity: Identity | HoldfastError | None = request.identity  # type: ignore[attr-defined]
     if isinstance(identity, HoldfastError):

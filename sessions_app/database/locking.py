@@ -1,11 +1,11 @@
-"""In which order rows are locked, so that no two transactions can wait for each other for ever.
+"""Lock order. Every transaction locks rows in this order, so two cannot deadlock.
 
-1. Sessions, all that a transaction needs at once, in the order of their ids: `statements.lock_sessions` for what is
-   published, `sessions` for everybody else. What belongs to a session is changed under its lock alone.
-2. Of workers, the producers whose batches are published, all at once, in that order: `statements.beat_producers`.
-3. Of producers, those that are registered, one after the other in that order: `Job.order`. Whoever inserts what another
-   has just inserted waits until that is committed.
-4. Then whatever else: a process's own worker, and other rows only if nobody else has locked them (`free`). What is
+1. Sessions, all that a transaction needs at once, in the order of their ids: `sql.lock_sessions` for what is
+   published, `sessions` elsewhere. What belongs to a session is changed under its lock alone.
+2. Of workers, the producers whose batches are published, all at once, in that order: `sql.beat_producers`.
+3. Of producers, those that are registered, one after the other in that order: `DatabaseJob.order`. Whoever
+   inserts what another has just inserted waits until that is committed.
+4. Then whatever else: a process's own worker, and other rows only if they are free (`skip_locked`). What is
    locked is being changed, and who wanted to change it looks again.
 
 SQLite has one write lock, which a transaction takes at its beginning.
@@ -26,6 +26,6 @@ def sessions(ids: Iterable[str]) -> None:
     list(models.Session.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
 
 
-def free(rows: QuerySet[Any], most: int | None = None) -> list[Any]:
+def skip_locked(rows: QuerySet[Any], most: int | None = None) -> list[Any]:
     """Lock those of the rows that nobody else has locked; return their keys."""
     return list(rows.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True)[:most])

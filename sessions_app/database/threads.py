@@ -29,7 +29,7 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, lambda: _call(function, *args, **kwargs))
 
 
-async def insist(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_with_retry(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """As `run`, for what only reads: while the database is away it is tried again, for RETRY_S."""
     loop = asyncio.get_running_loop()
     until, pause_s = loop.time() + RETRY_S, RETRY_FIRST_S

@@ -14,7 +14,7 @@ from sessions_app.event_log import queries
 from sessions_app.telemetry import metrics
 
 
-class Answer(NamedTuple):
+class CatchUp(NamedTuple):
     """An `attached` frame, encoded, with its place for the attachment."""
 
     epoch: str
@@ -48,13 +48,13 @@ def read(
     return _attached(session, view, patches, decided)
 
 
-def answer(session: str, owner: str, **how: Any) -> Answer:
+def answer(session: str, owner: str, **how: Any) -> CatchUp:
     """`read`, encoded. All of it is work for a database thread."""
     frame = read(session, owner, **how)
     epoch, serial = Cursor.parse(frame["cursor"])
     text = frames.encode(frame)
     metrics.caught_up(resumed=frame["resumed"], reason=frame["reason"], size=frames.size(text))
-    return Answer(epoch, serial, text)
+    return CatchUp(epoch, serial, text)
 
 
 def _patch(message: fold.Message, after: int, held: frames.Held | None) -> dict[str, Any]:

@@ -56,7 +56,9 @@ class Fanout:
     def __init__(self, receive: Callable[[list[Frame]], None], signalled: Callable[[], None]) -> None:
         # Layers of its own: to make one anew must not concern others in this process who use the site's.
         layers = [channel_layers.make_backend(name) for name in conf.FANOUT_LAYERS]
-        self.links = [Link(layer, self._take) for layer in layers if not isinstance(layer, InMemoryChannelLayer)]
+        self.endpoints = [
+            LayerEndpoint(layer, self._take) for layer in layers if not isinstance(layer, InMemoryChannelLayer)
+        ]
         self._receive = receive
         self._signalled = signalled
         self._origin = new_id()
@@ -65,43 +67,43 @@ class Fanout:
     @property
     def problem(self) -> str:
         """Why other processes can't be told anything; empty when they can, or there are none."""
-        return next((link.problem for link in self.links if link.problem), "")
+        return next((endpoint.problem for endpoint in self.endpoints if endpoint.problem), "")
 
     @property
     def lost(self) -> int:
         """How many hints were not passed on since the start."""
-        return sum(link.lost for link in self.links)
+        return sum(endpoint.lost for endpoint in self.endpoints)
 
     async def run(self) -> None:
         """Send and receive until cancelled."""
-        await asyncio.gather(*(link.run() for link in self.links))
+        await asyncio.gather(*(endpoint.run() for endpoint in self.endpoints))
 
     async def join(self, session: str) -> None:
         """Hear of a session's frames from now on."""
-        if self.links:
+        if self.endpoints:
             number = shard(session)
-            await self._link(number).join(group_of(number))
+            await self._endpoint(number).join(group_of(number))
 
     def publish(self, frames: list[Frame]) -> None:
         """Pass frames on to the other processes. A layer that can't keep up loses hints, never a publisher's time."""
-        if not self.links:
+        if not self.endpoints:
             return
         shards: dict[int, list[Frame]] = defaultdict(list)
         for frame in frames:
             shards[shard(frame.session)].append(frame)
-        outgoing: dict[Link, list[tuple[str, Message]]] = defaultdict(list)
+        outgoing: dict[LayerEndpoint, list[tuple[str, Message]]] = defaultdict(list)
         for number, batch in shards.items():
-            outgoing[self._link(number)].append((group_of(number), self._message("frames", frames=batch)))
-        for link, messages in outgoing.items():
-            link.put(messages)
+            outgoing[self._endpoint(number)].append((group_of(number), self._message("frames", frames=batch)))
+        for endpoint, messages in outgoing.items():
+            endpoint.put(messages)
 
     def signal_came(self) -> None:
         """Have the other processes look for signals, and for runs that wait."""
-        if self.links:
-            self.links[0].put([(SIGNALS, self._message("signals", shards=conf.FANOUT_SHARDS))])
+        if self.endpoints:
+            self.endpoints[0].put([(SIGNALS, self._message("signals", shards=conf.FANOUT_SHARDS))])
 
-    def _link(self, number: int) -> Link:
-        return self.links[number % len(self.links)]
+    def _endpoint(self, number: int) -> LayerEndpoint:
+        return self.endpoints[number % len(self.endpoints)]
 
     def _message(self, kind: str, **more: Any) -> Message:
         return {"type": kind, "origin": self._origin, "at": time.time(), **more}
@@ -126,7 +128,7 @@ class Fanout:
             )  # fmt: skip
 
 
-class Link:
+class LayerEndpoint:
     """One process's end of one layer: with Redis, of one server. Layers don't wait for one another.
 
     `take` is given each message, and may raise when it is malformed. `lost` counts what was not sent; `problem` says

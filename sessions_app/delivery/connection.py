@@ -19,8 +19,8 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.limits import TokenBucket
 from sessions_app.database import threads
-from sessions_app.delivery.subscription import Following
-from sessions_app.event_log.commands import Stored
+from sessions_app.delivery.subscription import Subscription
+from sessions_app.event_log.commands import AppendResult
 from sessions_app.models import new_id
 from sessions_app.publishing import producers
 from sessions_app.runs import signal_intake
@@ -70,7 +70,7 @@ class Connection:
         self._flushed: asyncio.Event | None = None  # what must come after it waits for it
         self._finishing = False
         self._follows_all = False  # it attached to all that it ever will
-        self._followed: dict[str, Following] = {}
+        self._followed: dict[str, Subscription] = {}
         self._publishing = 0  # batches that are not yet stored
         self._published: asyncio.Event | None = None  # what waits until one was
         # Who may publish is read no faster, instead of being closed.
@@ -85,7 +85,7 @@ class Connection:
         """Send a frame soon, after those queued before it."""
         if not self.closed:
             if not self._queue:
-                self.process.pump.add(self)
+                self.process.flusher.add(self)
             self._queue.append(text)
 
     async def flush(self) -> None:
@@ -188,14 +188,14 @@ class Connection:
         """Whether a session has been behind for longer than SLOW_READER_MS."""
         limit = now - conf.SLOW_READER_MS / 1000
         return any(
-            following.attachment.behind_since is not None and following.attachment.behind_since < limit
-            for following in self._followed.values()
+            subscription.attachment.behind_since is not None and subscription.attachment.behind_since < limit
+            for subscription in self._followed.values()
         )
 
     @property
     def state(self) -> str:
         """What it is at, for who operates the server; of many sessions, what the slowest is at."""
-        states = {following.attachment.state for following in self._followed.values()}
+        states = {subscription.attachment.state for subscription in self._followed.values()}
         slowest = [state.value for state in (State.BEHIND, State.CATCHING_UP, State.LIVE) if state in states]
         return "closing" if self.told else [*slowest, "idle"][0]
 
@@ -262,11 +262,11 @@ class Connection:
         if identity.owner != self.identity.owner:
             raise HoldfastError("bad_token", "`sub` isn't whom this connection acts as.")
         self.identity = identity
-        for session, following in tuple(self._followed.items()):
+        for session, subscription in tuple(self._followed.items()):
             try:
                 identity.check("read", session)
             except HoldfastError as problem:
-                following.end(problem)
+                subscription.end(problem)
         self.queue(frames.authenticated(identity.grant.expires_at * 1000))
 
     async def _publish(self, frame: ClientFrame) -> None:
@@ -275,7 +275,7 @@ class Connection:
             self._published = asyncio.Event()
             await self._published.wait()
 
-        def settle(outcome: Stored | HoldfastError) -> None:
+        def on_result(outcome: AppendResult | HoldfastError) -> None:
             self._publishing -= 1
             if self._published is not None:
                 self._published.set()
@@ -286,22 +286,22 @@ class Connection:
                 if problem.kind.close_code is not None:
                     self.process.spawn(self.finish(problem.kind.close_code))
 
-        await producers.submit(self.process, self.identity, frame, settle)
+        await producers.submit(self.process, self.identity, frame, on_result)
         self._publishing += 1
 
     async def attach(self, frame: ClientFrame) -> Cursor:
         """Begin to follow a session, or anew. Return the cursor of what is sent for it; raise what refuses it."""
         self.identity.check("read", frame.session)
-        following = self._followed.get(frame.session)
-        if following is None:
+        subscription = self._followed.get(frame.session)
+        if subscription is None:
             if len(self._followed) >= conf.SESSIONS_PER_CONNECTION:
                 raise HoldfastError("too_many_sessions", f"at most {conf.SESSIONS_PER_CONNECTION}")
-            following = self._followed[frame.session] = Following(self, frame.session)
-            await self.process.feeds.follow(frame.session, following)
+            subscription = self._followed[frame.session] = Subscription(self, frame.session)
+            await self.process.feeds.follow(frame.session, subscription)
         else:
-            following.attachment.reattach()
-        await following.catch_up(cursor=frame.cursor, rewind=frame.rewind, held=frame.held, asked=True)
-        return following.cursor
+            subscription.attachment.reattach()
+        await subscription.catch_up(cursor=frame.cursor, rewind=frame.rewind, held=frame.held, asked=True)
+        return subscription.cursor
 
     async def follow(self, attaches: Sequence[ClientFrame]) -> None:
         """Attach to these sessions, to each when the client has taken what the one before brought; then to no more."""
@@ -320,22 +320,24 @@ class Connection:
             self.process.spawn(self.finish())
 
     def _acknowledge(self, frame: ClientFrame, now: float) -> None:
-        following = self._followed.get(frame.session)
-        if following is None:
+        subscription = self._followed.get(frame.session)
+        if subscription is None:
             raise HoldfastError("not_attached")
         assert frame.cursor is not None  # the table of client frames requires it
-        following.acknowledge(frame.cursor, held=frame.held, now=now)
+        subscription.acknowledge(frame.cursor, held=frame.held, now=now)
 
-    def _in_flight(self) -> list[tuple[Following, Cursor]]:
+    def _in_flight(self) -> list[tuple[Subscription, Cursor]]:
         return [
-            (following, following.cursor) for following in self._followed.values() if following.attachment.in_flight
+            (subscription, subscription.cursor)
+            for subscription in self._followed.values()
+            if subscription.attachment.in_flight
         ]
 
-    def _land(self, sent: list[tuple[Following, Cursor]]) -> None:
+    def _land(self, sent: list[tuple[Subscription, Cursor]]) -> None:
         now = asyncio.get_running_loop().time() if sent else 0.0
-        for following, cursor in sent:
-            if self._followed.get(following.attachment.session) is following:
-                following.acknowledge(cursor, held=None, now=now)
+        for subscription, cursor in sent:
+            if self._followed.get(subscription.attachment.session) is subscription:
+                subscription.acknowledge(cursor, held=None, now=now)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something for this connection that its next frame need not wait for."""
@@ -344,8 +346,8 @@ class Connection:
         task.add_done_callback(self._tasks.remove)
 
     def forget(self, session: str) -> None:
-        """Stop following a session, if it does."""
-        following = self._followed.pop(session, None)
-        if following is not None:
-            following.stop()
-            self.process.feeds.leave(session, following)
+        """Stop subscription a session, if it does."""
+        subscription = self._followed.pop(session, None)
+        if subscription is not None:
+            subscription.stop()
+            self.process.feeds.leave(session, subscription)

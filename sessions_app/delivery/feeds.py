@@ -1,7 +1,7 @@
 """The feeds of one process: one per followed session, whatever number of readers it has here.
 
 A feed checks that serials have no hole, mends holes from the store, and hands each frame to every reader. Where
-frames come from (this process's ingest, the channel layer, the store) makes no difference: all are hints but the
+frames come from (this process's log_writer, the channel layer, the store) makes no difference: all are hints but the
 store.
 """
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sessions_app.delivery.connection import Connection
 
 
-class Pump:
+class Flusher:
     """Sends what is queued for all connections, in one task: a commit wakes one task, not one per reader.
 
     A client that doesn't read holds up nobody: where sending would have to wait, a task of its own goes on with it.

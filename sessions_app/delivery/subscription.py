@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 AGAIN_S = 1.0  # between two attempts to read the store for a reader that lacks something
 
 
-class Following:
+class Subscription:
     """A connection's attachment to one session, as the session's feed sees it: a `feed.Reader`."""
 
     __slots__ = ("owner", "attachment", "_connection", "_reading")  # there are as many as idle readers
@@ -89,7 +89,7 @@ class Following:
                 return
             asked, how = False, {"cursor": self.cursor}
 
-    async def _read(self, reading: int, asked: bool, how: dict[str, Any]) -> catchup.Answer | None:
+    async def _read(self, reading: int, asked: bool, how: dict[str, Any]) -> catchup.CatchUp | None:
         """Read the store; None when this reading counts no more."""
         session = self.attachment.session
         while reading == self._reading:
@@ -116,7 +116,7 @@ class Following:
         else:
             self.end(problem)
 
-    def _hand_over(self, answer: catchup.Answer) -> bool:
+    def _hand_over(self, answer: catchup.CatchUp) -> bool:
         """Queue an answer and what came meanwhile; return whether the store must be read again."""
         connection = self._connection
         connection.process.feeds.place(self.attachment.session, answer.epoch, answer.serial)

@@ -36,7 +36,7 @@ PER_OWNER = 20  # of one batch: nobody can fill the table alone, and so push out
 
 
 @dataclass(slots=True)
-class Beginning:
+class ConnectionStart:
     """What is remembered of a connection while it lives; `at` is the loop's time, in seconds."""
 
     transport: str
@@ -45,7 +45,7 @@ class Beginning:
 
 
 @dataclass(slots=True)
-class End:
+class ConnectionEnd:
     """How a connection ended, one of `Ended`; the other fields as in ConnectionRecord."""
 
     ended: Ended
@@ -55,11 +55,11 @@ class End:
 
 
 @dataclass(slots=True)
-class Note:
+class EndedConnection:
     """A connection that has ended: a ConnectionRecord that is not made yet."""
 
-    beginning: Beginning
-    end: End
+    beginning: ConnectionStart
+    end: ConnectionEnd
     ended_at: datetime
     life_s: float
 
@@ -70,7 +70,7 @@ def headers_of(request: HttpRequest) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), found[name].encode("latin1", "replace")) for name in proxies.HEADERS if name in found]
 
 
-def end_of_socket(message: Mapping[str, Any], idle_s: float) -> End:
+def end_of_socket(message: Mapping[str, Any], idle_s: float) -> ConnectionEnd:
     """Read a server's `websocket.disconnect`. `idle_s` is what is known where the server doesn't say it.
 
     Ours under Daphne says how it ended (`sockets_daphne.SocketProtocol.onClose`). Of others, uvicorn gives a reason to
@@ -78,26 +78,26 @@ def end_of_socket(message: Mapping[str, Any], idle_s: float) -> End:
     """
     code = message.get("code")
     if "ended" in message:
-        return End(Ended(message["ended"]), code, message["idle_s"], exact=message["idle_s"] is not None)
+        return ConnectionEnd(Ended(message["ended"]), code, message["idle_s"], exact=message["idle_s"] is not None)
     wordless = code == ABNORMAL or "reason" not in message
-    return End(Ended.CUT if wordless else Ended.BY_CLIENT, ABNORMAL if wordless else code, idle_s)
+    return ConnectionEnd(Ended.CUT if wordless else Ended.BY_CLIENT, ABNORMAL if wordless else code, idle_s)
 
 
-class Evidence:
+class ConnectionRecorder:
     """One process's notes. `dropped` counts those that were not stored."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.dropped = 0
         self._clock = clock
-        self._waiting: list[Note] = []
+        self._waiting: list[EndedConnection] = []
         self._owners: Counter[str] = Counter()
 
-    def begin(self, transport: str, headers: Iterable[tuple[bytes, bytes]]) -> Beginning:
-        """Note that a connection begins, with its request's headers as an ASGI scope has them."""
-        return Beginning(transport, self._clock(), proxies.hints(headers))
+    def begin(self, transport: str, headers: Iterable[tuple[bytes, bytes]]) -> ConnectionStart:
+        """EndedConnection that a connection begins, with its request's headers as an ASGI scope has them."""
+        return ConnectionStart(transport, self._clock(), proxies.hints(headers))
 
-    def end(self, beginning: Beginning, end: End, *, owner: str) -> None:
-        """Note that it ended. Its owner is not stored."""
+    def end(self, beginning: ConnectionStart, end: ConnectionEnd, *, owner: str) -> None:
+        """EndedConnection that it ended. Its owner is not stored."""
         if not conf.EVIDENCE_HOURS:
             return
         if len(self._waiting) >= BATCH or self._owners[owner] >= PER_OWNER:
@@ -105,7 +105,7 @@ class Evidence:
             return
         self._owners[owner] += 1
         life_s = self._clock() - beginning.at
-        self._waiting.append(Note(beginning, end, timezone.now(), life_s))
+        self._waiting.append(EndedConnection(beginning, end, timezone.now(), life_s))
 
     async def write(self) -> None:
         """Store what waits. One call at a time."""
@@ -120,11 +120,11 @@ class Evidence:
             logger.warning("how %d connections ended is not stored (%d so far): %s", len(notes), self.dropped, error)
 
 
-def _store(notes: list[Note]) -> None:
+def _store(notes: list[EndedConnection]) -> None:
     ConnectionRecord.objects.bulk_create(_record(note) for note in notes)
 
 
-def _record(note: Note) -> ConnectionRecord:
+def _record(note: EndedConnection) -> ConnectionRecord:
     hints, end = note.beginning.hints, note.end
     return ConnectionRecord(
         transport=note.beginning.transport,

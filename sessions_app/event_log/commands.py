@@ -1,4 +1,4 @@
-"""What a publisher hands to `ingest`, and what becomes of it."""
+"""What a publisher hands to `LogWriter`, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Chunk = dict[str, Any]
 
 
-class Stored(NamedTuple):
+class AppendResult(NamedTuple):
     """An append's outcome: the serial of its last chunk. `repeated`: it had been stored before.
 
     `refusal`: why the chunks after that one were not stored.
@@ -27,10 +27,10 @@ class Stored(NamedTuple):
     refusal: HoldfastError | None = None
 
 
-Settle = Callable[[Stored | HoldfastError], None]
+OnResult = Callable[[AppendResult | HoldfastError], None]
 
 
-def _nobody(outcome: Stored | HoldfastError) -> None:
+def _nobody(outcome: AppendResult | HoldfastError) -> None:
     """Whoever stages an append within a transaction is given its outcome there."""
 
 
@@ -49,7 +49,7 @@ class Append:
     session: str
     uid: str
     chunks: list[Chunk]
-    settle: Settle = _nobody
+    on_result: OnResult = _nobody
     run: str = ""
     worker: str = ""
     after: int | None = None

@@ -15,7 +15,7 @@ from sessions_app.event_log.sql import Key
 
 
 @dataclass(slots=True)
-class Open:
+class OpenMessage:
     """A message that this process is writing: its fold, and how much of it is in the journal only."""
 
     message: fold.Message
@@ -26,11 +26,11 @@ class Open:
     shared: bool = False  # of a producer elsewhere, who may have gone on at another process
 
 
-class Folds:
+class OpenMessages:
     """The messages that this process is writing."""
 
     def __init__(self) -> None:
-        self.open: dict[Key, Open] = {}
+        self.open: dict[Key, OpenMessage] = {}
         self.journal_events = conf.JOURNAL_EVENTS  # read once: looking up a setting costs more than a fold
         self.response_bytes = conf.RESPONSE_BYTES
 
@@ -40,11 +40,11 @@ class Folds:
             self.open.pop(key, None)
 
 
-def load(key: Key) -> Open:
+def load(key: Key) -> OpenMessage:
     found = queries.keyed_message(*key)
     if found is None:
         raise HoldfastError("no_such_message")
     row, message = found
     # Its size and journal are bounded again from here: they are limits, not accounts.
     size = len(orjson.dumps(message.parts))
-    return Open(message, row, is_new=False, size=size, journal_events=conf.JOURNAL_EVENTS)
+    return OpenMessage(message, row, is_new=False, size=size, journal_events=conf.JOURNAL_EVENTS)

@@ -11,7 +11,7 @@ from sessions_app.event_log.commands import Append
 from sessions_app.event_log.sql import Published
 
 
-class Batches:
+class ProducerBatches:
     """The batches of one transaction: appends with a `sequence`."""
 
     def __init__(self) -> None:

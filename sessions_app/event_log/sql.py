@@ -1,4 +1,4 @@
-"""The statements of a commit: the one place that writes the log. Called by `ingest` alone, in its transaction.
+"""The statements of a commit: the one place that writes the log. Called by `LogWriter` alone, in its transaction.
 
 What every commit pays for is plain SQL, one statement for any number of rows, and gives one row or none: sqlite3 lets
 go of the interpreter's lock at every row, and gets it back only when the event loop's thread lets go of it in turn.

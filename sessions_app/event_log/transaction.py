@@ -1,4 +1,4 @@
-"""One transaction of the log: what it has read, what it folds, what it writes. Made by `ingest`, in its thread."""
+"""One transaction of the log: what it has read, what it folds, what it writes. Made by `LogWriter`, in its thread."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sessions_app.core import fold, frames, vocabulary
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries, sql
-from sessions_app.event_log.commands import Append, Chunk, Stored
-from sessions_app.event_log.open_messages import Folds, Open, load
-from sessions_app.event_log.producer_batches import Batches
+from sessions_app.event_log.commands import Append, AppendResult, Chunk
+from sessions_app.event_log.open_messages import OpenMessage, OpenMessages, load
+from sessions_app.event_log.producer_batches import ProducerBatches
 from sessions_app.event_log.sql import Key
 from sessions_app.telemetry import metrics
 
@@ -39,14 +39,14 @@ class _Changed:
 class Transaction:
     """The transaction under way. Locks the rows of its sessions when it is made."""
 
-    def __init__(self, folds: Folds, appends: list[Append], sessions: set[str]) -> None:
+    def __init__(self, folds: OpenMessages, appends: list[Append], sessions: set[str]) -> None:
         self.now = timezone.now()
-        self._folds = folds
+        self._open_messages = folds
         locked = sql.lock_sessions({append.session for append in appends} | sessions, _held(appends))
         self._sessions = {id_: _Changed(epoch, tail, first=tail + 1) for id_, epoch, tail in locked.sessions}
         self._fenced = locked.fenced  # run and worker, where the run is not, or no longer, that worker's
         self._known: dict[Key, tuple[str, int, int]] = {}  # that were to begin and exist: role, first and last serial
-        self._batches = Batches()
+        self._batches = ProducerBatches()
         self._current: set[Key] = set()  # messages whose folds are known to be as stored
         self._look_up(appends)
         self._begun: list[str] = []
@@ -54,8 +54,8 @@ class Transaction:
         self._also: list[tuple[str, Callable[[Log], None]]] = []
         self._touched: set[Key] = set()  # messages whose rows were written
         self._refused: set[Key] = set()  # messages of which this process has to know no more
-        self._new_rows: dict[Key, Open] = {}
-        self._conflated: dict[Key, Open] = {}
+        self._new_rows: dict[Key, OpenMessage] = {}
+        self._conflated: dict[Key, OpenMessage] = {}
         self._journal: list[sql.JournalRow] = []
         self._active: set[str] = set()
         self._titles: dict[str, str] = {}
@@ -87,7 +87,7 @@ class Transaction:
             raise HoldfastError("not_found", "It was deleted or has expired.")
         return Log(self, session, changed)
 
-    def stage(self, append: Append) -> Stored | HoldfastError:
+    def stage(self, append: Append) -> AppendResult | HoldfastError:
         """Fold an append into its message and note what to write."""
         key = append.session, append.uid
         try:
@@ -96,7 +96,7 @@ class Transaction:
             self._refused.add(key)
             return problem
         except _Repeated as repeated:
-            return Stored(repeated.serial, repeated=True)
+            return AppendResult(repeated.serial, repeated=True)
         refusal = None
         serial = changed.tail
         staged: list[tuple[int, str]] = []  # serial, event
@@ -110,16 +110,16 @@ class Transaction:
             changed.texts.append(text)
             staged.append((serial, text))
         if append.sequence and (staged or self._batches.has_begun(append)):
-            self._folds.open[key].shared = True
-            self._batches.note(append, self._folds.open[key].message, refusal)
+            self._open_messages.open[key].shared = True
+            self._batches.note(append, self._open_messages.open[key].message, refusal)
         if not staged:
-            return refusal or Stored(serial)
+            return refusal or AppendResult(serial)
         if append.also:
             self._also += [(append.session, also) for position, also in append.also if position < len(staged)]
-        self._note(append, key, opened or self._folds.open[key], staged)
-        return Stored(serial, refusal=refusal)
+        self._note(append, key, opened or self._open_messages.open[key], staged)
+        return AppendResult(serial, refusal=refusal)
 
-    def stage_now(self, append: Append) -> Stored:
+    def stage_now(self, append: Append) -> AppendResult:
         """Stage an append that isn't one of the transaction's own, and write it. Raises what refuses it."""
         self._fenced |= sql.fenced_runs(_held([append]))
         self._look_up([append])
@@ -131,7 +131,7 @@ class Transaction:
             raise outcome.refusal
         return outcome
 
-    def _find(self, append: Append, key: Key) -> tuple[_Changed, Open | None]:
+    def _find(self, append: Append, key: Key) -> tuple[_Changed, OpenMessage | None]:
         """Return the append's session and message (None: it is to begin), or raise why it can't be stored."""
         changed = self._sessions.get(append.session)
         if changed is None:
@@ -153,7 +153,7 @@ class Transaction:
             raise _Repeated(self._new_rows[key].message.first_serial)
         opened = self._opened(append, key)
         if opened is None and not begins:
-            opened = self._folds.open[key] = load(key)
+            opened = self._open_messages.open[key] = load(key)
         self._current.add(key)
         if opened is not None and append.after is not None and opened.message.last_serial != append.after:
             if opened.message.last_serial < append.after:
@@ -161,34 +161,36 @@ class Transaction:
             raise _Repeated(opened.message.last_serial)
         return changed, opened
 
-    def _opened(self, append: Append, key: Key) -> Open | None:
+    def _opened(self, append: Append, key: Key) -> OpenMessage | None:
         """Return the fold in memory of an append's message, if it is what is stored."""
-        opened = self._folds.open.get(key)
+        opened = self._open_messages.open.get(key)
         if opened is None or key in self._current:
             return opened
         if self._batches.is_current(append, opened.message) if append.sequence else not opened.shared:
             return opened
-        self._folds.forget([key])
+        self._open_messages.forget([key])
         return None
 
-    def _fold(self, opened: Open | None, serial: int, chunk: Chunk, key: Key) -> str:
+    def _fold(self, opened: OpenMessage | None, serial: int, chunk: Chunk, key: Key) -> str:
         """Apply one chunk; return its event's JSON. Raises HoldfastError, and then nothing has changed."""
         json = orjson.dumps(chunk).decode()
-        opened = opened or self._folds.open.get(key)
+        opened = opened or self._open_messages.open.get(key)
         if opened is None:
             if not frames.MESSAGE_UID.match(key[1]):
                 raise HoldfastError("bad_chunk", "A message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -.")
             at = queries.milliseconds(self.now)
             event = {"serial": serial, "message": key[1], "at": at, "chunk": chunk}
-            self._folds.open[key] = Open(fold.begin(event), key=0, is_new=True, size=len(json))
+            self._open_messages.open[key] = OpenMessage(fold.begin(event), key=0, is_new=True, size=len(json))
             return frames.event_text(serial=serial, uid=key[1], chunk=json, at=at)
-        if opened.size + len(json) > self._folds.response_bytes and chunk["type"] not in vocabulary.ENDS:
-            raise HoldfastError("response_too_large", f"A response has at most {self._folds.response_bytes} bytes.")
+        if opened.size + len(json) > self._open_messages.response_bytes and chunk["type"] not in vocabulary.ENDS:
+            raise HoldfastError(
+                "response_too_large", f"A response has at most {self._open_messages.response_bytes} bytes."
+            )
         fold.apply(opened.message, serial, chunk)
         opened.size += len(json)
         return frames.event_text(serial=serial, uid=key[1], chunk=json)
 
-    def _note(self, append: Append, key: Key, opened: Open, staged: list[tuple[int, str]]) -> None:
+    def _note(self, append: Append, key: Key, opened: OpenMessage, staged: list[tuple[int, str]]) -> None:
         ended = fold.ended(opened.message)
         opened.journal_events += len(staged)
         if opened.is_new:
@@ -218,9 +220,9 @@ class Transaction:
         if message.role == "user":
             self._titles[append.session] = _title(message)
 
-    def _is_due(self, opened: Open) -> bool:
+    def _is_due(self, opened: OpenMessage) -> bool:
         # Answers that began together are due together: a commit that conflates them all would hold up everybody.
-        return opened.journal_events >= self._folds.journal_events and len(self._conflated) < CONFLATED
+        return opened.journal_events >= self._open_messages.journal_events and len(self._conflated) < CONFLATED
 
     def write(self) -> None:
         """Write what was staged, so that queries see it."""
@@ -247,7 +249,7 @@ class Transaction:
 
     def abandon(self, session: str) -> None:
         """What was folded of a session was taken back: read it anew when it is needed."""
-        self._folds.forget([key for key in self._folds.open if key[0] == session])
+        self._open_messages.forget([key for key in self._open_messages.open if key[0] == session])
         self.take_runs()
 
     def finish(self) -> list[Frame]:
@@ -260,9 +262,13 @@ class Transaction:
 
     def settle(self) -> None:
         """It is committed: let go of the folds of what has ended, or was refused."""
-        ended = [key for key in self._touched if key in self._folds.open and fold.ended(self._folds.open[key].message)]
+        ended = [
+            key
+            for key in self._touched
+            if key in self._open_messages.open and fold.ended(self._open_messages.open[key].message)
+        ]
         # The refused not before: another append of this transaction may have changed its fold.
-        self._folds.forget([*ended, *self._refused])
+        self._open_messages.forget([*ended, *self._refused])
 
 
 class Log:
@@ -291,7 +297,7 @@ class Log:
             self._work.abandon(self.session)
             raise
 
-    def append(self, uid: str, chunks: list[Chunk], **fields: Any) -> Stored:
+    def append(self, uid: str, chunks: list[Chunk], **fields: Any) -> AppendResult:
         """Add chunks to a message, at once. Raises what refuses them."""
         return self._work.stage_now(Append(self.session, uid, chunks, **fields))
 

@@ -23,8 +23,8 @@ from django.db import DatabaseError, DataError, IntegrityError, connection, rese
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import sql
-from sessions_app.event_log.commands import Append, Stored
-from sessions_app.event_log.open_messages import Folds
+from sessions_app.event_log.commands import Append, AppendResult
+from sessions_app.event_log.open_messages import OpenMessages
 from sessions_app.event_log.transaction import Log, Transaction
 from sessions_app.runs import lifecycle
 from sessions_app.telemetry import metrics, tracing
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Change:
+class SessionChange:
     """Another change of a session's log, such as a signal: `work` makes it, in the transaction.
 
     It comes after the appends of its transaction. What `work` raises as a HoldfastError is its outcome, and undoes it.
@@ -45,11 +45,11 @@ class Change:
 
     session: str
     work: Callable[[Log], Any]
-    settle: Callable[[Any], None]
+    on_result: Callable[[Any], None]
 
 
 @dataclass(slots=True)
-class Job:
+class DatabaseJob:
     """Another small write of this process, done in the same transaction as what is published meanwhile.
 
     SQLite has one write lock and no queue for it: a process that competes with itself can starve its own lease.
@@ -57,14 +57,14 @@ class Job:
     """
 
     work: Callable[[], Any]
-    settle: Callable[[Any], None]
+    on_result: Callable[[Any], None]
     order: str = ""
 
 
-Write = Append | Change | Job
+Write = Append | SessionChange | DatabaseJob
 
 
-class Ingest:
+class LogWriter:
     """The writer of one process. `deliver` is called in the loop with each commit's frames."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[list[Frame]], None]) -> None:
@@ -73,8 +73,8 @@ class Ingest:
         self._waiting: list[Write] = []
         self._changed = threading.Condition()
         self._stopping = False
-        self._folds = Folds()
-        self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
+        self._open_messages = OpenMessages()
+        self._thread = threading.Thread(target=self._work, name="log_writer", daemon=True)
         self._thread.start()
 
     @property
@@ -83,17 +83,17 @@ class Ingest:
         return len(self._waiting)
 
     def submit(self, item: Write) -> None:
-        """Queue a write; its `settle` is called in the loop with its outcome."""
+        """Queue a write; its `on_result` is called in the loop with its outcome."""
         with self._changed:
             if not self._stopping:
                 self._waiting.append(item)
                 self._changed.notify()
                 return
-        self._loop.call_soon(item.settle, HoldfastError("going_away"))
+        self._loop.call_soon(item.on_result, HoldfastError("going_away"))
 
-    async def append(self, **fields: Any) -> Stored:
+    async def append(self, **fields: Any) -> AppendResult:
         """Submit an append and wait until it is committed. Raises HoldfastError."""
-        stored: Stored = await self._outcome(lambda settle: Append(settle=settle, **fields))
+        stored: AppendResult = await self._outcome(lambda on_result: Append(on_result=on_result, **fields))
         if stored.refusal:
             raise stored.refusal
         return stored
@@ -103,21 +103,21 @@ class Ingest:
 
         It is queued at once, before it is awaited. Raises HoldfastError.
         """
-        return self._outcome(lambda settle: Change(session, lambda log: work(log, *args), settle))
+        return self._outcome(lambda on_result: SessionChange(session, lambda log: work(log, *args), on_result))
 
     async def do(self, work: Callable[..., T], *args: Any, order: str = "") -> T:
         """Have a function write in the next transaction, and wait until it is committed. Raises HoldfastError."""
-        result: T = await self._outcome(lambda settle: Job(partial(work, *args), settle, order))
+        result: T = await self._outcome(lambda on_result: DatabaseJob(partial(work, *args), on_result, order))
         return result
 
     def _outcome(self, make: Callable[[Callable[[Any], None]], Write]) -> Coroutine[Any, Any, Any]:
         outcome: asyncio.Future[Any] = self._loop.create_future()
 
-        def settle(result: Any) -> None:
+        def on_result(result: Any) -> None:
             if not outcome.done():  # its waiter may have been cancelled; what it asked for is done all the same
                 outcome.set_result(result)
 
-        self.submit(make(settle))
+        self.submit(make(on_result))
         return self._result(outcome)
 
     async def _result(self, outcome: asyncio.Future[Any]) -> Any:
@@ -167,7 +167,7 @@ class Ingest:
         except Exception:
             logger.exception("%d frames were not delivered: the tail check finds them", len(committed))
         for item, outcome in settled:
-            item.settle(outcome)
+            item.on_result(outcome)
 
     def _commit_or_split(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
         """Commit a group; when it fails for a reason of our own, one by one, so that one item fails alone."""
@@ -197,22 +197,24 @@ class Ingest:
     def _forget(self, group: list[Write]) -> None:
         # The folds in memory are ahead of what was stored: what follows from an append may have folded anything of its
         # session, as the turns that a run's end makes of unread steers.
-        sessions = {item.session for item in group if not isinstance(item, Job)}
-        self._folds.forget([key for key in self._folds.open if key[0] in sessions])
+        sessions = {item.session for item in group if not isinstance(item, DatabaseJob)}
+        self._open_messages.forget([key for key in self._open_messages.open if key[0] in sessions])
 
     def _commit(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
         appends = [item for item in group if isinstance(item, Append)]
         with ExitStack() as last, transaction.atomic():
-            work = Transaction(self._folds, appends, {item.session for item in group if isinstance(item, Change)})
+            work = Transaction(
+                self._open_messages, appends, {item.session for item in group if isinstance(item, SessionChange)}
+            )
             # A dictionary by identity: the outcomes are in the group's order, the appends are made first.
             outcomes = {id(append): work.stage(append) for append in appends}
             for session, also in work.take_also():
                 also(work.log(session))
             lifecycle.follow(work)
             for item in group:
-                if isinstance(item, Change):
+                if isinstance(item, SessionChange):
                     outcomes[id(item)] = self._change(item, work)
-            for job in sorted((item for item in group if isinstance(item, Job)), key=attrgetter("order")):
+            for job in sorted((item for item in group if isinstance(item, DatabaseJob)), key=attrgetter("order")):
                 work.write()
                 outcomes[id(job)] = job.work()
             last.enter_context(sql.pipelined())  # nothing is asked from here to the end of COMMIT
@@ -220,7 +222,7 @@ class Ingest:
         work.settle()
         return [outcomes[id(item)] for item in group], committed
 
-    def _change(self, change: Change, work: Transaction) -> Any:
+    def _change(self, change: SessionChange, work: Transaction) -> Any:
         try:
             log = work.log(change.session)
             with log.undone_by_refusal():
@@ -232,13 +234,13 @@ class Ingest:
 
 
 def change_here(session: str, work: Callable[..., T], *args: Any) -> T:
-    """`Ingest.change` in a transaction of the caller's own, for who is no part of a process: an administrator's page.
+    """Make a change of a session's log in a transaction of the caller's own: for the admin, which has no process.
 
     Readers learn of it when their feeds compare tails, agents at work by the next look into their inboxes.
     Raises HoldfastError.
     """
     with transaction.atomic():
-        staged = Transaction(Folds(), [], {session})
+        staged = Transaction(OpenMessages(), [], {session})
         result = work(staged.log(session), *args)
         lifecycle.follow(staged)
         staged.finish()

@@ -11,7 +11,7 @@ from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from sessions_app.auth.identity import GUEST_COOKIE, Identity, asker
+from sessions_app.auth.identity import GUEST_COOKIE, Identity, get_identity
 from sessions_app.http.errors import ApiError
 
 
@@ -19,7 +19,7 @@ class TokenAuthentication(BaseAuthentication):
     """`request.auth` is the Identity; `request.user` is nobody, since a token opens nothing that is for staff."""
 
     def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
-        identity = asker(request._request)
+        identity = get_identity(request._request)
         return None if identity is None or identity.grant is None else (AnonymousUser(), identity)
 
     def authenticate_header(self, request: Request) -> str:
@@ -30,7 +30,7 @@ class CookieAuthentication(BaseAuthentication):
     """`request.auth` is the Identity, `request.user` Django's user, who is anonymous for a guest."""
 
     def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
-        identity = asker(request._request)
+        identity = get_identity(request._request)
         if identity is None:
             return None
         enforce_csrf(request._request)
@@ -49,12 +49,12 @@ def enforce_csrf(request: HttpRequest) -> None:
 
 
 def identity_of(request: Request) -> Identity:
-    """Who asks; for operations that `IsIdentified` guards."""
+    """Who asks; for operations that `IsAuthenticatedOrGuest` guards."""
     identity: Identity = request.auth  # type: ignore[assignment]
     return identity
 
 
-class IsIdentified(BasePermission):
+class IsAuthenticatedOrGuest(BasePermission):
     """Users and guests."""
 
     def has_permission(self, request: Request, view: Any) -> bool:

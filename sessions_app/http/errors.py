@@ -25,7 +25,7 @@ def _kind(status: int, message: str) -> ErrorKind:
 HTTP_ERRORS: dict[str, ErrorKind] = {
     "invalid": _kind(400, "Some of what was sent can't be taken: see `fields`"),
     "csrf_failed": _kind(403, "The CSRF token is missing or wrong: send the csrftoken cookie's value as X-CSRFToken"),
-    "forbidden": _kind(403, "Only the site's staff may do this"),
+    "forbidden": _kind(403, "Only staff with the required permission may do this"),
     "no_such_address": _kind(404, "There is nothing at this address; the API's addresses end with a slash"),
     "no_such_policy": _kind(404, "There is no such retention policy"),
     "bad_page": _kind(404, "That isn't a page of this list: follow its `next` and `previous`"),

@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import Throttled
 
 from sessions_app import conf
-from sessions_app.auth.identity import Identity, asker
+from sessions_app.auth.identity import Identity, get_identity
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
@@ -48,7 +48,7 @@ def publishes() -> Budget:
     return "publish", conf.PUBLISHES_PER_SECOND * 60
 
 
-def door(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget] = links) -> Callable[[View], View]:
+def guard(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget] = links) -> Callable[[View], View]:
     """Let into a view who may come in: `view(request, identity, …)`. `refuse` answers what it or the door raises.
 
     The view must not touch `request.user` and `request.session`: they open a database connection in the request's own
@@ -78,7 +78,7 @@ def _check(request: HttpRequest, method: str, kind: str, per_minute: int) -> Ide
     """Return who asks, and may."""
     if request.method != method:
         raise ApiError("method_not_allowed", f"send {method}")
-    who = asker(request)
+    who = get_identity(request)
     by_token = who is not None and who.grant is not None  # which no browser sends by itself
     if not by_token:
         _check_origin(request)

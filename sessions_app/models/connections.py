@@ -75,6 +75,10 @@ class RevokedToken(models.Model):
 
     class Meta:
         ordering = ["-expires_at"]
+        permissions = [  # here because tokens that are issued have no table
+            ("issue_token", "Can issue tokens"),
+            ("issue_token_for_others", "Can issue tokens for others"),
+        ]
 
     def __str__(self) -> str:
         return self.jti

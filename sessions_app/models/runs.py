@@ -39,7 +39,7 @@ class Worker(models.Model):
 
 
 class Signal(models.Model):
-    """What somebody sent into a session, and what became of it. Written in `ingest`'s transactions alone."""
+    """What somebody sent into a session, and what became of it. Written in `LogWriter`'s transactions alone."""
 
     class Status(models.TextChoices):
         ACCEPTED = signals.ACCEPTED

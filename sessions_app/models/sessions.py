@@ -70,7 +70,7 @@ def _fits(pattern: str) -> Q:
 
 
 class Session(models.Model):
-    """A durable conversation. `tail` and `epoch` are written by `ingest` alone."""
+    """A durable conversation. `tail` and `epoch` are written by `LogWriter` alone."""
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
     owner = models.CharField(max_length=80, help_text="user:<id>, guest:<id>, or whom a token acts as.")
@@ -155,10 +155,11 @@ class Message(models.Model):
 
 
 class JournalEntry(models.Model):
-    """One event that is not yet folded into its message's row. Written and removed by `ingest` alone."""
+    """One event that is not yet folded into its message's row. Written and removed by `LogWriter` alone."""
 
     # Neither an index nor a constraint of its own: each would cost every token a page of the log, or a look-up. The
-    # unique constraint below begins with the message too, and `ingest` writes only under the lock of the session's row.
+    # unique constraint below begins with the message too, and `LogWriter` writes only under the lock of the session's
+    # row.
     # By the message's number, not by the session's id: a commit writes every page of the constraint's index that one of
     # its events is in, and with so short a key that is a third of the pages.
     message = models.ForeignKey(

@@ -1,4 +1,4 @@
-"""What an agent in this process writes a response with: it hands what is written to ingest."""
+"""What an agent in this process writes a response with: it hands what is written to the log writer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
-from sessions_app.event_log.commands import Append, Stored
+from sessions_app.event_log.commands import Append, AppendResult
 from sessions_app.event_log.transaction import Log
-from sessions_app.event_log.writer import Ingest
+from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
-from sessions_app.publishing.response_writer import Chunk, Ticker, Writing
+from sessions_app.publishing.response_writer import Chunk, ResponseWriter, Ticker
 
 RETRY_S = 30.0  # how long a commit that fails is tried again before the publisher is told
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
@@ -19,26 +19,26 @@ RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 Also = Callable[[Log], None]
 
 
-class Response(Writing):
+class LocalWriter(ResponseWriter):
     """One response being written. `Process.respond` and `Process.response` make them.
 
     `write` and `flush` raise HoldfastError when the response can't go on: fenced (its lease ran out), not_found (the
     session is gone), storage_unavailable (for longer than RETRY_S), or a chunk of the publisher's that was refused.
     """
 
-    def __init__(self, run: Run, *, starts: bool, ingest: Ingest, ticker: Ticker) -> None:
+    def __init__(self, run: Run, *, starts: bool, log_writer: LogWriter, ticker: Ticker) -> None:
         """`run` is held by this process's worker; `starts` says that it is to be stored with the first append."""
         super().__init__(run.session_id, run.uid, ticker=ticker, chunk_bytes=conf.CHUNK_BYTES)
         self.run = run
         self._starts = starts
-        self._ingest = ingest
+        self._log_writer = log_writer
         self._also: list[tuple[int, Also]] = []  # each with the position of its chunk, -1 for any
         self._also_in_flight: tuple[tuple[int, Also], ...] = ()
         self._retry_s = RETRY_FIRST_S
         self._retry_until: float | None = None
 
     async def write(self, chunk: Chunk, *, also: Also | None = None) -> None:
-        """Add one chunk, as `Writing.write`. `also` is done in the transaction that stores it."""
+        """Add one chunk, as `ResponseWriter.write`. `also` is done in the transaction that stores it."""
         self._add(chunk)
         if also is not None:
             self._also.append((len(self._rollup) - 1, also))
@@ -55,12 +55,12 @@ class Response(Writing):
         return super()._take()
 
     def _submit(self) -> None:
-        self._ingest.submit(
+        self._log_writer.submit(
             Append(
                 session=self.session,
                 uid=self.uid,
                 chunks=self._in_flight,
-                settle=self._settle,
+                on_result=self._on_result,
                 run=self.run.pk,
                 worker=self.run.worker_id or "",
                 after=self.serial,
@@ -69,8 +69,8 @@ class Response(Writing):
             )
         )
 
-    def _settle(self, outcome: Stored | HoldfastError) -> None:
-        if isinstance(outcome, Stored):
+    def _on_result(self, outcome: AppendResult | HoldfastError) -> None:
+        if isinstance(outcome, AppendResult):
             self._retry_s, self._retry_until = RETRY_FIRST_S, None
             self._stored(outcome.serial, outcome.refusal)
         elif not self._retry(outcome):

@@ -19,8 +19,8 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.database import locking, threads
 from sessions_app.event_log import queries, sql
-from sessions_app.event_log.commands import Append, Settle, Stored
-from sessions_app.event_log.writer import Ingest
+from sessions_app.event_log.commands import Append, AppendResult, OnResult
+from sessions_app.event_log.writer import LogWriter
 
 if TYPE_CHECKING:
     from sessions_app.process import Process
@@ -31,8 +31,8 @@ REMEMBERED = 10_000  # producers; beyond it all are looked up anew
 class Producers:
     """Those that this process knows to be registered."""
 
-    def __init__(self, ingest: Ingest) -> None:
-        self._ingest = ingest
+    def __init__(self, log_writer: LogWriter) -> None:
+        self._log_writer = log_writer
         self._known: set[str] = set()
 
     async def worker(self, owner: str, frame: ClientFrame) -> str:
@@ -44,7 +44,7 @@ class Producers:
         name = f"{owner} {frame.producer}"
         worker = models.derived_id(name, frame.epoch)
         if worker not in self._known:
-            if not await self._ingest.do(_register, worker, name, frame.epoch, order=worker):
+            if not await self._log_writer.do(_register, worker, name, frame.epoch, order=worker):
                 raise HoldfastError("fenced", "This producer has begun a later epoch.")
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
@@ -58,14 +58,14 @@ def _register(worker: str, producer: str, epoch: int) -> bool:
         return False
     models.Worker.objects.get_or_create(pk=worker, defaults={"name": producer, "producer": producer, "epoch": epoch})
     # One that beats right now is refused its next beat, and dies of that.
-    epochs.filter(pk__in=locking.free(epochs.filter(epoch__lt=epoch, alive=True))).update(alive=False)
+    epochs.filter(pk__in=locking.skip_locked(epochs.filter(epoch__lt=epoch, alive=True))).update(alive=False)
     return True
 
 
-async def submit(process: Process, who: Identity, frame: ClientFrame, settle: Settle) -> None:
-    """Check a batch and have it stored; `settle` is called with the outcome. Raises HoldfastError.
+async def submit(process: Process, who: Identity, frame: ClientFrame, on_result: OnResult) -> None:
+    """Check a batch and have it stored; `on_result` is called with the outcome. Raises HoldfastError.
 
-    Batches of one message are to be submitted in their order.
+    ProducerBatches of one message are to be submitted in their order.
     """
     who.check("publish", frame.session)
     for chunk in frame.chunks:
@@ -79,12 +79,12 @@ async def submit(process: Process, who: Identity, frame: ClientFrame, settle: Se
         raise HoldfastError("storage_unavailable") from None
     if starts is not None:
         starts.worker_id = worker
-    process.ingest.submit(
+    process.log_writer.submit(
         Append(
             session=frame.session,
             uid=frame.message,
             chunks=frame.chunks,
-            settle=settle,
+            on_result=on_result,
             run=models.derived_id(frame.session, frame.message),
             worker=worker,
             sequence=frame.sequence,
@@ -107,17 +107,17 @@ def _run(frame: ClientFrame) -> models.Run:
 
 async def publish(process: Process, who: Identity, frame: ClientFrame) -> int:
     """Store a batch; return the serial of its last chunk. Raises HoldfastError."""
-    outcome: asyncio.Future[Stored | HoldfastError] = asyncio.get_running_loop().create_future()
+    outcome: asyncio.Future[AppendResult | HoldfastError] = asyncio.get_running_loop().create_future()
 
-    def settle(result: Stored | HoldfastError) -> None:
+    def on_result(result: AppendResult | HoldfastError) -> None:
         if not outcome.done():  # its waiter may have been cancelled
             outcome.set_result(result)
 
-    await submit(process, who, frame, settle)
+    await submit(process, who, frame, on_result)
     return serial_of(await outcome)
 
 
-def serial_of(outcome: Stored | HoldfastError) -> int:
+def serial_of(outcome: AppendResult | HoldfastError) -> int:
     """Return the serial of a batch's last chunk, or raise why not all of it was stored."""
     if isinstance(outcome, HoldfastError):
         raise outcome
@@ -130,12 +130,12 @@ async def beat(process: Process, who: Identity, frame: ClientFrame) -> None:
     """A producer lives. Raises fenced."""
     who.require("publish")
     worker = await process.producers.worker(who.owner, frame)
-    if not await process.ingest.do(_beat, worker):
+    if not await process.log_writer.do(_beat, worker):
         raise HoldfastError("fenced", "This producer has begun a later epoch.")
 
 
 def _beat(worker: str) -> bool:
     row = models.Worker.objects.filter(pk=worker)
-    if row.exists() and not locking.free(row):
+    if row.exists() and not locking.skip_locked(row):
         return True  # it publishes at another process right now, which is a beat
     return not sql.beat_producers({worker})

@@ -26,9 +26,9 @@ class Ticker:
     def __init__(self, loop: asyncio.AbstractEventLoop, window_ms: int) -> None:
         self._loop = loop
         self._window = window_ms / 1000
-        self._due: list[Writing] = []
+        self._due: list[ResponseWriter] = []
 
-    def flush_soon(self, response: Writing, *, at_once: bool) -> None:
+    def flush_soon(self, response: ResponseWriter, *, at_once: bool) -> None:
         """Flush at the next tick, or, `at_once`, when the caller's task lets go."""
         if at_once or not self._window:
             self._loop.call_soon(response._send)
@@ -43,7 +43,7 @@ class Ticker:
             response._send()
 
 
-class Writing(ABC):
+class ResponseWriter(ABC):
     """One response being written.
 
     `write` returns at once; `flush` returns when all that was written is stored. Both raise HoldfastError when the
@@ -66,7 +66,7 @@ class Writing(ABC):
 
     @abstractmethod
     def _submit(self) -> None:
-        """Have `_in_flight` stored, and `_settle` called with the outcome."""
+        """Have `_in_flight` stored, and `_on_result` called with the outcome."""
 
     async def write(self, chunk: Chunk) -> None:
         """Add one chunk. Waits only when more than BUFFER_BYTES or BUFFER_CHUNKS is not yet stored."""

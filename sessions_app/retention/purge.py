@@ -193,7 +193,7 @@ def _trim_runs(outdated: QuerySet[Run], batch: int) -> Purged:
 def _forget(most: int, now: datetime) -> int:
     """Delete workers that are long dead and that no run names any more."""
     with transaction.atomic():
-        found = locking.free(_forgotten(now), most)
+        found = locking.skip_locked(_forgotten(now), most)
         return Worker.objects.filter(pk__in=found).delete()[0]
 
 

@@ -20,7 +20,7 @@ from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.event_log.transaction import Log
-from sessions_app.event_log.writer import Ingest
+from sessions_app.event_log.writer import LogWriter
 from sessions_app.runs import lifecycle
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Found(NamedTuple):
     newest: int | None
 
 
-class Inbox:
+class RunInbox:
     """What is there for one run. `stop` is set when it is to stop; it keeps what nobody has asked for yet."""
 
     def __init__(self, run: models.Run) -> None:
@@ -122,23 +122,23 @@ class Inbox:
         return self._about.setdefault(target, asyncio.get_running_loop().create_future())
 
 
-class Inboxes:
+class RunInboxes:
     """All inboxes of a process. `run` is a task of it."""
 
-    def __init__(self, ingest: Ingest) -> None:
-        self._ingest = ingest
-        self._inboxes: dict[str, Inbox] = {}
+    def __init__(self, log_writer: LogWriter) -> None:
+        self._log_writer = log_writer
+        self._inboxes: dict[str, RunInbox] = {}
         self._wake = asyncio.Event()
         self._check_at = 0.0  # in the loop's time
         self._missing: set[str] = set()  # at the last check
 
-    def open(self, run: models.Run) -> Inbox:
+    def open(self, run: models.Run) -> RunInbox:
         """Begin to collect what is sent to a run."""
-        inbox = self._inboxes[run.pk] = Inbox(run)
+        inbox = self._inboxes[run.pk] = RunInbox(run)
         self.look_soon()  # it may have been sent something while it waited
         return inbox
 
-    def close(self, inbox: Inbox) -> None:
+    def close(self, inbox: RunInbox) -> None:
         self._inboxes.pop(inbox.run.pk, None)
 
     def look_soon(self) -> None:
@@ -199,9 +199,9 @@ class Inboxes:
                 self._inboxes[run].stop.set()
         self._missing = missing
 
-    def _deliver(self, inbox: Inbox, key: int) -> None:
+    def _deliver(self, inbox: RunInbox, key: int) -> None:
         # Nobody waits for it: what is lost of it, the signal's final receipt makes up for.
-        told = self._ingest.change(inbox.run.session_id, _delivered, key)
+        told = self._log_writer.change(inbox.run.session_id, _delivered, key)
         task = asyncio.get_running_loop().create_task(told)
         task.add_done_callback(_log_failure)
 

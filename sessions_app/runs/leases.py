@@ -19,7 +19,7 @@ from django.utils import timezone
 from sessions_app import conf, models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import locking, threads
-from sessions_app.event_log.writer import Ingest
+from sessions_app.event_log.writer import LogWriter
 from sessions_app.runs import lifecycle
 
 logger = logging.getLogger(__name__)
@@ -34,26 +34,26 @@ AWAY = 2 / 3  # of a lease without a look or a beat of one's own: twice the time
 class Lease:
     """This process's own lease."""
 
-    def __init__(self, ingest: Ingest) -> None:
+    def __init__(self, log_writer: LogWriter) -> None:
         self.worker = ""
         self.beaten_at = 0.0  # when the database last took a beat, on the monotonic clock
-        self._ingest = ingest
+        self._log_writer = log_writer
 
     async def beat(self) -> None:
         """Show that this process lives. One that was declared dead starts over as a new worker.
 
         Its old responses have been ended, and what it still writes to them is refused as fenced.
         """
-        lives: bool = await self._ingest.do(_beat, self.worker)
+        lives: bool = await self._log_writer.do(_beat, self.worker)
         if not lives:
             if self.worker:
                 logger.warning("this process was taken for dead: its responses were ended")
-            self.worker = await self._ingest.do(_register)
+            self.worker = await self._log_writer.do(_register)
         self.beaten_at = time.monotonic()
 
     async def release(self) -> None:
         """Leave nothing for others to wait for."""
-        await self._ingest.do(_release, self.worker)
+        await self._log_writer.do(_release, self.worker)
 
 
 def _register() -> str:
@@ -72,8 +72,8 @@ def _release(worker: str) -> None:
 class Reaper:
     """Watches all other workers, and ends what the dead ones left open."""
 
-    def __init__(self, ingest: Ingest, own: Lease) -> None:
-        self._ingest = ingest
+    def __init__(self, log_writer: LogWriter, own: Lease) -> None:
+        self._log_writer = log_writer
         self._own = own
         self._seen: dict[str, tuple[int, float]] = {}  # worker → its count, and when it was first seen at that
         self._looked_at = 0.0
@@ -92,7 +92,7 @@ class Reaper:
         }
         for worker, (count, since) in self._seen.items():
             if now - since > conf.LEASE_MS / 1000:
-                await self._ingest.do(_declare_dead, worker, count)
+                await self._log_writer.do(_declare_dead, worker, count)
         overdue = await self._overdue(now)
         orphans = await threads.run(_orphans, [*self._late, *overdue])
         # All at once, so that one transaction ends them.
@@ -126,7 +126,7 @@ class Reaper:
             elif problem.code == "no_such_message":
                 await self._end_unbegun(run, end)
             elif problem.code in ("message_ended", "not_found"):
-                await self._ingest.do(_end_run, run.pk)
+                await self._log_writer.do(_end_run, run.pk)
             elif problem.code != "fenced":  # which says that another process was faster
                 logger.warning("run %s can't be ended yet: %s", run.pk, problem.message)
 
@@ -138,7 +138,9 @@ class Reaper:
             logger.warning("run %s can't be ended yet: %s", run.pk, problem.message)
 
     async def _append(self, run: models.Run, chunks: list[dict[str, str]]) -> None:
-        await self._ingest.append(session=run.session_id, uid=run.uid, chunks=chunks, run=run.pk, worker=run.worker_id)
+        await self._log_writer.append(
+            session=run.session_id, uid=run.uid, chunks=chunks, run=run.pk, worker=run.worker_id
+        )
 
 
 def _beats(own: str) -> dict[str, int]:
@@ -148,7 +150,7 @@ def _beats(own: str) -> dict[str, int]:
 def _declare_dead(worker: str, beats: int) -> None:
     # Only if it has not moved since: it may have come back between the look and now, or be about to.
     unmoved = models.Worker.objects.filter(pk=worker, alive=True, beats=beats)
-    models.Worker.objects.filter(pk__in=locking.free(unmoved)).update(alive=False)
+    models.Worker.objects.filter(pk__in=locking.skip_locked(unmoved)).update(alive=False)
 
 
 def _orphans(late: list[str]) -> list[models.Run]:
@@ -170,5 +172,5 @@ def _end_of(run: models.Run) -> dict[str, str]:
 
 
 def _end_run(run: str) -> None:
-    running = locking.free(models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING))
+    running = locking.skip_locked(models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING))
     models.Run.objects.filter(pk__in=running).update(status=models.Run.Status.ENDED, ended_at=timezone.now())

@@ -42,11 +42,11 @@ class Receipt(NamedTuple):
     problem: HoldfastError | None = None
 
 
-def take(log: Log, sent: Sent) -> Receipt:
+def handle(log: Log, sent: Sent) -> Receipt:
     """Store a signal and do what it asks for. A repeated id gets the first time's receipt. Raises HoldfastError."""
     known = Signal.objects.filter(session=log.session, uid=sent.id).first()
     if known is None:
-        return _RULES[sent.kind](log, sent)
+        return _HANDLERS[sent.kind](log, sent)
     if known.kind != sent.kind and {known.kind, sent.kind} != {"message", "steer"}:
         raise HoldfastError("bad_signal", f"Its `id` is that of an earlier {known.kind}.")
     return Receipt(known.serial, HoldfastError.stored(known.code, known.reason) if _was_refused(known) else None)
@@ -200,7 +200,7 @@ def _waits(call: str) -> Callable[[dict[str, Any]], bool]:
     return lambda part: part.get("toolCallId") == call and part["state"] in ("input-available", "approval-responded")
 
 
-_RULES: dict[str, Callable[[Log, Sent], Receipt]] = {
+_HANDLERS: dict[str, Callable[[Log, Sent], Receipt]] = {
     "message": _message,
     "steer": _steer,
     "cancel": _cancel,

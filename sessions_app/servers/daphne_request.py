@@ -13,7 +13,7 @@ PIECES = 16
 Takes = Callable[[dict[str, Any]], bool]
 
 
-class Body:
+class RequestBody:
     """What has come of a request's body and its application has not taken yet; Daphne's queue knows no limit."""
 
     def __init__(self, request: "StreamedRequest") -> None:
@@ -44,7 +44,7 @@ class StreamedRequest(WebRequest):
     """Daphne's, but one that `takes_stream` chooses begins when its headers are there."""
 
     takes_stream: Takes = staticmethod(lambda scope: False)
-    body: Body | None = None
+    body: RequestBody | None = None
 
     def gotLength(self, length: int | None) -> None:
         super().gotLength(length)
@@ -57,7 +57,7 @@ class StreamedRequest(WebRequest):
             "headers": [(b"content-type", value) for value in types],
         }
         if length != 0 and self.takes_stream(scope):
-            self.body = Body(self)
+            self.body = RequestBody(self)
             # It may be answered before it is whole: what follows must not be taken for another request.
             channel.persistent = False
             self.responseHeaders.setRawHeaders(b"Connection", [b"close"])

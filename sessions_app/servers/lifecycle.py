@@ -26,9 +26,9 @@ from twisted.logger import (
 )
 
 from sessions_app import conf
-from sessions_app.servers.daphne_request import Body, StreamedRequest, Takes
+from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, Takes
 from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
-from sessions_app.servers.websocket_frames import Inbox
+from sessions_app.servers.websocket_frames import ReceiveQueue
 
 logger = logging.getLogger(__name__)
 
@@ -225,8 +225,10 @@ class SessionServer(Server):
         if protocol not in self.connections:
             return None
         is_socket = isinstance(protocol, SocketProtocol)
-        body: Body | None = None if is_socket else protocol.body
-        inbox: Inbox | Body | asyncio.Queue[dict[str, Any]] = Inbox(protocol) if is_socket else body or asyncio.Queue()
+        body: RequestBody | None = None if is_socket else protocol.body
+        inbox: ReceiveQueue | RequestBody | asyncio.Queue[dict[str, Any]] = (
+            ReceiveQueue(protocol) if is_socket else body or asyncio.Queue()
+        )
         application = refuse if is_socket and self.draining else self.application
         scope.setdefault("asgi", {"version": "3.0"})
         running = application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))

@@ -11,7 +11,7 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import OPEN
 
-from sessions_app.servers.websocket_frames import Inbox, encode
+from sessions_app.servers.websocket_frames import ReceiveQueue, encode
 
 # Uvicorn would log to its own three lines for each socket, and at DEBUG what people write.
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.logger = self.conn.logger = logger
         self.conn.debug = logger.isEnabledFor(logging.DEBUG)
-        self.queue = Inbox(self)  # type: ignore[assignment]
+        self.queue = ReceiveQueue(self)  # type: ignore[assignment]
         self.writable = WRITABLE
         self.is_plain = False  # accepted, and a frame is its text and nothing else
 

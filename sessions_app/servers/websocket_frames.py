@@ -12,7 +12,7 @@ class Reading(Protocol):
         """The inbox is empty: read on if it was full. May be called at any time."""
 
 
-class Inbox:
+class ReceiveQueue:
     """What a client has sent and its application, its one reader, has not taken yet.
 
     The servers' asyncio.Queue knows no limit that a socket could wait for, and takes 2 KiB more.

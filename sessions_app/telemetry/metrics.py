@@ -176,7 +176,9 @@ class _Now(Collector):
         yield CounterMetricFamily("holdfast_delivered_bytes", "Bytes of their frames", value=delivered.bytes)
         if self._here is not None:
             yield GaugeMetricFamily(
-                "holdfast_ingest_waiting", "Writes that wait for the next transaction", value=self._here.ingest.waiting
+                "holdfast_ingest_waiting",
+                "Writes that wait for the next transaction",
+                value=self._here.log_writer.waiting,
             )
             yield self._connections(self._here)
 

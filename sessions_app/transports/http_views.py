@@ -21,10 +21,10 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
-from sessions_app.diagnostics.connection_records import End, Ended, headers_of
+from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, headers_of
 from sessions_app.event_log import queries
 from sessions_app.http.errors import Refusal
-from sessions_app.http.guards import door, json_body, json_response, publishes, refused
+from sessions_app.http.guards import guard, json_body, json_response, publishes, refused
 from sessions_app.publishing import producers
 from sessions_app.runs import signal_intake
 from sessions_app.transports import sse
@@ -33,7 +33,7 @@ from sessions_app.transports.sse import EventStream
 # Streams
 
 
-@door("POST")
+@guard("POST")
 async def stream(request: HttpRequest, who: Identity) -> EventStream:
     """`POST /api/stream/`: follow many sessions."""
     attaches = _attaches(json_body(request))
@@ -50,7 +50,7 @@ def _for_now(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
     return HttpResponse(told, headers=sse.HEADERS)
 
 
-@door("GET", refuse=_for_now)
+@guard("GET", refuse=_for_now)
 async def session_stream(request: HttpRequest, who: Identity, session: str) -> EventStream:
     """`GET /api/sessions/<id>/stream/`: follow one, with a browser's own EventSource."""
     query = _attach_query(request, session)
@@ -68,22 +68,22 @@ async def session_stream(request: HttpRequest, who: Identity, session: str) -> E
 # Polls
 
 
-@door("POST")
+@guard("POST")
 async def poll(request: HttpRequest, who: Identity) -> HttpResponse:
     """`POST /api/poll/`: what is new in many sessions."""
     body = json_body(request)
     attaches = _attaches(body)
-    answer = Answer(await process.current(), who, headers_of(request))
+    answer = LongPoll(await process.current(), who, headers_of(request))
     texts = await answer.to(attaches, wait_s=_wait_s(body.get("wait_ms")))
     return json_response(_frames(texts))
 
 
-@door("GET")
+@guard("GET")
 async def session_poll(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
     """`GET /api/sessions/<id>/poll/`: what is new in one, and the cursor to ask with next."""
     attach = _attach(_attach_query(request, session))
     wait_s = _wait_s(_whole(request, "wait_ms"))
-    answer = Answer(await process.current(), who, headers_of(request))
+    answer = LongPoll(await process.current(), who, headers_of(request))
     texts = await answer.to([attach], wait_s=wait_s, refusals=False)
     cursors = [cursor for text in texts if (cursor := frames.cursor_of(text))]
     return json_response(_frames(texts, cursor=cursors[-1] if cursors else str(attach.cursor or "")))
@@ -94,7 +94,7 @@ def _frames(texts: list[str], **more: str) -> bytes:
     return f'{{"frames":[{",".join(texts)}]{"," if rest else ""}{rest}}}'.encode()
 
 
-class Answer:
+class LongPoll:
     """One poll's answer, which is a connection as long as it is waited for."""
 
     def __init__(self, here: process.Process, who: Identity, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -103,7 +103,7 @@ class Answer:
         self._bytes = 0
         self._arrival = asyncio.Event()
         self._here = here
-        self._beginning = here.evidence.begin("poll", headers)
+        self._beginning = here.connection_recorder.begin("poll", headers)
         self._connection = Connection(here, who, send=self._send, close=self._close, transport="poll")
 
     async def to(self, attaches: Iterable[ClientFrame], *, wait_s: float, refusals: bool = True) -> list[str]:
@@ -119,8 +119,8 @@ class Answer:
             return self._texts
         except asyncio.CancelledError:  # polls are many: only one whose client didn't wait is worth a note
             silent_s = asyncio.get_running_loop().time() - self._beginning.at
-            end = End(Ended.LEFT, idle_s=silent_s)
-            self._here.evidence.end(self._beginning, end, owner=self._connection.identity.owner)
+            end = ConnectionEnd(Ended.LEFT, idle_s=silent_s)
+            self._here.connection_recorder.end(self._beginning, end, owner=self._connection.identity.owner)
             raise
         finally:
             self._here.dismiss(self._connection)
@@ -166,7 +166,7 @@ class Answer:
 # Signals
 
 
-@door("POST")
+@guard("POST")
 async def signal(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
     """`POST /api/sessions/<id>/signals/`: send into a session; the answer is the receipt."""
     frame = frames.read({**json_body(request), "type": "signal", "session": session})
@@ -178,7 +178,7 @@ async def signal(request: HttpRequest, who: Identity, session: str) -> HttpRespo
 # Publishing
 
 
-@door("POST", budget=publishes)
+@guard("POST", budget=publishes)
 async def publish(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
     """`POST /api/sessions/<id>/publish/`: a batch of a producer elsewhere; the answer is what a socket is told."""
     frame = frames.read({**json_body(request), "type": "publish", "session": session})
@@ -186,7 +186,7 @@ async def publish(request: HttpRequest, who: Identity, session: str) -> HttpResp
     return json_response(frames.published(frame, serial).encode())
 
 
-@door("POST", budget=publishes)
+@guard("POST", budget=publishes)
 async def beat(request: HttpRequest, who: Identity) -> HttpResponse:
     """`POST /api/beat/`: a producer elsewhere lives."""
     await producers.beat(await process.current(), who, frames.read({**json_body(request), "type": "beat"}))

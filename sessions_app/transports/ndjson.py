@@ -29,7 +29,7 @@ from sessions_app.event_log import queries
 from sessions_app.http import errors, throttling
 from sessions_app.http.guards import json_response, publishes, refused
 from sessions_app.models import new_uid
-from sessions_app.publishing.local_writer import Response
+from sessions_app.publishing.local_writer import LocalWriter
 from sessions_app.publishing.response_writer import Chunk
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def _check_place(session: str, uid: str) -> None:
 class Upload:
     """A request as a connection, so that it is counted, ends with its token, and is told when the server stops."""
 
-    def __init__(self, here: process.Process, who: Identity, response: Response, receive: Any) -> None:
+    def __init__(self, here: process.Process, who: Identity, response: LocalWriter, receive: Any) -> None:
         self._here = here
         self._response = response
         self._receive = receive

@@ -17,7 +17,7 @@ from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.delivery.connection import Connection
-from sessions_app.diagnostics.connection_records import End, Ended
+from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended
 from sessions_app.process import Process
 from sessions_app.telemetry import log_context
 
@@ -68,7 +68,7 @@ class EventStream(StreamingHttpResponse):
         return self._body
 
 
-class Body:
+class StreamBody:
     """Passes what a connection sends to the response, which takes it piece by piece."""
 
     def __init__(self) -> None:
@@ -118,8 +118,8 @@ async def body(
     head: str = "",
 ) -> AsyncGenerator[bytes, None]:
     """Follow sessions for as long as the client reads and its time lasts. Nothing is held before the first piece."""
-    pieces = Body()
-    beginning = here.evidence.begin("stream", headers)
+    pieces = StreamBody()
+    beginning = here.connection_recorder.begin("stream", headers)
     connection = Connection(here, who, send=pieces.send, close=pieces.close, transport="stream")
     log_context.work_on(**log_context.ids() | {"connection": connection.id})
     try:
@@ -141,15 +141,15 @@ async def body(
     finally:
         end = _end(connection, pieces)
         if connection in here.connections:
-            here.evidence.end(beginning, end, owner=who.owner)
+            here.connection_recorder.end(beginning, end, owner=who.owner)
         here.dismiss(connection, end.ended)
 
 
-def _end(connection: Connection, pieces: Body) -> End:
+def _end(connection: Connection, pieces: StreamBody) -> ConnectionEnd:
     if connection.closed:
-        return End(Ended.BY_SERVER)
+        return ConnectionEnd(Ended.BY_SERVER)
     now = asyncio.get_running_loop().time()
-    return End(Ended.LEFT, idle_s=min(connection.idle_s(now), now - pieces.sent_at))
+    return ConnectionEnd(Ended.LEFT, idle_s=min(connection.idle_s(now), now - pieces.sent_at))
 
 
 async def release_thread() -> None:

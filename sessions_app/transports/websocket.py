@@ -19,7 +19,7 @@ from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
-from sessions_app.diagnostics.connection_records import End, Ended, end_of_socket
+from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, end_of_socket
 from sessions_app.telemetry import log_context
 
 # Pages can set no header of a handshake: they offer these two as subprotocols, and the first is taken.
@@ -47,7 +47,7 @@ class SessionConsumer(AsyncConsumer):
             await self._refuse(problem)
             return
         log_context.work_on(connection=connection.id)
-        beginning = here.evidence.begin("websocket", scope["headers"])
+        beginning = here.connection_recorder.begin("websocket", scope["headers"])
         scope["headers"] = []  # they would stay in memory for as long as the socket is open
         disconnect = None
         try:
@@ -55,7 +55,7 @@ class SessionConsumer(AsyncConsumer):
         finally:
             end = self._end(connection, disconnect)
             here.dismiss(connection, end.ended)
-            here.evidence.end(beginning, end, owner=connection.identity.owner)
+            here.connection_recorder.end(beginning, end, owner=connection.identity.owner)
 
     async def _open(self, here: process.Process, headers: Mapping[bytes, bytes], offered: Iterable[str]) -> Connection:
         """Check who is there. Raises the error that says why it may not be opened."""
@@ -85,9 +85,9 @@ class SessionConsumer(AsyncConsumer):
             await connection.receive(message.get("text"), now=clock())
         return None
 
-    def _end(self, connection: Connection, disconnect: dict[str, Any] | None) -> End:
+    def _end(self, connection: Connection, disconnect: dict[str, Any] | None) -> ConnectionEnd:
         if disconnect is None or self.closed_with is not None:
-            return End(Ended.BY_SERVER, self.closed_with)
+            return ConnectionEnd(Ended.BY_SERVER, self.closed_with)
         return end_of_socket(disconnect, connection.idle_s(asyncio.get_running_loop().time()))
 
     async def _refuse(self, problem: HoldfastError) -> None:

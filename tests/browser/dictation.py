@@ -66,11 +66,11 @@ class Dictation:
 
 async def publish() -> None:
     from sessions_app.process import Process
-    from sessions_app.publishing.local_writer import Response
+    from sessions_app.publishing.local_writer import LocalWriter
 
     process = Process()
     await process.start()
-    responses: dict[str, Response] = {}
+    responses: dict[str, LocalWriter] = {}
     try:
         while line := await asyncio.to_thread(sys.stdin.readline):
             session, *chunks = json.loads(line)

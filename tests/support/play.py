@@ -39,7 +39,7 @@ class Agent:
 
     def __init__(self, run: models.Run) -> None:
         self.run = run
-        self.inbox = inbox.Inbox(run)
+        self.inbox = inbox.RunInbox(run)
         self.words = 0
         self.calls: list[Call] = []
         self.begun = False
@@ -54,7 +54,7 @@ class Play:
     def __init__(self, writer: Writer, session: models.Session, random: Random) -> None:
         self.writer, self.session, self.random = writer, session, random
         self.worker = models.Worker.objects.create(name="test")
-        self.reaper = leases.Reaper(writer.ingest, leases.Lease(writer.ingest))
+        self.reaper = leases.Reaper(writer.log_writer, leases.Lease(writer.log_writer))
         self.agent: Agent | None = None
         self.dead: list[Agent] = []
         self.effects: list[str] = []
@@ -128,7 +128,7 @@ class Play:
         sent, receipt = self.random.choice(list(self.receipts.values()))
         if isinstance(receipt, HoldfastError):
             return None
-        done = self.writer.change(self.session, signal_handlers.take, sent)
+        done = self.writer.change(self.session, signal_handlers.handle, sent)
 
         def check() -> None:
             repeated = outcome(done)
@@ -140,7 +140,7 @@ class Play:
         self.number += 1
         id = f"{kind}-{self.number:05}"
         sent = signals.read(id, kind, payload, actor=OWNER, limits=LIMITS)
-        done = self.writer.change(self.session, signal_handlers.take, sent)
+        done = self.writer.change(self.session, signal_handlers.handle, sent)
         return lambda: self.receipts.update({id: (sent, outcome(done))})
 
     def _text(self) -> Frame:

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
@@ -102,6 +104,16 @@ def guest() -> Client:
     client = Client()
     client.get("/login/")
     client.owner = owner_of(client)  # type: ignore[attr-defined]
+    return client
+
+
+def staff_with(*permissions: str) -> Client:
+    """A browser in which Sam is logged in, of the staff, with these permissions alone, by codename."""
+    user = get_user_model().objects.create_user("sam", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    client.owner = f"user:{user.pk}"  # type: ignore[attr-defined]
     return client
 
 

@@ -1,4 +1,4 @@
-"""The log's writer for tests: an `Ingest` whose event loop runs in a thread, so that a test can stand beside it."""
+"""The log's writer for tests: an `LogWriter` whose event loop runs in a thread, so that a test can stand beside it."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ import pytest
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
-from sessions_app.event_log.commands import Append, Stored
-from sessions_app.event_log.writer import Change, Ingest
+from sessions_app.event_log.commands import Append, AppendResult
+from sessions_app.event_log.writer import LogWriter, SessionChange
 from sessions_app.models import Run, Session, Worker
 from tests.support.harness import DEADLINE_S
 
@@ -27,50 +27,50 @@ class Writer:
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
-        self.outcomes: list[Stored | HoldfastError] = []
+        self.outcomes: list[AppendResult | HoldfastError] = []
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="writer", daemon=True)
 
     def __enter__(self) -> Self:
         self.thread.start()
-        self.ingest = Ingest(self.loop, self.frames.extend)
+        self.log_writer = LogWriter(self.loop, self.frames.extend)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run(self.ingest.stop())
+        self.run(self.log_writer.stop())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
 
-    def submit(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> "Future[Stored]":
+    def submit(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> "Future[AppendResult]":
         """Hands an append over; the future is its outcome, or raises it."""
-        future: Future[Stored] = Future()
+        future: Future[AppendResult] = Future()
 
-        def settle(outcome: Stored | HoldfastError) -> None:
+        def on_result(outcome: AppendResult | HoldfastError) -> None:
             self.outcomes.append(outcome)
-            refusal = outcome.refusal if isinstance(outcome, Stored) else outcome
+            refusal = outcome.refusal if isinstance(outcome, AppendResult) else outcome
             if refusal:
                 future.set_exception(refusal)
             else:
                 future.set_result(outcome)
 
-        self.ingest.submit(Append(session=session.pk, uid=uid, chunks=chunks, settle=settle, **fields))
+        self.log_writer.submit(Append(session=session.pk, uid=uid, chunks=chunks, on_result=on_result, **fields))
         return future
 
     def change(self, session: Session, work: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Hands a change of a session's log over; the future is what `work(log, *args)` returned, or raises it."""
         future: Future[Any] = Future()
 
-        def settle(outcome: Any) -> None:
+        def on_result(outcome: Any) -> None:
             if isinstance(outcome, HoldfastError):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
 
-        self.ingest.submit(Change(session.pk, lambda log: work(log, *args), settle))
+        self.log_writer.submit(SessionChange(session.pk, lambda log: work(log, *args), on_result))
         return future
 
-    def append(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> Stored:
+    def append(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> AppendResult:
         return self.submit(session, uid, chunks, **fields).result(DEADLINE_S)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -80,7 +80,7 @@ class Writer:
     @contextmanager
     def together(self) -> Iterator[None]:
         """All that is submitted within goes into one transaction."""
-        with self.ingest._changed:
+        with self.log_writer._changed:
             yield
 
 

@@ -1,4 +1,4 @@
-"""Ingest: what is acknowledged is committed, in one order, one message per response; a refusal touches nothing else."""
+"""LogWriter: acknowledged is committed, in one order, one message per response; a refusal touches nothing else."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from sessions_app import models
 from sessions_app.core import fold
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
-from sessions_app.event_log.commands import Stored
+from sessions_app.event_log.commands import AppendResult
 from sessions_app.retention import purge
 from tests.support.stored import a_session
 from tests.support.writer import (
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_what_is_acknowledged_can_be_read(writer: Writer) -> None:
     session = a_session("guest:1")
     outcome = writer.append(session, "m_1", begun("m_1", "Hello"))
-    assert outcome == Stored(3)
+    assert outcome == AppendResult(3)
     assert text_of(session, "m_1") == "Hello"
     session.refresh_from_db()
     assert session.tail == 3
@@ -57,11 +57,11 @@ def test_readers_are_shown_what_is_stored_and_before_the_publisher_is_told(write
 def test_many_sessions_go_into_one_transaction(writer: Writer) -> None:
     sessions = [a_session("guest:1") for _ in range(20)]
     transactions: list[int] = []
-    deliver = writer.ingest._deliver
-    writer.ingest._deliver = lambda frames: (transactions.append(len(frames)), deliver(frames))[1]
+    deliver = writer.log_writer._deliver
+    writer.log_writer._deliver = lambda frames: (transactions.append(len(frames)), deliver(frames))[1]
     with writer.together():
         waiting = [writer.submit(session, "m_1", begun("m_1", "Hi")) for session in sessions]
-    assert [future.result(30) for future in waiting] == [Stored(3)] * 20
+    assert [future.result(30) for future in waiting] == [AppendResult(3)] * 20
     assert transactions == [20]
     assert {frame.last for frame in writer.frames} == {3}
     assert models.Message.objects.count() == 20
@@ -86,7 +86,7 @@ def test_a_whole_response_in_one_transaction_is_one_row(writer: Writer) -> None:
     with writer.together():
         for chunks in (begun("m_1"), [delta("all ")], [delta("at once")], [finish()]):
             last = writer.submit(session, "m_1", chunks)
-    assert last.result(30) == Stored(5)
+    assert last.result(30) == AppendResult(5)
     assert models.JournalEntry.objects.count() == 0
     assert text_of(session, "m_1") == "all at once"
     assert serials(writer, session) == [1, 2, 3, 4, 5]
@@ -227,7 +227,7 @@ def test_nothing_follows_the_end_within_one_append(writer: Writer) -> None:
 def test_an_answer_begins_with_its_start(writer: Writer) -> None:
     session = a_session("guest:1")
     assert refused(writer.submit(session, "m_1", [delta("Hi")])) == "no_such_message"
-    assert writer.append(session, "m_1", begun("m_1")) == Stored(2)
+    assert writer.append(session, "m_1", begun("m_1")) == AppendResult(2)
 
 
 def test_a_session_that_is_gone_takes_nothing(writer: Writer) -> None:
@@ -257,7 +257,7 @@ def test_one_publishers_mistake_is_not_anothers_loss(writer: Writer) -> None:
         wrong = writer.submit(session, "m_1", [delta("x", part="none")])
         right = writer.submit(other, "m_2", begun("m_2", "fine"))
         unknown = writer.submit(models.Session(pk=models.new_id()), "m_3", begun("m_3"))
-    assert right.result(30) == Stored(3)
+    assert right.result(30) == AppendResult(3)
     assert (refused(wrong), refused(unknown)) == ("unknown_part", "not_found")
 
 
@@ -291,7 +291,7 @@ def test_a_fenced_append_between_two_good_ones_of_a_transaction_costs_them_nothi
         before = writer.submit(session, "m_1", [delta("one ")], **of(run))
         fenced = writer.submit(session, "m_1", [delta("stolen")], run=run.pk, worker=other)
         after = writer.submit(session, "m_1", [delta("two")], **of(run))
-    assert (before.result(30), refused(fenced), after.result(30)) == (Stored(3), "fenced", Stored(4))
+    assert (before.result(30), refused(fenced), after.result(30)) == (AppendResult(3), "fenced", AppendResult(4))
     writer.append(session, "m_1", [finish()], **of(run))
     assert text_of(session, "m_1") == "one two"
 
@@ -312,10 +312,10 @@ def test_a_session_can_be_deleted_while_it_is_written_to(writer: Writer) -> None
     for one in (session, other):
         writer.append(one, "m_1", begun("m_1"))
     deleted = threading.Event()
-    outcomes: list[Stored | HoldfastError] = []
+    outcomes: list[AppendResult | HoldfastError] = []
 
     def publish() -> None:
-        while not outcomes or isinstance(outcomes[-1], Stored):
+        while not outcomes or isinstance(outcomes[-1], AppendResult):
             try:
                 outcomes.append(writer.append(session, "m_1", [delta("x")]))
             except HoldfastError as problem:

@@ -11,7 +11,15 @@ from django.db import connection
 from django.utils import timezone
 
 from sessions_app.diagnostics import connection_records
-from sessions_app.diagnostics.connection_records import BATCH, PER_OWNER, PROCESS, End, Ended, Evidence, end_of_socket
+from sessions_app.diagnostics.connection_records import (
+    BATCH,
+    PER_OWNER,
+    PROCESS,
+    ConnectionEnd,
+    ConnectionRecorder,
+    Ended,
+    end_of_socket,
+)
 from sessions_app.models import ConnectionRecord
 from sessions_app.retention import purge as retention
 from sessions_app.retention.purge import Purged
@@ -19,7 +27,7 @@ from tests.support.stored import hours_ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HEADERS = [(b"host", b"a"), (b"cf-ray", b"230b030023ae2822-SJC"), (b"x-forwarded-for", b"192.0.2.1, 192.0.2.2")]
-CUT = End(Ended.CUT, 1006, 60.2, exact=True)
+CUT = ConnectionEnd(Ended.CUT, 1006, 60.2, exact=True)
 
 
 class Clock:
@@ -30,14 +38,14 @@ class Clock:
         return self.now
 
 
-def ending(notes: Evidence, count: int, *, owner: str = "guest:{}", end: End = CUT) -> None:
+def ending(notes: ConnectionRecorder, count: int, *, owner: str = "guest:{}", end: ConnectionEnd = CUT) -> None:
     for number in range(count):
         notes.end(notes.begin("websocket", HEADERS), end, owner=owner.format(number))
 
 
 async def test_a_connection_is_noted_with_nothing_that_says_whose_it_was() -> None:
     clock = Clock()
-    notes = Evidence(clock)
+    notes = ConnectionRecorder(clock)
     beginning = notes.begin("websocket", HEADERS)
     clock.now += 75.5
     notes.end(beginning, CUT, owner="guest:somebody")
@@ -52,7 +60,7 @@ async def test_a_connection_is_noted_with_nothing_that_says_whose_it_was() -> No
 
 
 async def test_a_flood_is_dropped_and_counted_and_takes_no_memory() -> None:
-    notes = Evidence(Clock())
+    notes = ConnectionRecorder(Clock())
     ending(notes, BATCH)
     tracemalloc.start()
     ending(notes, 50_000)
@@ -67,7 +75,7 @@ async def test_a_flood_is_dropped_and_counted_and_takes_no_memory() -> None:
 
 
 async def test_one_owner_fills_a_small_part_of_a_batch() -> None:
-    notes = Evidence(Clock())
+    notes = ConnectionRecorder(Clock())
     ending(notes, 1000, owner="guest:loud")
     ending(notes, 5)
     await notes.write()
@@ -89,7 +97,7 @@ def no_table() -> Iterator[None]:
 async def test_a_database_that_fails_costs_the_notes_and_nothing_else(
     no_table: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notes = Evidence(Clock())
+    notes = ConnectionRecorder(Clock())
     ending(notes, 3)
     with caplog.at_level(logging.WARNING):
         await notes.write()
@@ -98,7 +106,7 @@ async def test_a_database_that_fails_costs_the_notes_and_nothing_else(
 
 async def test_where_nothing_is_kept_nothing_is_noted(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"EVIDENCE_HOURS": 0}
-    notes = Evidence(Clock())
+    notes = ConnectionRecorder(Clock())
     ending(notes, 10)
     await notes.write()
     assert (await ConnectionRecord.objects.acount(), notes.dropped) == (0, 0)
@@ -108,17 +116,17 @@ async def test_where_nothing_is_kept_nothing_is_noted(settings: Any) -> None:
     ("message", "end"),
     [
         ({"code": 1006, "ended": "cut", "idle_s": 60.2}, CUT),
-        ({"code": 1006, "ended": "lost", "idle_s": None}, End(Ended.LOST, 1006)),
-        ({"code": 1001, "ended": "client", "idle_s": None}, End(Ended.BY_CLIENT, 1001)),
-        ({"code": None, "ended": "client", "idle_s": None}, End(Ended.BY_CLIENT)),
+        ({"code": 1006, "ended": "lost", "idle_s": None}, ConnectionEnd(Ended.LOST, 1006)),
+        ({"code": 1001, "ended": "client", "idle_s": None}, ConnectionEnd(Ended.BY_CLIENT, 1001)),
+        ({"code": None, "ended": "client", "idle_s": None}, ConnectionEnd(Ended.BY_CLIENT)),
         # Other servers
-        ({"code": 1001, "reason": ""}, End(Ended.BY_CLIENT, 1001, 7.0)),
-        ({"code": 1005}, End(Ended.CUT, 1006, 7.0)),
-        ({"code": 1006, "reason": "lost"}, End(Ended.CUT, 1006, 7.0)),
-        ({}, End(Ended.CUT, 1006, 7.0)),
+        ({"code": 1001, "reason": ""}, ConnectionEnd(Ended.BY_CLIENT, 1001, 7.0)),
+        ({"code": 1005}, ConnectionEnd(Ended.CUT, 1006, 7.0)),
+        ({"code": 1006, "reason": "lost"}, ConnectionEnd(Ended.CUT, 1006, 7.0)),
+        ({}, ConnectionEnd(Ended.CUT, 1006, 7.0)),
     ],
 )
-def test_what_a_server_says_of_an_end(message: dict[str, Any], end: End) -> None:
+def test_what_a_server_says_of_an_end(message: dict[str, Any], end: ConnectionEnd) -> None:
     assert end_of_socket({"type": "websocket.disconnect", **message}, 7.0) == end
 
 

@@ -1,4 +1,4 @@
-"""Ingest while the database fails: publishers are told, readers see nothing that isn't stored, and it goes on."""
+"""LogWriter while the database fails: publishers are told, readers see nothing that isn't stored, and it goes on."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from django.db.backends.signals import connection_created
 from sessions_app import models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries, sql
-from sessions_app.event_log.transaction import Stored
+from sessions_app.event_log.transaction import AppendResult
 from sessions_app.runs import lifecycle
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, a_signal
@@ -105,8 +105,8 @@ def test_it_goes_on_when_the_fault_is_gone(session: models.Session, fault: Fault
     with Writer() as writer:
         with fault():
             refusal(writer.submit(session, "m_1", [LARGE]))
-        assert writer.append(session, "m_1", [LARGE]) == Stored(4)
-        assert writer.append(session, "m_1", [finish()]) == Stored(5)
+        assert writer.append(session, "m_1", [LARGE]) == AppendResult(4)
+        assert writer.append(session, "m_1", [finish()]) == AppendResult(5)
         assert [frame.first for frame in writer.frames] == [4, 5]
     assert text_of(session, "m_1") == "before" + LARGE["delta"]
     assert models.JournalEntry.objects.count() == 0
@@ -126,7 +126,7 @@ def test_a_short_lock_delays_and_refuses_nothing(session: models.Session, monkey
     with Writer() as writer:
         with locked():
             future = writer.submit(session, "m_1", [delta(" and after")])
-        assert future.result(30) == Stored(4)
+        assert future.result(30) == AppendResult(4)
 
 
 # One append that can't be stored
@@ -165,7 +165,7 @@ def test_an_append_that_cannot_be_stored_fails_alone(poisoned: Callable[[Excepti
                 for number, session in enumerate(sessions)
             ]
         assert refusal(waiting.pop(2)).code == "internal"
-        assert [future.result(30) for future in waiting] == [Stored(1)] * 4
+        assert [future.result(30) for future in waiting] == [AppendResult(1)] * 4
         assert len(writer.frames) == 4
     assert models.Message.objects.count() == 4
 
@@ -198,7 +198,7 @@ def test_when_the_database_is_away_nothing_is_tried_one_by_one(poisoned: Callabl
 def test_a_nul_is_stored_as_any_other_character(chunks: list[dict[str, Any]]) -> None:
     session = a_session("guest:1")
     with Writer() as writer:
-        assert writer.append(session, "m_1", chunks) == Stored(len(chunks))
+        assert writer.append(session, "m_1", chunks) == AppendResult(len(chunks))
     message = queries.message(session.pk, "m_1")
     assert message is not None
     assert "\u0000" in f"{message.parts}{message.reason}{message.metadata}".replace("\\x00", "\u0000")
@@ -215,17 +215,17 @@ def test_stop_commits_what_is_queued() -> None:
 def test_after_the_stop_publishers_are_told_to_go_elsewhere() -> None:
     session = a_session("guest:1")
     with Writer() as writer:
-        writer.run(writer.ingest.stop())
+        writer.run(writer.log_writer.stop())
         with pytest.raises(HoldfastError) as refused:
-            writer.run(writer.ingest.append(session=session.pk, uid="m_1", chunks=[said("Hi")]))
+            writer.run(writer.log_writer.append(session=session.pk, uid="m_1", chunks=[said("Hi")]))
         assert refused.value.code == "going_away"
 
 
 def test_a_delivery_that_fails_costs_no_publisher_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     session = a_session("guest:1")
     with Writer() as writer:
-        monkeypatch.setattr(writer.ingest, "_deliver", lambda frames: 1 / 0)
-        assert writer.append(session, "m_1", [said("Hi")]) == Stored(1)
+        monkeypatch.setattr(writer.log_writer, "_deliver", lambda frames: 1 / 0)
+        assert writer.append(session, "m_1", [said("Hi")]) == AppendResult(1)
 
 
 def test_a_steer_that_nobody_read_is_the_next_question_though_the_end_is_stored_at_the_second_try(

@@ -3,7 +3,7 @@
 import pytest
 
 from sessions_app import models
-from sessions_app.event_log.commands import Stored
+from sessions_app.event_log.commands import AppendResult
 from tests.support.stored import a_session
 from tests.support.writer import Writer, a_run, begun, delta, of, said, serials, text_of, writer
 
@@ -14,9 +14,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_a_repeated_signal_is_stored_once_and_answered_as_the_first_time(writer: Writer) -> None:
     session = a_session("guest:1")
-    assert writer.append(session, "signal_1", [said("Hello")]) == Stored(1)
+    assert writer.append(session, "signal_1", [said("Hello")]) == AppendResult(1)
     writer.append(session, "signal_2", [said("and more")])
-    assert writer.append(session, "signal_1", [said("Hello")]) == Stored(1, repeated=True)
+    assert writer.append(session, "signal_1", [said("Hello")]) == AppendResult(1, repeated=True)
     assert models.Message.objects.count() == 2
     assert serials(writer, session) == [1, 2]
 
@@ -26,7 +26,7 @@ def test_a_signal_twice_in_one_transaction_is_stored_once_with_one_run(writer: W
     runs = [models.Run(session=session, agent="test") for _ in range(2)]
     with writer.together():
         waiting = [writer.submit(session, "signal_1", [said("Hello")], starts=run) for run in runs]
-    assert [future.result(30) for future in waiting] == [Stored(1), Stored(1, repeated=True)]
+    assert [future.result(30) for future in waiting] == [AppendResult(1), AppendResult(1, repeated=True)]
     assert models.Run.objects.count() == 1
 
 
@@ -45,7 +45,7 @@ def test_the_same_id_in_two_sessions_is_two_messages(writer: Writer) -> None:
     one, other = a_session("guest:1"), a_session("guest:1")
     with writer.together():
         waiting = [writer.submit(session, "signal_1", [said("Hi")]) for session in (one, other)]
-    assert [future.result(30) for future in waiting] == [Stored(1), Stored(1)]
+    assert [future.result(30) for future in waiting] == [AppendResult(1), AppendResult(1)]
 
 
 @pytest.mark.parametrize("same_writer", [True, False], ids=["same process", "restarted"])
@@ -56,7 +56,7 @@ def test_an_append_repeated_after_an_untold_commit_is_stored_once(writer: Writer
     untold = writer.append(session, "m_1", [delta("two ")], after=3, **of(run))
     with Writer() as fresh:
         again = (writer if same_writer else fresh).append(session, "m_1", [delta("two ")], after=3, **of(run))
-        assert again == Stored(untold.serial, repeated=True)
+        assert again == AppendResult(untold.serial, repeated=True)
         (writer if same_writer else fresh).append(session, "m_1", [delta("three")], after=again.serial, **of(run))
     assert text_of(session, "m_1") == "one two three"
 
@@ -65,5 +65,5 @@ def test_a_beginning_repeated_after_an_untold_commit_is_stored_once(writer: Writ
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     writer.append(session, "m_1", begun("m_1", "one"), after=0, **of(run))
-    assert writer.append(session, "m_1", begun("m_1", "one"), after=0, **of(run)) == Stored(3, repeated=True)
+    assert writer.append(session, "m_1", begun("m_1", "one"), after=0, **of(run)) == AppendResult(3, repeated=True)
     assert text_of(session, "m_1") == "one"

@@ -1,0 +1,44 @@
+"""Django's model permissions in the API. Being staff alone opens nothing; superusers have every permission."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser, AnonymousUser
+from rest_framework.permissions import DjangoModelPermissions
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from sessions_app.http.errors import ApiError
+
+ISSUE_FOR_OTHERS = "sessions_app.issue_token_for_others"
+
+
+def require(user: AbstractUser | AnonymousUser, permission: str) -> None:
+    """Raise forbidden, with the permission's name, unless an active member of the staff has it."""
+    if not (user.is_active and user.is_staff and user.has_perm(permission)):
+        raise ApiError("forbidden", permission)
+
+
+class ModelPermissions(DjangoModelPermissions):
+    """The admin's permissions: `view` for reads, then `add`, `change` and `delete`."""
+
+    perms_map = {
+        "GET": ["%(app_label)s.view_%(model_name)s"],
+        "HEAD": ["%(app_label)s.view_%(model_name)s"],
+        "POST": ["%(app_label)s.add_%(model_name)s"],
+        "PATCH": ["%(app_label)s.change_%(model_name)s"],
+        "DELETE": ["%(app_label)s.delete_%(model_name)s"],
+    }
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        for permission in self.get_required_permissions(request.method or "", self._queryset(view).model):
+            require(request.user, permission)
+        return True
+
+
+class TokenPermissions(ModelPermissions):
+    """Issuing has a permission of its own; revoking adds a row of revoked tokens, as in the admin."""
+
+    perms_map = {
+        "POST": ["%(app_label)s.issue_token"],
+        "DELETE": ["%(app_label)s.add_%(model_name)s"],
+    }
