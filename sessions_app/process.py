@@ -20,7 +20,7 @@ from sessions_app.auth import identity
 from sessions_app.core import signals
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.limits import TokenBucket
+from sessions_app.core.limits import RateLimiter
 from sessions_app.database import threads
 from sessions_app.delivery.channel_layer import Fanout
 from sessions_app.delivery.connection import Connection
@@ -47,7 +47,7 @@ SERVICE_RESTART = 1012  # close code (IANA registry): come back
 CLOSE_PACE_S = 0.005  # between two sockets' close frames, at most, as under Daphne
 ANSWER_S = 0.5  # for clients to answer a close frame: of that the server, which has it, doesn't tell
 FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
-OWNERS_REMEMBERED = 10_000  # whose signals are counted; beyond it all start anew
+SIGNALLING_OWNERS = 10_000  # whose signals are counted apart
 
 Step = Callable[[], Awaitable[None]]
 _parts: list[Callable[[Process], Step]] = []
@@ -108,6 +108,7 @@ class Process:
         self.connection_recorder = ConnectionRecorder(loop.time)
         self.health = Health(self)
         self.connections: set[Connection] = set()
+        self.signal_rates = RateLimiter.per_minute(conf.SIGNALS_PER_MINUTE, SIGNALLING_OWNERS)  # by owner
         self.started = False
         self.stopping = False
         self.runs_waiting = asyncio.Event()  # a hint for what claims runs
@@ -117,7 +118,6 @@ class Process:
         self._ticker = Ticker(loop, conf.ROLLUP_MS)
         self._reaper = Reaper(self.log_writer, self.lease)
         self._per_owner: Counter[str] = Counter()
-        self._signal_rates: dict[str, TokenBucket] = {}
         self._endings: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._running_parts: list[asyncio.Task[None]] = []
@@ -211,15 +211,6 @@ class Process:
             self._per_owner[owner] -= 1
             if not self._per_owner[owner]:
                 del self._per_owner[owner]
-
-    def may_signal(self, owner: str, now: float) -> bool:
-        """Whether an owner may send one more signal to this process now."""
-        if owner not in self._signal_rates:
-            if len(self._signal_rates) >= OWNERS_REMEMBERED:
-                self._signal_rates.clear()
-            per_minute = conf.SIGNALS_PER_MINUTE
-            self._signal_rates[owner] = TokenBucket(per_minute / 60, per_minute)
-        return self._signal_rates[owner].take(now)
 
     async def _tick(self) -> None:
         now = self._loop.time()

@@ -211,7 +211,7 @@ class Connection:
             if not self._is_paced:
                 await self.fail(HoldfastError("rate_limited", f"at most {conf.FRAMES_PER_SECOND} frames a second"))
                 return
-            await asyncio.sleep(1 / self._rate.rate)
+            await asyncio.sleep(self._rate.wait_s)
             now = asyncio.get_running_loop().time()
         about: dict[str, Any] = {}
         try:

@@ -46,7 +46,7 @@ async def _take(process: Process, owner: str, frame: ClientFrame, *, now: float)
     limits = signals.Limits(conf.MESSAGE_BYTES, conf.CHUNK_BYTES)
     sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits)
     session = await threads.run(queries.readable, frame.session, owner)
-    if not process.may_signal(owner, now):
+    if process.signal_rates.take(owner, now):
         raise HoldfastError("rate_limited", f"at most {conf.SIGNALS_PER_MINUTE} signals a minute")
     receipt = await process.take(session.id, sent)
     process.signal_came()
