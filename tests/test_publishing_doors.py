@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sessions_app.database import threads
+from sessions_app.http.throttling import limiter
 from sessions_app.models import Worker
 from sessions_app.process import Process
 from sessions_app.transports.frame_dispatch import PUBLISHING
