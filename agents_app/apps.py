@@ -16,9 +16,9 @@ class AgentsAppConfig(AppConfig):
         from sessions_app import conf, process
 
         register(check_model, "holdfast")
-        if conf.DEMO_AGENT:
+        if conf.settings.demo_agent:
             registry.agent("demo")(demo.demo)
-        if conf.AGENT_MODEL:
+        if conf.settings.agent_model:
             registry.agent("model")(model_agent.model)
-        if conf.RUN_AGENTS:
+        if conf.settings.run_agents:
             process.add_part(lambda here: Runner(here).run)

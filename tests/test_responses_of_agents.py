@@ -12,7 +12,7 @@ from agents_app import registry
 from agents_app.local.backend import LocalBackend
 from agents_app.local.runner import FAILED, GONE, Runner
 from agents_app.turn import Turn
-from sessions_app import models
+from sessions_app import conf, models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.fold import Message
 from sessions_app.database import threads
@@ -138,14 +138,14 @@ async def test_an_agent_that_writes_nothing_completes(answer: Any) -> None:
     assert (await answer(agent)).status == "complete"
 
 
-async def test_an_agent_that_writes_too_much_fails(answer: Any, settings: Any, monkeypatch: Any) -> None:
+async def test_an_agent_that_writes_too_much_fails(answer: Any, monkeypatch: Any) -> None:
     async def agent(turn: Turn) -> None:
         while True:
             await turn.text("x" * 50_000)
 
     message = await answer(agent)
     assert message.status == "failed"
-    assert len(text_of(message)) <= settings.HOLDFAST["RESPONSE_BYTES"]
+    assert len(text_of(message)) <= conf.settings.response_bytes
 
 
 class Outage:

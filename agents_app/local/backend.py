@@ -32,7 +32,7 @@ class LocalBackend:
     def __init__(self, log_writer: LogWriter, response: LocalWriter, inbox: RunInbox) -> None:
         self.session = response.session
         self.uid = response.uid
-        self.chunk_bytes = conf.CHUNK_BYTES
+        self.chunk_bytes = conf.settings.chunk_bytes
         self._log_writer = log_writer
         self._response = response
         self._inbox = inbox
@@ -105,7 +105,7 @@ def insert_approval(approval: Approval, log: Log) -> None:
 
 def begin_call(log: Log, approval: str, run: str) -> bool | None:
     """Record that an approved call begins, the first time; None if its run is to stop. Raises fenced."""
-    running = Run.objects.filter(pk=run, status=Run.Status.RUNNING).first()
+    running = Run.objects.running().filter(pk=run).first()
     if running is None:
         raise HoldfastError("fenced")
     if running.cancel_id is not None:

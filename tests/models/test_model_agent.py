@@ -75,7 +75,9 @@ def test_the_settings_decide_which_built_in_agents_a_site_offers(
     variables: dict[str, str], offered: list[str], default: str, registered: list[str]
 ) -> None:
     says = "import django; django.setup(); from agents_app import registry; from sessions_app import conf; import sys;"
-    says += "print(conf.AGENTS, conf.DEFAULT_AGENT, registry.names(), 'pydantic_ai' in sys.modules)"
+    says += (
+        "print([*conf.settings.agents], conf.settings.default_agent, registry.names(), 'pydantic_ai' in sys.modules)"
+    )
     environment = environment_of("sqlite:///:memory:", variables)
     run = subprocess.run([sys.executable, "-c", says], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.stdout.strip() == f"{offered} {default} {registered} False", run.stderr
