@@ -7,9 +7,9 @@ from django.test import Client
 from django.urls import resolve
 from drf_spectacular.validation import validate_schema
 
-from sessions_app.api import urls
+from sessions_app import urls
 from sessions_app.api.schema import CURL_POLL, TAG
-from sessions_app.transports import http_views
+from sessions_app.transports import http_views, long_poll, sse
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +28,7 @@ def test_it_is_valid_and_has_every_transport(client: Client) -> None:
         if any(operation["tags"] == [TAG] for operation in operations.values())
     }
     views = {
-        http_views.stream, http_views.session_stream, http_views.poll, http_views.session_poll, urls.signals,
+        sse.stream, sse.session_stream, long_poll.poll, long_poll.session_poll, urls.signals,
         http_views.publish, http_views.beat,
     }  # fmt: skip
     assert described == views

@@ -200,6 +200,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
 
 def test_every_variable_is_one_of_holdfasts() -> None:
     known = "".join(path.read_text() for path in (ROOT / "project").glob("*.py"))
+    known += "".join(f'"HOLDFAST_{name}"' for name in conf.DECLARED)
     files = [path for path in DEPLOY.rglob("*") if path.is_file()]
     named = {name for path in files for name in re.findall(r"HOLDFAST_[A-Z_]+", path.read_text())}
     assert len(named) > 10
