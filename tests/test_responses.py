@@ -184,12 +184,12 @@ def test_an_answer_with_a_refused_chunk_keeps_what_came_before_and_can_be_ended(
 def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
     writer: Writer, session: models.Session, settings: Any
 ) -> None:
-    writer.log_writer._open_messages.response_bytes = 1000
+    settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 4096}
     response = respond(writer, session)
 
     async def agent() -> None:
         await begin(response)
-        await write(response, delta("so far"), text_end(), text_start("long"), delta("x" * 2000, "long"), finish())
+        await write(response, delta("so far"), text_end(), text_start("long"), delta("x" * 5000, "long"), finish())
         with pytest.raises(HoldfastError, match="response_too_large"):
             await response.flush()
         await response.close(ERROR)
@@ -199,8 +199,75 @@ def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
     assert models.Run.objects.get().status == "ended"
 
 
-def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(writer: Writer, session: models.Session) -> None:
-    writer.log_writer._open_messages.response_bytes = 1000
+def too_long(response: LocalWriter) -> Any:
+    return response.write({"type": "tool-output-available", "toolCallId": "c", "output": "y" * 70_000})
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        too_long,
+        lambda response: response.write(delta("\ud83d")),
+        lambda response: response.write(delta("z" * 80_000)),
+        lambda response: response.write({"type": "data-x", "data": float("nan")}),
+        lambda response: response.write({"type": "data-x", "data": {1: 2}}),
+    ],
+    ids=["a long output", "half a surrogate pair", "a long text", "no number", "no key"],
+)
+def test_a_chunk_refused_at_once_leaves_what_waits_to_be_ended(
+    writer: Writer, session: models.Session, refused: Any
+) -> None:
+    response = respond(writer, session, window_ms=600_000)  # nothing is stored by itself
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("be"))
+        await response.flush()
+        await write(response, delta("fore"))
+        with pytest.raises(HoldfastError, match="bad_chunk"):
+            await refused(response)
+        await response.close(ERROR)
+
+    writer.run(agent())
+    message = message_of(response)
+    assert (text_of(response), message.status, message.reason) == ("before", "failed", "It failed.")
+
+
+def test_a_refused_chunk_that_waits_does_not_keep_an_answer_from_its_end(
+    writer: Writer, session: models.Session
+) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("before"), delta("lost", part="unknown"), delta(" after"))
+        await response.close(ERROR)
+
+    writer.run(agent())
+    message = message_of(response)
+    assert (text_of(response), message.status, message.reason) == ("before", "failed", "It failed.")
+    assert models.Run.objects.get().status == "ended"
+
+
+@pytest.mark.parametrize("words", ["\ud83d", "w" * 70_000], ids=["half a surrogate pair", "too long"])
+def test_words_that_cant_be_stored_do_not_keep_an_answer_from_its_end(
+    writer: Writer, session: models.Session, words: str
+) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        await response.close({"type": "error", "errorText": words})
+
+    writer.run(agent())
+    message = message_of(response)
+    assert (message.status, message.reason) == ("failed", response_writer.UNTOLD["errorText"])
+
+
+def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(
+    writer: Writer, session: models.Session, settings: Any
+) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 4096}
     response = respond(writer, session)
     done: list[str] = []
 
@@ -210,7 +277,7 @@ def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(writer: Write
         await response.write(delta("far"), also=lambda log: done.append("taken"))
         await response.write(text_end())
         await response.write(text_start("long"))
-        await response.write(delta("x" * 2000, "long"), also=lambda log: done.append("refused"))
+        await response.write(delta("x" * 5000, "long"), also=lambda log: done.append("refused"))
         with pytest.raises(HoldfastError, match="response_too_large"):
             await response.flush()
 

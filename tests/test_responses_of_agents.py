@@ -11,7 +11,7 @@ from django.db import OperationalError
 from agents_app import registry
 from agents_app.local.runner import FAILED, GONE, Runner
 from agents_app.turn import Turn
-from sessions_app import models
+from sessions_app import conf, models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.fold import Message
 from sessions_app.database import threads
@@ -69,6 +69,30 @@ async def test_an_agent_answers(answer: Any) -> None:
     assert (message.status, message.reason, text_of(message)) == ("complete", "stop", "Hello")
 
 
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"type": "tool-output-available", "toolCallId": "c", "output": "y" * 70_000},
+        {"type": "data-x", "data": "\ud83d"},
+        {"type": "tool-output-denied", "toolCallId": "nothing"},
+    ],
+    ids=["refused at once", "half a surrogate pair", "refused by the log"],
+)
+@pytest.mark.parametrize("raises", [False, True])
+async def test_an_agent_whose_chunk_is_refused_has_failed_with_what_it_wrote_before(
+    answer: Any, chunk: dict[str, Any], raises: bool
+) -> None:
+    async def agent(turn: Turn) -> None:
+        await turn.text("so ")
+        await turn.text("far")
+        await turn.write(chunk)
+        if raises:
+            raise RuntimeError("boom")
+
+    message = await answer(agent)
+    assert (message.status, text_of(message)) == ("failed", "so far")
+
+
 async def test_an_agent_that_raises_has_failed(answer: Any) -> None:
     async def agent(turn: Turn) -> None:
         await turn.text("so far")
@@ -113,14 +137,14 @@ async def test_an_agent_that_says_nothing_completes(answer: Any) -> None:
     assert (await answer(agent)).status == "complete"
 
 
-async def test_an_agent_that_says_too_much_has_failed(answer: Any, settings: Any, monkeypatch: Any) -> None:
+async def test_an_agent_that_says_too_much_has_failed(answer: Any, monkeypatch: Any) -> None:
     async def agent(turn: Turn) -> None:
         while True:
             await turn.text("x" * 50_000)
 
     message = await answer(agent)
     assert message.status == "failed"
-    assert len(text_of(message)) <= settings.HOLDFAST["RESPONSE_BYTES"]
+    assert len(text_of(message)) <= conf.settings.response_bytes
 
 
 class Outage:

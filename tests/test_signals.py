@@ -199,7 +199,7 @@ async def test_a_deleted_session_takes_nothing(tab: Tab) -> None:
 
 
 async def test_too_many_are_rejected_and_may_be_sent_again_later(process: Process) -> None:
-    process.signal_rates = RateLimiter.per_minute(3, most=10)
+    process.signal_intake.rates = RateLimiter.per_minute(3, most=10)
     session, strangers = await a_session_of(), await a_session_of("guest:2")
     async with Tab(process, OWNER) as tab, Tab(process, OWNER) as second, Tab(process, "guest:2") as other:
         receipts = [await signal(each, session.pk, id=f"signal-{n}") for n, each in enumerate([tab, second, tab, tab])]

@@ -95,10 +95,12 @@ async def test_streams_and_polls_count_as_connections(limit: Any) -> None:
 
 async def test_an_event_source_is_not_driven_away_for_good(limit: Any, running: process.Process) -> None:
     session = await a_session_of()
+    events = Events(await Browser().post("/api/stream/", {"attach": []}))
+    await events.next()
     for refusal, cause in (
-        ("too_many_connections", lambda: limit(CONNECTIONS_PER_OWNER=0)),
+        ("too_many_connections", lambda: limit(CONNECTIONS_PER_OWNER=1)),
         ("rate_limited", lambda: limit(LINKS_PER_MINUTE=1)),
-        ("going_away", lambda: (limit(LINKS_PER_MINUTE=1000), setattr(running, "stopping", True))),
+        ("going_away", lambda: (limit(LINKS_PER_MINUTE=1000), setattr(running.connections, "closing", True))),
     ):
         cause()
         limiter.cache_clear()
@@ -109,7 +111,8 @@ async def test_an_event_source_is_not_driven_away_for_good(limit: Any, running: 
         assert lines[0].startswith("retry: ") and int(lines[0][7:]) > 0
         error = json.loads(next(line for line in lines if line.startswith("data: "))[6:])
         assert (error["type"], error["code"], error["retryable"]) == ("error", refusal, True)
-    running.stopping = False
+    await events.close()
+    running.connections.closing = False
 
 
 async def test_while_the_database_is_away_it_may_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +148,7 @@ async def test_a_flood_is_refused_and_a_busy_poll_is_not(limit: Any) -> None:
 
     # Three seconds of a loop that asks 25 times a second; in a minute it takes half of what its owner has.
     assert {answer.status_code for answer in await polls(75)} == {200}
-    assert conf.LINKS_PER_MINUTE >= 2 * 25 * 60
+    assert conf.settings.links_per_minute >= 2 * 25 * 60
     limit(LINKS_PER_MINUTE=5)
     limiter.cache_clear()
     refused = (await polls(12))[-1]

@@ -59,8 +59,8 @@ def take(request: Request | HttpRequest, owner: str | None, kind: str, per_minut
 
 def _budget(request: Request) -> tuple[str, int]:
     if request.method in SAFE_METHODS:
-        return "read", conf.READS_PER_MINUTE
-    return "write", conf.WRITES_PER_MINUTE
+        return "read", conf.settings.reads_per_minute
+    return "write", conf.settings.writes_per_minute
 
 
 def address_of(request: Request | HttpRequest) -> str:

@@ -20,7 +20,7 @@ Also = Callable[[Log], None]
 
 
 class LocalWriter(ResponseWriter):
-    """One response being written. `Process.respond` and `Process.response` make them.
+    """One response being written. `LocalWriters` makes them.
 
     `write` and `flush` raise HoldfastError when the response can't go on: fenced (its lease ran out), not_found (the
     session is gone), storage_unavailable (for longer than RETRY_S), or a chunk of the publisher's that was refused.
@@ -28,7 +28,7 @@ class LocalWriter(ResponseWriter):
 
     def __init__(self, run: Run, *, starts: bool, log_writer: LogWriter, ticker: Ticker) -> None:
         """`run` is held by this process's worker; `starts` says that it is to be stored with the first append."""
-        super().__init__(run.session_id, run.uid, ticker=ticker, chunk_bytes=conf.CHUNK_BYTES)
+        super().__init__(run.session_id, run.uid, ticker=ticker, chunk_bytes=conf.settings.chunk_bytes)
         self.run = run
         self._starts = starts
         self._log_writer = log_writer
@@ -89,3 +89,25 @@ class LocalWriter(ResponseWriter):
         loop.call_later(self._retry_s, self._submit)
         self._retry_s = min(2 * self._retry_s, RETRY_MOST_S)
         return True
+
+
+class LocalWriters:
+    """Makes the writers of one process. `worker` returns the id of its worker, which may change."""
+
+    def __init__(self, log_writer: LogWriter, ticker: Ticker, worker: Callable[[], str]) -> None:
+        self._log_writer = log_writer
+        self._ticker = ticker
+        self._worker = worker
+
+    def unprompted(self, session: str, *, agent: str, uid: str = "") -> LocalWriter:
+        """Return a writer for an unprompted response; creates its run.
+
+        `agent`: the name of an agent of this site; empty for one elsewhere. `uid`: its message's id, or empty.
+        """
+        run = Run(session_id=session, agent=agent, status=Run.Status.RUNNING, worker_id=self._worker())
+        run.uid = uid or run.uid
+        return LocalWriter(run, starts=True, log_writer=self._log_writer, ticker=self._ticker)
+
+    def for_run(self, run: Run) -> LocalWriter:
+        """Return a writer for the response of a run that this process has claimed."""
+        return LocalWriter(run, starts=False, log_writer=self._log_writer, ticker=self._ticker)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sessions_app import conf
 from sessions_app.process import Process
-from sessions_app.telemetry import metrics
+from sessions_app.transports import exposition
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -43,7 +43,7 @@ async def answer(method: str, path: str, authorization: str, here: Process | Non
         return Answer(HTTPStatus.OK, b"ok\n")  # that the event loop turns is all that it says
     if path == "/readyz":
         return await _readiness(here)
-    if path == "/metrics" and conf.METRICS_TOKEN:
+    if path == "/metrics" and conf.settings.metrics_token:
         return _metrics(authorization, here)
     return Answer(HTTPStatus.NOT_FOUND, b"not found\n")
 
@@ -57,10 +57,10 @@ async def _readiness(here: Process | None) -> Answer:
 
 
 def _metrics(authorization: str, here: Process | None) -> Answer:
-    expected = f"Bearer {conf.METRICS_TOKEN}"
+    expected = f"Bearer {conf.settings.metrics_token}"
     if not hmac.compare_digest(authorization.encode(), expected.encode()):
         return Answer(HTTPStatus.FORBIDDEN, b"metrics need `Authorization: Bearer` and HOLDFAST_METRICS_TOKEN\n")
-    return Answer(HTTPStatus.OK, metrics.exposition(here), metrics.CONTENT_TYPE)
+    return Answer(HTTPStatus.OK, exposition.exposition(here), exposition.CONTENT_TYPE)
 
 
 # As an ASGI application

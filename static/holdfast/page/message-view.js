@@ -1,9 +1,12 @@
 // One message: its parts, how it stands in words, and what can be done with it.
 import { copyButton } from "./copy-button.js";
+import { warnOfError } from "./draw-errors.js";
 import { icon } from "./icon.js";
-import { createPartView } from "./parts.js";
+import { FallbackView, createPartView } from "./parts.js";
 import { showText } from "./show-text.js";
-import { answerNotice, clockTime, deliveryNotice, receiptOf, retryNotice, workNotice } from "./wording.js";
+import {
+  MESSAGE_PROBLEM, answerNotice, clockTime, deliveryNotice, receiptOf, retryNotice, workNotice,
+} from "./wording.js";
 
 const DELIVERY_ICONS = { waiting: "clock", sending: "clock", failed: "alert" };
 const RECEIPT_ICONS = { sent: "check", delivered: "checks", read: "checks" };
@@ -13,10 +16,18 @@ const RETRIES = { continue: "Continue", regenerate: "Regenerate" };
 /**
  * What a message is drawn by, beside itself.
  * @typedef {object} Surroundings
- * @property {import("./standing.js").Standing} standing
+ * @property {import("./signal-status.js").SignalStatus} signalStatus
  * @property {boolean} online whether what waits can leave at once
  * @property {string|null} retryable the answer that may be continued or given anew
  * @property {Map<string, string>} refusals why a decision of this tab's didn't count, by approval
+ */
+
+/**
+ * A part on show.
+ * @typedef {object} ShownPart
+ * @property {string} type
+ * @property {ReturnType<typeof createPartView>} view
+ * @property {boolean} failed whether its own view has thrown, and this is a `FallbackView`
  */
 
 /**
@@ -27,12 +38,14 @@ export class MessageView {
   #body = create("div", "message-body");
   #working = create("p", "working");
   #notice = create("p", "message-notice");
+  #problem = create("p", "message-notice");
   #foot = create("div", "message-foot");
+  #time = create("time", "");
   #delivery = create("span", "delivery");
   #dismiss = create("button", "quiet-button");
   #again = create("div", "again");
   #retrying = create("p", "working");
-  /** @type {{type: string, view: ReturnType<typeof createPartView>}[]} */
+  /** @type {ShownPart[]} */
   #parts = [];
   #message;
 
@@ -45,14 +58,17 @@ export class MessageView {
     const speaker = create("h2", "visually-hidden");
     speaker.textContent = SPEAKERS[message.role] ?? message.role;
     this.#notice.dataset.testid = "message-notice";
+    this.#problem.dataset.testid = "message-problem";
+    this.#problem.hidden = true;
     this.#delivery.dataset.testid = "delivery";
     const copy = copyButton("Copy message", () => textOf(this.#message));
     this.#dismiss.type = "button";
     this.#dismiss.textContent = "Remove";
-    this.#dismiss.addEventListener("click", () => this.#tell("dismiss", this.#message.id));
-    this.#foot.append(copy, timeOf(message.created_at), this.#delivery, this.#dismiss);
+    this.#dismiss.addEventListener("click", () => this.#emit("dismiss", this.#message.id));
+    this.#foot.append(copy, this.#time, this.#delivery, this.#dismiss);
     for (const [mode, label] of Object.entries(RETRIES)) this.#again.append(this.#retryButton(mode, label));
-    this.element.append(speaker, this.#body, this.#working, this.#notice, this.#again, this.#retrying, this.#foot);
+    this.element.append(speaker, this.#body, this.#working, this.#notice, this.#problem, this.#again, this.#retrying);
+    this.element.append(this.#foot);
   }
 
   #retryButton(mode, label) {
@@ -60,7 +76,7 @@ export class MessageView {
     button.type = "button";
     button.textContent = label;
     button.dataset.testid = mode;
-    button.addEventListener("click", () => this.#tell("retry", { message: this.#message.id, mode }));
+    button.addEventListener("click", () => this.#emit("retry", { message: this.#message.id, mode }));
     return button;
   }
 
@@ -73,27 +89,36 @@ export class MessageView {
     const streaming = message.status === "streaming";
     this.element.dataset.status = message.status;
     this.element.setAttribute("aria-busy", String(streaming));
-    this.#showParts(message, { ended: !streaming, tools: message.open?.tools ?? {}, ...surroundings });
-    this.#showWork(message, surroundings);
-    showText(this.#notice, message.role === "assistant" ? noticeOf(message, surroundings.standing) : "");
-    this.#showAgain(message, surroundings);
-    this.#showDelivery(message, surroundings);
     this.#foot.hidden = streaming;
+    this.#drawEach([
+      () => this.#showParts(message, { ended: !streaming, tools: message.open?.tools ?? {}, ...surroundings }),
+      () => this.#showWork(message, surroundings),
+      () => showText(this.#notice, message.role === "assistant" ? noticeOf(message, surroundings.signalStatus) : ""),
+      () => this.#showAgain(message, surroundings),
+      () => this.#showTime(message),
+      () => this.#showDelivery(message, surroundings),
+    ]);
+  }
+
+  // One that fails stops neither the others, nor the rest of the conversation.
+  #drawEach(pieces) {
+    const [error] = pieces.map(errorOf).filter(Boolean);
+    if (error && this.#problem.hidden) warnOfError("A message", error);
+    showText(this.#problem, error ? MESSAGE_PROBLEM : "");
   }
 
   #showParts({ parts, role }, context) {
     this.#parts.splice(parts.length).forEach(({ view }) => view?.element.remove());
-    parts.forEach((part, index) => this.#partView(part, index, role)?.update(part, context));
+    parts.forEach((part, index) => this.#showPart(part, index, role, context));
   }
 
-  #partView(part, index, role) {
+  #showPart(part, index, role, context) {
     const shown = this.#parts[index];
-    if (shown?.type === part.type) return shown.view;
-    const view = createPartView(part, role);
+    const next = drawPart(shown, part, role, context);
+    this.#parts[index] = next;
+    if (next.view === shown?.view) return;
     shown?.view?.element.remove();
-    this.#parts[index] = { type: part.type, view };
-    if (view) this.#place(view.element, index);
-    return view;
+    if (next.view) this.#place(next.view.element, index);
   }
 
   #place(element, index) {
@@ -102,22 +127,30 @@ export class MessageView {
     this.#body.insertBefore(element, before?.view.element ?? null);
   }
 
-  #showWork({ status, parts }, { standing }) {
-    const waits = parts.some(({ state, approval }) => state === "approval-requested" && !standing.decision(approval.id));
+  #showWork({ status, parts }, { signalStatus }) {
+    const asks = ({ state, approval }) => state === "approval-requested" && approval && !signalStatus.decision(approval.id);
     const shows = status !== "streaming" || writesNow(parts.at(-1));
-    showText(this.#working, shows ? "" : workNotice(waits));
+    showText(this.#working, shows ? "" : workNotice(parts.some(asks)));
   }
 
-  #showAgain({ id }, { standing, online, retryable }) {
-    const retry = standing.retry(id);
+  #showAgain({ id }, { signalStatus, online, retryable }) {
+    const retry = signalStatus.retry(id);
     this.#again.hidden = id !== retryable || Boolean(retry);
     showText(this.#retrying, retry ? retryNotice(retry.payload.mode, online) : "");
   }
 
-  #showDelivery(message, { standing, online }) {
+  #showTime({ created_at: createdAt }) {
+    if (this.#time.dateTime) return;
+    const date = new Date(createdAt ?? Date.now());
+    this.#time.dateTime = date.toISOString();
+    this.#time.title = date.toLocaleString([], { dateStyle: "full", timeStyle: "short" });
+    this.#time.textContent = clockTime(date);
+  }
+
+  #showDelivery(message, { signalStatus, online }) {
     this.#dismiss.hidden = message.role !== "user" || message.status !== "failed";
     if (message.role !== "user") return;
-    const signal = standing.of(message.id);
+    const signal = signalStatus.of(message.id);
     const receipt = message.loose ? "waiting" : receiptOf(signal);
     const text = deliveryNotice(message, online, signal);
     this.element.dataset.receipt = receipt;
@@ -126,19 +159,51 @@ export class MessageView {
     this.#delivery.replaceChildren(icon(drawn), text);
   }
 
-  #tell(type, detail) {
+  #emit(type, detail) {
     this.element.dispatchEvent(new CustomEvent(type, { bubbles: true, detail }));
   }
 }
 
 /**
+ * Bring a part's view up to date, or make another. One that has failed may be half drawn: it is never used again.
+ * @param {ShownPart|undefined} shown
+ * @param {object} part
+ * @param {string} role
+ * @param {import("./parts.js").Context} context
+ * @returns {ShownPart}
+ */
+function drawPart(shown, part, role, context) {
+  try {
+    const fits = shown?.type === part.type && !shown.failed;
+    const view = fits ? shown.view : createPartView(part, role);
+    view?.update(part, context);
+    return { type: part.type, view, failed: false };
+  } catch (error) {
+    if (!shown?.failed) warnOfError("A part", error);
+    const view = shown?.failed ? shown.view : new FallbackView();
+    view.update(part);
+    return { type: "", view, failed: true };
+  }
+}
+
+/** @param {() => void} draw @returns {Error|null} */
+function errorOf(draw) {
+  try {
+    draw();
+    return null;
+  } catch (error) {
+    return error;
+  }
+}
+
+/**
  * @param {object} message an answer
- * @param {import("./standing.js").Standing} standing
+ * @param {import("./signal-status.js").SignalStatus} signalStatus
  * @returns {string} how it stands, if it did not simply complete
  */
-export function noticeOf(message, standing) {
-  const stop = message.status === "cancelled" ? standing.stop(message) : undefined;
-  return answerNotice(message, stop ? standing.isMine(stop.actor) : null);
+export function noticeOf(message, signalStatus) {
+  const stop = message.status === "cancelled" ? signalStatus.stop(message) : undefined;
+  return answerNotice(message, stop ? signalStatus.isMine(stop.actor) : null);
 }
 
 /** @param {object} message @returns {string} its text parts, as Markdown */
@@ -154,15 +219,6 @@ function writesNow(part) {
 function signalIcon(signal, receipt) {
   if (signal?.status === "rejected" || signal?.status === "expired") return "alert";
   return RECEIPT_ICONS[receipt] ?? "clock";
-}
-
-function timeOf(createdAt) {
-  const time = create("time", "");
-  const date = new Date(createdAt ?? Date.now());
-  time.dateTime = date.toISOString();
-  time.title = date.toLocaleString([], { dateStyle: "full", timeStyle: "short" });
-  time.textContent = clockTime(date);
-  return time;
 }
 
 function create(tag, className) {
