@@ -10,9 +10,9 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
-from sessions_app.api import urls
+from sessions_app import urls
 from sessions_app.api.schema import CURL_POLL, TAG
-from sessions_app.transports import http_views
+from sessions_app.transports import http_views, long_poll, sse
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def test_it_is_valid_and_has_every_transport(client: Client) -> None:
         if any(operation["tags"] == [TAG] for operation in operations.values())
     }
     views = {
-        http_views.stream, http_views.session_stream, http_views.poll, http_views.session_poll, urls.signals,
+        sse.stream, sse.session_stream, long_poll.poll, long_poll.session_poll, urls.signals,
         http_views.publish, http_views.beat,
     }  # fmt: skip
     assert described == views
@@ -62,8 +62,8 @@ def test_addresses_are_those_at_which_the_api_is_mounted() -> None:
     def described(prefix: str) -> str:
         return json.dumps(SchemaGenerator(patterns=[path(prefix, include(urls))]).get_schema(public=True))
 
-    document = described("api/")
-    assert described("chat/api/") == document.replace('"/api/', '"/chat/api/')
+    document = described("")
+    assert described("chat/") == document.replace('"/api/', '"/chat/api/')
     assert document.count("/api/") == len(json.loads(document)["paths"])  # no text names an address
 
 

@@ -18,7 +18,7 @@ PING_MARGIN_S = 5  # for a busy process and the way
 SHORTEST_LEASE_MS = 3000  # a process that is busy, or on a busy machine, can be silent for a second
 CLIENT_MARGIN_MS = 5000  # what a client waits beyond two heartbeats; PROTOCOL.md §2
 LOGIN_ENGINES = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
-MIDDLEWARE = "sessions_app.auth.identity.identity_middleware"
+MIDDLEWARE = "sessions_app.auth.middleware.identity_middleware"
 
 
 def error(number: int, message: str, hint: str) -> Error:
