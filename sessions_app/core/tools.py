@@ -6,6 +6,8 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.message import Message, Part, append_text, not_open, push, step_start, touch
 from sessions_app.core.vocabulary import Chunk
 
+UNKNOWN_OUTCOME = "The agent stopped while this ran: whether it took effect is not known."  # of a call that had begun
+
 
 class ToolChange(NamedTuple):
     """What a chunk does to its tool part."""
