@@ -8,6 +8,8 @@ from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
+from sessions_app.api import schema
+from sessions_app.api.schema import described
 from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet, TokenViewSet
 from sessions_app.auth.addresses import NAMESPACE
 from sessions_app.transports import http_views, long_poll, sse
@@ -24,14 +26,14 @@ _read_signals = sync_to_async(SessionViewSet.as_view({"get": "signals"}, detail=
 
 
 @csrf_exempt  # each of the two enforces it, and refuses in the API's form
-async def signals(request: HttpRequest, session: str) -> HttpResponseBase:
+async def signals(request: HttpRequest, pk: str) -> HttpResponseBase:
     """`api/sessions/<id>/signals/`: one address, two views.
 
     Sending waits in the event loop for its receipt; reading is the REST framework's, in a thread.
     """
     if request.method in ("GET", "HEAD"):
-        return await _read_signals(request, pk=session)
-    return await http_views.signal(request, session=session)
+        return await _read_signals(request, pk=pk)
+    return await http_views.signal(request, session=pk)
 
 
 api: list[URLPattern | URLResolver] = [
@@ -41,13 +43,14 @@ api: list[URLPattern | URLResolver] = [
         SpectacularSwaggerSplitView.as_view(template_name="holdfast/api_docs.html", url_name=f"{NAMESPACE}:schema"),
         name="api-docs",
     ),
-    path("stream/", sse.stream),
-    path("poll/", long_poll.poll),
-    path("sessions/<str:session>/stream/", sse.session_stream),
-    path("sessions/<str:session>/poll/", long_poll.session_poll),
-    path("sessions/<str:session>/signals/", signals),  # before the router's, which only describes reading
-    path("sessions/<str:session>/publish/", http_views.publish),
-    path("beat/", http_views.beat),
+    path("stream/", described(sse.stream, "post", schema.STREAM)),
+    path("poll/", described(long_poll.poll, "post", schema.POLL)),
+    path("sessions/<str:session>/stream/", described(sse.session_stream, "get", schema.SESSION_STREAM)),
+    path("sessions/<str:session>/poll/", described(long_poll.session_poll, "get", schema.SESSION_POLL)),
+    # Before the router's, which only describes reading; its parameter has the router's name.
+    path("sessions/<str:pk>/signals/", described(signals, "post", schema.SIGNAL)),
+    path("sessions/<str:session>/publish/", described(http_views.publish, "post", schema.PUBLISH)),
+    path("beat/", described(http_views.beat, "post", schema.BEAT)),
     path("", include(router.urls)),
     re_path("", NoSuchAddress.as_view()),
 ]

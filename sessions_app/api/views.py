@@ -26,18 +26,20 @@ from sessions_app import conf
 from sessions_app.api import pagination
 from sessions_app.api.pagination import SessionPages
 from sessions_app.api.permissions import ISSUE_FOR_OTHERS, ModelPermissions, TokenPermissions, require
-from sessions_app.api.serializers import (
+from sessions_app.api.schema_serializers import (
     ChangesSerializer,
     ErrorSerializer,
-    HistoryQuery,
     HistorySerializer,
     InvalidSerializer,
     IssuedTokenSerializer,
+    ResetSerializer,
+    SignalsSerializer,
+)
+from sessions_app.api.serializers import (
+    HistoryQuery,
     PartQuery,
     PolicySerializer,
-    ResetSerializer,
     SessionSerializer,
-    SignalsSerializer,
     TokenSerializer,
 )
 from sessions_app.auth import tokens
