@@ -207,7 +207,9 @@ def test_too_much_that_waits_is_refused_and_stays_in_the_box(visitor: Visitor) -
     tab.say(LONG)
     expect(tab.questions).to_have_count(1)
     tab.say(LONG)
-    expect(tab.page.locator("#composer-hint")).to_contain_text("Not sent: Too many unsent messages (limit: 100 or 1 MB)")
+    expect(tab.page.locator("#composer-hint")).to_contain_text(
+        "Not sent: Too many unsent messages (limit: 100 or 1 MB)"
+    )
     expect(tab.composer).to_have_value(LONG)
     expect(tab.questions).to_have_count(1)
 
