@@ -16,7 +16,7 @@ from sessions_app.admin.readonly import ReadOnlyAdmin, ago, link
 from sessions_app.admin.signals import SignalInline
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import writer
-from sessions_app.models import Run, Worker
+from sessions_app.models import Run, RunQuerySet, Worker
 from sessions_app.runs import lifecycle
 
 INTERRUPTED = "Interrupted by an administrator."
@@ -101,8 +101,8 @@ class RunAdmin(ReadOnlyAdmin):
         return request.user.has_perm("sessions_app.change_run")
 
     @admin.action(description="Interrupt…", permissions=["interrupt"])
-    def interrupt(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
-        living = queryset.exclude(status=Run.Status.ENDED)
+    def interrupt(self, request: HttpRequest, queryset: RunQuerySet) -> HttpResponse | None:
+        living = queryset.active()
         if "confirmed" not in request.POST:
             return actions.ask(
                 self, request, living, action="interrupt", verb="Interrupt",

@@ -31,8 +31,6 @@ class OpenMessages:
 
     def __init__(self) -> None:
         self.open: dict[Key, OpenMessage] = {}
-        self.journal_events = conf.JOURNAL_EVENTS  # read once: looking up a setting costs more than a fold
-        self.response_bytes = conf.RESPONSE_BYTES
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Read them anew when they are needed."""
@@ -47,4 +45,4 @@ def load(key: Key) -> OpenMessage:
     row, message = found
     # Its size and journal are bounded again from here: they are limits, not accounts.
     size = len(orjson.dumps(message.parts))
-    return OpenMessage(message, row, is_new=False, size=size, journal_events=conf.JOURNAL_EVENTS)
+    return OpenMessage(message, row, is_new=False, size=size, journal_events=conf.settings.journal_events)

@@ -11,7 +11,7 @@ import orjson
 from django.db import transaction
 from django.utils import timezone
 
-from sessions_app import models
+from sessions_app import conf, models
 from sessions_app.core import fold, frames, vocabulary
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
@@ -182,10 +182,8 @@ class Transaction:
             event = {"serial": serial, "message": key[1], "at": at, "chunk": chunk}
             self._open_messages.open[key] = OpenMessage(fold.begin(event), key=0, is_new=True, size=len(json))
             return frames.event_text(serial=serial, uid=key[1], chunk=json, at=at)
-        if opened.size + len(json) > self._open_messages.response_bytes and chunk["type"] not in vocabulary.ENDS:
-            raise HoldfastError(
-                "response_too_large", f"A response has at most {self._open_messages.response_bytes} bytes."
-            )
+        if opened.size + len(json) > conf.settings.response_bytes and chunk["type"] not in vocabulary.ENDS:
+            raise HoldfastError("response_too_large", f"A response has at most {conf.settings.response_bytes} bytes.")
         fold.apply(opened.message, serial, chunk)
         opened.size += len(json)
         return frames.event_text(serial=serial, uid=key[1], chunk=json)
@@ -222,7 +220,7 @@ class Transaction:
 
     def _is_due(self, opened: OpenMessage) -> bool:
         # Answers that began together are due together: a commit that conflates them all would hold up everybody.
-        return opened.journal_events >= self._open_messages.journal_events and len(self._conflated) < CONFLATED
+        return opened.journal_events >= conf.settings.journal_events and len(self._conflated) < CONFLATED
 
     def write(self) -> None:
         """Write what was staged, so that queries see it."""

@@ -13,7 +13,8 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import Throttled
 
 from sessions_app import conf
-from sessions_app.auth.identity import Identity, get_identity
+from sessions_app.auth.identity import Identity
+from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
@@ -41,11 +42,11 @@ def refused(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
 
 
 def links() -> Budget:
-    return "link", conf.LINKS_PER_MINUTE
+    return "link", conf.settings.links_per_minute
 
 
 def publishes() -> Budget:
-    return "publish", conf.PUBLISHES_PER_SECOND * 60
+    return "publish", conf.settings.publishes_per_second * 60
 
 
 def guard(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget] = links) -> Callable[[View], View]:

@@ -2,11 +2,12 @@
 
 from sessions_app.models.connections import ConnectionRecord, RevokedSubject, RevokedToken, when_all_have_expired
 from sessions_app.models.ids import derived_id, new_epoch, new_id, new_uid
-from sessions_app.models.runs import Approval, Run, Signal, Worker
+from sessions_app.models.runs import Approval, ApprovalQuerySet, Run, RunQuerySet, Signal, Worker
 from sessions_app.models.sessions import JournalEntry, Message, RetentionPolicy, Session, SessionQuerySet
 
 __all__ = [
     "Approval",
+    "ApprovalQuerySet",
     "ConnectionRecord",
     "JournalEntry",
     "Message",
@@ -14,6 +15,7 @@ __all__ = [
     "RevokedSubject",
     "RevokedToken",
     "Run",
+    "RunQuerySet",
     "Session",
     "SessionQuerySet",
     "Signal",

@@ -64,7 +64,7 @@ class ConnectionRecord(models.Model):
 
 def when_all_have_expired() -> datetime:
     """When every token that there is now has expired by itself: of another back end's nobody here knows more."""
-    return timezone.now() + timedelta(seconds=conf.TOKEN_MAX_S + CLOCKS_S)
+    return timezone.now() + timedelta(seconds=conf.settings.token_max_s + CLOCKS_S)
 
 
 class RevokedToken(models.Model):

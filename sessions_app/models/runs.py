@@ -11,6 +11,12 @@ from sessions_app.models.ids import new_id, new_uid
 from sessions_app.models.sessions import Session
 
 
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    def alive(self) -> WorkerQuerySet:
+        """Workers whose lease hasn't run out."""
+        return self.filter(alive=True)
+
+
 class Worker(models.Model):
     """Who writes responses: a process, or a producer elsewhere in one of its epochs. It lives while `beats` goes up."""
 
@@ -25,6 +31,8 @@ class Worker(models.Model):
     started_at = models.DateTimeField(default=timezone.now)
     seen_at = models.DateTimeField(default=timezone.now, help_text="For people: leases never compare clocks.")
 
+    objects = WorkerQuerySet.as_manager()
+
     class Meta:
         ordering = ["-started_at"]
         indexes = [models.Index(fields=["id"], condition=Q(alive=True), name="worker_alive")]
@@ -36,6 +44,16 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class SignalQuerySet(models.QuerySet["Signal"]):
+    def open(self) -> SignalQuerySet:
+        """Signals that are not settled yet: accepted or delivered."""
+        return self.filter(status__in=signals.OPEN)
+
+    def settled(self) -> SignalQuerySet:
+        """Signals with a final status."""
+        return self.exclude(status__in=signals.OPEN)
 
 
 class Signal(models.Model):
@@ -64,6 +82,8 @@ class Signal(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(default=timezone.now)
 
+    objects = SignalQuerySet.as_manager()
+
     class Meta:
         ordering = ["session_id", "serial"]  # see Message
         constraints = [models.UniqueConstraint(fields=["session", "uid"], name="signal_uid_in_session")]
@@ -80,6 +100,24 @@ class Signal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.uid}"
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def waiting(self) -> RunQuerySet:
+        """Runs that no worker has claimed yet."""
+        return self.filter(status=Run.Status.WAITING)
+
+    def running(self) -> RunQuerySet:
+        """Runs that a worker is at work on."""
+        return self.filter(status=Run.Status.RUNNING)
+
+    def active(self) -> RunQuerySet:
+        """Runs that are waiting or running."""
+        return self.filter(status__in=(Run.Status.RUNNING, Run.Status.WAITING))
+
+    def ended(self) -> RunQuerySet:
+        """Runs that are over."""
+        return self.filter(status=Run.Status.ENDED)
 
 
 class Run(models.Model):
@@ -122,6 +160,8 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
+    objects = RunQuerySet.as_manager()
+
     class Meta:
         ordering = ["created_at"]
         indexes = [
@@ -136,6 +176,12 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.agent or 'agent elsewhere'} {self.id}"
+
+
+class ApprovalQuerySet(models.QuerySet["Approval"]):
+    def pending(self) -> ApprovalQuerySet:
+        """Approvals that wait for a decision."""
+        return self.filter(status=Approval.Status.PENDING)
 
 
 class Approval(models.Model):
@@ -168,6 +214,8 @@ class Approval(models.Model):
     decided_at = models.DateTimeField(null=True)
     execution = models.CharField(max_length=8, choices=Execution, default=Execution.NONE, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = ApprovalQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at"]
