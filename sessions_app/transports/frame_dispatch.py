@@ -48,7 +48,7 @@ class FrameDispatch:
                     HoldfastError("rate_limited", f"at most {conf.settings.frames_per_second} frames a second")
                 )
                 return
-            await asyncio.sleep(1 / self._rate.rate)
+            await asyncio.sleep(self._rate.wait_s)
             now = asyncio.get_running_loop().time()
         connection.heard_at = now
         about: dict[str, Any] = {}

@@ -16,6 +16,7 @@ from agents_app.local.runner import Runner
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
 from sessions_app.process import Process, tune_garbage_collection
+from sessions_app.servers.embedded_uvicorn import listen, serving
 from sessions_app.transports import probes
 
 logger = logging.getLogger(__name__)
@@ -94,10 +95,10 @@ async def answering_probes(process: Process, where: Address | None) -> AsyncIter
         yield
         return
     try:
-        server = await probes.serve(*where, process)
+        listener = listen(*where)
     except OSError as error:
         raise CommandError(f"--metrics {where[0]}:{where[1]}: {error.strerror or error}") from None
-    async with server:
+    async with serving(probes.application(lambda: process), listener):
         yield
 
 
