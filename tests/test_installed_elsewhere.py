@@ -85,6 +85,24 @@ for client, path in ((Client(), "/api/sessions/"), (user, "/api/policies/"), (us
 """
 
 
+# The garbage collector of a process that has started.
+START = """
+import asyncio, django, gc
+django.setup()
+from django.core.management import call_command
+from sessions_app import process
+call_command("migrate", verbosity=0)
+
+async def main():
+    before = gc.get_threshold()
+    await process.start()
+    print(gc.get_threshold() == before, gc.get_freeze_count())
+    await process.stop(0)
+
+asyncio.run(main())
+"""
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Any:
     """Run Python in such a site. `more` is added to its settings."""
@@ -135,3 +153,8 @@ def test_the_api_doesnt_take_on_the_sites_defaults(site: Any) -> None:
         "403 forbidden",
         "404 no_such_address",
     ], visited.stderr
+
+
+def test_the_interpreter_is_the_sites_own(site: Any) -> None:
+    started = site(LAYERS, "-c", START)
+    assert started.stdout.splitlines() == ["True 0"], started.stderr

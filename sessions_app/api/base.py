@@ -29,7 +29,7 @@ class HoldfastView(APIView):
     content_negotiation_class = DefaultContentNegotiation
     versioning_class = None
     metadata_class = None
-    filter_backends: list[Any] = []  # of views that list
+    filter_backends: Any = []  # of views that list
 
     def get_exception_handler(self) -> Any:
         return errors.handle
