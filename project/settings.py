@@ -86,7 +86,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "sessions_app.auth.identity.identity_middleware",
+    "sessions_app.auth.middleware.identity_middleware",
 ]
 
 ROOT_URLCONF = "project.urls"

@@ -23,7 +23,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "sessions_app.auth.identity.identity_middleware",
+    "sessions_app.auth.middleware.identity_middleware",
 ]
 DATABASES = {"default": {
     "ENGINE": "django.db.backends.sqlite3", "NAME": DATABASE,
@@ -50,7 +50,7 @@ REST_FRAMEWORK = {
 URLS = """
 from django.urls import include, path
 
-urlpatterns = [path("api/", include("sessions_app.api.urls"))]
+urlpatterns = [path("chat/", include("sessions_app.urls"))]
 """
 API = """
 def handler(error, context):
@@ -74,12 +74,12 @@ call_command("migrate", verbosity=0)
 user = Client()
 user.force_login(get_user_model().objects.create_user("alice"))
 for _ in range(2):
-    created = user.post("/api/sessions/", {"title": "Hello"}, content_type="application/json")
+    created = user.post("/chat/api/sessions/", {"title": "Hello"}, content_type="application/json")
     print(created.status_code, created["Content-Type"], created["Cache-Control"], created.json()["title"])
-listed = user.get("/api/sessions/")
+listed = user.get("/chat/api/sessions/")
 print(listed.status_code, len(listed.json()["results"]))
-print(*(user.post("/api/sessions/", {"title": 5, "agent": "none"}).json()[name] for name in ("code", "retryable")))
-for client, path in ((Client(), "/api/sessions/"), (user, "/api/policies/"), (user, "/api/nothing/")):
+print(*(user.post("/chat/api/sessions/", {"title": 5, "agent": "none"}).json()[name] for name in ("code", "retryable")))
+for client, path in ((Client(), "/chat/api/sessions/"), (user, "/chat/api/policies/"), (user, "/chat/api/nothing/")):
     refused = client.get(path)
     print(refused.status_code, refused.json()["code"])
 """

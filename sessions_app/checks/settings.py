@@ -19,7 +19,7 @@ SHORTEST_LEASE_MS = 3000  # a process that is busy, or on a busy machine, can be
 CLIENT_MARGIN_MS = 5000  # what a client waits beyond two heartbeats; PROTOCOL.md §2
 LOGIN_ENGINES = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
 HOOK = "sessions_app.api.schema.describe_transports"
-MIDDLEWARE = "sessions_app.auth.identity.identity_middleware"
+MIDDLEWARE = "sessions_app.auth.middleware.identity_middleware"
 
 
 def error(number: int, message: str, hint: str) -> Error:

@@ -1,14 +1,19 @@
-"""The REST API's addresses, below `/api/`."""
+"""Holdfast's addresses: `path("chat/", include("sessions_app.urls"))`."""
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet, TokenViewSet
-from sessions_app.transports import http_views
+from sessions_app.auth.addresses import NAMESPACE
+from sessions_app.transports import http_views, long_poll, sse
+from sessions_app.views import page, restart
+
+app_name = NAMESPACE
 
 router = SimpleRouter()
 router.register("sessions", SessionViewSet, basename="session")
@@ -20,7 +25,7 @@ _read_signals = sync_to_async(SessionViewSet.as_view({"get": "signals"}, detail=
 
 @csrf_exempt  # each of the two enforces it, and refuses in the API's form
 async def signals(request: HttpRequest, session: str) -> HttpResponseBase:
-    """`/api/sessions/<id>/signals/`: one address, two views.
+    """`api/sessions/<id>/signals/`: one address, two views.
 
     Sending waits in the event loop for its receipt; reading is the REST framework's, in a thread.
     """
@@ -29,14 +34,28 @@ async def signals(request: HttpRequest, session: str) -> HttpResponseBase:
     return await http_views.signal(request, session=session)
 
 
-urlpatterns = [
-    path("stream/", http_views.stream),
-    path("poll/", http_views.poll),
-    path("sessions/<str:session>/stream/", http_views.session_stream),
-    path("sessions/<str:session>/poll/", http_views.session_poll),
+api: list[URLPattern | URLResolver] = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path(
+        "docs/",
+        SpectacularSwaggerSplitView.as_view(template_name="holdfast/api_docs.html", url_name=f"{NAMESPACE}:schema"),
+        name="api-docs",
+    ),
+    path("stream/", sse.stream),
+    path("poll/", long_poll.poll),
+    path("sessions/<str:session>/stream/", sse.session_stream),
+    path("sessions/<str:session>/poll/", long_poll.session_poll),
     path("sessions/<str:session>/signals/", signals),  # before the router's, which only describes reading
     path("sessions/<str:session>/publish/", http_views.publish),
     path("beat/", http_views.beat),
     path("", include(router.urls)),
     re_path("", NoSuchAddress.as_view()),
+]
+
+urlpatterns = [
+    path("", page, name="page"),
+    path("s/<str:session>/", page, name="conversation"),
+    path("lab/restart/", restart, name="lab-restart"),
+    path("api/", include(api)),
+    path("ws/", http_views.upgrade_required),
 ]
