@@ -14,6 +14,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
+from sessions_app.api.base import HoldfastView
 from sessions_app.api.schema_serializers import (
     BatchSerializer,
     ErrorSerializer,
@@ -26,7 +27,6 @@ from sessions_app.api.schema_serializers import (
     SessionFramesSerializer,
     SignalRequestSerializer,
 )
-from sessions_app.api.views import HoldfastView
 from sessions_app.core.frames import SESSION_ID
 
 V = TypeVar("V", bound=Callable[..., Coroutine[Any, Any, HttpResponseBase]])
