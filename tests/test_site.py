@@ -4,7 +4,7 @@ from io import StringIO
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +28,12 @@ def test_it_makes_one_administrator_and_prints_a_password_that_works_once(client
 def test_it_keeps_an_administrator_of_another_name() -> None:
     get_user_model().objects.create_superuser("grace", password="x")
     assert ensure_admin() == ""
+
+
+def test_it_leaves_a_user_model_that_needs_more_to_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_user_model(), "REQUIRED_FIELDS", ["email", "birthday"])
+    with pytest.raises(CommandError, match=r"auth.User has fields of its own, birthday: .*createsuperuser"):
+        ensure_admin()
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/login/", "/api/docs/", "/nothing-here"])

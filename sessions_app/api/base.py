@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from inspect import isclass
+from typing import Any, TypeVar
 
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import extend_schema as extend_any_schema
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.views import APIView
 
@@ -11,6 +15,20 @@ from sessions_app.http import errors
 from sessions_app.http.authentication import CookieAuthentication, IsAuthenticatedOrGuest, TokenAuthentication
 from sessions_app.http.json_body import JSONParser, JSONRenderer
 from sessions_app.http.throttling import Throttle
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def extend_schema(**options: Any) -> Callable[[F], F]:
+    """Return drf-spectacular's decorator of this name, for a project with another DEFAULT_SCHEMA_CLASS, too."""
+    extend = extend_any_schema(**options)
+
+    def decorate(view: F) -> F:
+        if not isclass(view):
+            view.kwargs = {"schema": AutoSchema} | getattr(view, "kwargs", {})  # type: ignore[attr-defined]
+        return extend(view)
+
+    return decorate
 
 
 class HoldfastView(APIView):
@@ -30,6 +48,7 @@ class HoldfastView(APIView):
     versioning_class = None
     metadata_class = None
     filter_backends: Any = []  # of views that list
+    schema = AutoSchema()
 
     def get_exception_handler(self) -> Any:
         return errors.handle

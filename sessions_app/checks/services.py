@@ -54,7 +54,7 @@ def _check_layer(name: str, layer: dict[str, Any]) -> Iterator[CheckMessage]:
         yield warning(
             4,
             "Several processes and no Redis: what one writes, readers at another see only when it polls the database.",
-            "Set HOLDFAST_REDIS, or run one process.",
+            "Use a Redis layer (HOLDFAST_REDIS does), or run one process.",
         )
     if backend.endswith("core.RedisChannelLayer"):
         yield error(
@@ -72,7 +72,7 @@ def _check_layer(name: str, layer: dict[str, Any]) -> Iterator[CheckMessage]:
         yield warning(
             5,
             f"The channel layer {name!r} has {len(hosts)} hosts: one that hangs would hold up the others' hints.",
-            "Name them in HOLDFAST_REDIS with commas, or give each a layer of its own and list those in FANOUT_LAYERS.",
+            "Give each a layer of its own and list those in FANOUT_LAYERS (HOLDFAST_REDIS with commas does).",
         )
 
 
@@ -96,14 +96,14 @@ def check_database(**_: Any) -> Iterator[CheckMessage]:
         yield warning(
             6,
             "Several processes and SQLite: they must all run on one machine, and take turns at writing.",
-            "Set HOLDFAST_DATABASE to a PostgreSQL server.",
+            "Use a PostgreSQL server (HOLDFAST_DATABASE).",
         )
     kind = file_system(Path(database.get("NAME", "")), _mounts())
     if kind in NETWORK_FILE_SYSTEMS:
         yield error(
             22,
             f"The SQLite file {database['NAME']} is on a network file system ({kind}): it would be corrupted.",
-            "Put it on a disk of this machine, or set HOLDFAST_DATABASE to a PostgreSQL server.",
+            "Put it on a disk of this machine, or use a PostgreSQL server (HOLDFAST_DATABASE).",
         )
     options = database.get("OPTIONS", {})
     if options.get("transaction_mode") != "IMMEDIATE":
@@ -164,7 +164,7 @@ def check_connections(databases: Iterable[str] | None = None, **_: Any) -> Itera
         yield warning(
             7,
             f"{conf.settings.processes} processes may want {wanted} connections; PostgreSQL has {available}.",
-            "Lower HOLDFAST_DATABASE_POOL, raise max_connections, or put a pooler in between.",
+            "Lower the pool's max_size (HOLDFAST_DATABASE_POOL), raise max_connections, or put a pooler in between.",
         )
 
 
@@ -179,7 +179,7 @@ def check_secret_key(**_: Any) -> Iterator[CheckMessage]:
         yield error(
             23,
             "The secret key can be guessed: whoever does signs in as anybody.",
-            "Set HOLDFAST_SECRET_KEY to 50 or more random characters: openssl rand -base64 48",
+            "Set SECRET_KEY (HOLDFAST_SECRET_KEY) to 50 or more random characters: openssl rand -base64 48",
         )
 
 
@@ -195,7 +195,7 @@ def check_debugging(**_: Any) -> Iterator[CheckMessage]:
         yield warning(
             8,
             f"DEBUG is on and the site is reachable as {', '.join(public)}: error pages show strangers its inside.",
-            "Set HOLDFAST_DEBUG=false.",
+            "Set DEBUG = False (HOLDFAST_DEBUG=false).",
         )
 
 

@@ -18,8 +18,6 @@ PING_MARGIN_S = 5  # for a busy process and the way
 SHORTEST_LEASE_MS = 3000  # a process that is busy, or on a busy machine, can be silent for a second
 CLIENT_MARGIN_MS = 5000  # what a client waits beyond two heartbeats; PROTOCOL.md §2
 LOGIN_ENGINES = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
-HOOK = "sessions_app.api.schema.describe_transports"
-MIDDLEWARE = "sessions_app.auth.middleware.identity_middleware"
 
 
 def error(number: int, message: str, hint: str) -> Error:
@@ -45,21 +43,21 @@ def check_link(**_: Any) -> Iterator[CheckMessage]:
             1,
             f"PONG_TIMEOUT_S ({limits.pong_timeout_s}) isn't below PING_INTERVAL_S ({limits.ping_interval_s}): "
             "Daphne would drop clients that answer.",
-            "Set HOLDFAST_PONG_TIMEOUT_S to less than half of HOLDFAST_PING_INTERVAL_S.",
+            "Set PONG_TIMEOUT_S to less than half of PING_INTERVAL_S.",
         )
     if limits.ping_interval_s + PING_MARGIN_S > limits.proxy_idle_s:
         yield warning(
             1,
             f"PING_INTERVAL_S is {limits.ping_interval_s}: a proxy may cut a silent connection after "
             f"{limits.proxy_idle_s} s (PROXY_IDLE_S).",
-            f"Lower HOLDFAST_PING_INTERVAL_S to {max(1, limits.proxy_idle_s - PING_MARGIN_S)}. "
-            "Where every proxy on the way allows more, say how much in HOLDFAST_PROXY_IDLE_S.",
+            f"Lower PING_INTERVAL_S to {max(1, limits.proxy_idle_s - PING_MARGIN_S)}. "
+            "Where every proxy on the way allows more, say how much in PROXY_IDLE_S.",
         )
     if 2 * limits.heartbeat_ms + CLIENT_MARGIN_MS >= limits.recovery_window_ms:
         yield warning(
             2,
             "A client that misses two heartbeats is past RECOVERY_WINDOW_MS before it notices.",
-            "Lower HOLDFAST_HEARTBEAT_MS or raise HOLDFAST_RECOVERY_WINDOW_MS.",
+            "Lower HEARTBEAT_MS or raise RECOVERY_WINDOW_MS.",
         )
 
 
@@ -70,25 +68,25 @@ def check_writing(**_: Any) -> Iterator[CheckMessage]:
         yield warning(
             3,
             f"LEASE_MS is {limits.lease_ms}: a worker that is only busy would be taken for dead, its answers cut.",
-            f"Keep HOLDFAST_LEASE_MS at {SHORTEST_LEASE_MS} or more.",
+            f"Keep LEASE_MS at {SHORTEST_LEASE_MS} or more.",
         )
     if limits.response_bytes < limits.chunk_bytes:
         yield error(
             3,
             "RESPONSE_BYTES is below CHUNK_BYTES: a chunk that is allowed would not fit into its response.",
-            "Raise HOLDFAST_RESPONSE_BYTES or lower HOLDFAST_CHUNK_BYTES.",
+            "Raise RESPONSE_BYTES or lower CHUNK_BYTES.",
         )
     if limits.frame_bytes < limits.message_bytes:
         yield error(
             4,
             "FRAME_BYTES is below MESSAGE_BYTES: a message that is allowed could not be sent.",
-            "Raise HOLDFAST_FRAME_BYTES to twice HOLDFAST_MESSAGE_BYTES, since JSON escapes take room.",
+            "Raise FRAME_BYTES to twice MESSAGE_BYTES, since JSON escapes take room.",
         )
     if limits.body_bytes < limits.frame_bytes:
         yield error(
             24,
             "BODY_BYTES is below FRAME_BYTES: what fits into a frame could not be posted.",
-            "Raise HOLDFAST_BODY_BYTES to twice HOLDFAST_FRAME_BYTES.",
+            "Raise BODY_BYTES to twice FRAME_BYTES.",
         )
 
 
@@ -100,19 +98,19 @@ def check_delivery(**_: Any) -> Iterator[CheckMessage]:
             6,
             f"ACK_BYTES ({limits.ack_bytes}) isn't below half of WINDOW_BYTES ({limits.window_bytes}): "
             "a reader that keeps up would be treated as slow.",
-            "Set HOLDFAST_ACK_BYTES to a quarter of HOLDFAST_WINDOW_BYTES.",
+            "Set ACK_BYTES to a quarter of WINDOW_BYTES.",
         )
     if limits.ack_ms >= limits.slow_reader_ms:
         yield error(
             7,
             "ACK_MS isn't below SLOW_READER_MS: a reader would be closed as slow before it acknowledges.",
-            "Lower HOLDFAST_ACK_MS or raise HOLDFAST_SLOW_READER_MS.",
+            "Lower ACK_MS or raise SLOW_READER_MS.",
         )
     if limits.history_default > limits.history_max:
         yield error(
             8,
             "HISTORY_DEFAULT is above HISTORY_MAX.",
-            "Lower HOLDFAST_HISTORY_DEFAULT or raise HOLDFAST_HISTORY_MAX.",
+            "Lower HISTORY_DEFAULT or raise HISTORY_MAX.",
         )
 
 
@@ -122,13 +120,7 @@ def check_doors(**_: Any) -> Iterator[CheckMessage]:
         yield error(
             14,
             'ALLOWED_HOSTS has "*": pages of any site could open sockets with a visitor\'s cookies.',
-            "Name the site's hosts in HOLDFAST_HOSTS.",
-        )
-    if MIDDLEWARE not in settings.MIDDLEWARE:
-        yield error(
-            15,
-            "MIDDLEWARE doesn't say who asks: the API can't know anybody.",
-            f"Put {MIDDLEWARE} at the end of MIDDLEWARE.",
+            "Name the site's hosts.",
         )
     if settings.SESSION_ENGINE not in LOGIN_ENGINES:
         yield error(
@@ -145,7 +137,7 @@ def check_agents(**_: Any) -> Iterator[CheckMessage]:
         yield error(
             18,
             f"DEFAULT_AGENT is {default}, which AGENTS doesn't have: {', '.join(agents)}.",
-            "Add it to HOLDFAST_AGENTS, or set another HOLDFAST_DEFAULT_AGENT.",
+            "Add it to AGENTS, or set another DEFAULT_AGENT.",
         )
 
 
@@ -156,17 +148,5 @@ def check_tokens(**_: Any) -> Iterator[CheckMessage]:
             yield error(
                 19,
                 f"The key {kid!r} of TOKEN_KEYS has {len(key.encode())} bytes: it can be guessed from one token.",
-                f"Give it {tokens.KEY_BYTES} or more in HOLDFAST_TOKEN_KEYS: openssl rand -hex 32",
+                f"Give it {tokens.KEY_BYTES} or more in TOKEN_KEYS: openssl rand -hex 32",
             )
-
-
-@register("holdfast")
-def check_description(**_: Any) -> Iterator[CheckMessage]:
-    hooks = getattr(settings, "SPECTACULAR_SETTINGS", {}).get("POSTPROCESSING_HOOKS", ())
-    if "drf_spectacular" in settings.INSTALLED_APPS and HOOK not in hooks:
-        yield warning(
-            9,
-            "The API's description lacks what isn't the REST framework's: streams, polls, sending and publishing.",
-            f"Add {HOOK!r} to POSTPROCESSING_HOOKS in SPECTACULAR_SETTINGS, after "
-            "'drf_spectacular.hooks.postprocess_schema_enums'.",
-        )

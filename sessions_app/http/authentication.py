@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -85,7 +86,12 @@ class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
         change = "Changes need the csrftoken cookie's value in the header X-CSRFToken."
         return [
-            {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": f"Of a login. {change}"},
+            {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": settings.SESSION_COOKIE_NAME,
+                "description": f"Of a login. {change}",
+            },
             {
                 "type": "apiKey",
                 "in": "cookie",

@@ -7,10 +7,12 @@ from typing import Any
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.management.commands.runserver import Command as DaphneCommand
 from django.apps import apps
-from django.core.management.base import CommandParser
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 from django.utils import autoreload
 
+from sessions_app.servers import lifecycle
 from sessions_app.servers.daphne_server import SessionServer, die_at_next_signal
 
 
@@ -45,6 +47,10 @@ class Command(DaphneCommand):
         self.check_migrations()
         connections.close_all()
         self.server = self.make_server(options)
+        if not lifecycle.has_hooks():
+            raise CommandError(
+                f"{settings.ASGI_APPLICATION} serves no WebSockets: return sessions_app.asgi.mount(application) from it"
+            )
         self.server.run()
         if self.server.abort_start:
             os._exit(1)  # sys.exit would only end the reloader's thread
