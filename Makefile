@@ -66,7 +66,8 @@ bench: setup ## measure Holdfast beside its peers (a quarter of an hour)
 soak: setup ## run for long and watch memory (tens of minutes)
 	$(BIN)/pytest tests/scenarios -s -m "long and soak"
 
-faults: setup ## kill, cut and fill up, many times (minutes)
+faults: setup ## kill, cut and fill up, many times; property tests with many examples (minutes)
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -m "hypothesis and not long"
 	$(BIN)/pytest -m "long and not soak" --ignore tests/scenarios/test_cluster.py
 
 cluster-faults: setup ## the large size under every fault: three plays of HOLDFAST_FAULT_MINUTES (10) each

@@ -1,5 +1,6 @@
 """What every test may use: databases in their own place, servers of PostgreSQL and Redis, the database mark."""
 
+import os
 import signal
 from collections.abc import Iterator
 from importlib import import_module
@@ -14,11 +15,12 @@ from tests import services
 
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "django_db_serialized_rollback"}
 
-# What every property test starts from. On a busy machine making an example may take long, which is nobody's fault.
-settings.register_profile(
-    "holdfast", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("holdfast")
+# Property tests: the same few examples in every run, or with HYPOTHESIS_PROFILE=long many, different in every run.
+# On a busy machine making an example may take long, which is not the test's fault.
+BASE = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("short", BASE, max_examples=10, derandomize=True)
+settings.register_profile("long", BASE, max_examples=200, derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses

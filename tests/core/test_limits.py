@@ -1,6 +1,6 @@
 """A token bucket: so many at once, so many in the long run, whatever the clock does."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.core.limits import TokenBucket
@@ -39,7 +39,6 @@ def test_a_clock_that_goes_back_gives_nothing_away_and_takes_nothing() -> None:
     assert bucket.take(51.0)
 
 
-@settings(max_examples=50, derandomize=True, deadline=None, database=None)
 @given(
     rate=st.floats(0.1, 100),
     burst=st.integers(1, 50),

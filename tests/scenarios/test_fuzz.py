@@ -21,10 +21,7 @@ from tests.support.raw_socket import BINARY, CLOSE, CONTINUATION, PING, TEXT, Ra
 SERVER_FRAMES = {"connected", "attached", "events", "receipt", "heartbeat", "detached", "error", "going-away"}
 CLOSE_CODES = {kind.close_code for kind in ERRORS.values() if kind.close_code} | {1002, 1003, 1007, 1009}
 UVICORNS_OWN = "Invalid UTF-8 sequence received from client."  # it shows a traceback of its own for that
-EXAMPLES = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None,
-    phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+EXAMPLES = settings(phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module", params=["runserver", "uvicorn"])
