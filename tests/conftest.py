@@ -5,14 +5,18 @@ import signal
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management.commands import flush
 from django.db import connections
 from hypothesis import HealthCheck, settings
 
 from sessions_app.models import RetentionPolicy
 from tests import services
 
+# Tables that every test finds as the migrations filled them, and leaves so.
+KEPT_TABLES = {"django_content_type", "auth_permission"}
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "django_db_serialized_rollback"}
 
 # Property tests: the same few examples in every run, or with HYPOTHESIS_PROFILE=long many, different in every run.
@@ -40,6 +44,23 @@ def django_db_modify_db_settings(
     database = connections["default"]
     if database.vendor == "sqlite":
         database.settings_dict["TEST"]["NAME"] = str(place / "test.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_flush() -> Iterator[None]:
+    """After a test that commits, deletes rows alone.
+
+    Django truncates every table, then makes its content types and permissions anew: longer than most tests.
+    """
+
+    def delete_rows(style: Any, connection: Any, **options: Any) -> list[str]:
+        tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        return [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables if table not in KEPT_TABLES]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "sql_flush", delete_rows)
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *arguments: None)
+        yield
 
 
 @pytest.fixture(scope="session")
