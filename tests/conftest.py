@@ -1,5 +1,6 @@
 """What every test may use: databases in their own place, servers of PostgreSQL and Redis, the database mark."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -33,6 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES:
             item.add_marker("database")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # all that was imported stays: to look through it again and again takes a tenth of tests/core's time
 
 
 @pytest.fixture(scope="session")
