@@ -18,7 +18,7 @@ from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import input_hash
 from sessions_app.event_log import queries
-from sessions_app.event_log.transaction import Log
+from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, new_id
 from sessions_app.process import Process
 from sessions_app.publishing.local_writer import LocalWriter
@@ -186,11 +186,11 @@ class ToolCall(Call):
         await self._write("tool-output-available", output=signal.payload["output"], also=applied)
         return signal.payload["output"]
 
-    def _executed(self, how: Approval.Execution) -> Callable[[Log], None]:
+    def _executed(self, how: Approval.Execution) -> Callable[[SessionLog], None]:
         assert self._approval is not None  # `execute` checks it
         return partial(_end, self._approval.uid, how)
 
-    async def _write(self, kind: str, *, also: Callable[[Log], None] | None = None, **fields: Any) -> None:
+    async def _write(self, kind: str, *, also: Callable[[SessionLog], None] | None = None, **fields: Any) -> None:
         await self._response.write({"type": kind, "toolCallId": self.id, **fields}, also=also)
 
     async def _change(self, work: Callable[..., T], *args: str) -> T:
@@ -200,16 +200,16 @@ class ToolCall(Call):
 # Within a transaction
 
 
-def _applied(key: int, log: Log) -> None:
+def _applied(key: int, log: SessionLog) -> None:
     lifecycle.settle_by_key(log, key, signals.APPLIED)
 
 
-def _insert(approval: Approval, log: Log) -> None:
+def _insert(approval: Approval, log: SessionLog) -> None:
     approval.pk = None  # of an attempt that was rolled back: the database may have given it to another since
     approval.save(force_insert=True)
 
 
-def _begin(log: Log, approval: str, run: str) -> bool | None:
+def _begin(log: SessionLog, approval: str, run: str) -> bool | None:
     """Note that a call begins, the first time; None when its run is to stop."""
     running = models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING).first()
     if running is None:
@@ -220,5 +220,5 @@ def _begin(log: Log, approval: str, run: str) -> bool | None:
     return bool(approved.filter(execution=Approval.Execution.NONE).update(execution=Approval.Execution.BEGUN))
 
 
-def _end(approval: str, how: Approval.Execution, log: Log) -> None:
+def _end(approval: str, how: Approval.Execution, log: SessionLog) -> None:
     Approval.objects.filter(session=log.session, uid=approval).update(execution=how)

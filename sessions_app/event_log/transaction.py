@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from sessions_app.core import fold, frames, vocabulary
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries, sql
-from sessions_app.event_log.commands import Append, AppendResult, Chunk
+from sessions_app.event_log.commands import Also, Append, AppendResult, Chunk
 from sessions_app.event_log.open_messages import OpenMessage, OpenMessages, load
 from sessions_app.event_log.producer_batches import ProducerBatches
 from sessions_app.event_log.sql import Key
@@ -51,7 +51,7 @@ class Transaction:
         self._look_up(appends)
         self._begun: list[str] = []
         self._ended: list[tuple[str, fold.Message]] = []
-        self._also: list[tuple[str, Callable[[Log], None]]] = []
+        self._also: list[tuple[str, Also]] = []
         self._touched: set[Key] = set()  # messages whose rows were written
         self._refused: set[Key] = set()  # messages of which this process has to know no more
         self._new_rows: dict[Key, OpenMessage] = {}
@@ -74,18 +74,18 @@ class Transaction:
             self.write()
         return begun, ended
 
-    def take_also(self) -> list[tuple[str, Callable[[Log], None]]]:
+    def take_also(self) -> list[tuple[str, Also]]:
         """What else is to be done for the chunks that were taken, each with its session, since this was last asked."""
         also, self._also = self._also, []
         return also
 
-    def log(self, session: str) -> Log:
+    def log(self, session: str) -> StagedLog:
         """Return the log of a session that is locked here, with all that was staged. Raises not_found."""
         self.write()
         changed = self._sessions.get(session)
         if changed is None:
             raise HoldfastError("not_found", "It was deleted or has expired.")
-        return Log(self, session, changed)
+        return StagedLog(self, session, changed)
 
     def stage(self, append: Append) -> AppendResult | HoldfastError:
         """Fold an append into its message and note what to write."""
@@ -271,7 +271,7 @@ class Transaction:
         self._open_messages.forget([*ended, *self._refused])
 
 
-class Log:
+class StagedLog:
     """One session's log within a transaction: what a signal or a run's end adds to it."""
 
     def __init__(self, work: Transaction, session: str, changed: _Changed) -> None:
@@ -297,9 +297,9 @@ class Log:
             self._work.abandon(self.session)
             raise
 
-    def append(self, uid: str, chunks: list[Chunk], **fields: Any) -> AppendResult:
+    def append(self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "") -> AppendResult:
         """Add chunks to a message, at once. Raises what refuses them."""
-        return self._work.stage_now(Append(self.session, uid, chunks, **fields))
+        return self._work.stage_now(Append(self.session, uid, chunks, run=run, worker=worker))
 
     def say(self, signal: dict[str, Any]) -> None:
         """Add an event: a signal's record as it is from now on."""

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -23,9 +22,9 @@ from django.db import DatabaseError, DataError, IntegrityError, connection, rese
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import sql
-from sessions_app.event_log.commands import Append, AppendResult
+from sessions_app.event_log.commands import Append, AppendResult, Chunk, DatabaseJob, SessionChange, Write
 from sessions_app.event_log.open_messages import OpenMessages
-from sessions_app.event_log.transaction import Log, Transaction
+from sessions_app.event_log.transaction import Transaction
 from sessions_app.runs import lifecycle
 from sessions_app.telemetry import metrics, tracing
 
@@ -34,34 +33,6 @@ logger = logging.getLogger(__name__)
 GROUP = 512  # writes in one transaction: bounds how long the next ones wait
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class SessionChange:
-    """Another change of a session's log, such as a signal: `work` makes it, in the transaction.
-
-    It comes after the appends of its transaction. What `work` raises as a HoldfastError is its outcome, and undoes it.
-    """
-
-    session: str
-    work: Callable[[Log], Any]
-    on_result: Callable[[Any], None]
-
-
-@dataclass(slots=True)
-class DatabaseJob:
-    """Another small write of this process, done in the same transaction as what is published meanwhile.
-
-    SQLite has one write lock and no queue for it: a process that competes with itself can starve its own lease.
-    Jobs come last in their transaction, those with an `order` in that one, the same in every process: see `locks`.
-    """
-
-    work: Callable[[], Any]
-    on_result: Callable[[Any], None]
-    order: str = ""
-
-
-Write = Append | SessionChange | DatabaseJob
 
 
 class LogWriter:
@@ -91,9 +62,13 @@ class LogWriter:
                 return
         self._loop.call_soon(item.on_result, HoldfastError("going_away"))
 
-    async def append(self, **fields: Any) -> AppendResult:
+    async def append(
+        self, session: str, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = ""
+    ) -> AppendResult:
         """Submit an append and wait until it is committed. Raises HoldfastError."""
-        stored: AppendResult = await self._outcome(lambda on_result: Append(on_result=on_result, **fields))
+        stored: AppendResult = await self._outcome(
+            lambda on_result: Append(session, uid, chunks, on_result, run=run, worker=worker)
+        )
         if stored.refusal:
             raise stored.refusal
         return stored

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
-from sessions_app.event_log.commands import Append, AppendResult
-from sessions_app.event_log.transaction import Log
+from sessions_app.event_log.commands import Also, Append, AppendResult
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
 from sessions_app.publishing.response_writer import Chunk, ResponseWriter, Ticker
 
 RETRY_S = 30.0  # how long a commit that fails is tried again before the publisher is told
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
-
-Also = Callable[[Log], None]
 
 
 class LocalWriter(ResponseWriter):

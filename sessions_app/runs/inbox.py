@@ -19,7 +19,7 @@ from sessions_app import conf, models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
-from sessions_app.event_log.transaction import Log
+from sessions_app.event_log.commands import SessionLog
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.runs import lifecycle
 
@@ -206,7 +206,7 @@ class RunInboxes:
         task.add_done_callback(_log_failure)
 
 
-def _delivered(log: Log, key: int) -> None:
+def _delivered(log: SessionLog, key: int) -> None:
     lifecycle.settle_by_key(log, key, signals.DELIVERED)
 
 

@@ -138,9 +138,7 @@ class Reaper:
             logger.warning("run %s can't be ended yet: %s", run.pk, problem.message)
 
     async def _append(self, run: models.Run, chunks: list[dict[str, str]]) -> None:
-        await self._log_writer.append(
-            session=run.session_id, uid=run.uid, chunks=chunks, run=run.pk, worker=run.worker_id
-        )
+        await self._log_writer.append(run.session_id, run.uid, chunks, run=run.pk, worker=run.worker_id or "")
 
 
 def _beats(own: str) -> dict[str, int]:

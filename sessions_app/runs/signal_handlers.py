@@ -17,7 +17,7 @@ from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Sent
 from sessions_app.event_log import queries
-from sessions_app.event_log.transaction import Log
+from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, Run, Signal, new_id
 from sessions_app.runs import lifecycle
 
@@ -42,7 +42,7 @@ class Receipt(NamedTuple):
     problem: HoldfastError | None = None
 
 
-def handle(log: Log, sent: Sent) -> Receipt:
+def handle(log: SessionLog, sent: Sent) -> Receipt:
     """Store a signal and do what it asks for. A repeated id gets the first time's receipt. Raises HoldfastError."""
     known = Signal.objects.filter(session=log.session, uid=sent.id).first()
     if known is None:
@@ -60,7 +60,7 @@ def _was_refused(signal: Signal) -> bool:
 # Messages, steers, retries: what an agent is to answer
 
 
-def _message(log: Log, sent: Sent) -> Receipt:
+def _message(log: SessionLog, sent: Sent) -> Receipt:
     agent = _agent(log)
     active = lifecycle.at_work(log.session)
     policy = _policies.get(agent, "queue") if active else "queue"
@@ -73,7 +73,7 @@ def _message(log: Log, sent: Sent) -> Receipt:
     return _turn(log, sent, agent)
 
 
-def _steer(log: Log, sent: Sent) -> Receipt:
+def _steer(log: SessionLog, sent: Sent) -> Receipt:
     active = [
         run for run in lifecycle.at_work(log.session) if run.cancel_id is None and not lifecycle.is_elsewhere(run)
     ]
@@ -85,7 +85,7 @@ def _steer(log: Log, sent: Sent) -> Receipt:
     return Receipt(signal.serial)
 
 
-def _turn(log: Log, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
+def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
     """Add a person's message, and the run that answers it."""
     stored = log.append(sent.id, [{"type": "message", "role": "user", "parts": sent.payload["parts"]}])
     if stored.repeated:  # it was written as a message alone
@@ -100,7 +100,7 @@ def _turn(log: Log, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
     return Receipt(stored.serial)
 
 
-def _retry(log: Log, sent: Sent) -> Receipt:
+def _retry(log: SessionLog, sent: Sent) -> Receipt:
     earlier = Run.objects.filter(session=log.session, uid=sent.payload["message"], status=Run.Status.ENDED).first()
     if earlier is None or not earlier.prompt:
         raise HoldfastError("not_retryable", "It isn't an answer that has ended.")
@@ -122,7 +122,7 @@ def _retry(log: Log, sent: Sent) -> Receipt:
 # Cancelling
 
 
-def _cancel(log: Log, sent: Sent) -> Receipt:
+def _cancel(log: SessionLog, sent: Sent) -> Receipt:
     wanted = sent.payload.get("message")
     active = [run for run in lifecycle.at_work(log.session) if wanted in (None, run.uid)]
     if not active:
@@ -132,7 +132,7 @@ def _cancel(log: Log, sent: Sent) -> Receipt:
     return Receipt(signal.serial)
 
 
-def _stop(log: Log, active: list[Run], signal: Signal) -> None:
+def _stop(log: SessionLog, active: list[Run], signal: Signal) -> None:
     """End the runs that wait, and have those at work stopped; see `inbox` and `leases` for how."""
     Run.objects.filter(pk__in=[run.pk for run in active], cancel=None).update(cancel=signal)
     for run in active:
@@ -146,7 +146,7 @@ def _stop(log: Log, active: list[Run], signal: Signal) -> None:
 # Approvals and tools
 
 
-def _decide(log: Log, sent: Sent) -> Receipt:
+def _decide(log: SessionLog, sent: Sent) -> Receipt:
     approval = Approval.objects.select_related("run", "decision").filter(
         session=log.session, uid=sent.payload["approval"]
     ).first()  # fmt: skip
@@ -163,7 +163,7 @@ def _decide(log: Log, sent: Sent) -> Receipt:
     return Receipt(signal.serial)
 
 
-def _undecidable(log: Log, approval: Approval, sent: Sent) -> HoldfastError | None:
+def _undecidable(log: SessionLog, approval: Approval, sent: Sent) -> HoldfastError | None:
     if approval.decision is not None:
         word = "approved" if approval.status == Approval.Status.APPROVED else "denied"
         who = "you" if approval.decision.actor == sent.actor else approval.decision.actor
@@ -180,7 +180,7 @@ def _undecidable(log: Log, approval: Approval, sent: Sent) -> HoldfastError | No
     return None
 
 
-def _tool_result(log: Log, sent: Sent) -> Receipt:
+def _tool_result(log: SessionLog, sent: Sent) -> Receipt:
     message, call = sent.payload["message"], sent.payload["call"]
     run = Run.objects.filter(session=log.session, uid=message, status=Run.Status.RUNNING).first()
     if run is None:
@@ -200,7 +200,7 @@ def _waits(call: str) -> Callable[[dict[str, Any]], bool]:
     return lambda part: part.get("toolCallId") == call and part["state"] in ("input-available", "approval-responded")
 
 
-_HANDLERS: dict[str, Callable[[Log, Sent], Receipt]] = {
+_HANDLERS: dict[str, Callable[[SessionLog, Sent], Receipt]] = {
     "message": _message,
     "steer": _steer,
     "cancel": _cancel,
@@ -214,20 +214,20 @@ _HANDLERS: dict[str, Callable[[Log, Sent], Receipt]] = {
 # Storing
 
 
-def _store(log: Log, sent: Sent, **fields: Any) -> Signal:
+def _store(log: SessionLog, sent: Sent, **fields: Any) -> Signal:
     """Store a signal and tell everybody."""
     signal = _row(log, sent, serial=log.next_serial, **fields)
     lifecycle.announce(log, signal)
     return signal
 
 
-def _refuse(log: Log, sent: Sent, problem: HoldfastError, **fields: Any) -> Receipt:
+def _refuse(log: SessionLog, sent: Sent, problem: HoldfastError, **fields: Any) -> Receipt:
     """Store a signal that is too late or about something else: who sent it may have left, and the others see it."""
     fields |= {"status": signals.REJECTED, "code": problem.code, "reason": problem.message}
     return Receipt(_store(log, sent, **fields).serial, problem)
 
 
-def _row(log: Log, sent: Sent, *, serial: int, **fields: Any) -> Signal:
+def _row(log: SessionLog, sent: Sent, *, serial: int, **fields: Any) -> Signal:
     return Signal(
         session_id=log.session,
         uid=sent.id,
@@ -242,5 +242,5 @@ def _row(log: Log, sent: Sent, *, serial: int, **fields: Any) -> Signal:
     )
 
 
-def _agent(log: Log) -> str:
+def _agent(log: SessionLog) -> str:
     return models.Session.objects.values_list("agent", flat=True).get(pk=log.session)

@@ -13,8 +13,8 @@ import pytest
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
-from sessions_app.event_log.commands import Append, AppendResult
-from sessions_app.event_log.writer import LogWriter, SessionChange
+from sessions_app.event_log.commands import Append, AppendResult, SessionChange
+from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run, Session, Worker
 from tests.support.harness import DEADLINE_S
 
