@@ -252,7 +252,7 @@ class Process:
         if not task.cancelled() and task.exception():
             logger.debug("a connection's end: %s", task.exception())
 
-    # ResponseWriter
+    # Responses
 
     def respond(self, session: str, *, agent: str, uid: str = "") -> LocalWriter:
         """Return what to write a response with that nobody asked this process for: it has a run of its own.

@@ -254,12 +254,12 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def release(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         self._change(request, queryset, "released", held=False)
 
-    @admin.action(description="SessionChange policy…", permissions=["change"])
+    @admin.action(description="Change policy…", permissions=["change"])
     def change_policy(self, request: HttpRequest, queryset: QuerySet[Session]) -> HttpResponse | None:
         form = PolicyChoice(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
             return actions.ask(
-                self, request, queryset, action="change_policy", verb="SessionChange the policy of", form=form
+                self, request, queryset, action="change_policy", verb="Change the policy of", form=form
             )  # fmt: skip
         policy = form.cleaned_data["policy"]
         self._change(request, queryset, f"now with the policy {policy}", policy=policy)

@@ -264,7 +264,7 @@ def _asked(query: type[Serializer[Any]], request: Request) -> dict[str, Any]:
         responses=_responses(403, 404, ok=PolicySerializer),
     ),
     partial_update=extend_schema(
-        summary="SessionChange a retention policy",
+        summary="Change a retention policy",
         description=(
             "Takes effect at once, for all its sessions. Requires the permission `sessions_app.change_retentionpolicy`."
         ),

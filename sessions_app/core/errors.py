@@ -57,7 +57,7 @@ ERRORS: dict[str, ErrorKind] = {
     "not_found": _client(404, "There is no such session, or it isn't yours"),
     "too_many_connections": _client(429, "Too many connections are open: close some", close=True, retryable=True),
     "rate_limited": _client(429, "That is too much at once: slow down", close=True, retryable=True),
-    # Subscription a session
+    # Following a session
     "bad_session_id": _client(400, "That isn't a session's id"),
     "bad_cursor": _client(400, "That isn't a cursor: send one as it was received, or none"),
     "not_attached": _client(409, "This connection doesn't follow that session: attach first"),

@@ -24,5 +24,5 @@ class Command(BaseCommand):
         self.stdout.write(
             self.style.SUCCESS("\nAn administrator was made. This password is not shown again:\n")
             + f"\n    user      {USERNAME}\n    password  {password}\n\n"
-            + "SessionChange it at /admin/password_change/, or with: python manage.py changepassword admin\n"
+            + "Change it at /admin/password_change/, or with: python manage.py changepassword admin\n"
         )
