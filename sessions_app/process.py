@@ -100,7 +100,7 @@ class Process:
         loop = asyncio.get_running_loop()
         self.fanout = Fanout(receive=lambda received: self.feeds.deliver(received), signalled=self._look_for_signals)
         self.feeds = Feeds(join=self.fanout.join)
-        self.log_writer = LogWriter(loop, self._committed)
+        self.log_writer = LogWriter(loop, self._committed, lifecycle.follow)
         self.flusher = Flusher()
         self.lease = Lease(self.log_writer)
         self.producers = Producers(self.log_writer)

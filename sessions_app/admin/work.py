@@ -15,9 +15,8 @@ from sessions_app.admin.approvals import ApprovalInline
 from sessions_app.admin.readonly import ReadOnlyAdmin, ago, link
 from sessions_app.admin.signals import SignalInline
 from sessions_app.core.errors import HoldfastError
-from sessions_app.event_log import writer
 from sessions_app.models import Run, Worker
-from sessions_app.runs import lifecycle
+from sessions_app.runs import admin_changes, lifecycle
 
 INTERRUPTED = "Interrupted by an administrator."
 
@@ -113,7 +112,7 @@ class RunAdmin(ReadOnlyAdmin):
         interrupted = 0
         for run in due:
             try:
-                interrupted += writer.change_here(run.session_id, lifecycle.interrupt, run.pk, INTERRUPTED)
+                interrupted += admin_changes.change_session(run.session_id, lifecycle.interrupt, run.pk, INTERRUPTED)
             except HoldfastError as problem:
                 self.message_user(request, f"{run}: {problem.message}", messages.ERROR)
         self.message_user(request, f"Runs interrupted: {interrupted}.", messages.SUCCESS)

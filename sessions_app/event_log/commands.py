@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from sessions_app import models
-from sessions_app.core import vocabulary
+from sessions_app.core import fold, vocabulary
 from sessions_app.core.errors import HoldfastError
 
 Chunk = dict[str, Any]
+T = TypeVar("T")
 
 
 class SessionLog(Protocol):
@@ -82,7 +83,7 @@ class Append:
 
 
 @dataclass(slots=True)
-class SessionChange:
+class SessionChange(Generic[T]):
     """A change of a session's log other than an append, such as a signal. `work` makes it in the transaction.
 
     Session changes follow the appends of their transaction. A HoldfastError raised by `work` is its outcome, and what
@@ -90,12 +91,12 @@ class SessionChange:
     """
 
     session: str
-    work: Callable[[SessionLog], Any]
-    on_result: Callable[[Any], None]
+    work: Callable[[SessionLog], T]
+    on_result: Callable[[T | HoldfastError], None]
 
 
 @dataclass(slots=True)
-class DatabaseJob:
+class DatabaseJob(Generic[T]):
     """A small write of this process that shares the transaction of what is published meanwhile.
 
     SQLite has one write lock and no queue for it: a process that competes with itself can starve its own lease.
@@ -103,9 +104,21 @@ class DatabaseJob:
     `database.locking`.
     """
 
-    work: Callable[[], Any]
-    on_result: Callable[[Any], None]
+    work: Callable[[], T]
+    on_result: Callable[[T | HoldfastError], None]
     order: str = ""
 
 
-Write = Append | SessionChange | DatabaseJob
+Write = Append | SessionChange[Any] | DatabaseJob[Any]
+Outcome = Any  # an AppendResult, or what `work` has returned; or the HoldfastError that refused it
+
+
+class RunChanges(NamedTuple):
+    """Runs whose responses began or ended in a transaction; those that ended with their message."""
+
+    begun: list[str]
+    ended: list[tuple[str, fold.Message]]
+
+
+OpenLog = Callable[[str], SessionLog]  # of a session that the transaction has locked; raises not_found
+Follow = Callable[[RunChanges, OpenLog], None]  # does what follows from them, in their transaction

@@ -15,8 +15,7 @@ from sessions_app import models
 from sessions_app.core import fold, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
-from sessions_app.event_log.commands import SessionLog
-from sessions_app.event_log.transaction import Transaction
+from sessions_app.event_log.commands import OpenLog, RunChanges, SessionLog
 
 UNREAD_STOPPED = "The agent was stopped before it read this. It is kept in the conversation."
 UNREAD_NEXT = "It came too late for that answer, and is the next question instead."
@@ -159,20 +158,20 @@ def add_usage(run: str, input_tokens: int, output_tokens: int) -> None:
 # What follows from a response's beginning and end
 
 
-def follow(work: Transaction) -> None:
-    """Do what follows from the responses that have begun or ended in this transaction."""
-    begun, ended = work.take_runs()
+def follow(changes: RunChanges, open_log: OpenLog) -> None:
+    """Do what follows from the responses that have begun or ended in a transaction. The log writer calls this."""
+    begun, ended = changes
     ended_runs = {run for run, _ in ended}
     if began := [run for run in begun if run not in ended_runs]:
         for run in models.Run.objects.filter(pk__in=began).exclude(cause=None).select_related("cause"):
             assert run.cause is not None  # the query says so
-            settle(work.log(run.session_id), run.cause, signals.APPLIED)
+            settle(open_log(run.session_id), run.cause, signals.APPLIED)
     if not ended:
         return
     found = models.Run.objects.select_related("cause").in_bulk(ended_runs)
     for run_id, message in ended:
         if run_id in found:
-            _conclude(work.log(found[run_id].session_id), found[run_id], message)
+            _conclude(open_log(found[run_id].session_id), found[run_id], message)
 
 
 def _conclude(log: SessionLog, run: models.Run, message: fold.Message) -> None:
