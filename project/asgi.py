@@ -6,17 +6,19 @@ from typing import Any
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-http = get_asgi_application()  # first: it loads the applications that the imports below need
+django = get_asgi_application()  # first: it loads the applications that the imports below need
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
 from sessions_app import process  # noqa: E402
+from sessions_app.http.body_limit import limit_bodies  # noqa: E402
 from sessions_app.servers import lifecycle  # noqa: E402
 from sessions_app.telemetry import log_context  # noqa: E402
 from sessions_app.transports import ndjson, probes  # noqa: E402
 from sessions_app.transports.websocket import SessionConsumer  # noqa: E402
 
 consumer = SessionConsumer.as_asgi()
+http = limit_bodies(django)
 
 
 async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -260,6 +260,7 @@ SPECTACULAR_SETTINGS = {
 
 AGENT_MODEL = env_str("HOLDFAST_AGENT_MODEL", "")
 BUILT_IN_AGENTS = ["model", "demo"] if AGENT_MODEL else ["demo"]
+FRAME_BYTES = env_int("HOLDFAST_FRAME_BYTES", 65_536, low=1024)
 
 # Holdfast. Each number can be set as HOLDFAST_<NAME>; _S is seconds, _MS milliseconds, _BYTES bytes.
 
@@ -326,7 +327,10 @@ HOLDFAST = {
     "HISTORY_MAX": env_int("HOLDFAST_HISTORY_MAX", 200, low=1, high=1000),
     # -- Limits on what comes in
     # Largest frame from a client: a message of MESSAGE_BYTES, escaped, fits.
-    "FRAME_BYTES": env_int("HOLDFAST_FRAME_BYTES", 65_536, low=1024),
+    "FRAME_BYTES": FRAME_BYTES,
+    # Largest body of an HTTP request, whatever its path; NDJSON uploads have limits of their own. Between FRAME_BYTES
+    # and this, the API says by name what is too large; beyond it nothing is read. The admin's forms are smaller.
+    "BODY_BYTES": env_int("HOLDFAST_BODY_BYTES", 2 * FRAME_BYTES, low=1024),
     # Largest message from a person: some ten pages of text.
     "MESSAGE_BYTES": env_int("HOLDFAST_MESSAGE_BYTES", 32_768, low=1),
     # Largest chunk from an agent: a tool's result is the big one.

@@ -54,6 +54,7 @@ def test_every_message_has_a_hint(settings: Any) -> None:
         ({"LEASE_MS": 1000}, "holdfast.W003"),
         ({"RESPONSE_BYTES": 10_000}, "holdfast.E003"),
         ({"FRAME_BYTES": 10_000}, "holdfast.E004"),
+        ({"BODY_BYTES": 65_535}, "holdfast.E024"),
         ({"WINDOW_BYTES": 65_536}, "holdfast.E005"),
         ({"ACK_BYTES": 30_000}, "holdfast.E006"),
         ({"ACK_MS": 30_000}, "holdfast.E007"),

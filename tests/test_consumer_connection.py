@@ -54,7 +54,7 @@ class Speaker:
     """An answer that is written word by word."""
 
     def __init__(self, process: Process, session: models.Session) -> None:
-        self.response = process.respond(session.pk, agent="test")
+        self.response = process.writers.unprompted(session.pk, agent="test")
 
     async def begin(self) -> "Speaker":
         await self.response.write(start(self.response.uid))
@@ -75,7 +75,7 @@ async def error(tab: Tab, frame: dict[str, Any] | str) -> dict[str, Any]:
     """Sends a frame; gives the error that it gets."""
     seen = len(tab.errors)
     text = frame if isinstance(frame, str) else json.dumps(frame)
-    await tab.connection.receive(text, now=asyncio.get_running_loop().time())
+    await tab.dispatch.receive(text, now=asyncio.get_running_loop().time())
     await tab.wait_until(lambda: len(tab.errors) > seen)
     return tab.errors[-1]
 

@@ -120,4 +120,4 @@ async def test_a_closed_socket_leaves_nothing_behind() -> None:
     here = await process.current()
     assert len(here.connections) == 1
     await socket.close()
-    assert (here.connections, here._per_owner) == (set(), {})
+    assert (len(here.connections), here.connections._per_owner) == (0, {})

@@ -172,6 +172,16 @@ def test_a_post_finds_the_server_that_is_there(servers: list[Server]) -> None:
             assert made.status_code == 201
 
 
+@pytest.mark.parametrize("path", ["/", "/admin/login/", "/api/sessions/", f"/api/sessions/{'A' * 22}/publish/"])
+def test_it_limits_bodies_as_holdfast_does(browser: httpx.Client, path: str, settings: Any) -> None:
+    limit = settings.HOLDFAST["BODY_BYTES"]
+    passed, refused = (browser.post(path, content=b"x" * size) for size in (limit, limit + 1))
+    assert passed.status_code != 413 or "65536" in passed.text  # the API's own limit, by name
+    assert refused.status_code == 413
+    if path.startswith("/api/"):
+        assert (refused.json()["code"], refused.json()["retryable"]) == ("body_too_large", False)
+
+
 # Units, containers, variables
 
 

@@ -66,7 +66,7 @@ async def a_session_of(owner: str = OWNER) -> models.Session:
 
 async def speak(process: Process, session: models.Session, words: int, *, pause: float = 0.01) -> str:
     """Publish an answer of so many words; gives its id."""
-    response = process.respond(session.pk, agent="test")
+    response = process.writers.unprompted(session.pk, agent="test")
     await response.write(start(response.uid))
     await response.write(text_start())
     for number in range(words):
@@ -126,7 +126,7 @@ async def test_a_commit_is_one_message_of_the_layer_per_shard(processes: Any, se
         before = one.fanout.endpoints[0]._layer.passed_on
         with one.log_writer._changed:
             for session in sessions:
-                response = one.respond(session.pk, agent="test")
+                response = one.writers.unprompted(session.pk, agent="test")
                 await response.write(start(response.uid))
             await asyncio.sleep(0.05)  # all of them are handed over
         await tab.wait_until(lambda: all(tab.sessions[session.pk].messages for session in sessions))
@@ -142,7 +142,7 @@ async def test_a_signal_that_one_process_stored_has_the_others_look_for_it(proce
         while len(one.fanout.endpoints[0]._layer.groups[SIGNALS]) < 2:  # both hear of signals
             await asyncio.sleep(0.01)
         await tab.say(session.pk, "Hello")
-        await asyncio.wait_for(other.runs_waiting.wait(), 30)
+        await asyncio.wait_for(other.claims.waiting.wait(), 30)
 
 
 async def test_readers_of_one_process_get_the_same_bytes(processes: Any) -> None:
@@ -167,7 +167,7 @@ async def test_a_hole_is_mended_with_events_while_the_journal_has_them(processes
     session = await a_session_of()
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
-        response = one.respond(session.pk, agent="test")
+        response = one.writers.unprompted(session.pk, agent="test")
         await response.write(start(response.uid))
         await response.flush()
         await tab.wait_until(lambda: followed.messages)
@@ -196,7 +196,7 @@ async def test_a_hole_in_what_is_conflated_is_mended_with_the_state(processes: A
 async def test_the_last_event_is_found_when_no_hint_tells_of_it(processes: Any) -> None:
     one, other = await processes("Dropping", 2)
     session = await a_session_of()
-    response = one.respond(session.pk, agent="test")
+    response = one.writers.unprompted(session.pk, agent="test")
     await response.write(start(response.uid))
     await response.flush()
     async with Tab(other, OWNER) as tab:

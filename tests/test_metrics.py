@@ -16,7 +16,7 @@ from sessions_app.event_log.writer import LogWriter
 from sessions_app.process import Process
 from sessions_app.retention import purge
 from sessions_app.telemetry import metrics
-from sessions_app.transports import probes
+from sessions_app.transports import exposition, probes
 from tests.support.stored import a_message, a_session
 from tests.support.tab import Tab
 
@@ -29,7 +29,7 @@ def samples(process: Process | None = None) -> Samples:
     """Every sample of this process: (name, label values in the order of their names) → value."""
     return {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(metrics.exposition(process).decode())
+        for family in text_string_to_metric_families(exposition.exposition(process).decode())
         for sample in family.samples
     }
 
@@ -54,7 +54,7 @@ async def test_why_a_connection_ended(process: Process, gained: Callable[..., fl
         await tab.wait_until(lambda: tab.limits)
         assert samples(process)["holdfast_connections", "idle", "websocket"] == 1
         await tab.connection.fail(HoldfastError("slow_reader"))
-        process.dismiss(tab.connection, "client")
+        process.connections.dismiss(tab.connection, "client")
     assert gained("holdfast_connections_closed_total", "slow_reader", "websocket") == 1
 
 
@@ -119,7 +119,7 @@ async def test_only_registered_agents_have_a_name(process: Process, gained: Call
     before = {key for key in samples() if key[0] == "holdfast_runs_ended_total"}
     for number in range(5):
         session = await threads.run(lambda: a_session("guest:1"))
-        await perform(process, process.respond(session.pk, agent=f"made-up-{number}"))
+        await perform(process, process.writers.unprompted(session.pk, agent=f"made-up-{number}"))
     assert gained("holdfast_runs_ended_total", "unknown", "failed") == 5
     new = {key for key in samples() if key[0] == "holdfast_runs_ended_total"} - before
     assert new <= {("holdfast_runs_ended_total", "unknown", "failed")}

@@ -16,7 +16,6 @@ from sessions_app.event_log import queries, sql
 from sessions_app.models import JournalEntry, Message, Run, Signal, Worker
 from sessions_app.process import Process
 from sessions_app.publishing import producers as publishing
-from sessions_app.runs import signal_intake
 from sessions_app.runs.leases import DEAD
 from tests.support.producers import AGENT, OTHER, UID, Producer, keys, producer, run_of, second, session, stored
 from tests.support.requests import a_session_of, running
@@ -73,7 +72,7 @@ async def test_what_is_sent_together_is_taken_in_order(running: Process, produce
         for sequence, chunks in frames:
             frame = replace(producer.frame, sequence=sequence, chunks=chunks)
             running.producers._known.add(models.derived_id("agent:billing producer", 1))
-            await publishing.submit(running, AGENT, frame, outcomes.append)
+            await running.producers.submit(AGENT, frame, outcomes.append)
     async with asyncio.timeout(10):
         while len(outcomes) < len(frames):
             await asyncio.sleep(0.01)
@@ -84,7 +83,7 @@ async def test_what_is_sent_together_is_taken_in_order(running: Process, produce
     with running.log_writer._changed:
         for sequence, chunks in frames:
             frame = replace(producer.frame, sequence=sequence, chunks=chunks)
-            await publishing.submit(running, AGENT, frame, outcomes.append)
+            await running.producers.submit(AGENT, frame, outcomes.append)
     async with asyncio.timeout(10):
         while len(outcomes) < len(frames):
             await asyncio.sleep(0.01)
@@ -177,7 +176,7 @@ async def test_a_message_that_is_there_is_not_taken_over(running: Process, sessi
         a_message(models.Session.objects.get(pk=session), uid=UID)
 
     await threads.run(a_turn)
-    own = running.respond(session, agent="test")
+    own = running.writers.unprompted(session, agent="test")
     await own.write(start(own.uid))
     await own.flush()
     producer = Producer(session)
@@ -213,7 +212,7 @@ async def test_it_needs_the_scope_and_the_session(running: Process, session: str
     ):  # fmt: skip
         assert await Producer(session, who=who).code(running, 1, *begun(UID)) == code
     with pytest.raises(HoldfastError, match="forbidden_scope"):
-        await publishing.beat(running, read_only, ClientFrame("beat", producer="producer", epoch=1))
+        await running.producers.beat(read_only, ClientFrame("beat", producer="producer", epoch=1))
 
 
 # Fences and leases
@@ -228,8 +227,8 @@ async def test_a_later_epoch_fences_the_earlier_one_everywhere(running: Process,
     assert await zombie.code(second, 2, delta("x")) == "fenced"
     for here in (running, second):
         with pytest.raises(HoldfastError, match="fenced"):
-            await publishing.beat(here, AGENT, ClientFrame("beat", producer="producer", epoch=1))
-    await running._reaper.look()
+            await here.producers.beat(AGENT, ClientFrame("beat", producer="producer", epoch=1))
+    await running.reaper.look()
     assert await stored(session) == ("interrupted", "a")
     await heir.publish(running, 2, finish(), message="m_other")
     assert await stored(session, "m_other") == ("complete", "b")
@@ -248,7 +247,7 @@ async def test_all_that_it_sends_are_beats(running: Process, producer: Producer,
     for step in (
         producer.publish(running, 1, *begun(UID, "a")), producer.publish(running, 2, delta("b")),
         producer.publish(running, 2, delta("b")),
-        publishing.beat(running, AGENT, ClientFrame("beat", producer="producer", epoch=1)),
+        running.producers.beat(AGENT, ClientFrame("beat", producer="producer", epoch=1)),
     ):  # fmt: skip
         await step
         beats.append((await run_of(session)).worker.beats)
@@ -263,7 +262,7 @@ async def test_what_a_dead_one_left_open_is_interrupted_as_it_is_stored(
     for number in range(2, 9):
         await producer.publish(second, number, delta(f"{number}"))
     await threads.run(lambda: Worker.objects.exclude(producer="").update(alive=False))
-    await running._reaper.look()
+    await running.reaper.look()
     assert await stored(session) == ("interrupted", "a2345678")
     message = await threads.run(queries.message, session, UID)
     assert message and message.reason == DEAD
@@ -277,7 +276,7 @@ async def test_what_a_dead_one_left_open_is_interrupted_as_it_is_stored(
 
 async def signal(here: Process, session: str, kind: str, id: str, **payload: Any) -> Any:
     sent = ClientFrame("signal", session, id=id, kind=kind, payload=payload)
-    receipt, problem = await signal_intake.accept(here, Identity("ext:alice"), sent, now=0.0)
+    receipt, problem = await here.signal_intake.accept(Identity("ext:alice"), sent, now=0.0)
     assert problem is None
     return await threads.run(lambda: Signal.objects.get(uid=id))
 

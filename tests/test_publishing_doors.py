@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from sessions_app.database import threads
-from sessions_app.delivery.connection import PUBLISHING
 from sessions_app.http.throttling import buckets
 from sessions_app.models import Worker
 from sessions_app.process import Process
+from sessions_app.transports.frame_dispatch import PUBLISHING
 from tests.support.bearer import Socket
 from tests.support.producers import UID, keys, run_of, session, stored
 from tests.support.requests import a_session_of, running, told

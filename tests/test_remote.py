@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from agents_app.remote import Fenced, RemoteAnswer
-from agents_app.remote.answer import CHUNK_BYTES, RemoteResponse, batches
+from agents_app.remote.answer import CHUNK_BYTES, REFUSE_WHOLE, RemoteResponse, batches
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import BATCH_CHUNKS
 from sessions_app.core.rollup import rollup
-from sessions_app.publishing.response_writer import BUFFER_BYTES, Ticker
+from sessions_app.publishing.response_writer import BUFFER_BYTES, UNTOLD, Ticker
 from tests.support.writer import Chunk, delta, start, text_start
 
 ROOM = 1024  # for a frame's other fields
@@ -40,6 +41,36 @@ class Site:
         async with asyncio.timeout(10):
             while len(self.batches) < count:
                 await asyncio.sleep(0)
+
+    async def serve(self, block: Coroutine[Any, Any, None], *refusals: tuple[str, str]) -> BaseException | None:
+        """Run an agent, and answer its batches until it is through; return what it raised.
+
+        Each refusal is a code and a text: a batch with that text is refused. Malformed chunks refuse it whole.
+        """
+        running = asyncio.create_task(block)
+        self.stored: list[Chunk] = []
+        answered = 0
+        async with asyncio.timeout(10):
+            while not running.done():
+                if len(self.batches) > answered:
+                    answered += 1
+                    self._answer(self.batches[-1][1], refusals)
+                await asyncio.sleep(0)
+        return running.exception()
+
+    def _answer(self, batch: list[Chunk], refusals: tuple[tuple[str, str], ...]) -> None:
+        for position, chunk in enumerate(batch):
+            for code, text in refusals:
+                if text in json.dumps(chunk):
+                    self.stored += [] if code in REFUSE_WHOLE else batch[:position]
+                    self.response.refuse(HoldfastError(code))
+                    return
+        self.stored += batch
+        self.response.take(len(self.stored))
+
+
+def repr_of(value: object) -> str:
+    return ascii(value)[:12]
 
 
 def test_it_needs_no_django() -> None:
@@ -157,3 +188,98 @@ async def test_an_answer_ends_as_its_block_does(error: BaseException | None, end
             await asyncio.sleep(0)
     assert site.batches[-1][1][-1] == end
     assert running.cancelled() if isinstance(error, asyncio.CancelledError) else running.exception() is error
+
+
+# A refused chunk
+
+
+def text_in(chunks: list[Chunk]) -> str:
+    return "".join(chunk["delta"] for chunk in chunks if chunk["type"] == "text-delta")
+
+
+@pytest.mark.parametrize("output", ["y" * (CHUNK_BYTES + 1), "\ud83d", float("nan"), {1: 2}], ids=repr_of)
+async def test_a_chunk_refused_at_once_ends_the_answer_and_keeps_what_came_before(output: Any) -> None:
+    site = Site()
+
+    async def block() -> None:
+        async with RemoteAnswer(site.response) as answer:
+            await answer.text("before")
+            call = await answer.tool("read", {})
+            await call.output(output)
+
+    problem = await site.serve(block())
+    assert isinstance(problem, HoldfastError) and problem.code == "bad_chunk"
+    assert text_in(site.stored) == "before"
+    assert site.stored[-1] == {"type": "error", "errorText": problem.message}
+
+
+@pytest.mark.parametrize("text", ["z" * 80_000, "\ud83d"], ids=repr_of)
+async def test_a_refused_text_ends_the_answer_and_keeps_what_came_before(text: str) -> None:
+    site = Site()
+
+    async def block() -> None:
+        async with RemoteAnswer(site.response) as answer:
+            await answer.text("before")
+            await answer.text(text)
+
+    assert isinstance(await site.serve(block()), HoldfastError)
+    assert (text_in(site.stored), site.stored[-1]["type"]) == ("before", "error")
+
+
+@pytest.mark.parametrize("code", ["unknown_part", "response_too_large", "bad_chunk", "unknown_chunk"])
+@pytest.mark.parametrize("error", [None, RuntimeError("boom")])
+async def test_a_chunk_that_the_site_refuses_ends_the_answer(code: str, error: Exception | None) -> None:
+    """Also if it waits for the end of the block, whether that fails or not."""
+    site = Site()
+
+    async def block() -> None:
+        async with RemoteAnswer(site.response) as answer:
+            await answer.text("before ")
+            await answer.flush()
+            await answer.text("it")
+            await answer.data("wrong", 1)
+            await answer.text(" after")
+            if error:
+                raise error
+
+    problem = await site.serve(block(), (code, "data-wrong"))
+    assert problem is error or (isinstance(problem, HoldfastError) and problem.code == code)
+    assert text_in(site.stored) == "before it"
+    assert site.stored[-1] == {"type": "error", "errorText": "The agent failed." if error else problem.message}  # type: ignore[union-attr]
+
+
+async def test_a_batch_that_is_refused_whole_does_not_count() -> None:
+    site = Site()
+
+    async def block() -> None:
+        async with RemoteAnswer(site.response) as answer:
+            await answer.data("fine", 1)
+            await answer.data("wrong", 1)
+
+    await site.serve(block(), ("unknown_chunk", "data-wrong"))
+    counted = [number for number, batch in site.batches if "data-wrong" not in json.dumps(batch)]
+    assert counted == list(range(1, len(counted) + 1))
+    assert [chunk["type"] for chunk in site.stored] == ["start", "start-step", "data-fine", "error"]
+
+
+async def test_words_that_cant_be_stored_do_not_keep_an_answer_open() -> None:
+    site = Site()
+
+    async def agent() -> None:
+        await site.response.close({"type": "error", "errorText": "\ud83d"})
+
+    assert await site.serve(agent()) is None
+    assert site.stored[-1] == UNTOLD
+
+
+async def test_an_answer_that_somebody_else_has_ended_is_left_to_them() -> None:
+    site = Site()
+
+    async def block() -> None:
+        async with RemoteAnswer(site.response) as answer:
+            await answer.text("zombie")
+            await answer.flush()
+
+    problem = await site.serve(block(), ("fenced", "start"))
+    assert isinstance(problem, HoldfastError) and problem.code == "fenced"
+    assert len(site.batches) == 1

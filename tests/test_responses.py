@@ -199,6 +199,71 @@ def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
     assert models.Run.objects.get().status == "ended"
 
 
+def too_long(response: LocalWriter) -> Any:
+    return response.write({"type": "tool-output-available", "toolCallId": "c", "output": "y" * 70_000})
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        too_long,
+        lambda response: response.write(delta("\ud83d")),
+        lambda response: response.write(delta("z" * 80_000)),
+        lambda response: response.write({"type": "data-x", "data": float("nan")}),
+        lambda response: response.write({"type": "data-x", "data": {1: 2}}),
+    ],
+    ids=["a long output", "half a surrogate pair", "a long text", "no number", "no key"],
+)
+def test_a_chunk_refused_at_once_leaves_what_waits_to_be_ended(
+    writer: Writer, session: models.Session, refused: Any
+) -> None:
+    response = respond(writer, session, window_ms=600_000)  # nothing is stored by itself
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("be"))
+        await response.flush()
+        await write(response, delta("fore"))
+        with pytest.raises(HoldfastError, match="bad_chunk"):
+            await refused(response)
+        await response.close(ERROR)
+
+    writer.run(agent())
+    message = message_of(response)
+    assert (text_of(response), message.status, message.reason) == ("before", "failed", "It failed.")
+
+
+def test_a_refused_chunk_that_waits_does_not_keep_an_answer_from_its_end(
+    writer: Writer, session: models.Session
+) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("before"), delta("lost", part="unknown"), delta(" after"))
+        await response.close(ERROR)
+
+    writer.run(agent())
+    message = message_of(response)
+    assert (text_of(response), message.status, message.reason) == ("before", "failed", "It failed.")
+    assert models.Run.objects.get().status == "ended"
+
+
+@pytest.mark.parametrize("words", ["\ud83d", "w" * 70_000], ids=["half a surrogate pair", "too long"])
+def test_words_that_cant_be_stored_do_not_keep_an_answer_from_its_end(
+    writer: Writer, session: models.Session, words: str
+) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        await response.close({"type": "error", "errorText": words})
+
+    writer.run(agent())
+    message = message_of(response)
+    assert (message.status, message.reason) == ("failed", response_writer.UNTOLD["errorText"])
+
+
 def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(writer: Writer, session: models.Session) -> None:
     writer.log_writer._open_messages.response_bytes = 1000
     response = respond(writer, session)

@@ -69,6 +69,30 @@ async def test_an_agent_answers(answer: Any) -> None:
     assert (message.status, message.reason, text_of(message)) == ("complete", "stop", "Hello")
 
 
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"type": "tool-output-available", "toolCallId": "c", "output": "y" * 70_000},
+        {"type": "data-x", "data": "\ud83d"},
+        {"type": "tool-output-denied", "toolCallId": "nothing"},
+    ],
+    ids=["refused at once", "half a surrogate pair", "refused by the log"],
+)
+@pytest.mark.parametrize("raises", [False, True])
+async def test_an_agent_whose_chunk_is_refused_has_failed_with_what_it_wrote_before(
+    answer: Any, chunk: dict[str, Any], raises: bool
+) -> None:
+    async def agent(turn: Turn) -> None:
+        await turn.text("so ")
+        await turn.text("far")
+        await turn.write(chunk)
+        if raises:
+            raise RuntimeError("boom")
+
+    message = await answer(agent)
+    assert (message.status, text_of(message)) == ("failed", "so far")
+
+
 async def test_an_agent_that_raises_has_failed(answer: Any) -> None:
     async def agent(turn: Turn) -> None:
         await turn.text("so far")

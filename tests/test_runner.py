@@ -74,7 +74,7 @@ async def test_agents_at_work_finish_within_the_drain(process: Process) -> None:
 
 async def test_what_is_claimed_in_the_last_moment_is_handed_back(process: Process, monkeypatch: Any) -> None:
     claiming, go = asyncio.Event(), asyncio.Event()
-    claim = process.claim
+    claim = process.claims.claim
 
     async def slow(session: str, held: Any) -> models.Run | None:
         claimed = await claim(session, held)
@@ -82,7 +82,7 @@ async def test_what_is_claimed_in_the_last_moment_is_handed_back(process: Proces
         await go.wait()
         return claimed
 
-    monkeypatch.setattr(process, "claim", slow)
+    monkeypatch.setattr(process.claims, "claim", slow)
     async with Conversation(process, parrot) as talk:
         await talk.say("Hello")
         runner = asyncio.create_task(Runner(process, drain_s=60).run())
@@ -146,9 +146,9 @@ async def test_a_signal_whose_sender_has_left_is_answered_all_the_same(process: 
     runner = asyncio.create_task(Runner(process).run())
     async with Conversation(process, parrot) as talk:
         sent = Sent("left", "message", OWNER, {"parts": [{"type": "text", "text": "Hello"}]})
-        while process.claim_next is None:
+        while process.claims.claim_next is None:
             await asyncio.sleep(0)
-        taking = asyncio.ensure_future(process.take(talk.session, sent))
+        taking = asyncio.ensure_future(process.signal_intake.store(talk.session, sent))
         await asyncio.sleep(0)
         taking.cancel()
         assert text_of(await talk.answered()) == "Hello"

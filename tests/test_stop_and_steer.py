@@ -119,7 +119,7 @@ async def test_an_agent_that_ignores_a_stop_is_cut_off_and_writes_nothing_more(
 async def test_a_run_that_nobody_stops_is_ended_by_whoever_watches(process: Process, monkeypatch: Any) -> None:
     monkeypatch.setattr(leases, "PATIENCE_S", 0.2)
     async with Conversation(process, parrot) as talk:
-        response = process.respond(talk.session, agent="elsewhere")
+        response = process.writers.unprompted(talk.session, agent="elsewhere")
         for chunk in ({"type": "start", "messageId": response.uid}, {"type": "text-start", "id": "t"}):
             await response.write(chunk)
         await response.flush()
@@ -146,7 +146,7 @@ async def test_what_waits_is_stopped_before_it_begins(process: Process) -> None:
 
 async def test_a_stop_of_several_is_applied_when_all_have_ended(process: Process) -> None:
     async with Conversation(process, endless()) as talk:
-        response = process.respond(talk.session, agent="elsewhere")  # nobody here is given the others
+        response = process.writers.unprompted(talk.session, agent="elsewhere")  # nobody here is given the others
         await response.write({"type": "start", "messageId": response.uid})
         await response.flush()
         for text in ("First", "Second"):

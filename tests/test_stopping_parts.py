@@ -22,9 +22,9 @@ async def test_a_runner_that_has_work_at_that_moment() -> None:
     process = Process()
     await process.start([])
     task = asyncio.create_task(Runner(process).run())
-    while not process.runs_waiting._waiters:  # type: ignore[attr-defined]
+    while not process.claims.waiting._waiters:  # type: ignore[attr-defined]
         await asyncio.sleep(0)
-    process.runs_waiting.set()
+    process.claims.waiting.set()
     assert await stopped(task)
     await process.stop()
 

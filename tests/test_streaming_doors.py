@@ -98,7 +98,7 @@ async def test_an_event_source_is_not_driven_away_for_good(limit: Any, running: 
     for refusal, cause in (
         ("too_many_connections", lambda: limit(CONNECTIONS_PER_OWNER=0)),
         ("rate_limited", lambda: limit(LINKS_PER_MINUTE=1)),
-        ("going_away", lambda: (limit(LINKS_PER_MINUTE=1000), setattr(running, "stopping", True))),
+        ("going_away", lambda: (limit(LINKS_PER_MINUTE=1000), setattr(running.connections, "closing", True))),
     ):
         cause()
         buckets.clear()
@@ -109,7 +109,7 @@ async def test_an_event_source_is_not_driven_away_for_good(limit: Any, running: 
         assert lines[0].startswith("retry: ") and int(lines[0][7:]) > 0
         error = json.loads(next(line for line in lines if line.startswith("data: "))[6:])
         assert (error["type"], error["code"], error["retryable"]) == ("error", refusal, True)
-    running.stopping = False
+    running.connections.closing = False
 
 
 async def test_while_the_database_is_away_it_may_come_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ async def test_a_process_that_stops_hands_back_what_it_has_not_begun(process: Pr
 async def test_the_steers_of_a_dead_worker_are_the_next_question(process: Process, settings: Any) -> None:
     async with Conversation(process, parrot) as talk:
         dead = await threads.run(lambda: models.Worker.objects.create(name="dead", alive=True))
-        response = process.respond(talk.session, agent="test")
+        response = process.writers.unprompted(talk.session, agent="test")
         response.run.worker_id = dead.pk
         await response.write({"type": "start", "messageId": response.uid})
         await response.flush()

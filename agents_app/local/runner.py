@@ -51,16 +51,16 @@ class Runner:
 
         A failure, of the database that is asked what waits, is none of the agents at work.
         """
-        self._process.claim_next = self._claim
+        self._process.claims.claim_next = self._claim
         try:
             while True:
                 await self._claim_waiting()
                 await self._wait()
         except asyncio.CancelledError:
-            self._process.claim_next = None
+            self._process.claims.claim_next = None
             self._stopping = True
             await self._claimed()
-            await asyncio.gather(*map(self._process.hand_back, self._unbegun), return_exceptions=True)
+            await asyncio.gather(*map(self._process.claims.hand_back, self._unbegun), return_exceptions=True)
             if self._tasks and self._drain_s:
                 await asyncio.wait(self._tasks, timeout=self._drain_s)
             for task in self._tasks:
@@ -70,14 +70,14 @@ class Runner:
 
     async def _claim_waiting(self) -> None:
         if self._free() > 0:
-            for session in await self._process.claimable(self._free()):
+            for session in await self._process.claims.claimable(self._free()):
                 self._claim(session)
             await self._claimed()
 
     def _claim(self, session: str) -> None:
         """Claim the session's next run if there is room. Where a signal is about to cause it, in its transaction."""
         if self._free() > 0 and session not in self._claims:
-            self._claims[session] = asyncio.create_task(self._process.claim(session, self._held))
+            self._claims[session] = asyncio.create_task(self._process.claims.claim(session, self._held))
             self._claims[session].add_done_callback(partial(self._begin, session))
 
     async def _claimed(self) -> None:
@@ -94,7 +94,7 @@ class Runner:
             self._unbegun.append(run)
             return
         self._held.add(run.pk)
-        task = asyncio.create_task(perform(self._process, self._process.response(run)))
+        task = asyncio.create_task(perform(self._process, self._process.writers.for_run(run)))
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, run.pk))
 
@@ -104,10 +104,10 @@ class Runner:
     def _ended(self, run: str, task: asyncio.Task[None]) -> None:
         self._held.discard(run)
         self._tasks.discard(task)
-        self._process.runs_waiting.set()  # the next one of its session may
+        self._process.claims.waiting.set()  # the next one of its session may
 
     async def _wait(self) -> None:
-        waiting = self._process.runs_waiting
+        waiting = self._process.claims.waiting
         with suppress(TimeoutError):  # not `wait_for`, which in Python 3.11 may swallow a cancellation
             async with asyncio.timeout(conf.INBOX_POLL_MS / 1000):
                 await waiting.wait()
@@ -145,7 +145,7 @@ async def _perform(process: Process, response: LocalWriter) -> None:
             await _end(process, response, {"type": "error", "errorText": FAILED})
     except asyncio.CancelledError:
         await _cancel(agent)
-        if response.begun or not await process.hand_back(run):
+        if response.begun or not await process.claims.hand_back(run):
             await _end(process, response, {"type": "interrupt", "reason": GONE})
         raise
     finally:
@@ -192,7 +192,7 @@ async def _end(process: Process, response: LocalWriter, chunk: dict[str, str]) -
         await response.close(chunk)
     except HoldfastError as problem:
         logger.warning("run %s could not be ended: %s", response.run.pk, problem.message)
-        process.end_later(response.run, chunk)
+        process.reaper.end_later(response.run, chunk)
 
 
 def _asked(history: list[fold.Message], run: models.Run) -> list[fold.Message]:

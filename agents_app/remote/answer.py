@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -14,10 +15,16 @@ from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.publishing.response_writer import Chunk, ResponseWriter, Ticker
 
+logger = logging.getLogger(__name__)
+
 BATCH_BYTES = 48 * 1024  # of JSON; a frame of the site's has room for 64 KiB
 BATCH_CHUNKS = 500
 PIECE = 6 * 1024  # characters of an append in one chunk: at most 36 KiB of JSON, whatever they are
 CHUNK_BYTES = 60 * 1024  # of JSON, of a chunk that can't be divided
+
+# Refusals of a malformed chunk: nothing of its batch is stored, and the batch's number is free. Others store what comes
+# before the chunk, and count.
+REFUSE_WHOLE = ("bad_chunk", "unknown_chunk")
 
 FAILED = "The agent failed."
 STOPPED = "The agent was stopped before it finished."
@@ -45,18 +52,28 @@ class RemoteResponse(ResponseWriter):
         self._stored(serial)
 
     def refuse(self, problem: HoldfastError) -> None:
-        """The site won't store it."""
+        """The site won't store it. What came before a malformed chunk is sent again."""
+        if problem.code in REFUSE_WHOLE:
+            self.sequence -= 1
+            if len(self._in_flight) > 1:
+                self._divide()
+                return
         self._fail(problem)
+
+    def _divide(self) -> None:
+        chunks, self._in_flight = self._in_flight, []
+        half = len(chunks) // 2
+        self._batches[:0] = [chunks[:half], chunks[half:]]
+        self._send()
 
     def _give_up(self, problem: HoldfastError) -> None:
         super()._give_up(problem)
         self._batches.clear()
 
-    def _add(self, chunk: Chunk) -> None:
-        vocabulary.check(chunk, max_bytes=self._chunk_bytes)
+    def _check(self, chunk: Chunk) -> None:
+        super()._check(chunk)
         if chunk["type"] not in vocabulary.APPENDS and len(orjson.dumps(chunk)) > CHUNK_BYTES:
             raise HoldfastError("bad_chunk", f"{chunk['type']} takes more than {CHUNK_BYTES} bytes on the wire")
-        super()._add(chunk)
 
     def _has_more(self) -> bool:
         return bool(self._batches) or super()._has_more()
@@ -113,13 +130,21 @@ class RemoteAnswer(Answer):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
+        if error is not None:
+            await self._end(error)
+            return
+        try:
             await self.finish()
-        elif not isinstance(error, HoldfastError):  # of which the site knows
-            stopped = isinstance(error, asyncio.CancelledError)
-            await self._response.close(
-                {"type": "interrupt", "reason": STOPPED} if stopped else {"type": "error", "errorText": FAILED}
-            )
+        except BaseException as problem:
+            await self._end(problem)
+            raise
+
+    async def _end(self, problem: BaseException) -> None:
+        """End the answer because of a problem; all that was written before it is kept."""
+        try:
+            await self._response.close(_end_of(problem))
+        except HoldfastError as untold:  # the block's own problem is what its caller is told
+            logger.warning("answer %s could not be ended: %s", self.uid, untold.message)
 
     async def step(self) -> None:
         """Begin another step, as agents do after each call of the model."""
@@ -144,3 +169,9 @@ class RemoteAnswer(Answer):
         await self._response.write({"type": "finish-step"})
         await self._response.write({"type": "finish", "finishReason": "stop"})
         await self._response.flush()
+
+
+def _end_of(problem: BaseException) -> Chunk:
+    if isinstance(problem, asyncio.CancelledError):
+        return {"type": "interrupt", "reason": STOPPED}
+    return {"type": "error", "errorText": problem.message if isinstance(problem, HoldfastError) else FAILED}

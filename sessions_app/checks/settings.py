@@ -83,6 +83,12 @@ def check_writing(**_: Any) -> Iterator[CheckMessage]:
             "FRAME_BYTES is below MESSAGE_BYTES: a message that is allowed could not be sent.",
             "Raise HOLDFAST_FRAME_BYTES to twice HOLDFAST_MESSAGE_BYTES, since JSON escapes take room.",
         )
+    if conf.BODY_BYTES < conf.FRAME_BYTES:
+        yield error(
+            24,
+            "BODY_BYTES is below FRAME_BYTES: what fits into a frame could not be posted.",
+            "Raise HOLDFAST_BODY_BYTES to twice HOLDFAST_FRAME_BYTES.",
+        )
 
 
 @register("holdfast")

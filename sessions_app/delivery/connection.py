@@ -1,4 +1,4 @@
-"""One client's connection, on whatever transport: its attachments, what is queued for it, and what it may ask."""
+"""A client's connection, on any transport: its subscriptions and the frames queued for it."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Literal
-
-from django.db import DatabaseError
+from typing import Any, Literal, Protocol
 
 from sessions_app import conf
-from sessions_app.auth.identity import Identity, identify_by_token
+from sessions_app.auth.identity import Identity
 from sessions_app.core import frames
 from sessions_app.core.attachment import State, Window
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
-from sessions_app.core.limits import TokenBucket
-from sessions_app.database import threads
+from sessions_app.delivery.feeds import Feeds
+from sessions_app.delivery.flusher import Flusher
 from sessions_app.delivery.subscription import Subscription
-from sessions_app.event_log.commands import AppendResult
 from sessions_app.models import new_id
-from sessions_app.publishing import producers
-from sessions_app.runs import signal_intake
-
-if TYPE_CHECKING:
-    from sessions_app.process import Process
 
 logger = logging.getLogger(__name__)
 
 Transport = Literal["websocket", "stream", "poll", "upload"]
 
-PUBLISHING = 64  # batches of one connection that may wait to be stored: 4 MB at most
-BURST_S = 2  # seconds' worth of frames that may come at once
 FAREWELL_S = 1.0  # for what is still to be sent to a client when its connection ends
 HTTP_HEARTBEAT_MS = 15_000  # at most, over HTTP: there is no ping that would keep proxies from cutting an idle stream
+
+
+class Host(Protocol):
+    """The part of a process that its connections use."""
+
+    feeds: Feeds
+    flusher: Flusher
+
+    def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
+        """End a connection in a task that isn't its own."""
 
 
 class Connection:
@@ -46,7 +46,7 @@ class Connection:
 
     def __init__(
         self,
-        process: Process,
+        host: Host,
         identity: Identity,
         *,
         send: Callable[[list[str]], Awaitable[None]],
@@ -54,15 +54,16 @@ class Connection:
         transport: Transport = "websocket",
     ) -> None:
         self.id = new_id()
-        self.process = process
+        self.host = host
         self.identity = identity
         self.transport = transport
         self.window = Window(conf.WINDOW_BYTES)
         self.closed = False
         self.told = ""  # why it ends: the code of the error, or "going_away"
         self.heartbeat_ms = conf.HEARTBEAT_MS if transport == "websocket" else min(conf.HEARTBEAT_MS, HTTP_HEARTBEAT_MS)
-        self.heartbeat_at = 0.0  # when the next one is due; `process` keeps it
+        self.heartbeat_at = 0.0  # when the next one is due; the registry keeps it
         self.ends_at = math.inf  # when its time is over; likewise
+        self.heard_at = -math.inf  # when its client's last frame came
         self._send = send
         self._close = close
         self._queue: list[str] = []
@@ -71,12 +72,6 @@ class Connection:
         self._finishing = False
         self._follows_all = False  # it attached to all that it ever will
         self._followed: dict[str, Subscription] = {}
-        self._publishing = 0  # batches that are not yet stored
-        self._published: asyncio.Event | None = None  # what waits until one was
-        # Who may publish is read no faster, instead of being closed.
-        self._is_paced = identity.grant is not None and "publish" in identity.grant.scopes
-        rate = conf.PUBLISHES_PER_SECOND if self._is_paced else conf.FRAMES_PER_SECOND
-        self._rate = TokenBucket(rate, rate * BURST_S)
         self._tasks: list[asyncio.Task[None]] = []  # mostly none: an empty set takes 160 bytes more
 
     # Out
@@ -85,7 +80,7 @@ class Connection:
         """Send a frame soon, after those queued before it."""
         if not self.closed:
             if not self._queue:
-                self.process.flusher.add(self)
+                self.host.flusher.add(self)
             self._queue.append(text)
 
     async def flush(self) -> None:
@@ -181,7 +176,7 @@ class Connection:
             task.cancel()
 
     def heartbeat(self) -> str:
-        tails = {session: self.process.feeds.cursor(session) for session in self._followed}
+        tails = {session: self.host.feeds.cursor(session) for session in self._followed}
         return frames.heartbeat({session: tail for session, tail in tails.items() if tail})
 
     def is_slow(self, now: float) -> bool:
@@ -201,93 +196,18 @@ class Connection:
 
     def idle_s(self, now: float) -> float:
         """Seconds since a frame that is known of: the last heartbeat, or the last that the client sent."""
-        return now - max(self.heartbeat_at - self.heartbeat_ms / 1000, self._rate.looked_at)
+        return now - max(self.heartbeat_at - self.heartbeat_ms / 1000, self.heard_at)
 
     # In
 
-    async def receive(self, text: str | None, *, now: float) -> None:
-        """Answer one frame of the client's; None stands for a binary message."""
-        while not self._rate.take(now):
-            if not self._is_paced:
-                await self.fail(HoldfastError("rate_limited", f"at most {conf.FRAMES_PER_SECOND} frames a second"))
-                return
-            await asyncio.sleep(1 / self._rate.rate)
-            now = asyncio.get_running_loop().time()
-        about: dict[str, Any] = {}
-        try:
-            if text is None:
-                raise HoldfastError("bad_frame", "frames are text, not binary")
-            if frames.size(text) > conf.FRAME_BYTES:
-                raise HoldfastError("frame_too_large", f"at most {conf.FRAME_BYTES} bytes")
-            data = frames.parse(text)
-            about = frames.about(data)
-            await self._answer(frames.read(data), now)
-        except HoldfastError as problem:
-            if problem.kind.close_code is not None:
-                await self.fail(problem)
-                return
-            self.queue(frames.error(problem, **about))
-        await self.drain()  # who doesn't read is not read either: his acknowledgements would let the queue grow
-
-    async def _answer(self, frame: ClientFrame, now: float) -> None:
-        if frame.type == "attach":
-            await self.attach(frame)
-        elif frame.type == "detach":
-            self.forget(frame.session)
-        elif frame.type == "ack":
-            self._acknowledge(frame, now)
-        elif frame.type == "signal":
-            receipt, _ = await signal_intake.accept(self.process, self.identity, frame, now=now)
-            self.queue(receipt)
-        elif frame.type == "ping":
-            self.queue(self.heartbeat())
-        elif frame.type == "authenticate":
-            await self._authenticate(frame.token)
-        elif frame.type == "publish":
-            await self._publish(frame)
-        elif frame.type == "beat":
-            await producers.beat(self.process, self.identity, frame)
-        else:
-            raise AssertionError(f"no handler for {frame.type}")
-
-    async def _authenticate(self, token: str) -> None:
-        """Go on by a fresh token. What it doesn't allow any more ends."""
-        if self.identity.grant is None:
-            raise HoldfastError("bad_frame", "This connection acts by cookies: open another with the token.")
-        try:
-            identity = await threads.run(identify_by_token, token)
-        except DatabaseError:
-            raise HoldfastError("storage_unavailable") from None
-        assert identity.grant is not None  # it is by a token
-        if identity.owner != self.identity.owner:
-            raise HoldfastError("bad_token", "`sub` isn't whom this connection acts as.")
+    def act_as(self, identity: Identity) -> None:
+        """Go on with a fresh identity of the same owner. Sessions that it may not read any more are detached."""
         self.identity = identity
         for session, subscription in tuple(self._followed.items()):
             try:
                 identity.check("read", session)
             except HoldfastError as problem:
                 subscription.end(problem)
-        self.queue(frames.authenticated(identity.grant.expires_at * 1000))
-
-    async def _publish(self, frame: ClientFrame) -> None:
-        """Have a batch stored, and go on: the answer comes once it is. Waits while too many are on their way."""
-        while self._publishing >= PUBLISHING:
-            self._published = asyncio.Event()
-            await self._published.wait()
-
-        def on_result(outcome: AppendResult | HoldfastError) -> None:
-            self._publishing -= 1
-            if self._published is not None:
-                self._published.set()
-            try:
-                self.queue(frames.published(frame, producers.serial_of(outcome)))
-            except HoldfastError as problem:
-                self.queue(frames.error(problem, session=frame.session, id=frame.message, sequence=frame.sequence))
-                if problem.kind.close_code is not None:
-                    self.process.spawn(self.finish(problem.kind.close_code))
-
-        await producers.submit(self.process, self.identity, frame, on_result)
-        self._publishing += 1
 
     async def attach(self, frame: ClientFrame) -> Cursor:
         """Begin to follow a session, or anew. Return the cursor of what is sent for it; raise what refuses it."""
@@ -296,8 +216,9 @@ class Connection:
         if subscription is None:
             if len(self._followed) >= conf.SESSIONS_PER_CONNECTION:
                 raise HoldfastError("too_many_sessions", f"at most {conf.SESSIONS_PER_CONNECTION}")
-            subscription = self._followed[frame.session] = Subscription(self, frame.session)
-            await self.process.feeds.follow(frame.session, subscription)
+            subscription = Subscription(self, frame.session, owner=self.identity.owner, feeds=self.host.feeds)
+            self._followed[frame.session] = subscription
+            await self.host.feeds.follow(frame.session, subscription)
         else:
             subscription.attachment.reattach()
         await subscription.catch_up(cursor=frame.cursor, rewind=frame.rewind, held=frame.held, asked=True)
@@ -317,9 +238,10 @@ class Connection:
     def finish_if_done(self) -> None:
         """End a connection that follows nothing more and can't be asked for more."""
         if self._follows_all and not self._followed:
-            self.process.spawn(self.finish())
+            self.host.spawn(self.finish())
 
-    def _acknowledge(self, frame: ClientFrame, now: float) -> None:
+    def acknowledge(self, frame: ClientFrame, now: float) -> None:
+        """Take the client's word for what it has applied. Raises not_attached."""
         subscription = self._followed.get(frame.session)
         if subscription is None:
             raise HoldfastError("not_attached")
@@ -350,4 +272,4 @@ class Connection:
         subscription = self._followed.pop(session, None)
         if subscription is not None:
             subscription.stop()
-            self.process.feeds.leave(session, subscription)
+            self.host.feeds.leave(session, subscription)

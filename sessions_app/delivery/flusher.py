@@ -1,13 +1,20 @@
-"""The pump: sends what is queued for all connections of a process."""
+"""The flusher: one task that sends what is queued for all connections of a process."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from sessions_app.delivery.connection import Connection
+
+class Sender(Protocol):
+    """A connection with frames to send."""
+
+    async def flush(self) -> None:
+        """Send what is queued."""
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in a task that ends with the connection."""
 
 
 class Flusher:
@@ -17,10 +24,10 @@ class Flusher:
     """
 
     def __init__(self) -> None:
-        self._ready: list[Connection] = []
+        self._ready: list[Sender] = []
         self._wake = asyncio.Event()
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Sender) -> None:
         self._ready.append(connection)
         self._wake.set()
 
@@ -38,7 +45,7 @@ class Flusher:
             _begin(connection, connection.flush())
 
 
-def _begin(connection: Connection, work: Coroutine[Any, Any, None]) -> None:
+def _begin(connection: Sender, work: Coroutine[Any, Any, None]) -> None:
     """Do as much as needs no waiting, and only if there is more to do make a task of it."""
     try:
         waits_for = work.send(None)

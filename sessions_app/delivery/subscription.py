@@ -1,39 +1,59 @@
-"""One client following one session: an attachment between the session's feed, the store and the connection."""
+"""A subscription: one client's attachment to one session, between the session's feed, the store and the connection."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from django.db import DatabaseError
 
 from sessions_app.core import frames
-from sessions_app.core.attachment import Attachment, Frame, State
+from sessions_app.core.attachment import Attachment, Frame, State, Window
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery import catchup
+from sessions_app.delivery.feeds import Feeds
 from sessions_app.telemetry import metrics, tracing
-
-if TYPE_CHECKING:
-    from sessions_app.delivery.connection import Connection
 
 logger = logging.getLogger(__name__)
 
 AGAIN_S = 1.0  # between two attempts to read the store for a reader that lacks something
 
 
+class Subscriber(Protocol):
+    """The connection that a subscription belongs to."""
+
+    window: Window
+
+    def queue(self, text: str) -> None:
+        """Send a frame soon, after those queued before it."""
+
+    async def flush(self) -> None:
+        """Send what is queued."""
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in a task that ends with the connection."""
+
+    def forget(self, session: str) -> None:
+        """Stop following a session."""
+
+    def finish_if_done(self) -> None:
+        """End a connection that follows nothing more."""
+
+
 class Subscription:
-    """A connection's attachment to one session, as the session's feed sees it: a `feed.Reader`."""
+    """A connection's attachment to one session, as the session's feed sees it: a `feeds.Reader`."""
 
-    __slots__ = ("owner", "attachment", "_connection", "_reading")  # there are as many as idle readers
+    __slots__ = ("owner", "attachment", "_connection", "_feeds", "_reading")  # there are as many as idle readers
 
-    def __init__(self, connection: Connection, session: str) -> None:
-        self.owner = connection.identity.owner
+    def __init__(self, connection: Subscriber, session: str, *, owner: str, feeds: Feeds) -> None:
+        self.owner = owner
         self.attachment = Attachment(session, connection.window)
         self._connection = connection
+        self._feeds = feeds
         self._reading = 0  # which reading of the store counts: a newer attach makes an older answer void
 
     @property
@@ -118,9 +138,8 @@ class Subscription:
 
     def _hand_over(self, answer: catchup.CatchUp) -> bool:
         """Queue an answer and what came meanwhile; return whether the store must be read again."""
-        connection = self._connection
-        connection.process.feeds.place(self.attachment.session, answer.epoch, answer.serial)
-        connection.queue(answer.text)
+        self._feeds.place(self.attachment.session, answer.epoch, answer.serial)
+        self._connection.queue(answer.text)
         released, again = self.attachment.caught_up(
             epoch=answer.epoch,
             serial=answer.serial,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from django.db import DatabaseError, connection, reset_queries
 
 from sessions_app.models import Session
-
-if TYPE_CHECKING:
-    from sessions_app.process import Process
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +27,10 @@ class Readiness(NamedTuple):
 class Health:
     """One process's. However often it is asked, one look at a time is under way."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
+    def __init__(self, *, not_running: Callable[[], str], layer_problem: Callable[[], str]) -> None:
+        """`not_running`: why the process doesn't run, empty if it does. `layer_problem`: likewise of channel layers."""
+        self._not_running = not_running
+        self._layer_problem = layer_problem
         self._look: asyncio.Task[Readiness] | None = None
         self._reading: asyncio.Future[str] | None = None
         # Its own: where all other threads are busy, the database may be well.
@@ -38,16 +38,14 @@ class Health:
 
     async def look(self) -> Readiness:
         """Look now, or wait for the look under way. Takes DATABASE_S at most."""
-        if self._process.stopping:
-            return Readiness("the process is stopping")
-        if not self._process.started:
-            return Readiness("the process has not started")
+        if problem := self._not_running():
+            return Readiness(problem)
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._ask())
         return await asyncio.shield(self._look)
 
     async def _ask(self) -> Readiness:
-        problem, layer = await self._database_problem(), self._process.fanout.problem
+        problem, layer = await self._database_problem(), self._layer_problem()
         # Hints come too late then, and the store is asked for what they would have told: that serves everybody.
         remark = f"the channel layer does not answer, so news of other processes come late: {layer}" if layer else ""
         return Readiness(problem, remark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
@@ -16,7 +17,7 @@ RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 
 
 class LocalWriter(ResponseWriter):
-    """One response being written. `Process.respond` and `Process.response` make them.
+    """One response being written. `LocalWriters` makes them.
 
     `write` and `flush` raise HoldfastError when the response can't go on: fenced (its lease ran out), not_found (the
     session is gone), storage_unavailable (for longer than RETRY_S), or a chunk of the publisher's that was refused.
@@ -85,3 +86,25 @@ class LocalWriter(ResponseWriter):
         loop.call_later(self._retry_s, self._submit)
         self._retry_s = min(2 * self._retry_s, RETRY_MOST_S)
         return True
+
+
+class LocalWriters:
+    """Makes the writers of one process. `worker` returns the id of its worker, which may change."""
+
+    def __init__(self, log_writer: LogWriter, ticker: Ticker, worker: Callable[[], str]) -> None:
+        self._log_writer = log_writer
+        self._ticker = ticker
+        self._worker = worker
+
+    def unprompted(self, session: str, *, agent: str, uid: str = "") -> LocalWriter:
+        """Return a writer for an unprompted response; creates its run.
+
+        `agent`: the name of an agent of this site; empty for one elsewhere. `uid`: its message's id, or empty.
+        """
+        run = Run(session_id=session, agent=agent, status=Run.Status.RUNNING, worker_id=self._worker())
+        run.uid = uid or run.uid
+        return LocalWriter(run, starts=True, log_writer=self._log_writer, ticker=self._ticker)
+
+    def for_run(self, run: Run) -> LocalWriter:
+        """Return a writer for the response of a run that this process has claimed."""
+        return LocalWriter(run, starts=False, log_writer=self._log_writer, ticker=self._ticker)

@@ -7,7 +7,6 @@ its lease. Nothing about it is kept here: its run says what it has sent last, so
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from django.db import DatabaseError
 from django.utils import timezone
@@ -22,20 +21,65 @@ from sessions_app.event_log import queries, sql
 from sessions_app.event_log.commands import Append, AppendResult, OnResult
 from sessions_app.event_log.writer import LogWriter
 
-if TYPE_CHECKING:
-    from sessions_app.process import Process
-
 REMEMBERED = 10_000  # producers; beyond it all are looked up anew
 
 
 class Producers:
-    """Those that this process knows to be registered."""
+    """The producers elsewhere, as one process knows them."""
 
     def __init__(self, log_writer: LogWriter) -> None:
         self._log_writer = log_writer
         self._known: set[str] = set()
 
-    async def worker(self, owner: str, frame: ClientFrame) -> str:
+    async def submit(self, who: Identity, frame: ClientFrame, on_result: OnResult) -> None:
+        """Check a batch and have it stored; `on_result` is called with the outcome. Raises HoldfastError.
+
+        Batches of one message are to be submitted in their order.
+        """
+        who.check("publish", frame.session)
+        for chunk in frame.chunks:
+            vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
+        starts = _run(frame) if frame.sequence == 1 else None
+        try:
+            if starts is not None:
+                await threads.run(queries.writable, frame.session)
+            worker = await self._worker(who.owner, frame)
+        except DatabaseError:
+            raise HoldfastError("storage_unavailable") from None
+        if starts is not None:
+            starts.worker_id = worker
+        self._log_writer.submit(
+            Append(
+                session=frame.session,
+                uid=frame.message,
+                chunks=frame.chunks,
+                on_result=on_result,
+                run=models.derived_id(frame.session, frame.message),
+                worker=worker,
+                sequence=frame.sequence,
+                starts=starts,
+            )
+        )
+
+    async def publish(self, who: Identity, frame: ClientFrame) -> int:
+        """Store a batch; return the serial of its last chunk. Raises HoldfastError."""
+        outcome: asyncio.Future[AppendResult | HoldfastError] = asyncio.get_running_loop().create_future()
+
+        def on_result(result: AppendResult | HoldfastError) -> None:
+            if not outcome.done():  # its waiter may have been cancelled
+                outcome.set_result(result)
+
+        await self.submit(who, frame, on_result)
+        return serial_of(await outcome)
+
+    async def beat(self, who: Identity, frame: ClientFrame) -> None:
+        """A producer lives. Raises fenced."""
+        who.require("publish")
+        worker = await self._worker(who.owner, frame)
+        if not await self._log_writer.do(_beat, worker):
+            raise HoldfastError("fenced", "This producer has begun a later epoch.")
+
+    async def _worker(self, owner: str, frame: ClientFrame) -> str:
         """Return the worker that a producer is in an epoch; the first time it ends those of its earlier epochs.
 
         Raises fenced if it has a later one.
@@ -62,37 +106,6 @@ def _register(worker: str, producer: str, epoch: int) -> bool:
     return True
 
 
-async def submit(process: Process, who: Identity, frame: ClientFrame, on_result: OnResult) -> None:
-    """Check a batch and have it stored; `on_result` is called with the outcome. Raises HoldfastError.
-
-    ProducerBatches of one message are to be submitted in their order.
-    """
-    who.check("publish", frame.session)
-    for chunk in frame.chunks:
-        vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
-    starts = _run(frame) if frame.sequence == 1 else None
-    try:
-        if starts is not None:
-            await threads.run(queries.writable, frame.session)
-        worker = await process.producers.worker(who.owner, frame)
-    except DatabaseError:
-        raise HoldfastError("storage_unavailable") from None
-    if starts is not None:
-        starts.worker_id = worker
-    process.log_writer.submit(
-        Append(
-            session=frame.session,
-            uid=frame.message,
-            chunks=frame.chunks,
-            on_result=on_result,
-            run=models.derived_id(frame.session, frame.message),
-            worker=worker,
-            sequence=frame.sequence,
-            starts=starts,
-        )
-    )
-
-
 def _run(frame: ClientFrame) -> models.Run:
     if frame.chunks[0]["type"] != "start":
         raise HoldfastError("bad_chunk", "A response's first chunk is its `start`.")
@@ -105,18 +118,6 @@ def _run(frame: ClientFrame) -> models.Run:
     )
 
 
-async def publish(process: Process, who: Identity, frame: ClientFrame) -> int:
-    """Store a batch; return the serial of its last chunk. Raises HoldfastError."""
-    outcome: asyncio.Future[AppendResult | HoldfastError] = asyncio.get_running_loop().create_future()
-
-    def on_result(result: AppendResult | HoldfastError) -> None:
-        if not outcome.done():  # its waiter may have been cancelled
-            outcome.set_result(result)
-
-    await submit(process, who, frame, on_result)
-    return serial_of(await outcome)
-
-
 def serial_of(outcome: AppendResult | HoldfastError) -> int:
     """Return the serial of a batch's last chunk, or raise why not all of it was stored."""
     if isinstance(outcome, HoldfastError):
@@ -124,14 +125,6 @@ def serial_of(outcome: AppendResult | HoldfastError) -> int:
     if outcome.refusal:
         raise outcome.refusal
     return outcome.serial
-
-
-async def beat(process: Process, who: Identity, frame: ClientFrame) -> None:
-    """A producer lives. Raises fenced."""
-    who.require("publish")
-    worker = await process.producers.worker(who.owner, frame)
-    if not await process.log_writer.do(_beat, worker):
-        raise HoldfastError("fenced", "This producer has begun a later epoch.")
 
 
 def _beat(worker: str) -> bool:

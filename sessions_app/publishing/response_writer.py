@@ -19,6 +19,9 @@ BUFFER_CHUNKS = 1024  # likewise
 
 Chunk = dict[str, Any]
 
+# The end of a response whose own end can't be stored: too long an error, or half of a surrogate pair in it.
+UNTOLD: Chunk = {"type": "error", "errorText": "The agent failed, and its message about it can't be stored."}
+
 
 class Ticker:
     """Flushes all responses that have something to say at the same moment, so that one commit takes them all."""
@@ -91,18 +94,38 @@ class ResponseWriter(ABC):
         return bool(self.serial or self._in_flight or self._has_more())
 
     async def close(self, chunk: Chunk) -> None:
-        """End the response with this chunk if it hasn't ended, beginning it if it hasn't begun."""
-        if self._problem is not None and self._problem.kind.fault is not Fault.PUBLISHER:
+        """End the response with this chunk if it hasn't ended, beginning it if it hasn't begun.
+
+        A refused chunk doesn't keep it open: what was written before that is stored, and the end follows. Raises
+        HoldfastError if the response can't be ended.
+        """
+        try:
+            self._check(chunk)
+        except HoldfastError:
+            chunk = UNTOLD
+        try:
+            await self._end_with(chunk)
+        except HoldfastError as problem:
+            if not _refuses_chunk(problem):
+                raise
+            await self._end_with(chunk)  # the refused one was among those that waited, and took the end with it
+
+    async def _end_with(self, chunk: Chunk) -> None:
+        if self._problem is not None and not _refuses_chunk(self._problem):
             raise self._problem
-        self._problem = None  # a chunk was refused; what came before it is stored
+        self._problem = None
         if not self.ended:
             if not self.begun:
                 await self.write({"type": "start", "messageId": self.uid})
             await self.write(chunk)
         await self.flush()
 
-    def _add(self, chunk: Chunk) -> None:
+    def _check(self, chunk: Chunk) -> None:
+        """Refuse what can't be a chunk of this response; nothing has changed then."""
         vocabulary.check(chunk, max_bytes=self._chunk_bytes)
+
+    def _add(self, chunk: Chunk) -> None:
+        self._check(chunk)
         if self._problem is not None:
             raise self._problem
         if self.end:
@@ -171,3 +194,8 @@ class ResponseWriter(ABC):
         self._problem = problem
         self._rollup.take()
         self.end = ""
+
+
+def _refuses_chunk(problem: HoldfastError) -> bool:
+    """Whether one chunk was refused, so that others may follow those before it."""
+    return problem.kind.fault is Fault.PUBLISHER and problem.code != "fenced"

@@ -1,4 +1,8 @@
-"""Request bodies under Daphne that are passed on as they come. Twisted gives a request away when its body is whole."""
+"""Request bodies under Daphne that are passed on as they come. Twisted gives a request away when its body is whole.
+
+That is so for bodies that are known to be small. A body that announces more than BODY_BYTES, or no length, would fill
+the temporary folder before the application, which limits it, is called.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -6,6 +10,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
+
+from sessions_app import conf
 
 # Pieces of a body that wait for its application; beyond it the server stops reading from that client.
 PIECES = 16
@@ -41,28 +47,41 @@ class RequestBody:
 
 
 class StreamedRequest(WebRequest):
-    """Daphne's, but one that `takes_stream` chooses begins when its headers are there."""
+    """Daphne's, but it begins when its headers are there if its body may be large or `takes_stream` chooses it."""
 
     takes_stream: Takes = staticmethod(lambda scope: False)
     body: RequestBody | None = None
 
     def gotLength(self, length: int | None) -> None:
-        super().gotLength(length)
+        by_line = length != 0 and self.takes_stream(self._scope())
+        is_too_large = not by_line and length is not None and length > conf.BODY_BYTES
+        is_streamed = by_line or is_too_large or length is None
+        super().gotLength(0 if is_streamed else length)  # Twisted makes a file for as much
+        if is_too_large:
+            self.requestHeaders.removeHeader(b"Expect")  # Twisted would ask for it with 100
+        if is_streamed:
+            self._begin()
+        if by_line:
+            self.channel.setTimeout(None)  # its application knows how long it may be silent
+
+    def _begin(self) -> None:
+        self.body = RequestBody(self)
+        channel = self.channel
+        # It may be answered before it is whole: what follows must not be taken for another request, or for frames.
+        channel.persistent = False
+        self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        self.requestHeaders.removeHeader(b"Upgrade")
+        super().requestReceived(channel._command, channel._path, channel._version)
+
+    def _scope(self) -> dict[str, Any]:
         channel = self.channel
         types = self.requestHeaders.getRawHeaders(b"Content-Type", [])
-        scope = {
+        return {
             "type": "http",
             "method": channel._command.decode("latin1"),
             "path": unquote(channel._path.split(b"?", 1)[0].decode("latin1")),
             "headers": [(b"content-type", value) for value in types],
         }
-        if length != 0 and self.takes_stream(scope):
-            self.body = RequestBody(self)
-            # It may be answered before it is whole: what follows must not be taken for another request.
-            channel.persistent = False
-            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-            channel.setTimeout(None)  # its application knows how long it may be silent
-            super().requestReceived(channel._command, channel._path, channel._version)
 
     def handleContentChunk(self, data: bytes) -> None:
         if self.body is None:

@@ -25,8 +25,6 @@ from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, he
 from sessions_app.event_log import queries
 from sessions_app.http.errors import Refusal
 from sessions_app.http.guards import guard, json_body, json_response, publishes, refused
-from sessions_app.publishing import producers
-from sessions_app.runs import signal_intake
 from sessions_app.transports import sse
 from sessions_app.transports.sse import EventStream
 
@@ -38,7 +36,7 @@ async def stream(request: HttpRequest, who: Identity) -> EventStream:
     """`POST /api/stream/`: follow many sessions."""
     attaches = _attaches(json_body(request))
     here = await process.current()
-    here.check_room(who.owner)
+    here.connections.check_room(who.owner)
     return EventStream(sse.body(here, who, attaches, sse.event, headers=headers_of(request)))
 
 
@@ -57,7 +55,7 @@ async def session_stream(request: HttpRequest, who: Identity, session: str) -> E
     resumes_at = request.headers.get("Last-Event-ID")
     attach = _attach(query | {"cursor": resumes_at} if resumes_at else query)
     here = await process.current()
-    here.check_room(who.owner)
+    here.connections.check_room(who.owner)
     who.check("read", session)
     await threads.run(queries.readable, session, who.owner)  # while it can be said by a status
     return EventStream(
@@ -104,11 +102,11 @@ class LongPoll:
         self._arrival = asyncio.Event()
         self._here = here
         self._beginning = here.connection_recorder.begin("poll", headers)
-        self._connection = Connection(here, who, send=self._send, close=self._close, transport="poll")
+        self._connection = Connection(here.connections, who, send=self._send, close=self._close, transport="poll")
 
     async def to(self, attaches: Iterable[ClientFrame], *, wait_s: float, refusals: bool = True) -> list[str]:
         """Return the frames. `refusals`: a session's refusal is one of them; else it is raised."""
-        self._here.admit(self._connection)
+        self._here.connections.admit(self._connection)
         try:
             ends_at = asyncio.get_running_loop().time() + wait_s
             self._connection.greet()
@@ -123,7 +121,7 @@ class LongPoll:
             self._here.connection_recorder.end(self._beginning, end, owner=self._connection.identity.owner)
             raise
         finally:
-            self._here.dismiss(self._connection)
+            self._here.connections.dismiss(self._connection)
 
     async def _attach(self, attaches: Iterable[ClientFrame], refusals: bool) -> None:
         for attach in attaches:
@@ -171,7 +169,7 @@ async def signal(request: HttpRequest, who: Identity, session: str) -> HttpRespo
     """`POST /api/sessions/<id>/signals/`: send into a session; the answer is the receipt."""
     frame = frames.read({**json_body(request), "type": "signal", "session": session})
     here = await process.current()
-    receipt, problem = await signal_intake.accept(here, who, frame, now=asyncio.get_running_loop().time())
+    receipt, problem = await here.signal_intake.accept(who, frame, now=asyncio.get_running_loop().time())
     return json_response(receipt.encode(), problem.kind.status if problem else 200)
 
 
@@ -182,14 +180,14 @@ async def signal(request: HttpRequest, who: Identity, session: str) -> HttpRespo
 async def publish(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
     """`POST /api/sessions/<id>/publish/`: a batch of a producer elsewhere; the answer is what a socket is told."""
     frame = frames.read({**json_body(request), "type": "publish", "session": session})
-    serial = await producers.publish(await process.current(), who, frame)
+    serial = await (await process.current()).producers.publish(who, frame)
     return json_response(frames.published(frame, serial).encode())
 
 
 @guard("POST", budget=publishes)
 async def beat(request: HttpRequest, who: Identity) -> HttpResponse:
     """`POST /api/beat/`: a producer elsewhere lives."""
-    await producers.beat(await process.current(), who, frames.read({**json_body(request), "type": "beat"}))
+    await (await process.current()).producers.beat(who, frames.read({**json_body(request), "type": "beat"}))
     return HttpResponse(status=204)
 
 

@@ -76,7 +76,7 @@ async def _publish(request: ASGIRequest, session: str, receive: Any) -> dict[str
         raise HoldfastError("bad_frame", "`message` is m_ and 1 to 62 characters of A-Z a-z 0-9 _ . : -.")
     await threads.run(_check_place, session, uid)
     here = await process.current()
-    response = here.respond(session, agent="", uid=uid)
+    response = here.writers.unprompted(session, agent="", uid=uid)
     await Upload(here, who, response, receive).take()
     end = vocabulary.ENDS[response.end]
     return {"type": "published", "session": session, "message": uid, "serial": response.serial, "status": end}
@@ -109,14 +109,14 @@ class Upload:
         self._here = here
         self._response = response
         self._receive = receive
-        self._connection = Connection(here, who, send=self._told, close=self._close, transport="upload")
+        self._connection = Connection(here.connections, who, send=self._told, close=self._close, transport="upload")
         self._problem: HoldfastError | None = None  # why it is closed
         self._line = 0
         self._task: asyncio.Task[Any] | None = None
 
     async def take(self) -> None:
         """Write all that comes to the response, and end it. Raises HoldfastError."""
-        self._here.admit(self._connection)
+        self._here.connections.admit(self._connection)
         self._task = asyncio.current_task()
         end: Chunk = {"type": "interrupt", "reason": CUT}
         try:
@@ -128,7 +128,7 @@ class Upload:
             if self._problem is None:
                 raise
         finally:
-            self._here.dismiss(self._connection)
+            self._here.connections.dismiss(self._connection)
             if self._response.begun:
                 await self._response.close(end)
         if self._problem is not None:
@@ -141,8 +141,7 @@ class Upload:
             await self._response.write(chunk)
         if not self._response.begun:
             raise HoldfastError("bad_chunk", "There is no line.")
-        if self._response.ended:
-            await self._response.flush()
+        await self._response.flush()  # raises what was refused, before the end hides it
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
         async for line in self._lines():

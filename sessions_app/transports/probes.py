@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from sessions_app import conf, process
 from sessions_app.process import Process
-from sessions_app.telemetry import metrics
+from sessions_app.transports import exposition
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _metrics(authorization: str, here: Process | None) -> Answer:
     expected = f"Bearer {conf.METRICS_TOKEN}"
     if not hmac.compare_digest(authorization.encode(), expected.encode()):
         return Answer(HTTPStatus.FORBIDDEN, b"metrics need `Authorization: Bearer` and HOLDFAST_METRICS_TOKEN\n")
-    return Answer(HTTPStatus.OK, metrics.exposition(here), metrics.CONTENT_TYPE)
+    return Answer(HTTPStatus.OK, exposition.exposition(here), exposition.CONTENT_TYPE)
 
 
 # In a web server

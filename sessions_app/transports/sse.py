@@ -120,11 +120,11 @@ async def body(
     """Follow sessions for as long as the client reads and its time lasts. Nothing is held before the first piece."""
     pieces = StreamBody()
     beginning = here.connection_recorder.begin("stream", headers)
-    connection = Connection(here, who, send=pieces.send, close=pieces.close, transport="stream")
+    connection = Connection(here.connections, who, send=pieces.send, close=pieces.close, transport="stream")
     log_context.work_on(**log_context.ids() | {"connection": connection.id})
     try:
         await release_thread()
-        here.admit(connection)
+        here.connections.admit(connection)
         connection.greet()
         connection.start(connection.follow(attaches))
         head += PADDING
@@ -142,7 +142,7 @@ async def body(
         end = _end(connection, pieces)
         if connection in here.connections:
             here.connection_recorder.end(beginning, end, owner=who.owner)
-        here.dismiss(connection, end.ended)
+        here.connections.dismiss(connection, end.ended)
 
 
 def _end(connection: Connection, pieces: StreamBody) -> ConnectionEnd:

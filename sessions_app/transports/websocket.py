@@ -21,6 +21,7 @@ from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, end_of_socket
 from sessions_app.telemetry import log_context
+from sessions_app.transports.frame_dispatch import FrameDispatch
 
 # Pages can set no header of a handshake: they offer these two as subprotocols, and the first is taken.
 SUBPROTOCOL = "holdfast"
@@ -51,10 +52,10 @@ class SessionConsumer(AsyncConsumer):
         scope["headers"] = []  # they would stay in memory for as long as the socket is open
         disconnect = None
         try:
-            disconnect = await self._serve(connection, receive)
+            disconnect = await self._serve(FrameDispatch(here, connection), receive)
         finally:
             end = self._end(connection, disconnect)
-            here.dismiss(connection, end.ended)
+            here.connections.dismiss(connection, end.ended)
             here.connection_recorder.end(beginning, end, owner=connection.identity.owner)
 
     async def _open(self, here: process.Process, headers: Mapping[bytes, bytes], offered: Iterable[str]) -> Connection:
@@ -68,13 +69,14 @@ class SessionConsumer(AsyncConsumer):
             raise HoldfastError("storage_unavailable") from None
         if who is None:
             raise HoldfastError("signed_out", "open the page first: it gives visitors an identity")
-        connection = Connection(here, who, send=self._send, close=self._close)
-        here.admit(connection)
+        connection = Connection(here.connections, who, send=self._send, close=self._close)
+        here.connections.admit(connection)
         return connection
 
-    async def _serve(self, connection: Connection, receive: Any) -> dict[str, Any] | None:
+    async def _serve(self, dispatch: FrameDispatch, receive: Any) -> dict[str, Any] | None:
         """Return the server's message that it ended; None if we ended it."""
         clock = asyncio.get_running_loop().time
+        connection = dispatch.connection
         connection.greet()
         await connection.flush()
         while not connection.closed:
@@ -82,7 +84,7 @@ class SessionConsumer(AsyncConsumer):
             if message["type"] == "websocket.disconnect":
                 disconnect: dict[str, Any] = message
                 return disconnect
-            await connection.receive(message.get("text"), now=clock())
+            await dispatch.receive(message.get("text"), now=clock())
         return None
 
     def _end(self, connection: Connection, disconnect: dict[str, Any] | None) -> ConnectionEnd:

@@ -1,7 +1,8 @@
 """Agents in a process of their own that write what a test dictates, chunk by chunk.
 
 As a program (`python -m tests.browser.dictation`) it reads `[session, chunk, …]`, one a line, and says when all of it
-is stored; `Dictation` starts it and speaks to it. A `start` begins another response in its session.
+is stored; `Dictation` starts it and speaks to it. A `start` begins another response in its session; a `message` is a
+whole one.
 """
 
 import asyncio
@@ -65,6 +66,7 @@ class Dictation:
 
 
 async def publish() -> None:
+    from sessions_app.models import new_uid
     from sessions_app.process import Process
     from sessions_app.publishing.local_writer import LocalWriter
 
@@ -76,10 +78,14 @@ async def publish() -> None:
             session, *chunks = json.loads(line)
             for chunk in chunks:
                 if chunk["type"] == "start":
-                    responses[session] = process.respond(session, agent="dictated")
+                    responses[session] = process.writers.unprompted(session, agent="dictated")
                     chunk["messageId"] = responses[session].uid
-                await responses[session].write(chunk)
-            await responses[session].flush()
+                if chunk["type"] == "message":
+                    await process.ingest.append(session=session, uid=new_uid(), chunks=[chunk])
+                else:
+                    await responses[session].write(chunk)
+            if session in responses:
+                await responses[session].flush()
             print("stored", flush=True)
     finally:
         await process.stop()

@@ -121,6 +121,80 @@ def test_a_hostile_question_about_a_call_does_nothing(visitor: Visitor, agent: D
     expect(tab.page.get_by_test_id("decision-refused")).to_contain_text("No tool call asks for this approval")
 
 
+# Small texts, nested so deeply that a parser may overflow its stack.
+DEEP = {
+    "quotes": ">" * 5_000,
+    "ordered lists": "1. " * 1_400,
+    "asterisks": "*" * 2_000,
+    "emphasis": "*a **b " * 1_000 + "c** d*" * 1_000,
+}
+RENDERED = ".prose em"
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_markdown_that_is_too_deep_hides_nothing_else(visitor: Visitor, agent: Dictation, kind: str) -> None:
+    tab = visitor.open_unanswered()
+    agent.say(tab.session, START, *text("*earlier*"), FINISH)
+    agent.say(tab.session, START, begin(), delta(f"*above*\n\n{DEEP[kind]}"))
+    expect(tab.answers).to_have_count(2)
+    expect(tab.answers.last.locator(RENDERED).first).to_have_text("above")
+    agent.say(tab.session, delta("\n\n*below*\n\n"))
+    expect(tab.answers.last.locator(RENDERED).last).to_have_text("below")
+    agent.say(tab.session, delta("and *on*"), end(), *text(DEEP[kind], kind="reasoning"), FINISH)
+    agent.say(tab.session, START, *text("*later*"), FINISH)
+    tab.wait_ended(answers=3)
+    tab.open_folds()
+    for answer, said in enumerate(["earlier", "on", "later"]):
+        expect(tab.answers.nth(answer).locator(RENDERED).last).to_have_text(said)
+    tab.check_against_store()
+    tab.check_against_fresh()
+
+
+def test_a_part_that_cannot_be_drawn_hides_nothing_else(visitor: Visitor, agent: Dictation) -> None:
+    tab = visitor.open_unanswered()
+    no_text = {"toString": 1, "valueOf": 1}
+    broken: list[Chunk] = [
+        {"type": "tool-send", "toolCallId": "c"},
+        {"type": "tool-send", "toolCallId": "d", "state": no_text},
+        {"type": "dynamic-tool", "toolCallId": "e", "toolName": no_text, "state": "input-available"},
+        {"type": "tool-send", "toolCallId": "f", "state": "approval-requested",
+         "approval": {"id": "a", "descriptor": {}, "requestReason": no_text}},
+        {"type": "file", "mediaType": "image/png"},
+        {"type": "file", "mediaType": no_text, "url": no_text},
+        {"type": "source-url", "url": no_text},
+        {"type": "source-document", "title": no_text},
+        {"type": "steering-message", "id": "s_1234567"},
+        {"type": "steering-message", "id": "s_2345678", "parts": [None]},
+    ]  # fmt: skip
+    odd: list[Chunk] = [
+        {"type": "toString"},
+        {"type": "__proto__"},
+        {"type": "constructor"},
+        {"type": "tool-send", "toolCallId": "g", "state": "approval-requested"},
+        {"type": "source-url", "url": "http://["},
+        {"type": "file", "mediaType": "image/png", "url": "data:image/png;base64,none"},
+        {"type": "data-", "data": None},
+    ]
+    said: list[Chunk] = [{"type": "text", "text": "*said*"}]
+    agent.say(tab.session, {"type": "message", "role": "assistant", "parts": [*broken, *odd, *said]})
+    descriptor = {"input_hash": "none", "expires_at": no_text}
+    call = {"toolCallId": "c", "toolName": "send"}
+    agent.say(
+        tab.session, START, {"type": "tool-input-available", **call, "input": {}},
+        {"type": "tool-approval-request", "toolCallId": "c", "approvalId": "b", "approvalDescriptor": descriptor},
+        *text("*later*"), FINISH,
+    )  # fmt: skip
+    tab.wait_ended(answers=2)
+    tab.open_folds()
+    expect(tab.answers.first.get_by_test_id("part-fallback")).to_have_text(
+        [f"This part can't be shown: {part['type']}" for part in broken]
+    )
+    expect(tab.answers.first.locator(RENDERED)).to_have_text("said")
+    expect(tab.answers.first.get_by_test_id("message-problem")).to_be_hidden()
+    expect(tab.answers.last.locator(RENDERED)).to_have_text("later")
+    tab.check_against_fresh()
+
+
 def test_a_hostile_message_of_a_person_is_text(visitor: Visitor) -> None:
     tab = visitor.begin(HOSTILE)
     tab.wait_ended()

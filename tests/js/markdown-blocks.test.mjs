@@ -112,3 +112,45 @@ test("a text that is replaced starts again", () => {
 test("line ends of Windows cut where line feeds do", () => {
   assert.deepEqual(keys("a\r\n\r\nb"), keys("a\n\nb"));
 });
+
+const DEEP = {
+  quotes: ">".repeat(5_000),
+  "ordered lists": "1. ".repeat(1_400),
+  "bulleted lists": `${"* ".repeat(1_400)}x`,
+  "lists in quotes": "> - ".repeat(1_000),
+  emphasis: `${"*a **b ".repeat(300)}${"c** d*".repeat(300)}`,
+  "struck emphasis": `${"~~a *b ".repeat(300)}${"c* d~~".repeat(300)}`,
+};
+
+for (const [what, deep] of Object.entries(DEEP)) {
+  test(`${what} too deep to be read are plain text, and the blocks around them are not`, () => {
+    const blocks = new BlockSplitter().split(`# before\n\n*b*\n\n${deep}\n\n- after\n\n*end*`);
+    assert.deepEqual(blocks.map(({ type }) => type), ["heading", "paragraph", "plain", "list", "paragraph"]);
+    assert.equal(blocks[2].token.raw.trim(), deep.trim());
+    assert.ok(blocks[2].token.error instanceof RangeError);
+    assert.equal(blocks[4].token.tokens[0].type, "em");
+  });
+}
+
+test("a text with blocks that are too deep is cut at every piece like the whole text", () => {
+  const deep = ">".repeat(110);
+  const text = `a\n\n${deep}x\n\nb\n${deep}\nlazy\n\n${"- ".repeat(110)}y\n\n## c\n\nd`;
+  const splitter = new BlockSplitter();
+  for (let end = 0; end <= text.length; end += 5) {
+    const prefix = text.slice(0, end);
+    assert.deepEqual(splitter.split(prefix).map((block) => block.key), keys(prefix), `cut at ${end}`);
+  }
+  assert.equal(splitter.split(text).filter(({ type }) => type === "plain").length, 3);
+});
+
+test("links defined on either side of a block that is too deep are followed", () => {
+  const text = `see [one] and [two]\n\n[one]: https://one.example/\n\n${DEEP.quotes}\n\n[two]: https://two.example/\n[one]: https://no.example/`;
+  const [paragraph, plain] = new BlockSplitter().split(text);
+  const addresses = paragraph.token.tokens.filter(({ type }) => type === "link").map(({ href }) => href);
+  assert.deepEqual(addresses, ["https://one.example/", "https://two.example/"]);
+  assert.equal(plain.type, "plain");
+});
+
+test("as many levels as the limit are read", () => {
+  assert.deepEqual(new BlockSplitter().split(`${">".repeat(90)} x`).map(({ type }) => type), ["blockquote"]);
+});

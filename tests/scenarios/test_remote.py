@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from agents_app.remote import Fenced, Publisher, links
+from agents_app.remote import Fenced, Publisher, RemoteAnswer, links
 from agents_app.remote.links import LinkLost
 from sessions_app.core.errors import HoldfastError
 from tests.support.follower import Follower
@@ -110,12 +110,13 @@ async def test_a_bad_network_leaves_every_answer_exact(
             await speaker.end(reader)
 
 
+async def no_socket(url: str, token: str) -> Any:
+    raise LinkLost("the proxy says no")
+
+
 async def test_where_no_websocket_gets_through_it_posts(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def no_socket(url: str, token: str) -> Any:
-        raise LinkLost("the proxy says no")
-
     monkeypatch.setattr(links.SocketLink, "open", no_socket)
     server = start_server(**SETTINGS)
     async with following(server, 2) as (reader, sessions), publisher(server.url) as agent:
@@ -126,6 +127,45 @@ async def test_where_no_websocket_gets_through_it_posts(
         await more(reader, sessions[0])
         await speaker.end(reader)
     assert "/publish/" in server.log
+
+
+REFUSED: dict[str, Callable[[RemoteAnswer], Awaitable[object]]] = {
+    "a long output": lambda answer: answer.data("x", "y" * 70_000),
+    "a long text": lambda answer: answer.text("z" * 80_000),
+    "half a surrogate pair": lambda answer: answer.text("\ud83d"),
+    "no number": lambda answer: answer.data("x", float("nan")),
+    "no such call": lambda answer: answer.write({"type": "tool-output-denied", "toolCallId": "nothing"}),
+    "longer than the site takes": lambda answer: answer.data("x", "y" * 20_000),
+}
+
+
+async def refused(agent: Publisher, session: str, write: Callable[[RemoteAnswer], Awaitable[object]]) -> HoldfastError:
+    """Have an answer end by a refused chunk that waits with others; return what its agent is told."""
+    with pytest.raises(HoldfastError) as told:
+        async with agent.answer(session) as answer:
+            await answer.text("Let me ")
+            await answer.flush()
+            await answer.text("look.")
+            await write(answer)
+            await answer.text(" No.")
+    return told.value
+
+
+@pytest.mark.parametrize("link", ["websocket", "http"])
+async def test_a_refused_chunk_ends_its_answer_alone(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    if link == "http":
+        monkeypatch.setattr(links.SocketLink, "open", no_socket)
+    server = start_server(**SETTINGS | {"HOLDFAST_CHUNK_BYTES": "16384"})
+    async with following(server, len(REFUSED)) as (reader, sessions), publisher(server.url) as agent:
+        for session, write in zip(sessions, REFUSED.values(), strict=True):
+            problem = await asyncio.wait_for(refused(agent, session, write), DEADLINE_S)
+            message = await reader.wait_for_end(session)
+            assert (message.status, message.reason, text_of(message)) == ("failed", problem.message, "Let me look.")
+        async with agent.answer(sessions[0]) as answer:  # the publisher lives on
+            await answer.text("Again.")
+        await reader.wait_until(lambda: text_of(reader.messages(sessions[0])[-1]) == "Again.")
 
 
 async def test_a_zombie_is_fenced_by_its_successor(start_server: StartServer) -> None:

@@ -142,6 +142,16 @@ async def test_what_is_wrong_with_a_line_is_named_and_ends_it(server: Server) ->
             assert (message.id, message.status, text_of(message)) == (f"m_{number}", "failed", "Hel")
 
 
+async def test_a_refused_chunk_before_the_body_ends_is_named(server: Server) -> None:
+    reader, session = await a_reader(server)
+    async with reader, Curl(server, session) as curl:
+        await begun(reader, session, curl)
+        await curl.say(delta("lo"), delta("lost", part="unknown"))
+        status, answer = await curl.answer()
+        message = await reader.wait_for_end(session)
+        assert (status, answer["code"], message.status, text_of(message)) == (409, "unknown_part", "failed", "Hello")
+
+
 async def test_the_door_is_shut_to_others(server: Server) -> None:
     reader, session = await a_reader(server)
     async with reader:

@@ -14,7 +14,6 @@ from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.models import Run
 from sessions_app.process import Process
-from sessions_app.publishing import producers
 from tests.support.requests import a_session_of
 from tests.support.tokens import KEYS
 from tests.support.writer import Chunk
@@ -52,7 +51,7 @@ class Producer:
 
     async def publish(self, here: Process, sequence: int, *chunks: Chunk, **changes: Any) -> int:
         frame = replace(self.frame, sequence=sequence, chunks=list(chunks), **changes)
-        return await producers.publish(here, self.who, frame)
+        return await here.producers.publish(self.who, frame)
 
     async def refused(self, here: Process, sequence: int, *chunks: Chunk, **changes: Any) -> str:
         with pytest.raises(HoldfastError) as refusal:

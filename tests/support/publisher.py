@@ -122,7 +122,7 @@ async def publish(notes: int, pace: float, length: int, sessions: list[str]) -> 
 async def answer(process: Any, session: str, notes: int, pace: float, length: int, stopping: asyncio.Event) -> None:
     from sessions_app.core.errors import HoldfastError
 
-    response = process.respond(session, agent="test")
+    response = process.writers.unprompted(session, agent="test")
     written = 0
 
     def note(**more: Any) -> None:

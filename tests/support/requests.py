@@ -94,7 +94,7 @@ async def a_session_of(owner: str = OWNER, **fields: Any) -> str:
 
 
 async def speak(here: process.Process, session: str, text: str) -> None:
-    response = here.respond(session, agent="test")
+    response = here.writers.unprompted(session, agent="test")
     for chunk in (start(response.uid), text_start(), delta(text), finish()):
         await response.write(chunk)
     await response.flush()

@@ -7,6 +7,7 @@ from typing import Any, Self
 from sessions_app.auth.identity import Identity
 from sessions_app.delivery.connection import Connection
 from sessions_app.process import Process
+from sessions_app.transports.frame_dispatch import FrameDispatch
 from tests.support.person import Frame, Person
 
 
@@ -26,18 +27,19 @@ class Tab(Person):
 
     async def connect(self, **options: Any) -> Self:
         self.connection = Connection(
-            self.process, Identity(self.owner), send=self._deliver, close=self._closed, **options
+            self.process.connections, Identity(self.owner), send=self._deliver, close=self._closed, **options
         )
-        self.process.admit(self.connection)
+        self.process.connections.admit(self.connection)
+        self.dispatch = FrameDispatch(self.process, self.connection)
         self.socket: Any = self.connection
         self._start(self._take_all())
         return self
 
     async def disconnect(self) -> None:
-        self.process.dismiss(self.connection)
+        self.process.connections.dismiss(self.connection)
 
     async def send(self, frame: Frame) -> None:
-        await self.connection.receive(json.dumps(frame), now=asyncio.get_running_loop().time())
+        await self.dispatch.receive(json.dumps(frame), now=asyncio.get_running_loop().time())
 
     async def _take_all(self) -> None:
         while True:

@@ -37,7 +37,7 @@ async def answer(session: str) -> int:
     process = Process()
     await process.start()
     try:
-        response = process.respond(session, agent="demo")
+        response = process.writers.unprompted(session, agent="demo")
         await perform(process, response)
         message = await threads.run(queries.message, session, response.uid)
         if message is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.management.commands.runserver import Command as DaphneCommand
+from django.core.management.base import CommandParser
 from django.db import connections
 from django.utils import autoreload
 
@@ -15,6 +16,11 @@ from sessions_app.servers.lifecycle import SessionServer, die_at_next_signal
 class Command(DaphneCommand):
     help = "Serves Holdfast over HTTP and WebSockets."
     server: SessionServer | None = None
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        # ServeStatic serves them under every server. Django's handler would stand before the limit on request bodies.
+        parser.set_defaults(use_static_handler=False)
 
     def run(self, **options: Any) -> None:
         if options["use_reloader"] and os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) != "true":

@@ -3,7 +3,7 @@ import { Lexer } from "../vendor/marked.mjs";
 
 /**
  * @typedef {object} Block
- * @property {string} type  marked's token type: "paragraph", "code", "list", …
+ * @property {string} type  marked's token type: "paragraph", "code", "list", …; "plain": marked can't read it
  * @property {string} key   equal keys render equally
  * @property {object} token the marked token, inline tokens included
  */
@@ -11,6 +11,12 @@ import { Lexer } from "../vendor/marked.mjs";
 // The next characters can still change the last block and, by turning its first line into a continuation, the
 // block before it ("text\n#" is a heading until it becomes "text\n#tag"). Anything before those two is settled.
 const UNSETTLED_BLOCKS = 2;
+
+// Levels of quotes, lists or emphasis in each other; markdown-it has the same limit. marked reads them by recursion, so
+// that a thousand overflow the stack.
+const MAX_NESTING = 100;
+// A block that can't be read ends at the first blank line.
+const UNREADABLE = /^[^]+?(?=\n[ \t]*\n|$)/;
 
 /** Splits one text that mostly grows at its end; any other change starts again from its beginning. */
 export class BlockSplitter {
@@ -52,8 +58,81 @@ export class BlockSplitter {
   }
 }
 
+class BoundedLexer extends Lexer {
+  #depth = 0;
+
+  blockTokens(...source) {
+    return this.#nested(() => super.blockTokens(...source));
+  }
+
+  inlineTokens(...source) {
+    return this.#nested(() => super.inlineTokens(...source));
+  }
+
+  #nested(read) {
+    if (this.#depth === MAX_NESTING) throw new RangeError(`More than ${MAX_NESTING} levels of Markdown`);
+    this.#depth += 1;
+    try {
+      return read();
+    } finally {
+      this.#depth -= 1;
+    }
+  }
+}
+
+function newLexer() {
+  return new BoundedLexer({ gfm: true });
+}
+
+/** The tokens of a source. A block that marked can't read is one of type "plain", with the error. */
 function lex(source) {
-  return new Lexer({ gfm: true }).lex(source);
+  try {
+    return newLexer().lex(source);
+  } catch {
+    return lexEach(...cutBlocks(source));
+  }
+}
+
+/** @param {string} source @returns {[string[], object]} the source of each block, and the link definitions */
+function cutBlocks(source) {
+  let blocks = [];
+  let links = {};
+  for (let rest = source; rest; ) {
+    const { tokens } = readBlocks(rest);
+    const read = tokens.map(({ raw }) => raw);
+    links = { ...tokens.links, ...links };
+    rest = rest.slice(read.join("").length);
+    const [unreadable] = UNREADABLE.exec(rest) ?? [""];
+    blocks = blocks.concat(read, unreadable);
+    rest = rest.slice(unreadable.length);
+  }
+  return [blocks.filter(Boolean), links];
+}
+
+/** A lexer with the tokens of the blocks before the first that it can't read; their inline tokens are left out. */
+function readBlocks(source) {
+  const lexer = newLexer();
+  try {
+    lexer.blockTokens(source, lexer.tokens);
+  } catch {
+    // The tokens end before the block that can't be read.
+  }
+  return lexer;
+}
+
+function lexEach(blocks, links) {
+  const tokens = blocks.flatMap((raw) => lexBlock(raw, links));
+  return Object.assign(tokens, { links });
+}
+
+function lexBlock(raw, links) {
+  const lexer = newLexer();
+  Object.assign(lexer.tokens.links, links);
+  try {
+    return lexer.lex(raw);
+  } catch (error) {
+    return [{ type: "plain", raw, error }];
+  }
 }
 
 function hasLinks(tokens) {

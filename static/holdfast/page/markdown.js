@@ -2,6 +2,7 @@
 import { Marked } from "../vendor/marked.mjs";
 import { closeInline } from "./close-inline.js";
 import { CodeBlock } from "./code-block.js";
+import { warnOfError } from "./draw-errors.js";
 import { BlockSplitter } from "./markdown-blocks.js";
 import { sanitize } from "./sanitize.js";
 
@@ -20,10 +21,18 @@ const marked = new Marked({
 
 /** @typedef {import("./markdown-blocks.js").Block} Block */
 
+/**
+ * @typedef {object} Shown
+ * @property {string} key of its block
+ * @property {HTMLElement} element
+ * @property {CodeBlock} [code]
+ * @property {Error} [error] why it is plain text
+ */
+
 /** One text of an answer. */
 export class MarkdownView {
   #blocks = new BlockSplitter();
-  /** @type {{key: string, type: string, element: HTMLElement, code: CodeBlock | null}[]} */
+  /** @type {Shown[]} */
   #shown = [];
 
   constructor() {
@@ -47,21 +56,35 @@ export class MarkdownView {
       return;
     }
     const next = render(block);
+    if (next.error && !shown?.error) warnOfError("A Markdown block", next.error);
     if (shown) shown.element.replaceWith(next.element);
     else this.element.append(next.element);
     this.#shown[index] = next;
   }
 }
 
-/** @param {Block} block */
-function render(block) {
-  const { key, type, token } = block;
-  if (type === "code") {
-    const code = new CodeBlock();
-    code.update(token.text, token.lang);
-    return { key, type, element: code.element, code };
+/** @param {Block} block @returns {Shown} */
+function render({ key, type, token }) {
+  if (type === "plain") return { key, element: renderPlain(token), error: token.error };
+  try {
+    return { key, ...(type === "code" ? renderCode(token) : { element: renderHtml(token) }) };
+  } catch (error) {
+    return { key, element: renderPlain(token), error };
   }
-  return { key, type, element: renderHtml(token), code: null };
+}
+
+function renderCode({ text, lang }) {
+  const code = new CodeBlock();
+  code.update(text, lang);
+  return { element: code.element, code };
+}
+
+// What can't be read or drawn as Markdown is shown as it was written.
+function renderPlain({ raw }) {
+  const element = document.createElement("div");
+  element.className = "block plain-text";
+  element.textContent = raw.trimEnd();
+  return element;
 }
 
 function renderHtml(token) {

@@ -1,9 +1,12 @@
 // One message: its parts, how it stands in words, and what can be done with it.
 import { copyButton } from "./copy-button.js";
+import { warnOfError } from "./draw-errors.js";
 import { icon } from "./icon.js";
-import { createPartView } from "./parts.js";
+import { FallbackView, createPartView } from "./parts.js";
 import { showText } from "./show-text.js";
-import { answerNotice, clockTime, deliveryNotice, receiptOf, retryNotice, workNotice } from "./wording.js";
+import {
+  MESSAGE_PROBLEM, answerNotice, clockTime, deliveryNotice, receiptOf, retryNotice, workNotice,
+} from "./wording.js";
 
 const DELIVERY_ICONS = { waiting: "clock", sending: "clock", failed: "alert" };
 const RECEIPT_ICONS = { sent: "check", delivered: "checks", read: "checks" };
@@ -20,6 +23,14 @@ const RETRIES = { continue: "Continue", regenerate: "Regenerate" };
  */
 
 /**
+ * A part on show.
+ * @typedef {object} ShownPart
+ * @property {string} type
+ * @property {ReturnType<typeof createPartView>} view
+ * @property {boolean} failed whether its own view has thrown, and this is a `FallbackView`
+ */
+
+/**
  * Its element dispatches "dismiss", with the message's id, when the person is done with one that wasn't sent, "retry", with
  * `{message, mode}`, and what its approvals do.
  */
@@ -27,12 +38,14 @@ export class MessageView {
   #body = create("div", "message-body");
   #working = create("p", "working");
   #notice = create("p", "message-notice");
+  #problem = create("p", "message-notice");
   #foot = create("div", "message-foot");
+  #time = create("time", "");
   #delivery = create("span", "delivery");
   #dismiss = create("button", "quiet-button");
   #again = create("div", "again");
   #retrying = create("p", "working");
-  /** @type {{type: string, view: ReturnType<typeof createPartView>}[]} */
+  /** @type {ShownPart[]} */
   #parts = [];
   #message;
 
@@ -45,14 +58,17 @@ export class MessageView {
     const speaker = create("h2", "visually-hidden");
     speaker.textContent = SPEAKERS[message.role] ?? message.role;
     this.#notice.dataset.testid = "message-notice";
+    this.#problem.dataset.testid = "message-problem";
+    this.#problem.hidden = true;
     this.#delivery.dataset.testid = "delivery";
     const copy = copyButton("Copy message", () => textOf(this.#message));
     this.#dismiss.type = "button";
     this.#dismiss.textContent = "Remove";
     this.#dismiss.addEventListener("click", () => this.#tell("dismiss", this.#message.id));
-    this.#foot.append(copy, timeOf(message.created_at), this.#delivery, this.#dismiss);
+    this.#foot.append(copy, this.#time, this.#delivery, this.#dismiss);
     for (const [mode, label] of Object.entries(RETRIES)) this.#again.append(this.#retryButton(mode, label));
-    this.element.append(speaker, this.#body, this.#working, this.#notice, this.#again, this.#retrying, this.#foot);
+    this.element.append(speaker, this.#body, this.#working, this.#notice, this.#problem, this.#again, this.#retrying);
+    this.element.append(this.#foot);
   }
 
   #retryButton(mode, label) {
@@ -73,27 +89,36 @@ export class MessageView {
     const streaming = message.status === "streaming";
     this.element.dataset.status = message.status;
     this.element.setAttribute("aria-busy", String(streaming));
-    this.#showParts(message, { ended: !streaming, tools: message.open?.tools ?? {}, ...surroundings });
-    this.#showWork(message, surroundings);
-    showText(this.#notice, message.role === "assistant" ? noticeOf(message, surroundings.standing) : "");
-    this.#showAgain(message, surroundings);
-    this.#showDelivery(message, surroundings);
     this.#foot.hidden = streaming;
+    this.#drawEach([
+      () => this.#showParts(message, { ended: !streaming, tools: message.open?.tools ?? {}, ...surroundings }),
+      () => this.#showWork(message, surroundings),
+      () => showText(this.#notice, message.role === "assistant" ? noticeOf(message, surroundings.standing) : ""),
+      () => this.#showAgain(message, surroundings),
+      () => this.#showTime(message),
+      () => this.#showDelivery(message, surroundings),
+    ]);
+  }
+
+  // One that fails stops neither the others, nor the rest of the conversation.
+  #drawEach(pieces) {
+    const [error] = pieces.map(errorOf).filter(Boolean);
+    if (error && this.#problem.hidden) warnOfError("A message", error);
+    showText(this.#problem, error ? MESSAGE_PROBLEM : "");
   }
 
   #showParts({ parts, role }, context) {
     this.#parts.splice(parts.length).forEach(({ view }) => view?.element.remove());
-    parts.forEach((part, index) => this.#partView(part, index, role)?.update(part, context));
+    parts.forEach((part, index) => this.#showPart(part, index, role, context));
   }
 
-  #partView(part, index, role) {
+  #showPart(part, index, role, context) {
     const shown = this.#parts[index];
-    if (shown?.type === part.type) return shown.view;
-    const view = createPartView(part, role);
+    const next = drawPart(shown, part, role, context);
+    this.#parts[index] = next;
+    if (next.view === shown?.view) return;
     shown?.view?.element.remove();
-    this.#parts[index] = { type: part.type, view };
-    if (view) this.#place(view.element, index);
-    return view;
+    if (next.view) this.#place(next.view.element, index);
   }
 
   #place(element, index) {
@@ -103,15 +128,23 @@ export class MessageView {
   }
 
   #showWork({ status, parts }, { standing }) {
-    const waits = parts.some(({ state, approval }) => state === "approval-requested" && !standing.decision(approval.id));
+    const asks = ({ state, approval }) => state === "approval-requested" && approval && !standing.decision(approval.id);
     const shows = status !== "streaming" || writesNow(parts.at(-1));
-    showText(this.#working, shows ? "" : workNotice(waits));
+    showText(this.#working, shows ? "" : workNotice(parts.some(asks)));
   }
 
   #showAgain({ id }, { standing, online, retryable }) {
     const retry = standing.retry(id);
     this.#again.hidden = id !== retryable || Boolean(retry);
     showText(this.#retrying, retry ? retryNotice(retry.payload.mode, online) : "");
+  }
+
+  #showTime({ created_at: createdAt }) {
+    if (this.#time.dateTime) return;
+    const date = new Date(createdAt ?? Date.now());
+    this.#time.dateTime = date.toISOString();
+    this.#time.title = date.toLocaleString([], { dateStyle: "full", timeStyle: "short" });
+    this.#time.textContent = clockTime(date);
   }
 
   #showDelivery(message, { standing, online }) {
@@ -128,6 +161,38 @@ export class MessageView {
 
   #tell(type, detail) {
     this.element.dispatchEvent(new CustomEvent(type, { bubbles: true, detail }));
+  }
+}
+
+/**
+ * Bring a part's view up to date, or make another. One that has failed may be half drawn: it is never used again.
+ * @param {ShownPart|undefined} shown
+ * @param {object} part
+ * @param {string} role
+ * @param {import("./parts.js").Context} context
+ * @returns {ShownPart}
+ */
+function drawPart(shown, part, role, context) {
+  try {
+    const fits = shown?.type === part.type && !shown.failed;
+    const view = fits ? shown.view : createPartView(part, role);
+    view?.update(part, context);
+    return { type: part.type, view, failed: false };
+  } catch (error) {
+    if (!shown?.failed) warnOfError("A part", error);
+    const view = shown?.failed ? shown.view : new FallbackView();
+    view.update(part);
+    return { type: "", view, failed: true };
+  }
+}
+
+/** @param {() => void} draw @returns {Error|null} */
+function errorOf(draw) {
+  try {
+    draw();
+    return null;
+  } catch (error) {
+    return error;
   }
 }
 
@@ -154,15 +219,6 @@ function writesNow(part) {
 function signalIcon(signal, receipt) {
   if (signal?.status === "rejected" || signal?.status === "expired") return "alert";
   return RECEIPT_ICONS[receipt] ?? "clock";
-}
-
-function timeOf(createdAt) {
-  const time = create("time", "");
-  const date = new Date(createdAt ?? Date.now());
-  time.dateTime = date.toISOString();
-  time.title = date.toLocaleString([], { dateStyle: "full", timeStyle: "short" });
-  time.textContent = clockTime(date);
-  return time;
 }
 
 function create(tag, className) {

@@ -1,12 +1,13 @@
 // One view for each kind of message part. A view has an `element` and `update(part, context)`.
 import { ApprovalCard } from "./approval-card.js";
 import { CodeBlock } from "./code-block.js";
+import { warnOfError } from "./draw-errors.js";
 import { exactJson } from "./exact-json.js";
 import { icon } from "./icon.js";
 import { MarkdownView } from "./markdown.js";
 import { isSafeLink } from "./sanitize.js";
 import { showText } from "./show-text.js";
-import { steerNotice, toolState, toolTitle } from "./wording.js";
+import { partProblem, steerNotice, toolState, toolTitle } from "./wording.js";
 
 /**
  * @typedef {object} Context
@@ -31,7 +32,7 @@ export function createPartView(part, role) {
 /** @param {string} type @returns {string} which view shows it */
 export function kindOf(type) {
   if (type.startsWith("tool-") || type === "dynamic-tool") return "tool";
-  return type in VIEWS ? type : "data";
+  return Object.hasOwn(VIEWS, type) ? type : "data";
 }
 
 const VIEWS = {
@@ -82,11 +83,30 @@ class SteerView {
   }
 }
 
+/** What is shown of a part that can't be drawn: its text, or what it is. */
+export class FallbackView {
+  element = create("p", "plain-text");
+
+  constructor() {
+    this.element.dataset.testid = "part-fallback";
+  }
+
+  /** @param {any} part */
+  update(part) {
+    const { text, type } = part ?? {};
+    const hasText = typeof text === "string" && text !== "";
+    showText(this.element, hasText ? text : partProblem(typeof type === "string" ? type : "unknown"));
+  }
+}
+
 /** A part that folds away. Its body is brought up to date while it is open only. */
 class FoldingView {
   #title = create("span", "fold-title");
   #state = create("span", "fold-state");
-  #stale = () => {};
+  #fallback = new FallbackView();
+  #part = null;
+  /** What brings the body up to date. @type {(() => void)|null} */
+  #stale = null;
 
   constructor(iconName, testid) {
     this.element = create("details", "fold");
@@ -98,18 +118,31 @@ class FoldingView {
     this.element.addEventListener("toggle", () => this.#refresh());
   }
 
-  show(title, state, refresh) {
+  show(part, title, state, refresh) {
     if (this.#title.textContent !== title) this.#title.textContent = title;
     if (this.#state.textContent !== state) this.#state.textContent = state;
     this.element.dataset.state = state.replace("…", "");
+    this.#part = part;
     this.#stale = refresh;
     this.#refresh();
   }
 
   #refresh() {
-    if (!this.element.open) return;
-    this.#stale();
-    this.#stale = () => {};
+    if (!this.element.open || !this.#stale) return;
+    try {
+      this.#stale();
+      this.#fallback.element.remove();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#stale = null;
+  }
+
+  // A part may fail long after its update: when a reader opens it.
+  #fail(error) {
+    if (!this.#fallback.element.parentNode) warnOfError("A part", error);
+    this.#fallback.update(this.#part);
+    this.body.append(this.#fallback.element);
   }
 }
 
@@ -121,9 +154,10 @@ class ReasoningView extends FoldingView {
     this.body.append(this.#markdown.element);
   }
 
-  update({ text, state }, { ended }) {
-    const thinking = state === "streaming" && !ended;
-    this.show("Reasoning", thinking ? "thinking…" : "done", () => this.#markdown.update(text, thinking));
+  update(part, { ended }) {
+    const thinking = part.state === "streaming" && !ended;
+    const refresh = () => this.#markdown.update(part.text, thinking);
+    this.show(part, "Reasoning", thinking ? "thinking…" : "done", refresh);
   }
 }
 
@@ -163,7 +197,7 @@ class ToolFold extends FoldingView {
 
   update(part, { ended, tools }, decision) {
     const name = part.title ?? toolTitle(part.toolName ?? part.type.replace(/^tool-/, ""));
-    this.show(name, toolState(part, ended, decision), () => {
+    this.show(part, name, toolState(part, ended, decision), () => {
       this.#input.update(part.input ?? tools[part.toolCallId]?.text ?? part.rawInput);
       this.#output.update(part.errorText ?? part.output);
     });
@@ -180,7 +214,7 @@ class DataView extends FoldingView {
 
   update(part) {
     const { type, data, ...rest } = part;
-    this.show(toolTitle(type.replace(/^data-/, "")), "", () => this.#code.update(data ?? rest));
+    this.show(part, toolTitle(type.replace(/^data-/, "")), "", () => this.#code.update(data ?? rest));
   }
 }
 
@@ -215,7 +249,7 @@ class FileView {
   element = create("div", "file");
 
   update({ url, filename, mediaType }) {
-    if (this.element.dataset.url === url) return;
+    if (this.element.hasChildNodes() && this.element.dataset.url === url) return;
     this.element.dataset.testid = "file";
     this.element.dataset.url = url;
     const name = filename || mediaType || "File";

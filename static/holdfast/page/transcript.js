@@ -1,5 +1,6 @@
 // The conversation on show: its messages in order, drawn at most once a frame, and what is said around them.
 import { getMessages } from "./api.js";
+import { warnOfError } from "./draw-errors.js";
 import { MessageView, noticeOf, textOf } from "./message-view.js";
 import { ScrollFollower } from "./scroll-follower.js";
 import { Standing, interleave } from "./standing.js";
@@ -194,8 +195,13 @@ export class Transcript extends EventTarget {
     const before = known?.element.dataset.status;
     const view = known ?? new MessageView(message);
     this.#views.set(message.id, view);
-    view.update(message, this.#surroundings);
-    if (before === "streaming" && message.status !== "streaming") this.#announce(message);
+    // Whatever fails here, the rest of the conversation is drawn.
+    try {
+      view.update(message, this.#surroundings);
+      if (before === "streaming" && message.status !== "streaming") this.#announce(message);
+    } catch (error) {
+      warnOfError("A message", error);
+    }
   }
 
   get #surroundings() {

@@ -105,6 +105,13 @@ export function decisionNotice(decision, { mine, online }) {
   return sentence(`${how} by ${whoIs(mine)}${when}${reason && `: ${reason}`}`);
 }
 
+/** @param {string} type of a part that can't be drawn and has no text */
+export function partProblem(type) {
+  return `This part can't be shown: ${type}`;
+}
+
+export const MESSAGE_PROBLEM = "Some of this message can't be shown.";
+
 /** @param {boolean} waits whether an answer that is written waits for a person */
 export function workNotice(waits) {
   return waits ? "Waiting for a decision…" : "Working…";

@@ -1,0 +1,130 @@
+"""Frame dispatch: a client's frames on a WebSocket, each handed to the part of the process that answers it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from django.db import DatabaseError
+
+from sessions_app import conf
+from sessions_app.auth.identity import identify_by_token
+from sessions_app.core import frames
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.frames import ClientFrame
+from sessions_app.core.limits import TokenBucket
+from sessions_app.database import threads
+from sessions_app.delivery.connection import Connection
+from sessions_app.event_log.commands import AppendResult
+from sessions_app.process import Process
+from sessions_app.publishing.producers import serial_of
+
+PUBLISHING = 64  # batches of one connection that may wait to be stored: 4 MB at most
+BURST_S = 2  # seconds' worth of frames that may come at once
+
+
+class FrameDispatch:
+    """The frames that one connection's client sends. Time is the loop's, in seconds."""
+
+    __slots__ = ("connection", "_process", "_publishing", "_published", "_is_paced", "_rate")  # as many as idle sockets
+
+    def __init__(self, process: Process, connection: Connection) -> None:
+        self.connection = connection
+        self._process = process
+        self._publishing = 0  # batches that are not yet stored
+        self._published: asyncio.Event | None = None  # set once one of them is
+        # A publisher's frames are read no faster than its rate; anybody else who exceeds it is closed.
+        grant = connection.identity.grant
+        self._is_paced = grant is not None and "publish" in grant.scopes
+        rate = conf.PUBLISHES_PER_SECOND if self._is_paced else conf.FRAMES_PER_SECOND
+        self._rate = TokenBucket(rate, rate * BURST_S)
+
+    async def receive(self, text: str | None, *, now: float) -> None:
+        """Answer one frame of the client's; None stands for a binary message."""
+        connection = self.connection
+        while not self._rate.take(now):
+            if not self._is_paced:
+                await connection.fail(
+                    HoldfastError("rate_limited", f"at most {conf.FRAMES_PER_SECOND} frames a second")
+                )
+                return
+            await asyncio.sleep(1 / self._rate.rate)
+            now = asyncio.get_running_loop().time()
+        connection.heard_at = now
+        about: dict[str, Any] = {}
+        try:
+            if text is None:
+                raise HoldfastError("bad_frame", "frames are text, not binary")
+            if frames.size(text) > conf.FRAME_BYTES:
+                raise HoldfastError("frame_too_large", f"at most {conf.FRAME_BYTES} bytes")
+            data = frames.parse(text)
+            about = frames.about(data)
+            await self._dispatch(frames.read(data), now)
+        except HoldfastError as problem:
+            if problem.kind.close_code is not None:
+                await connection.fail(problem)
+                return
+            connection.queue(frames.error(problem, **about))
+        # A client that doesn't read is not read either: its acknowledgements would let the queue grow.
+        await connection.drain()
+
+    async def _dispatch(self, frame: ClientFrame, now: float) -> None:
+        connection = self.connection
+        if frame.type == "attach":
+            await connection.attach(frame)
+        elif frame.type == "detach":
+            connection.forget(frame.session)
+        elif frame.type == "ack":
+            connection.acknowledge(frame, now)
+        elif frame.type == "signal":
+            receipt, _ = await self._process.signal_intake.accept(connection.identity, frame, now=now)
+            connection.queue(receipt)
+        elif frame.type == "ping":
+            connection.queue(connection.heartbeat())
+        elif frame.type == "authenticate":
+            await self._authenticate(frame.token)
+        elif frame.type == "publish":
+            await self._publish(frame)
+        elif frame.type == "beat":
+            await self._process.producers.beat(connection.identity, frame)
+        else:
+            raise AssertionError(f"no handler for {frame.type}")
+
+    async def _authenticate(self, token: str) -> None:
+        """Go on with a fresh token of the same identity."""
+        connection = self.connection
+        if connection.identity.grant is None:
+            raise HoldfastError("bad_frame", "This connection acts by cookies: open another with the token.")
+        try:
+            identity = await threads.run(identify_by_token, token)
+        except DatabaseError:
+            raise HoldfastError("storage_unavailable") from None
+        assert identity.grant is not None  # it is by a token
+        if identity.owner != connection.identity.owner:
+            raise HoldfastError("bad_token", "`sub` isn't whom this connection acts as.")
+        connection.act_as(identity)
+        connection.queue(frames.authenticated(identity.grant.expires_at * 1000))
+
+    async def _publish(self, frame: ClientFrame) -> None:
+        """Hand a batch to the log and go on: the answer comes once it is stored. Wait while PUBLISHING wait."""
+        while self._publishing >= PUBLISHING:
+            self._published = asyncio.Event()
+            await self._published.wait()
+
+        def on_result(outcome: AppendResult | HoldfastError) -> None:
+            self._publishing -= 1
+            if self._published is not None:
+                self._published.set()
+            self._answer(frame, outcome)
+
+        await self._process.producers.submit(self.connection.identity, frame, on_result)
+        self._publishing += 1
+
+    def _answer(self, batch: ClientFrame, outcome: AppendResult | HoldfastError) -> None:
+        connection = self.connection
+        try:
+            connection.queue(frames.published(batch, serial_of(outcome)))
+        except HoldfastError as problem:
+            connection.queue(frames.error(problem, session=batch.session, id=batch.message, sequence=batch.sequence))
+            if problem.kind.close_code is not None:
+                connection.host.spawn(connection.finish(problem.kind.close_code))
