@@ -10,7 +10,7 @@ from django.test import Client
 from agents_app.tool_call import EXPIRED
 from agents_app.turn import Turn
 from sessions_app import models
-from sessions_app.admin.work import INTERRUPTED
+from sessions_app.admin.runs import INTERRUPTED
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import input_hash
 from sessions_app.database import threads
