@@ -51,25 +51,25 @@ def expire() -> Decided:
     return Decided("expire")
 
 
-def person(text: str) -> fold.Message:
+def person(text: str) -> fold.MessageState:
     """A person's message, for a history."""
     return _message("user", "complete", text)
 
 
-def response(text: str, *, status: str = "complete") -> fold.Message:
+def response(text: str, *, status: str = "complete") -> fold.MessageState:
     """An agent's message, for a history or to be continued."""
     return _message("assistant", status, text)
 
 
-def _message(role: str, status: str, text: str) -> fold.Message:
-    return fold.Message(f"m_{new_id()}", role, status, 1, 1, 0, parts=[{"type": "text", "text": text}])
+def _message(role: str, status: str, text: str) -> fold.MessageState:
+    return fold.MessageState(f"m_{new_id()}", role, status, 1, 1, 0, parts=[{"type": "text", "text": text}])
 
 
 @dataclass
 class Rehearsal:
     """What came of it: the response's message as its readers have it, and the chunks that made it."""
 
-    message: fold.Message
+    message: fold.MessageState
     chunks: list[dict[str, Any]]
     unread: list[str]  # steers of the script that came too late: in a session, each is the next question
     input_tokens: int
@@ -99,9 +99,9 @@ async def rehearse(
     agent: Agent,
     prompt: str,
     *,
-    history: Iterable[fold.Message] = (),
+    history: Iterable[fold.MessageState] = (),
     mode: Literal["answer", "continue", "regenerate"] = "answer",
-    earlier: fold.Message | None = None,
+    earlier: fold.MessageState | None = None,
     steers: Mapping[int, str | Sequence[str]] | None = None,
     decisions: Iterable[Decided] = (),
     results: Iterable[Any] = (),
@@ -145,10 +145,10 @@ class _Stage:
         self.results = results
         self._steers = {step: [texts] if isinstance(texts, str) else list(texts) for step, texts in steers.items()}
         self._steps = 0
-        self._messages: dict[str, fold.Message] = {}
+        self._messages: dict[str, fold.MessageState] = {}
 
     @property
-    def message(self) -> fold.Message:
+    def message(self) -> fold.MessageState:
         return self._messages[self.uid]
 
     @property
@@ -198,7 +198,7 @@ def _signal(kind: str, target: str, payload: dict[str, Any], actor: str = SOMEBO
 
 
 class _RehearsedTurn(Turn):
-    def __init__(self, stage: Any, history: list[fold.Message]) -> None:
+    def __init__(self, stage: Any, history: list[fold.MessageState]) -> None:
         super().__init__(stage, stage, stage, history)
         self.tokens = (0, 0)
 

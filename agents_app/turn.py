@@ -29,7 +29,9 @@ class Turn(Answer):
 
     _response: LocalWriter
 
-    def __init__(self, process: Process, response: LocalWriter, inbox: RunInbox, history: list[fold.Message]) -> None:
+    def __init__(
+        self, process: Process, response: LocalWriter, inbox: RunInbox, history: list[fold.MessageState]
+    ) -> None:
         super().__init__(response)
         self.history = history
         self.prompt = next((_text_of(message) for message in reversed(history) if message.role == "user"), "")
@@ -84,5 +86,5 @@ def _count(run: str, input_tokens: int, output_tokens: int, log: Any) -> None:
     lifecycle.add_usage(run, input_tokens, output_tokens)
 
 
-def _text_of(message: fold.Message) -> str:
+def _text_of(message: fold.MessageState) -> str:
     return "\n".join(part["text"] for part in message.parts if part["type"] == "text")

@@ -13,7 +13,7 @@ from agents_app.local.runner import FAILED, GONE, Runner
 from agents_app.turn import Turn
 from sessions_app import models
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 from sessions_app.database import threads
 from sessions_app.process import Process
 from sessions_app.publishing import local_writer
@@ -44,7 +44,7 @@ async def process(settings: Any) -> AsyncIterator[Process]:
 def answer(process: Process, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`await answer(agent)`: how the answer of this agent ends, as its reader sees it."""
 
-    async def ask(agent: registry.Agent | None, meanwhile: Callable[[], Any] | None = None) -> Message:
+    async def ask(agent: registry.Agent | None, meanwhile: Callable[[], Any] | None = None) -> MessageState:
         monkeypatch.setattr(registry, "_agents", {"test": agent} if agent else {})
         session = await threads.run(lambda: a_session(OWNER, agent="test"))
         async with Tab(process, OWNER) as tab:

@@ -195,7 +195,7 @@ async def _end(process: Process, response: LocalWriter, chunk: dict[str, str]) -
         process.reaper.end_later(response.run, chunk)
 
 
-def _asked(history: list[fold.Message], run: models.Run) -> list[fold.Message]:
+def _asked(history: list[fold.MessageState], run: models.Run) -> list[fold.MessageState]:
     """Return the history that a run is about: people may have asked more since.
 
     Up to the prompt; to go on with an earlier answer, that one follows; to repeat it, it is left out.

@@ -23,12 +23,12 @@ class Passage(NamedTuple):
 class Entry(NamedTuple):
     """One message."""
 
-    message: fold.Message
+    message: fold.MessageState
     created_at: datetime
     passages: list[Passage]
 
 
-def entry(message: fold.Message) -> Entry:
+def entry(message: fold.MessageState) -> Entry:
     passages = [passage for part in message.parts if (passage := _passage(part)).text or passage.label]
     created_at = datetime.fromtimestamp(message.created_at / 1000, UTC)
     return Entry(message, created_at, [Passage(label, _cut(text)) for label, text in passages])

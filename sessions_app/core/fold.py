@@ -6,7 +6,7 @@ from typing import Any
 from sessions_app.core import tools
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.message import (
-    Message,
+    MessageState,
     Part,
     append_text,
     ended,
@@ -20,13 +20,13 @@ from sessions_app.core.message import (
 )
 from sessions_app.core.vocabulary import BEGINS, ENDS, Chunk
 
-__all__ = ["Event", "Message", "apply", "begin", "ended", "fold", "from_wire", "to_wire"]
+__all__ = ["Event", "MessageState", "apply", "begin", "ended", "fold", "from_wire", "to_wire"]
 
 # {"serial": int, "message": str, "chunk": Chunk}, and "at" if it creates its message; or {"serial": int, "signal": …}
 Event = dict[str, Any]
 
 
-def fold(messages: dict[str, Message], event: Event) -> None:
+def fold(messages: dict[str, MessageState], event: Event) -> None:
     """Apply an event to the messages of its session, by id; raises what `begin` and `apply` raise.
 
     One that tells of a signal changes no message.
@@ -40,27 +40,27 @@ def fold(messages: dict[str, Message], event: Event) -> None:
         apply(message, event["serial"], event["chunk"])
 
 
-def begin(event: Event) -> Message:
+def begin(event: Event) -> MessageState:
     """The message that a `start` or `message` chunk creates; raises `no_such_message`, `bad_chunk`."""
     id, serial, chunk = event["message"], event["serial"], event["chunk"]
     if chunk["type"] not in BEGINS:
         raise HoldfastError("no_such_message", f"{id} at {chunk['type']}")
     if chunk["type"] == "message":
-        return _whole(Message(id, chunk["role"], "complete", serial, serial, event["at"]), chunk)
+        return _whole(MessageState(id, chunk["role"], "complete", serial, serial, event["at"]), chunk)
     if chunk.get("messageId", id) != id:
         raise HoldfastError("bad_chunk", f"a start of {chunk['messageId']} in an event of {id}")
     metadata = chunk.get("messageMetadata")
-    return Message(id, "assistant", "streaming", serial, serial, event["at"], metadata=metadata)
+    return MessageState(id, "assistant", "streaming", serial, serial, event["at"], metadata=metadata)
 
 
-def _whole(message: Message, chunk: Chunk) -> Message:
+def _whole(message: MessageState, chunk: Chunk) -> MessageState:
     message.metadata = chunk.get("metadata")
     for part in chunk["parts"]:
         push(message, message.first_serial, part)
     return message
 
 
-def apply(message: Message, serial: int, chunk: Chunk) -> None:
+def apply(message: MessageState, serial: int, chunk: Chunk) -> None:
     """Apply a chunk that `vocabulary.check` has passed; its values become the message's, so leave them alone.
 
     Raises `unknown_part`, `message_ended`, `message_exists`, and has changed nothing then.
@@ -74,11 +74,11 @@ def apply(message: Message, serial: int, chunk: Chunk) -> None:
 # --- Begin, metadata, end ---
 
 
-def _start_again(message: Message, serial: int, chunk: Chunk) -> None:
+def _start_again(message: MessageState, serial: int, chunk: Chunk) -> None:
     raise HoldfastError("message_exists", message.id)
 
 
-def _metadata(message: Message, serial: int, chunk: Chunk) -> None:
+def _metadata(message: MessageState, serial: int, chunk: Chunk) -> None:
     new = chunk.get("messageMetadata")
     if new is not None:
         message.metadata = new if message.metadata is None else _merge(message.metadata, new)
@@ -98,7 +98,7 @@ def _merge(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 _REASONS = {"finish": "finishReason", "abort": "reason", "error": "errorText", "interrupt": "reason"}
 
 
-def _end(message: Message, serial: int, chunk: Chunk) -> None:
+def _end(message: MessageState, serial: int, chunk: Chunk) -> None:
     if chunk["type"] == "finish":
         _metadata(message, serial, chunk)
     _close_everything(message, serial)
@@ -106,7 +106,7 @@ def _end(message: Message, serial: int, chunk: Chunk) -> None:
     message.reason = chunk.get(_REASONS[chunk["type"]])
 
 
-def _close_everything(message: Message, serial: int) -> None:
+def _close_everything(message: MessageState, serial: int) -> None:
     for call in list(message.open["tools"]):
         tools.close_input(message, serial, call)
     message.open = nothing_open()
@@ -119,13 +119,13 @@ def _part_of(*names: str) -> "_Handler":
     """A handler for chunks that are a whole part: its type and these of its fields."""
     fields = ("type", *names)
 
-    def push_part(message: Message, serial: int, chunk: Chunk) -> None:
+    def push_part(message: MessageState, serial: int, chunk: Chunk) -> None:
         push(message, serial, {name: chunk[name] for name in fields if name in chunk})
 
     return push_part
 
 
-def _data(message: Message, serial: int, chunk: Chunk) -> None:
+def _data(message: MessageState, serial: int, chunk: Chunk) -> None:
     """A data part, or with the id of an earlier one of its type its new data. Transient data isn't kept."""
     if chunk.get("transient"):
         return
@@ -139,7 +139,7 @@ def _data(message: Message, serial: int, chunk: Chunk) -> None:
         part["data"] = chunk["data"]
 
 
-def _find_data(message: Message, chunk: Chunk) -> int | None:
+def _find_data(message: MessageState, chunk: Chunk) -> int | None:
     if "id" not in chunk:
         return None
     for index, part in enumerate(message.parts):
@@ -151,15 +151,15 @@ def _find_data(message: Message, chunk: Chunk) -> int | None:
 # --- Steps ---
 
 
-def _start_step(message: Message, serial: int, chunk: Chunk) -> None:
+def _start_step(message: MessageState, serial: int, chunk: Chunk) -> None:
     push(message, serial, {"type": "step-start"})
 
 
-def _finish_step(message: Message, serial: int, chunk: Chunk) -> None:
+def _finish_step(message: MessageState, serial: int, chunk: Chunk) -> None:
     """Nothing: parts are closed by their own ends, and another stream's may go on beyond this step."""
 
 
-def _reset_step(message: Message, serial: int, chunk: Chunk) -> None:
+def _reset_step(message: MessageState, serial: int, chunk: Chunk) -> None:
     """Drop the parts of the current step: it is tried again."""
     _close_everything(message, serial)
     first = step_start(message)
@@ -169,25 +169,25 @@ def _reset_step(message: Message, serial: int, chunk: Chunk) -> None:
 # --- Text and reasoning ---
 
 
-def _text_start(message: Message, serial: int, chunk: Chunk) -> None:
+def _text_start(message: MessageState, serial: int, chunk: Chunk) -> None:
     part = {"type": "text", "text": "", "state": "streaming"}
     message.open["text"][chunk["id"]] = push(message, serial, _with_provider(part, chunk))
 
 
-def _reasoning_start(message: Message, serial: int, chunk: Chunk) -> None:
+def _reasoning_start(message: MessageState, serial: int, chunk: Chunk) -> None:
     part = {"type": "reasoning", "id": chunk["id"], "text": "", "state": "streaming"}
     message.open["reasoning"][chunk["id"]] = push(message, serial, _with_provider(part, chunk))
 
 
-def _text_delta(message: Message, serial: int, chunk: Chunk) -> None:
+def _text_delta(message: MessageState, serial: int, chunk: Chunk) -> None:
     _append(message, message.open["text"], serial, chunk)
 
 
-def _reasoning_delta(message: Message, serial: int, chunk: Chunk) -> None:
+def _reasoning_delta(message: MessageState, serial: int, chunk: Chunk) -> None:
     _append(message, message.open["reasoning"], serial, chunk)
 
 
-def _append(message: Message, opened: dict[str, int], serial: int, chunk: Chunk) -> None:
+def _append(message: MessageState, opened: dict[str, int], serial: int, chunk: Chunk) -> None:
     index = opened.get(chunk["id"])
     if index is None:
         raise not_open(chunk)
@@ -197,17 +197,17 @@ def _append(message: Message, opened: dict[str, int], serial: int, chunk: Chunk)
         _with_provider(part, chunk)
 
 
-def _text_end(message: Message, serial: int, chunk: Chunk) -> None:
+def _text_end(message: MessageState, serial: int, chunk: Chunk) -> None:
     part = _close(message, message.open["text"], serial, chunk)
     if "citations" in chunk:
         part["citations"] = chunk["citations"]
 
 
-def _reasoning_end(message: Message, serial: int, chunk: Chunk) -> None:
+def _reasoning_end(message: MessageState, serial: int, chunk: Chunk) -> None:
     _close(message, message.open["reasoning"], serial, chunk)
 
 
-def _close(message: Message, opened: dict[str, int], serial: int, chunk: Chunk) -> Part:
+def _close(message: MessageState, opened: dict[str, int], serial: int, chunk: Chunk) -> Part:
     index = opened.pop(chunk["id"], None)
     if index is None:
         raise not_open(chunk)
@@ -222,7 +222,7 @@ def _with_provider(part: Part, chunk: Chunk) -> Part:
     return part
 
 
-_Handler = Callable[[Message, int, Chunk], None]
+_Handler = Callable[[MessageState, int, Chunk], None]
 _HANDLERS: dict[str, _Handler] = {
     "start": _start_again,
     "message": _start_again,

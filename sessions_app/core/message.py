@@ -16,7 +16,7 @@ class OpenInput(TypedDict):
     text: str
 
 
-class Open(TypedDict):
+class OpenParts(TypedDict):
     """What a fold needs to go on: the part index of each open text and reasoning id, and each open input."""
 
     text: dict[str, int]
@@ -24,12 +24,12 @@ class Open(TypedDict):
     tools: dict[str, OpenInput]
 
 
-def nothing_open() -> Open:
+def nothing_open() -> OpenParts:
     return {"text": {}, "reasoning": {}, "tools": {}}
 
 
 @dataclass(slots=True)
-class Message:
+class MessageState:
     """`marks` holds, for each part, the serials [born, touched] of the events that made and last changed it.
     `created_at` is in milliseconds since 1970, UTC."""
 
@@ -42,15 +42,15 @@ class Message:
     reason: str | None = None
     metadata: dict[str, Any] | None = None
     parts: list[Part] = field(default_factory=list)
-    open: Open = field(default_factory=nothing_open)
+    open: OpenParts = field(default_factory=nothing_open)
     marks: list[list[int]] = field(default_factory=list)
 
 
-def ended(message: Message) -> bool:
+def ended(message: MessageState) -> bool:
     return message.status != "streaming"
 
 
-def to_wire(message: Message) -> dict[str, Any]:
+def to_wire(message: MessageState) -> dict[str, Any]:
     """The message as PROTOCOL.md §3 has it. It shares the parts: write it out before the next `apply`."""
     return {
         "id": message.id,
@@ -66,20 +66,20 @@ def to_wire(message: Message) -> dict[str, Any]:
     }
 
 
-def from_wire(wire: dict[str, Any]) -> Message:
+def from_wire(wire: dict[str, Any]) -> MessageState:
     """The reverse of `to_wire`. Marks don't travel: each part counts as changed by the last event."""
     marks = [[wire["last_serial"], wire["last_serial"]] for _ in wire["parts"]]
-    return Message(**wire, marks=marks)
+    return MessageState(**wire, marks=marks)
 
 
-def push(message: Message, serial: int, part: Part) -> int:
+def push(message: MessageState, serial: int, part: Part) -> int:
     """Append a part; gives its index."""
     message.parts.append(part)
     message.marks.append([serial, serial])
     return len(message.parts) - 1
 
 
-def touch(message: Message, serial: int, index: int) -> Part:
+def touch(message: MessageState, serial: int, index: int) -> Part:
     """The part at an index, to be changed by the event with this serial."""
     message.marks[index][1] = serial
     return message.parts[index]
@@ -92,7 +92,7 @@ def append_text(holder: Any, name: str, text: str) -> None:
     holder[name] = so_far
 
 
-def step_start(message: Message) -> int:
+def step_start(message: MessageState) -> int:
     """The index of the current step's first part."""
     for index in range(len(message.parts) - 1, -1, -1):
         if message.parts[index]["type"] == "step-start":

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.message import Message, Part, from_wire, to_wire
+from sessions_app.core.message import MessageState, Part, from_wire, to_wire
 
 
 def utf16_length(text: str) -> int:
@@ -11,12 +11,12 @@ def utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
-def held(message: Message) -> list[int]:
+def held(message: MessageState) -> list[int]:
     """The length of each part's text in UTF-16 units, 0 for other parts: what a client says that it has."""
     return [_text_length(part) for part in message.parts]
 
 
-def patch(message: Message, *, after: int, held: list[int] | None) -> dict[str, Any]:
+def patch(message: MessageState, *, after: int, held: list[int] | None) -> dict[str, Any]:
     """The message for a client that has its state at serial `after`, and `held` in it: see PROTOCOL.md §6.
 
     Parts are only ever added and removed at the end, so those that nothing has touched since are the client's
@@ -30,7 +30,7 @@ def patch(message: Message, *, after: int, held: list[int] | None) -> dict[str, 
     return {**to_wire(message), "from": first, "at": at, "parts": parts}
 
 
-def apply_patch(have: Message | None, patch: dict[str, Any]) -> Message:
+def apply_patch(have: MessageState | None, patch: dict[str, Any]) -> MessageState:
     """The state that a patch describes; raises `reset` if it builds on what `have` hasn't."""
     fields = dict(patch)
     first, at = fields.pop("from"), fields.pop("at")
@@ -43,14 +43,14 @@ def apply_patch(have: Message | None, patch: dict[str, Any]) -> Message:
     return from_wire({**fields, "parts": kept[:first] + parts})
 
 
-def _first_touched(message: Message, after: int) -> int:
+def _first_touched(message: MessageState, after: int) -> int:
     for index, (_, touched) in enumerate(message.marks):
         if touched > after:
             return index
     return len(message.marks)
 
 
-def _text_held(message: Message, index: int, after: int, held: list[int]) -> int:
+def _text_held(message: MessageState, index: int, after: int, held: list[int]) -> int:
     """How much of a part's text the client has, as far as the rest can follow it: 0 means send it whole."""
     part, born = message.parts[index], message.marks[index][0]
     if born > after or index >= len(held) or not _has_text(part):

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.message import Message, Part, append_text, not_open, push, step_start, touch
+from sessions_app.core.message import MessageState, Part, append_text, not_open, push, step_start, touch
 from sessions_app.core.vocabulary import Chunk
 
 
@@ -49,7 +49,7 @@ def _change(part: Part, chunk: Chunk) -> None:
 # --- Input ---
 
 
-def tool_input(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_input(message: MessageState, serial: int, chunk: Chunk) -> None:
     """A call's input begins, is there, or is no good."""
     call = chunk["toolCallId"]
     close_input(message, serial, call)
@@ -67,7 +67,7 @@ def tool_input(message: Message, serial: int, chunk: Chunk) -> None:
         message.open["tools"][call] = {"part": index, "text": ""}
 
 
-def _find_in_step(message: Message, chunk: Chunk) -> int | None:
+def _find_in_step(message: MessageState, chunk: Chunk) -> int | None:
     """The call's part in the current step: some models use the same ids again in each step.
 
     Dynamic and static tools are apart, but a `tool-input-error` goes to either.
@@ -82,14 +82,14 @@ def _find_in_step(message: Message, chunk: Chunk) -> int | None:
     return None
 
 
-def tool_input_delta(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_input_delta(message: MessageState, serial: int, chunk: Chunk) -> None:
     opened = message.open["tools"].get(chunk["toolCallId"])
     if opened is None:
         raise not_open(chunk)
     append_text(opened, "text", chunk["inputTextDelta"])
 
 
-def close_input(message: Message, serial: int, call: str) -> None:
+def close_input(message: MessageState, serial: int, call: str) -> None:
     """Keep the raw text of an input that never became available: nothing else tells what it was."""
     opened = message.open["tools"].pop(call, None)
     if opened is not None and opened["text"]:
@@ -99,7 +99,7 @@ def close_input(message: Message, serial: int, call: str) -> None:
 # --- Approval ---
 
 
-def tool_approval_request(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_approval_request(message: MessageState, serial: int, chunk: Chunk) -> None:
     part = touch(message, serial, _find_call(message, chunk))
     approval: dict[str, Any] = {"id": chunk["approvalId"]}
     if chunk.get("approvalDescriptor") is not None:
@@ -115,7 +115,7 @@ def tool_approval_request(message: Message, serial: int, chunk: Chunk) -> None:
     part.update(state="approval-requested", approval=approval)
 
 
-def tool_approval_response(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_approval_response(message: MessageState, serial: int, chunk: Chunk) -> None:
     part = touch(message, serial, _find_approval(message, chunk))
     approval = {**part["approval"], "approved": chunk["approved"]}
     if "reason" in chunk:
@@ -127,7 +127,7 @@ def tool_approval_response(message: Message, serial: int, chunk: Chunk) -> None:
         part["callProviderMetadata"] = chunk["providerMetadata"]
 
 
-def _find_approval(message: Message, chunk: Chunk) -> int:
+def _find_approval(message: MessageState, chunk: Chunk) -> int:
     for index, part in enumerate(message.parts):
         if _is_tool(part) and part.get("approval", {}).get("id") == chunk["approvalId"]:
             return _with_input(message, index, chunk)
@@ -137,15 +137,15 @@ def _find_approval(message: Message, chunk: Chunk) -> int:
 # --- Output ---
 
 
-def tool_output(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_output(message: MessageState, serial: int, chunk: Chunk) -> None:
     _change(touch(message, serial, _find_call(message, chunk)), chunk)
 
 
-def tool_output_denied(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_output_denied(message: MessageState, serial: int, chunk: Chunk) -> None:
     touch(message, serial, _find_call(message, chunk))["state"] = "output-denied"
 
 
-def _find_call(message: Message, chunk: Chunk) -> int:
+def _find_call(message: MessageState, chunk: Chunk) -> int:
     """A call's part: in the current step the first with its id, else the newest."""
     first = step_start(message)
     for index in (*range(first, len(message.parts)), *range(first - 1, -1, -1)):
@@ -159,7 +159,7 @@ def _is_tool(part: Part) -> bool:
     return bool(part["type"].startswith(("tool-", "dynamic-tool")))
 
 
-def _with_input(message: Message, index: int, chunk: Chunk) -> int:
+def _with_input(message: MessageState, index: int, chunk: Chunk) -> int:
     """Refuse a decision or result about a call whose input isn't complete: about what would it be?"""
     if message.parts[index]["state"] == "input-streaming":
         raise HoldfastError("unknown_part", f"{chunk['type']} for a tool call whose input is still streaming")

@@ -57,7 +57,7 @@ def answer(session: str, owner: str, **how: Any) -> CatchUp:
     return CatchUp(epoch, serial, text)
 
 
-def _patch(message: fold.Message, after: int, held: frames.Held | None) -> dict[str, Any]:
+def _patch(message: fold.MessageState, after: int, held: frames.Held | None) -> dict[str, Any]:
     """Return what changed of a message.
 
     One that was streaming at the cursor and that the client doesn't name, it lacks: it is older than what the client

@@ -117,7 +117,7 @@ class RunChanges(NamedTuple):
     """Runs whose responses began or ended in a transaction; those that ended with their message."""
 
     begun: list[str]
-    ended: list[tuple[str, fold.Message]]
+    ended: list[tuple[str, fold.MessageState]]
 
 
 OpenLog = Callable[[str], SessionLog]  # of a session that the transaction has locked; raises not_found

@@ -20,7 +20,7 @@ from sessions_app.event_log.sql import Key
 class OpenMessage:
     """A message that this process is writing: its fold, and how much of it is in the journal only."""
 
-    message: fold.Message
+    message: fold.MessageState
     key: int  # of its row; 0 until that is written
     is_new: bool  # not staged yet
     size: int = 0  # bytes of all its events

@@ -118,7 +118,7 @@ class View:
 
     position: Position
     title: str
-    messages: list[fold.Message]
+    messages: list[fold.MessageState]
     signals: list[dict[str, Any]]
     more: bool
 
@@ -133,7 +133,7 @@ class SignalPage(NamedTuple):
 class Page(NamedTuple):
     """Messages in order. `more`: there are others beyond, in the direction that was asked for."""
 
-    messages: list[fold.Message]
+    messages: list[fold.MessageState]
     more: bool
 
 
@@ -239,13 +239,13 @@ def _that_fit(sizes: list[tuple[int, int]]) -> list[int]:
     return keys
 
 
-def message(session_id: str, uid: str) -> fold.Message | None:
+def message(session_id: str, uid: str) -> fold.MessageState | None:
     """Return one message with its journal folded in. Call it within the transaction that needs it."""
     rows, _ = _select(session_id, LONG_AGO, 1, "uid = %s", [uid], order="first_serial")
     return next(iter(_folded(session_id, rows)), None)
 
 
-def keyed_message(session_id: str, uid: str) -> tuple[int, fold.Message] | None:
+def keyed_message(session_id: str, uid: str) -> tuple[int, fold.MessageState] | None:
     """As `message`, with its row's key."""
     key = models.Message.objects.filter(session=session_id, uid=uid).values_list("pk", flat=True).first()
     found = None if key is None else message(session_id, uid)
@@ -354,7 +354,7 @@ def _select(
     return taken, False
 
 
-def _folded(session_id: str, rows: list[Row]) -> list[fold.Message]:
+def _folded(session_id: str, rows: list[Row]) -> list[fold.MessageState]:
     messages = {row[0]: from_row(row) for row in sorted(rows, key=lambda row: row[FIRST_SERIAL])}
     if any(not fold.ended(message) for message in messages.values()):
         for event in rollup_events(_journal(session_id)):  # a long text is copied once, not once per event
@@ -372,10 +372,10 @@ def _journal(session_id: str) -> list[dict[str, Any]]:
     return sorted(events, key=lambda event: event["serial"])
 
 
-def from_row(row: Row) -> fold.Message:
+def from_row(row: Row) -> fold.MessageState:
     """Build a message from MESSAGE_FIELDS."""
     uid, role, status, reason, metadata, parts, open_, marks, first_serial, last_serial, created_at = row
-    return fold.Message(
+    return fold.MessageState(
         id=uid,
         role=role,
         status=status,

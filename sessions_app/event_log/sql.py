@@ -151,7 +151,7 @@ def existing_messages(keys: set[Key]) -> dict[Key, tuple[str, int, int]]:
     return {(session, uid): (role, first, last) for session, uid, role, first, last in rows if (session, uid) in keys}
 
 
-def insert_messages(messages: Iterable[tuple[Key, fold.Message]], now: datetime) -> list[int]:
+def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: datetime) -> list[int]:
     """Return their keys, in the same order."""
     rows = models.Message.objects.bulk_create(
         models.Message(
@@ -168,7 +168,7 @@ def insert_messages(messages: Iterable[tuple[Key, fold.Message]], now: datetime)
     return [row.pk for row in rows]
 
 
-def conflate(messages: Sequence[tuple[int, fold.Message]], now: datetime) -> None:
+def conflate(messages: Sequence[tuple[int, fold.MessageState]], now: datetime) -> None:
     """Write the messages, given with their keys, as they are folded, and remove their events from the journal."""
     if not messages:
         return
@@ -221,7 +221,7 @@ def _places(values: int, rows: int) -> str:
     return ",".join([row] * rows)
 
 
-def _columns(message: fold.Message) -> dict[str, Any]:
+def _columns(message: fold.MessageState) -> dict[str, Any]:
     """Return what conflating writes: the fold as a row keeps it."""
     return {
         "status": message.status,

@@ -78,7 +78,7 @@ class StagedActivity:
         self._started: list[models.Run] = []
         self._ended: set[str] = set()
 
-    def add_beginning(self, append: Append, message: fold.Message) -> None:
+    def add_beginning(self, append: Append, message: fold.MessageState) -> None:
         self._sessions.add(append.session)
         if append.starts is not None:
             self._started.append(append.starts)
@@ -99,6 +99,6 @@ class StagedActivity:
         self._ended.clear()
 
 
-def _title(message: fold.Message) -> str:
+def _title(message: fold.MessageState) -> str:
     text = " ".join(" ".join(part.get("text", "") for part in message.parts).replace("\0", "").split())
     return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1].rstrip() + "…"

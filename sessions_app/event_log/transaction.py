@@ -46,7 +46,7 @@ class FollowUps:
     def __init__(self) -> None:
         self._also: list[tuple[str, Also]] = []
         self._begun: list[str] = []
-        self._ended: list[tuple[str, fold.Message]] = []
+        self._ended: list[tuple[str, fold.MessageState]] = []
 
     def add_also(self, append: Append, stored: int) -> None:
         """Add the append's own work for those of its chunks that were taken."""
@@ -55,7 +55,7 @@ class FollowUps:
     def add_beginning(self, run: str) -> None:
         self._begun.append(run)
 
-    def add_end(self, run: str, message: fold.Message) -> None:
+    def add_end(self, run: str, message: fold.MessageState) -> None:
         self._ended.append((run, message))
 
     def take_also(self) -> list[tuple[str, Also]]:

@@ -174,7 +174,7 @@ def follow(changes: RunChanges, open_log: OpenLog) -> None:
             _conclude(open_log(found[run_id].session_id), found[run_id], message)
 
 
-def _conclude(log: SessionLog, run: models.Run, message: fold.Message) -> None:
+def _conclude(log: SessionLog, run: models.Run, message: fold.MessageState) -> None:
     """A run has ended: each of its signals gets its final receipt, or becomes the next turn."""
     if run.cause:
         _conclude_cause(log, run.cause, message)
@@ -195,7 +195,7 @@ def _open_signals(run: models.Run) -> QuerySet[models.Signal]:
     return sent.order_by("serial")
 
 
-def _conclude_cause(log: SessionLog, cause: models.Signal, message: fold.Message) -> None:
+def _conclude_cause(log: SessionLog, cause: models.Signal, message: fold.MessageState) -> None:
     if message.parts or message.status not in UNBEGUN:
         settle(log, cause, signals.APPLIED)
     else:
@@ -203,7 +203,7 @@ def _conclude_cause(log: SessionLog, cause: models.Signal, message: fold.Message
         settle(log, cause, signals.REJECTED, code=code, reason=reason or message.reason or "")
 
 
-def _conclude_cancel(log: SessionLog, cancel: models.Signal, message: fold.Message) -> None:
+def _conclude_cancel(log: SessionLog, cancel: models.Signal, message: fold.MessageState) -> None:
     concerned = models.Run.objects.filter(session=log.session).exclude(cancel=None)
     if not cancel.message and concerned.exclude(status=ENDED).exists():
         return  # it is about others too

@@ -24,14 +24,14 @@ from agents_app.adapters.pydantic_ai.stream import AROUND, Telling, sayable
 from agents_app.turn import Turn
 from sessions_app import conf
 from sessions_app.core import vocabulary
-from sessions_app.core.fold import Message, apply
+from sessions_app.core.fold import MessageState, apply
 from tests.models.scripted import call, scripted, told, tool
 from tests.support.person import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def kinds(message: Message) -> list[str]:
+def kinds(message: MessageState) -> list[str]:
     return [part["type"] for part in message.parts]
 
 
@@ -253,7 +253,7 @@ class Page:
     """A turn whose response is folded at once."""
 
     def __init__(self) -> None:
-        self.message = Message("m", "assistant", "streaming", 1, 1, 0)
+        self.message = MessageState("m", "assistant", "streaming", 1, 1, 0)
 
     async def write(self, chunk: dict[str, Any]) -> None:
         vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)

@@ -10,7 +10,7 @@ from agents_app import registry
 from agents_app.local.runner import Runner
 from agents_app.turn import Turn
 from sessions_app import models
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 from sessions_app.database import threads
 from sessions_app.process import Process
 from sessions_app.runs import signal_handlers
@@ -66,11 +66,11 @@ class Conversation:
         return tab
 
     @property
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[MessageState]:
         return list(self.followed.messages.values())
 
     @property
-    def answers(self) -> list[Message]:
+    def answers(self) -> list[MessageState]:
         return [message for message in self.messages if message.role == "assistant"]
 
     @property
@@ -89,7 +89,7 @@ class Conversation:
         """The final record of a signal."""
         return await self.tab.wait_status(self.session, id, "applied", "rejected", "expired")
 
-    async def answered(self, number: int = 1) -> Message:
+    async def answered(self, number: int = 1) -> MessageState:
         """The answer of this number, when so many have ended."""
         await self.tab.wait_until(lambda: len([a for a in self.answers if a.status != "streaming"]) >= number)
         return self.answers[number - 1]

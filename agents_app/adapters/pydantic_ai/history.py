@@ -25,7 +25,7 @@ INTERRUPTED = "The answer was broken off before this tool had a result."
 DENIED = "The person denied this tool call."
 
 
-def model_messages(history: list[fold.Message]) -> list[ModelMessage]:
+def model_messages(history: list[fold.MessageState]) -> list[ModelMessage]:
     """Oldest first, from the first that a person sent: providers refuse a history that begins with an answer.
 
     Reasoning is left out: it was signed for the requests of its own run. So are files, sources and data.
@@ -49,7 +49,7 @@ def unused(id: str, used: set[str]) -> str:
     return free
 
 
-def _told(message: fold.Message, used: set[str]) -> Iterator[ModelMessage]:
+def _told(message: fold.MessageState, used: set[str]) -> Iterator[ModelMessage]:
     if message.role == "assistant":
         yield from _Answer(used).told(message.parts)
     elif text := text_of(message.parts):
