@@ -44,25 +44,25 @@ def _path(link: str | None) -> str | None:
     return urlsplit(link)._replace(scheme="", netloc="").geturl() if link else None
 
 
-class Found(NamedTuple):
+class HistoryPage(NamedTuple):
     """Part of a history, oldest first, each with its serial; and whether there is more beyond."""
 
     items: list[tuple[int, dict[str, Any]]]
     more: bool
 
 
-def messages(session_id: str, **where: Any) -> Found:
+def messages(session_id: str, **where: Any) -> HistoryPage:
     page = queries.history(session_id, **where)
-    return Found([(message.first_serial, fold.to_wire(message)) for message in page.messages], page.more)
+    return HistoryPage([(message.first_serial, fold.to_wire(message)) for message in page.messages], page.more)
 
 
-def signals(session_id: str, **where: Any) -> Found:
-    return Found(*queries.signal_history(session_id, **where))
+def signals(session_id: str, **where: Any) -> HistoryPage:
+    return HistoryPage(*queries.signal_history(session_id, **where))
 
 
 def history_page(
     path: str,
-    read: Callable[..., Found],
+    read: Callable[..., HistoryPage],
     *,
     limit: int,
     order: str,

@@ -86,7 +86,7 @@ SELECT_JOURNAL = {
 }
 
 
-class Session(NamedTuple):
+class SessionRow(NamedTuple):
     """What reading a session needs of its row, and the hours of its policy."""
 
     id: str
@@ -154,7 +154,7 @@ def consistent_read() -> Iterator[None]:
             cursor.execute("ROLLBACK")
 
 
-def readable(session_id: str, owner: str) -> Session:
+def readable(session_id: str, owner: str) -> SessionRow:
     """Return the owner's session. Raises not_found, also for a stranger, and expired for its owner."""
     session = _session(session_id)
     if session.owner != owner:
@@ -280,17 +280,17 @@ def tails(session_ids: Iterable[str]) -> dict[str, Tail]:
     return {pk: Tail(epoch, tail, owner) for pk, epoch, tail, owner in rows.values_list("pk", "epoch", "tail", "owner")}
 
 
-def _session(session_id: str) -> Session:
+def _session(session_id: str) -> SessionRow:
     with connection.cursor() as cursor:
         cursor.execute(SELECT_SESSION, [session_id])
         row = cursor.fetchone()
     if row is None:
         raise HoldfastError("not_found")
-    session = Session(*row)
+    session = SessionRow(*row)
     return session._replace(active_at=moment(session.active_at))
 
 
-def _cutoff(session: Session) -> datetime:
+def _cutoff(session: SessionRow) -> datetime:
     """What last changed before this has expired."""
     return LONG_AGO if session.held else timezone.now() - timedelta(hours=session.hours)
 

@@ -60,7 +60,7 @@ class Signal(NamedTuple):
     payload: dict[str, Any]
 
 
-class Found(NamedTuple):
+class RunSignals(NamedTuple):
     """A run for which there is something: the key of the signal that stops it, or of the newest for its agent, or both.
 
     Keys of one run's signals go up, since each is stored under the lock of its session: who has the newest has all.
@@ -215,9 +215,9 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _find(workers: Sequence[str]) -> list[Found]:
+def _find(workers: Sequence[str]) -> list[RunSignals]:
     """What there is for the workers' runs; nearly always nothing."""
-    return [Found(*row) for row in _ask(SELECT_OPEN, workers)]
+    return [RunSignals(*row) for row in _ask(SELECT_OPEN, workers)]
 
 
 def _read(runs: Collection[str]) -> list[tuple[str, Signal]]:
