@@ -81,7 +81,7 @@ async def publish() -> None:
                     responses[session] = process.writers.unprompted(session, agent="dictated")
                     chunk["messageId"] = responses[session].uid
                 if chunk["type"] == "message":
-                    await process.ingest.append(session=session, uid=new_uid(), chunks=[chunk])
+                    await process.log_writer.append(session=session, uid=new_uid(), chunks=[chunk])
                 else:
                     await responses[session].write(chunk)
             if session in responses:
