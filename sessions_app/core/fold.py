@@ -1,13 +1,12 @@
-"""The fold: what a message is after each of its chunks, as the AI SDK would build it."""
+"""The fold: applies chunks to a message, as the AI SDK does."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Literal, cast
 
 from sessions_app.core import tools
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.message import (
     MessageState,
-    Part,
     append_text,
     ended,
     from_wire,
@@ -18,18 +17,16 @@ from sessions_app.core.message import (
     to_wire,
     touch,
 )
-from sessions_app.core.vocabulary import BEGINS, ENDS, Chunk
+from sessions_app.core.vocabulary import BEGINS, ENDS
+from sessions_app.core.wire_types import Chunk, Event, JsonObject, MessageEvent, Part
 
 __all__ = ["Event", "MessageState", "apply", "begin", "ended", "fold", "from_wire", "to_wire"]
 
-# {"serial": int, "message": str, "chunk": Chunk}, and "at" if it creates its message; or {"serial": int, "signal": …}
-Event = dict[str, Any]
-
 
 def fold(messages: dict[str, MessageState], event: Event) -> None:
-    """Apply an event to the messages of its session, by id; raises what `begin` and `apply` raise.
+    """Apply an event to the messages of its session, by id. A signal's event changes none.
 
-    One that tells of a signal changes no message.
+    Raises as `begin` and `apply`.
     """
     if "message" not in event:
         return
@@ -40,8 +37,8 @@ def fold(messages: dict[str, MessageState], event: Event) -> None:
         apply(message, event["serial"], event["chunk"])
 
 
-def begin(event: Event) -> MessageState:
-    """The message that a `start` or `message` chunk creates; raises `no_such_message`, `bad_chunk`."""
+def begin(event: MessageEvent) -> MessageState:
+    """Return the message that a `start` or `message` chunk creates. Raises no_such_message and bad_chunk."""
     id, serial, chunk = event["message"], event["serial"], event["chunk"]
     if chunk["type"] not in BEGINS:
         raise HoldfastError("no_such_message", f"{id} at {chunk['type']}")
@@ -61,9 +58,9 @@ def _whole(message: MessageState, chunk: Chunk) -> MessageState:
 
 
 def apply(message: MessageState, serial: int, chunk: Chunk) -> None:
-    """Apply a chunk that `vocabulary.check` has passed; its values become the message's, so leave them alone.
+    """Apply a checked chunk (see `vocabulary.check`); its values become the message's, so don't change them.
 
-    Raises `unknown_part`, `message_ended`, `message_exists`, and has changed nothing then.
+    Raises unknown_part, message_ended or message_exists, and then nothing has changed.
     """
     if message.status != "streaming":
         raise HoldfastError("message_exists" if chunk["type"] in BEGINS else "message_ended", message.id)
@@ -71,7 +68,7 @@ def apply(message: MessageState, serial: int, chunk: Chunk) -> None:
     message.last_serial = serial
 
 
-# --- Begin, metadata, end ---
+# Begin, metadata, end
 
 
 def _start_again(message: MessageState, serial: int, chunk: Chunk) -> None:
@@ -84,8 +81,8 @@ def _metadata(message: MessageState, serial: int, chunk: Chunk) -> None:
         message.metadata = new if message.metadata is None else _merge(message.metadata, new)
 
 
-def _merge(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """A deep merge, as the AI SDK's: arrays are replaced, names of JavaScript's prototypes ignored."""
+def _merge(base: JsonObject, new: JsonObject) -> JsonObject:
+    """Merge deeply, as the AI SDK does: arrays are replaced, names of JavaScript's prototypes ignored."""
     merged = dict(base)
     for key, value in new.items():
         if key in ("__proto__", "constructor", "prototype"):
@@ -95,7 +92,12 @@ def _merge(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-_REASONS = {"finish": "finishReason", "abort": "reason", "error": "errorText", "interrupt": "reason"}
+_REASONS: dict[str, Literal["finishReason", "reason", "errorText"]] = {
+    "finish": "finishReason",
+    "abort": "reason",
+    "error": "errorText",
+    "interrupt": "reason",
+}
 
 
 def _end(message: MessageState, serial: int, chunk: Chunk) -> None:
@@ -112,26 +114,27 @@ def _close_everything(message: MessageState, serial: int) -> None:
     message.open = nothing_open()
 
 
-# --- Parts ---
+# Parts
 
 
 def _part_of(*names: str) -> "_Handler":
-    """A handler for chunks that are a whole part: its type and these of its fields."""
+    """Return a handler for chunks that are a whole part: its type and these fields."""
     fields = ("type", *names)
 
     def push_part(message: MessageState, serial: int, chunk: Chunk) -> None:
-        push(message, serial, {name: chunk[name] for name in fields if name in chunk})
+        values: Mapping[str, object] = chunk
+        push(message, serial, cast(Part, {name: values[name] for name in fields if name in values}))
 
     return push_part
 
 
 def _data(message: MessageState, serial: int, chunk: Chunk) -> None:
-    """A data part, or with the id of an earlier one of its type its new data. Transient data isn't kept."""
+    """Push a data part, or replace the data of the one with the same type and id. Transient data isn't kept."""
     if chunk.get("transient"):
         return
     index = _find_data(message, chunk)
     if index is None:
-        push(message, serial, dict(chunk))
+        push(message, serial, cast(Part, dict(chunk)))
         return
     part = touch(message, serial, index)
     part.pop("data", None)
@@ -148,7 +151,7 @@ def _find_data(message: MessageState, chunk: Chunk) -> int | None:
     return None
 
 
-# --- Steps ---
+# Steps
 
 
 def _start_step(message: MessageState, serial: int, chunk: Chunk) -> None:
@@ -156,7 +159,7 @@ def _start_step(message: MessageState, serial: int, chunk: Chunk) -> None:
 
 
 def _finish_step(message: MessageState, serial: int, chunk: Chunk) -> None:
-    """Nothing: parts are closed by their own ends, and another stream's may go on beyond this step."""
+    """Do nothing: parts are closed by their own ends, and another stream's may continue after this step."""
 
 
 def _reset_step(message: MessageState, serial: int, chunk: Chunk) -> None:
@@ -166,16 +169,16 @@ def _reset_step(message: MessageState, serial: int, chunk: Chunk) -> None:
     del message.parts[first:], message.marks[first:]
 
 
-# --- Text and reasoning ---
+# Text and reasoning
 
 
 def _text_start(message: MessageState, serial: int, chunk: Chunk) -> None:
-    part = {"type": "text", "text": "", "state": "streaming"}
+    part: Part = {"type": "text", "text": "", "state": "streaming"}
     message.open["text"][chunk["id"]] = push(message, serial, _with_provider(part, chunk))
 
 
 def _reasoning_start(message: MessageState, serial: int, chunk: Chunk) -> None:
-    part = {"type": "reasoning", "id": chunk["id"], "text": "", "state": "streaming"}
+    part: Part = {"type": "reasoning", "id": chunk["id"], "text": "", "state": "streaming"}
     message.open["reasoning"][chunk["id"]] = push(message, serial, _with_provider(part, chunk))
 
 
@@ -192,7 +195,7 @@ def _append(message: MessageState, opened: dict[str, int], serial: int, chunk: C
     if index is None:
         raise not_open(chunk)
     part = touch(message, serial, index)
-    append_text(part, "text", chunk["delta"])
+    append_text(part, chunk["delta"])
     if len(chunk) > 3:
         _with_provider(part, chunk)
 
