@@ -13,7 +13,7 @@ class AgentsAppConfig(AppConfig):
         from agents_app.local.runner import Runner
         from sessions_app import conf, process
 
-        if conf.AGENT_MODEL:
+        if conf.settings.agent_model:
             registry.agent("model")(model_agent.model)
-        if conf.RUN_AGENTS:
+        if conf.settings.run_agents:
             process.add_part(lambda here: Runner(here).run)

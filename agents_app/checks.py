@@ -13,9 +13,9 @@ from sessions_app import conf
 
 @register("holdfast")
 def check_model(**_: Any) -> Iterator[CheckMessage]:
-    if conf.AGENT_MODEL and (problem := model_agent.problem()):
+    if conf.settings.agent_model and (problem := model_agent.problem()):
         yield Error(
-            f"AGENT_MODEL is {conf.AGENT_MODEL}, which can't be used: {problem}",
+            f"AGENT_MODEL is {conf.settings.agent_model}, which can't be used: {problem}",
             hint="Set HOLDFAST_AGENT_MODEL to provider:model, such as openai:gpt-5, and the provider's own variable, "
             "such as OPENAI_API_KEY, to its key; or unset HOLDFAST_AGENT_MODEL.",
             id="holdfast.E020",

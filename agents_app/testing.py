@@ -158,7 +158,7 @@ class _Stage:
     # As a Response
 
     async def write(self, chunk: dict[str, Any], *, also: Callable[..., None] | None = None) -> None:
-        vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
+        vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
         self.chunks.append(chunk)
         fold.fold(self._messages, {"serial": len(self.chunks), "message": self.uid, "at": 0, "chunk": deepcopy(chunk)})
 

@@ -211,7 +211,7 @@ def _insert(approval: Approval, log: SessionLog) -> None:
 
 def _begin(log: SessionLog, approval: str, run: str) -> bool | None:
     """Note that a call begins, the first time; None when its run is to stop."""
-    running = models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING).first()
+    running = models.Run.objects.running().filter(pk=run).first()
     if running is None:
         raise HoldfastError("fenced")
     if running.cancel_id is not None:

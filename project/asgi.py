@@ -19,6 +19,7 @@ from sessions_app.transports.websocket import SessionConsumer  # noqa: E402
 
 consumer = SessionConsumer.as_asgi()
 http = limit_bodies(django)
+probe = probes.application(process.started)
 
 
 async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -33,15 +34,21 @@ async def requests(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """What is read line by line can't be Django's, and probes must not need it."""
     log_context.work_on()  # Daphne may begin a request in the context of the one before it on its connection
     if probes.takes(scope):
-        await probes.application(scope, receive, send)
+        await probe(scope, receive, send)
     else:
         await (ndjson.upload if ndjson.takes(scope) else http)(scope, receive, send)
+
+
+async def tune_garbage_collection() -> None:
+    """Last at the start: what is loaded by then stays."""
+    process.tune_garbage_collection()
 
 
 application = ProtocolTypeRouter({"http": requests, "websocket": sockets, "lifespan": lifecycle.lifespan})
 
 lifecycle.install()
 lifecycle.on_start(process.start)
+lifecycle.on_start(tune_garbage_collection)
 lifecycle.on_drain(process.stop)
 lifecycle.on_farewell(process.close_sockets)
 lifecycle.stream_bodies(ndjson.takes)

@@ -1,12 +1,14 @@
 """Reads settings from the environment and refuses nonsense, saying what would be right."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from sessions_app.conf import Setting
 
 
 def env_str(name: str, default: str) -> str:
@@ -29,17 +31,14 @@ def env_bool(name: str, default: bool) -> bool:
     return text == "true"
 
 
-def env_int(name: str, default: int, *, low: int = 0, high: int = 2**53, choices: Iterable[int] | None = None) -> int:
-    """A whole number from `low` to `high`, or one of `choices`."""
+def env_int(name: str, default: int, *, low: int = 0, high: int = 2**53) -> int:
+    """A whole number from `low` to `high`."""
     text = env_str(name, str(default))
     # str.isdecimal alone would let digits of other scripts through.
     if not (text.isascii() and text.isdecimal()):
         raise refusal(name, "use a whole number")
     value = int(text)
-    if choices is not None:
-        if value not in choices:
-            raise refusal(name, f"use one of {', '.join(map(str, choices))}")
-    elif not low <= value <= high:
+    if not low <= value <= high:
         raise refusal(name, f"use a whole number from {low} to {high}")
     return value
 
@@ -58,6 +57,31 @@ def env_keys(name: str) -> dict[str, str]:
             raise ImproperlyConfigured(f"{name}: use id:secret,id:secret, each id once")
         keys[id_] = secret
     return keys
+
+
+def env_settings(prefix: str, declared: Iterable[Setting]) -> dict[str, Any]:
+    """Return the settings whose variable `prefix + name` is set, read by their declared type and bounds."""
+    given: dict[str, Any] = {}
+    for setting in declared:
+        variable = prefix + setting.name
+        if not env_str(variable, ""):
+            continue
+        value = READERS[setting.kind](variable)
+        try:
+            given[setting.name] = setting.read(value)
+        except ValueError as wrong:
+            raise refusal(variable, f"use {wrong}") from None
+    return given
+
+
+# By a setting's type. Each is called for a variable that is set, so the defaults are never used.
+READERS: dict[type, Callable[[str], Any]] = {
+    str: lambda name: env_str(name, ""),
+    bool: lambda name: env_bool(name, False),
+    int: lambda name: env_int(name, 0),
+    tuple: lambda name: env_list(name, []),
+    Mapping: env_keys,
+}
 
 
 def env_database(name: str, default: Path) -> dict[str, Any]:

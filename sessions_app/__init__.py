@@ -1,1 +1,3 @@
 """The durable session layer: store, delivery, API and admin."""
+
+__version__ = "0.1.0"

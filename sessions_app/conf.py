@@ -1,79 +1,284 @@
-"""Holdfast's settings, by name: `conf.PING_INTERVAL_S`. Their reasons stand in `project/settings.py`."""
+"""Holdfast's settings: one typed, frozen object, `conf.settings`, built from the dict `HOLDFAST` in Django's settings.
 
-from typing import Any
+The dict has the fields' names in capitals: `HOLDFAST = {"ROLLUP_MS": 20}`. It is optional, and so is every name in it:
+the defaults are below. Read `conf.settings.rollup_ms` at each use, which costs no more than any attribute; a test that
+overrides HOLDFAST gets a new object.
+"""
 
-from django.conf import settings
+from __future__ import annotations
 
-PING_INTERVAL_S: int
-PONG_TIMEOUT_S: int
-PROXY_IDLE_S: int
-HEARTBEAT_MS: int
-STREAM_MS: int
-POLL_MS: int
-POLL_GATHER_MS: int
-RECOVERY_WINDOW_MS: int
-DRAIN_MS: int
-RECHECK_MS: int
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
 
-ROLLUP_MS: int
-LEASE_MS: int
-INBOX_POLL_MS: int
-JOURNAL_EVENTS: int
-
-WINDOW_BYTES: int
-ACK_BYTES: int
-ACK_MS: int
-SLOW_READER_MS: int
-TAIL_POLL_MS: int
-PROCESSES: int
-FANOUT_LAYERS: list[str]
-FANOUT_SHARDS: int
-FANOUT_BACKLOG: int
-SNAPSHOT_BYTES: int
-HISTORY_DEFAULT: int
-HISTORY_MAX: int
-
-FRAME_BYTES: int
-BODY_BYTES: int
-MESSAGE_BYTES: int
-CHUNK_BYTES: int
-RESPONSE_BYTES: int
-FRAMES_PER_SECOND: int
-PUBLISHES_PER_SECOND: int
-SIGNALS_PER_MINUTE: int
-LINKS_PER_MINUTE: int
-READS_PER_MINUTE: int
-WRITES_PER_MINUTE: int
-SESSIONS_PER_CONNECTION: int
-CONNECTIONS_PER_OWNER: int
-SESSIONS_PER_OWNER: int
-
-TOKEN_KEYS: dict[str, str]
-TOKEN_MAX_S: int
-
-RETENTION_MAX_HOURS: int
-PURGE_EVERY_S: int
-EVIDENCE_HOURS: int
-EVIDENCE_ROWS: int
-
-AGENT_MODEL: str
-AGENT_INSTRUCTIONS: str
-AGENT_TIMEOUT_S: int
-DEFAULT_AGENT: str
-AGENTS: list[str]
-RUN_AGENTS: bool
-RUNS_PER_PROCESS: int
-WORKER_DRAIN_S: int
-DEMO_TOKENS_PER_S: int
-
-METRICS_TOKEN: str
-
-LAB: bool
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
 
-def __getattr__(name: str) -> Any:
-    # Read at each use, not at import: a test may override settings.HOLDFAST.
-    try:
-        return settings.HOLDFAST[name]
-    except KeyError:
-        raise AttributeError(f"settings.HOLDFAST has no {name}") from None
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a whole number, both included."""
+
+    low: int
+    high: int = 2**53
+
+    def __contains__(self, value: int) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The whole numbers that a setting may have."""
+
+    choices: tuple[int, ...]
+
+    def __contains__(self, value: int) -> bool:
+        return value in self.choices
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(map(str, self.choices))}"
+
+
+Positive = Annotated[int, Range(1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldfastSettings:
+    """Every setting, with its bounds, default and reason. _S is seconds, _MS milliseconds, _BYTES bytes."""
+
+    # -- Connections
+    # WebSocket pings: below the idle limits of AWS ALB (60 s) and Cloudflare (100 s).
+    ping_interval_s: Annotated[int, Range(1, 3600)] = 50
+    # Time for a pong: a connection lost in silence is noticed after the interval and this. Below the interval, because
+    # other servers drop a live client whose pong comes after the next ping.
+    pong_timeout_s: Annotated[int, Range(1, 3600)] = 20
+    # Idle limit of the strictest proxy on the way: 60 s at AWS ALB and nginx, unless you know better.
+    proxy_idle_s: Annotated[int, Range(1, 86_400)] = 60
+    # Heartbeat frames, which a page can see; it misses two before it replaces its socket.
+    heartbeat_ms: Annotated[int, Range(100, 600_000)] = 15_000
+    # Life of an HTTP stream, after which the client asks for another: proxies may bound how long a response lasts, and
+    # one that reads on for a client that has vanished is noticed by nothing else.
+    stream_ms: Annotated[int, Range(1000, 86_400_000)] = 300_000
+    # How long a poll waits for news: below the 30 s in which the strictest routers (Heroku's) want an answer.
+    poll_ms: Annotated[int, Range(0, 300_000)] = 25_000
+    # A poll that has news waits this long for more: ten requests a second while an answer streams.
+    poll_gather_ms: Annotated[int, Range(0, 10_000)] = 100
+    # How long a client calls itself disconnected before it says suspended; nothing is lost afterwards either.
+    recovery_window_ms: Annotated[int, Range(1000)] = 120_000
+    # When the server stops: time to close open sockets, and for agents to finish writing.
+    drain_ms: Annotated[int, Range(0, 600_000)] = 5000
+    # How often an open socket's identity is checked again: a logout ends it within this time.
+    recheck_ms: Annotated[int, Range(100, 600_000)] = 10_000
+    # -- Writing
+    # Appends to one part within this window become one event: 40 ms is 25 a second, which reads as smooth.
+    rollup_ms: Annotated[int, OneOf((0, 20, 40, 100, 500))] = 40
+    # A worker that is silent for this long is taken for dead, and its answers end as interrupted.
+    lease_ms: Annotated[int, Range(300, 600_000)] = 10_000
+    # How often a process looks for runs and signals that another one has stored. Two small queries: at 50 ms some 0.5 %
+    # of a core, and a stop or an answer comes 25 ms later than at once.
+    inbox_poll_ms: Annotated[int, Range(5, 1000)] = 50
+    # Events that a response may have in the journal before they are folded into its message: catching up
+    # reads at most so many rows a response, and a long answer is rewritten only once in so many.
+    journal_events: Annotated[int, Range(1, 100_000)] = 128
+    # -- Delivery
+    # Unacknowledged bytes per connection. Below 64 KiB, where the servers' transports start to hold back: so
+    # a send never waits, and a reader that stands still costs no more memory than this.
+    window_bytes: Annotated[int, Range(1024, 65_535)] = 60_000
+    # A client acknowledges after so many bytes: a quarter of the window, so a steady reader is never behind.
+    ack_bytes: Annotated[int, Range(256, 65_535)] = 16_384
+    # … and at the latest this long after a frame of events.
+    ack_ms: Annotated[int, Range(10, 60_000)] = 2000
+    # A reader that stays behind for this long is disconnected; it resumes when it can read again.
+    slow_reader_ms: Annotated[int, Range(100, 600_000)] = 30_000
+    # How often a process compares its sessions' tails with the store: a hint from another may be lost.
+    tail_poll_ms: Annotated[int, Range(10, 60_000)] = 1000
+    # Server and worker processes of the site: a check warns of several with an in-memory channel layer.
+    processes: Positive = 1
+    # The channel layers that carry hints, by name. All processes need the same, in the same order.
+    fanout_layers: tuple[str, ...] = ("default",)
+    # Groups of sessions on the channel layers: a commit sends one layer message for each that it touched, and
+    # a process hears only of those that it has readers in. All processes need the same number.
+    fanout_shards: Annotated[int, Range(1, 1024)] = 16
+    # Commits that may wait for a slow channel layer before the oldest is left to the other processes' polls.
+    fanout_backlog: Annotated[int, Range(1, 65_536)] = 256
+    # Largest state that one answer to an attach carries; beyond it a resume becomes a reset (too-far).
+    snapshot_bytes: Annotated[int, Range(4096)] = 524_288
+    # Messages in an attach without a cursor, and in a page of history: a screenful, and the most to ask for.
+    history_default: Annotated[int, Range(1, 1000)] = 30
+    history_max: Annotated[int, Range(1, 1000)] = 200
+    # -- Limits on what comes in
+    # Largest frame from a client: a message of MESSAGE_BYTES, escaped, fits.
+    frame_bytes: Annotated[int, Range(1024)] = 65_536
+    # Largest body of an HTTP request, whatever its path: twice FRAME_BYTES. Between the two, the API says by name what
+    # is too large; beyond this nothing is read. NDJSON uploads have limits of their own; the admin's forms are smaller.
+    body_bytes: Annotated[int, Range(1024)] = 131_072
+    # Largest message from a person: some ten pages of text.
+    message_bytes: Positive = 32_768
+    # Largest chunk from an agent: a tool's result is the big one.
+    chunk_bytes: Annotated[int, Range(1024)] = 65_536
+    # Largest response, all parts together: its message row is read and written whole.
+    response_bytes: Annotated[int, Range(4096)] = 4_194_304
+    # Frames a second from one connection: a client that acknowledges and types needs a tenth of it.
+    frames_per_second: Positive = 50
+    # Likewise where a token allows to publish, and batches a second over HTTP from one owner: twenty answers at 25 a
+    # second take half of it, and what comes faster is joined or waits.
+    publishes_per_second: Positive = 1000
+    # Signals a minute from one owner: faster than anyone types.
+    signals_per_minute: Positive = 60
+    # Streams, polls and signals over HTTP a minute from one owner: two tabs that poll 25 times a second while an answer
+    # streams, which is as often as it changes; with POLL_GATHER_MS a tab makes at most 10.
+    links_per_minute: Positive = 3000
+    # Requests a minute to the REST API from one owner: a page that loads makes a handful, a script some more.
+    reads_per_minute: Positive = 600
+    writes_per_minute: Positive = 120
+    # Sessions that one connection may follow, and connections that one owner may have open in a process.
+    sessions_per_connection: Positive = 64
+    connections_per_owner: Positive = 32
+    # Sessions that one owner may have at a time: ten a day for three months.
+    sessions_per_owner: Positive = 1000
+    # -- Tokens
+    # The keys by which agents and back ends elsewhere prove themselves, as id:secret,id:secret: the first signs, all
+    # verify, so that one takes the place of another without a token lost. Without any, tokens are off.
+    token_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # Longest life of a token: what is stolen ends by itself, and a revocation need not be kept for longer.
+    token_max_s: Annotated[int, Range(1, 86_400)] = 3600
+    # -- Retention
+    # Most hours that a policy may keep a session. Which policy is the default, the database says.
+    retention_max_hours: Annotated[int, Range(24)] = 72
+    # How often the running server removes what has expired; it is hidden from the moment it expires.
+    purge_every_s: Annotated[int, Range(1, 86_400)] = 300
+    # Records of how connections ended (`manage.py diagnose_connections`): hours to keep them, and how many; 0 hours
+    # keeps none. A row takes some 250 bytes.
+    evidence_hours: Annotated[int, Range(0, 720)] = 72
+    evidence_rows: Annotated[int, Range(100, 10_000_000)] = 100_000
+    # -- Agents
+    # The model behind the built-in agent "model", as pydantic-ai names it: openai:gpt-5, openai-chat:…; empty: none.
+    # The key, and where the provider is, stand in the provider's own variables: OPENAI_API_KEY, OPENAI_BASE_URL, …
+    agent_model: str = ""
+    # What that agent is told before every conversation.
+    agent_instructions: str = ""
+    # Silence of its model after which the answer is given up: some think for minutes.
+    agent_timeout_s: Annotated[int, Range(1, 3600)] = 300
+    # The agent of sessions that name none; the demo agent needs no key and shows everything.
+    default_agent: str = "demo"
+    # Agents that may be chosen for a new session; sessions_app doesn't know which process runs them.
+    agents: tuple[str, ...] = ("demo",)
+    # Run agents in the web server's processes; otherwise `manage.py runagents` does, in processes of its own.
+    run_agents: bool = True
+    # Agents at work at once in one process; they wait for their models most of the time.
+    runs_per_process: Annotated[int, Range(0)] = 500
+    # Time that `runagents` gives agents to finish when it is told to stop: most answers take less. Service managers
+    # must wait longer before they kill (systemd's 90 s do; Kubernetes' 30 s and Docker's 10 s don't).
+    worker_drain_s: Annotated[int, Range(0, 86_400)] = 30
+    # How fast the demo agent speaks: as a fast model does.
+    demo_tokens_per_s: Annotated[int, Range(1, 10_000)] = 30
+    # -- Operating
+    # Bearer token that a scraper needs to read /metrics; without one, /metrics is 404.
+    metrics_token: str = field(default="", repr=False)
+    # -- The page
+    # The network lab: a drawer in which a visitor breaks the network of their own tab only.
+    lab: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Declaration of one setting: its name in HOLDFAST, its type, and a number's bounds."""
+
+    name: str
+    kind: type
+    bounds: Range | OneOf | None
+
+    @property
+    def field(self) -> str:
+        """The name of its field in HoldfastSettings."""
+        return self.name.lower()
+
+    def read(self, value: object) -> Any:
+        """Return `value` in the type of the field. Raises ValueError; its text is what would be right."""
+        if self.kind is tuple and isinstance(value, list | tuple) and _are_strings(value):
+            return tuple(value)
+        if self.kind is Mapping and isinstance(value, Mapping) and _are_strings([*value, *value.values()]):
+            return dict(value)
+        # The exact type: a bool is an int too, but not a number that anyone means.
+        if type(value) is not self.kind or (isinstance(value, int) and self.bounds and value not in self.bounds):
+            raise ValueError(str(self.bounds or KINDS[self.kind]))
+        return value
+
+
+KINDS = {
+    int: "a whole number",
+    bool: "True or False",
+    str: "a string",
+    tuple: "a list of strings",
+    Mapping: "a dict of strings",
+}
+
+
+def _are_strings(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _declared() -> Iterator[Setting]:
+    for name, hint in get_type_hints(HoldfastSettings, include_extras=True).items():
+        is_bounded = get_origin(hint) is Annotated
+        kind = hint.__origin__ if is_bounded else get_origin(hint) or hint
+        yield Setting(name.upper(), kind, hint.__metadata__[0] if is_bounded else None)
+
+
+DECLARED = {setting.name: setting for setting in _declared()}
+
+
+# The current settings
+
+settings: HoldfastSettings  # built at the first use, when Django is configured
+
+
+def load() -> tuple[HoldfastSettings, list[tuple[str, str]]]:
+    """Read HOLDFAST: return the settings, and each problem with a hint. What has a problem has its default."""
+    given = getattr(django_settings, "HOLDFAST", {})
+    if not isinstance(given, Mapping):
+        return HoldfastSettings(), [("HOLDFAST is not a dict.", 'Use a dict: HOLDFAST = {"ROLLUP_MS": 20}.')]
+    values, problems = {}, []
+    for name, value in given.items():
+        setting = DECLARED.get(name)
+        if setting is None:
+            near = get_close_matches(str(name), DECLARED, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "Remove it; sessions_app/conf.py has the names."
+            problems.append((f"HOLDFAST has the unknown name {name!r}.", hint))
+            continue
+        try:
+            values[setting.field] = setting.read(value)
+        except ValueError as wrong:
+            # Only numbers are repeated: anything else may be a secret.
+            shown = f"is {value!r}" if setting.kind is int else "has the wrong type"
+            problems.append((f"{name} {shown}.", f"Use {wrong}."))
+    return HoldfastSettings(**values), problems
+
+
+def require_valid() -> None:
+    """Raise ImproperlyConfigured with all that is wrong: for servers, which run no system checks."""
+    if problems := load()[1]:
+        raise ImproperlyConfigured("\n".join(f"{problem} {hint}" for problem, hint in problems))
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of this module's
+
+    def __getattr__(name: str) -> Any:
+        if name != "settings":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # From now on a plain global: a look-up costs what any module's costs.
+        current = globals()["settings"] = load()[0]
+        return current
+
+
+@receiver(setting_changed)
+def _forget(*, setting: str, **_: Any) -> None:
+    """Rebuild the settings at their next use: a test has overridden HOLDFAST."""
+    if setting == "HOLDFAST":
+        globals().pop("settings", None)

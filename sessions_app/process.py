@@ -88,7 +88,7 @@ class Process:
         # In: what is published is written to the log,
         self.log_writer = LogWriter(loop, self._committed, lifecycle.follow)
         self.lease = Lease(self.log_writer)
-        self.writers = LocalWriters(self.log_writer, Ticker(loop, conf.ROLLUP_MS), lambda: self.lease.worker)
+        self.writers = LocalWriters(self.log_writer, Ticker(loop, conf.settings.rollup_ms), lambda: self.lease.worker)
         self.producers = Producers(self.log_writer)
         # out: and handed to the readers here and to the other processes.
         self.fanout = Fanout(receive=lambda frames: self.feeds.deliver(frames), signalled=self._look_for_signals)
@@ -111,15 +111,16 @@ class Process:
 
     async def start(self, parts: Iterable[Callable[[Process], Step]] = ()) -> None:
         """Start what runs in the background. None of it ends by failing."""
+        conf.require_valid()
         tracing.configure()
         await self.lease.beat()
-        lease_s = conf.LEASE_MS / 1000
+        lease_s = conf.settings.lease_ms / 1000
         self._tasks = [
             self._keep("fan-out", self.fanout.run),
             self._keep("flusher", self.flusher.run),
-            self._keep("tail check", _every(conf.TAIL_POLL_MS / 1000, self.feeds.check_tails)),
+            self._keep("tail check", _every(conf.settings.tail_poll_ms / 1000, self.feeds.check_tails)),
             self._keep("heartbeats", _every(TICK_S, self.connections.tick)),
-            self._keep("identities", _every(conf.RECHECK_MS / 1000, self.connections.check_identities)),
+            self._keep("identities", _every(conf.settings.recheck_ms / 1000, self.connections.check_identities)),
             self._keep("lease", _every(lease_s / 3, self.lease.beat)),
             self._keep("reaper", _every(min(lease_s / 3, LOOK_S), self.reaper.look)),
             self._keep("inboxes", self.inboxes.run),
@@ -127,7 +128,6 @@ class Process:
             self._keep("connection records", _every(WRITE_EVERY_S, self.connection_recorder.write)),
         ]
         self._running_parts = [self._keep("part", make(self)) for make in parts]
-        _spare_collections()
         self.started = True
 
     async def stop(self) -> None:
@@ -176,11 +176,12 @@ class Process:
         return self._loop.create_task(forever(), name=f"holdfast {name}")
 
 
-def _spare_collections() -> None:
-    """Have the garbage collector leave alone what was loaded at the start, and look less often at the rest.
+def tune_garbage_collection() -> None:
+    """Exempt what is loaded so far from garbage collection, and collect the rest less often.
 
-    A token leaves no cycles but allocates enough to start a collection every few dozen, a tenth of the processor; and
-    a full one walks all of Django, for 60 ms in which nothing else runs.
+    For a program that runs Holdfast and little else, once it has started: it concerns the whole interpreter, so a
+    library must not do it by itself. A token leaves no cycles but allocates enough to start a collection every few
+    dozen, a tenth of the processor; and a full one walks all of Django, for 60 ms in which nothing else runs.
     """
     gc.collect()
     gc.freeze()

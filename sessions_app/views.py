@@ -19,7 +19,7 @@ from sessions_app.servers import lifecycle
 @ensure_csrf_cookie  # the page's scripts send it back with each change
 def page(request: HttpRequest, session: str = "") -> HttpResponse:
     """Show the page. Which conversation it shows, its scripts read from its address."""
-    return render(request, "holdfast/index.html", {"lab": conf.LAB, "can_restart": settings.DEBUG})
+    return render(request, "holdfast/index.html", {"lab": conf.settings.lab, "can_restart": settings.DEBUG})
 
 
 @require_POST

@@ -67,7 +67,11 @@ def test_the_list_says_what_a_session_is(operator: Client) -> None:
 
 
 def test_its_state_is_a_word(operator: Client) -> None:
-    streaming, expired, removed = a_session("guest:1"), a_session("guest:1", hours=100), a_session("")
+    streaming, expired, removed = (
+        a_session("guest:1"),
+        a_session("guest:1", hours=100),
+        a_session("ext:1", removed_at=hours_ago(1)),
+    )
     a_streaming_message(streaming, "Hel", "lo")
     assert row(operator, streaming)["state"] == "streaming"
     assert (row(operator, expired)["state"], row(operator, expired)["expiry"]) == ("expired", "1 day ago")
@@ -77,7 +81,7 @@ def test_its_state_is_a_word(operator: Client) -> None:
 
 def test_its_filters_find(operator: Client) -> None:
     streaming, held = a_session("guest:1", agent="demo"), a_session("user:1", held=True, hours=100)
-    expired, removed = a_session("guest:1", hours=100), a_session("")
+    expired, removed = a_session("guest:1", hours=100), a_session("ext:1", removed_at=hours_ago(1))
     a_streaming_message(streaming, "Hel", "lo")
     one_day = a_session("user:1", policy=RetentionPolicy.objects.get(name="One day"))
     assert listed(operator, state="streaming") == {streaming.pk}

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from sessions_app.http.throttling import address_of, buckets
+from sessions_app.http.throttling import address_of, limiter
 from sessions_app.models import Session
 from tests.support.api import refusal
 from tests.support.stored import a_message, a_session, guest, owner_of
@@ -32,10 +32,10 @@ NO_SUCH_ID = "A" * 22
 
 
 @pytest.fixture(autouse=True)
-def full_buckets() -> Iterator[None]:
-    buckets.clear()
+def fresh_limits() -> Iterator[None]:
+    limiter.cache_clear()
     yield
-    buckets.clear()
+    limiter.cache_clear()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from django.test import Client
 
+from sessions_app import conf
 from sessions_app.event_log import queries
 from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
 from tests.support.api import alice, refusal
@@ -25,14 +26,14 @@ def patch(client: Client, session: Session, **fields: Any) -> Any:
     return client.patch(f"{SESSIONS}{session.pk}/", fields, content_type="application/json")
 
 
-def test_it_creates_a_session_with_the_sites_defaults(alice: Any, settings: Any) -> None:
+def test_it_creates_a_session_with_the_sites_defaults(alice: Any) -> None:
     response = create(alice)
     assert response.status_code == 201
     session = Session.objects.get(owner=alice.owner)
     assert response.json() == {
         "id": session.pk,
         "title": "",
-        "agent": settings.HOLDFAST["DEFAULT_AGENT"],
+        "agent": conf.settings.default_agent,
         "policy": "Three days",
         "cursor": f"{session.epoch}-0",
         "streaming": False,

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from sessions_app.auth import tokens
-from sessions_app.http.throttling import buckets
+from sessions_app.http.throttling import limiter
 from sessions_app.models import RevokedToken
 from tests.support.api import refusal
 from tests.support.stored import a_session, guest, staff_with
@@ -27,7 +27,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 @pytest.fixture(autouse=True)
 def keys(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": KEYS}
-    buckets.clear()
+    limiter.cache_clear()
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from django.conf import settings as current
 from django.core.checks import CheckMessage, run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
+from sessions_app import conf
 from sessions_app.checks.services import bits, file_system
 
 REDIS = "channels_redis.pubsub.RedisPubSubChannelLayer"
@@ -50,17 +52,17 @@ def test_every_message_has_a_hint(settings: Any) -> None:
         ({"PING_INTERVAL_S": 58}, "holdfast.W001"),
         ({"PROXY_IDLE_S": 54}, "holdfast.W001"),
         ({"HEARTBEAT_MS": 60_000}, "holdfast.W002"),
-        ({"ROLLUP_MS": 30}, "holdfast.E002"),
+        ({"ROLLUP_MS": 30}, "holdfast.E025"),
         ({"LEASE_MS": 1000}, "holdfast.W003"),
         ({"RESPONSE_BYTES": 10_000}, "holdfast.E003"),
         ({"FRAME_BYTES": 10_000}, "holdfast.E004"),
         ({"BODY_BYTES": 65_535}, "holdfast.E024"),
-        ({"WINDOW_BYTES": 65_536}, "holdfast.E005"),
+        ({"WINDOW_BYTES": 65_536}, "holdfast.E025"),
         ({"ACK_BYTES": 30_000}, "holdfast.E006"),
         ({"ACK_MS": 30_000}, "holdfast.E007"),
         ({"HISTORY_DEFAULT": 201}, "holdfast.E008"),
         ({"FANOUT_LAYERS": ["default", "other"]}, "holdfast.E021"),
-        ({"RETENTION_MAX_HOURS": 23}, "holdfast.E017"),
+        ({"RETENTION_MAX_HOURS": 23}, "holdfast.E025"),
         ({"DEFAULT_AGENT": "nobody"}, "holdfast.E018"),
         ({"TOKEN_KEYS": {"good": "x" * 32, "bad": "x" * 31}}, "holdfast.E019"),
     ],
@@ -68,6 +70,42 @@ def test_every_message_has_a_hint(settings: Any) -> None:
 def test_it_names_a_number_that_does_harm(settings: Any, values: dict[str, Any], id: str) -> None:
     settings.HOLDFAST = {**settings.HOLDFAST, **values}
     assert found() == [id]
+
+
+def test_it_lists_every_value_that_cannot_be_used_at_once(settings: Any) -> None:
+    settings.HOLDFAST = {
+        "ROLUP_MS": 20,
+        "ROLLUP_MS": 30,
+        "LEASE_MS": "10000",
+        "DRAIN_MS": True,
+        "RUN_AGENTS": 1,
+        "AGENTS": "demo",
+        "TOKEN_KEYS": {"a": b"secret"},
+        "METRICS_TOKEN": 31337,
+        "HISTORY_MAX": 100,
+    }
+    expected = [
+        ("HOLDFAST has the unknown name 'ROLUP_MS'.", "Did you mean ROLLUP_MS?"),
+        ("ROLLUP_MS is 30.", "Use one of 0, 20, 40, 100, 500."),
+        ("LEASE_MS is '10000'.", "Use a whole number from 300 to 600000."),
+        ("DRAIN_MS is True.", "Use a whole number from 0 to 600000."),
+        ("RUN_AGENTS has the wrong type.", "Use True or False."),
+        ("AGENTS has the wrong type.", "Use a list of strings."),
+        ("TOKEN_KEYS has the wrong type.", "Use a dict of strings."),
+        ("METRICS_TOKEN has the wrong type.", "Use a string."),
+    ]
+    assert [(message.msg, message.hint) for message in messages()] == expected
+    # What is wrong has its default until it is put right, what isn't is taken.
+    assert (conf.settings.lease_ms, conf.settings.history_max) == (10_000, 100)
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        conf.require_valid()
+    assert str(refusal.value).splitlines() == [f"{problem} {hint}" for problem, hint in expected]
+
+
+@pytest.mark.parametrize("value", [None, [], "ROLLUP_MS=20"])
+def test_settings_that_are_no_dict_are_named(settings: Any, value: Any) -> None:
+    settings.HOLDFAST = value
+    assert found() == ["holdfast.E025"]
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import yaml
 
+from sessions_app import conf
 from tests.support.deployed import DEPLOY, NAME, DeployedNginx
 from tests.support.follower import Follower
 from tests.support.harness import (
@@ -173,8 +173,8 @@ def test_a_post_finds_the_server_that_is_there(servers: list[Server]) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/login/", "/api/sessions/", f"/api/sessions/{'A' * 22}/publish/"])
-def test_it_limits_bodies_as_holdfast_does(browser: httpx.Client, path: str, settings: Any) -> None:
-    limit = settings.HOLDFAST["BODY_BYTES"]
+def test_it_limits_bodies_as_holdfast_does(browser: httpx.Client, path: str) -> None:
+    limit = conf.settings.body_bytes
     passed, refused = (browser.post(path, content=b"x" * size) for size in (limit, limit + 1))
     assert passed.status_code != 413 or "65536" in passed.text  # the API's own limit, by name
     assert refused.status_code == 413
@@ -229,11 +229,11 @@ def test_the_commands_exist() -> None:
     assert commands <= set(known)
 
 
-def test_whoever_kills_waits_longer_than_holdfast_drains(settings: Any) -> None:
+def test_whoever_kills_waits_longer_than_holdfast_drains() -> None:
     # Agents end, then sockets are closed.
     rest_s = int(option(documented("uvicorn"), "--timeout-graceful-shutdown"))
-    drain_s = 2 * settings.HOLDFAST["DRAIN_MS"] / 1000 + rest_s
-    worker_s = settings.HOLDFAST["WORKER_DRAIN_S"]
+    drain_s = 2 * conf.settings.drain_ms / 1000 + rest_s
+    worker_s = conf.settings.worker_drain_s
     web, worker = ((DEPLOY / "systemd" / f"holdfast-{name}@.service").read_text() for name in ("web", "worker"))
     assert seconds(r"TimeoutStopSec=(\d+)", web) > drain_s
     assert seconds(r"TimeoutStopSec=(\d+)", worker) > worker_s
@@ -283,9 +283,7 @@ def test_the_command_is_the_same_everywhere() -> None:
 
 
 @pytest.mark.parametrize("program", ["daphne", "uvicorn"])
-def test_the_documented_command_serves_and_says_goodbye(
-    tmp_path: Path, migrated: Path, program: str, settings: Any
-) -> None:
+def test_the_documented_command_serves_and_says_goodbye(tmp_path: Path, migrated: Path, program: str) -> None:
     server = Server(tmp_path, database=own_database(tmp_path, migrated), command=program)
     words = [word.replace("8001", str(server.port)) for word in documented(program)[1:]]
     server.command = [sys.executable, "-m", program, *words]
@@ -296,7 +294,7 @@ def test_the_documented_command_serves_and_says_goodbye(
         server.signal(signal.SIGTERM)
         waits = [farewell(client) for client in clients]
         assert server.wait() in (0, -signal.SIGTERM)
-    drain_ms = settings.HOLDFAST["DRAIN_MS"]
+    drain_ms = conf.settings.drain_ms
     assert max(waits) <= drain_ms and max(waits) - min(waits) > drain_ms / 4  # not all at once
     assert "Traceback" not in server.log
 

@@ -51,12 +51,6 @@ def test_it_refuses_numbers_that_are_not_whole_or_out_of_range(monkeypatch: pyte
         env_int(NAME, 7, low=1, high=98)
 
 
-def test_it_refuses_a_number_that_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(NAME, "30")
-    with pytest.raises(ImproperlyConfigured, match="use one of 0, 20, 40$"):
-        env_int(NAME, 40, choices=(0, 20, 40))
-
-
 def test_it_reads_a_list_without_its_empty_items(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "a.example, b.example,,")
     assert env_list(NAME, []) == ["a.example", "b.example"]

@@ -13,7 +13,7 @@ from django.db.migrations.state import StateApps
 from django.db.models import Model
 from django.utils import timezone
 
-from sessions_app.database.migration_operations import AddIndexInUse, SetStorage
+from sessions_app.database.migration_operations import AddIndexInUse, SetStorage, UpdateFew
 from sessions_app.event_log import sql
 from sessions_app.models import JournalEntry, Session, Worker
 from tests.support.stored import default_policy
@@ -22,7 +22,7 @@ FIRST = "0007"  # of sites that are in use; what came before was never run on on
 STOPPED = {"0008_journal_by_message"}  # those for which a site is stopped, as they say
 # On a table that exists: they need no lock for longer than a moment, and rewrite nothing.
 HARMLESS = (
-    AddIndexInUse, SetStorage, migrations.CreateModel, migrations.DeleteModel, migrations.RemoveIndex,
+    AddIndexInUse, SetStorage, UpdateFew, migrations.CreateModel, migrations.DeleteModel, migrations.RemoveIndex,
     migrations.RemoveConstraint, migrations.RemoveField, migrations.AlterModelOptions,
 )  # fmt: skip
 
@@ -42,13 +42,39 @@ def harmful(migration: Migration) -> list[str]:
     for operation in migration.operations:
         if isinstance(operation, HARMLESS) or getattr(operation, "model_name", "").lower() in new:
             continue
-        # A column with a constant default is added without a rewrite.
-        if isinstance(operation, migrations.AddField) and not callable(operation.field.default):
+        # A column with a constant default, or none, is added without a rewrite.
+        if isinstance(operation, migrations.AddField):
+            field = operation.field
+            if not (field.has_default() and callable(field.default)):
+                continue
+        if isinstance(operation, migrations.AlterField) and leaves_the_column(operation, migration):
             continue
         found.append(operation.describe())
     if migration.atomic and any(isinstance(operation, AddIndexInUse) for operation in migration.operations):
         found.append("adds an index concurrently within a transaction")
     return found
+
+
+def leaves_the_column(operation: migrations.AlterField, migration: Migration) -> bool:
+    """Whether an altered field is another one to Django alone: a validator, a help text."""
+    before = MigrationLoader(None).project_state(migration.dependencies)  # type: ignore[arg-type]
+    old = before.apps.get_model("sessions_app", operation.model_name)._meta.get_field(operation.name)
+    new = operation.field.clone()
+    new.set_attributes_from_name(operation.name)
+    return not connection.schema_editor()._field_should_be_altered(old, new)
+
+
+@pytest.fixture(autouse=True)
+def newest(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave the tables as all other tests need them."""
+    mark = request.node.get_closest_marker("django_db")
+    migrates = bool(mark and mark.kwargs.get("transaction"))
+    if migrates:
+        request.getfixturevalue("transactional_db")  # which ends after this
+    yield
+    if migrates:
+        executor = MigrationExecutor(connection)
+        executor.migrate(executor.loader.graph.leaf_nodes())
 
 
 def test_they_keep_nobody_waiting() -> None:
@@ -92,6 +118,23 @@ def test_the_journal_goes_along() -> None:
         ("m_1", 10, "m_1"), ("m_2", 11, "m_2"),
     ]  # fmt: skip
     JournalEntry.objects.all().delete()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sessions_that_are_being_removed_stay_so() -> None:
+    """There and back: they have no owner on one side and a date on the other."""
+    before = migrate("0010_policy_hours")
+    policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=24)
+    sessions = before.get_model("sessions_app", "Session").objects
+    kept, removed = (sessions.create(owner=owner, policy=policy).pk for owner in ("user:1", ""))
+    migrate("0012_session_removed_index")
+    assert set(Session.objects.present().values_list("pk", flat=True)) == {kept}
+    assert set(Session.objects.removed().values_list("pk", flat=True)) == {removed}
+    later = Session.objects.create(owner="user:2", policy_id=policy.pk, removed_at=timezone.now()).pk
+    migrate("0010_policy_hours")
+    assert dict(sessions.values_list("pk", "owner")) == {kept: "user:1", removed: "", later: ""}
+    sessions.all().delete()
+    policy.delete()
 
 
 @only_postgres

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sessions_app.database import threads
-from sessions_app.http.throttling import buckets
+from sessions_app.http.throttling import limiter
 from sessions_app.models import Worker
 from sessions_app.process import Process
 from sessions_app.transports.frame_dispatch import PUBLISHING
@@ -66,7 +66,7 @@ async def test_what_is_no_batch_is_named(session: str, changes: dict[str, Any]) 
 
 async def test_a_flood_over_http_is_refused(session: str, settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"PUBLISHES_PER_SECOND": 1}
-    buckets.clear()
+    limiter.cache_clear()
     for _ in range(500):  # a minute's worth at once, and what comes while they are sent
         answer = await post("/api/beat/", {"producer": "producer", "epoch": 1}, token())
         if answer.status_code != 204:
@@ -137,12 +137,11 @@ async def test_a_socket_that_publishes_too_fast_is_read_more_slowly(session: str
 async def test_what_waits_to_be_stored_is_bounded(session: str, running: Process) -> None:
     async with Socket(token(scope="publish")) as socket:
         await socket.ask(frame(session, 1, *begun(UID)))
-        [connection] = running.connections
         with running.log_writer._changed:  # the writer stands still
             for sequence in range(2, 202):
                 socket.send(frame(session, sequence, delta("x")))
             async with asyncio.timeout(10):
-                while connection._publishing < PUBLISHING:
+                while running.log_writer.waiting < PUBLISHING:
                     await asyncio.sleep(0.01)
             assert socket.inbox.qsize() >= 200 - PUBLISHING - 1
         await socket.until(lambda: socket.said[-1].get("sequence") == 201)

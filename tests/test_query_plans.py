@@ -82,11 +82,11 @@ def fill(session: Session, count: int, worker: Worker | None) -> None:
 
 
 def attach(session: Session) -> None:
-    store.view(session.pk, OWNER, changed_after=None, limit=conf.HISTORY_DEFAULT)
+    store.view(session.pk, OWNER, changed_after=None, limit=conf.settings.history_default)
 
 
 def resume(session: Session) -> None:
-    store.view(session.pk, OWNER, changed_after=OF_ONE - 20, limit=conf.HISTORY_MAX)
+    store.view(session.pk, OWNER, changed_after=OF_ONE - 20, limit=conf.settings.history_max)
 
 
 def history(session: Session) -> None:

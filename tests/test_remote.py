@@ -91,7 +91,10 @@ def test_batches_fit_into_a_frame_and_say_the_same(given_: list[Chunk]) -> None:
     made = list(batches(given_))
     for batch in made:
         assert 0 < len(batch) <= BATCH_CHUNKS
-        assert len(json.dumps(batch, ensure_ascii=False, separators=(",", ":")).encode()) <= conf.FRAME_BYTES - ROOM
+        assert (
+            len(json.dumps(batch, ensure_ascii=False, separators=(",", ":")).encode())
+            <= conf.settings.frame_bytes - ROOM
+        )
     assert rollup(chunk for batch in made for chunk in batch) == rollup(given_)
 
 

@@ -184,12 +184,12 @@ def test_an_answer_with_a_refused_chunk_keeps_what_came_before_and_can_be_ended(
 def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
     writer: Writer, session: models.Session, settings: Any
 ) -> None:
-    writer.log_writer._open_messages.response_bytes = 1000
+    settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 4096}
     response = respond(writer, session)
 
     async def agent() -> None:
         await begin(response)
-        await write(response, delta("so far"), text_end(), text_start("long"), delta("x" * 2000, "long"), finish())
+        await write(response, delta("so far"), text_end(), text_start("long"), delta("x" * 5000, "long"), finish())
         with pytest.raises(HoldfastError, match="response_too_large"):
             await response.flush()
         await response.close(ERROR)
@@ -264,8 +264,10 @@ def test_words_that_cant_be_stored_do_not_keep_an_answer_from_its_end(
     assert (message.status, message.reason) == ("failed", response_writer.UNTOLD["errorText"])
 
 
-def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(writer: Writer, session: models.Session) -> None:
-    writer.log_writer._open_messages.response_bytes = 1000
+def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(
+    writer: Writer, session: models.Session, settings: Any
+) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 4096}
     response = respond(writer, session)
     done: list[str] = []
 
@@ -275,7 +277,7 @@ def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(writer: Write
         await response.write(delta("far"), also=lambda log: done.append("taken"))
         await response.write(text_end())
         await response.write(text_start("long"))
-        await response.write(delta("x" * 2000, "long"), also=lambda log: done.append("refused"))
+        await response.write(delta("x" * 5000, "long"), also=lambda log: done.append("refused"))
         with pytest.raises(HoldfastError, match="response_too_large"):
             await response.flush()
 

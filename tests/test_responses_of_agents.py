@@ -11,7 +11,7 @@ from django.db import OperationalError
 from agents_app import registry
 from agents_app.local.runner import FAILED, GONE, Runner
 from agents_app.turn import Turn
-from sessions_app import models
+from sessions_app import conf, models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.fold import MessageState
 from sessions_app.database import threads
@@ -137,14 +137,14 @@ async def test_an_agent_that_says_nothing_completes(answer: Any) -> None:
     assert (await answer(agent)).status == "complete"
 
 
-async def test_an_agent_that_says_too_much_has_failed(answer: Any, settings: Any, monkeypatch: Any) -> None:
+async def test_an_agent_that_says_too_much_has_failed(answer: Any, monkeypatch: Any) -> None:
     async def agent(turn: Turn) -> None:
         while True:
             await turn.text("x" * 50_000)
 
     message = await answer(agent)
     assert message.status == "failed"
-    assert len(text_of(message)) <= settings.HOLDFAST["RESPONSE_BYTES"]
+    assert len(text_of(message)) <= conf.settings.response_bytes
 
 
 class Outage:

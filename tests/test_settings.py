@@ -1,24 +1,27 @@
 """The site refuses to start half-configured, and keeps its development key to itself."""
 
+import ast
+import dataclasses
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_origin
+from typing import Any
 
 import pytest
 
 from project.settings import BASE_DIR, development_key
 from sessions_app import conf
+from sessions_app.core.retention import MIN_HOURS
 
 SITE = {"HOLDFAST_SECRET_KEY": "k" * 60, "HOLDFAST_HOSTS": "chat.example"}
 
 
-def start(**variables: str) -> "subprocess.CompletedProcess[str]":
-    """Loads the settings in a process of their own, with these HOLDFAST_ variables alone."""
+def start(code: str = "import project.settings", **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run `code`, which loads the settings, in another process with these HOLDFAST_ variables only."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
     return subprocess.run(
-        [sys.executable, "-c", "import project.settings"],
+        [sys.executable, "-c", code],
         env=others | variables, cwd=BASE_DIR, capture_output=True, text=True,
     )  # fmt: skip
 
@@ -53,13 +56,48 @@ def test_it_makes_a_development_key_once_and_for_its_owner_alone(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [tmp_path / "key"]
 
 
-def test_every_number_of_the_settings_is_declared_with_its_type(settings: object) -> None:
-    declared = conf.__annotations__
-    assert declared.keys() == settings.HOLDFAST.keys()  # type: ignore[attr-defined]
-    for name, kind in declared.items():
-        assert isinstance(getattr(conf, name), get_origin(kind) or kind)
+def test_every_default_is_within_its_own_bounds() -> None:
+    defaults = conf.HoldfastSettings()
+    assert [each.name for each in dataclasses.fields(defaults)] == [setting.field for setting in conf.DECLARED.values()]
+    for setting in conf.DECLARED.values():
+        value = getattr(defaults, setting.field)
+        assert setting.read(value) == value
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="settings.HOLDFAST has no NOTHING"):
-        conf.NOTHING  # noqa: B018
+def test_a_site_may_leave_out_every_setting(settings: Any) -> None:
+    settings.HOLDFAST = {}
+    assert conf.settings == conf.HoldfastSettings()
+    settings.HOLDFAST = {"ROLLUP_MS": 20, "AGENTS": ["demo", "other"]}
+    assert conf.settings == conf.HoldfastSettings(rollup_ms=20, agents=("demo", "other"))
+
+
+def test_the_settings_can_be_neither_changed_nor_misspelt() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        conf.settings.rollup_ms = 0  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="has no attribute 'rolup_ms'"):
+        conf.settings.rolup_ms  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'NOTHING'"):
+        conf.NOTHING  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_no_secret_is_in_their_text(settings: Any) -> None:
+    settings.HOLDFAST = {"TOKEN_KEYS": {"a": "hunter2" * 5}, "METRICS_TOKEN": "hunter2"}
+    assert conf.settings.metrics_token == "hunter2"
+    assert "hunter2" not in repr(conf.settings)
+
+
+def test_policies_have_the_shortest_term_as_lower_bound() -> None:
+    assert conf.DECLARED["RETENTION_MAX_HOURS"].bounds == conf.Range(MIN_HOURS)
+
+
+def test_the_environment_sets_every_type_of_setting() -> None:
+    variables = {
+        "ROLLUP_MS": "100", "RUN_AGENTS": "false", "AGENTS": "demo, other", "TOKEN_KEYS": "a:one,b:two",
+        "METRICS_TOKEN": "word", "HISTORY_MAX": " ",
+    }  # fmt: skip
+    shown = "from project.settings import HOLDFAST; print(sorted(HOLDFAST.items()))"
+    outcome = start(shown, **SITE, **{f"HOLDFAST_{name}": text for name, text in variables.items()})
+    assert dict(ast.literal_eval(outcome.stdout)) == {
+        "ROLLUP_MS": 100, "RUN_AGENTS": False, "AGENTS": ("demo", "other"), "TOKEN_KEYS": {"a": "one", "b": "two"},
+        "METRICS_TOKEN": "word", "DEFAULT_AGENT": "demo", "FANOUT_LAYERS": ["default"], "LAB": False,
+    }  # fmt: skip

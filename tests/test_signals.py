@@ -8,6 +8,7 @@ import pytest
 from django.db.models import Model
 
 from sessions_app import models
+from sessions_app.core.limits import RateLimiter
 from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.process import Process
@@ -197,8 +198,8 @@ async def test_a_deleted_session_takes_nothing(tab: Tab) -> None:
     assert (await signal(tab, session.pk))["error"]["code"] == "not_found"
 
 
-async def test_too_many_are_rejected_and_may_be_sent_again_later(limit: Any, process: Process) -> None:
-    limit(SIGNALS_PER_MINUTE=3)
+async def test_too_many_are_rejected_and_may_be_sent_again_later(process: Process) -> None:
+    process.signal_intake.rates = RateLimiter.per_minute(3, most=10)
     session, strangers = await a_session_of(), await a_session_of("guest:2")
     async with Tab(process, OWNER) as tab, Tab(process, OWNER) as second, Tab(process, "guest:2") as other:
         receipts = [await signal(each, session.pk, id=f"signal-{n}") for n, each in enumerate([tab, second, tab, tab])]

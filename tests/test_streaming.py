@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sessions_app import models, process
+from sessions_app.core.limits import RateLimiter
 from sessions_app.database import threads
 from sessions_app.transports import sse
 from tests.support.requests import (
@@ -128,7 +129,7 @@ async def test_it_beats_often_enough_for_any_proxy(limit: Any) -> None:
 
 
 async def test_its_time_is_bounded(limit: Any) -> None:
-    limit(STREAM_MS=500)
+    limit(STREAM_MS=1000)
     session = await a_session_of()
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
     assert [(await events.frame())["type"] for _ in range(2)] == ["connected", "attached"]
@@ -273,8 +274,8 @@ async def test_a_signal_into_a_strangers_session_is_rejected_as_into_none() -> N
     assert one == other
 
 
-async def test_signals_are_limited_as_on_a_socket(limit: Any) -> None:
-    limit(SIGNALS_PER_MINUTE=1)
+async def test_signals_are_limited_as_on_a_socket(running: process.Process) -> None:
+    running.signal_intake.rates = RateLimiter.per_minute(1, most=10)
     session = await a_session_of()
     first = await Browser().post(f"/api/sessions/{session}/signals/", says("signal-0001"))
     second = await Browser().post(f"/api/sessions/{session}/signals/", says("signal-0002"))

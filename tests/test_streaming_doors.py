@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sessions_app import conf, process
 from sessions_app.auth import identity
 from sessions_app.event_log import queries
-from sessions_app.http.throttling import buckets
+from sessions_app.http.throttling import limiter
 from tests.support.requests import GUEST, Browser, Events, a_session_of, limit, running, says, told
 
 __all__ = ["limit", "running"]  # fixtures
@@ -95,13 +95,15 @@ async def test_streams_and_polls_count_as_connections(limit: Any) -> None:
 
 async def test_an_event_source_is_not_driven_away_for_good(limit: Any, running: process.Process) -> None:
     session = await a_session_of()
+    events = Events(await Browser().post("/api/stream/", {"attach": []}))
+    await events.next()
     for refusal, cause in (
-        ("too_many_connections", lambda: limit(CONNECTIONS_PER_OWNER=0)),
+        ("too_many_connections", lambda: limit(CONNECTIONS_PER_OWNER=1)),
         ("rate_limited", lambda: limit(LINKS_PER_MINUTE=1)),
         ("going_away", lambda: (limit(LINKS_PER_MINUTE=1000), setattr(running.connections, "closing", True))),
     ):
         cause()
-        buckets.clear()
+        limiter.cache_clear()
         for _ in range(2):
             response = await Browser().get(f"/api/sessions/{session}/stream/")
         assert response.status_code == 200 and response["Content-Type"] == "text/event-stream"
@@ -109,6 +111,7 @@ async def test_an_event_source_is_not_driven_away_for_good(limit: Any, running: 
         assert lines[0].startswith("retry: ") and int(lines[0][7:]) > 0
         error = json.loads(next(line for line in lines if line.startswith("data: "))[6:])
         assert (error["type"], error["code"], error["retryable"]) == ("error", refusal, True)
+    await events.close()
     running.connections.closing = False
 
 
@@ -145,9 +148,9 @@ async def test_a_flood_is_refused_and_a_busy_poll_is_not(limit: Any) -> None:
 
     # Three seconds of a loop that asks 25 times a second; in a minute it takes half of what its owner has.
     assert {answer.status_code for answer in await polls(75)} == {200}
-    assert conf.LINKS_PER_MINUTE >= 2 * 25 * 60
+    assert conf.settings.links_per_minute >= 2 * 25 * 60
     limit(LINKS_PER_MINUTE=5)
-    buckets.clear()
+    limiter.cache_clear()
     refused = (await polls(12))[-1]
     assert told(refused) == (429, "rate_limited") and int(refused["Retry-After"]) >= 1
 

@@ -14,7 +14,7 @@ from django.test import AsyncClient, Client
 from sessions_app import process
 from sessions_app.auth import identity, tokens
 from sessions_app.database import threads
-from sessions_app.http.throttling import buckets
+from sessions_app.http.throttling import limiter
 from sessions_app.models import RevokedSubject, Session
 from tests.support.bearer import EVIL, Socket
 from tests.support.requests import GUEST, Events, a_session_of, running, says, speak, told
@@ -99,7 +99,7 @@ async def test_whom_a_token_acts_as_is_let_in(way: str) -> None:
         if way == "delete":
             session = await a_session_of(SUB)
             text = token(sessions=[session])
-        buckets.clear()
+        limiter.cache_clear()
         assert await code_of(way, text, session) == ""
 
 

@@ -1,10 +1,14 @@
 """Spans: what is a part of what, what failed, and nothing that anybody wrote."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -17,9 +21,8 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(tracing, "_tracer", None)
+    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("holdfast"))
     monkeypatch.setattr(tracing, "_commits", 0)
-    tracing.use(provider)
     yield exporter
     provider.shutdown()
 
@@ -57,19 +60,46 @@ def test_of_commits_some_and_all_slow_ones_have_a_span(spans: InMemorySpanExport
     assert [span.attributes["holdfast.writes"] for span in spans.get_finished_spans()] == [0, 7, tracing.EVERY]
 
 
-def test_without_a_place_to_send_them_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracing, "_tracer", None)
+def test_without_an_endpoint_spans_are_no_ops(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tracing.ENDPOINTS:
         monkeypatch.delenv(name, raising=False)
     tracing.configure()
-    assert tracing._tracer is None
-    assert tracing.span("signal") is tracing.span("run") is tracing.linked_span("run")
+    assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    with tracing.linked_span("run", run="r1") as outer, tracing.span("catch-up") as inner:
+        assert not outer.is_recording() and not inner.is_recording()
+    tracing.commit(0, 1, writes=1)
 
 
-def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(tracing, "_tracer", None)
+def test_a_provider_of_the_sites_own_is_kept() -> None:
+    """In a process of its own: a provider is set once."""
+    script = """
+from opentelemetry import trace
+from sessions_app.telemetry import tracing
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+exporter, provider = InMemorySpanExporter(), TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+trace.set_tracer_provider(provider)
+tracing.configure()
+assert trace.get_tracer_provider() is provider
+with tracing.span("purge"):
+    pass
+print([span.name for span in exporter.get_finished_spans()])
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, tracing.ENDPOINTS[0]: "http://127.0.0.1:1"},
+    )
+    assert told.stdout == "['holdfast.purge']\n", told.stderr
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv(tracing.ENDPOINTS[0], "http://127.0.0.1:1")
-    monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.trace", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)  # type: ignore[arg-type]
     tracing.configure()
-    assert tracing._tracer is None
+    assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     assert f"pip install {tracing.PACKAGES}" in caplog.text

@@ -200,7 +200,7 @@ async def _note(turn: Turn, draft: Draft) -> None:
 
 
 async def _search(turn: Turn, findings: Findings) -> None:
-    seconds = SILENCE / conf.DEMO_TOKENS_PER_S
+    seconds = SILENCE / conf.settings.demo_tokens_per_s
     plan = PLAN.format(topic=findings.topic, stands_for=STANDS_FOR_S, seconds=seconds)
     await speak(turn.reasoning, plan)
     call = await turn.tool("search_sources", {"query": findings.topic, "most": 3}, title="Search for sources")

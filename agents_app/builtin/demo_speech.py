@@ -32,7 +32,7 @@ async def speak(say: Callable[[str], Awaitable[None]], text: str, *, crash: bool
 
 async def pause(tokens: int) -> None:
     """Take the time that so many tokens take."""
-    await asyncio.sleep(tokens / conf.DEMO_TOKENS_PER_S)
+    await asyncio.sleep(tokens / conf.settings.demo_tokens_per_s)
 
 
 def tokens(text: str) -> Iterator[str]:

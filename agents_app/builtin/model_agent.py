@@ -22,11 +22,13 @@ async def model(turn: Turn) -> None:
     """Answer with the model that HOLDFAST_AGENT_MODEL names."""
     # In a thread: the first time it imports for a second or two, and other answers go on.
     if reason := await asyncio.to_thread(problem):
-        logger.error("HOLDFAST_AGENT_MODEL=%s: %s", conf.AGENT_MODEL, reason)
+        logger.error("HOLDFAST_AGENT_MODEL=%s: %s", conf.settings.agent_model, reason)
         raise AgentFailed(NOT_SET_UP)
     from agents_app.adapters.pydantic_ai.agent import answer
 
-    await answer(turn, _agent(conf.AGENT_MODEL, conf.AGENT_INSTRUCTIONS, conf.AGENT_TIMEOUT_S))
+    await answer(
+        turn, _agent(conf.settings.agent_model, conf.settings.agent_instructions, conf.settings.agent_timeout_s)
+    )
 
 
 def problem() -> str:
@@ -34,7 +36,7 @@ def problem() -> str:
     from pydantic_ai.exceptions import UserError
 
     try:
-        _agent(conf.AGENT_MODEL, conf.AGENT_INSTRUCTIONS, conf.AGENT_TIMEOUT_S)
+        _agent(conf.settings.agent_model, conf.settings.agent_instructions, conf.settings.agent_timeout_s)
     except (UserError, ImportError) as error:  # an unknown name, no key; a client that isn't installed
         return str(error).partition(" To try ")[0]
     except Exception as error:  # the client's own, whose text may hold what it was given

@@ -38,7 +38,7 @@ class Runner:
 
     def __init__(self, process: Process, *, most: int | None = None, drain_s: float = 0) -> None:
         self._process = process
-        self._most = conf.RUNS_PER_PROCESS if most is None else most
+        self._most = conf.settings.runs_per_process if most is None else most
         self._drain_s = drain_s
         self._claims: dict[str, asyncio.Task[models.Run | None]] = {}  # by session
         self._held: set[str] = set()  # runs that were claimed
@@ -109,7 +109,7 @@ class Runner:
     async def _wait(self) -> None:
         waiting = self._process.claims.waiting
         with suppress(TimeoutError):  # not `wait_for`, which in Python 3.11 may swallow a cancellation
-            async with asyncio.timeout(conf.INBOX_POLL_MS / 1000):
+            async with asyncio.timeout(conf.settings.inbox_poll_ms / 1000):
                 await waiting.wait()
         waiting.clear()
 

@@ -14,7 +14,7 @@ from django.utils.text import Truncator
 from sessions_app.admin import actions
 from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, link, text
 from sessions_app.core.errors import HoldfastError
-from sessions_app.models import Approval
+from sessions_app.models import Approval, ApprovalQuerySet
 from sessions_app.runs import admin_changes, lifecycle
 
 ARGUMENTS_LENGTH = 80  # characters of a call's arguments in a list
@@ -80,8 +80,8 @@ class ApprovalAdmin(Shown, ReadOnlyAdmin):
         return request.user.has_perm("sessions_app.change_approval")
 
     @admin.action(description="Expire…", permissions=["expire"])
-    def expire(self, request: HttpRequest, queryset: QuerySet[Approval]) -> HttpResponse | None:
-        pending = queryset.filter(status=Approval.Status.PENDING)
+    def expire(self, request: HttpRequest, queryset: ApprovalQuerySet) -> HttpResponse | None:
+        pending = queryset.pending()
         if "confirmed" not in request.POST:
             return actions.ask(
                 self, request, pending, action="expire", verb="Expire",

@@ -70,7 +70,7 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "scope": scope,
             "hours": hours,
-            "recording": conf.EVIDENCE_HOURS,
+            "recording": conf.settings.evidence_hours,
             "diagnoses": [_shown(one) for one in found],
         }
         return TemplateResponse(request, "holdfast/admin/connection_diagnosis.html", context)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -14,25 +12,10 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from sessions_app.models import RetentionPolicy
-from sessions_app.retention import purge
-
-
-class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
-    def clean(self) -> None:
-        super().clean()
-        if not self.errors:
-            found = purge.problems(RetentionPolicy(pk=self.instance.pk, **self.cleaned_data))
-            if found:
-                raise ValidationError(found)
-
-    def _get_validation_exclusions(self) -> set[str]:
-        # Not the constraint of one default: a new one takes the place of the one before.
-        return {*super()._get_validation_exclusions(), "is_default"}  # type: ignore[misc]
 
 
 @admin.register(RetentionPolicy)
 class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    form = PolicyForm
     list_display = ["name", "hours", "is_default", "sessions", "on_hold", "last_active"]
     actions = None
 
@@ -54,9 +37,6 @@ class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(ordering="active_at")
     def last_active(self, policy: Any) -> str:
         return f"{timesince(policy.active_at, depth=1)} ago" if policy.active_at else "–"
-
-    def save_model(self, request: HttpRequest, obj: RetentionPolicy, form: Any, change: bool) -> None:
-        purge.save_policy(obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         needed = obj is not None and (obj.is_default or obj.session_count)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.timesince import timesince
 
@@ -13,7 +12,7 @@ from sessions_app.admin.approvals import ApprovalInline
 from sessions_app.admin.readonly import ReadOnlyAdmin, ago, link
 from sessions_app.admin.signals import SignalInline
 from sessions_app.core.errors import HoldfastError
-from sessions_app.models import Run
+from sessions_app.models import Run, RunQuerySet
 from sessions_app.runs import admin_changes, lifecycle
 
 INTERRUPTED = "Interrupted by an administrator."
@@ -78,8 +77,8 @@ class RunAdmin(ReadOnlyAdmin):
         return request.user.has_perm("sessions_app.change_run")
 
     @admin.action(description="Interrupt…", permissions=["interrupt"])
-    def interrupt(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
-        living = queryset.exclude(status=Run.Status.ENDED)
+    def interrupt(self, request: HttpRequest, queryset: RunQuerySet) -> HttpResponse | None:
+        living = queryset.active()
         if "confirmed" not in request.POST:
             return actions.ask(
                 self, request, living, action="interrupt", verb="Interrupt",

@@ -23,10 +23,10 @@ from sessions_app.admin.readonly import filtered
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import locking
 from sessions_app.event_log import queries
-from sessions_app.models import Message, RetentionPolicy, Run, Session, Signal
+from sessions_app.models import Message, RetentionPolicy, Run, Session, SessionQuerySet, Signal
 from sessions_app.retention import purge as retention
 
-STREAMING = Message.objects.filter(session=OuterRef("pk"), status=Message.Status.STREAMING)
+STREAMING = Message.objects.streaming().filter(session=OuterRef("pk"))
 TRANSCRIPT_MESSAGES = 30  # on one page
 # In rows, as the page of one session shows them.
 FACTS = (
@@ -78,13 +78,13 @@ class StateFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         if self.value() == "being removed":
-            return queryset.filter(owner=retention.NOBODY)
+            return queryset.removed()
         if self.value() == "streaming":
             return queryset.filter(Exists(STREAMING))
         if self.value() == "idle":
-            return queryset.visible().exclude(Exists(STREAMING)).exclude(owner=retention.NOBODY)
+            return queryset.visible().exclude(Exists(STREAMING))
         if self.value() == "expired":
-            return queryset.expired().exclude(Exists(STREAMING)).exclude(owner=retention.NOBODY)
+            return queryset.expired().exclude(Exists(STREAMING))
         return queryset
 
 
@@ -129,7 +129,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display
     def state(self, session: Any) -> str:
-        if session.owner == retention.NOBODY:
+        if session.removed_at is not None:
             return "being removed"
         if session.is_streaming:
             return "streaming"
@@ -232,7 +232,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return found
 
     @admin.action(description="Purge…", permissions=["delete"])
-    def purge(self, request: HttpRequest, queryset: QuerySet[Session]) -> HttpResponse | None:
+    def purge(self, request: HttpRequest, queryset: SessionQuerySet) -> HttpResponse | None:
         if "confirmed" not in request.POST:
             held = queryset.filter(held=True).count()
             return actions.ask(
@@ -247,15 +247,15 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return None
 
     @admin.action(description="Hold: nothing of them expires", permissions=["change"])
-    def hold(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
+    def hold(self, request: HttpRequest, queryset: SessionQuerySet) -> None:
         self._change(request, queryset, "on hold", held=True)
 
     @admin.action(description="Release from hold", permissions=["change"])
-    def release(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
+    def release(self, request: HttpRequest, queryset: SessionQuerySet) -> None:
         self._change(request, queryset, "released", held=False)
 
     @admin.action(description="Change policy…", permissions=["change"])
-    def change_policy(self, request: HttpRequest, queryset: QuerySet[Session]) -> HttpResponse | None:
+    def change_policy(self, request: HttpRequest, queryset: SessionQuerySet) -> HttpResponse | None:
         form = PolicyChoice(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
             return actions.ask(
@@ -265,8 +265,8 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self._change(request, queryset, f"now with the policy {policy}", policy=policy)
         return None
 
-    def _change(self, request: HttpRequest, queryset: QuerySet[Session], now: str, **values: Any) -> None:
-        living = queryset.exclude(owner=retention.NOBODY)
+    def _change(self, request: HttpRequest, queryset: SessionQuerySet, now: str, **values: Any) -> None:
+        living = queryset.present()
         actions.log(request, living, CHANGE, f"Sessions {now}.")
         ids = list(living.values_list("pk", flat=True))
         with transaction.atomic():

@@ -14,7 +14,6 @@ from sessions_app.core import signals, tokens
 from sessions_app.core.cursor import Cursor
 from sessions_app.event_log import queries
 from sessions_app.models import Message, RetentionPolicy, Session, Signal
-from sessions_app.retention import purge
 
 T = TypeVar("T")
 
@@ -51,7 +50,7 @@ class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):
         super().__init__(slug_field="name", queryset=RetentionPolicy.objects.none(), **kwargs)
 
     def get_queryset(self) -> QuerySet[RetentionPolicy]:
-        return purge.allowed_policies()
+        return RetentionPolicy.objects.allowed()
 
     def to_internal_value(self, data: Any) -> RetentionPolicy:
         policies = {policy.name: policy for policy in self.get_queryset()}
@@ -89,16 +88,16 @@ class SessionSerializer(Strict, serializers.ModelSerializer[Session]):
         return str(Cursor(session.epoch, session.tail))
 
     def validate_agent(self, agent: str) -> str:
-        if agent and agent not in conf.AGENTS:
-            raise serializers.ValidationError(f"There is no such agent. There are: {', '.join(conf.AGENTS)}.")
+        if agent and agent not in conf.settings.agents:
+            raise serializers.ValidationError(f"There is no such agent. There are: {', '.join(conf.settings.agents)}.")
         if self.instance is not None and agent != self.instance.agent:
             raise serializers.ValidationError("A session's agent can't be changed.")
         return agent
 
     def create(self, validated_data: dict[str, Any]) -> Session:
-        validated_data.setdefault("agent", conf.DEFAULT_AGENT)
+        validated_data.setdefault("agent", conf.settings.default_agent)
         if "policy" not in validated_data:
-            validated_data["policy"] = RetentionPolicy.objects.get(is_default=True)
+            validated_data["policy"] = RetentionPolicy.objects.default()
         session = Session.objects.create(**validated_data)
         session.streaming = False  # type: ignore[attr-defined]  # as the list has it
         return session
@@ -126,9 +125,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         current = self.instance or RetentionPolicy()
         fields = {name: attrs.get(name, getattr(current, name)) for name in ("name", "hours", "is_default")}
-        problems = purge.problems(RetentionPolicy(pk=current.pk, **fields))
-        if problems:
-            raise serializers.ValidationError(problems)
+        RetentionPolicy(pk=current.pk, **fields).clean()
         return attrs
 
     def create(self, validated_data: dict[str, Any]) -> RetentionPolicy:
@@ -139,7 +136,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
     def update(self, policy: RetentionPolicy, validated_data: dict[str, Any]) -> RetentionPolicy:
         for name, value in validated_data.items():
             setattr(policy, name, value)
-        purge.save_policy(policy)
+        policy.save()
         return policy
 
 
@@ -165,7 +162,7 @@ class TokenSerializer(Strict):
         return _taken(sessions, tokens.sessions_problem(sessions))
 
     def validate_life_s(self, life_s: int) -> int:
-        return _taken(life_s, "" if life_s <= conf.TOKEN_MAX_S else f"At most {conf.TOKEN_MAX_S}.")
+        return _taken(life_s, "" if life_s <= conf.settings.token_max_s else f"At most {conf.settings.token_max_s}.")
 
 
 def _taken(value: T, problem: str) -> T:
@@ -203,14 +200,14 @@ class PartQuery(Strict):
     )
 
     def validate_limit(self, limit: int) -> int:
-        if limit > conf.HISTORY_MAX:
-            raise serializers.ValidationError(f"At most {conf.HISTORY_MAX}.")
+        if limit > conf.settings.history_max:
+            raise serializers.ValidationError(f"At most {conf.settings.history_max}.")
         return limit
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if len(attrs.keys() & set(self.EXCLUSIVE)) > 1:
             raise serializers.ValidationError(f"Give only one of {', '.join(self.EXCLUSIVE)}.")
-        attrs.setdefault("limit", conf.HISTORY_DEFAULT)
+        attrs.setdefault("limit", conf.settings.history_default)
         return attrs
 
 

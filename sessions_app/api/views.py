@@ -150,7 +150,7 @@ class SessionViewSet(
     def get_queryset(self) -> QuerySet[Session]:
         who = identity_of(self.request)
         who.require("read")
-        streaming = Message.objects.filter(session=OuterRef("pk"), status=Message.Status.STREAMING)
+        streaming = Message.objects.streaming().filter(session=OuterRef("pk"))
         owned = Session.objects.visible().filter(owner=who.owner)
         if who.grant is not None:
             owned = owned.fitting(who.grant.sessions)
@@ -158,8 +158,7 @@ class SessionViewSet(
 
     def get_object(self) -> Session:
         session = self._readable()
-        streaming = session.messages.filter(status=Message.Status.STREAMING)
-        session.streaming = streaming.exists()  # type: ignore[attr-defined]
+        session.streaming = session.messages.streaming().exists()  # type: ignore[attr-defined]
         return session
 
     def _readable(self) -> Session:
@@ -175,8 +174,8 @@ class SessionViewSet(
         who.require("send")
         if who.grant is not None and not who.grant.covers(ALL):
             raise ApiError("forbidden_scope", "a new session needs a token for all sessions, `*`")
-        if Session.objects.visible().filter(owner=who.owner).count() >= conf.SESSIONS_PER_OWNER:
-            raise ApiError("session_limit", f"at most {conf.SESSIONS_PER_OWNER}")
+        if Session.objects.visible().filter(owner=who.owner).count() >= conf.settings.sessions_per_owner:
+            raise ApiError("session_limit", f"at most {conf.settings.sessions_per_owner}")
         serializer.save(owner=who.owner)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -336,14 +335,14 @@ class TokenViewSet(viewsets.ViewSet, HoldfastView):
     lookup_value_regex = "[A-Za-z0-9_.:-]{1,64}"
 
     def create(self, request: Request) -> Response:
-        if not conf.TOKEN_KEYS:
+        if not conf.settings.token_keys:
             raise ApiError("tokens_off")
         asked = TokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         who = identity_of(request)
         if _reaches_others(asked.validated_data, who.owner):
             require(request.user, ISSUE_FOR_OTHERS)
-        token, grant = tokens.issue(**{"life_s": conf.TOKEN_MAX_S, **asked.validated_data})
+        token, grant = tokens.issue(**{"life_s": conf.settings.token_max_s, **asked.validated_data})
         logger.info("%s issued token %s for %s", who.owner, grant.jti, asked.validated_data["sub"])
         issued = {"token": token, "jti": grant.jti, "expires_at": grant.expires_at * 1000}
         return Response(issued, status=201)

@@ -249,7 +249,7 @@ def give_guests_sessions_to_user(request: HttpRequest, user: Any, **_: Any) -> N
     guest = _guest_of(request.COOKIES.get(GUEST_COOKIE))
     if guest is not None:
         with transaction.atomic():
-            theirs = Session.objects.filter(owner=guest.owner)
+            theirs = Session.objects.present().filter(owner=guest.owner)
             locking.sessions(theirs.values_list("pk", flat=True))
             theirs.update(owner=f"user:{user.pk}")
     request.identity = user_identity(user, request.session)  # type: ignore[attr-defined]

@@ -35,8 +35,8 @@ def issue(*, sub: str, scope: str, sessions: list[str], life_s: int) -> tuple[st
         "aud": AUDIENCE, "sub": sub, "scope": scope, "sessions": sessions,
         "iat": now, "exp": now + life_s, "jti": models.new_id(),
     }  # fmt: skip
-    kid, key = next(iter(conf.TOKEN_KEYS.items()))
-    _, grant = tokens.read_claims(claims, most_s=conf.TOKEN_MAX_S)
+    kid, key = next(iter(conf.settings.token_keys.items()))
+    _, grant = tokens.read_claims(claims, most_s=conf.settings.token_max_s)
     return _jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": kid}), grant
 
 
@@ -45,7 +45,7 @@ def read(token: str) -> tuple[str, Grant]:
 
     Asks no database: whether it was revoked, `revoked` says.
     """
-    if not conf.TOKEN_KEYS:
+    if not conf.settings.token_keys:
         raise HoldfastError("bad_token", "Tokens are off on this site: it has no HOLDFAST_TOKEN_KEYS.")
     if len(token) > TOKEN_BYTES:
         raise HoldfastError("bad_token", f"It has more than {TOKEN_BYTES} bytes.")
@@ -55,11 +55,11 @@ def read(token: str) -> tuple[str, Grant]:
         raise HoldfastError("token_expired") from None
     except (jwt.PyJWTError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
         raise HoldfastError("bad_token", str(error)) from None
-    return tokens.read_claims(claims, most_s=conf.TOKEN_MAX_S)
+    return tokens.read_claims(claims, most_s=conf.settings.token_max_s)
 
 
 def _verified(token: str) -> dict[str, Any]:
-    key = conf.TOKEN_KEYS.get(jwt.get_unverified_header(token).get("kid", ""))
+    key = conf.settings.token_keys.get(jwt.get_unverified_header(token).get("kid", ""))
     if key is None:
         raise jwt.InvalidKeyError("This site has no key of its `kid`.")
     return _jwt.decode(token, key, algorithms=[ALGORITHM], audience=AUDIENCE, leeway=LEEWAY_S)

@@ -33,7 +33,7 @@ PRIVATE_DOMAINS = ("localhost", "test", "local", "internal", "lan", "home.arpa")
 
 @register("holdfast")
 def check_layers(**_: Any) -> Iterator[CheckMessage]:
-    for name in conf.FANOUT_LAYERS:
+    for name in conf.settings.fanout_layers:
         if name in settings.CHANNEL_LAYERS:
             yield from _check_layer(name, settings.CHANNEL_LAYERS[name])
         else:
@@ -47,7 +47,7 @@ def check_layers(**_: Any) -> Iterator[CheckMessage]:
 def _check_layer(name: str, layer: dict[str, Any]) -> Iterator[CheckMessage]:
     backend: str = layer["BACKEND"]
     hosts = layer.get("CONFIG", {}).get("hosts", [])
-    if backend == "channels.layers.InMemoryChannelLayer" and conf.PROCESSES > 1:
+    if backend == "channels.layers.InMemoryChannelLayer" and conf.settings.processes > 1:
         yield warning(
             4,
             "Several processes and no Redis: what one writes, readers at another see only when it polls the database.",
@@ -89,7 +89,7 @@ def check_database(**_: Any) -> Iterator[CheckMessage]:
     database = settings.DATABASES["default"]
     if not database["ENGINE"].endswith("sqlite3"):
         return
-    if conf.PROCESSES > 1:
+    if conf.settings.processes > 1:
         yield warning(
             6,
             "Several processes and SQLite: they must all run on one machine, and take turns at writing.",
@@ -150,7 +150,7 @@ def check_connections(databases: Iterable[str] | None = None, **_: Any) -> Itera
     if "default" not in (databases or ()) or connection.vendor != "postgresql":
         return
     pool: dict[str, Any] = connection.settings_dict["OPTIONS"].get("pool") or {}
-    wanted = conf.PROCESSES * pool.get("max_size", 1)
+    wanted = conf.settings.processes * pool.get("max_size", 1)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT sum(setting::int * CASE name WHEN 'max_connections' THEN 1 ELSE -1 END) FROM pg_settings "
@@ -160,7 +160,7 @@ def check_connections(databases: Iterable[str] | None = None, **_: Any) -> Itera
     if wanted > available:
         yield warning(
             7,
-            f"{conf.PROCESSES} processes may want {wanted} connections; PostgreSQL has {available}.",
+            f"{conf.settings.processes} processes may want {wanted} connections; PostgreSQL has {available}.",
             "Lower HOLDFAST_DATABASE_POOL, raise max_connections, or put a pooler in between.",
         )
 

@@ -30,6 +30,10 @@ class AddIndexInUse(migrations.AddIndex):
         schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True), params=None)
 
 
+class UpdateFew(migrations.RunSQL):
+    """Change few rows of a table in use: their writers wait until the migration commits, all others don't."""
+
+
 class SetStorage(Operation):
     """Set storage parameters of a table on PostgreSQL, which takes a lock that no reader or writer waits for."""
 

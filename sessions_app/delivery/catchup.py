@@ -36,14 +36,14 @@ def read(
     """
     if cursor is None:
         return _rewound(session, owner, rewind, reason=None)
-    view = queries.view(session, owner, changed_after=cursor.serial, limit=conf.HISTORY_MAX)
+    view = queries.view(session, owner, changed_after=cursor.serial, limit=conf.settings.history_max)
     decided = plan.plan(view.position, cursor)
     if isinstance(decided, Rewind):
         return _rewound(session, owner, rewind, reason=decided.reason)
     if view.more:
         return _rewound(session, owner, rewind, reason="too-far")
     patches = [_patch(message, decided.after, held) for message in view.messages]
-    if len(patches) > 1 and sum(map(_size, patches)) > conf.SNAPSHOT_BYTES:
+    if len(patches) > 1 and sum(map(_size, patches)) > conf.settings.snapshot_bytes:
         return _rewound(session, owner, rewind, reason="too-far")
     return _attached(session, view, patches, decided)
 
@@ -69,7 +69,7 @@ def _patch(message: fold.MessageState, after: int, held: frames.Held | None) -> 
 
 
 def _rewound(session: str, owner: str, rewind: int | None, *, reason: str | None) -> dict[str, Any]:
-    limit = conf.HISTORY_DEFAULT if rewind is None else min(rewind, conf.HISTORY_MAX)
+    limit = conf.settings.history_default if rewind is None else min(rewind, conf.settings.history_max)
     view = queries.view(session, owner, changed_after=None, limit=limit)
     patches = [snapshot.patch(message, after=0, held=None) for message in view.messages]
     return _attached(session, view, patches, Rewind(reason))

@@ -40,7 +40,7 @@ Message = dict[str, Any]
 
 def shard(session: str) -> int:
     """Return the number of the group that carries a session's frames."""
-    return zlib.crc32(session.encode()) % conf.FANOUT_SHARDS
+    return zlib.crc32(session.encode()) % conf.settings.fanout_shards
 
 
 def group_of(number: int) -> str:
@@ -55,7 +55,7 @@ class Fanout:
 
     def __init__(self, receive: Callable[[list[Frame]], None], signalled: Callable[[], None]) -> None:
         # Layers of its own: to make one anew must not concern others in this process who use the site's.
-        layers = [channel_layers.make_backend(name) for name in conf.FANOUT_LAYERS]
+        layers = [channel_layers.make_backend(name) for name in conf.settings.fanout_layers]
         self.endpoints = [
             LayerEndpoint(layer, self._take) for layer in layers if not isinstance(layer, InMemoryChannelLayer)
         ]
@@ -100,7 +100,7 @@ class Fanout:
     def signal_came(self) -> None:
         """Have the other processes look for signals, and for runs that wait."""
         if self.endpoints:
-            self.endpoints[0].put([(SIGNALS, self._message("signals", shards=conf.FANOUT_SHARDS))])
+            self.endpoints[0].put([(SIGNALS, self._message("signals", shards=conf.settings.fanout_shards))])
 
     def _endpoint(self, number: int) -> LayerEndpoint:
         return self.endpoints[number % len(self.endpoints)]
@@ -120,11 +120,11 @@ class Fanout:
             self._signalled()
 
     def _compare(self, shards: int) -> None:
-        if shards != conf.FANOUT_SHARDS and not self._differs:
+        if shards != conf.settings.fanout_shards and not self._differs:
             self._differs = True
             logger.warning(
                 "another process has %s shards, this one %s: live frames come late. Give all the same FANOUT_SHARDS.",
-                shards, conf.FANOUT_SHARDS,
+                shards, conf.settings.fanout_shards,
             )  # fmt: skip
 
 
@@ -144,7 +144,7 @@ class LayerEndpoint:
         self._channel = ""  # empty while nothing can be heard
         self._groups = {SIGNALS}  # to hear of
         self._joined: set[str] = set()
-        self._outgoing: asyncio.Queue[list[tuple[str, Message]]] = asyncio.Queue(maxsize=conf.FANOUT_BACKLOG)
+        self._outgoing: asyncio.Queue[list[tuple[str, Message]]] = asyncio.Queue(maxsize=conf.settings.fanout_backlog)
         self._unanswered = 0  # echoes that were sent since something came
         self._retry_s = RETRY_FIRST_S
 

@@ -57,10 +57,14 @@ class Connection:
         self.host = host
         self.identity = identity
         self.transport = transport
-        self.window = Window(conf.WINDOW_BYTES)
+        self.window = Window(conf.settings.window_bytes)
         self.closed = False
         self.told = ""  # why it ends: the code of the error, or "going_away"
-        self.heartbeat_ms = conf.HEARTBEAT_MS if transport == "websocket" else min(conf.HEARTBEAT_MS, HTTP_HEARTBEAT_MS)
+        self.heartbeat_ms = (
+            conf.settings.heartbeat_ms
+            if transport == "websocket"
+            else min(conf.settings.heartbeat_ms, HTTP_HEARTBEAT_MS)
+        )
         self.heartbeat_at = 0.0  # when the next one is due; the registry keeps it
         self.ends_at = math.inf  # when its time is over; likewise
         self.heard_at = -math.inf  # when its client's last frame came
@@ -121,13 +125,13 @@ class Connection:
                     "transport": self.transport,
                     "actor": self.identity.owner,
                     "heartbeat_ms": self.heartbeat_ms,
-                    "recovery_window_ms": conf.RECOVERY_WINDOW_MS,
+                    "recovery_window_ms": conf.settings.recovery_window_ms,
                     "limits": {
-                        "frame_bytes": conf.FRAME_BYTES,
-                        "window_bytes": conf.WINDOW_BYTES,
-                        "ack_bytes": conf.ACK_BYTES,
-                        "ack_ms": conf.ACK_MS,
-                        "sessions": conf.SESSIONS_PER_CONNECTION,
+                        "frame_bytes": conf.settings.frame_bytes,
+                        "window_bytes": conf.settings.window_bytes,
+                        "ack_bytes": conf.settings.ack_bytes,
+                        "ack_ms": conf.settings.ack_ms,
+                        "sessions": conf.settings.sessions_per_connection,
                     },
                 }
             )
@@ -181,7 +185,7 @@ class Connection:
 
     def is_slow(self, now: float) -> bool:
         """Whether a session has been behind for longer than SLOW_READER_MS."""
-        limit = now - conf.SLOW_READER_MS / 1000
+        limit = now - conf.settings.slow_reader_ms / 1000
         return any(
             subscription.attachment.behind_since is not None and subscription.attachment.behind_since < limit
             for subscription in self._followed.values()
@@ -214,8 +218,8 @@ class Connection:
         self.identity.check("read", frame.session)
         subscription = self._followed.get(frame.session)
         if subscription is None:
-            if len(self._followed) >= conf.SESSIONS_PER_CONNECTION:
-                raise HoldfastError("too_many_sessions", f"at most {conf.SESSIONS_PER_CONNECTION}")
+            if len(self._followed) >= conf.settings.sessions_per_connection:
+                raise HoldfastError("too_many_sessions", f"at most {conf.settings.sessions_per_connection}")
             subscription = Subscription(self, frame.session, owner=self.identity.owner, feeds=self.host.feeds)
             self._followed[frame.session] = subscription
             await self.host.feeds.follow(frame.session, subscription)

@@ -66,14 +66,14 @@ class ConnectionRegistry:
             connection.heartbeat_at = now + connection.heartbeat_ms / 1000
         if connection.transport == "stream":
             # Not all at once, of the streams that a server began when it started.
-            connection.ends_at = now + random.uniform(SHORTEST_LIFE, 1) * conf.STREAM_MS / 1000
+            connection.ends_at = now + random.uniform(SHORTEST_LIFE, 1) * conf.settings.stream_ms / 1000
 
     def check_room(self, owner: str) -> None:
         """Raise what `admit` would raise for one more connection of this owner."""
         if self.closing:
             raise HoldfastError("going_away")
-        if self._per_owner[owner] >= conf.CONNECTIONS_PER_OWNER:
-            raise HoldfastError("too_many_connections", f"at most {conf.CONNECTIONS_PER_OWNER}")
+        if self._per_owner[owner] >= conf.settings.connections_per_owner:
+            raise HoldfastError("too_many_connections", f"at most {conf.settings.connections_per_owner}")
 
     def dismiss(self, connection: Connection, ended: str = "over") -> None:
         """Count a connection out. `ended`: how it did, if it wasn't told to."""
@@ -128,7 +128,7 @@ class ConnectionRegistry:
         """Admit no more, and tell every client to come back, spread over DRAIN_MS: the next process isn't flooded."""
         self.closing = True
         for connection in self:
-            connection.go_away(random.randrange(conf.DRAIN_MS + 1))
+            connection.go_away(random.randrange(conf.settings.drain_ms + 1))
         self.flusher.send()
 
     async def finish_responses(self) -> None:

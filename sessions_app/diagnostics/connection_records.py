@@ -98,7 +98,7 @@ class ConnectionRecorder:
 
     def end(self, beginning: ConnectionStart, end: ConnectionEnd, *, owner: str) -> None:
         """EndedConnection that it ended. Its owner is not stored."""
-        if not conf.EVIDENCE_HOURS:
+        if not conf.settings.evidence_hours:
             return
         if len(self._waiting) >= BATCH or self._owners[owner] >= PER_OWNER:
             self.dropped += 1
@@ -146,6 +146,6 @@ def outdated(now: datetime) -> list[QuerySet[ConnectionRecord]]:
     records = ConnectionRecord.objects.order_by()
     newest = records.aggregate(newest=Max("pk"))["newest"] or 0
     return [
-        records.filter(ended_at__lt=now - timedelta(hours=conf.EVIDENCE_HOURS)),
-        records.filter(pk__lte=newest - conf.EVIDENCE_ROWS),
+        records.filter(ended_at__lt=now - timedelta(hours=conf.settings.evidence_hours)),
+        records.filter(pk__lte=newest - conf.settings.evidence_rows),
     ]

@@ -131,13 +131,13 @@ def advice(finding: Finding, transport: str) -> list[str]:
 
 def _keep_busy(peak: Peak, transport: str) -> str:
     at_most = max(1, int(peak.low * MARGIN))
-    heartbeat = f"HOLDFAST_HEARTBEAT_MS ({conf.HEARTBEAT_MS})"
-    if conf.HEARTBEAT_MS / 1000 < peak.low:
+    heartbeat = f"HOLDFAST_HEARTBEAT_MS ({conf.settings.heartbeat_ms})"
+    if conf.settings.heartbeat_ms / 1000 < peak.low:
         return f"{heartbeat} is below it already: these connections are from before it was set."
     if transport != "websocket":
         return f"Set {heartbeat} to {at_most * 1000} or less."
-    pings = f"HOLDFAST_PING_INTERVAL_S ({conf.PING_INTERVAL_S})"
-    if conf.PING_INTERVAL_S < peak.low:
+    pings = f"HOLDFAST_PING_INTERVAL_S ({conf.settings.ping_interval_s})"
+    if conf.settings.ping_interval_s < peak.low:
         return (
             f"{pings} is below it already: these connections are from before it was set, or this proxy doesn't count "
             f"pings; then set {heartbeat} to {at_most * 1000} or less."
@@ -148,9 +148,11 @@ def _keep_busy(peak: Peak, transport: str) -> str:
 def _end_first(peak: Peak, transport: str) -> str:
     at_most = max(1, int(peak.low * MARGIN)) * 1000
     if transport == "stream":
-        return f"Let the server end streams before: HOLDFAST_STREAM_MS (now {conf.STREAM_MS}) of {at_most} or less."
+        now = conf.settings.stream_ms
+        return f"Let the server end streams before: HOLDFAST_STREAM_MS (now {now}) of {at_most} or less."
     if transport == "poll":
-        return f"Let the server answer polls before: HOLDFAST_POLL_MS (now {conf.POLL_MS}) of {at_most} or less."
+        now = conf.settings.poll_ms
+        return f"Let the server answer polls before: HOLDFAST_POLL_MS (now {now}) of {at_most} or less."
     return "No ping helps against a limit on a connection's life; clients come back by themselves and miss nothing."
 
 

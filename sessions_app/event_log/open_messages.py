@@ -33,8 +33,6 @@ class OpenMessages:
 
     def __init__(self) -> None:
         self.open: dict[Key, OpenMessage] = {}
-        self.journal_events = conf.JOURNAL_EVENTS  # read once: looking up a setting costs more than a fold
-        self.response_bytes = conf.RESPONSE_BYTES
 
     def load(self, key: Key) -> None:
         """Read a message from the database. Raises no_such_message."""
@@ -44,7 +42,7 @@ class OpenMessages:
         row, message = found
         # Its size and journal are bounded again from here: they are limits, not accounts.
         size = len(orjson.dumps(message.parts))
-        self.open[key] = OpenMessage(message, row, is_new=False, size=size, journal_events=self.journal_events)
+        self.open[key] = OpenMessage(message, row, is_new=False, size=size, journal_events=conf.settings.journal_events)
 
     def apply(self, key: Key, serial: int, chunk: Chunk, now: datetime) -> str:
         """Apply one chunk, which begins the message if it isn't open; return the event's JSON.
@@ -55,8 +53,9 @@ class OpenMessages:
         opened = self.open.get(key)
         if opened is None:
             return self._begin(key, serial, chunk, json, now)
-        if opened.size + len(json) > self.response_bytes and chunk["type"] not in vocabulary.ENDS:
-            raise HoldfastError("response_too_large", f"A response has at most {self.response_bytes} bytes.")
+        most = conf.settings.response_bytes
+        if opened.size + len(json) > most and chunk["type"] not in vocabulary.ENDS:
+            raise HoldfastError("response_too_large", f"A response has at most {most} bytes.")
         fold.apply(opened.message, serial, chunk)
         opened.size += len(json)
         return frames.event_text(serial=serial, uid=key[1], chunk=json)

@@ -60,7 +60,7 @@ _names = {
     "signal_columns": ", ".join(f'"{name}"' for name in SignalRow._fields),
 }
 SELECT_SESSION = (
-    "SELECT s.id, s.owner, s.title, s.agent, s.epoch, s.tail, s.trimmed, s.held, p.hours, s.active_at"
+    "SELECT s.id, s.owner, s.title, s.agent, s.epoch, s.tail, s.trimmed, s.held, p.hours, s.active_at, s.removed_at"
     " FROM {sessions} s JOIN {policies} p ON p.id = s.policy_id WHERE s.id = %s"
 ).format(**_names)
 SELECT_MESSAGES = (
@@ -99,6 +99,7 @@ class SessionRow(NamedTuple):
     held: bool
     hours: int
     active_at: datetime
+    removed_at: Any  # None, or when its removal began, as the database has it
 
 
 class Tail(NamedTuple):
@@ -157,7 +158,7 @@ def consistent_read() -> Iterator[None]:
 def readable(session_id: str, owner: str) -> SessionRow:
     """Return the owner's session. Raises not_found, also for a stranger, and expired for its owner."""
     session = _session(session_id)
-    if session.owner != owner:
+    if session.owner != owner or session.removed_at is not None:
         raise HoldfastError("not_found")
     if session.active_at < _cutoff(session):
         raise HoldfastError("expired")
@@ -167,7 +168,7 @@ def readable(session_id: str, owner: str) -> SessionRow:
 def writable(session_id: str) -> None:
     """Raise not_found or expired for a session to which nobody may publish, whoever owns it."""
     session = _session(session_id)
-    if not session.owner:  # it is being removed
+    if session.removed_at is not None:
         raise HoldfastError("not_found")
     if session.active_at < _cutoff(session):
         raise HoldfastError("expired")
@@ -189,7 +190,7 @@ def view(session_id: str, owner: str, *, changed_after: int | None, limit: int) 
             rows, more = _changed(session_id, cutoff, limit, changed_after)
         messages = _folded(session_id, rows)
         signals = _signals(session_id, cutoff, changed_after)
-    more = more or len(signals) > conf.HISTORY_MAX
+    more = more or len(signals) > conf.settings.history_max
     if changed_after is not None:
         messages = [message for message in messages if message.last_serial > changed_after]
     return View(position, session.title, messages, signals, more)
@@ -233,7 +234,7 @@ def _that_fit(sizes: list[tuple[int, int]]) -> list[int]:
     taken = 0
     for key, size in sizes:
         taken += size
-        if keys and taken > conf.SNAPSHOT_BYTES:
+        if keys and taken > conf.settings.snapshot_bytes:
             break
         keys.append(key)
     return keys
@@ -254,7 +255,7 @@ def keyed_message(session_id: str, uid: str) -> tuple[int, fold.MessageState] | 
 
 def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     """Return what the journal holds after a serial: (serial, event JSON), in order. Holes are conflated events."""
-    streaming = models.Message.objects.filter(session=session_id, status=models.Message.Status.STREAMING)
+    streaming = models.Message.objects.streaming().filter(session=session_id)
     entries = models.JournalEntry.objects.filter(message__in=streaming, serial__gt=serial)
     return list(entries.order_by("serial").values_list("serial", "event"))
 
@@ -315,12 +316,14 @@ def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple
 def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[dict[str, Any]]:
     """Records of the signals changed since a serial, or of those that are open and the newest others; in order."""
     if after is not None:
-        rows = _select_signals(session_id, "last_serial > %s ORDER BY last_serial", after, conf.HISTORY_MAX + 1)
+        rows = _select_signals(
+            session_id, "last_serial > %s ORDER BY last_serial", after, conf.settings.history_max + 1
+        )
     else:
         since = connection.ops.adapt_datetimefield_value(cutoff)
         newest = "{} ORDER BY last_serial DESC".format
         rows = [
-            *_select_signals(session_id, newest("status IN ('accepted', 'delivered')"), conf.HISTORY_MAX),
+            *_select_signals(session_id, newest("status IN ('accepted', 'delivered')"), conf.settings.history_max),
             *_select_signals(
                 session_id, newest("status NOT IN ('accepted', 'delivered') AND changed_at >= %s"), since, SETTLED
             ),
@@ -348,7 +351,7 @@ def _select(
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
             for row in rows:
                 size += len(row[PARTS])
-                if len(taken) == limit or (taken and size > conf.SNAPSHOT_BYTES):
+                if len(taken) == limit or (taken and size > conf.settings.snapshot_bytes):
                     return taken, True
                 taken.append(row)
     return taken, False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sessions_app import models
+from sessions_app import conf, models
 from sessions_app.core import fold
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import Append
@@ -19,13 +19,11 @@ TITLE_LENGTH = 60  # characters of a first message that become its session's tit
 class StagedMessages:
     """New message rows, message rows to conflate, and journal entries.
 
-    `written`: the messages whose rows the transaction has written. `journal_events`: how many journal entries a message
-    may have before it is conflated.
+    `written`: the messages whose rows the transaction has written.
     """
 
-    def __init__(self, journal_events: int) -> None:
+    def __init__(self) -> None:
         self.written: set[Key] = set()
-        self._journal_events = journal_events
         self._new: dict[Key, OpenMessage] = {}
         self._conflated: dict[Key, OpenMessage] = {}
         self._journal: list[sql.JournalRow] = []
@@ -50,7 +48,7 @@ class StagedMessages:
 
     def _is_due(self, opened: OpenMessage) -> bool:
         # Responses that began together are due together: a commit that conflates them all would delay all others.
-        return opened.journal_events >= self._journal_events and len(self._conflated) < CONFLATED
+        return opened.journal_events >= conf.settings.journal_events and len(self._conflated) < CONFLATED
 
     def write(self, now: datetime) -> bool:
         """Write what is staged; return whether anything was."""

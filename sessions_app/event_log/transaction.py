@@ -80,7 +80,7 @@ class Transaction:
         self._open_messages = open_messages
         self._reads = TransactionReads(appends, sessions)
         self._sessions = {id_: StagedSession(epoch, tail, tail + 1) for id_, epoch, tail in self._reads.sessions}
-        self._messages = StagedMessages(open_messages.journal_events)
+        self._messages = StagedMessages()
         self._activity = StagedActivity()
         self._follow_ups = FollowUps()
         self._current: set[Key] = set()  # messages whose folds are known to be as stored

@@ -28,7 +28,7 @@ def limit_bodies(application: Application) -> Application:
 
     async def limited(scope: dict[str, Any], receive: Receive, send: Any) -> None:
         body = CountedBody(receive)
-        if announced_bytes(scope) <= conf.BODY_BYTES:
+        if announced_bytes(scope) <= conf.settings.body_bytes:
             await application(scope, body.receive, send)
             if not body.is_too_large:
                 return
@@ -48,7 +48,7 @@ class CountedBody:
     async def receive(self) -> Message:
         message = await self._receive()
         self._bytes += len(message.get("body", b""))
-        if self._bytes <= conf.BODY_BYTES:
+        if self._bytes <= conf.settings.body_bytes:
             return message
         self.is_too_large = True
         return {"type": "http.disconnect"}
@@ -61,7 +61,7 @@ def announced_bytes(scope: dict[str, Any]) -> int:
 
 async def refuse(receive: Receive, send: Any) -> None:
     """Answer 413 and close the connection."""
-    response = refused(ApiError("body_too_large", f"at most {conf.BODY_BYTES} bytes"), {"Connection": "close"})
+    response = refused(ApiError("body_too_large", f"at most {conf.settings.body_bytes} bytes"), {"Connection": "close"})
     response["Content-Length"] = str(len(response.content))  # so that the answer is whole before the connection closes
     headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})

@@ -41,11 +41,11 @@ def refused(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
 
 
 def links() -> Budget:
-    return "link", conf.LINKS_PER_MINUTE
+    return "link", conf.settings.links_per_minute
 
 
 def publishes() -> Budget:
-    return "publish", conf.PUBLISHES_PER_SECOND * 60
+    return "publish", conf.settings.publishes_per_second * 60
 
 
 def guard(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget] = links) -> Callable[[View], View]:

@@ -27,9 +27,9 @@ class JSONParser(BaseParser):
 
 def read_json(stream: IO[Any] | HttpRequest) -> Any:
     """Read at most FRAME_BYTES of JSON. Raises body_too_large and bad_json."""
-    body = stream.read(conf.FRAME_BYTES + 1)
-    if len(body) > conf.FRAME_BYTES:
-        raise ApiError("body_too_large", f"at most {conf.FRAME_BYTES} bytes")
+    body = stream.read(conf.settings.frame_bytes + 1)
+    if len(body) > conf.settings.frame_bytes:
+        raise ApiError("body_too_large", f"at most {conf.settings.frame_bytes} bytes")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

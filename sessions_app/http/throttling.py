@@ -1,13 +1,13 @@
-"""How often somebody may ask: a token bucket per identity and one per address, in this process."""
+"""Rate limits of requests over HTTP, in this process: by identity and by address."""
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import math
 import threading
 import time
-from collections import OrderedDict
-from typing import Any
+from typing import Any, Literal
 
 from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS
@@ -16,37 +16,19 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
 from sessions_app import conf
-from sessions_app.core.limits import TokenBucket
+from sessions_app.core.limits import RateLimiter
 from sessions_app.http.authentication import identity_of
 
-REMEMBERED = 20_000  # buckets; whoever asked longest ago is forgotten first
+COUNTED = 10_000  # addresses, and owners, whose requests of one kind are counted apart
 SHARED_ADDRESS = 10  # an address may ask as often as so many people: an office has one
 
-
-class _Buckets:
-    """The buckets of a process, by name."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
-
-    def take(self, name: str, per_minute: int) -> float:
-        """Take from a bucket. Returns 0.0 if there was something, else the seconds until there is."""
-        with self._lock:
-            bucket = self._buckets.setdefault(name, TokenBucket(per_minute / 60, per_minute))
-            self._buckets.move_to_end(name)
-            if len(self._buckets) > REMEMBERED:
-                self._buckets.popitem(last=False)
-            if bucket.take(time.monotonic()):
-                return 0.0
-            return (1 - bucket.tokens) / bucket.rate
-
-    def clear(self) -> None:
-        with self._lock:
-            self._buckets.clear()
+_lock = threading.Lock()
 
 
-buckets = _Buckets()
+@functools.cache
+def limiter(kind: str, by: Literal["address", "owner"], per_minute: int) -> RateLimiter:
+    """Return the limiter of one kind of request."""
+    return RateLimiter.per_minute(per_minute, COUNTED)
 
 
 class Throttle(BaseThrottle):
@@ -65,17 +47,20 @@ class Throttle(BaseThrottle):
 
 
 def take(request: Request | HttpRequest, owner: str | None, kind: str, per_minute: int) -> int:
-    """Count a request. Returns 0 if it may be, else for how many seconds to wait."""
-    waits = [buckets.take(f"{kind} {address_of(request)}", per_minute * SHARED_ADDRESS)]
-    if owner is not None:
-        waits.append(buckets.take(f"{kind} {owner}", per_minute))
+    """Count a request. Return 0 if it is allowed, else for how many seconds to wait."""
+    address = address_of(request)
+    with _lock:
+        now = time.monotonic()
+        waits = [limiter(kind, "address", per_minute * SHARED_ADDRESS).take(address, now)]
+        if owner is not None:
+            waits.append(limiter(kind, "owner", per_minute).take(owner, now))
     return math.ceil(max(waits))
 
 
 def _budget(request: Request) -> tuple[str, int]:
     if request.method in SAFE_METHODS:
-        return "read", conf.READS_PER_MINUTE
-    return "write", conf.WRITES_PER_MINUTE
+        return "read", conf.settings.reads_per_minute
+    return "write", conf.settings.writes_per_minute
 
 
 def address_of(request: Request | HttpRequest) -> str:

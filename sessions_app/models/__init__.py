@@ -3,12 +3,13 @@
 from sessions_app.models.connection_records import ConnectionRecord
 from sessions_app.models.ids import derived_id, new_epoch, new_id, new_uid
 from sessions_app.models.revoked_tokens import RevokedSubject, RevokedToken, when_all_have_expired
-from sessions_app.models.runs import Run, Worker
+from sessions_app.models.runs import Run, RunQuerySet, Worker
 from sessions_app.models.sessions import JournalEntry, Message, RetentionPolicy, Session, SessionQuerySet
-from sessions_app.models.signals import Approval, Signal
+from sessions_app.models.signals import Approval, ApprovalQuerySet, Signal
 
 __all__ = [
     "Approval",
+    "ApprovalQuerySet",
     "ConnectionRecord",
     "JournalEntry",
     "Message",
@@ -16,6 +17,7 @@ __all__ = [
     "RevokedSubject",
     "RevokedToken",
     "Run",
+    "RunQuerySet",
     "Session",
     "SessionQuerySet",
     "Signal",

@@ -14,7 +14,7 @@ CLOCKS_S = 60  # the most by which the clocks of token issuers and ours may diff
 
 def when_all_have_expired() -> datetime:
     """Return the moment at which every token issued until now has expired, by whichever back end."""
-    return timezone.now() + timedelta(seconds=conf.TOKEN_MAX_S + CLOCKS_S)
+    return timezone.now() + timedelta(seconds=conf.settings.token_max_s + CLOCKS_S)
 
 
 class RevokedToken(models.Model):

@@ -11,6 +11,12 @@ from sessions_app.models.sessions import Session
 from sessions_app.models.signals import Signal
 
 
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    def alive(self) -> WorkerQuerySet:
+        """Workers whose lease hasn't run out."""
+        return self.filter(alive=True)
+
+
 class Worker(models.Model):
     """A writer of responses: a server process, or a remote producer in one epoch. Alive while `beats` goes up."""
 
@@ -25,6 +31,8 @@ class Worker(models.Model):
     started_at = models.DateTimeField(default=timezone.now)
     seen_at = models.DateTimeField(default=timezone.now, help_text="For people: leases never compare clocks.")
 
+    objects = WorkerQuerySet.as_manager()
+
     class Meta:
         ordering = ["-started_at"]
         indexes = [models.Index(fields=["id"], condition=Q(alive=True), name="worker_alive")]
@@ -36,6 +44,24 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def waiting(self) -> RunQuerySet:
+        """Runs that no worker has claimed yet."""
+        return self.filter(status=Run.Status.WAITING)
+
+    def running(self) -> RunQuerySet:
+        """Runs that a worker is at work on."""
+        return self.filter(status=Run.Status.RUNNING)
+
+    def active(self) -> RunQuerySet:
+        """Runs that are waiting or running."""
+        return self.filter(status__in=(Run.Status.RUNNING, Run.Status.WAITING))
+
+    def ended(self) -> RunQuerySet:
+        """Runs that are over."""
+        return self.filter(status=Run.Status.ENDED)
 
 
 class Run(models.Model):
@@ -77,6 +103,8 @@ class Run(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+
+    objects = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at"]

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.core.validators import MinValueValidator
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Left
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
+from sessions_app import conf
 from sessions_app.core import retention
 from sessions_app.core.tokens import ALL
 from sessions_app.models.ids import new_epoch, new_id
+
+
+class RetentionPolicyQuerySet(models.QuerySet["RetentionPolicy"]):
+    def allowed(self) -> RetentionPolicyQuerySet:
+        """Policies that an owner may choose from."""
+        return self.filter(hours__lte=conf.settings.retention_max_hours)
+
+    def default(self) -> RetentionPolicy:
+        """The policy of new sessions."""
+        return self.get(is_default=True)
 
 
 class RetentionPolicy(models.Model):
     """How long a session's messages are kept after they last changed."""
 
     name = models.CharField(max_length=64, unique=True)
-    hours = models.PositiveIntegerField(validators=[MinValueValidator(retention.MIN_HOURS)])
+    hours = models.PositiveIntegerField()
     is_default = models.BooleanField(default=False, help_text="New sessions get this policy.")
+
+    objects = RetentionPolicyQuerySet.as_manager()
 
     class Meta:
         ordering = ["hours", "name"]
@@ -36,19 +50,52 @@ class RetentionPolicy(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.hours} h)"
 
+    def clean(self) -> None:
+        """Check the bounds of the hours, and that there is a default. Raises ValidationError by field."""
+        super().clean()
+        found = {}
+        # Hours that are no number have a message of their own field's by now.
+        if self.hours is not None and (
+            problem := retention.hours_problem(self.hours, most=conf.settings.retention_max_hours)
+        ):
+            found["hours"] = problem
+        if not self.is_default and RetentionPolicy.objects.filter(pk=self.pk, is_default=True).exists():
+            found["is_default"] = "New sessions need a policy: make another one the default instead."
+        if found:
+            raise ValidationError(found)
+
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        """All but the constraint of one default: `save` makes room for a new one."""
+        super().validate_constraints({*(exclude or ()), "is_default"})
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store it; if it is the default, no other is any more."""
+        with transaction.atomic():
+            if self.is_default:
+                RetentionPolicy.objects.exclude(pk=self.pk).filter(is_default=True).update(is_default=False)
+            super().save(*args, **kwargs)
+
     def cutoff(self, now: datetime) -> datetime:
         """What last changed before this moment has expired."""
         return now - timedelta(hours=self.hours)
 
 
 class SessionQuerySet(models.QuerySet["Session"]):
+    def present(self) -> SessionQuerySet:
+        """Sessions that are not being removed."""
+        return self.filter(removed_at=None)
+
+    def removed(self) -> SessionQuerySet:
+        """Sessions that are being removed: hidden, and not yet empty."""
+        return self.filter(removed_at__isnull=False)
+
     def expired(self, now: datetime | None = None) -> SessionQuerySet:
-        """Sessions that nobody may read any more and that a purge will delete."""
-        return self.filter(self._is_expired(now or timezone.now()))
+        """Present sessions that nobody may read any more and that a purge will remove."""
+        return self.present().filter(self._is_expired(now or timezone.now()))
 
     def visible(self, now: datetime | None = None) -> SessionQuerySet:
-        """Sessions that are not expired: readers see these only, purged or not."""
-        return self.exclude(self._is_expired(now or timezone.now()))
+        """Present sessions that are not expired: readers see these only, purged or not."""
+        return self.present().exclude(self._is_expired(now or timezone.now()))
 
     def fitting(self, patterns: Collection[str]) -> SessionQuerySet:
         """Sessions whose ids fit one of a token's patterns."""
@@ -87,6 +134,9 @@ class Session(models.Model):
     active_at = models.DateTimeField(
         default=timezone.now, editable=False, help_text="When a message last began or ended."
     )
+    removed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its removal began: hidden since then, and emptied in steps."
+    )
 
     objects = SessionQuerySet.as_manager()
 
@@ -99,6 +149,8 @@ class Session(models.Model):
             models.Index(fields=["policy", "active_at"], name="session_policy_active"),
             # A purge of living sessions: only one that is older than its policy has something to lose.
             models.Index(fields=["policy", "created_at"], name="session_policy_created"),
+            # What a purge has begun to remove.
+            models.Index(fields=["removed_at"], condition=Q(removed_at__isnull=False), name="session_removed"),
         ]
 
     def __str__(self) -> str:
@@ -108,6 +160,16 @@ class Session(models.Model):
     def expires_at(self) -> datetime | None:
         """When it expires if nothing more happens; None while on hold."""
         return None if self.held else self.active_at + timedelta(hours=self.policy.hours)
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def streaming(self) -> MessageQuerySet:
+        """Messages that are being written."""
+        return self.filter(status=Message.Status.STREAMING)
+
+    def ended(self) -> MessageQuerySet:
+        """Messages that will not change any more."""
+        return self.exclude(status=Message.Status.STREAMING)
 
 
 class Message(models.Model):
@@ -133,6 +195,8 @@ class Message(models.Model):
     last_serial = models.BigIntegerField()
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+
+    objects = MessageQuerySet.as_manager()
 
     class Meta:
         ordering = ["session_id", "first_serial"]  # by `session` it would be joined, for the order of sessions

@@ -10,6 +10,16 @@ from sessions_app.core import signals
 from sessions_app.models.sessions import Session
 
 
+class SignalQuerySet(models.QuerySet["Signal"]):
+    def open(self) -> SignalQuerySet:
+        """Signals that are not settled yet: accepted or delivered."""
+        return self.filter(status__in=signals.OPEN)
+
+    def settled(self) -> SignalQuerySet:
+        """Signals with a final status."""
+        return self.exclude(status__in=signals.OPEN)
+
+
 class Signal(models.Model):
     """A signal sent into a session, with its status. Written in `LogWriter`'s transactions alone."""
 
@@ -36,6 +46,8 @@ class Signal(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(default=timezone.now)
 
+    objects = SignalQuerySet.as_manager()
+
     class Meta:
         ordering = ["session_id", "serial"]  # see Message
         constraints = [models.UniqueConstraint(fields=["session", "uid"], name="signal_uid_in_session")]
@@ -52,6 +64,12 @@ class Signal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.uid}"
+
+
+class ApprovalQuerySet(models.QuerySet["Approval"]):
+    def pending(self) -> ApprovalQuerySet:
+        """Approvals that wait for a decision."""
+        return self.filter(status=Approval.Status.PENDING)
 
 
 class Approval(models.Model):
@@ -84,6 +102,8 @@ class Approval(models.Model):
     decided_at = models.DateTimeField(null=True)
     execution = models.CharField(max_length=8, choices=Execution, default=Execution.NONE, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = ApprovalQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at"]

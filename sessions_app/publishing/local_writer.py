@@ -25,7 +25,7 @@ class LocalWriter(ResponseWriter):
 
     def __init__(self, run: Run, *, starts: bool, log_writer: LogWriter, ticker: Ticker) -> None:
         """`run` is held by this process's worker; `starts` says that it is to be stored with the first append."""
-        super().__init__(run.session_id, run.uid, ticker=ticker, chunk_bytes=conf.CHUNK_BYTES)
+        super().__init__(run.session_id, run.uid, ticker=ticker, chunk_bytes=conf.settings.chunk_bytes)
         self.run = run
         self._starts = starts
         self._log_writer = log_writer

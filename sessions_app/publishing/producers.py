@@ -38,7 +38,7 @@ class Producers:
         """
         who.check("publish", frame.session)
         for chunk in frame.chunks:
-            vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
+            vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
         starts = _run(frame) if frame.sequence == 1 else None
         try:
             if starts is not None:
@@ -102,7 +102,7 @@ def _register(worker: str, producer: str, epoch: int) -> bool:
         return False
     models.Worker.objects.get_or_create(pk=worker, defaults={"name": producer, "producer": producer, "epoch": epoch})
     # One that beats right now is refused its next beat, and dies of that.
-    epochs.filter(pk__in=locking.skip_locked(epochs.filter(epoch__lt=epoch, alive=True))).update(alive=False)
+    epochs.filter(pk__in=locking.skip_locked(epochs.alive().filter(epoch__lt=epoch))).update(alive=False)
     return True
 
 

@@ -1,8 +1,8 @@
 """Removes what has expired and what was deleted: in small steps, since a database may have one writer at a time.
 
 What has expired is hidden from that moment (`Session.objects.visible`, `store`); removing it later changes nothing
-that anybody sees. A session that is to go is first disowned, which hides it from everyone and can't be undone by a
-hold, and then emptied; a purge that is interrupted in between goes on with it in its next round.
+that anybody sees. A session that is to go is first marked as removed, which hides it from everyone and can't be undone
+by a hold, and then emptied; a purge that is interrupted in between goes on with it in its next round.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from django.utils import timezone
 
 from sessions_app import conf
 from sessions_app.auth import tokens
-from sessions_app.core import signals
-from sessions_app.core.retention import clock_jumped, hours_problem
+from sessions_app.core.retention import clock_jumped
 from sessions_app.database import locking
 from sessions_app.diagnostics import connection_records
 from sessions_app.models import Approval, Message, RetentionPolicy, Run, Session, Signal, Worker
@@ -33,7 +32,6 @@ from sessions_app.telemetry import metrics, tracing
 logger = logging.getLogger(__name__)
 
 BATCH = 200  # rows of a table in one transaction: some 20 ms, which a publisher's commit can wait
-NOBODY = ""  # the owner of a session that is being removed
 # Many signals may name one run, few runs one signal; and a run's approvals would all go with it in one step.
 IN_ORDER = (Signal, Approval, Run)
 CLOCK_TOLERANCE_S = 60.0  # drift between two rounds that is no reason to distrust the wall clock
@@ -110,7 +108,7 @@ def _run(steps: Iterator[Purged], on_progress: OnProgress, stop: threading.Event
 def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
     while expired := _ids(_purgeable(now), batch):
         # The condition once more: it may have been put on hold since.
-        _disown(_purgeable(now), expired)
+        _hide(_purgeable(now), expired)
         yield from _empty_steps(batch)
     yield from _empty_steps(batch)  # what an earlier purge or a deletion left
     for policy in RetentionPolicy.objects.all():
@@ -129,7 +127,7 @@ def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
 
 
 def _empty_steps(batch: int) -> Iterator[Purged]:
-    while gone := _ids(Session.objects.filter(owner=NOBODY), batch):
+    while gone := _ids(Session.objects.removed(), batch):
         yield _empty(gone, batch)
 
 
@@ -140,7 +138,7 @@ def _trim_steps(outdated: QuerySet[Any], batch: int) -> Iterator[Purged]:
 
 def _delete_steps(ids: list[str]) -> Iterator[Purged]:
     for some in _chunks(ids, BATCH):
-        _disown(Session.objects.all(), some)
+        _hide(Session.objects.present(), some)
         while Session.objects.filter(pk__in=some).exists():
             yield _empty(some, BATCH)
 
@@ -153,10 +151,10 @@ def _chunks(ids: list[str], size: int) -> Iterator[list[str]]:
     return (ids[first : first + size] for first in range(0, len(ids), size))
 
 
-def _disown(sessions: QuerySet[Session], ids: list[str]) -> None:
+def _hide(sessions: QuerySet[Session], ids: list[str]) -> None:
     with transaction.atomic():
         locking.sessions(ids)
-        sessions.filter(pk__in=ids).update(owner=NOBODY)
+        sessions.filter(pk__in=ids).update(removed_at=timezone.now())
 
 
 def _empty(ids: list[str], batch: int) -> Purged:
@@ -213,22 +211,20 @@ def _delete_some(rows: QuerySet[Any], most: int) -> int:
 
 
 def _purgeable(now: datetime) -> QuerySet[Session]:
-    streaming = Message.objects.filter(session=OuterRef("pk"), status=Message.Status.STREAMING)
-    return Session.objects.expired(now).exclude(owner=NOBODY).exclude(Exists(streaming))
+    streaming = Message.objects.streaming().filter(session=OuterRef("pk"))
+    return Session.objects.expired(now).exclude(Exists(streaming))
 
 
 def _outdated_messages(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
-    ended = Message.objects.exclude(status=Message.Status.STREAMING)
-    return _of(policy, now, ended.filter(updated_at__lt=policy.cutoff(now)))
+    return _of(policy, now, Message.objects.ended().filter(updated_at__lt=policy.cutoff(now)))
 
 
 def _outdated_signals(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
-    final = Signal.objects.exclude(status__in=signals.OPEN)
-    return _of(policy, now, final.filter(changed_at__lt=policy.cutoff(now)))
+    return _of(policy, now, Signal.objects.settled().filter(changed_at__lt=policy.cutoff(now)))
 
 
 def _outdated_runs(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
-    return _of(policy, now, Run.objects.filter(status=Run.Status.ENDED, ended_at__lt=policy.cutoff(now)))
+    return _of(policy, now, Run.objects.ended().filter(ended_at__lt=policy.cutoff(now)))
 
 
 def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -251,7 +247,7 @@ OUTDATED: dict[type[Model], Callable[[RetentionPolicy, datetime], QuerySet[Any]]
 
 
 def _due(now: datetime) -> Purged:
-    gone = _purgeable(now) | Session.objects.filter(owner=NOBODY)
+    gone = _purgeable(now) | Session.objects.removed()
     due = dict.fromkeys(OUTDATED, 0)
     for model, outdated in OUTDATED.items():
         due[model] = model._default_manager.filter(session__in=gone.values("pk")).count()
@@ -302,35 +298,8 @@ async def purge_forever() -> None:
     stop = threading.Event()
     try:
         while True:
-            await asyncio.sleep(conf.PURGE_EVERY_S)
+            await asyncio.sleep(conf.settings.purge_every_s)
             if not clock.jumped():
                 await asyncio.to_thread(purge_round, stop)
     finally:
         stop.set()  # the thread that purges ends after its step
-
-
-# Policies
-
-
-def problems(policy: RetentionPolicy) -> dict[str, str]:
-    """What is wrong with a policy that is to be stored, by field."""
-    found = {}
-    problem = hours_problem(policy.hours, most=conf.RETENTION_MAX_HOURS)
-    if problem:
-        found["hours"] = problem
-    if not policy.is_default and RetentionPolicy.objects.filter(pk=policy.pk, is_default=True).exists():
-        found["is_default"] = "New sessions need a policy: make another one the default instead."
-    return found
-
-
-def save_policy(policy: RetentionPolicy) -> None:
-    """Store a policy; if it is the default, no other is any more."""
-    with transaction.atomic():
-        if policy.is_default:
-            RetentionPolicy.objects.exclude(pk=policy.pk).filter(is_default=True).update(is_default=False)
-        policy.save()
-
-
-def allowed_policies() -> QuerySet[RetentionPolicy]:
-    """The policies that an owner may choose from."""
-    return RetentionPolicy.objects.filter(hours__lte=conf.RETENTION_MAX_HOURS)

@@ -150,7 +150,7 @@ class RunInboxes:
         loop = asyncio.get_running_loop()
         while True:
             with suppress(TimeoutError):  # not `wait_for`, which in Python 3.11 may swallow a cancellation
-                async with asyncio.timeout(conf.INBOX_POLL_MS / 1000 if self._inboxes else None):
+                async with asyncio.timeout(conf.settings.inbox_poll_ms / 1000 if self._inboxes else None):
                     await self._wake.wait()
             self._wake.clear()
             if self._inboxes:
@@ -222,7 +222,7 @@ def _find(workers: Sequence[str]) -> list[RunSignals]:
 
 def _read(runs: Collection[str]) -> list[tuple[str, Signal]]:
     """Return what is open for these runs, in order."""
-    sent = models.Signal.objects.filter(run__in=runs, status__in=signals.OPEN, caused=None)
+    sent = models.Signal.objects.open().filter(run__in=runs, caused=None)
     return [
         (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
         for row in sent.order_by("serial")

@@ -61,7 +61,7 @@ def _register() -> str:
 
 
 def _beat(worker: str) -> bool:
-    alive = models.Worker.objects.filter(pk=worker, alive=True)
+    alive = models.Worker.objects.alive().filter(pk=worker)
     return bool(alive.update(beats=F("beats") + 1, seen_at=timezone.now()))
 
 
@@ -91,7 +91,7 @@ class Reaper:
             for worker, count in beats.items()
         }
         for worker, (count, since) in self._seen.items():
-            if now - since > conf.LEASE_MS / 1000:
+            if now - since > conf.settings.lease_ms / 1000:
                 await self._log_writer.do(_declare_dead, worker, count)
         overdue = await self._overdue(now)
         orphans = await threads.run(_orphans, [*self._late, *overdue])
@@ -112,7 +112,7 @@ class Reaper:
     def _forget_if_away(self, now: float) -> None:
         """An observer that was frozen, or couldn't write, can't tell who else could: it starts to watch anew."""
         away = now - min(self._looked_at, self._own.beaten_at)
-        if away > conf.LEASE_MS / 1000 * AWAY:
+        if away > conf.settings.lease_ms / 1000 * AWAY:
             self._seen = {}
 
     async def _end(self, run: models.Run) -> None:
@@ -142,23 +142,22 @@ class Reaper:
 
 
 def _beats(own: str) -> dict[str, int]:
-    return dict(models.Worker.objects.filter(alive=True).exclude(pk=own).values_list("pk", "beats"))
+    return dict(models.Worker.objects.alive().exclude(pk=own).values_list("pk", "beats"))
 
 
 def _declare_dead(worker: str, beats: int) -> None:
     # Only if it has not moved since: it may have come back between the look and now, or be about to.
-    unmoved = models.Worker.objects.filter(pk=worker, alive=True, beats=beats)
+    unmoved = models.Worker.objects.alive().filter(pk=worker, beats=beats)
     models.Worker.objects.filter(pk__in=locking.skip_locked(unmoved)).update(alive=False)
 
 
 def _orphans(late: list[str]) -> list[models.Run]:
-    running = models.Run.objects.filter(status=models.Run.Status.RUNNING).select_related("worker")
+    running = models.Run.objects.running().select_related("worker")
     return list(running.filter(Q(worker__alive=False) | Q(pk__in=late)))
 
 
 def _stops() -> list[str]:
-    running = models.Run.objects.filter(status=models.Run.Status.RUNNING)
-    return list(running.exclude(cancel=None).values_list("pk", flat=True))
+    return list(models.Run.objects.running().exclude(cancel=None).values_list("pk", flat=True))
 
 
 def _end_of(run: models.Run) -> dict[str, str]:
@@ -170,5 +169,5 @@ def _end_of(run: models.Run) -> dict[str, str]:
 
 
 def _end_run(run: str) -> None:
-    running = locking.skip_locked(models.Run.objects.filter(pk=run, status=models.Run.Status.RUNNING))
+    running = locking.skip_locked(models.Run.objects.running().filter(pk=run))
     models.Run.objects.filter(pk__in=running).update(status=models.Run.Status.ENDED, ended_at=timezone.now())

@@ -33,7 +33,7 @@ RUNNING, WAITING, ENDED = models.Run.Status.RUNNING, models.Run.Status.WAITING, 
 
 def at_work(session: str) -> list[models.Run]:
     """A session's runs that have not ended, the running ones first."""
-    active = models.Run.objects.filter(session=session, status__in=[RUNNING, WAITING])
+    active = models.Run.objects.active().filter(session=session)
     return sorted(active.order_by("created_at"), key=lambda run: run.status != RUNNING)
 
 
@@ -52,8 +52,8 @@ def create(log: SessionLog, signal: models.Signal, *, agent: str, prompt: str, *
 
 def claimable(most: int) -> list[str]:
     """Return sessions in which a run waits and none is at work, those that wait longest first. Needs no lock."""
-    at_work = models.Run.objects.filter(session=OuterRef("session"), status=RUNNING)
-    waiting = models.Run.objects.filter(~Exists(at_work), status=WAITING).order_by("created_at")
+    at_work = models.Run.objects.running().filter(session=OuterRef("session"))
+    waiting = models.Run.objects.waiting().filter(~Exists(at_work)).order_by("created_at")
     return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
 
 
@@ -77,7 +77,7 @@ def claim(log: SessionLog, worker: str, held: Container[str] = ()) -> models.Run
 
 def hand_back(log: SessionLog, run: str, worker: str) -> bool:
     """Let another worker have a run that this one has not begun to answer."""
-    held = models.Run.objects.filter(pk=run, worker=worker, status=RUNNING, cancel=None)
+    held = models.Run.objects.running().filter(pk=run, worker=worker, cancel=None)
     return not any(map(_has_begun, held)) and bool(held.update(status=WAITING, worker=None, started_at=None))
 
 
@@ -99,7 +99,7 @@ def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
 
     What its agent hasn't read is kept in the conversation, as after a cancel, and begins no run.
     """
-    run = models.Run.objects.filter(session=log.session, pk=run_id).exclude(status=ENDED).first()
+    run = models.Run.objects.active().filter(session=log.session, pk=run_id).first()
     if run is None:
         return False
     for steer in _open_signals(run).filter(kind="steer"):
@@ -121,7 +121,7 @@ def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
 def expire(log: SessionLog, approval: str) -> bool:
     """Let nobody decide about a tool call any more. False when somebody has."""
     asked = models.Approval.objects.filter(session=log.session, uid=approval)
-    asked.filter(status=models.Approval.Status.PENDING).update(status=models.Approval.Status.EXPIRED)
+    asked.pending().update(status=models.Approval.Status.EXPIRED)
     return asked.filter(status=models.Approval.Status.EXPIRED).exists()
 
 
@@ -178,7 +178,7 @@ def _conclude(log: SessionLog, run: models.Run, message: fold.MessageState) -> N
     """A run has ended: each of its signals gets its final receipt, or becomes the next turn."""
     if run.cause:
         _conclude_cause(log, run.cause, message)
-    for cancel in models.Signal.objects.filter(session=log.session, kind="cancel", status__in=signals.OPEN):
+    for cancel in models.Signal.objects.open().filter(session=log.session, kind="cancel"):
         if cancel.message in ("", run.uid):
             _conclude_cancel(log, cancel, message)
     for signal in _open_signals(run):
@@ -186,12 +186,12 @@ def _conclude(log: SessionLog, run: models.Run, message: fold.MessageState) -> N
             _conclude_steer(log, signal, run, stopped=message.status == "cancelled")
         else:
             settle(log, signal, signals.EXPIRED, reason=ENDED_FIRST)
-    run.approvals.filter(status=models.Approval.Status.PENDING).update(status=models.Approval.Status.EXPIRED)
+    run.approvals.pending().update(status=models.Approval.Status.EXPIRED)
 
 
 def _open_signals(run: models.Run) -> QuerySet[models.Signal]:
     """What was sent to a run and isn't final, in order; not what caused it."""
-    sent = models.Signal.objects.filter(run=run, status__in=signals.OPEN).exclude(pk=run.cause_id or 0)
+    sent = models.Signal.objects.open().filter(run=run).exclude(pk=run.cause_id or 0)
     return sent.order_by("serial")
 
 
@@ -205,7 +205,7 @@ def _conclude_cause(log: SessionLog, cause: models.Signal, message: fold.Message
 
 def _conclude_cancel(log: SessionLog, cancel: models.Signal, message: fold.MessageState) -> None:
     concerned = models.Run.objects.filter(session=log.session).exclude(cancel=None)
-    if not cancel.message and concerned.exclude(status=ENDED).exists():
+    if not cancel.message and concerned.active().exists():
         return  # it is about others too
     responses = models.Message.objects.filter(
         session=log.session, uid__in=concerned.filter(cancel=cancel).values("uid")

@@ -101,7 +101,7 @@ def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Recei
 
 
 def _retry(log: SessionLog, sent: Sent) -> Receipt:
-    earlier = Run.objects.filter(session=log.session, uid=sent.payload["message"], status=Run.Status.ENDED).first()
+    earlier = Run.objects.ended().filter(session=log.session, uid=sent.payload["message"]).first()
     if earlier is None or not earlier.prompt:
         raise HoldfastError("not_retryable", "It isn't an answer that has ended.")
     if lifecycle.at_work(log.session):
@@ -182,7 +182,7 @@ def _undecidable(log: SessionLog, approval: Approval, sent: Sent) -> HoldfastErr
 
 def _tool_result(log: SessionLog, sent: Sent) -> Receipt:
     message, call = sent.payload["message"], sent.payload["call"]
-    run = Run.objects.filter(session=log.session, uid=message, status=Run.Status.RUNNING).first()
+    run = Run.objects.running().filter(session=log.session, uid=message).first()
     if run is None:
         raise HoldfastError("no_such_call", "The answer that asked for it has ended.")
     about = {"run": run, "message": message, "target": call}

@@ -12,7 +12,7 @@ from sessions_app.auth.identity import Identity
 from sessions_app.core import frames, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
-from sessions_app.core.limits import TokenBucket
+from sessions_app.core.limits import RateLimiter
 from sessions_app.core.tokens import scope_of
 from sessions_app.database import threads
 from sessions_app.event_log import queries
@@ -21,7 +21,7 @@ from sessions_app.runs import signal_handlers
 from sessions_app.runs.claims import Claims
 from sessions_app.telemetry import metrics, tracing
 
-OWNERS_REMEMBERED = 10_000  # whose signals are counted; beyond it all start anew
+OWNERS = 10_000  # whose signals are counted apart
 
 
 class SignalIntake:
@@ -31,7 +31,7 @@ class SignalIntake:
         self._log_writer = log_writer
         self._claims = claims
         self._on_stored = on_stored
-        self._rates: dict[str, TokenBucket] = {}
+        self.rates = RateLimiter.per_minute(conf.settings.signals_per_minute, OWNERS)  # by owner
 
     async def accept(self, who: Identity, frame: ClientFrame, *, now: float) -> tuple[str, HoldfastError | None]:
         """Store a signal; return its receipt's frame, and the reason if it was rejected.
@@ -55,11 +55,11 @@ class SignalIntake:
         return frames.receipt(frame.session, frame.id, serial=receipt.serial), None
 
     async def _take(self, owner: str, frame: ClientFrame, *, now: float) -> signal_handlers.Receipt:
-        limits = signals.Limits(conf.MESSAGE_BYTES, conf.CHUNK_BYTES)
+        limits = signals.Limits(conf.settings.message_bytes, conf.settings.chunk_bytes)
         sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits)
         session = await threads.run(queries.readable, frame.session, owner)
-        if not self._may_send(owner, now):
-            raise HoldfastError("rate_limited", f"at most {conf.SIGNALS_PER_MINUTE} signals a minute")
+        if self.rates.take(owner, now):
+            raise HoldfastError("rate_limited", f"at most {conf.settings.signals_per_minute} signals a minute")
         receipt = await self.store(session.id, sent)
         self._on_stored()
         return receipt
@@ -73,11 +73,3 @@ class SignalIntake:
         if sent.kind in signals.CAUSES:
             self._claims.claim_at_once(session)
         return stored
-
-    def _may_send(self, owner: str, now: float) -> bool:
-        if owner not in self._rates:
-            if len(self._rates) >= OWNERS_REMEMBERED:
-                self._rates.clear()
-            per_minute = conf.SIGNALS_PER_MINUTE
-            self._rates[owner] = TokenBucket(per_minute / 60, per_minute)
-        return self._rates[owner].take(now)

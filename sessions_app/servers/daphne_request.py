@@ -54,7 +54,7 @@ class StreamedRequest(WebRequest):
 
     def gotLength(self, length: int | None) -> None:
         by_line = length != 0 and self.takes_stream(self._scope())
-        is_too_large = not by_line and length is not None and length > conf.BODY_BYTES
+        is_too_large = not by_line and length is not None and length > conf.settings.body_bytes
         is_streamed = by_line or is_too_large or length is None
         super().gotLength(0 if is_streamed else length)  # Twisted makes a file for as much
         if is_too_large:

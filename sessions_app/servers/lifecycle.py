@@ -87,11 +87,11 @@ async def start() -> None:
 
 
 async def drain() -> None:
-    deadline = time.monotonic() + conf.DRAIN_MS / 1000
+    deadline = time.monotonic() + conf.settings.drain_ms / 1000
     running = {asyncio.ensure_future(hook(deadline)): hook for hook in _drain_hooks}
     if not running:
         return
-    done, late = await asyncio.wait(running, timeout=conf.DRAIN_MS / 1000)
+    done, late = await asyncio.wait(running, timeout=conf.settings.drain_ms / 1000)
     for task in done:
         if not task.cancelled() and task.exception():
             logger.error("%s failed while the server stopped", running[task], exc_info=task.exception())
@@ -103,7 +103,7 @@ async def drain() -> None:
 async def drain_and_close() -> None:
     await drain()
     for hook in _farewells:
-        await hook(conf.DRAIN_MS / 1000)
+        await hook(conf.settings.drain_ms / 1000)
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
@@ -197,7 +197,7 @@ class SessionServer(Server):
         self.ws_factory.setProtocolOptions(
             # Autobahn's timer: one ping an interval after the last pong, whatever else is sent or received.
             # Daphne's own starts again at every message from the client, so that a busy page is never pinged.
-            autoPingInterval=conf.PING_INTERVAL_S,
+            autoPingInterval=conf.settings.ping_interval_s,
             autoPingRestartOnAnyTraffic=False,
             # A close frame with the reason (1009 too big, 1002 malformed, 1007 not UTF-8), not a cut connection.
             failByDrop=False,
@@ -288,7 +288,7 @@ class SessionServer(Server):
     async def close_sockets(self) -> None:
         sockets = [protocol for protocol in self.connections if isinstance(protocol, SocketProtocol)]
         random.shuffle(sockets)
-        pace = min(CLOSE_PACE_S, conf.DRAIN_MS / 1000 / (len(sockets) or 1))
+        pace = min(CLOSE_PACE_S, conf.settings.drain_ms / 1000 / (len(sockets) or 1))
         for protocol in sockets:
             protocol.go_away()
             await asyncio.sleep(random.uniform(0, 2 * pace))
@@ -326,10 +326,10 @@ def build_channel(build: Callable[[Any], Any], address: Any) -> Any:
 def ours() -> dict[str, Any]:
     return {
         "ping_interval": math.inf,  # Daphne's own pings, off: see SessionServer.started
-        "ping_timeout": conf.PONG_TIMEOUT_S,
+        "ping_timeout": conf.settings.pong_timeout_s,
         "websocket_timeout": -1,  # a socket may live for ever
-        "websocket_max_message_size": TOO_BIG_FACTOR * conf.FRAME_BYTES,
-        "websocket_max_frame_size": TOO_BIG_FACTOR * conf.FRAME_BYTES,
+        "websocket_max_message_size": TOO_BIG_FACTOR * conf.settings.frame_bytes,
+        "websocket_max_frame_size": TOO_BIG_FACTOR * conf.settings.frame_bytes,
     }
 
 

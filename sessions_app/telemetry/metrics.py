@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from django.conf import settings
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
     Counter,
@@ -21,6 +20,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from sessions_app import __version__
 from sessions_app.core.attachment import Frame
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # which every Prometheus reads
@@ -32,7 +32,7 @@ GROUPS = (1, 2, 5, 10, 20, 50, 100, 200, 512)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began is of no use, and would double them
 
 build = Gauge("holdfast_build_info", "The version that runs: always 1", ["version"])
-build.labels(settings.SPECTACULAR_SETTINGS["VERSION"]).set(1)
+build.labels(__version__).set(1)
 
 # Connections
 opened = Counter("holdfast_connections_opened_total", "Connections, polls and uploads that began", ["transport"])

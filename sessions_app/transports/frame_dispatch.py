@@ -36,7 +36,7 @@ class FrameDispatch:
         # A publisher's frames are read no faster than its rate; anybody else who exceeds it is closed.
         grant = connection.identity.grant
         self._is_paced = grant is not None and "publish" in grant.scopes
-        rate = conf.PUBLISHES_PER_SECOND if self._is_paced else conf.FRAMES_PER_SECOND
+        rate = conf.settings.publishes_per_second if self._is_paced else conf.settings.frames_per_second
         self._rate = TokenBucket(rate, rate * BURST_S)
 
     async def receive(self, text: str | None, *, now: float) -> None:
@@ -45,18 +45,18 @@ class FrameDispatch:
         while not self._rate.take(now):
             if not self._is_paced:
                 await connection.fail(
-                    HoldfastError("rate_limited", f"at most {conf.FRAMES_PER_SECOND} frames a second")
+                    HoldfastError("rate_limited", f"at most {conf.settings.frames_per_second} frames a second")
                 )
                 return
-            await asyncio.sleep(1 / self._rate.rate)
+            await asyncio.sleep(self._rate.wait_s)
             now = asyncio.get_running_loop().time()
         connection.heard_at = now
         about: dict[str, Any] = {}
         try:
             if text is None:
                 raise HoldfastError("bad_frame", "frames are text, not binary")
-            if frames.size(text) > conf.FRAME_BYTES:
-                raise HoldfastError("frame_too_large", f"at most {conf.FRAME_BYTES} bytes")
+            if frames.size(text) > conf.settings.frame_bytes:
+                raise HoldfastError("frame_too_large", f"at most {conf.settings.frame_bytes} bytes")
             data = frames.parse(text)
             about = frames.about(data)
             await self._dispatch(frames.read(data), now)

@@ -125,7 +125,7 @@ class LongPoll:
 
     async def _attach(self, attaches: Iterable[ClientFrame], refusals: bool) -> None:
         for attach in attaches:
-            if self._bytes >= conf.SNAPSHOT_BYTES:
+            if self._bytes >= conf.settings.snapshot_bytes:
                 return  # the rest is for the next poll, in which these bring less
             try:
                 cursor = await self._connection.attach(attach)
@@ -143,7 +143,7 @@ class LongPoll:
                 while not self._has_news:
                     self._arrival.clear()
                     await self._arrival.wait()
-                await asyncio.sleep(conf.POLL_GATHER_MS / 1000)
+                await asyncio.sleep(conf.settings.poll_gather_ms / 1000)
         except TimeoutError:
             if not self._has_news:
                 self._connection.queue(self._connection.heartbeat())
@@ -207,8 +207,8 @@ def _attaches(body: Mapping[str, Any]) -> list[ClientFrame]:
     asked = body.get("attach")
     if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
         raise HoldfastError("bad_frame", "`attach` is a list of attach frames.")
-    if len(asked) > conf.SESSIONS_PER_CONNECTION:
-        raise HoldfastError("too_many_sessions", f"at most {conf.SESSIONS_PER_CONNECTION}")
+    if len(asked) > conf.settings.sessions_per_connection:
+        raise HoldfastError("too_many_sessions", f"at most {conf.settings.sessions_per_connection}")
     attaches = [_attach(one) for one in asked]
     if len({attach.session for attach in attaches}) < len(attaches):
         raise HoldfastError("bad_frame", "`attach` names a session twice.")
@@ -233,7 +233,7 @@ def _whole(request: HttpRequest, name: str) -> int | str | None:
 
 def _wait_s(wait_ms: object) -> float:
     if wait_ms is None:
-        return conf.POLL_MS / 1000
+        return conf.settings.poll_ms / 1000
     if not isinstance(wait_ms, int) or isinstance(wait_ms, bool) or wait_ms < 0:
         raise HoldfastError("bad_frame", "`wait_ms` is a number of milliseconds, 0 or more.")
-    return min(wait_ms, conf.POLL_MS) / 1000
+    return min(wait_ms, conf.settings.poll_ms) / 1000

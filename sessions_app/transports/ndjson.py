@@ -149,7 +149,7 @@ class Upload:
             if line.strip():
                 try:
                     chunk = orjson.loads(line)
-                    vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
+                    vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
                 except orjson.JSONDecodeError as error:
                     raise HoldfastError("bad_json", f"line {self._line}: {error}") from None
                 except HoldfastError as problem:
@@ -167,7 +167,7 @@ class Upload:
             *lines, rest = (rest + message.get("body", b"")).split(b"\n")
             for line in lines:
                 yield line
-            if len(rest) > 2 * conf.CHUNK_BYTES:
+            if len(rest) > 2 * conf.settings.chunk_bytes:
                 raise HoldfastError("frame_too_large", f"line {self._line + 1}")
             if message["type"] == "http.disconnect":
                 return  # what it was about to say is not a line

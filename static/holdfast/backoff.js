@@ -1,7 +1,7 @@
-// How long to wait before each retry: the first is at once, then capped exponential backoff with full jitter.
+// Retry delays: the first retry at once, then capped exponential backoff with full jitter.
 
 export const BASE_MS = 500;
-// A server that is back is found within this long, and a thousand clients are spread over as long.
+// Longest delay: a server that is back is found within it, and its clients are spread over it.
 export const CAP_MS = 15_000;
 
 /**

@@ -1,46 +1,46 @@
-// The connection: it executes the state machine's effects, hands frames to sessions, and never trusts a silent link.
+// The client: executes the connection state machine's effects, routes frames to sessions, checks silent connections.
 
 import { Heartbeat } from "./heartbeat.js";
-import { Link } from "./link.js";
+import { TransportManager } from "./transport-manager.js";
 import { HttpTransport } from "./network/http.js";
 import { ABNORMAL, SocketTransport } from "./network/socket.js";
-import { pageStorage, watchPage } from "./page.js";
+import { pageStorage, watchPage } from "./page-lifecycle.js";
 import { endsConnection, errorOf } from "./protocol.js";
 import { Session } from "./session.js";
 import { sharing } from "./shared-signals.js";
-import { initialConnection, transition } from "./states.js";
+import { initialConnection, transition } from "./connection-state.js";
 import { Timers, systemClock } from "./timers.js";
 import { Token } from "./token.js";
 
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
-/** @typedef {import("./choice.js").TransportName} TransportName */
+/** @typedef {import("./transport-choice.js").TransportName} TransportName */
 /** @template {object} Details @typedef {import("./session.js").EventsOf<Details>} EventsOf */
 /**
  * @typedef {object} HoldfastEvents
- * @property {Holdfast["connection"]} connection as it is now
- * @property {import("./states.js").Reason} error of the server, about no session
+ * @property {Holdfast["connection"]} connection the new state
+ * @property {import("./connection-state.js").Reason} error from the server, not about a session
  */
 
-// A server that is there answers a ping within this. It leaves half a second to be back two seconds after a doubt.
+// Deadline for the answer to a ping. It leaves half a second to reconnect within two seconds of a doubt.
 export const CHECK_MS = 1_500;
-// After this much of it another socket is opened, for the likely case that only the old one is dead.
+// Part of that deadline after which a second socket is opened: probably only the old one is dead.
 export const DOUBT_MS = 500;
-// A signal is stored in well under a second.
+// Deadline for a receipt. The server stores a signal in well under a second.
 export const RECEIPT_MS = 3_000;
-// A timer that is this late slept, with the page: the server may have spoken meanwhile, so it is asked first.
+// Lateness of a timer that means the page slept. The server may have sent frames meanwhile, so check before giving up.
 export const LATE_MS = 1_000;
-// A page that was hidden this long may be slow to hear, and so leaves a connection to those that are seen.
-export const REST_AFTER_MS = 30_000;
+// Time after which a hidden page saves connections for visible ones, and receives more slowly.
+export const BACKGROUND_AFTER_MS = 30_000;
 
-// Until a token is asked for again that could not be had.
+// Delay before asking again for a token that was not available.
 export const RENEW_AGAIN_MS = 5_000;
 
-// Nothing that a page notices matters in these states.
+// States in which page events do not matter.
 const IDLE = ["initialized", "closed", "failed"];
 
 /**
- * A connection that follows sessions. Its `connection` event says that `connection` has changed.
+ * Client of one Holdfast server: a connection that follows sessions. Emits `HoldfastEvents`.
  *
  * @example
  * const holdfast = new Holdfast({ url: "/ws/" });
@@ -50,7 +50,7 @@ const IDLE = ["initialized", "closed", "failed"];
 export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ (EventTarget) {
   #connection = initialConnection();
   #options;
-  #link;
+  #transport;
   #timers;
   #token;
   /** @type {Heartbeat|null} */
@@ -63,24 +63,25 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   #actor = null;
   /** @type {Map<string, Session>} */
   #sessions = new Map();
-  /** When to doubt that a signal has arrived, ms, by its id. @type {Map<string, number>} */
+  /** Deadlines of receipts by signal id, ms. @type {Map<string, number>} */
   #receiptsDue = new Map();
   #wakeAt = Infinity;
-  /** @type {import("./states.js").ConnectionEvent[]} */
+  /** @type {import("./connection-state.js").ConnectionEvent[]} */
   #events = [];
   /** @type {(() => void)|null} */
   #stopWatching = null;
 
   /**
    * @param {object} [options]
-   * @param {string} [options.url] of the server's WebSocket, absolute or relative to the page
-   * @param {string} [options.api] of its HTTP API, likewise
-   * @param {import("./token.js").GiveToken|null} [options.token] gives a token of the person's, whenever one is needed;
-   *   null where the site's own cookies say who it is
-   * @param {Storage|null} [options.storage] remembers which transport worked
-   * @param {ReturnType<typeof sharing>} [options.share] keeps unsent signals over a reload, with the other tabs
-   * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null to do without; this and the next four are for tests
-   * @param {typeof globalThis.fetch|null} [options.fetch] null to do without
+   * @param {string} [options.url] address of the server's WebSocket, absolute or relative to the page
+   * @param {string} [options.api] address of its HTTP API, likewise, with the last slash
+   * @param {import("./token.js").TokenProvider|null} [options.token] returns the user's token, called whenever
+   *   one is needed; null to authenticate by the site's cookies
+   * @param {Storage|null} [options.storage] remembers the transport that worked
+   * @param {ReturnType<typeof sharing>} [options.share] persists unsent signals and shares them with other tabs
+   * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null for HTTP only; this and the next four are for
+   *   tests
+   * @param {typeof globalThis.fetch|null} [options.fetch] null for WebSocket only
    * @param {import("./timers.js").Clock} [options.clock]
    * @param {() => number} [options.random]
    * @param {Window & typeof globalThis} [options.page]
@@ -101,11 +102,11 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#options = { url, api, share, WebSocket, fetch, clock, random, page };
     this.#timers = new Timers(clock);
     this.#token = new Token(token, clock);
-    this.#link = new Link({ transports: this.#transports(), clock, storage });
-    this.#link.onopen = (frame, bytes) => this.#opened(frame, bytes);
-    this.#link.onframe = (frame, bytes) => this.#receive(frame, bytes);
-    this.#link.onclose = (code, generation) => this.#dispatch({ type: "dropped", code, generation });
-    this.#link.onchange = () => this.#tellConnection();
+    this.#transport = new TransportManager({ transports: this.#transports(), clock, storage });
+    this.#transport.onopen = (frame, bytes) => this.#opened(frame, bytes);
+    this.#transport.onframe = (frame, bytes) => this.#receive(frame, bytes);
+    this.#transport.onclose = (code, generation) => this.#dispatch({ type: "dropped", code, generation });
+    this.#transport.onchange = () => this.#emitConnection();
   }
 
   #transports() {
@@ -114,7 +115,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     /** @type {Partial<Record<TransportName, () => import("./network/socket.js").Transport>>} */
     const transports = {};
     /** @param {boolean} returning */
-    const attaches = (returning) => [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
+    const attaches = (returning) =>
+      [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
     if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket, token);
     for (const name of /** @type {const} */ (["stream", "poll"])) {
       if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches, token });
@@ -122,32 +124,35 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     return transports;
   }
 
+  /** Open the connection. */
   connect() {
     this.#dispatch({ type: "open" });
   }
 
-  /** Retry now, because a person asks for it. */
+  /** Retry now, on request of the user. */
   retry() {
     this.#dispatch({ type: "retry" });
   }
 
+  /** Close the connection. Sessions stay, and go on after the next `connect()`. */
   close() {
     this.#dispatch({ type: "close" });
   }
 
   /**
-   * `state`; `reason` (`{code, message}` or null) why it isn't connected; `transport` that carries frames, or null;
-   * `transportReason` (`{code, message}` or null) why it isn't a better one; and times in ms since 1970, or null: `since`
-   * it is in the state, `transportSince` it uses the transport, `lostAt` the last good connection was lost, `retryAt` the
-   * next retry is due, `lastGoodAt` the last frame came. `actor`: who the latest one acted as, to know one's own signals.
+   * Snapshot of the connection. `reason` (`{code, message}` or null): why it is not connected. `transport`: the one in
+   * use, or null. `transportReason` (`{code, message}` or null): why no better one is used. Times are ms since 1970, or
+   * null: `since` (start of the state), `transportSince`, `lostAt` (loss of the last good connection), `retryAt` (next
+   * retry), `lastGoodAt` (last frame). `actor`: the identity that the latest connection acted as, to recognize one's
+   * own signals.
    */
   get connection() {
     const { state, since, lostAt, retryAt, reason } = this.#connection;
     const [lastGoodAt, actor] = [this.#lastGoodAt, this.#actor];
-    return { state, since, lostAt, retryAt, reason, lastGoodAt, actor, ...this.#link.status };
+    return { state, since, lostAt, retryAt, reason, lastGoodAt, actor, ...this.#transport.status };
   }
 
-  /** Follow a session. @param {string} id @returns {Session} the same for the same id */
+  /** Follow a session. @param {string} id @returns {Session} the same object for the same id, until its `detach()` */
   session(id) {
     return this.#sessions.get(id) ?? this.#follow(id);
   }
@@ -180,12 +185,12 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   #post(frames) {
     const due = this.#options.clock.now() + RECEIPT_MS;
     for (const { type, id } of frames) if (type === "signal") this.#receiptsDue.set(id, due);
-    if (!frames.every((frame) => this.#link.send(frame))) this.#dispatch({ type: "dropped", code: ABNORMAL });
+    if (!frames.every((frame) => this.#transport.send(frame))) this.#dispatch({ type: "dropped", code: ABNORMAL });
     this.#schedule();
   }
 
-  // One event after the other: an effect, or who is told, may cause the next.
-  /** @param {import("./states.js").ConnectionEvent} event */
+  // One event at a time: an effect or a listener may dispatch the next one.
+  /** @param {import("./connection-state.js").ConnectionEvent} event */
   #dispatch(event) {
     this.#events.push(event);
     if (this.#events.length > 1) return;
@@ -195,7 +200,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     }
   }
 
-  /** @param {import("./states.js").ConnectionEvent} event */
+  /** @param {import("./connection-state.js").ConnectionEvent} event */
   #transition(event) {
     const { clock, random } = this.#options;
     const { connection, effects } = transition(this.#connection, { ...event, now: clock.now(), random: random() });
@@ -204,25 +209,25 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     for (const effect of effects) this.#perform(effect);
     if (!changed) return;
     this.#watch();
-    this.#tellConnection();
+    this.#emitConnection();
   }
 
-  #tellConnection() {
+  #emitConnection() {
     this.dispatchEvent(new CustomEvent("connection", { detail: this.connection }));
   }
 
-  /** @param {import("./states.js").Effect} effect */
+  /** @param {import("./connection-state.js").ConnectionEffect} effect */
   #perform(effect) {
     if (effect.type === "startTimer") this.#startTimer(effect.name, effect.ms);
     else if (effect.type === "stopTimer") this.#timers.stop(effect.name);
     else if (effect.type === "openTransport") this.#openTransport(effect.generation);
     else if (effect.type === "closeTransport") this.#closeTransport();
-    else if (effect.type === "flush") this.#link.flush();
+    else if (effect.type === "flush") this.#transport.flush();
     else if (effect.type === "check") this.#check();
     else this.#resume();
   }
 
-  /** @param {string} name of the event that it causes @param {number} ms */
+  /** @param {string} name of the timer, and of the event it dispatches @param {number} ms */
   #startTimer(name, ms) {
     this.#timers.start(name, ms, () => this.#dispatch({ type: name }));
   }
@@ -230,11 +235,11 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   /** @param {number} generation */
   #openTransport(generation) {
     this.#closeTransport();
-    this.#link.open(generation);
+    this.#transport.open(generation);
   }
 
   #closeTransport() {
-    this.#link.close();
+    this.#transport.close();
     this.#limits = null;
     this.#receiptsDue.clear();
     for (const name of ["silent", "doubt", "wake", "token"]) this.#timers.stop(name);
@@ -245,11 +250,11 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   #check() {
     if (this.#timers.has("silent")) return;
     this.#startTimer("silent", CHECK_MS);
-    this.#timers.start("doubt", DOUBT_MS, () => this.#link.doubt());
+    this.#timers.start("doubt", DOUBT_MS, () => this.#transport.doubt());
     this.#post([{ type: "ping" }]);
   }
 
-  // On another transport than before, whatever was on its way may be lost.
+  // Frames in flight on the previous transport may be lost.
   #resume() {
     for (const session of this.#sessions.values()) {
       session.disconnected();
@@ -257,26 +262,27 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     }
   }
 
-  // --- What the page notices ---
+  // --- Page events ---
 
   #watch() {
     const idle = IDLE.includes(this.#connection.state);
     if (idle) this.#stopWatching?.();
     if (idle) this.#stopWatching = null;
-    else this.#stopWatching ??= watchPage(this.#options.page, this.#options.clock, (fact) => this.#notice(fact));
+    else this.#stopWatching ??= watchPage(this.#options.page, this.#options.clock, (event) => this.#notice(event));
   }
 
-  /** @param {import("./page.js").Fact} fact */
-  #notice(fact) {
-    if (fact === "hidden") this.#timers.start("rest", REST_AFTER_MS, () => this.#link.rest(true));
-    else this.#dispatch({ type: fact === "network" ? "woken" : fact });
-    if (fact === "online" || fact === "network") this.#link.networkChanged();
-    if (fact !== "woken") return;
-    this.#timers.stop("rest");
-    this.#link.rest(false);
+  /** @param {import("./page-lifecycle.js").PageEvent} event */
+  #notice(event) {
+    const toBackground = () => this.#transport.setBackground(true);
+    if (event === "hidden") this.#timers.start("background", BACKGROUND_AFTER_MS, toBackground);
+    else this.#dispatch({ type: event === "network" ? "woken" : event });
+    if (event === "online" || event === "network") this.#transport.networkChanged();
+    if (event !== "woken") return;
+    this.#timers.stop("background");
+    this.#transport.setBackground(false);
   }
 
-  // --- What the server says ---
+  // --- Frames from the server ---
 
   /** @param {Frame} frame @param {number} bytes */
   #opened(frame, bytes) {
@@ -295,12 +301,12 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#heartbeat?.recordFrame(now);
     this.#timers.stop("silent");
     this.#timers.stop("doubt");
-    this.#take(frame, bytes);
+    this.#route(frame, bytes);
     this.#schedule();
   }
 
   /** @param {Frame} frame @param {number} bytes */
-  #take(frame, bytes) {
+  #route(frame, bytes) {
     if (frame.id !== undefined) this.#receiptsDue.delete(frame.id);
     if (frame.type === "going-away") this.#dispatch({ type: "going-away", reconnectInMs: frame.reconnect_in_ms });
     else if (frame.type === "error") this.#error(frame, bytes);
@@ -313,23 +319,23 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     const { session } = frame;
     const reason = errorOf(frame);
     if (reason.code === "token_expired" && this.#token.isUsed) {
-      this.#token.forget(); // as after a sleep: another one may well be had
+      this.#token.forget(); // expected after a sleep: a fresh one may be available
       reason.retryable = true;
     }
-    // Before the connection is greeted there is nothing else that it could be about.
+    // Before the `connected` frame, an error can only be about the connection.
     if (endsConnection(reason.code) || !this.#limits) this.#dispatch({ type: "refused", reason });
     else if (session !== undefined) this.#sessions.get(session)?.receive(frame, bytes);
     else this.dispatchEvent(new CustomEvent("error", { detail: reason }));
   }
 
-  // --- The token ---
+  // --- Token ---
 
   #renewLater() {
     const ms = this.#token.renewAt - this.#options.clock.now();
     if (ms < Infinity) this.#timers.start("token", Math.max(0, ms), () => this.#renew());
   }
 
-  // The connection goes on with the fresh one. Where none can be had now, there is time to ask again.
+  // Renew the token on the open connection. It is early enough to ask again if none is available now.
   async #renew() {
     try {
       const token = await this.#token.fresh();
@@ -340,9 +346,9 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     }
   }
 
-  // --- What is due ---
+  // --- Deadlines ---
 
-  // One timer, for whatever is due first: the server's heartbeat, a receipt, or something in a session.
+  // One timer for the earliest deadline: heartbeat, receipt or session.
   #schedule() {
     if (!this.#limits || !this.#heartbeat) return;
     const deadlines = [...this.#sessions.values()].map((session) => session.deadline);
@@ -364,7 +370,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   /** @param {boolean} late @param {number} now ms */
   #silence(late, now) {
-    if (late) this.#heartbeat?.recordFrame(now); // the check decides, and sooner
+    if (late) this.#heartbeat?.recordFrame(now); // the check decides sooner
     this.#dispatch({ type: late ? "woken" : "silent" });
   }
 

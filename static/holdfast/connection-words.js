@@ -1,7 +1,7 @@
-// What to say about the connection at a moment. Pure: the connection and the time in, words out.
+// Connection state in words. Pure: a connection and a time in, texts out.
 
 /**
- * @typedef {object} Connection  as `holdfast.connection` gives it; times are ms since 1970
+ * @typedef {object} Connection  value of `holdfast.connection`; times are ms since 1970
  * @property {string} state
  * @property {number} since
  * @property {number|null} retryAt
@@ -15,15 +15,15 @@
 /** @typedef {"good"|"waiting"|"offline"|"bad"} Tone */
 /** @typedef {"retry"|"reload"|"sign-in"} Action */
 /**
- * @typedef {object} Said
- * @property {string} word  always on show
+ * @typedef {object} StatusText
+ * @property {string} word  always shown
  * @property {Tone} tone
- * @property {string} notice  a sentence for who is kept waiting; empty for none
- * @property {Action|null} action  what a person can do about it
- * @property {number|null} retryIn  whole seconds to the next try, where a person is kept waiting
+ * @property {string} notice  a sentence for a user who has to wait; empty for none
+ * @property {Action|null} action  offered to the user
+ * @property {number|null} retryIn  whole seconds to the next retry, if the user has to wait
  */
 
-// A blip shorter than this is nobody's business.
+// Shorter interruptions are not shown.
 export const GRACE_MS = 1_000;
 
 /** @type {Record<string, string>} */
@@ -31,9 +31,9 @@ const TRANSPORTS = { websocket: "WebSocket", stream: "HTTP streaming", poll: "lo
 
 /** @type {Record<string, [string, Action|null]>} */
 const FAILED_STEPS = {
-  signed_out: ["You are signed out. Sign in again to go on; your conversations are kept.", "sign-in"],
-  forbidden_origin: ["The server doesn't accept the address of this page. Open the site at its usual address.", null],
-  too_many_connections: ["Too many tabs are connected. Close some, then try again.", "retry"],
+  signed_out: ["You are signed out. Sign in to continue; your conversations are kept.", "sign-in"],
+  forbidden_origin: ["The server doesn't accept this page's address. Open the site at its usual address.", null],
+  too_many_connections: ["Too many tabs are connected. Close some and try again.", "retry"],
 };
 
 /** @type {Record<string, string>} */
@@ -45,47 +45,47 @@ const STATES = {
   suspended: "Offline",
   closing: "Closing",
   closed: "Closed",
-  failed: "Given up",
+  failed: "Failed",
 };
 
-const TRIED_AGAIN = "A better way is tried again from time to time.";
+const CHECKED = "A better transport is tried from time to time.";
 /** @type {Record<string, string>} */
 const TRANSPORT_REASONS = {
-  websocket_refused: `A proxy or firewall on the way refuses WebSockets. ${TRIED_AGAIN}`,
-  websocket_silent: `A WebSocket can be opened here, but nothing comes through it. ${TRIED_AGAIN}`,
-  websocket_answered: `The server refuses WebSockets for now. ${TRIED_AGAIN}`,
-  stream_refused: `A proxy or firewall on the way refuses streams. ${TRIED_AGAIN}`,
-  stream_silent: `A proxy on the way holds streams back until they end. ${TRIED_AGAIN}`,
-  stream_answered: `The server refuses streams for now. ${TRIED_AGAIN}`,
-  remembered: `It is what worked here last. ${TRIED_AGAIN}`,
+  websocket_refused: `A proxy or firewall blocks WebSockets. ${CHECKED}`,
+  websocket_silent: `WebSockets open, but receive nothing. ${CHECKED}`,
+  websocket_answered: `The server refuses WebSockets at the moment. ${CHECKED}`,
+  stream_refused: `A proxy or firewall blocks streaming. ${CHECKED}`,
+  stream_silent: `A proxy buffers streams until they end. ${CHECKED}`,
+  stream_answered: `The server refuses streams at the moment. ${CHECKED}`,
+  remembered: `It worked here last time. ${CHECKED}`,
 };
 
 /**
  * @param {Connection} connection
- * @param {{now: number, awaySince: number|null, wasConnected: boolean}} view when the last good connection was lost,
- *   ms; whether there has been one
- * @returns {Said}
+ * @param {{now: number, awaySince: number|null, wasConnected: boolean}} view `awaySince`: loss of the last
+ *   good connection, ms; `wasConnected`: whether there was one
+ * @returns {StatusText}
  */
 export function describe(connection, { now, awaySince, wasConnected }) {
   const { state } = connection;
-  if (state === "connected") return said("Connected", "good", "");
+  if (state === "connected") return status("Connected", "good", "");
   if (state === "failed") return failed(connection.reason);
   if (state === "suspended") {
     const retryIn = secondsUntil(connection.retryAt, now);
-    return said("Offline", "offline", "Still offline. Your session is safe.", "retry", retryIn);
+    return status("Offline", "offline", "Still offline. Your session is safe.", "retry", retryIn);
   }
   if (state === "closed" || state === "closing") {
-    return said("Disconnected", "offline", "Disconnected. Your session is safe.", "retry");
+    return status("Disconnected", "offline", "Disconnected. Your session is safe.", "retry");
   }
   const brief = awaySince === null || now - awaySince < GRACE_MS;
-  if (brief) return wasConnected ? said("Connected", "good", "") : said("Connecting…", "waiting", "");
+  if (brief) return wasConnected ? status("Connected", "good", "") : status("Connecting…", "waiting", "");
   return wasConnected
-    ? said("Reconnecting…", "waiting", "Reconnecting… your conversation is safe.")
-    : said("Connecting…", "waiting", "Connecting…");
+    ? status("Reconnecting…", "waiting", "Reconnecting… Your conversation is safe.")
+    : status("Connecting…", "waiting", "Connecting…");
 }
 
 /**
- * For who wants to know more: since when it is so, over what, why not over something better, and what comes next.
+ * Details of the connection: state, reason, next retry, transport, and why no better one is used.
  * @param {Connection} connection
  * @param {number} now ms
  * @returns {{term: string, text: string}[]}
@@ -98,7 +98,7 @@ export function explain(connection, now) {
     if (text) rows.push({ term, text });
   };
   add("Reason", reason && sentence(reason.message));
-  add("Next try", !connected && retryAt !== null && countdown(secondsUntil(retryAt, now)));
+  add("Next retry", !connected && retryAt !== null && countdown(secondsUntil(retryAt, now)));
   const over = transportName(transport) + (transportSince ? ` since ${clock(transportSince)}` : "");
   add("Transport", connected && over.charAt(0).toUpperCase() + over.slice(1));
   add(`Why not ${better(transport)}`, connected && transportReason && explainTransport(transportReason));
@@ -106,48 +106,48 @@ export function explain(connection, now) {
   return rows;
 }
 
-/** @param {string|null} transport @returns {string} its name for people */
+/** @param {string|null} transport @returns {string} display name */
 export function transportName(transport) {
   return TRANSPORTS[transport ?? ""] ?? transport ?? "";
 }
 
-/** @param {string} state @returns {string} its name for people */
+/** @param {string} state @returns {string} display name */
 export function stateName(state) {
   return STATES[state] ?? state;
 }
 
-/** @param {{code: string, message: string}} reason why the transport isn't the best one @returns {string} */
+/** @param {{code: string, message: string}} reason why no better transport is used @returns {string} */
 export function explainTransport({ code, message }) {
   return TRANSPORT_REASONS[code] ?? sentence(message);
 }
 
-/** @param {number|null} seconds to the next try @returns {string} */
+/** @param {number|null} seconds to the next retry @returns {string} */
 export function countdown(seconds) {
   if (seconds === null) return "";
-  return seconds > 0 ? `Trying again in ${seconds} s` : "Trying again…";
+  return seconds > 0 ? `Retrying in ${seconds} s` : "Retrying…";
 }
 
-/** @param {string|null} transport @returns {string} those above it */
+/** Name of the better transports. @param {string|null} transport @returns {string} */
 function better(transport) {
   return transport === "poll" ? "streaming" : "WebSocket";
 }
 
-/** @param {Connection["reason"]} reason @returns {Said} */
+/** @param {Connection["reason"]} reason @returns {StatusText} */
 function failed(reason) {
   const why = reason?.message ?? "The server refused the connection";
   const [step, action] = FAILED_STEPS[reason?.code ?? ""] ?? [
     `${sentence(why)} Reload the page; your conversations are kept.`,
     "reload",
   ];
-  return said("Not connected", "bad", step, action);
+  return status("Not connected", "bad", step, action);
 }
 
 /**
  * @param {string} word @param {Tone} tone @param {string} notice
  * @param {Action|null} [action] @param {number|null} [retryIn]
- * @returns {Said}
+ * @returns {StatusText}
  */
-function said(word, tone, notice, action = null, retryIn = null) {
+function status(word, tone, notice, action = null, retryIn = null) {
   return { word, tone, notice, action, retryIn };
 }
 
@@ -156,7 +156,7 @@ function secondsUntil(moment, now) {
   return moment === null ? null : Math.max(0, Math.ceil((moment - now) / 1000));
 }
 
-/** @param {number} moment ms @returns {string} in the reader's own zone and way */
+/** @param {number} moment ms @returns {string} in the user's time zone and format */
 function clock(moment) {
   return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }
@@ -169,7 +169,7 @@ function duration(ms) {
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** @param {string} text */
-function sentence(text) {
+/** End a text with a full stop, unless it ends a sentence. @param {string} text @returns {string} */
+export function sentence(text) {
   return /[.!?…]$/.test(text) ? text : `${text}.`;
 }

@@ -1,25 +1,31 @@
-// The fold: what a message is after each of its chunks. The same as the server's, so that both ends agree.
+// The fold: applies chunks to messages. Equal to the server's fold, so that both ends agree.
 
-import { closeInput, toolHandlers } from "./tools.js";
-import { FoldError, copy, openOf, notOpen, push, stepStart } from "./message.js";
+import { closeInput, toolHandlers } from "./fold-tools.js";
+import { FoldError, addPart, copyFields, nextRevision, openOf, stepStart, unknownPart } from "./message.js";
 
 export { FoldError };
 
 /** @typedef {import("./message.js").Chunk} Chunk */
-/** @typedef {import("./message.js").Handler} Handler */
-/** @typedef {import("./message.js").Message} Message */
-/** @typedef {import("./message.js").Part} Part */
-/** `at`: when it created its message. @typedef {{serial: number, message: string, chunk: Chunk, at?: number}} Event */
-/** Its parts begin at `from`, the first one's text at `at`. @typedef {Omit<Message, "revision"> & PatchStart} Patch */
+/** @typedef {import("./message.js").ChunkHandler} ChunkHandler */
+/** @typedef {import("./message.js").FoldedMessage} Message */
+/** @typedef {import("./message.js").FoldedPart} Part */
+/**
+ * An event; `at`: creation time of the message that it begins.
+ * @typedef {{serial: number, message: string, chunk: Chunk, at?: number}} Event
+ */
+/**
+ * A message whose parts start at `from`, the first one's text at `at`.
+ * @typedef {Omit<Message, "revision"> & PatchStart} Patch
+ */
 /** @typedef {{from: number, at: number}} PatchStart */
 
 const PROVIDER = ["providerMetadata"];
 
 /**
- * Apply an event to the messages of its session, by id.
+ * Apply an event to the messages of its session, a map by id.
  * @param {Map<string, Message>} messages
  * @param {Event} event
- * @throws {FoldError} and has changed nothing then
+ * @throws {FoldError} without having changed anything
  */
 export function fold(messages, event) {
   const message = messages.get(event.message);
@@ -28,7 +34,7 @@ export function fold(messages, event) {
 }
 
 /**
- * The message that a `start` or `message` chunk creates.
+ * Create the message of a `start` or `message` chunk.
  * @param {Event} event
  * @returns {Message}
  */
@@ -46,16 +52,16 @@ export function begin({ serial, message: id, chunk, at }) {
     created_at: /** @type {number} */ (at),
     parts: whole ? [...chunk.parts] : [],
     open: openOf(),
-    revision: 1,
+    revision: nextRevision(),
   };
 }
 
 /**
- * Apply a chunk to a message in place, and count its `revision` up.
+ * Apply a chunk to a message, in place: it gets its next `revision`.
  * @param {Message} message
  * @param {number} serial
- * @param {Chunk} chunk its values become the message's
- * @throws {FoldError} and has changed nothing then
+ * @param {Chunk} chunk owned by the message from now on
+ * @throws {FoldError} without having changed anything
  */
 export function apply(message, serial, chunk) {
   if (begins(chunk)) throw new FoldError("message_exists", message.id);
@@ -64,10 +70,10 @@ export function apply(message, serial, chunk) {
   if (!handler) throw new FoldError("unknown_chunk", chunk.type);
   handler(message, chunk);
   message.last_serial = serial;
-  message.revision += 1;
+  message.revision = nextRevision();
 }
 
-/** Whether it creates its message. @param {Chunk} chunk */
+/** Whether the chunk creates its message. @param {Chunk} chunk */
 export function begins({ type }) {
   return type === "start" || type === "message";
 }
@@ -78,7 +84,7 @@ export function ended(message) {
 }
 
 /**
- * The length of each part's text in UTF-16 units, 0 for other parts: what an attach says that this client has.
+ * The text length of each part in UTF-16 units, 0 for parts without text: the `held` of an attach.
  * @param {Message} message
  * @returns {number[]}
  */
@@ -87,11 +93,11 @@ export function held(message) {
 }
 
 /**
- * The state that an element of an `attached` frame describes.
- * @param {Message|undefined} have what this client has of the message
+ * Apply a patch, an element of an `attached` frame.
+ * @param {Message|undefined} have the message as held here
  * @param {Patch} patch
  * @returns {Message} a new object
- * @throws {FoldError} `reset` if the patch builds on what `have` hasn't
+ * @throws {FoldError} `reset` if the patch builds on parts that `have` lacks
  */
 export function applyPatch(have, { from, at, ...patch }) {
   const kept = have?.parts ?? [];
@@ -99,7 +105,7 @@ export function applyPatch(have, { from, at, ...patch }) {
   if (from > kept.length || at > textLength(kept[from])) throw new FoldError("reset", `${patch.id} from ${from}, ${at}`);
   if (at > 0) parts[0] = { ...parts[0], text: kept[from].text.slice(0, at) + parts[0].text };
   const open = openOf(patch.open);
-  return { ...patch, parts: [...kept.slice(0, from), ...parts], open, revision: (have?.revision ?? 0) + 1 };
+  return { ...patch, parts: [...kept.slice(0, from), ...parts], open, revision: nextRevision() };
 }
 
 /** @param {Part|undefined} part */
@@ -109,7 +115,7 @@ function textLength(part) {
 
 // --- Begin, metadata, end ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function messageMetadata(message, { messageMetadata: added }) {
   if (added == null) return;
   message.metadata = message.metadata === null ? added : merge(message.metadata, added);
@@ -132,10 +138,10 @@ function isObject(value) {
 }
 
 /**
- * A handler for chunks that end their message: as what, and which of their fields says why.
- * @param {Message["status"]} status
- * @param {string} reason
- * @returns {Handler}
+ * Return a handler for chunks that end their message.
+ * @param {Message["status"]} status of the ended message
+ * @param {string} reason name of the chunk's field with the reason
+ * @returns {ChunkHandler}
  */
 function endOf(status, reason) {
   return (message, chunk) => {
@@ -155,36 +161,36 @@ function closeEverything(message) {
 // --- Parts ---
 
 /**
- * A handler for chunks that are a whole part: its type and these of its fields.
+ * Return a handler for chunks that are a whole part, of the same type and with these fields.
  * @param {string[]} names
- * @returns {Handler}
+ * @returns {ChunkHandler}
  */
 function partOf(...names) {
-  return (message, chunk) => void push(message, copy({ type: chunk.type }, chunk, names));
+  return (message, chunk) => void addPart(message, copyFields({ type: chunk.type }, chunk, names));
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function data(message, chunk) {
   if (chunk.transient) return;
   /** @param {Part} part */
   const same = (part) => part.type === chunk.type && part.id === chunk.id;
   const part = "id" in chunk ? message.parts.find(same) : undefined;
-  if (part === undefined) push(message, { ...chunk });
+  if (part === undefined) addPart(message, { ...chunk });
   else if ("data" in chunk) part.data = chunk.data;
   else delete part.data;
 }
 
 // --- Steps ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function startStep(message) {
-  push(message, { type: "step-start" });
+  addPart(message, { type: "step-start" });
 }
 
-// Parts are closed by their own ends, and another stream's may go on beyond this step.
+// Parts have end chunks of their own, and may outlive the step.
 function finishStep() {}
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function resetStep(message) {
   closeEverything(message);
   message.parts.length = stepStart(message);
@@ -192,37 +198,37 @@ function resetStep(message) {
 
 // --- Text and reasoning ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function startText(message, chunk) {
   const part = { type: "text", text: "", state: "streaming" };
-  message.open.text[chunk.id] = push(message, copy(part, chunk, PROVIDER));
+  message.open.text[chunk.id] = addPart(message, copyFields(part, chunk, PROVIDER));
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function startReasoning(message, chunk) {
   const part = { type: "reasoning", id: chunk.id, text: "", state: "streaming" };
-  message.open.reasoning[chunk.id] = push(message, copy(part, chunk, PROVIDER));
+  message.open.reasoning[chunk.id] = addPart(message, copyFields(part, chunk, PROVIDER));
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function append(message, chunk) {
   const part = openPart(message, chunk);
   part.text += chunk.delta;
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function close(message, chunk) {
   const part = openPart(message, chunk);
   part.state = "done";
-  if (chunk.type === "text-end") copy(part, chunk, ["citations"]);
+  if (chunk.type === "text-end") copyFields(part, chunk, ["citations"]);
   delete message.open[kindOf(chunk)][chunk.id];
 }
 
-/** @param {Message} message @param {Chunk} chunk @returns {Part} with what the chunk's provider says of it */
+/** @param {Message} message @param {Chunk} chunk @returns {Part} with the chunk's provider metadata */
 function openPart(message, chunk) {
   const index = message.open[kindOf(chunk)][chunk.id];
-  if (index === undefined) throw notOpen(chunk);
-  return copy(message.parts[index], chunk, PROVIDER);
+  if (index === undefined) throw unknownPart(chunk);
+  return copyFields(message.parts[index], chunk, PROVIDER);
 }
 
 /** @param {Chunk} chunk */
@@ -230,7 +236,7 @@ function kindOf({ type }) {
   return type.startsWith("text-") ? "text" : "reasoning";
 }
 
-/** @type {Map<string, Handler>} */
+/** @type {Map<string, ChunkHandler>} */
 const handlers = new Map(
   Object.entries({
     "message-metadata": messageMetadata,

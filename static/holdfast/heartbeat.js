@@ -1,12 +1,12 @@
-// Whether the server is still there: a recorder of frames, and a question. Any frame is life.
+// Liveness of the connection: any frame counts as a heartbeat.
 
-// The server's heartbeat may be late by this much on a slow link.
+// Allowance for a late heartbeat on a slow network.
 export const MARGIN_MS = 5_000;
 
 export class Heartbeat {
   #last;
 
-  /** @param {number} intervalMs how often the server promised a frame @param {number} now ms */
+  /** @param {number} intervalMs promised interval of heartbeats @param {number} now ms */
   constructor(intervalMs, now) {
     this.staleAfterMs = 2 * intervalMs + MARGIN_MS;
     this.#last = now;
@@ -23,7 +23,7 @@ export class Heartbeat {
 
   /** @param {number} now ms */
   isStale(now) {
-    // A clock that was set back would hide silence for as long as it was set back by.
+    // A clock that was set back would hide silence for that long.
     if (now < this.#last) this.#last = now;
     return now >= this.deadline;
   }

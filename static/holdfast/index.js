@@ -1,4 +1,4 @@
-// Holdfast for pages: `import { Holdfast } from "/static/holdfast/index.js"`.
+// Entry point of the package holdfast-client.
 
 export { Holdfast } from "./client.js";
 export { Session } from "./session.js";

@@ -1,7 +1,8 @@
-// A session's signals that aren't confirmed yet, sent by one tab at a time: what gives an agent work in order, one on its
-// way at a time; what decides about work under way at once, whatever waits before it.
+// The outbox: a session's unconfirmed signals, sent by one tab at a time. Work (messages, steers, retries) goes in
+// order, one in flight at a time; decisions (cancel, approve, …) go at once, ahead of waiting work.
 
 import { backoffDelay } from "./backoff.js";
+import { nextRevision } from "./message.js";
 import { byteLength } from "./protocol.js";
 
 /** @typedef {import("./message.js").Message} Message */
@@ -10,47 +11,46 @@ import { byteLength } from "./protocol.js";
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 
-// A receipt that takes longer was lost by a server that died between storing and answering; the id makes a second
-// sending harmless.
+// Deadline for a receipt: the server may die between storing and answering. The id makes sending again harmless.
 export const RECEIPT_TIMEOUT_MS = 10_000;
-// The tab whose turn it is may be asleep. Sending twice is harmless, waiting for ever isn't.
-export const TURN_PATIENCE_MS = 5_000;
-// What is kept of one session, with what was refused and not dismissed: of what goes in order, and of decisions.
-export const MOST_SIGNALS = 100;
-export const MOST_BYTES = 1_000_000;
+// Deadline for the send lock, whose holder may be asleep. Sending twice is harmless, waiting forever is not.
+export const LOCK_PATIENCE_MS = 5_000;
+// Capacity per session, for work and for decisions each; failed signals count until they are dismissed.
+export const MAX_SIGNALS = 100;
+export const MAX_BYTES = 1_000_000;
 
-// What gives an agent work. All other kinds decide about work under way, and each about something else.
+// Kinds that give an agent work. The others are decisions about work under way, independent of each other.
 const WORK = ["message", "steer", "retry"];
 
 /**
- * A signal as it is kept over a reload and told to other tabs.
+ * A signal as stored for a reload and shared with other tabs.
  * @typedef {object} KeptSignal
  * @property {string} id
  * @property {SignalRecord["kind"]} kind
  * @property {Record<string, any>} payload
- * @property {number} at when it was given, ms; what orders them
- * @property {ProtocolError|null} error why it was refused for good
+ * @property {number} at creation time, ms; the sort key
+ * @property {ProtocolError|null} error permanent refusal
  */
 
 /**
  * @typedef {object} Progress
  * @property {"waiting"|"sent"|"accepted"|"rejected"} state
- * @property {number} due when to send it (again), ms
- * @property {number} refusals retryable rejections so far
- * @property {number} serial where it was stored, once accepted; 0 before
- * @property {number} revision grows with each change
+ * @property {number} due time of the next sending, ms
+ * @property {number} refusals retryable refusals so far
+ * @property {number} serial of the stored signal, once accepted; 0 before
+ * @property {number} revision greater after each change
  */
 
 /** @typedef {KeptSignal & Progress} Signal */
 
 /**
- * A message of one's own that the session doesn't hold yet.
+ * The user's own message that is not stored yet.
  * @typedef {Pick<Message, "id"|"role"|"reason"|"metadata"|"created_at"|"parts"|"revision">
  *   & {status: "waiting"|"sending"|"failed"}} UnsentMessage
  */
 
 /**
- * Another signal of one's own that the session doesn't hold yet.
+ * The user's own signal of another kind that is not stored yet.
  * @typedef {Omit<SignalRecord, "status"|"actor"> & {status: UnsentMessage["status"], actor: null}} UnsentSignal
  */
 
@@ -58,26 +58,29 @@ const WORK = ["message", "steer", "retry"];
 const STATUSES = { waiting: "waiting", sent: "sending", accepted: "sending", rejected: "failed" };
 
 export class Outbox {
-  /** Signals with these ids came, went or changed, or the turn to send has come. @type {(ids: string[]) => void} */
+  /**
+   * Signals with these ids were added, removed or changed; or this tab got the lock.
+   * @type {(ids: string[]) => void}
+   */
   onchange = () => {};
-  /** A signal has its final answer, which another tab may have got. @type {(receipt: Receipt) => void} */
+  /** A signal has its receipt, which may have come to another tab. @type {(receipt: Receipt) => void} */
   onsettled = () => {};
 
   #shared;
   /** @type {Map<string, Signal>} in order */
   #signals = new Map();
-  /** When this tab may send, ms: Infinity before it asks, a bound while it waits for its turn, 0 while it has it. */
-  #turn = Infinity;
-  /** @type {ProtocolError|null} why nothing can be sent any more */
+  /** Time from which this tab may send, ms: Infinity without the lock, a deadline while waiting for it, 0 with it. */
+  #maySendAt = Infinity;
+  /** @type {ProtocolError|null} why the session takes no more signals */
   #ended = null;
 
-  /** @param {SharedSignals} shared with the other tabs, and kept over a reload */
+  /** @param {SharedSignals} shared with other tabs and the next page */
   constructor(shared) {
     this.#shared = shared;
     shared.onfound = (kept) => this.#found(kept);
     shared.onsettled = (receipt) => this.#settle(receipt);
     shared.onforgotten = (id) => this.#drop(id);
-    shared.onturn = () => this.#takeTurn();
+    shared.onlock = () => this.#lockAcquired();
   }
 
   /**
@@ -87,7 +90,7 @@ export class Outbox {
    */
   add({ id, kind, payload }, now) {
     this.#checkRoom(kind, payload);
-    // Later than the one before it even within a millisecond, and when the clock was set back.
+    // Strictly increasing, even within a millisecond or after the clock was set back.
     const at = Math.max(now, (this.signals.at(-1)?.at ?? 0) + 1);
     const kept = { id, kind, payload, at, error: null };
     this.#put(kept);
@@ -99,16 +102,16 @@ export class Outbox {
     const alike = this.signals.filter((signal) => isDecision(signal) === isDecision({ kind }));
     const kept = alike.filter(({ state }) => state !== "accepted");
     const payloads = [...kept.map((signal) => signal.payload), payload];
-    if (payloads.length <= MOST_SIGNALS && byteLength(JSON.stringify(payloads)) <= MOST_BYTES) return;
-    const limits = `${MOST_SIGNALS} messages or ${MOST_BYTES / 1e6} MB`;
-    const message = `No more than ${limits} can wait to be sent: wait until they are, or dismiss what was refused`;
+    if (payloads.length <= MAX_SIGNALS && byteLength(JSON.stringify(payloads)) <= MAX_BYTES) return;
+    const limit = `${MAX_SIGNALS} or ${MAX_BYTES / 1e6} MB`;
+    const message = `Too many unsent messages (limit: ${limit}): wait, or dismiss failed ones`;
     throw Object.assign(new Error(message), { code: "outbox_full", retryable: true });
   }
 
   /** @param {KeptSignal} kept */
   #put(kept) {
     const state = kept.error ? "rejected" : "waiting";
-    this.#signals.set(kept.id, { ...kept, state, due: 0, refusals: 0, serial: 0, revision: 0 });
+    this.#signals.set(kept.id, { ...kept, state, due: 0, refusals: 0, serial: 0, revision: nextRevision() });
   }
 
   /** @param {KeptSignal[]} kept by another tab, or before a reload */
@@ -117,7 +120,7 @@ export class Outbox {
     if (!added.length) return;
     for (const signal of added) this.#put(signal);
     this.#signals = new Map([...this.#signals].sort(([, a], [, b]) => a.at - b.at || a.id.localeCompare(b.id)));
-    if (this.#ended) this.end(this.#ended);
+    if (this.#ended) this.failAll(this.#ended);
     else this.onchange(added.map(({ id }) => id));
   }
 
@@ -126,70 +129,71 @@ export class Outbox {
     return [...this.#signals.values()];
   }
 
-  /** Those that wait for none before them. */
+  /** Signals that may be sent next: every unanswered decision, and the first unanswered work. */
   get #heads() {
-    const open = this.signals.filter(isOpen);
+    const open = this.signals.filter(isUnanswered);
     const first = open.find((signal) => !isDecision(signal));
     return open.filter((signal) => signal === first || isDecision(signal));
   }
 
-  /** When `next` has something, ms; Infinity when it needs an event first. */
+  /** Time at which `next` has a signal, ms; Infinity if it needs an event first. */
   get deadline() {
-    return Math.max(this.#turn, Math.min(...this.#heads.map(({ due }) => due)));
+    return Math.max(this.#maySendAt, Math.min(...this.#heads.map(({ due }) => due)));
   }
 
   /**
-   * A signal to send now, marked as sent; null when there is none, or before this tab's turn.
+   * Take the next signal to send, marked as sent; null if there is none, or this tab may not send.
    * @param {number} now ms
    */
   next(now) {
     const heads = this.#heads;
-    if (!heads.length) this.#yieldTurn();
-    else if (this.#turn === Infinity) this.#askForTurn(now);
-    const signal = now < this.#turn ? undefined : heads.find(({ due }) => due <= now);
+    if (!heads.length) this.#releaseLock();
+    else if (this.#maySendAt === Infinity) this.#acquireLock(now);
+    const signal = now < this.#maySendAt ? undefined : heads.find(({ due }) => due <= now);
     if (!signal) return null;
-    change(signal, { state: "sent", due: now + RECEIPT_TIMEOUT_MS });
+    update(signal, { state: "sent", due: now + RECEIPT_TIMEOUT_MS });
     return signal;
   }
 
   /** @param {number} now ms */
-  #askForTurn(now) {
-    this.#turn = now + TURN_PATIENCE_MS;
-    this.#shared.takeTurn();
+  #acquireLock(now) {
+    this.#maySendAt = now + LOCK_PATIENCE_MS;
+    this.#shared.acquireLock();
   }
 
-  #takeTurn() {
-    this.#turn = 0;
+  #lockAcquired() {
+    this.#maySendAt = 0;
     this.onchange([]);
   }
 
-  #yieldTurn() {
-    if (this.#turn !== Infinity) this.#shared.yieldTurn();
-    this.#turn = Infinity;
+  #releaseLock() {
+    if (this.#maySendAt !== Infinity) this.#shared.releaseLock();
+    this.#maySendAt = Infinity;
   }
 
-  /** What was on its way may have been lost: it is sent again, with the same id. Meanwhile another tab may send. */
+  /** Requeue signals in flight, which may be lost, with the same ids; release the lock for other tabs. */
   disconnected() {
     const sent = this.signals.filter(({ state }) => state === "sent");
-    for (const signal of sent) change(signal, { state: "waiting", due: 0 });
-    this.#yieldTurn();
+    for (const signal of sent) update(signal, { state: "waiting", due: 0 });
+    this.#releaseLock();
     if (sent.length) this.onchange(sent.map(({ id }) => id));
   }
 
-  /** @param {string} id @param {number} serial where it is stored */
+  /** @param {string} id @param {number} serial of the stored signal */
   accepted(id, serial) {
     this.#conclude({ id, status: "accepted", serial }, null);
   }
 
   /**
-   * A retryable refusal keeps it waiting. One for good keeps what a person wrote to be seen, until it is dismissed.
+   * Record a refusal. A retryable one keeps the signal waiting; a permanent one keeps written text until it is
+   * dismissed.
    * @param {string} id
    * @param {ProtocolError} error
    * @param {number} now ms
    * @param {number} random from 0 to 1
    */
   rejected(id, error, now, random) {
-    const signal = this.#open(id);
+    const signal = this.#unanswered(id);
     if (!signal) return;
     if (error.retryable) return this.#postpone(signal, now, random);
     const { kind, payload, at } = signal;
@@ -199,21 +203,21 @@ export class Outbox {
   /** @param {Signal} signal @param {number} now @param {number} random */
   #postpone(signal, now, random) {
     const refusals = signal.refusals + 1;
-    change(signal, { state: "waiting", refusals, due: now + backoffDelay(refusals, random) });
+    update(signal, { state: "waiting", refusals, due: now + backoffDelay(refusals, random) });
     this.onchange([signal.id]);
   }
 
-  /** The session is gone: nothing of it is kept. @param {ProtocolError} error */
-  end(error) {
+  /** Fail every signal and keep none: the session is gone. @param {ProtocolError} error */
+  failAll(error) {
     this.#ended = error;
     for (const { id, state } of this.signals) {
       if (state === "rejected") this.#shared.forget(id);
       else this.#conclude({ id, status: "rejected", error: { ...error, retryable: false } }, null);
     }
-    this.#yieldTurn();
+    this.#releaseLock();
   }
 
-  /** Forget one that was refused. @param {string} id */
+  /** Remove a failed signal. @param {string} id */
   dismiss(id) {
     if (this.#signals.get(id)?.state !== "rejected") return;
     this.#shared.forget(id);
@@ -225,45 +229,45 @@ export class Outbox {
     if (this.#signals.delete(id)) this.onchange([id]);
   }
 
-  /** @param {Receipt} receipt @param {KeptSignal|null} kept of it from now on */
+  /** @param {Receipt} receipt @param {KeptSignal|null} kept in its place */
   #conclude(receipt, kept) {
-    if (!this.#open(receipt.id)) return;
+    if (!this.#unanswered(receipt.id)) return;
     this.#shared.settle(receipt, kept);
     this.#settle(receipt);
   }
 
   /** @param {Receipt} receipt */
   #settle(receipt) {
-    const signal = this.#open(receipt.id);
+    const signal = this.#unanswered(receipt.id);
     if (!signal) return;
-    if (receipt.status === "accepted") change(signal, { state: "accepted", serial: receipt.serial });
-    else if (isWritten(signal)) change(signal, { state: "rejected", error: receipt.error });
+    if (receipt.status === "accepted") update(signal, { state: "accepted", serial: receipt.serial });
+    else if (isWritten(signal)) update(signal, { state: "rejected", error: receipt.error });
     else this.#signals.delete(signal.id);
     this.onsettled(receipt);
   }
 
-  /** Forget what was accepted up to this serial: it is in the session. @param {number} serial */
+  /** Remove accepted signals up to this serial: the session shows them. @param {number} serial */
   forget(serial) {
     for (const { id, state, serial: stored } of this.signals) {
       if (state === "accepted" && stored <= serial) this.#signals.delete(id);
     }
   }
 
-  /** Leave what isn't sent to other tabs, and to the next time. */
+  /** Close this tab's end; unsent signals are left to other tabs, or to the next visit. */
   close() {
-    this.#yieldTurn();
+    this.#releaseLock();
     this.#shared.close();
   }
 
-  /** The signal while it has no final answer. @param {string} id */
-  #open(id) {
+  /** Return the signal if it has no final answer yet. @param {string} id */
+  #unanswered(id) {
     const signal = this.#signals.get(id);
-    return signal && isOpen(signal) ? signal : null;
+    return signal && isUnanswered(signal) ? signal : null;
   }
 }
 
 /** @param {Signal} signal */
-function isOpen({ state }) {
+function isUnanswered({ state }) {
   return state === "waiting" || state === "sent";
 }
 
@@ -292,7 +296,6 @@ function isWritten({ payload }) {
 }
 
 /** @param {Signal} signal @param {Partial<Signal>} fields */
-function change(signal, fields) {
-  Object.assign(signal, fields);
-  signal.revision += 1;
+function update(signal, fields) {
+  Object.assign(signal, fields, { revision: nextRevision() });
 }

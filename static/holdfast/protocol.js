@@ -1,28 +1,30 @@
-// The wire as a page needs it (PROTOCOL.md §4, §5 and §9): frames, cursors, sizes, and the errors that close a socket.
+// The wire format (PROTOCOL.md §4, §5 and §9): frames, cursors, sizes, and the errors that close a connection.
 
-import { attempt } from "./attempt.js";
+import { orNull } from "./or-null.js";
 
 /** @typedef {{type: string} & Record<string, any>} Frame */
 /** @typedef {{code: string, message: string, retryable: boolean}} ProtocolError */
 /** @typedef {{id: string, status: "accepted", serial: number}} Acceptance */
 /** @typedef {Acceptance|{id: string, status: "rejected", error: ProtocolError}} Receipt */
 /**
- * A signal as its session holds it. `code` and `reason`: why it stands so, for programs and for people. `message`: the
- * response that it is about.
+ * A stored signal. `code` and `reason`: cause of its status, for programs and for people. `message`: id of the response
+ * that it is about.
  * @typedef {object} SignalRecord
  * @property {string} id
  * @property {"message"|"steer"|"cancel"|"approve"|"deny"|"tool-result"|"retry"} kind
  * @property {"accepted"|"delivered"|"applied"|"rejected"|"expired"} status
  * @property {string|null} code
  * @property {string|null} reason
- * @property {string} actor who sent it
+ * @property {string} actor sender
  * @property {number} at ms
  * @property {string|null} message
- * @property {Record<string, any>} payload what everybody may know of it
+ * @property {Record<string, any>} payload its public fields
  */
-/** @typedef {{frame_bytes: number, window_bytes: number, ack_bytes: number, ack_ms: number, sessions: number}} Limits */
+/**
+ * @typedef {{frame_bytes: number, window_bytes: number, ack_bytes: number, ack_ms: number, sessions: number}} Limits
+ */
 
-// The close code and the code of each error that ends a connection. Connecting again can mend one that is retryable.
+// Errors that end a connection: close code, error code, and whether reconnecting may help.
 /** @type {[number, string, boolean][]} */
 const CLOSING = [
   [4401, "signed_out", false],
@@ -37,11 +39,11 @@ const CLOSING = [
   [4503, "going_away", true],
 ];
 
-// In one attach or ack; a session has one or two streaming messages.
+// Limit in one attach or ack. A session usually has one or two streaming messages.
 export const HELD_MESSAGES = 64;
 
 /**
- * What a close code means, to a client that missed the error frame before it.
+ * The error of a close code, for a client that missed the error frame before it.
  * @param {number} [closeCode]
  * @returns {ProtocolError|undefined}
  */
@@ -62,26 +64,26 @@ export function endsConnection(code) {
   return CLOSING.some(([, closing]) => closing === code);
 }
 
-/** @param {string} text @returns {Frame|null} null for what isn't a frame */
+/** @param {string} text @returns {Frame|null} null if it is not a frame */
 export function parseFrame(text) {
-  const frame = attempt(() => JSON.parse(text));
+  const frame = orNull(() => JSON.parse(text));
   return typeof frame?.type === "string" ? frame : null;
 }
 
-/** A cursor's parts, for continuity alone. @param {string} cursor @returns {{epoch: string, serial: number}} */
+/** Split a cursor, to check continuity. @param {string} cursor @returns {{epoch: string, serial: number}} */
 export function parseCursor(cursor) {
   const cut = cursor.lastIndexOf("-");
   return { epoch: cursor.slice(0, cut), serial: Number(cursor.slice(cut + 1)) };
 }
 
-/** Replaces halves of surrogate pairs, which the server refuses, by U+FFFD. @param {string} text */
+/** Replace lone surrogates, which the server refuses, by U+FFFD. @param {string} text */
 export function wellFormed(text) {
   return text.replace(/\p{Surrogate}/gu, "\ufffd");
 }
 
 const encoder = new TextEncoder();
 
-/** @param {string} text @returns {number} its bytes in UTF-8, as limits count them */
+/** @param {string} text @returns {number} bytes in UTF-8, the unit of the limits */
 export function byteLength(text) {
   return encoder.encode(text).length;
 }

@@ -1,14 +1,15 @@
-// One followed session as a page uses it: what it holds, what is on its way, and what a person may send into it.
+// A followed session, the application's interface: its state, unsent signals, and methods to send.
 
 import { Outbox, asMessage, asSignal, isDecision } from "./outbox.js";
 import { byteLength, errorOf, wellFormed } from "./protocol.js";
-import { Replica } from "./replica.js";
+import { SessionState } from "./session-state.js";
 
+/** @typedef {import("./message.js").FoldedMessage} FoldedMessage */
 /** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./outbox.js").Signal} Signal */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
 /** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
-/** @typedef {import("./replica.js").Outcome} Outcome */
+/** @typedef {import("./session-state.js").StateUpdate} StateUpdate */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
@@ -18,19 +19,19 @@ import { Replica } from "./replica.js";
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 
 /**
- * A tool call that waits for a person's decision. `descriptor.expires_at`: ms, or null for never.
+ * A tool call that waits for a decision. `descriptor.expires_at`: ms, or null for never.
  * @typedef {object} Approval
- * @property {string} approval its id
- * @property {string} message that the call is in
- * @property {string} call
- * @property {string} tool its name
- * @property {any} input its exact arguments
- * @property {string|undefined} reason why the agent asks
- * @property {{input_hash: string, expires_at: number|null, editable: boolean}} descriptor
+ * @property {string} approval id of the approval
+ * @property {string} message id of the message that contains the call
+ * @property {string} call id of the tool call
+ * @property {string} tool name
+ * @property {any} input exact arguments
+ * @property {string|undefined} reason the agent's reason to ask
+ * @property {import("./message.js").ApprovalDescriptor} descriptor
  */
 
 /**
- * An `EventTarget` with what each of its events has as its `detail`, by the event's name.
+ * An `EventTarget` with typed events: the type of `detail` by event name.
  * @template {object} Details
  * @typedef {{
  *   addEventListener<Name extends keyof Details & string>(type: Name,
@@ -43,14 +44,14 @@ import { Replica } from "./replica.js";
 
 /**
  * @typedef {object} SessionEvents
- * @property {{messages: Set<string>, signals: Set<string>}} change ids of those that came, went or changed
+ * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed
  * @property {string} reset why the state was replaced
- * @property {{events: number, ms: number}} caught-up what a resume brought, and how long that took
+ * @property {{events: number, ms: number}} caught-up size and duration of a resume
  * @property {Receipt} receipt of a signal
  */
 
 /**
- * A followed session. It dispatches `SessionEvents`.
+ * A followed session. Emits `SessionEvents`.
  *
  * @example
  * const session = holdfast.session(id);
@@ -58,118 +59,117 @@ import { Replica } from "./replica.js";
  * await session.send("Hello");
  */
 export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (EventTarget) {
-  /** Whether its state has come. */
+  /** Whether the initial state is loaded. */
   ready = false;
-  /** @type {ProtocolError|null} why it can't be read any more */
+  /** @type {ProtocolError|null} why the session is no longer readable */
   gone = null;
-  /** @type {{events: number, ms: number}|null} what the latest resume brought, and how long that took */
+  /** @type {{events: number, ms: number}|null} size and duration of the latest resume */
   caughtUp = null;
 
-  #replica;
+  #state;
   #outbox;
-  #link;
+  #connection;
   /** @type {Limits|null} */
   #limits = null;
-  /** @type {Map<string, {resolve: Function, reject: Function}>} of sends that wait for their receipt */
+  /** @type {Map<string, {resolve: Function, reject: Function}>} unsettled sends, by signal id */
   #waiting = new Map();
 
   /**
    * @param {string} id
    * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
-   *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} link to the connection
+   *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} connection
    */
-  constructor(id, link) {
+  constructor(id, connection) {
     super();
     this.id = id;
-    this.#link = link;
-    this.#replica = new Replica(id);
-    this.#outbox = new Outbox(link.share(id));
+    this.#connection = connection;
+    this.#state = new SessionState(id);
+    this.#outbox = new Outbox(connection.share(id));
     this.#outbox.onchange = (ids) => this.#outboxChanged(ids);
     this.#outbox.onsettled = (receipt) => this.#settled(receipt);
   }
 
   /**
-   * In order. A person's own that the session doesn't hold yet are last: `waiting` to be sent, `sending`, or `failed`:
-   * refused for good, with the reason.
+   * Messages in order. The user's own that are not stored yet come last: `waiting`, `sending`, or `failed` (refused
+   * permanently, with the reason). Messages change in place; each change gives them a greater `revision`.
    * @returns {(Message|UnsentMessage)[]}
    */
   get messages() {
-    const held = this.#replica.messages;
+    const held = this.#state.messages;
     const own = this.#outbox.signals.filter(({ id, kind }) => kind === "message" && !held.has(id));
-    return [...held.values(), ...own.map(asMessage)];
+    return /** @type {(Message|UnsentMessage)[]} */ ([...held.values(), ...own.map(asMessage)]);
   }
 
   /**
-   * Those that the session holds, in order. A person's own that it doesn't hold yet are last, as with messages, which
-   * aren't among them as long as they are unsent.
+   * Signals in order. The user's own that are not stored yet come last; unsent messages are only in `messages`.
    * @returns {(SignalRecord|UnsentSignal)[]}
    */
   get signals() {
-    const held = this.#replica.signals;
+    const held = this.#state.signals;
     const own = this.#outbox.signals.filter(({ id, kind }) => kind !== "message" && !held.has(id));
     return [...held.values(), ...own.map(asSignal)];
   }
 
-  /** Tool calls that wait for a decision, and that nobody has sent one about. @returns {Approval[]} */
+  /** Tool calls that wait for a decision, except those for which one has been sent. @returns {Approval[]} */
   get approvals() {
     const decided = this.signals.flatMap(({ status, payload }) => (REFUSED.includes(status) ? [] : payload.approval));
     const pending = this.#asking.filter(({ message, part }) => message.status === "streaming" && part.state === ASKING);
     return pending.filter(({ part }) => !decided.includes(part.approval.id)).map(asApproval);
   }
 
-  /** Tool calls that ask for a decision, or did. */
+  /** Tool calls that ask or asked for a decision. */
   get #asking() {
-    return [...this.#replica.messages.values()].flatMap((message) =>
+    return [...this.#state.messages.values()].flatMap((message) =>
       message.parts.filter(({ approval }) => approval?.descriptor).map((part) => ({ message, part })),
     );
   }
 
   /** Whether an agent has work here. */
   get working() {
-    const { messages, signals } = this.#replica;
+    const { messages, signals } = this.#state;
     const writes = [...messages.values()].some(({ status }) => status === "streaming");
-    return writes || [...signals.values()].some((record) => !isDecision(record) && isOpen(record));
+    return writes || [...signals.values()].some((record) => !isDecision(record) && isUnfinished(record));
   }
 
-  /** Whether a cancel isn't final yet. */
+  /** Whether a cancel is in progress. */
   get stopping() {
-    return this.signals.some((signal) => signal.kind === "cancel" && isOpen(signal));
+    return this.signals.some((signal) => signal.kind === "cancel" && isUnfinished(signal));
   }
 
   get title() {
-    return this.#replica.title;
+    return this.#state.title;
   }
 
-  /** Whether the history endpoint has messages before these. */
+  /** Whether the server has earlier messages (`GET /api/sessions/<id>/messages/`). */
   get older() {
-    return this.#replica.older;
+    return this.#state.older;
   }
 
   /**
-   * Send a person's message. It is kept until the server has it, over a lost connection and a reload, and when this tab
-   * is closed another sends it. So is all else that a person may send.
+   * Send a message. It is kept until the server has stored it, through lost connections and reloads; when this tab is
+   * closed, another tab sends it. This holds for every signal.
    * @param {string} text
-   * @returns {Promise<Acceptance>} rejects with `code` and `message` when the server refuses it for good, and with
-   *   `outbox_full`, keeping nothing, when too much waits already
+   * @returns {Promise<Acceptance>} rejects with `code` and `message` when the server refuses it permanently, and with
+   *   `outbox_full` when too many signals wait already
    */
   send(text) {
     return this.#signal("message", partsOf(text));
   }
 
-  /** Tell the agent at work, which reads it at its next step, or answers it when this one is done. @param {string} text */
+  /** Steer the agent at work, which reads it at its next step, or answers it afterwards. @param {string} text */
   steer(text) {
     return this.#signal("steer", partsOf(text));
   }
 
-  /** Stop the agent. @param {string} [message] only the response with this id */
+  /** Stop the agent. @param {string} [message] id of the only response to stop */
   cancel(message) {
     return this.#signal("cancel", { message });
   }
 
   /**
-   * Let a tool call run, with the very arguments that it shows.
-   * @param {string} approval its id
-   * @param {{input?: object, reason?: string}} [how] `input`: edited arguments, where the approval allows it
+   * Approve a tool call, with exactly the arguments shown.
+   * @param {string} approval id
+   * @param {{input?: object, reason?: string}} [how] `input`: edited arguments, if the descriptor allows them
    */
   async approve(approval, how = {}) {
     const asking = this.#asking.find(({ part }) => part.approval.id === approval);
@@ -177,14 +177,14 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     return this.#signal("approve", { approval, input_hash: asking.part.approval.descriptor.input_hash, ...how });
   }
 
-  /** @param {string} approval its id @param {string} [reason] */
+  /** Deny a tool call. @param {string} approval id @param {string} [reason] */
   deny(approval, reason) {
     return this.#signal("deny", { approval, reason });
   }
 
   /**
-   * Give the result of a tool that runs here.
-   * @param {string} message that the call is in
+   * Send the result of a client-side tool.
+   * @param {string} message id of the message that contains the call
    * @param {string} call
    * @param {{output: any}|{error: string}} result
    */
@@ -192,7 +192,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     return this.#signal("tool-result", { message, call, ...result });
   }
 
-  /** Have a response that has ended go on, or given anew. @param {string} message @param {"continue"|"regenerate"} mode */
+  /** Continue or regenerate a response that has ended. @param {string} message @param {"continue"|"regenerate"} mode */
   retry(message, mode) {
     return this.#signal("retry", { message, mode });
   }
@@ -202,40 +202,40 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     if (this.gone) throw asError(this.gone);
     const id = newId();
     const payload = JSON.parse(JSON.stringify(given), (_, value) => (typeof value === "string" ? wellFormed(value) : value));
-    this.#outbox.add({ id, kind, payload }, this.#link.now());
+    this.#outbox.add({ id, kind, payload }, this.#connection.now());
     const receipt = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     this.#outboxChanged([id]);
     return receipt;
   }
 
-  /** Forget a message or steer of one's own that has `failed`, in all tabs. @param {string} id */
+  /** Remove a `failed` message or steer, in all tabs. @param {string} id */
   dismiss(id) {
     this.#outbox.dismiss(id);
   }
 
-  /** Stop following. What waits to be sent is left to other tabs, and kept for the next time. */
+  /** Stop following. Unsent signals are left to other tabs, or to the next visit. */
   detach() {
-    this.#link.leave(this);
+    this.#connection.leave(this);
     this.#outbox.close();
   }
 
-  // The rest is for the connection.
+  // --- For the connection ---
 
   /** @param {Limits} limits */
   connected(limits) {
     this.#limits = limits;
     if (this.gone) return;
-    this.#take(this.#replica.connected(limits, this.#link.now()));
+    this.#applyUpdate(this.#state.connected(limits, this.#connection.now()));
     this.#flush();
   }
 
   /**
-   * What to ask a request for; null when there is nothing to ask. `returning`: its answer is a catch-up.
+   * The attach frame for an HTTP request; null if the session is gone. `returning`: its answer counts as a catch-up.
    * @param {boolean} returning
    */
   attachFrame(returning) {
     if (this.gone) return null;
-    return returning ? this.#replica.attach(this.#link.now()).send[0] : this.#replica.attachFrame;
+    return returning ? this.#state.attach(this.#connection.now()).send[0] : this.#state.attachFrame;
   }
 
   disconnected() {
@@ -247,34 +247,34 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   receive(frame, bytes) {
     if (this.gone) return;
     if (frame.type === "receipt") this.#receipt(frame);
-    else if (frame.type === "detached") this.#end(frame.error);
+    else if (frame.type === "detached") this.#markGone(frame.error);
     else if (frame.type === "error") this.#error(frame);
-    else this.#take(this.#replica.receive(frame, bytes, this.#link.now()), frame.type === "attached");
-    // All is here: what another tab had accepted and isn't, was stored in a database that is no more.
-    if (frame.type === "heartbeat" && frame.tails[this.id] === this.#replica.cursor) this.#outbox.forget(Infinity);
+    else this.#applyUpdate(this.#state.receive(frame, bytes, this.#connection.now()), frame.type === "attached");
+    // The state is complete: a signal accepted in another tab and missing here was lost with a restored database.
+    if (frame.type === "heartbeat" && frame.tails[this.id] === this.#state.cursor) this.#outbox.forget(Infinity);
     this.#flush();
   }
 
-  /** When `tick` has something to do, ms. */
+  /** Time of the next `tick`, ms. */
   get deadline() {
-    return this.#isLive ? Math.min(this.#replica.deadline, this.#outbox.deadline) : Infinity;
+    return this.#isLive ? Math.min(this.#state.deadline, this.#outbox.deadline) : Infinity;
   }
 
   tick() {
-    this.#take(this.#replica.tick(this.#link.now()));
+    this.#applyUpdate(this.#state.tick(this.#connection.now()));
     this.#flush();
   }
 
-  /** @param {Outcome} outcome @param {boolean} [attached] whether the state has come with it */
-  #take({ send, changed, signals, reset, caughtUp }, attached = false) {
-    if (send.length) this.#link.post(send);
-    // After a reset, a serial that was accepted before may never be reached.
-    this.#outbox.forget(reset === undefined ? this.#replica.serial : Infinity);
+  /** @param {StateUpdate} update @param {boolean} [attached] whether it comes from an `attached` frame */
+  #applyUpdate({ send, changed, signals, reset, caughtUp }, attached = false) {
+    if (send.length) this.#connection.post(send);
+    // After a reset, the serial of an accepted signal may never be reached.
+    this.#outbox.forget(reset === undefined ? this.#state.serial : Infinity);
     this.ready ||= attached;
     this.caughtUp = caughtUp ?? this.caughtUp;
-    if (reset !== undefined) this.#tell("reset", reset);
+    if (reset !== undefined) this.#emit("reset", reset);
     if (changed.size || signals.size || attached) this.#changed(changed, signals);
-    if (caughtUp) this.#tell("caught-up", caughtUp);
+    if (caughtUp) this.#emit("caught-up", caughtUp);
   }
 
   get #isLive() {
@@ -282,23 +282,23 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   }
 
   #flush() {
-    for (let signal; this.#isLive && (signal = this.#outbox.next(this.#link.now())); ) this.#sendSignal(signal);
+    for (let signal; this.#isLive && (signal = this.#outbox.next(this.#connection.now())); ) this.#sendSignal(signal);
   }
 
   /** @param {string[]} ids */
   #outboxChanged(ids) {
     this.#changed(ids, ids);
     this.#flush();
-    this.#link.schedule();
+    this.#connection.schedule();
   }
 
   /** @param {Signal} signal */
   #sendSignal({ id, kind, payload }) {
     const frame = { type: "signal", session: this.id, id, kind, payload };
     const tooLarge = byteLength(JSON.stringify(frame)) > (this.#limits?.frame_bytes ?? Infinity);
-    // The server would close the connection for it, again and again.
+    // The server would close the connection for it, at each attempt.
     if (tooLarge) this.#reject(id, TOO_LARGE);
-    else this.#link.post([frame]);
+    else this.#connection.post([frame]);
     this.#changed([id], [id]);
   }
 
@@ -310,7 +310,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /** @param {string} id @param {ProtocolError} error */
   #reject(id, error) {
-    this.#outbox.rejected(id, error, this.#link.now(), this.#link.random());
+    this.#outbox.rejected(id, error, this.#connection.now(), this.#connection.random());
   }
 
   /** @param {Receipt} receipt */
@@ -319,8 +319,8 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     this.#waiting.delete(receipt.id);
     if (receipt.status === "rejected") reject?.(asError(receipt.error));
     else resolve?.(receipt);
-    this.#outbox.forget(this.#replica.serial);
-    this.#tell("receipt", receipt);
+    this.#outbox.forget(this.#state.serial);
+    this.#emit("receipt", receipt);
     this.#outboxChanged([receipt.id]);
   }
 
@@ -328,28 +328,31 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   #error(frame) {
     const { id } = frame;
     const error = errorOf(frame);
-    if (error.code === "not_attached") this.#take(this.#replica.attach(this.#link.now()));
-    else if (error.code === "bad_cursor") this.#take(this.#replica.attachAnew(this.#link.now()));
+    if (error.code === "not_attached") this.#applyUpdate(this.#state.attach(this.#connection.now()));
+    else if (error.code === "bad_cursor") this.#applyUpdate(this.#state.attachAfresh(this.#connection.now()));
     else if (id !== undefined) this.#reject(id, error);
-    else if (!this.#replica.isAttaching) return;
-    else if (error.retryable) this.#replica.attachRefused(this.#link.now(), this.#link.random());
-    else this.#end(error);
+    else if (!this.#state.isAttaching) return;
+    else if (error.retryable) this.#state.attachRefused(this.#connection.now(), this.#connection.random());
+    else this.#markGone(error);
   }
 
   /** @param {ProtocolError} error */
-  #end(error) {
+  #markGone(error) {
     this.gone = error;
-    this.#outbox.end(error);
+    this.#outbox.failAll(error);
     this.#changed([], []);
   }
 
-  /** @param {Iterable<string>} messages ids @param {Iterable<string>} signals ids: a message has its signal's */
+  /**
+   * @param {Iterable<string>} messages ids
+   * @param {Iterable<string>} signals ids; a message has the id of its signal
+   */
   #changed(messages, signals) {
-    this.#tell("change", { messages: new Set(messages), signals: new Set(signals) });
+    this.#emit("change", { messages: new Set(messages), signals: new Set(signals) });
   }
 
   /** @param {string} type @param {any} detail */
-  #tell(type, detail) {
+  #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
@@ -358,12 +361,12 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 const TOO_LARGE = { code: "frame_too_large", message: "The message is too large", retryable: false };
 
 /** @type {ProtocolError} */
-const NO_APPROVAL = { code: "no_such_approval", message: "Nothing here asks for this approval", retryable: false };
+const NO_APPROVAL = { code: "no_such_approval", message: "No tool call asks for this approval", retryable: false };
 
 const ASKING = "approval-requested";
 const REFUSED = ["rejected", "expired", "failed"];
 
-/** @param {{message: Message, part: import("./message.js").Part}} asking @returns {Approval} */
+/** @param {{message: FoldedMessage, part: import("./message.js").FoldedPart}} asking @returns {Approval} */
 function asApproval({ message, part: { type, toolName, toolCallId, input, approval } }) {
   const { id, requestReason, descriptor } = approval;
   const tool = toolName ?? type.slice("tool-".length);
@@ -371,7 +374,7 @@ function asApproval({ message, part: { type, toolName, toolCallId, input, approv
 }
 
 /** @param {{status: string}} signal */
-function isOpen({ status }) {
+function isUnfinished({ status }) {
   return status !== "applied" && !REFUSED.includes(status);
 }
 
@@ -385,7 +388,7 @@ function asError(error) {
   return Object.assign(new Error(error.message), error);
 }
 
-// Not crypto.randomUUID, which pages served over plain HTTP don't have.
+// crypto.randomUUID does not exist on pages served over plain HTTP.
 function newId() {
   return `s_${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
 }

@@ -1,35 +1,38 @@
-// One session's unsent signals, as the tabs of a browser share them: one database, one channel, one turn to send.
+// A session's unsent signals, shared by the browser's tabs: one database, one broadcast channel, one send lock.
 
-import { attempt } from "./attempt.js";
+import { orNull } from "./or-null.js";
 import { SignalDatabase } from "./signal-database.js";
 
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
 
-/** What one tab tells the others. @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} News */
-
 /**
- * What an outbox needs of it. What it says comes later than the call that asked for it, or from another tab.
- * @typedef {object} SharedSignals
- * @property {(signal: KeptSignal) => void} save keep it over a reload
- * @property {(receipt: Receipt, kept: KeptSignal|null) => void} settle with what is kept of it
- * @property {(id: string) => void} forget
- * @property {() => void} takeTurn ask to be the tab that sends
- * @property {() => void} yieldTurn let another tab, or stop asking
- * @property {() => void} close
- * @property {(signals: KeptSignal[]) => void} onfound some may be known
- * @property {(receipt: Receipt) => void} onsettled
- * @property {(id: string) => void} onforgotten
- * @property {() => void} onturn after `onfound` for what other tabs have left
+ * A message from one tab to the others.
+ * @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} Broadcast
  */
 
 /**
- * What a page's sessions share their signals through. Without IndexedDB there is nothing to share, as in Node.
+ * The storage of an outbox. Callbacks come after the call that caused them has returned, or from another tab.
+ * @typedef {object} SharedSignals
+ * @property {(signal: KeptSignal) => void} save store it for a reload
+ * @property {(receipt: Receipt, kept: KeptSignal|null) => void} settle remove it, or store `kept` in its place
+ * @property {(id: string) => void} forget
+ * @property {() => void} acquireLock request the send lock
+ * @property {() => void} releaseLock release it, or withdraw the request
+ * @property {() => void} close
+ * @property {(signals: KeptSignal[]) => void} onfound signals of other tabs or an earlier page; some may be known
+ * @property {(receipt: Receipt) => void} onsettled
+ * @property {(id: string) => void} onforgotten
+ * @property {() => void} onlock the lock is held; `onfound` has reported what other tabs left
+ */
+
+/**
+ * Return the page's factory of shared signals, by session id. Without IndexedDB, as in Node, signals stay in memory.
  * @param {Window} page
  * @returns {(session: string) => SharedSignals}
  */
 export function sharing(page) {
-  const factory = attempt(() => page.indexedDB ?? null);
+  const factory = orNull(() => page.indexedDB ?? null);
   /** @type {SignalDatabase|undefined} */
   let database;
   return (session) => {
@@ -46,25 +49,25 @@ class SignalsOfTabs {
   onsettled = () => {};
   /** @type {SharedSignals["onforgotten"]} */
   onforgotten = () => {};
-  /** @type {SharedSignals["onturn"]} */
-  onturn = () => {};
+  /** @type {SharedSignals["onlock"]} */
+  onlock = () => {};
 
   #session;
   #database;
   #name;
   #channel;
-  #locks;
-  /** Aborted when the turn, or the wait for it, ends. */
-  #turn = new AbortController();
+  #lockManager;
+  /** Aborted to release the lock, or to stop waiting for it. */
+  #lock = new AbortController();
 
-  /** @param {string} session @param {SignalDatabase} database @param {Window|null} page null where there are no tabs */
+  /** @param {string} session @param {SignalDatabase} database @param {Window|null} page null without tabs */
   constructor(session, database, page) {
     this.#session = session;
     this.#database = database;
     this.#name = `holdfast.outbox.${session}`;
-    this.#locks = page?.navigator.locks; // of secure pages only
-    this.#channel = page ? attempt(() => new BroadcastChannel(this.#name)) : null;
-    if (this.#channel) this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.#lockManager = page?.navigator.locks; // of secure pages only
+    this.#channel = page ? orNull(() => new BroadcastChannel(this.#name)) : null;
+    if (this.#channel) this.#channel.onmessage = ({ data }) => this.#receive(data);
     this.#load();
   }
 
@@ -76,52 +79,52 @@ class SignalsOfTabs {
   /** @param {KeptSignal} signal */
   save(signal) {
     this.#database.save(this.#session, signal);
-    this.#tell({ found: [signal] });
+    this.#broadcast({ found: [signal] });
   }
 
   /** @param {Receipt} receipt @param {KeptSignal|null} kept */
   settle(receipt, kept) {
     if (kept) this.#database.save(this.#session, kept);
     else this.#database.remove(this.#session, receipt.id);
-    this.#tell({ settled: receipt });
+    this.#broadcast({ settled: receipt });
   }
 
   /** @param {string} id */
   forget(id) {
     this.#database.remove(this.#session, id);
-    this.#tell({ forgotten: id });
+    this.#broadcast({ forgotten: id });
   }
 
-  takeTurn() {
-    const { signal } = (this.#turn = new AbortController());
+  acquireLock() {
+    const { signal } = (this.#lock = new AbortController());
     const use = async () => {
       await this.#load();
       if (signal.aborted) return;
-      this.onturn();
+      this.onlock();
       await aborted(signal);
     };
-    // Without locks, or where they are forbidden, each tab sends: the ids make that harmless.
-    if (!this.#locks) use();
-    else this.#locks.request(this.#name, { signal }, use).catch(() => (signal.aborted ? undefined : use()));
+    // Without locks, or where they are forbidden, each tab sends; the ids make that harmless.
+    if (!this.#lockManager) use();
+    else this.#lockManager.request(this.#name, { signal }, use).catch(() => (signal.aborted ? undefined : use()));
   }
 
-  yieldTurn() {
-    this.#turn.abort();
+  releaseLock() {
+    this.#lock.abort();
   }
 
   close() {
-    this.yieldTurn();
+    this.releaseLock();
     this.#channel?.close();
-    this.#channel = null; // telling through a closed one throws
+    this.#channel = null; // posting to a closed one throws
   }
 
-  /** @param {News} news */
-  #tell(news) {
+  /** @param {Broadcast} news */
+  #broadcast(news) {
     this.#channel?.postMessage(news);
   }
 
-  /** @param {News} news */
-  #hear(news) {
+  /** @param {Broadcast} news */
+  #receive(news) {
     if ("found" in news) this.onfound(news.found);
     else if ("settled" in news) this.onsettled(news.settled);
     else this.onforgotten(news.forgotten);

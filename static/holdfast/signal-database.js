@@ -1,4 +1,4 @@
-// What isn't sent yet, in the browser's IndexedDB; where that is forbidden or full, for as long as the page lives.
+// Storage of unsent signals: IndexedDB, or memory where it is forbidden or full.
 
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
 /** @typedef {KeptSignal & {session: string}} Row */
@@ -6,39 +6,39 @@
 const NAME = "holdfast";
 const VERSION = 1;
 const SIGNALS = "signals";
-// A session that nobody has come back to for this long has expired on the server.
+// Age at which a signal is removed: its session has expired on the server.
 const KEPT_MS = 30 * 24 * 3_600_000;
 
-/** One for all sessions of a page. No method throws or rejects, and each waits until the database is open. */
+/** Database of one page, for all its sessions. No method throws or rejects; each waits until the database is open. */
 export class SignalDatabase {
   /** @type {Promise<IDBDatabase|null>} */
   #opened;
-  /** What the database didn't take, by id. @type {Map<string, Row>} */
+  /** Signals that the database did not store, by id. @type {Map<string, Row>} */
   #memory = new Map();
 
-  /** @param {IDBFactory|null} factory null where there is none */
+  /** @param {IDBFactory|null} factory null for memory only */
   constructor(factory) {
     this.#opened = factory ? open(factory).catch(() => null) : Promise.resolve(null);
   }
 
   /** @param {string} session @returns {Promise<KeptSignal[]>} in any order */
   async load(session) {
-    const stored = (await this.#run("readonly", (signals) => signals.getAll(ofSession(session)))) ?? [];
+    const stored = (await this.#transact("readonly", (signals) => signals.getAll(ofSession(session)))) ?? [];
     const inMemory = [...this.#memory.values()].filter((row) => row.session === session);
     return [...stored, ...inMemory];
   }
 
-  /** @param {string} session @param {KeptSignal} signal in place of one with the same id */
+  /** @param {string} session @param {KeptSignal} signal replaces one with the same id */
   async save(session, signal) {
     const row = { ...signal, session };
-    const key = await this.#run("readwrite", (signals) => signals.put(row));
+    const key = await this.#transact("readwrite", (signals) => signals.put(row));
     if (key === undefined) this.#memory.set(row.id, row);
   }
 
   /** @param {string} session @param {string} id */
   async remove(session, id) {
     this.#memory.delete(id);
-    await this.#run("readwrite", (signals) => signals.delete([session, id]));
+    await this.#transact("readwrite", (signals) => signals.delete([session, id]));
   }
 
   /**
@@ -47,19 +47,19 @@ export class SignalDatabase {
    * @param {(signals: IDBObjectStore) => IDBRequest<Result>} ask
    * @returns {Promise<Result|undefined>} undefined when it failed
    */
-  async #run(mode, ask) {
+  async #transact(mode, ask) {
     const database = await this.#opened;
     try {
       return database ? await committed(database.transaction(SIGNALS, mode), ask) : undefined;
     } catch {
-      return undefined; // no space left, or the person has removed the site's data
+      return undefined; // no space left, or the user has removed the site's data
     }
   }
 }
 
 /** @param {string} session */
 function ofSession(session) {
-  return IDBKeyRange.bound([session], [session, []]); // an array is above every string
+  return IDBKeyRange.bound([session], [session, []]); // an array sorts after every string
 }
 
 /**
@@ -73,7 +73,7 @@ function committed(transaction, ask) {
     const request = ask(transaction.objectStore(SIGNALS));
     transaction.oncomplete = () => resolve(request.result);
     transaction.onabort = () => reject(transaction.error);
-    // By itself it would wait for the answer, which a page that is being closed doesn't live to hear.
+    // Commit now: a page being closed does not live until the request succeeds.
     transaction.commit();
   });
 }
@@ -86,7 +86,7 @@ function open(factory) {
     request.onerror = () => reject(request.error);
     request.onsuccess = () => {
       const database = request.result;
-      database.onversionchange = () => database.close(); // another tab has a newer release
+      database.onversionchange = () => database.close(); // another tab runs a newer release
       removeOld(database);
       resolve(database);
     };

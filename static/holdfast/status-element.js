@@ -1,5 +1,5 @@
-// <holdfast-status>: the connection in words, for any page. A word that is always there and tells more when it is
-// pressed, and a notice when a person is kept waiting.
+// <holdfast-status>: custom element that shows the connection in words. An indicator, which opens details, and a notice
+// while the user has to wait.
 
 import { countdown, describe, explain } from "./connection-words.js";
 
@@ -8,11 +8,11 @@ import { countdown, describe, explain } from "./connection-words.js";
 
 const TICK_MS = 500;
 const NOTE_MS = 6_000;
-const MARGIN_PX = 12; // between the details and the window's edge
+const MARGIN_PX = 12; // between the details and the edge of the window
 /** @type {Record<Action, string>} */
 const ACTIONS = { retry: "Retry now", reload: "Reload", "sign-in": "Sign in" };
 
-// Never hidden as a whole: a screen reader hears changes only in what is already there.
+// The notice is never hidden: screen readers announce changes only of visible live regions.
 const MARKUP = `
   <span class="status">
     <button part="indicator" type="button" aria-expanded="false" aria-controls="details">
@@ -26,9 +26,7 @@ const MARKUP = `
     <button part="action" type="button" hidden></button>
   </div>`;
 
-// A strict Content-Security-Policy forbids inline styles, and allows these.
-const STYLES = new CSSStyleSheet();
-STYLES.replaceSync(`
+const STYLES = `
   :host { display: inline-flex; flex-wrap: wrap; align-items: center; }
   :host([hidden]), [hidden] { display: none !important; }
   * { box-sizing: border-box; margin: 0; }
@@ -67,24 +65,40 @@ STYLES.replaceSync(`
   [part="countdown"] { font-variant-numeric: tabular-nums; }
   [part="countdown"]:empty { display: none; }
   [part="action"] { padding: 0.15em 0.75em; border: 1px solid currentColor; border-radius: 0.5em; background: none; }
-`);
+`;
+
+/** @type {CSSStyleSheet|undefined} */
+let sheet;
+
+// A constructed style sheet: a strict Content-Security-Policy forbids inline styles. Made with the first element, for
+// Node has none.
+function styleSheet() {
+  if (!sheet) {
+    sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLES);
+  }
+  return sheet;
+}
+
+// Node, where this module is imported to render pages, has no elements.
+const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? class {});
 
 /**
- * Give it the connection: `document.querySelector("holdfast-status").holdfast = holdfast`.
+ * Element of the connection status. Set its client: `document.querySelector("holdfast-status").holdfast = holdfast`.
  *
- * Events: `change` when `online` does; `sign-in` when a person wants to, which reloads the page unless it is prevented.
- * Parts: indicator, dot, word, details; notice, message, countdown, action. The indicator and the notice are also
- * parts by their tone: good, waiting, offline, bad; or, of the notice, empty. Custom properties: `--holdfast-good`,
+ * Events: `change` when `online` changes; `sign-in` when the user asks to, which reloads the page unless prevented.
+ * Parts: indicator, dot, word, details; notice, message, countdown, action. The indicator and the notice also have a
+ * part named by tone: good, waiting, offline, bad, or (notice only) empty. Custom properties: `--holdfast-good`,
  * `-waiting`, `-offline`, `-bad`, `-accent`, `-hover`, `-line`, `-surface`, `-text`.
  */
-export class HoldfastStatus extends HTMLElement {
-  /** Whether the connection is good, as far as a person is told: a blip changes nothing. */
+export class HoldfastStatus extends Base {
+  /** Whether the connection is shown as good; short interruptions do not count. */
   online = false;
   /** @type {Holdfast|null} */
   #holdfast = null;
   #root = this.attachShadow({ mode: "open" });
   #listening = new AbortController();
-  /** When the last good connection was lost, ms; null while there is one. @type {number|null} */
+  /** Loss of the last good connection, ms; null while connected. @type {number|null} */
   #awaySince = null;
   #wasConnected = false;
   #note = "";
@@ -97,7 +111,7 @@ export class HoldfastStatus extends HTMLElement {
 
   constructor() {
     super();
-    this.#root.adoptedStyleSheets = [STYLES];
+    this.#root.adoptedStyleSheets = [styleSheet()];
     this.#root.innerHTML = MARKUP;
     this.#part("indicator").addEventListener("click", () => this.#open(!this.#isOpen));
     this.#part("action").addEventListener("click", () => this.#act());
@@ -126,7 +140,7 @@ export class HoldfastStatus extends HTMLElement {
     this.#listen();
   }
 
-  /** Say something for a few seconds, in place of nothing. @param {string} note */
+  /** Show a note for a few seconds, when there is no notice. @param {string} note */
   say(note) {
     this.#note = note;
     clearTimeout(this.#noteTimer);
@@ -134,7 +148,7 @@ export class HoldfastStatus extends HTMLElement {
     this.#render();
   }
 
-  // A page may have given the connection before this module was loaded.
+  // A page may have set `holdfast` before this module was loaded.
   #upgrade() {
     if (!Object.hasOwn(this, "holdfast")) return;
     const { holdfast } = this;
@@ -162,7 +176,7 @@ export class HoldfastStatus extends HTMLElement {
     const told = this.#wasConnected && !this.online;
     this.#awaySince = null;
     this.#wasConnected = true;
-    if (told) this.say("Connected again.");
+    if (told) this.say("Reconnected.");
   }
 
   #render() {
@@ -180,7 +194,7 @@ export class HoldfastStatus extends HTMLElement {
     if (moves && this.isConnected) this.#timer = setTimeout(() => this.#render(), TICK_MS);
   }
 
-  /** @param {import("./connection-words.js").Said} said */
+  /** @param {import("./connection-words.js").StatusText} said */
   #showNotice({ notice, tone, action, retryIn }) {
     const text = notice || this.#note;
     setPart(this.#part("notice"), `notice ${text === "" ? "empty" : notice ? tone : "good"}`);
@@ -240,7 +254,7 @@ export class HoldfastStatus extends HTMLElement {
   /** @param {KeyboardEvent} event */
   #key(event) {
     if (event.key !== "Escape" || !this.#isOpen) return;
-    event.preventDefault(); // it closes this, and nothing around it
+    event.preventDefault(); // it closes only the details
     this.#open(false);
     this.#part("indicator").focus();
   }
@@ -258,7 +272,7 @@ export class HoldfastStatus extends HTMLElement {
   }
 }
 
-// A live region is read again whenever its text is set, so an unchanged text is left alone.
+// Screen readers repeat a live region whenever its text is set, even to the same text.
 /** @param {Element} element @param {string} text */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -269,4 +283,4 @@ function setPart(element, names) {
   if (element.getAttribute("part") !== names) element.setAttribute("part", names);
 }
 
-customElements.define("holdfast-status", HoldfastStatus);
+globalThis.customElements?.define("holdfast-status", HoldfastStatus);

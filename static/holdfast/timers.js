@@ -1,6 +1,6 @@
-// Named timers on a clock: starting one again replaces it.
+// Named timers on a clock. Starting a running one replaces it.
 
-// setTimeout fires at once when asked for more.
+// The maximum of setTimeout, which fires at once for more.
 const LONGEST_MS = 2 ** 31 - 1;
 
 /**
@@ -18,7 +18,7 @@ export const systemClock = {
 };
 
 /**
- * What a pure core asks of its shell's timers.
+ * A timer effect of a pure state machine.
  * @template {string} Name
  * @typedef {{type: "startTimer", name: Name, ms: number} | {type: "stopTimer", name: Name}} TimerEffect
  */

@@ -1,50 +1,51 @@
-// The token by which a page acts where cookies don't say who it is: asked for when it is needed, and again in time.
+// The bearer token, cached: fetched from the page's provider when needed, and renewed before it expires.
 
-import { attempt } from "./attempt.js";
+import { orNull } from "./or-null.js";
 
-// Before its end: time for another one to come, and for clocks that differ. Of a short life, half of it.
+// Lead time of the renewal, for slow providers and differing clocks; at most half of the token's lifetime.
 const EARLY_MS = 30_000;
 
-/** @typedef {() => string|Promise<string>} GiveToken */
+/** @typedef {() => string|Promise<string>} TokenProvider */
 
 export class Token {
-  #give;
+  #provider;
   #clock;
   #token = "";
-  /** When to have another one, ms. */
+  /** Time of the renewal, ms. */
   renewAt = Infinity;
 
-  /** @param {GiveToken|null} give null where cookies say who it is @param {import("./timers.js").Clock} clock */
-  constructor(give, clock) {
-    this.#give = give;
+  /** @param {TokenProvider|null} provider null to authenticate by cookies @param {import("./timers.js").Clock} clock */
+  constructor(provider, clock) {
+    this.#provider = provider;
     this.#clock = clock;
   }
 
   get isUsed() {
-    return this.#give !== null;
+    return this.#provider !== null;
   }
 
-  /** @returns {Promise<string>} one that is good for a while; rejects as what gives it does */
+  /** @returns {Promise<string>} a token that is valid for a while; rejects as the provider does */
   async fresh() {
-    if (!this.#token || this.#clock.now() >= this.renewAt) this.#take(await /** @type {GiveToken} */ (this.#give)());
+    const provider = /** @type {TokenProvider} */ (this.#provider);
+    if (!this.#token || this.#clock.now() >= this.renewAt) this.#store(await provider());
     return this.#token;
   }
 
-  /** It counts no more. */
+  /** Drop the token: the server refused it. */
   forget() {
     this.#token = "";
   }
 
   /** @param {string} token */
-  #take(token) {
+  #store(token) {
     const life = expiry(token) - this.#clock.now();
     this.#token = token;
     this.renewAt = this.#clock.now() + life - Math.min(EARLY_MS, life / 2);
   }
 }
 
-/** @param {string} token a JWT @returns {number} ms; Infinity when it doesn't say */
+/** Expiry time. @param {string} token a JWT @returns {number} ms; Infinity without `exp` */
 function expiry(token) {
   const claims = token.split(".")[1] ?? "";
-  return attempt(() => JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/"))).exp * 1000) || Infinity;
+  return orNull(() => JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/"))).exp * 1000) || Infinity;
 }

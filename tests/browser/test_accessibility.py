@@ -107,7 +107,7 @@ def test_an_approval(visitor: Visitor, check: Check) -> None:
     check(tab.page, "asked")
     edit.click()
     tab.page.get_by_test_id("arguments").fill("{")
-    expect(tab.page.get_by_text("That isn't JSON")).to_be_visible()
+    expect(tab.page.get_by_text("Invalid JSON")).to_be_visible()
     check(tab.page, "edited")
     tab.page.get_by_test_id("deny").click()
     tab.wait_ended("failed")

@@ -254,7 +254,7 @@ def test_escape_leaves_the_dialog_and_the_name_as_they_were(visitor: Visitor) ->
     page.get_by_role("button", name="Delete Hello").press("Enter")
     dialog = page.get_by_role("dialog", name="Delete this conversation?")
     expect(dialog).to_be_visible()
-    expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     assert focused(page) == "Delete Hello"

@@ -55,7 +55,7 @@ def test_what_is_asked_shows_the_exact_call(visitor: Visitor) -> None:
     assert "<b>bold</b> \\u202egnp.exe" in card.locator("pre").inner_text()
     expect(card.get_by_role("timer")).to_have_text(re.compile(r"Expires in [0-5]:\d\d"))
     expect(tab.answers).to_contain_text("Waiting for a decision…")
-    expect(tab.page.get_by_test_id("announcer")).to_contain_text("Send mail waits for your decision.")
+    expect(tab.page.get_by_test_id("announcer")).to_contain_text("Send mail is waiting for your decision.")
     expect(tab.page.get_by_test_id("edit-arguments")).to_be_hidden()
     tab.reload()
     expect(approval(tab)).to_be_visible()
@@ -108,7 +108,7 @@ def test_of_two_devices_one_decides_and_the_other_is_told(visit: Visit) -> None:
     word = "approved" if approved else "denied"
     for each in (tab, second):
         expect(decision(each)).to_have_text(re.compile(f"{word.capitalize()} by you at"))
-    refused = f"Your decision doesn't count: This was already decided: you {word} it."
+    refused = f"Your decision was not accepted: This was already decided: you {word} it."
     expect(loser.page.get_by_test_id("decision-refused")).to_have_text(refused)
     expect(winner.page.get_by_test_id("decision-refused")).to_be_hidden()
 
@@ -119,7 +119,7 @@ def test_a_decision_that_waits_in_one_tab_is_shown_in_the_other(visitor: Visitor
     expect(approval(second)).to_be_visible()
     visitor.go_offline()
     deny(tab).click()
-    expect(decision(second)).to_have_text("Denied: it is sent when you are back online")
+    expect(decision(second)).to_have_text("Denied. Will be sent when you are back online.")
     expect(approve(second)).to_be_hidden()
 
 
@@ -128,7 +128,7 @@ def test_edited_arguments_are_what_runs(visitor: Visitor) -> None:
     tab.page.get_by_test_id("edit-arguments").click()
     editor = tab.page.get_by_label("Arguments of send_mail, as JSON")
     expect(editor).to_be_focused()
-    for wrong, why in (('{"to": }', "That isn't JSON"), ("[]", "Arguments are an object")):
+    for wrong, why in (('{"to": }', "Invalid JSON"), ("[]", "Arguments must be an object")):
         editor.fill(wrong)
         expect(approval(tab)).to_contain_text(why)
         expect(editor).to_have_attribute("aria-invalid", "true")
@@ -161,7 +161,7 @@ def test_arguments_that_were_not_changed_are_approved_as_they_are(visitor: Visit
 def test_one_that_nobody_decides_expires(visitor: Visitor) -> None:
     tab = asked(visitor, "2")
     tab.wait_ended()
-    expect(decision(tab)).to_have_text("Expired: nobody decided in time, so it didn't run.")
+    expect(decision(tab)).to_have_text("Expired without a decision. The tool did not run.")
     expect(tab.page.get_by_test_id("tool")).to_contain_text("expired")
     expect(approve(tab)).to_be_hidden()
     assert call(visitor, tab)["state"] == "output-denied"
@@ -184,7 +184,7 @@ def test_a_decision_that_is_made_offline_counts_after_a_reload(visitor: Visitor)
     path = tab.path
     visitor.go_offline()
     approve(tab).click()
-    expect(decision(tab)).to_have_text("Approved: it is sent when you are back online")
+    expect(decision(tab)).to_have_text("Approved. Will be sent when you are back online.")
     tab.page.goto("about:blank")
     visitor.come_back()
     tab.page.goto(path)
@@ -207,7 +207,7 @@ def test_a_stop_ends_what_waits_for_a_decision(visitor: Visitor) -> None:
     tab = asked(visitor)
     tab.page.get_by_test_id("stop").click()
     tab.wait_ended("cancelled")
-    expect(decision(tab)).to_have_text("Not decided: the answer ended before.")
+    expect(decision(tab)).to_have_text("Not decided: the answer ended first.")
     expect(approve(tab)).to_be_hidden()
     tab.check_against_fresh()
 

@@ -58,9 +58,9 @@ def test_any_page_can_have_it(visitor: Visitor, network: TcpProxy) -> None:
     expect(added).to_contain_text("Connected")
     network.refuse()
     network.cut()
-    expect(added.get_by_role("status")).to_have_text("Reconnecting… your conversation is safe.")
+    expect(added.get_by_role("status")).to_have_text("Reconnecting… Your conversation is safe.")
     network.refuse(False)
-    expect(added.get_by_role("status")).to_have_text("Connected again.")
+    expect(added.get_by_role("status")).to_have_text("Reconnected.")
 
 
 def test_a_blip_shows_nothing(visitor: Visitor, network: TcpProxy) -> None:
@@ -82,7 +82,7 @@ def test_after_a_grace_it_says_that_it_reconnects(visitor: Visitor, network: Tcp
     tab = visitor.open()
     network.refuse()
     network.cut()
-    expect(tab.strip.get_by_role("status")).to_have_text("Reconnecting… your conversation is safe.")
+    expect(tab.strip.get_by_role("status")).to_have_text("Reconnecting… Your conversation is safe.")
     expect(tab.indicator).to_have_text("Connection: Reconnecting…")
     expect(tab.strip.get_by_role("button")).to_have_count(0)
     expect(tab.page.get_by_role("alert")).to_have_count(0)
@@ -94,7 +94,7 @@ def test_after_a_grace_it_says_that_it_reconnects(visitor: Visitor, network: Tcp
     network.refuse(False)
     tab.try_now()
     tab.wait_connected()
-    expect(tab.strip.get_by_role("status")).to_have_text("Connected again.")
+    expect(tab.strip.get_by_role("status")).to_have_text("Reconnected.")
     expect(tab.strip).to_have_text("")
 
 

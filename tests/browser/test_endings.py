@@ -85,7 +85,7 @@ def test_an_expired_conversation_says_so(visitor: Visitor, server: Server) -> No
     age(server, tab.session, session_hours=80)
     expect_gone(tab, "the time it was kept for is over")
     tab.reload()
-    expect_gone(tab, "The time that this conversation was kept for is over.")
+    expect_gone(tab, "This conversation has expired.")
 
 
 def test_somebody_elses_conversation_looks_like_none(visitor: Visitor, visit: Visit) -> None:

@@ -213,7 +213,7 @@ def test_a_hostile_title_is_text_everywhere(visitor: Visitor, server: Server) ->
     tab.page.get_by_role("button", name=f"Delete {title}").click()
     dialog = tab.page.get_by_role("dialog")
     expect(dialog).to_contain_text(title)
-    dialog.get_by_role("button", name="Keep it").click()
+    dialog.get_by_role("button", name="Cancel").click()
     check_admin(tab.page, server, title, tab.session)
 
 

@@ -16,7 +16,7 @@ def test_a_long_absence_keeps_the_session_and_offers_to_retry(visitor: Visitor, 
     network.refuse()
     network.cut()
     expect(tab.strip).to_contain_text("Still offline. Your session is safe.")
-    expect(tab.strip).to_contain_text("Trying again in ")
+    expect(tab.strip).to_contain_text("Retrying in ")
     expect(tab.indicator).to_have_text("Connection: Offline")
     expect(tab.page.get_by_role("alert")).to_have_count(0)
     tab.say("Typed while suspended")

@@ -60,13 +60,13 @@ def test_a_dropped_connection_is_replaced_at_once(lab: Lab) -> None:
     expect(lab.entry("Caught up in")).to_be_visible()
     assert lab.titles()[:6] == [
         "Connecting", "Connected over WebSocket",
-        "The connection was dropped", "Connecting", "Connected over WebSocket", "Caught up in …",
+        "Connection dropped", "Connecting", "Connected over WebSocket", "Caught up in …",
     ]  # fmt: skip
 
 
 @pytest.mark.long
 def test_a_frozen_connection_is_noticed(lab: Lab) -> None:
-    lab.press("Freeze it silently")
+    lab.press("Freeze the connection")
     expect(lab.entry("Connecting")).to_contain_text("has not been heard from")
     expect(lab.entry("Caught up in")).to_be_visible()
 
@@ -74,11 +74,11 @@ def test_a_frozen_connection_is_noticed(lab: Lab) -> None:
 def test_without_a_websocket_it_goes_on_over_streaming_and_says_why(lab: Lab) -> None:
     lab.switch("Block WebSocket")
     lab.wait_over("HTTP streaming")
-    expect(lab.entry("Connected over HTTP streaming")).to_contain_text("refuses WebSockets")
+    expect(lab.entry("Connected over HTTP streaming")).to_contain_text("blocks WebSockets")
     lab.tab.indicator.click()
     details = lab.tab.page.get_by_role("group", name="Connection details")
     expect(details).to_contain_text("HTTP streaming since")
-    expect(details).to_contain_text("A proxy or firewall on the way refuses WebSockets.")
+    expect(details).to_contain_text("A proxy or firewall blocks WebSockets.")
     lab.tab.page.keyboard.press("Escape")
 
 
@@ -86,7 +86,7 @@ def test_when_streams_are_held_back_too_it_goes_on_by_polling(lab: Lab) -> None:
     lab.switch("Buffer streaming")
     lab.switch("Block WebSocket")
     lab.wait_over("long polling")
-    expect(lab.entry("Connected over long polling")).to_contain_text("holds streams back")
+    expect(lab.entry("Connected over long polling")).to_contain_text("buffers streams")
 
 
 @pytest.mark.long
@@ -103,7 +103,7 @@ def test_it_goes_back_to_a_better_transport_when_there_is_one_again(lab: Lab) ->
 
 def test_offline_is_survived_and_told(lab: Lab) -> None:
     lab.switch("Go offline")
-    expect(lab.tab.strip).to_contain_text("Reconnecting… your conversation is safe.")
+    expect(lab.tab.strip).to_contain_text("Reconnecting… Your conversation is safe.")
     lab.switch("Go offline", False)
     lab.wait_over("WebSocket")
     expect(lab.tab.strip).to_contain_text(re.compile(r"Caught up: \d+ events in \d+ ms"))
@@ -140,7 +140,7 @@ def test_the_server_restarts_and_everybody_comes_back(visitor: Visitor) -> None:
     tab = visitor.ask(QUESTION)
     lab = Lab(tab)
     lab.press("Restart the server")
-    expect(lab.entry("The server was asked to restart")).to_be_visible()
+    expect(lab.entry("Server restart requested")).to_be_visible()
     expect(lab.entry("Connecting")).to_be_visible()
     tab.wait_ended("interrupted")
     lab.wait_over("WebSocket")

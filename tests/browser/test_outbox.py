@@ -12,7 +12,7 @@ from tests.browser.visitor import Tab, Visitor
 
 pytestmark = pytest.mark.browser
 
-WAITING = "Waiting: it is sent when you are back online"
+WAITING = "Waiting. Will be sent when you are back online."
 DAY_MS = 86_400_000
 TOO_LONG = "x" * 40_000
 LONG = "word" + " word" * 120_000
@@ -207,7 +207,9 @@ def test_too_much_that_waits_is_refused_and_stays_in_the_box(visitor: Visitor) -
     tab.say(LONG)
     expect(tab.questions).to_have_count(1)
     tab.say(LONG)
-    expect(tab.page.locator("#composer-hint")).to_contain_text("Not sent: No more than 100 messages or 1 MB can wait")
+    expect(tab.page.locator("#composer-hint")).to_contain_text(
+        "Not sent: Too many unsent messages (limit: 100 or 1 MB)"
+    )
     expect(tab.composer).to_have_value(LONG)
     expect(tab.questions).to_have_count(1)
 

@@ -34,7 +34,7 @@ def test_what_is_typed_offline_is_sent_once_after_the_return(visitor: Visitor) -
     tab.say("Typed offline")
     expect(tab.strip).to_contain_text("Reconnecting…")
     tab.say("And one more")
-    expect(tab.questions.last).to_contain_text("Waiting: it is sent when you are back online")
+    expect(tab.questions.last).to_contain_text("Waiting. Will be sent when you are back online.")
     visitor.come_back()
     expect(tab.questions.last).to_contain_text("Sent")
     assert questions(tab) == ["Typed offline", "And one more"]

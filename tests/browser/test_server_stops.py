@@ -53,7 +53,7 @@ def test_a_killed_server_loses_nothing_that_was_shown(visitor: Visitor, server: 
     tab.wait_ended("interrupted")
     assert letters(tab).startswith(shown)
     expect(tab.answers.last).to_contain_text(
-        "Interrupted: the agent stopped before it finished. What it had written is kept."
+        "Interrupted: the agent stopped before it finished. The text so far is kept."
     )
     tab.check_against_store()
     check_next(tab)
@@ -107,7 +107,7 @@ def test_a_restart_is_announced_and_survived(visitor: Visitor, server: Server) -
     tab = visitor.ask(QUESTION)
     assert server.terminate() == 0
     expect(tab.answers.last).to_contain_text("Interrupted: the agent stopped before it finished.")
-    expect(tab.strip).to_contain_text("Reconnecting… your conversation is safe.")
+    expect(tab.strip).to_contain_text("Reconnecting… Your conversation is safe.")
     server.environment |= FAST
     server.start()
     tab.try_now()

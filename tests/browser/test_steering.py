@@ -49,7 +49,7 @@ def test_a_stop_is_done_when_the_agent_has_stopped(tab: Tab) -> None:
     tab.wait_ended("cancelled")
     for each in tabs:
         expect(each.answers).to_contain_text("So far")
-        expect(each.answers).to_contain_text("Stopped by you before it finished. What it had written is kept.")
+        expect(each.answers).to_contain_text("Stopped by you before it finished. The text so far is kept.")
         expect(each.page.get_by_test_id("composer-hint")).to_have_text("Stopped.")
         expect(stop_button(each)).to_be_hidden()
     tab.check_against(tabs[1])
@@ -75,7 +75,7 @@ def test_a_stop_that_is_pressed_offline_counts_after_a_reload(tab: Tab, visitor:
     path = tab.path
     visitor.go_offline()
     stop_button(tab).click()
-    expect(tab.page.get_by_test_id("composer-hint")).to_have_text("The agent is stopped when you are back online")
+    expect(tab.page.get_by_test_id("composer-hint")).to_have_text("The agent will be stopped when you are back online.")
     tab.page.goto("about:blank")
     visitor.come_back()
     tab.page.goto(path)
@@ -110,7 +110,7 @@ def test_a_steer_waits_for_the_next_step_and_is_then_in_the_answer(tab: Tab, vis
     visitor.open_gate()
     tab.wait_ended()
     for each in tabs:
-        expect(steers(each)).to_contain_text("Added by you while it was written")
+        expect(steers(each)).to_contain_text("Added by you while the agent was working")
         expect(each.answers).to_contain_text(
             re.compile("So far.*Shorter, <b>please</b>.*Heard: Shorter, .*The end", re.DOTALL)
         )
@@ -121,7 +121,7 @@ def test_a_steer_waits_for_the_next_step_and_is_then_in_the_answer(tab: Tab, vis
 
 def test_the_composer_says_what_enter_does(tab: Tab, visitor: Visitor) -> None:
     hint, following = tab.page.get_by_test_id("composer-hint"), tab.page.get_by_test_id("send-next")
-    expect(hint).to_have_text("Enter steers the agent at work")
+    expect(hint).to_have_text("Enter to steer the agent")
     expect(tab.page.get_by_role("button", name="Steer")).to_be_visible()
     tab.composer.fill("say Next")
     following.click()
@@ -129,7 +129,7 @@ def test_the_composer_says_what_enter_does(tab: Tab, visitor: Visitor) -> None:
     visitor.open_gate()
     tab.wait_ended(answers=2)
     expect(tab.answers.last).to_contain_text("Next")
-    expect(hint).to_have_text("Enter sends, Shift+Enter starts a new line")
+    expect(hint).to_have_text("Enter to send, Shift+Enter for a new line")
     expect(following).to_be_hidden()
     expect(tab.page.get_by_role("button", name="Send")).to_be_visible()
 
@@ -152,7 +152,7 @@ def test_a_steer_that_comes_too_late_is_the_next_question(visitor: Visitor) -> N
 def test_a_steer_that_is_sent_after_the_answer_is_the_next_question(tab: Tab, visitor: Visitor) -> None:
     visitor.go_offline()
     tab.say("say Late")
-    expect(tab.questions.last).to_contain_text("Waiting: it is sent when you are back online")
+    expect(tab.questions.last).to_contain_text("Waiting. Will be sent when you are back online.")
     visitor.open_gate()
     visitor.wait_stored(tab.session, "The end")
     visitor.come_back()

@@ -24,7 +24,7 @@ BREAKER = """
   const refused = new Set(), held = new Set(), open = new Set();
   const never = new Promise(() => {});
   const RealSocket = WebSocket, realFetch = fetch;
-  class Link {
+  class TransportManager {
     frozen = false;
     constructor(cut) {
       this.cut = cut;
@@ -34,7 +34,7 @@ BREAKER = """
   window.WebSocket = class extends RealSocket {
     constructor(url) {
       super(refused.has("websocket") ? "/refused/" : url);
-      this.link = new Link(() => this.close());
+      this.link = new TransportManager(() => this.close());
       const swallow = (event) => this.link.frozen && event.stopImmediatePropagation();
       for (const type of ["message", "close"]) this.addEventListener(type, swallow);
     }
@@ -47,7 +47,7 @@ BREAKER = """
     if (!name) return realFetch(url, options);
     if (refused.has(name)) throw new TypeError("Failed to fetch");
     const cut = new AbortController();
-    const link = new Link(() => cut.abort());
+    const link = new TransportManager(() => cut.abort());
     const response = await realFetch(url, { ...options, signal: AbortSignal.any([cut.signal, options.signal]) });
     if (held.has(name) || link.frozen) return never;
     const pass = (chunk, out) => (link.frozen ? never : out.enqueue(chunk));

@@ -136,7 +136,7 @@ def test_the_list_tells_of_an_answer_that_a_person_did_not_wait_for(visitor: Vis
     left = tab.session
     agent.say(left, START, begin(), delta("Begun"))
     item = tab.page.locator(f"[data-testid=conversation][data-id='{left}']")
-    expect(item).to_contain_text("answering…")
+    expect(item).to_contain_text("Answering…")
     tab.page.get_by_test_id("new-conversation").click()
     agent.say(left, end(), FINISH)
     hide(tab)
@@ -150,7 +150,7 @@ def test_the_list_tells_of_an_answer_in_another_conversation(visitor: Visitor, a
     expect(other.answers).to_contain_text("Begun")
     tab = visitor.open_unanswered()
     item = tab.page.locator(f"[data-testid=conversation][data-id='{other.session}']")
-    expect(item).to_contain_text("answering…")
+    expect(item).to_contain_text("Answering…")
     agent.say(other.session, end(), FINISH)
     hide(tab)
     hide(tab, False)  # what is looked at again is asked about again

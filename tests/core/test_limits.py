@@ -1,9 +1,12 @@
-"""A token bucket: so many at once, so many in the long run, whatever the clock does."""
+"""Rate limits: so many at once, so many in the long run, whatever the clock and other keys do."""
 
+from collections import defaultdict
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessions_app.core.limits import TokenBucket
+from sessions_app.core.limits import RateLimiter, TokenBucket
 
 
 def taken(bucket: TokenBucket, times: list[float]) -> int:
@@ -55,3 +58,94 @@ def test_in_the_long_run_no_more_than_the_rate_and_one_burst(rate: float, burst:
 
 def test_a_steady_pace_below_the_rate_is_never_refused() -> None:
     assert taken(TokenBucket(rate=10, burst=1), [number * 0.125 for number in range(1000)]) == 1000
+
+
+def test_a_bucket_tells_when_there_is_a_token_and_when_it_is_full() -> None:
+    bucket = TokenBucket(rate=2, burst=4)
+    assert taken(bucket, [10.0] * 3) == 3 and (bucket.wait_s, bucket.full_at) == (0.0, 11.5)
+    assert taken(bucket, [10.0] * 2) == 1 and (bucket.wait_s, bucket.full_at) == (0.5, 12.0)
+
+
+# A table of buckets by key
+
+
+def allowed(limiter: RateLimiter, key: str, now: float, times: int = 20) -> int:
+    return sum(limiter.take(key, now) == 0 for _ in range(times))
+
+
+def test_keys_have_limits_of_their_own_and_a_refusal_says_how_long_to_wait() -> None:
+    limiter = RateLimiter.per_minute(30, most=10)
+    assert [allowed(limiter, key, 5.0, 40) for key in ("a", "b")] == [30, 30]
+    assert limiter.take("a", 6.0) == pytest.approx(1.0)
+    assert limiter.take("a", 7.0) == 0
+
+
+def test_a_newcomer_gets_the_place_of_the_bucket_that_has_been_full_for_longest() -> None:
+    limiter = RateLimiter(rate=1, burst=5, most=3)
+    for key, times in (("late", 5), ("early", 1), ("later", 4)):
+        allowed(limiter, key, 0.0, times)  # full again after as many seconds
+    assert limiter.take("newcomer", 4.5) == 0
+    assert limiter._buckets.keys() == {"late", "later", "newcomer"}
+
+
+def test_a_bucket_that_was_used_since_keeps_its_place() -> None:
+    limiter = RateLimiter(rate=1, burst=5, most=2)
+    limiter.take("a", 0.0)
+    limiter.take("b", 0.5)
+    limiter.take("a", 1.2)  # full at 2.2, the other at 1.5
+    limiter.take("newcomer", 3.0)
+    assert limiter._buckets.keys() == {"a", "newcomer"}
+
+
+def test_without_a_full_bucket_newcomers_share_one_and_nobodys_limit_is_reset() -> None:
+    limiter = RateLimiter(rate=1, burst=5, most=2)
+    assert [allowed(limiter, key, 0.0) for key in ("a", "b", "c", "d", "e")] == [5, 5, 5, 0, 0]
+    assert [allowed(limiter, key, 2.0) for key in ("a", "d", "e", "b")] == [2, 2, 0, 2]
+    assert limiter._buckets.keys() == {"a", "b"}
+
+
+def test_what_a_newcomer_took_from_the_shared_bucket_counts_when_it_gets_its_own() -> None:
+    limiter = RateLimiter(rate=1, burst=5, most=1)
+    allowed(limiter, "a", 0.0)
+    assert allowed(limiter, "b", 4.9) == 5
+    assert allowed(limiter, "b", 5.0) == 0  # a's place is b's now
+    assert limiter._buckets.keys() == {"b"}
+    assert allowed(limiter, "b", 7.9) == 3
+
+
+KEYS = st.sampled_from("KABCD")
+REQUESTS = st.lists(st.tuples(KEYS, st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, 3.0])), max_size=150)
+
+
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@given(rate=st.sampled_from([0.5, 1, 3]), burst=st.integers(1, 4), most=st.integers(1, 4), requests=REQUESTS)
+def test_no_requests_of_others_give_a_key_more_than_its_rate_and_burst(
+    rate: float, burst: int, most: int, requests: list[tuple[str, float]]
+) -> None:
+    limiter, now, times = RateLimiter(rate, burst, most), 0.0, defaultdict[str, list[float]](list)
+    for key, step in requests:
+        now += step
+        if limiter.take(key, now) == 0:
+            times[key].append(now)
+        assert len(limiter._buckets) == len(limiter._full_at) <= most
+    for each in times.values():
+        for first, began in enumerate(each):  # in every interval, not only since the start
+            for last, ended in enumerate(each[first:], 1):
+                assert last <= burst + rate * (ended - began) + 1e-6
+
+
+@settings(max_examples=50, derandomize=True, deadline=None, database=None)
+@given(requests=REQUESTS)
+def test_with_room_for_all_no_requests_of_others_take_anything_from_a_key(requests: list[tuple[str, float]]) -> None:
+    limiter, alone, now = RateLimiter(1, 3, most=5), TokenBucket(1, 3), 0.0
+    for key, step in requests:
+        now += step
+        got = limiter.take(key, now) == 0
+        assert key != "K" or got == alone.take(now)
+
+
+def test_a_flood_of_keys_takes_no_more_memory_and_little_time() -> None:
+    limiter = RateLimiter(rate=1, burst=2, most=1000)
+    for number in range(100_000):
+        limiter.take(f"guest:{number}", number / 400)  # 400 new keys a second: most find no place
+    assert len(limiter._buckets) == len(limiter._full_at) == 1000

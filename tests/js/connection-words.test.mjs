@@ -22,7 +22,7 @@ test("after the grace it says calmly that it reconnects", () => {
   for (const state of ["disconnected", "connecting"]) {
     const { word, notice, action } = said({ state }, { awaySince: T - GRACE_MS });
     assert.equal(word, "Reconnecting…");
-    assert.equal(notice, "Reconnecting… your conversation is safe.");
+    assert.equal(notice, "Reconnecting… Your conversation is safe.");
     assert.equal(action, null);
   }
 });
@@ -89,9 +89,9 @@ test("who wants to know is told the state and the transport, and since when", ()
 
 test("a lesser transport says why there is no better one", () => {
   const why = (transport, code) => explained({ transport, transportReason: { code, message: "No" } });
-  assert.match(why("stream", "websocket_refused")["Why not WebSocket"], /proxy or firewall .* refuses WebSockets/);
-  assert.match(why("poll", "stream_silent")["Why not streaming"], /holds streams back/);
-  assert.match(why("stream", "websocket_answered")["Why not WebSocket"], /^The server refuses WebSockets for now/);
+  assert.match(why("stream", "websocket_refused")["Why not WebSocket"], /proxy or firewall blocks WebSockets/);
+  assert.match(why("poll", "stream_silent")["Why not streaming"], /buffers streams/);
+  assert.match(why("stream", "websocket_answered")["Why not WebSocket"], /^The server refuses WebSockets at the moment/);
   assert.equal(why("stream", "something_new")["Why not WebSocket"], "No.");
   assert.match(why("poll", "remembered").Transport, /^Long polling since /);
 });
@@ -99,9 +99,9 @@ test("a lesser transport says why there is no better one", () => {
 test("a lost connection says why, and when the next try is, and of its transport nothing", () => {
   const reason = { code: "server_silent", message: "Not heard from" };
   const lost = explained({ state: "disconnected", retryAt: T + 2_400, reason, lastGoodAt: T - 150_000 });
-  assert.deepEqual(Object.keys(lost), ["State", "Reason", "Next try", "Last heard"]);
+  assert.deepEqual(Object.keys(lost), ["State", "Reason", "Next retry", "Last heard"]);
   assert.equal(lost.Reason, "Not heard from.");
-  assert.equal(lost["Next try"], "Trying again in 3 s");
+  assert.equal(lost["Next retry"], "Retrying in 3 s");
   assert.equal(lost["Last heard"], "3 min ago");
 });
 

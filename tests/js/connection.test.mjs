@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { CHECK_MS } from "../../static/holdfast/client.js";
-import { CONNECT_TIMEOUT_MS, SUSPENDED_RETRY_MS } from "../../static/holdfast/states.js";
+import { CONNECT_TIMEOUT_MS, SUSPENDED_RETRY_MS } from "../../static/holdfast/connection-state.js";
 import { ACTOR } from "./support/model-server.mjs";
 import { FINISH, SESSION, answer, begin, delta, following, openPage, plain, record, shown, world } from "./support/world.mjs";
 

@@ -7,7 +7,7 @@ const skip = JSDOM === null && "jsdom isn't installed";
 const SECRET = "what a person wrote";
 // No text can be made of it.
 const HOSTILE = { toString: SECRET, valueOf: SECRET };
-let MessageView, MarkdownView, Standing, marked;
+let MessageView, MarkdownView, SignalStatus, marked;
 let warnings;
 
 before(async () => {
@@ -17,8 +17,8 @@ before(async () => {
   Object.assign(globalThis, { window, document, location, CustomEvent });
   ({ MessageView } = await import("../../static/holdfast/page/message-view.js"));
   ({ MarkdownView } = await import("../../static/holdfast/page/markdown.js"));
-  ({ Standing } = await import("../../static/holdfast/page/standing.js"));
-  marked = await import("../../static/vendor/marked.mjs");
+  ({ SignalStatus } = await import("../../static/holdfast/page/signal-status.js"));
+  marked = await import("../../static/holdfast/vendor/marked.mjs");
 });
 
 const { warn } = console;
@@ -31,7 +31,7 @@ afterEach(() => {
 });
 
 function surroundings() {
-  return { standing: new Standing([], "me"), online: true, retryable: null, refusals: new Map() };
+  return { signalStatus: new SignalStatus([], "me"), online: true, retryable: null, refusals: new Map() };
 }
 
 function answer(parts, fields = {}) {

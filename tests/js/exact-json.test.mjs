@@ -24,6 +24,6 @@ test("what can't be seen, or turns text around, is shown as an escape, and is st
 
 test("edited arguments are an object of JSON, or it is said what is wrong", () => {
   assert.deepEqual(readArguments('{"to": "bob"}'), { input: { to: "bob" }, problem: null });
-  for (const text of ["[]", "null", "1", '"text"']) assert.match(readArguments(text).problem, /^Arguments are an object/);
-  for (const text of ["", "{", "{to: 1}"]) assert.match(readArguments(text).problem, /^That isn't JSON: /);
+  for (const text of ["[]", "null", "1", '"text"']) assert.match(readArguments(text).problem, /^Arguments must be an object/);
+  for (const text of ["", "{", "{to: 1}"]) assert.match(readArguments(text).problem, /^Invalid JSON: /);
 });

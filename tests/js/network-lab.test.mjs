@@ -244,22 +244,22 @@ test("the log has a line for each change that a person would see, with its reaso
   assert.equal(noteConnection(LOST, { ...LOST }, T), null);
   assert.equal(noteConnection(LOST, GOOD, T).detail, "After 46 ms.");
   const waiting = { ...LOST, state: "disconnected", retryAt: T + 1_500 };
-  assert.equal(noteConnection(LOST, waiting, T).detail, "Closed. Next try in 1.5 s.");
+  assert.equal(noteConnection(LOST, waiting, T).detail, "Closed. Next retry in 1.5 s.");
 });
 
 test("the log says which transport took over, and why it isn't the best", () => {
   const streaming = { ...GOOD, transport: "stream", transportReason: { code: "websocket_refused", message: "" } };
   const { title, detail } = noteConnection(GOOD, streaming, T);
   assert.equal(title, "Connected over HTTP streaming");
-  assert.match(detail, /refuses WebSockets/);
+  assert.match(detail, /blocks WebSockets/);
 });
 
 test("the log counts what a return has brought", () => {
-  assert.equal(noteCaughtUp({ events: 0, ms: 3 }).detail, "Nothing had been missed.");
-  assert.equal(noteCaughtUp({ events: 1, ms: 3 }).detail, "1 event had been missed.");
+  assert.equal(noteCaughtUp({ events: 0, ms: 3 }).detail, "Nothing missed.");
+  assert.equal(noteCaughtUp({ events: 1, ms: 3 }).detail, "1 event missed.");
   assert.deepEqual(noteCaughtUp({ events: 1284, ms: 40.4 }), {
     kind: "caught-up",
     title: "Caught up in 40 ms",
-    detail: "1,284 events had been missed.",
+    detail: "1,284 events missed.",
   });
 });

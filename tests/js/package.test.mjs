@@ -1,4 +1,4 @@
-// The client as a package: what its package.json promises is there, typed, small, and importable by a bundler.
+// The npm package holdfast-client, as `npm pack` makes it: complete, typed, small, tree-shaken, importable in Node.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
@@ -11,21 +11,28 @@ import { gzipSync } from "node:zlib";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const CLIENT = path("../../static/holdfast/");
-const TYPES = path("../../static/holdfast/types/");
+const TYPES = join(CLIENT, "types");
 const TSCONFIG = path("../tsconfig.json");
 const MODULES = path("../node_modules/");
 const TSC = join(MODULES, ".bin/tsc");
 const BUDGET_BYTES = 14_150; // of the whole client without the element, minified and gzipped
+const NOT_PUBLISHED = /^(page|vendor|admin|icons)\//;
 
-const missing = ["typescript", "esbuild"].find((name) => !fs.existsSync(join(MODULES, name)));
+const missing = ["typescript", "esbuild", "ai"].find((name) => !fs.existsSync(join(MODULES, name)));
 const skip = missing && process.env.CI !== "true" && `${missing} isn't installed`;
 const manifest = JSON.parse(fs.readFileSync(join(CLIENT, "package.json"), "utf8"));
 
-/** A project that has the package installed. */
+// A consumer project, with the tarball installed.
 const project = fs.mkdtempSync(join(tmpdir(), "holdfast-package-"));
 after(() => fs.rmSync(project, { recursive: true }));
-fs.mkdirSync(join(project, "node_modules"));
-fs.symlinkSync(CLIENT, join(project, "node_modules", manifest.name));
+const [{ filename, files }] = JSON.parse(npm(CLIENT, "pack", "--json", "--pack-destination", project));
+fs.writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }));
+npm(project, "install", "--offline", "--no-audit", "--no-fund", `./${filename}`);
+fs.symlinkSync(join(MODULES, "ai"), join(project, "node_modules/ai"));
+
+function npm(cwd, ...options) {
+  return execFileSync("npm", [...options, "--silent"], { cwd, encoding: "utf8" });
+}
 
 function tsc(...options) {
   const { status, stdout } = spawnSync(TSC, options, { encoding: "utf8", cwd: project });
@@ -42,14 +49,16 @@ async function bundle(code) {
 }
 
 function filesBelow(directory) {
-  return fs.readdirSync(directory, { recursive: true }).filter((name) => /\.\w+$/.test(name)).sort();
+  const entries = fs.readdirSync(directory, { recursive: true, withFileTypes: true });
+  const names = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+  return names.map((name) => name.slice(join(directory, "/").length)).sort();
 }
 
 test("tsc --checkJs --strict accepts every module", { skip }, () => {
   assert.deepEqual(tsc("-p", TSCONFIG), { status: 0, stdout: "" });
 });
 
-test("the declarations are those of the modules as they are: `make declarations` writes them", { skip }, () => {
+test("the declarations match the modules: `make declarations` writes them", { skip }, () => {
   const fresh = join(project, "types");
   tsc("-p", TSCONFIG, "--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", fresh);
   assert.deepEqual(filesBelow(TYPES), filesBelow(fresh));
@@ -58,41 +67,89 @@ test("the declarations are those of the modules as they are: `make declarations`
   }
 });
 
-test("every file that it exports is there", () => {
+test("npm may publish the package under its license", () => {
+  assert.equal(manifest.private, undefined);
+  assert.equal(manifest.license, "BSD-3-Clause");
+});
+
+test("the tarball has every module and its types, README and license, and none of the page's files", () => {
+  const published = filesBelow(CLIENT).filter((name) => !NOT_PUBLISHED.test(name));
+  assert.deepEqual(files.map((file) => file.path).sort(), published);
+  assert.ok(published.includes("LICENSE"));
   const exported = Object.values(manifest.exports).flatMap((target) => (target.types ? Object.values(target) : target));
-  assert.equal(exported.length, 5);
-  for (const target of exported) assert.ok(fs.existsSync(join(CLIENT, target)), target);
+  for (const target of [...exported, manifest.types]) assert.ok(published.includes(target.replace("./", "")), target);
 });
 
-test("what npm would publish has all modules and their types, and nothing else", { skip }, () => {
-  const printed = execFileSync("npm", ["pack", "--dry-run", "--json", "--silent"], { cwd: CLIENT, encoding: "utf8" });
-  const [{ files }] = JSON.parse(printed);
-  assert.deepEqual(files.map((file) => file.path).sort(), filesBelow(CLIENT));
+// As strict as a consumer can be; "skipLibCheck": false checks the declarations themselves.
+const STRICT = {
+  strict: true,
+  skipLibCheck: false,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  verbatimModuleSyntax: true,
+  noEmit: true,
+  target: "es2022",
+  lib: ["es2023", "dom", "dom.iterable"],
+  types: [],
+};
+const PROGRAM = `
+  import { Holdfast, type Message, type UnsentMessage } from "holdfast-client";
+  import { HoldfastStatus } from "holdfast-client/status-element";
+  const holdfast = new Holdfast({ url: "/ws/", api: "/api/" });
+  holdfast.addEventListener("connection", ({ detail }) => console.log(detail.state, detail.transportReason?.code));
+  const element: HTMLElement & { holdfast: Holdfast | null } = new HoldfastStatus();
+  element.holdfast = holdfast;
+  const session = holdfast.session("id");
+  session.addEventListener("change", ({ detail }) => detail.messages.has("m"));
+  const textOf = ({ parts }: Message | UnsentMessage): string =>
+    parts.map((part) => (part.type === "text" ? part.text : "")).join("");
+  export const shown: string[] = session.messages.map(textOf);
+  session.send("Hello").then(({ serial }) => serial.toFixed());
+  for (const { approval, descriptor } of session.approvals) if (descriptor.editable) session.approve(approval, { input: {} });
+  const mine = session.signals.filter(({ actor }) => actor === holdfast.connection.actor);
+  mine.map(({ payload }) => session.toolResult("m_1", "call", { output: payload }));`;
+
+/** @param {string} program @param {object} options of the compiler @returns {string} its complaints */
+function check(program, options) {
+  fs.writeFileSync(join(project, "program.ts"), program);
+  fs.writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["program.ts"] }));
+  return tsc("-p", project).stdout;
+}
+
+const RESOLUTIONS = [
+  { module: "esnext", moduleResolution: "bundler" },
+  { module: "nodenext", moduleResolution: "nodenext" },
+];
+
+for (const resolution of RESOLUTIONS) {
+  test(`the strictest TypeScript program can use it, by ${resolution.moduleResolution}`, { skip }, () => {
+    assert.equal(check(PROGRAM, { ...STRICT, ...resolution }), "");
+  });
+}
+
+test("TypeScript reports wrong arguments, events and parts", { skip }, () => {
+  const wrong = `
+    session.send(1);
+    session.addEventListener("chnage", () => {});
+    session.messages[0]?.parts.map((part) => part.type === "text" && part.url);`;
+  const complaints = check(PROGRAM + wrong, { ...STRICT, ...RESOLUTIONS[0] });
+  assert.match(complaints, /'number' is not assignable to .* 'string'/);
+  assert.match(complaints, /"chnage"/);
+  assert.match(complaints, /Property 'url' does not exist/);
+  assert.equal(complaints.match(/error TS/g).length, 3);
 });
 
-test("a strict TypeScript program can use it, and is told what is wrong", { skip }, () => {
-  const program = (line) => `
-    import { Holdfast, type Message, type UnsentMessage } from "holdfast-client";
-    const holdfast = new Holdfast({ url: "/ws/", api: "/api/" });
-    holdfast.addEventListener("connection", ({ detail }) => console.log(detail.state, detail.transportReason?.code));
-    const session = holdfast.session("id");
-    session.addEventListener("change", ({ detail }) => detail.messages.has("m"));
-    const texts = (message: Message | UnsentMessage): string[] => message.parts.map(({ text }) => text);
-    const shown: string[][] = session.messages.map(texts);
-    session.send("Hello").then(({ serial }) => serial.toFixed());
-    for (const { approval, descriptor } of session.approvals) if (descriptor.editable) session.approve(approval, { input: {} });
-    const mine = session.signals.filter(({ actor }) => actor === holdfast.connection.actor);
-    mine.map(({ payload }) => session.toolResult("m_1", "call", { output: payload }));
-    ${line}
-    export { shown };`;
-  const check = (line, ...options) => {
-    fs.writeFileSync(join(project, "program.ts"), program(line));
-    return tsc("--strict", "--noEmit", "--target", "es2023", "--types", "", ...options, "program.ts").stdout;
-  };
-  assert.equal(check("", "--module", "esnext", "--moduleResolution", "bundler"), "");
-  assert.equal(check("", "--module", "nodenext"), "");
-  assert.match(check("session.send(1);", "--module", "nodenext"), /'number' is not assignable to .* 'string'/);
-  assert.match(check('session.addEventListener("chnage", () => {});', "--module", "nodenext"), /"chnage"/);
+test("messages are the AI SDK's UIMessages", { skip }, () => {
+  const program = `
+    import { Holdfast, type Message, type Part } from "holdfast-client";
+    import { isTextUIPart, type UIMessage } from "ai";
+    const messages: UIMessage[] = new Holdfast().session("id").messages;
+    const one = (message: Message): UIMessage => message;
+    const part = (part: Part): UIMessage["parts"][number] => part;
+    const back = (part: UIMessage["parts"][number]): Part["type"] => part.type;
+    export const texts = messages.flatMap(({ parts }) => parts.filter(isTextUIPart).map(({ text }) => text));
+    export { one, part, back };`;
+  assert.equal(check(program, { ...STRICT, ...RESOLUTIONS[0], skipLibCheck: true }), "");
 });
 
 test(`the client fits into ${BUDGET_BYTES} bytes, minified and gzipped`, { skip }, async (context) => {
@@ -101,8 +158,20 @@ test(`the client fits into ${BUDGET_BYTES} bytes, minified and gzipped`, { skip 
   assert.ok(bytes <= BUDGET_BYTES, `it takes ${bytes} bytes`);
 });
 
-test("a bundler drops what isn't used, and keeps the element that is imported for its effect", { skip }, async () => {
+test("a bundler drops an unused import, and keeps the element, which is imported for its effect", { skip }, async () => {
   assert.equal((await bundle('import "holdfast-client";')).length, 0);
+  assert.equal((await bundle('import { Holdfast, Session } from "holdfast-client";')).length, 0);
   const element = new TextDecoder().decode(await bundle('import "holdfast-client/status-element";'));
-  assert.match(element, /customElements\.define\("holdfast-status"/);
+  assert.match(element, /define\("holdfast-status"/);
+});
+
+test("Node imports it without a window, and renders on a server", () => {
+  const program = `
+    import { Holdfast } from "holdfast-client";
+    import { HoldfastStatus } from "holdfast-client/status-element";
+    const holdfast = new Holdfast({ url: "wss://chat.example/ws/", api: "https://chat.example/api/" });
+    console.log(holdfast.connection.state, holdfast.session("id").messages.length, typeof HoldfastStatus);`;
+  fs.writeFileSync(join(project, "program.mjs"), program);
+  const { stdout, stderr } = spawnSync(process.execPath, ["program.mjs"], { cwd: project, encoding: "utf8", timeout: 30_000 });
+  assert.deepEqual([stdout, stderr], ["initialized 0 function\n", ""]);
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { MOST_SIGNALS } from "../../static/holdfast/outbox.js";
+import { MAX_SIGNALS } from "../../static/holdfast/outbox.js";
 import { LIMITS } from "./support/model-server.mjs";
 import { SESSION, following, openPage, record, shown } from "./support/world.mjs";
 
@@ -24,6 +24,22 @@ test("a message is shown at once, how it stands, and is the server's as soon as 
   assert.deepEqual(await receipt, { id, status: "accepted", serial: 1 });
   assert.deepEqual(receipts, [["receipt", { id, status: "accepted", serial: 1 }]]);
   assert.deepEqual([...seen], ["waiting: Hello", "sending: Hello", "complete: Hello"]);
+});
+
+test("a message that is sent and stored changes its revision with its status, and only upwards", () => {
+  const { clock, server, session } = following();
+  const seen = [];
+  session.addEventListener("change", () => session.messages.forEach(({ status, revision }) => seen.push([status, revision])));
+  session.send("Hello");
+  clock.advance(10);
+  server.changeEpoch(SESSION);
+  server.heartbeat();
+  clock.advance(1_100);
+  const revisions = seen.map(([, revision]) => revision);
+  assert.deepEqual([...new Set(seen.map(([status]) => status))], ["waiting", "sending", "complete"]);
+  assert.deepEqual(revisions, revisions.toSorted((a, b) => a - b));
+  const statusesOf = (revision) => new Set(seen.filter((each) => each[1] === revision).map(([status]) => status));
+  for (const revision of revisions) assert.equal(statusesOf(revision).size, 1, `revision ${revision}`);
 });
 
 test("a receipt that overtakes its event keeps the message shown", () => {
@@ -163,7 +179,7 @@ test("a tab that is closed leaves what it hasn't sent to another", () => {
   assert.deepEqual(shown(second), ["complete: left behind"]);
 });
 
-test("a tab whose turn it is and that sleeps doesn't keep another waiting for ever", () => {
+test("a tab that sleeps with the lock does not block the others", () => {
   const created = twoTabs();
   const { server, network, clock, session, second } = created;
   const [asleep] = network.wires;
@@ -210,10 +226,10 @@ test("too much that waits is refused before it is kept", async () => {
   const created = following();
   const { session, tabs } = created;
   takeNetworkAway(created);
-  for (let number = 1; number <= MOST_SIGNALS; number += 1) session.send(`${number}`);
+  for (let number = 1; number <= MAX_SIGNALS; number += 1) session.send(`${number}`);
   await assert.rejects(session.send("one more"), { code: "outbox_full", retryable: true });
-  assert.equal(session.messages.length, MOST_SIGNALS);
-  assert.equal(tabs.kept.size, MOST_SIGNALS);
+  assert.equal(session.messages.length, MAX_SIGNALS);
+  assert.equal(tabs.kept.size, MAX_SIGNALS);
 });
 
 test("of a session that is gone nothing is kept", async () => {

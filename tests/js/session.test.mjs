@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { ATTACH_TIMEOUT_MS } from "../../static/holdfast/replica.js";
+import { ATTACH_TIMEOUT_MS } from "../../static/holdfast/session-state.js";
 import { LIMITS } from "./support/model-server.mjs";
 import { FINISH, SESSION, answer, begin, delta, following, plain, record, shown, world } from "./support/world.mjs";
 

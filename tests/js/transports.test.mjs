@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { CHECK_MS, DOUBT_MS, REST_AFTER_MS } from "../../static/holdfast/client.js";
-import { FIRST_CHECK_MS, GREETING_MS, MEMORY_MS } from "../../static/holdfast/choice.js";
-import { FLUSH_MS, POOL, REST_MS } from "../../static/holdfast/network/http.js";
+import { CHECK_MS, DOUBT_MS, BACKGROUND_AFTER_MS } from "../../static/holdfast/client.js";
+import { FIRST_CHECK_MS, GREETING_MS, MEMORY_MS } from "../../static/holdfast/transport-choice.js";
+import { FLUSH_MS, POOL, BACKGROUND_POLL_MS } from "../../static/holdfast/network/http.js";
 import { FINISH, SESSION, answer, begin, delta, followingAnyhow, openPage, plain, record, shown } from "./support/world.mjs";
 
 const STREAM = { websocket: "refusing" };
@@ -414,12 +414,12 @@ for (const [transport, blocks] of [["stream", STREAM], ["poll", POLL]]) {
     const { holdfast, server, network, page, clock, session } = world;
     page.document.hidden = true;
     page.document.dispatchEvent(new Event("visibilitychange"));
-    await clock.pass(REST_AFTER_MS + 100);
+    await clock.pass(BACKGROUND_AFTER_MS + 100);
     const told = record(holdfast, "connection");
     const polls = () => network.requests.filter(({ name }) => name === "poll").length;
     const before = polls();
     server.publish(SESSION, "m_1", ...begin("m_1"), delta("unseen "));
-    await clock.pass(4 * REST_MS);
+    await clock.pass(4 * BACKGROUND_POLL_MS);
     assert.ok(network.requests.every(({ isOpen }) => !isOpen));
     assert.ok(polls() - before <= 4, `${polls() - before}`);
     assert.deepEqual(shown(session), ["streaming: unseen "]);

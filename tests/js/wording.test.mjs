@@ -31,7 +31,7 @@ test("a complete or streaming answer needs no words", () => {
 test("an interrupted answer says what happened and that what it had written is kept", () => {
   assert.equal(
     answerNotice({ status: "interrupted", reason: "lease", parts: [{ type: "step-start" }, text] }),
-    "Interrupted: the agent stopped before it finished. What it had written is kept.",
+    "Interrupted: the agent stopped before it finished. The text so far is kept.",
   );
 });
 
@@ -50,14 +50,14 @@ test("a stopped answer says who stopped it, as far as that is known", () => {
   const cancelled = { status: "cancelled", reason: null, parts: [] };
   assert.equal(answerNotice(cancelled), "Stopped before it finished.");
   assert.equal(answerNotice(cancelled, true), "Stopped by you before it finished.");
-  assert.equal(answerNotice(cancelled, false), "Stopped by somebody else with access before it finished.");
+  assert.equal(answerNotice(cancelled, false), "Stopped by someone else with access before it finished.");
 });
 
 test("a message of one's own says how it stands, and one that waits offline when it will go", () => {
   const waiting = { status: "waiting", reason: null };
   assert.equal(deliveryNotice(waiting, true), "Waiting…");
   assert.equal(deliveryNotice({ status: "sending", reason: null }, true), "Sending…");
-  assert.equal(deliveryNotice(waiting, false), "Waiting: it is sent when you are back online");
+  assert.equal(deliveryNotice(waiting, false), "Waiting. Will be sent when you are back online.");
   assert.equal(deliveryNotice({ status: "complete", reason: null }, false), "Sent");
   const refused = { status: "failed", reason: "The frame is too large" };
   assert.equal(deliveryNotice(refused, true), "Not sent: The frame is too large.");
@@ -84,8 +84,8 @@ test("a steer says when it will be read, or why it wasn't, or came too late", ()
   assert.equal(deliveryNotice(sent, true, late), "Read: It came too late for that answer.");
   const unread = { ...steer, status: "rejected", reason: "The agent was stopped" };
   assert.equal(deliveryNotice(sent, true, unread), "Not read: The agent was stopped.");
-  assert.equal(steerNotice(true), "Added by you while it was written");
-  assert.equal(steerNotice(null), "Added while it was written");
+  assert.equal(steerNotice(true), "Added by you while the agent was working");
+  assert.equal(steerNotice(null), "Added while the agent was working");
 });
 
 test("a decision says what, who and when; one that is on its way says that", () => {
@@ -96,13 +96,13 @@ test("a decision says what, who and when; one that is on its way says that", () 
   const denied = { ...approved, state: "denied", reason: "Not today" };
   assert.equal(
     decisionNotice(denied, { mine: false, online: true }),
-    `Denied by somebody else with access at ${clockTime(at)}: Not today.`,
+    `Denied by someone else with access at ${clockTime(at)}: Not today.`,
   );
   const edited = { ...approved, edited: true, sending: true };
-  assert.equal(decisionNotice(edited, mine), "Approved with edited arguments: sending…");
+  assert.equal(decisionNotice(edited, mine), "Approved with edited arguments. Sending…");
   const offline = { mine: true, online: false };
-  assert.equal(decisionNotice(edited, offline), "Approved with edited arguments: it is sent when you are back online");
-  assert.match(decisionNotice({ ...denied, state: "expired" }, mine), /^Expired: nobody decided in time/);
+  assert.equal(decisionNotice(edited, offline), "Approved with edited arguments. Will be sent when you are back online.");
+  assert.match(decisionNotice({ ...denied, state: "expired" }, mine), /^Expired without a decision/);
   assert.match(decisionNotice(null, mine), /^Not decided/);
 });
 
@@ -116,14 +116,14 @@ test("an approval's time runs down, and its end is left to the server", () => {
 
 test("what sending does is said, and what became of a stop", () => {
   const state = { stopping: false, online: true, steers: false, hasKeyboard: true };
-  assert.match(composerHint(state), /^Enter sends/);
-  assert.match(composerHint({ ...state, steers: true }), /^Enter steers/);
+  assert.match(composerHint(state), /^Enter to send/);
+  assert.match(composerHint({ ...state, steers: true }), /^Enter to steer/);
   assert.match(composerHint({ ...state, steers: true, hasKeyboard: false }), /^Steers/);
-  assert.match(composerHint({ ...state, stopping: true, online: false }), /when you are back online$/);
+  assert.match(composerHint({ ...state, stopping: true, online: false }), /when you are back online\.$/);
   assert.equal(stopNotice({ status: "applied", reason: null }), "Stopped.");
   assert.equal(stopNotice({ status: "rejected", reason: "It had ended" }), "Not stopped: It had ended.");
   assert.equal(retryNotice("continue", true), "Continuing…");
-  assert.equal(retryNotice("regenerate", false), "Starting again when you are back online");
+  assert.equal(retryNotice("regenerate", false), "Regenerating when you are back online");
 });
 
 test("a tool call that a person decided about stands as they decided", () => {
@@ -157,7 +157,7 @@ test("every reason of a reset has its own words, and an unknown one still has so
 });
 
 test("a session that can't be read says why", () => {
-  assert.match(goneNotice({ code: "expired", message: "" }), /time .* is over/);
+  assert.match(goneNotice({ code: "expired", message: "" }), /has expired/);
   assert.match(goneNotice({ code: "not_found", message: "" }), /deleted/);
   assert.equal(goneNotice({ code: "other", message: "Because" }), "Because.");
 });

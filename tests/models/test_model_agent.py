@@ -67,7 +67,9 @@ def test_the_check_says_nothing_of_a_model_that_can_be_asked(settings: Any, monk
 )
 def test_a_site_that_names_a_model_offers_it(variables: dict[str, str], offered: list[str], default: str) -> None:
     says = "import django; django.setup(); from agents_app import registry; from sessions_app import conf; import sys;"
-    says += "print(conf.AGENTS, conf.DEFAULT_AGENT, registry.names(), 'pydantic_ai' in sys.modules)"
+    says += (
+        "print([*conf.settings.agents], conf.settings.default_agent, registry.names(), 'pydantic_ai' in sys.modules)"
+    )
     environment = environment_of("sqlite:///:memory:", variables)
     run = subprocess.run([sys.executable, "-c", says], cwd=ROOT, env=environment, capture_output=True, text=True)
     registered = ["demo", "model"] if variables else ["demo"]

@@ -231,8 +231,8 @@ async def test_whatever_a_tool_returns_can_be_shown(talk: Any, value: Any) -> No
 
 
 def test_what_is_too_long_to_show_says_so(settings: Any) -> None:
-    shown = sayable({"text": "ä" * conf.CHUNK_BYTES})
-    assert len(shown.encode()) < conf.CHUNK_BYTES - AROUND + 100
+    shown = sayable({"text": "ä" * conf.settings.chunk_bytes})
+    assert len(shown.encode()) < conf.settings.chunk_bytes - AROUND + 100
     assert shown.startswith('{"text": "ä') and "cut here" in shown
 
 
@@ -256,7 +256,7 @@ class Page:
         self.message = MessageState("m", "assistant", "streaming", 1, 1, 0)
 
     async def write(self, chunk: dict[str, Any]) -> None:
-        vocabulary.check(chunk, max_bytes=conf.CHUNK_BYTES)
+        vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
         apply(self.message, 1, chunk)
 
     async def text(self, delta: str) -> None:
@@ -271,7 +271,7 @@ async def test_tools_of_the_provider_and_its_files_are_shown() -> None:
         search,
         NativeToolReturnPart("web_search", ["sunny"], tool_call_id="search_1"),
         FilePart(BinaryContent(b"small", media_type="image/png")),
-        FilePart(BinaryContent(b"large" * conf.CHUNK_BYTES, media_type="image/png")),
+        FilePart(BinaryContent(b"large" * conf.settings.chunk_bytes, media_type="image/png")),
     ):
         await telling.tell(PartStartEvent(index=0, part=part))
         if part is search:

@@ -198,7 +198,7 @@ async def test_a_stop_while_it_waits_ends_it_and_nothing_runs(talk: Any) -> None
 
 
 async def test_nobody_decides_about_what_they_could_not_be_shown(talk: Any) -> None:
-    mail = Mail([call("send", f'{{"to": "{"x" * conf.CHUNK_BYTES}"}}')], ["Done."])
+    mail = Mail([call("send", f'{{"to": "{"x" * conf.settings.chunk_bytes}"}}')], ["Done."])
     answer = await (await talk(mail.agent)).ask("Write to all")
     assert (answer.status, tool(answer, "send")["state"], mail.sent) == ("complete", "output-denied", [])
     assert ("tool-return", UNSHOWABLE) in told(mail.given[1])
@@ -229,7 +229,7 @@ async def test_a_tool_of_the_client_gives_its_result(talk: Any, result: Any, sta
 
 
 async def test_a_client_is_not_given_half_of_the_arguments(talk: Any) -> None:
-    model, seen = scripted([call("locate", f'{{"by": "{"x" * conf.CHUNK_BYTES}"}}')], ["Nowhere."])
+    model, seen = scripted([call("locate", f'{{"by": "{"x" * conf.settings.chunk_bytes}"}}')], ["Nowhere."])
     tools = ExternalToolset([ToolDefinition(name="locate", parameters_json_schema={"type": "object"})])
     answer = await (await talk(Agent(model, toolsets=[tools]))).ask("Where am I?")
     assert (answer.status, tool(answer, "locate")["errorText"]) == ("complete", UNSHOWABLE)

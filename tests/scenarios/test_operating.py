@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sessions_app import __version__
 from sessions_app.models import Session
 from tests import services
 from tests.support.collector import Collector
@@ -171,7 +172,7 @@ async def test_metrics_count_what_happened(start_server: StartServer) -> None:
         assert seen["holdfast_connections", "live", "websocket"] == 1
         assert 0 < seen["holdfast_delivery_lag_seconds_count",] <= seen["holdfast_commit_seconds_count",]
         assert seen["holdfast_commits_failed_total",] == 0
-        assert seen["holdfast_build_info", "0.1.0"] == 1
+        assert seen["holdfast_build_info", __version__] == 1
         assert seen["process_resident_memory_bytes",] > 1e6
         await person.disconnect()
         closed = "holdfast_connections_closed_total", "client", "websocket"

@@ -177,7 +177,7 @@ async def test_a_revoked_token_ends_it(server: Server) -> None:
     text = token(sub="agent:shell", scope="publish", jti=jti)
     async with reader, Curl(server, session, text=text) as curl:
         await begun(reader, session, curl)
-        server.manage("shell", "-c", f"from sessions_app import tokens; tokens.revoke('{jti}')")
+        server.manage("shell", "-c", f"from sessions_app.auth import tokens; tokens.revoke('{jti}')")
         status, answer = await curl.answer(close=False)
         assert (status, answer["code"]) == (401, "token_expired")
         assert (await reader.wait_for_end(session)).status == "interrupted"

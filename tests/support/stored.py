@@ -14,7 +14,7 @@ from sessions_app.models import Approval, JournalEntry, Message, RetentionPolicy
 
 def default_policy() -> RetentionPolicy:
     """Three days."""
-    return RetentionPolicy.objects.get(is_default=True)
+    return RetentionPolicy.objects.default()
 
 
 def hours_ago(hours: float) -> datetime:

@@ -94,7 +94,7 @@ class Telling:
             self._gap = ""
 
     async def _file(self, kind: str, url: str) -> None:
-        if len(url) > conf.CHUNK_BYTES - AROUND:
+        if len(url) > conf.settings.chunk_bytes - AROUND:
             await self._turn.text(TOO_LARGE.format(kind, len(url)))
         else:
             await self._turn.write({"type": "file", "mediaType": kind, "url": url})
@@ -164,7 +164,7 @@ class Telling:
 def sayable(value: object) -> Any:
     """The value as a chunk can hold it: JSON, or, where it isn't or is too long, its text, cut."""
     plain = to_jsonable_python(value, bytes_mode="base64")
-    most = conf.CHUNK_BYTES - AROUND
+    most = conf.settings.chunk_bytes - AROUND
     try:
         if vocabulary.json_bytes(plain) <= most:
             return plain
@@ -180,6 +180,6 @@ def sayable(value: object) -> Any:
 def pieces(text: str) -> Iterator[str]:
     """The text in pieces that a chunk has room for, without the halves of surrogate pairs that some providers send."""
     clean = text if text.isascii() else text.encode(errors="replace").decode()
-    size = conf.CHUNK_BYTES // 8  # a character has at most 4 bytes
+    size = conf.settings.chunk_bytes // 8  # a character has at most 4 bytes
     for start in range(0, len(clean), size):
         yield clean[start : start + size]

@@ -15,7 +15,8 @@ from django.core.management.base import BaseCommand, CommandError
 from agents_app.local.runner import Runner
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
-from sessions_app.process import Process
+from sessions_app.process import Process, tune_garbage_collection
+from sessions_app.servers.embedded_uvicorn import listen, serving
 from sessions_app.transports import probes
 
 logger = logging.getLogger(__name__)
@@ -38,14 +39,14 @@ class Command(BaseCommand):
             "--concurrency",
             type=int,
             metavar="N",
-            default=conf.RUNS_PER_PROCESS,
+            default=conf.settings.runs_per_process,
             help="agents at work at once (default HOLDFAST_RUNS_PER_PROCESS, %(default)s)",
         )
         parser.add_argument(
             "--drain",
             type=float,
             metavar="SECONDS",
-            default=conf.WORKER_DRAIN_S,
+            default=conf.settings.worker_drain_s,
             help="for agents to finish when it stops (default HOLDFAST_WORKER_DRAIN_S, %(default)s)",
         )
         parser.add_argument(
@@ -80,6 +81,7 @@ async def run_agents(most: int, drain_s: float, metrics: Address | None) -> None
     process = Process()
     async with answering_probes(process, metrics):
         await process.start([lambda here: Runner(here, most=most, drain_s=drain_s).run])
+        tune_garbage_collection()
         logger.info("ready to run %d agents at once, as worker %s", most, process.lease.worker)
         await told.wait()
         await process.stop()
@@ -93,10 +95,10 @@ async def answering_probes(process: Process, where: Address | None) -> AsyncIter
         yield
         return
     try:
-        server = await probes.serve(*where, process)
+        listener = listen(*where)
     except OSError as error:
         raise CommandError(f"--metrics {where[0]}:{where[1]}: {error.strerror or error}") from None
-    async with server:
+    async with serving(probes.application(lambda: process), listener):
         yield
 
 

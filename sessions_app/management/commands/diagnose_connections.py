@@ -37,7 +37,7 @@ class Command(BaseCommand):
         if json:
             self._write_json(hours, found)
             return
-        if not conf.EVIDENCE_HOURS:
+        if not conf.settings.evidence_hours:
             self.stdout.write("Nothing is recorded any more: HOLDFAST_EVIDENCE_HOURS is 0.")
         if not found:
             self.stdout.write(f"No connection that was recorded ended in the last {hours:g} hours.")

@@ -1,8 +1,8 @@
-// What the HTTP transports share. A transport is one *exchange* (a request and its answer) after the other: to follow
-// other sessions, and to see whether the server is there, the next one begins beside the one that carries frames, and
-// takes its place when it is greeted. Both may bring the same events: a replica applies each once.
+// The HTTP transports, stream and long poll: a sequence of *exchanges* (a request and its answer). To follow other
+// sessions, or to check the server, the next exchange starts beside the current one and replaces it with its
+// `connected` frame. Both may bring the same events; a session applies each once.
 
-import { GREETING_MS } from "../choice.js";
+import { GREETING_MS } from "../transport-choice.js";
 import { Timers } from "../timers.js";
 import { poll } from "./poll.js";
 import { ABNORMAL } from "./socket.js";
@@ -11,39 +11,42 @@ import { stream } from "./stream.js";
 /** @typedef {import("../protocol.js").Frame} Frame */
 /** @typedef {import("./socket.js").Transport} Transport */
 /**
- * Rejects with a `Refusal` for an HTTP error.
+ * Sends a request. Rejects with a `Refusal` for an HTTP error.
  * @typedef {(path: string, body: object, abort?: AbortController) => Promise<Response>} Post
  */
-/** @typedef {{attach: Frame[], waitMs: number, abort: AbortController}} Asked */
+/** @typedef {{attach: Frame[], waitMs: number, abort: AbortController}} ExchangeRequest */
 /**
- * Hands over frames as they come, and resolves at the answer's end.
- * @typedef {(post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>} Carry
+ * Runs an exchange: delivers frames as they come, resolves at the end of the answer.
+ * @typedef {(post: Post, asked: ExchangeRequest, deliver: (frame: Frame) => void) => Promise<void>} ExchangeRunner
  */
-/** Since when, and what its `going-away` said; ms. @typedef {Asked & {since: number, leaving: number|null}} Exchange */
+/**
+ * A running exchange: its start, and the delay of its `going-away`; ms.
+ * @typedef {ExchangeRequest & {since: number, leaving: number|null}} Exchange
+ */
 /**
  * @typedef {object} HttpOptions
- * @property {string} api address of the API, with its last slash
+ * @property {string} api address of the API, with the last slash
  * @property {typeof fetch} fetch
  * @property {import("../token.js").Token} token
  * @property {import("../timers.js").Clock} clock
- * @property {(returning: boolean) => Frame[]} attaches what the sessions have to ask for now; `returning`: not as a matter
- *   of routine, so that what it brings is a catch-up
+ * @property {(returning: boolean) => Frame[]} attaches attach frames of the sessions; `returning`: after an
+ *   interruption, so that the answer is a catch-up
  */
 
-// An answer that breaks off after this long was cut by something on the way that bears no longer ones: the server is
-// there, and the next one goes on where it ended.
+// Duration after which a broken answer counts as cut by a proxy's time limit: the server is there, and the next request
+// resumes.
 export const LASTING_MS = 5_000;
-// As long as the server allows.
+// Wait of a long poll: the server's maximum.
 export const WAIT_MS = 25_000;
-// While nobody sees the page, one short poll every so often leaves its connection to others in between.
-export const REST_MS = 15_000;
+// Interval of short polls while the page is hidden, which frees its connection in between.
+export const BACKGROUND_POLL_MS = 15_000;
 
-// As many connections as a browser keeps to one server, by HTTP/1.1.
+// A browser's limit of connections to one server, by HTTP/1.1.
 export const POOL = 6;
-// A server that is there answers a poll that doesn't wait within this.
+// Deadline for the answer to a poll with no wait.
 export const FLUSH_MS = 1_000;
 
-const BLOCKED = { code: "blocked", message: "Something between here and the server refuses it", retryable: true };
+const BLOCKED = { code: "blocked", message: "A proxy on the way refuses the request", retryable: true };
 
 /** @implements {Transport} */
 export class HttpTransport {
@@ -53,18 +56,18 @@ export class HttpTransport {
   onclose = () => {};
   #options;
   #timers;
-  /** @type {Exchange|null} whose frames count */
+  /** @type {Exchange|null} the one in use */
   #current = null;
-  /** @type {Exchange|null} beside it, not greeted yet */
+  /** @type {Exchange|null} the next one, before its `connected` frame */
   #next = null;
-  /** @type {Set<string>} sessions that ask again when they want to */
+  /** @type {Set<string>} sessions refused by the server, left out until they ask again */
   #refused = new Set();
-  /** @type {Frame[]} while an exchange is greeted: what sessions would ask now is asked already */
+  /** @type {Frame[]} attaches of the exchange that is being connected: sessions need not ask again */
   #asked = [];
   #waitMs = WAIT_MS;
   #greeted = false;
   #beginning = false;
-  #resting = false;
+  #background = false;
   #closed = false;
 
   /** @param {"stream"|"poll"} name @param {HttpOptions} options */
@@ -85,22 +88,22 @@ export class HttpTransport {
     else if (frame.type === "attach") this.#attach(frame.session);
     else if (frame.type === "detach" || frame.type === "authenticate") this.#beginSoon();
     else if (frame.type === "ping" && this.#next?.waitMs !== 0) this.#beginSoon();
-    return true; // an `ack` isn't needed: HTTP has flow control of its own
+    return true; // an `ack` is not needed: HTTP has its own flow control
   }
 
   close() {
     queueMicrotask(() => this.#lost(1000));
   }
 
-  /** @param {boolean} resting */
-  rest(resting) {
-    if (this.#resting === resting) return;
-    this.#resting = resting;
+  /** @param {boolean} background */
+  setBackground(background) {
+    if (this.#background === background) return;
+    this.#background = background;
     this.#beginSoon();
   }
 
-  // Idle connections die in silence too, and each request would hang on one of them in turn. One that is given up ends
-  // its connection, so they all are used up at once; meanwhile what is asked next waits in the browser's queue.
+  // Use up the browser's idle connections, which may be dead too: each further request would hang on one. An aborted
+  // request ends its connection; meanwhile new requests wait in the browser's queue.
   flush() {
     const abort = new AbortController();
     const asked = { attach: [], waitMs: 0, abort };
@@ -118,10 +121,10 @@ export class HttpTransport {
   // --- Down ---
 
   get #polls() {
-    return this.#resting || this.name === "poll";
+    return this.#background || this.name === "poll";
   }
 
-  // What is asked for in one turn of the event loop goes into one request.
+  // Requests of one turn of the event loop are combined.
   #beginSoon() {
     if (this.#beginning) return;
     this.#beginning = true;
@@ -135,14 +138,14 @@ export class HttpTransport {
   #begin(waitMs) {
     const { attaches, clock } = this.#options;
     this.#next?.abort.abort();
-    this.#timers.stop("rest");
+    this.#timers.stop("background");
     const attach = attaches(this.#greeted && waitMs === 0).filter(({ session }) => !this.#refused.has(session));
     /** @type {Exchange} */
     const exchange = { attach, waitMs, abort: new AbortController(), since: clock.now(), leaving: null };
     this.#next = exchange;
     if (this.#greeted) this.#timers.start("greeting", GREETING_MS + waitMs, () => this.#loseInSilence());
-    const carry = this.#polls ? poll : stream;
-    carry(this.#post, exchange, (frame) => this.#deliver(frame, exchange)).then(
+    const runExchange = this.#polls ? poll : stream;
+    runExchange(this.#post, exchange, (frame) => this.#deliver(frame, exchange)).then(
       () => this.#ended(exchange, null),
       (problem) => this.#ended(exchange, problem),
     );
@@ -151,7 +154,7 @@ export class HttpTransport {
   /** @param {Frame} frame @param {Exchange} exchange */
   #deliver(frame, exchange) {
     if (exchange === this.#next && frame.type === "connected") this.#greet(frame, exchange);
-    else if (exchange === this.#current) this.#take(frame, exchange);
+    else if (exchange === this.#current) this.#handleFrame(frame, exchange);
   }
 
   /** @param {Frame} frame @param {Exchange} exchange */
@@ -160,7 +163,7 @@ export class HttpTransport {
     this.#current = exchange;
     this.#next = null;
     this.#timers.stop("greeting");
-    this.#waitMs = Math.min(this.#waitMs, 2 * frame.heartbeat_ms); // well before a silence would be noticed
+    this.#waitMs = Math.min(this.#waitMs, 2 * frame.heartbeat_ms); // shorter than the time until silence is noticed
     this.#greeted = true;
     this.#asked = exchange.attach;
     this.onframe(frame, 0);
@@ -168,14 +171,14 @@ export class HttpTransport {
   }
 
   /** @param {Frame} frame @param {Exchange} exchange */
-  #take(frame, exchange) {
+  #handleFrame(frame, exchange) {
     if (frame.type === "going-away") exchange.leaving = frame.reconnect_in_ms;
     if (frame.type === "error" && frame.session !== undefined) this.#refused.add(frame.session);
-    // The end of a stream's time is nobody else's business.
+    // The scheduled end of a stream concerns this transport only.
     if (exchange.leaving !== 0) this.onframe(frame, 0);
   }
 
-  /** @param {Exchange} exchange @param {unknown} problem why it broke off; null when it ended by itself */
+  /** @param {Exchange} exchange @param {unknown} problem why it failed; null if it ended by itself */
   #ended(exchange, problem) {
     const greeted = exchange === this.#current;
     if (this.#closed || (!greeted && exchange !== this.#next)) return;
@@ -185,12 +188,12 @@ export class HttpTransport {
     }
     if (greeted) this.#current = null;
     else this.#next = null;
-    if (this.#next || exchange.leaving) return; // the client comes back at the time that the server gave
+    if (this.#next || exchange.leaving) return; // the client reconnects at the announced time
     const lasted = this.#options.clock.now() - exchange.since;
     const whole = greeted && problem === null && (this.#polls || exchange.leaving === 0);
     if (!whole && lasted < LASTING_MS) return this.#lost(ABNORMAL);
     if (!whole && exchange.waitMs) this.#waitMs = lasted / 2;
-    if (this.#resting) this.#timers.start("rest", REST_MS, () => this.#begin(0));
+    if (this.#background) this.#timers.start("background", BACKGROUND_POLL_MS, () => this.#begin(0));
     else this.#begin(this.name === "poll" ? Math.round(this.#waitMs) : 0);
   }
 
@@ -217,7 +220,7 @@ export class HttpTransport {
       const response = await this.#post(`sessions/${session}/signals/`, { id, kind, payload });
       this.#answered(await response.json());
     } catch (problem) {
-      // The answer is a rejection, or the error alone. Whoever else refuses it says nothing about what comes down.
+      // The answer is a rejection or an error. A refusal by a proxy says nothing about the frames that come down.
       if (problem instanceof Refusal) this.#answered({ type: "error", session, id, ...(problem.answer ?? BLOCKED) });
       else this.#lost(ABNORMAL);
     }
@@ -242,7 +245,7 @@ export class HttpTransport {
   };
 }
 
-/** An HTTP error. One without the server's own words comes from something on the way. */
+/** An HTTP error. Without an answer in the API's format, it comes from a proxy. */
 class Refusal extends Error {
   /** @param {number} status @param {unknown} answer */
   constructor(status, answer) {

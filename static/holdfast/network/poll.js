@@ -1,10 +1,10 @@
-// Long poll: an answer as soon as there is news, then the next request (PROTOCOL.md §2).
+// Long poll: the server answers at the first event, then the next request follows (PROTOCOL.md §2).
 
 /** @typedef {import("../protocol.js").Frame} Frame */
 
 /**
  * @param {import("./http.js").Post} post
- * @param {import("./http.js").Asked} asked
+ * @param {import("./http.js").ExchangeRequest} asked
  * @param {(frame: Frame) => void} deliver
  */
 export async function poll(post, { attach, waitMs, abort }, deliver) {

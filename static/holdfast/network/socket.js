@@ -1,25 +1,26 @@
-// The WebSocket transport. Nothing outside this folder touches the network.
+// The WebSocket transport, and the interface of all transports. Only this folder uses the network.
 
 import { byteLength, parseFrame } from "../protocol.js";
 
 /** @typedef {import("../protocol.js").Frame} Frame */
-/** @typedef {import("../choice.js").TransportName} TransportName */
+/** @typedef {import("../transport-choice.js").TransportName} TransportName */
 
 /**
- * What the client needs of a transport: frames both ways, whatever carries them. Its first frame is `connected`; until
- * then nothing may be sent. It says `onclose` once, also when it can't be opened, but perhaps very late, or never.
+ * A transport: frames both ways. Its first frame is `connected`; nothing may be sent before. `onclose` is called once,
+ * also when it cannot be opened, but perhaps very late or never.
  * @typedef {object} Transport
  * @property {TransportName} name
  * @property {() => void} open
  * @property {(frame: Frame) => boolean} send false when it is lost
  * @property {() => void} close
- * @property {(resting: boolean) => void} rest whether nobody sees the page, so that it may be slow and save connections
- * @property {() => void} flush it fell silent: have the browser give up what else it keeps open, which may be as dead
- * @property {(frame: Frame, bytes: number) => void} onframe with its size, as the server counts it; 0 where it doesn't
- * @property {(code: number) => void} onclose a WebSocket's close code, or 4000 + an HTTP status
+ * @property {(background: boolean) => void} setBackground whether the page is hidden: the transport may be slow and
+ *   save connections
+ * @property {() => void} flush drop the browser's idle connections, which may be dead: the transport went silent
+ * @property {(frame: Frame, bytes: number) => void} onframe with its size as the server counts it, or 0
+ * @property {(code: number) => void} onclose WebSocket close code, or 4000 + HTTP status
  */
 
-// A close without a close frame, as RFC 6455 numbers it.
+// Close code for a lost connection (RFC 6455).
 export const ABNORMAL = 1006;
 const OPEN = 1;
 
@@ -51,7 +52,7 @@ export class SocketTransport {
 
   open() {
     if (!this.#token.isUsed) return this.#connect();
-    // A browser can set no header on a WebSocket: a subprotocol carries the token.
+    // Browsers set no headers on a WebSocket: a subprotocol carries the token.
     this.#token.fresh().then(
       (token) => this.#closed || this.#connect("holdfast", `bearer.${token}`),
       () => this.onclose(ABNORMAL),
@@ -66,7 +67,7 @@ export class SocketTransport {
       socket.onclose = ({ code }) => this.onclose(code);
       this.#socket = socket;
     } catch {
-      queueMicrotask(() => this.onclose(ABNORMAL)); // the page's policy forbids it
+      queueMicrotask(() => this.onclose(ABNORMAL)); // forbidden by the page's Content-Security-Policy
     }
   }
 
@@ -82,9 +83,9 @@ export class SocketTransport {
     this.#socket?.close(1000);
   }
 
-  rest() {} // an idle socket costs nothing
+  setBackground() {} // an idle socket is cheap
 
-  flush() {} // and a new one is a new connection
+  flush() {} // a new socket is a new connection
 
   /** @param {string} text */
   #receive(text) {

@@ -1,4 +1,4 @@
-// HTTP streaming: one answer that never ends, as server-sent events (PROTOCOL.md §2).
+// HTTP streaming: one endless answer of server-sent events (PROTOCOL.md §2).
 
 import { parseFrame } from "../protocol.js";
 
@@ -6,7 +6,7 @@ import { parseFrame } from "../protocol.js";
 
 /**
  * @param {import("./http.js").Post} post
- * @param {import("./http.js").Asked} asked
+ * @param {import("./http.js").ExchangeRequest} asked
  * @param {(frame: Frame) => void} deliver
  */
 export async function stream(post, { attach, abort }, deliver) {
@@ -24,13 +24,13 @@ export async function stream(post, { attach, abort }, deliver) {
   }
 }
 
-/** The data of server-sent events. Comments, names and ids are for others. */
+/** Parser of server-sent events: their data only, without comments, names and ids. */
 export class EventParser {
   #rest = "";
-  /** @type {string[]} lines of the event that isn't complete yet */
+  /** @type {string[]} lines of the incomplete event */
   #data = [];
 
-  /** @param {string} text the next piece, cut anywhere @returns {string[]} the data of events that it completes */
+  /** @param {string} text next piece, cut anywhere @returns {string[]} data of the events that it completes */
   feed(text) {
     const lines = (this.#rest + text).split(/\r?\n/);
     this.#rest = lines.pop() ?? "";

@@ -1,12 +1,12 @@
-// How long a person was away, so that a return after a while can say what it brought, once, and a blip nothing.
+// Absence of the user: offline or with the page hidden. A longer one is followed by a note of what was missed, once.
 import { GRACE_MS } from "../connection-words.js";
 
 export class Absence {
   #holdfast;
-  /** When the last good connection was lost, ms; null while there is one. The first one is no return. */
+  /** Loss of the last good connection, ms; null while connected. The first connection ends no absence. */
   #lostAt = Infinity;
-  #hiddenAt = Date.now(); // a tab may be opened behind others
-  /** How long the latest absence was, ms; 0 once it has been told of. */
+  #hiddenAt = Date.now(); // a tab may be opened in the background
+  /** Length of the latest absence, ms; 0 once reported. */
   #away = 0;
 
   /** @param {import("../index.js").Holdfast} holdfast */
@@ -16,7 +16,7 @@ export class Absence {
     document.addEventListener("visibilitychange", () => this.#visible());
   }
 
-  /** @returns {boolean} whether there was one, long enough to be noticed, that nobody has asked about yet */
+  /** @returns {boolean} whether a noticeable absence has ended that was not reported before */
   end() {
     const noticed = this.#away >= GRACE_MS;
     if (noticed) this.#away = 0;
@@ -29,7 +29,7 @@ export class Absence {
     this.#lostAt = connected ? null : (this.#lostAt ?? Date.now());
   }
 
-  // A page that comes to the front again was away, even if its connection is replaced within the grace.
+  // A page that becomes visible was away, even if its connection is replaced within the grace period.
   #visible() {
     if (document.hidden) this.#hiddenAt = Date.now();
     else this.#away = Date.now() - this.#hiddenAt;

@@ -1,11 +1,14 @@
-// The REST API as the page uses it. What fails rejects with an ApiError.
+// Client of the REST API. Functions reject with an ApiError.
+import { addresses } from "./addresses.js";
 import { network } from "./network.js";
+
+const SESSIONS = `${addresses.api}sessions/`;
 
 export class ApiError extends Error {
   /**
-   * @param {string} message for people
-   * @param {number} status of the answer, 0 if there was none
-   * @param {string} code the server's name for what went wrong
+   * @param {string} message for users
+   * @param {number} status HTTP status, 0 without an answer
+   * @param {string} code error code of the server
    */
   constructor(message, status, code) {
     super(message);
@@ -13,23 +16,23 @@ export class ApiError extends Error {
     this.code = code;
   }
 
-  /** Whether the server couldn't be reached, so that the same request may succeed later. */
+  /** Whether the server could not be reached, so that the same request may succeed later. */
   get offline() {
     return this.status === 0;
   }
 }
 
 /**
- * @param {string|null} [next] the address of the next page, as the last one gave it
- * @returns {Promise<{results: object[], next: string|null}>} conversations, the newest first
+ * @param {string|null} [next] `next` of the previous page
+ * @returns {Promise<{results: object[], next: string|null}>} conversations, newest first
  */
 export function listSessions(next = null) {
-  return request("GET", next ?? "/api/sessions/");
+  return request("GET", next ?? SESSIONS);
 }
 
 /** @param {string} title @returns {Promise<object>} the new session */
 export function createSession(title) {
-  return request("POST", "/api/sessions/", { title });
+  return request("POST", SESSIONS, { title });
 }
 
 /** @param {string} id @param {string} title */
@@ -45,7 +48,8 @@ export function deleteSession(id) {
 /**
  * @param {string} id
  * @param {{before: number, limit: number}} page `before` is a message's first serial
- * @returns {Promise<{results: object[], more: boolean}>} the messages before it, oldest first; whether there are more
+ * @returns {Promise<{results: object[], more: boolean}>} the messages before it, oldest first; `more`: whether there
+ *   are earlier ones
  */
 export async function getMessages(id, { before, limit }) {
   const query = new URLSearchParams({ before: String(before), limit: String(limit), order: "newest" });
@@ -53,13 +57,13 @@ export async function getMessages(id, { before, limit }) {
   return { results: results.reverse(), more: Boolean(next) };
 }
 
-/** For development: the server stops as it does at a new release, and comes back. */
+/** Restart the server as a new release does; for development. */
 export function restartServer() {
-  return request("POST", "/lab/restart/");
+  return request("POST", addresses.restart);
 }
 
 function sessionPath(id) {
-  return `/api/sessions/${encodeURIComponent(id)}/`;
+  return `${SESSIONS}${encodeURIComponent(id)}/`;
 }
 
 async function request(method, path, body) {

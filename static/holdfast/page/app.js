@@ -1,7 +1,8 @@
-// Puts the page together: one connection, one conversation on show, and what moves between them.
+// The page: one connection, the conversation shown, and the list of the others.
 import { Holdfast } from "../index.js";
 import "../status-element.js";
 import { Absence } from "./absence.js";
+import { addresses } from "./addresses.js";
 import { createSession } from "./api.js";
 import { Composer } from "./composer.js";
 import { ConversationList } from "./conversation-list.js";
@@ -11,17 +12,18 @@ import { network } from "./network.js";
 import { Router, signInPath } from "./router.js";
 import { Transcript } from "./transcript.js";
 import { UnreadAnswers } from "./unread-answers.js";
-import { isOpen } from "./standing.js";
+import { isUnfinished } from "./signal-status.js";
+import { sentence } from "../connection-words.js";
 import { caughtUpNotice, stopNotice, titleOf } from "./wording.js";
 
 const HOUR_MS = 3_600_000;
 const RETRY_MS = 1_000;
 const NAME = document.title;
-// The draft that keeps what was sent before there is a conversation.
+// Key of the draft that keeps messages sent before their conversation exists.
 const BEGINNING = "beginning";
 
 class App {
-  #holdfast = new Holdfast({ url: "/ws/", api: "/api/", ...network });
+  #holdfast = new Holdfast({ url: addresses.webSocket, api: addresses.api, ...network });
   #router = new Router();
   #list = new ConversationList();
   #transcript = new Transcript(() => this.#holdfast.connection.actor);
@@ -33,11 +35,11 @@ class App {
   #heading = document.getElementById("conversation-heading");
   /** @type {import("../index.js").Session | null} */
   #session = null;
-  /** What the session last said its title is: another device may rename it, and so may the list. */
+  /** The title last reported by the session; other devices may rename it, and so may the list. */
   #title = "";
-  /** Stops that somebody has asked for, and that haven't happened. @type {Set<string>} */
+  /** Ids of stops in progress. @type {Set<string>} */
   #stops = new Set();
-  /** The conversation that is being created for what was sent before there was one. @type {Promise<object>|null} */
+  /** The conversation being created for the first messages. @type {Promise<object>|null} */
   #beginning = null;
 
   start() {
@@ -65,7 +67,7 @@ class App {
     this.#show();
   }
 
-  /** What a reload kept from leaving goes back to the box. */
+  /** Put messages that a reload kept from being sent back into the composer. */
   #restore() {
     saveDraft(null, joined(loadDraft(BEGINNING), loadDraft(null)));
     saveDraft(BEGINNING, "");
@@ -108,7 +110,7 @@ class App {
   }
 
   #leave() {
-    // What waits in the outbox leaves only while its session is followed.
+    // The outbox sends only while its session is followed.
     const { messages = [], signals = [] } = this.#session ?? {};
     const waits = [...messages, ...signals].some(({ status }) => status === "waiting" || status === "sending");
     if (!waits) this.#session?.detach();
@@ -126,9 +128,9 @@ class App {
   }
 
   #tellStops(stops) {
-    const news = stops.find((signal) => this.#stops.has(signal.id) && !isOpen(signal));
+    const news = stops.find((signal) => this.#stops.has(signal.id) && !isUnfinished(signal));
     if (news) this.#composer.say(stopNotice(news));
-    this.#stops = new Set(stops.filter(isOpen).map(({ id }) => id));
+    this.#stops = new Set(stops.filter(isUnfinished).map(({ id }) => id));
   }
 
   #showTitle() {
@@ -164,23 +166,23 @@ class App {
   }
 
   #refused({ message }) {
-    this.#composer.say(`That isn't possible: ${message}.`);
+    this.#composer.say(`Not possible: ${sentence(message)}`);
   }
 
   #stop() {
-    this.#session?.cancel().catch(({ message }) => this.#composer.say(`Not stopped: ${message}.`));
+    this.#session?.cancel().catch(({ message }) => this.#composer.say(`Not stopped: ${sentence(message)}`));
   }
 
   #notSent({ code, message }, text) {
-    // What is refused otherwise stays among the messages.
+    // A message refused for another reason stays in the transcript.
     if (code === "outbox_full") this.#composer.write(joined(text, this.#composer.text));
-    this.#composer.say(`Not sent: ${message}.`);
+    this.#composer.say(`Not sent: ${sentence(message)}`);
   }
 
-  /** A conversation for first messages; null if there can't be one, and then the text is back in the box. */
+  /** Create the conversation of the first messages; on failure return null, with the text back in the composer. */
   async #begin(text) {
     this.#transcript.showWaiting(text);
-    // It must survive a reload, and there is no conversation yet that could keep it.
+    // Survive a reload: there is no conversation yet whose outbox could keep it.
     saveDraft(BEGINNING, joined(loadDraft(BEGINNING), text));
     this.#beginning ??= this.#create(titleOf(text)).finally(() => (this.#beginning = null));
     try {
@@ -190,14 +192,14 @@ class App {
     } catch (error) {
       this.#transcript.show(null);
       this.#composer.write(joined(this.#composer.text, text));
-      this.#composer.say(`A conversation can't begin: ${error.message}. Your text is kept.`);
+      this.#composer.say(`The conversation can't be created: ${sentence(error.message)} Your text is kept.`);
       return null;
     } finally {
       saveDraft(BEGINNING, "");
     }
   }
 
-  /** Go to the conversation that has begun, with what is being typed. */
+  /** Open the created conversation, with the text being typed. */
   #enter(id) {
     saveDraft(id, this.#composer.text);
     saveDraft(null, "");
@@ -217,9 +219,9 @@ class App {
     }
   }
 
-  /** Resolves when it is worth asking the server again. */
+  /** Resolve when another request may succeed. */
   async #reconnected() {
-    // A request may fail before the connection notices.
+    // A request may fail before the connection is known to be lost.
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     while (this.#holdfast.connection.state !== "connected") {
       await new Promise((resolve) => this.#holdfast.addEventListener("connection", resolve, { once: true }));

@@ -1,4 +1,4 @@
-// A tool call that waits for a person: what it would do, exactly, until when, and what was decided by whom.
+// Approval card of a tool call: exact arguments, expiry, and the decision with its author.
 import { CodeBlock } from "./code-block.js";
 import { exactJson, readArguments } from "./exact-json.js";
 import { icon } from "./icon.js";
@@ -9,14 +9,14 @@ const TICK_MS = 1_000;
 const UNSENT = ["waiting", "sending"];
 let cards = 0;
 
-/** Its element dispatches "decide", with `detail` `{approval, approved, input}`; `input` only where it was edited. */
+/** Its element dispatches "decide", with `detail` `{approval, approved, input}`; `input` only if edited. */
 export class ApprovalCard {
   element = create("section", "approval");
-  /** What counts, or is on its way. @type {import("./wording.js").Decision|null} */
+  /** The decision, pending or valid. @type {import("./wording.js").Decision|null} */
   decision = null;
-  /** Whether it waits for one. */
+  /** Whether it waits for a decision. */
   pending = true;
-  #name = create("bdi"); // whatever it holds, what is beside it stays as it is
+  #name = create("bdi"); // isolates the text direction
   #tool = create("code");
   #reason = create("p", "approval-reason");
   #code = new CodeBlock();
@@ -36,7 +36,7 @@ export class ApprovalCard {
     const title = create("h3", "approval-title");
     title.id = `approval-${(cards += 1)}`;
     title.append(icon("ask"), "Allow “", this.#name, "”? ", this.#tool);
-    this.element.tabIndex = -1; // the keyboard's place, when the buttons go
+    this.element.tabIndex = -1; // takes the focus when the buttons disappear
     this.element.dataset.testid = "approval";
     this.element.setAttribute("role", "group");
     this.element.setAttribute("aria-labelledby", title.id);
@@ -58,14 +58,14 @@ export class ApprovalCard {
    * @param {object} part a tool call with an approval
    * @param {import("./parts.js").Context} context
    */
-  update(part, { ended, standing, online, refusals }) {
+  update(part, { ended, signalStatus, online, refusals }) {
     this.#part = part;
-    this.decision = decisionOf(part, standing);
+    this.decision = decisionOf(part, signalStatus);
     this.pending = !this.decision && !ended;
     this.element.dataset.state = this.pending ? "pending" : (this.decision?.state ?? "over");
     this.#question.hidden = !this.pending;
     this.#showQuestion(part);
-    const mine = standing.isMine(this.decision?.by ?? null);
+    const mine = signalStatus.isMine(this.decision?.by ?? null);
     showText(this.#decided, this.pending ? "" : decisionNotice(this.decision, { mine, online }));
     showText(this.#refusal, refusals.get(part.approval.id) ?? "");
     this.#keepTime();
@@ -116,20 +116,20 @@ export class ApprovalCard {
     else this.#editor.open(this.#shown);
     const { isOpen } = this.#editor;
     this.#code.element.hidden = isOpen;
-    showText(this.#edit, isOpen ? "Keep them as they were" : "Edit arguments");
+    showText(this.#edit, isOpen ? "Discard edits" : "Edit arguments");
     showText(this.#approve, isOpen ? "Approve as edited" : "Approve");
     this.#approve.disabled = this.#editor.invalid;
     if (!isOpen) this.#edit.focus();
   }
 }
 
-/** A tool's arguments as text. It dispatches "change", and "leave" when Escape is pressed. */
+/** Editor of a tool's arguments as JSON. Dispatches "change", and "leave" at Escape. */
 class ArgumentsEditor extends EventTarget {
   element = create("div", "arguments-editor");
   #label = create("label", "visually-hidden");
   #text = create("textarea");
   #problem = create("p", "arguments-problem");
-  /** The edited arguments; null where they aren't edited, or aren't arguments. @type {object|null} */
+  /** The edited arguments; null if not edited or invalid. @type {object|null} */
   input = null;
 
   constructor() {
@@ -185,16 +185,16 @@ class ArgumentsEditor extends EventTarget {
 
 /**
  * @param {object} part
- * @param {import("./standing.js").Standing} standing
- * @returns {import("./wording.js").Decision|null} the one that counts, or is on its way
+ * @param {import("./signal-status.js").SignalStatus} signalStatus
+ * @returns {import("./wording.js").Decision|null} the decision, pending or valid
  */
-function decisionOf({ approval, callProviderMetadata }, standing) {
+function decisionOf({ approval, callProviderMetadata }, signalStatus) {
   if (approval.approved !== undefined) {
     const { decided_by: by = null, decided_at: at = null, edited = false } = callProviderMetadata?.holdfast ?? {};
     const state = by === null ? "expired" : approval.approved ? "approved" : "denied";
     return { state, sending: false, by, at, edited, reason: approval.reason ?? "" };
   }
-  const signal = standing.decision(approval.id);
+  const signal = signalStatus.decision(approval.id);
   if (!signal) return null;
   const { kind, status, actor: by, at, payload } = signal;
   const edited = payload.edited ?? "input" in payload;

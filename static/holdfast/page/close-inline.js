@@ -1,4 +1,4 @@
-// Closes the bold or code that a text still being written has open, so that no markers flash up and vanish.
+// Closing of bold and code in Markdown that is still growing, so that no markers flash up.
 
 const FENCE = /^ {0,3}(```|~~~)/gm;
 const CODE = /`[^`\n]*`/g;
@@ -7,7 +7,7 @@ const OPEN_BOLD = /\*\*[^\s*][^*]*(\*?)$/;
 
 /**
  * @param {string} text Markdown so far
- * @returns {string} with what its last line has open closed
+ * @returns {string} with open bold or code of its last line closed
  */
 export function closeInline(text) {
   const line = text.slice(text.lastIndexOf("\n") + 1).replace(CODE, "x");

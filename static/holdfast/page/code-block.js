@@ -1,4 +1,4 @@
-// A block of code or JSON with its language and a button that copies it.
+// Code block with its language and a copy button.
 import { copyButton } from "./copy-button.js";
 
 export class CodeBlock {
@@ -13,7 +13,7 @@ export class CodeBlock {
     const head = document.createElement("figcaption");
     head.append(this.#label, copyButton("Copy code", () => this.#code.textContent ?? ""));
     const pre = document.createElement("pre");
-    pre.tabIndex = 0; // wide code scrolls by keyboard too
+    pre.tabIndex = 0; // wide code scrolls by keyboard
     pre.append(this.#code);
     this.element.append(head, pre);
   }
@@ -28,7 +28,7 @@ export class CodeBlock {
   }
 }
 
-/** Growing text is appended to, so that a reader's selection in it stays. */
+/** Set the text; append to growing text, so that a selection in it stays. */
 function appendOrReplace(element, text) {
   const node = element.firstChild;
   if (node && text.startsWith(node.data)) node.appendData(text.slice(node.data.length));

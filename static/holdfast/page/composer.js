@@ -1,14 +1,14 @@
-// Where a person writes, and stops the agent. Enter sends, Shift+Enter starts a line; it is never disabled. While an agent
-// is at work, Enter steers it, and Ctrl+Enter sends the next message.
+// Composer: the message box with its send and stop buttons, never disabled. Enter sends, Shift+Enter starts a line.
+// While an agent works, Enter steers it and Ctrl+Enter sends the next message.
 import { loadDraft, saveDraft } from "./draft.js";
 import { composerHint, stopLabel } from "./wording.js";
 
 const MAX_HEIGHT_PX = 240;
-// Where there is a pointer that hovers, there is a keyboard with a Shift key.
+// A device with a hovering pointer has a keyboard with a Shift key.
 const HAS_KEYBOARD = matchMedia("(hover: hover)").matches;
 const IDLE = { working: false, stopping: false, online: true };
 
-/** Dispatches "send" with `detail` `{text, steer}`; `steer`: it is for the agent at work. And "stop". */
+/** Dispatches "send" with `detail` `{text, steer}` (`steer`: for the agent at work), and "stop". */
 export class Composer extends EventTarget {
   #form = document.getElementById("composer");
   #text = document.getElementById("composer-text");
@@ -18,7 +18,7 @@ export class Composer extends EventTarget {
   #stopLabel = document.getElementById("composer-stop-label");
   #hint = document.getElementById("composer-hint");
   #said = "";
-  /** What the agent does. */
+  /** State of the agent. */
   #work = IDLE;
   /** @type {string|null} */
   #id = null;
@@ -26,13 +26,13 @@ export class Composer extends EventTarget {
   constructor() {
     super();
     this.#form.addEventListener("submit", (event) => this.#submit(event));
-    this.#next.addEventListener("click", () => this.#give(false));
+    this.#next.addEventListener("click", () => this.#emitSend(false));
     this.#stop.addEventListener("click", () => this.#askForStop());
     this.#text.addEventListener("keydown", (event) => this.#key(event));
-    this.#text.addEventListener("input", () => this.#typed());
+    this.#text.addEventListener("input", () => this.#textChanged());
   }
 
-  /** @param {string|null} id the conversation that is written to */
+  /** @param {string|null} id of the conversation, null for a new one */
   show(id) {
     this.#id = id;
     this.hidden = false;
@@ -47,24 +47,24 @@ export class Composer extends EventTarget {
     this.#form.hidden = hidden;
   }
 
-  /** What is typed and not sent. */
+  /** The text typed and not sent. */
   get text() {
     return this.#text.value;
   }
 
-  /** @param {string} text in place of what is there */
+  /** @param {string} text replaces the typed one */
   write(text) {
     this.#text.value = text;
-    this.#typed();
+    this.#textChanged();
   }
 
-  /** @param {string} text below the box; empty for the usual hint */
+  /** @param {string} text shown below the box; empty for the default hint */
   say(text) {
     this.#said = text;
     this.#showHint();
   }
 
-  /** @param {{working: boolean, stopping: boolean, online: boolean}} work of the agent */
+  /** @param {{working: boolean, stopping: boolean, online: boolean}} work state of the agent */
   setWork({ working, stopping, online }) {
     const { working: worked, stopping: stopped, online: wasOnline } = this.#work;
     if (working === worked && stopping === stopped && online === wasOnline) return;
@@ -74,13 +74,13 @@ export class Composer extends EventTarget {
     this.#stop.setAttribute("aria-disabled", String(stopping));
     this.#stopLabel.textContent = stopLabel(stopping);
     this.#send.setAttribute("aria-label", this.#steers ? "Steer" : "Send");
-    this.#text.placeholder = this.#steers ? "Steer the answer…" : "Write a message…";
+    this.#text.placeholder = this.#steers ? "Steer the agent…" : "Write a message…";
     this.#next.hidden = !this.#steers;
     this.#showHint();
     if (hadFocus && this.#stop.hidden) this.focus();
   }
 
-  /** Whether what is written is for the agent at work. */
+  /** Whether Enter steers the agent at work. */
   get #steers() {
     return this.#work.working && !this.#work.stopping;
   }
@@ -95,21 +95,21 @@ export class Composer extends EventTarget {
   }
 
   #key(event) {
-    // While an input method composes, Enter accepts its suggestion. 229: Safari ends composing a moment too early.
+    // While an input method composes, Enter accepts its suggestion. 229: Safari ends composing too early.
     const composing = event.isComposing || event.keyCode === 229;
     if (event.key !== "Enter" || event.shiftKey || composing) return;
     event.preventDefault();
-    if (event.ctrlKey || event.metaKey) this.#give(false);
+    if (event.ctrlKey || event.metaKey) this.#emitSend(false);
     else this.#form.requestSubmit();
   }
 
   #submit(event) {
     event.preventDefault();
-    this.#give(this.#steers);
+    this.#emitSend(this.#steers);
   }
 
   /** @param {boolean} steer */
-  #give(steer) {
+  #emitSend(steer) {
     const text = this.#text.value.trim();
     this.focus();
     if (!text) return;
@@ -124,7 +124,7 @@ export class Composer extends EventTarget {
     this.dispatchEvent(new Event("stop"));
   }
 
-  #typed() {
+  #textChanged() {
     saveDraft(this.#id, this.#text.value);
     this.#text.style.height = "auto";
     this.#text.style.height = `${Math.min(this.#text.scrollHeight, MAX_HEIGHT_PX)}px`;

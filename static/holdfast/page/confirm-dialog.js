@@ -1,10 +1,10 @@
-// Asks before a conversation is deleted.
+// Confirmation dialog for deleting a conversation.
 
 const dialog = document.getElementById("delete-dialog");
 
 /**
- * @param {string} title the conversation's
- * @returns {Promise<boolean>} whether the person wants it gone
+ * @param {string} title of the conversation
+ * @returns {Promise<boolean>} whether to delete it
  */
 export function confirmDelete(title) {
   document.getElementById("delete-title").textContent = title || "this conversation";

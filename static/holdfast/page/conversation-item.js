@@ -1,8 +1,9 @@
-// One line of the conversation list, and the field that it becomes while it is renamed.
+// One conversation of the list, and the field to rename it.
+import { addresses } from "./addresses.js";
 import { icon } from "./icon.js";
 
 const UNTITLED = "Untitled conversation";
-const TITLE_LENGTH = 200; // what the server keeps
+const TITLE_LENGTH = 200; // the server's limit
 
 export class ConversationItem {
   #link = create("a", "conversation-link");
@@ -15,7 +16,7 @@ export class ConversationItem {
   #unread = false;
 
   /**
-   * @param {object} session as the API gives it
+   * @param {object} session from the API
    * @param {{open: (event: MouseEvent) => void, rename: (title: string) => void, remove: () => void}} actions
    */
   constructor(session, actions) {
@@ -23,7 +24,7 @@ export class ConversationItem {
     this.element = create("li", "conversation");
     this.element.dataset.testid = "conversation";
     this.element.dataset.id = session.id;
-    this.#link.href = `/s/${session.id}/`;
+    this.#link.href = addresses.pathOf(session.id);
     this.#link.append(this.#title, this.#state);
     this.#link.addEventListener("click", actions.open);
     this.#rename.addEventListener("click", () => this.#edit());
@@ -49,7 +50,7 @@ export class ConversationItem {
     this.#showState();
   }
 
-  /** @param {boolean} unread whether an answer in it has ended that nobody has seen */
+  /** @param {boolean} unread whether it has an unseen answer */
   set unread(unread) {
     this.#unread = unread;
     this.#showState();
@@ -58,12 +59,12 @@ export class ConversationItem {
   #showState() {
     const { streaming } = this.session;
     const unread = this.#unread && !streaming;
-    const text = streaming ? "answering…" : unread ? "New answer" : "";
+    const text = streaming ? "Answering…" : unread ? "New answer" : "";
     if (this.#state.textContent !== text) this.#state.textContent = text;
     this.element.classList.toggle("unread", unread);
   }
 
-  /** @param {boolean} current whether it is on show */
+  /** @param {boolean} current whether it is shown */
   set current(current) {
     this.#current = current;
     if (current) this.unread = false;
@@ -75,7 +76,7 @@ export class ConversationItem {
     const field = create("input", "conversation-rename");
     field.value = this.session.title;
     field.maxLength = TITLE_LENGTH;
-    field.setAttribute("aria-label", "The conversation's name");
+    field.setAttribute("aria-label", "Name of the conversation");
     field.dataset.testid = "rename-field";
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter") this.#finish(field, field.value.trim());
@@ -88,7 +89,7 @@ export class ConversationItem {
     field.select();
   }
 
-  // Taking the field away makes it lose the focus: only the first of the two ends the renaming.
+  // Removing the field blurs it, which calls this again: only the first call counts.
   #finish(field, title) {
     if (!this.element.classList.contains("renaming")) return;
     this.element.classList.remove("renaming");

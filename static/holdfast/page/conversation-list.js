@@ -1,14 +1,15 @@
-// The list of conversations: choose one, name it, delete it.
+// List of conversations: open, rename, delete.
+import { sentence } from "../connection-words.js";
 import { deleteSession, listSessions, renameSession } from "./api.js";
 import { confirmDelete } from "./confirm-dialog.js";
 import { ConversationItem } from "./conversation-item.js";
 
-// Conversations that aren't on show are asked about this often while an agent writes in one of them.
+// Interval of refreshing while an agent writes in a conversation that is not shown.
 const POLL_MS = 10_000;
 
 /**
  * Dispatches "open" with `detail.id` (null for a new conversation), "deleted" with `detail.id`, and "change" when a
- * title may have.
+ * title may have changed.
  */
 export class ConversationList extends EventTarget {
   #list = document.getElementById("conversation-list");
@@ -28,10 +29,10 @@ export class ConversationList extends EventTarget {
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh());
   }
 
-  /** Read the newest page again. */
+  /** Reload the newest page. */
   refresh() {
     clearTimeout(this.#poll);
-    // Drawing the list again would take the field away from whoever is typing a name.
+    // Redrawing the list would remove the field in which a name is being typed.
     const renaming = this.#list.querySelector(".renaming") !== null;
     return renaming ? this.#pollLater() : this.#load(null);
   }
@@ -41,7 +42,7 @@ export class ConversationList extends EventTarget {
     if (answering && !document.hidden) this.#poll = setTimeout(() => this.refresh(), POLL_MS);
   }
 
-  /** @param {string|null} id the conversation on show */
+  /** @param {string|null} id of the conversation shown */
   setCurrent(id) {
     this.#current = id;
     for (const item of this.#items.values()) item.current = item.id === id;
@@ -49,12 +50,12 @@ export class ConversationList extends EventTarget {
     this.#pollLater();
   }
 
-  /** @param {string} id @returns {object|undefined} what the API last said about it */
+  /** @param {string} id @returns {object|undefined} its latest state from the API */
   get(id) {
     return this.#items.get(id)?.session;
   }
 
-  /** @param {object} session as the API gives it; a new one goes to the top */
+  /** @param {object} session from the API; a new one goes to the top */
   add(session) {
     const known = this.#items.get(session.id);
     if (known) return known.update(session);
@@ -71,13 +72,13 @@ export class ConversationList extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** @param {string} id @param {boolean} answering whether an agent writes in it */
+  /** @param {string} id @param {boolean} answering whether an agent is writing in it */
   setAnswering(id, answering) {
     const item = this.#items.get(id);
     if (item && item.session.streaming !== answering) item.update({ ...item.session, streaming: answering });
   }
 
-  /** @param {string} id @param {boolean} unread whether an answer in it has ended that nobody has seen */
+  /** @param {string} id @param {boolean} unread whether it has an unseen answer */
   setUnread(id, unread) {
     const item = this.#items.get(id);
     if (item) item.unread = unread;
@@ -92,7 +93,7 @@ export class ConversationList extends EventTarget {
       this.#say();
       this.dispatchEvent(new Event("change"));
     } catch (error) {
-      this.#say(`Conversations can't be loaded: ${error.message}.`);
+      this.#say(`Conversations can't be loaded: ${sentence(error.message)}`);
     }
     this.#pollLater();
   }
@@ -103,7 +104,7 @@ export class ConversationList extends EventTarget {
     for (const session of sessions) {
       const item = this.#items.get(session.id) ?? this.#make(session);
       item.update(session);
-      // One that is moved loses the focus, and with it the name that somebody is typing.
+      // Moving an element would take the focus from it, while its name may be being typed.
       if (place === item.element) place = place.nextElementSibling;
       else this.#list.insertBefore(item.element, place);
     }
@@ -144,7 +145,7 @@ export class ConversationList extends EventTarget {
       this.#say();
     } catch (error) {
       this.setTitle(id, before);
-      this.#say(`It wasn't renamed: ${error.message}.`);
+      this.#say(`Not renamed: ${sentence(error.message)}`);
     }
   }
 
@@ -153,7 +154,7 @@ export class ConversationList extends EventTarget {
     try {
       await deleteSession(id);
     } catch (error) {
-      if (error.status !== 404) return this.#say(`It wasn't deleted: ${error.message}.`);
+      if (error.status !== 404) return this.#say(`Not deleted: ${sentence(error.message)}`);
     }
     this.#remove(id);
     this.#say();

@@ -1,11 +1,11 @@
-// A button that puts a text on the clipboard and says that it did.
+// Copy button, with confirmation.
 import { icon } from "./icon.js";
 
 const SAID_MS = 2000;
 
 /**
- * @param {string} label its accessible name
- * @param {() => string} text what to copy, read at the click
+ * @param {string} label accessible name
+ * @param {() => string} text returns the text to copy, at the click
  * @returns {HTMLButtonElement}
  */
 export function copyButton(label, text) {
@@ -18,7 +18,7 @@ export function copyButton(label, text) {
   button.append(icon("copy"), word);
   button.setAttribute("aria-label", label);
   button.addEventListener("click", async () => {
-    const answer = (await copy(text())) ? "Copied" : "Copying isn't allowed here";
+    const answer = (await copy(text())) ? "Copied" : "Copying is not allowed";
     word.textContent = answer;
     button.setAttribute("aria-label", answer);
     setTimeout(() => {
@@ -29,7 +29,7 @@ export function copyButton(label, text) {
   return button;
 }
 
-// Browsers offer the clipboard to pages on https and on the machine itself only.
+// Browsers allow the clipboard on https and localhost only.
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

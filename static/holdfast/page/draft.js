@@ -1,26 +1,18 @@
-// What is typed and not sent, kept per conversation across reloads.
+// Drafts: text typed and not sent, kept per conversation across reloads, where the browser allows storage.
+import { orNull } from "../or-null.js";
 
 const PREFIX = "holdfast.draft.";
 
 /** @param {string|null} id @returns {string} */
 export function loadDraft(id) {
-  return attempt(() => localStorage.getItem(key(id))) ?? "";
+  return orNull(() => localStorage.getItem(key(id))) ?? "";
 }
 
-/** @param {string|null} id of a conversation, null for one not begun @param {string} text empty forgets it */
+/** @param {string|null} id of a conversation, null for a new one @param {string} text empty removes the draft */
 export function saveDraft(id, text) {
-  attempt(() => (text ? localStorage.setItem(key(id), text) : localStorage.removeItem(key(id))));
+  orNull(() => (text ? localStorage.setItem(key(id), text) : localStorage.removeItem(key(id))));
 }
 
 function key(id) {
   return PREFIX + (id ?? "new");
-}
-
-// A browser may forbid storage or have none left; then a draft lives as long as the page.
-function attempt(use) {
-  try {
-    return use();
-  } catch {
-    return null;
-  }
 }

@@ -1,4 +1,4 @@
-// The conversations' drawer on narrow screens; beside the conversation there is nothing to open.
+// Drawer with the list of conversations, on narrow screens; on wide ones the list is always shown.
 
 export class Drawer {
   #drawer = document.getElementById("sidebar");
@@ -25,7 +25,7 @@ export class Drawer {
   }
 
   #key(event) {
-    // A field or dialog in the drawer has the first right to Escape.
+    // A field or dialog in the drawer handles Escape first.
     if (event.key === "Escape" && !event.defaultPrevented) this.close();
   }
 

@@ -1,4 +1,4 @@
-// Icons come from the sprite in the page, and take the colour of the text beside them.
+// Icons from the page's SVG sprite, in the colour of the text.
 const SVG = "http://www.w3.org/2000/svg";
 
 /**

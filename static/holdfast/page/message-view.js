@@ -16,7 +16,7 @@ const RETRIES = { continue: "Continue", regenerate: "Regenerate" };
 /**
  * What a message is drawn by, beside itself.
  * @typedef {object} Surroundings
- * @property {import("./standing.js").Standing} standing
+ * @property {import("./signal-status.js").SignalStatus} signalStatus
  * @property {boolean} online whether what waits can leave at once
  * @property {string|null} retryable the answer that may be continued or given anew
  * @property {Map<string, string>} refusals why a decision of this tab's didn't count, by approval
@@ -64,7 +64,7 @@ export class MessageView {
     const copy = copyButton("Copy message", () => textOf(this.#message));
     this.#dismiss.type = "button";
     this.#dismiss.textContent = "Remove";
-    this.#dismiss.addEventListener("click", () => this.#tell("dismiss", this.#message.id));
+    this.#dismiss.addEventListener("click", () => this.#emit("dismiss", this.#message.id));
     this.#foot.append(copy, this.#time, this.#delivery, this.#dismiss);
     for (const [mode, label] of Object.entries(RETRIES)) this.#again.append(this.#retryButton(mode, label));
     this.element.append(speaker, this.#body, this.#working, this.#notice, this.#problem, this.#again, this.#retrying);
@@ -76,7 +76,7 @@ export class MessageView {
     button.type = "button";
     button.textContent = label;
     button.dataset.testid = mode;
-    button.addEventListener("click", () => this.#tell("retry", { message: this.#message.id, mode }));
+    button.addEventListener("click", () => this.#emit("retry", { message: this.#message.id, mode }));
     return button;
   }
 
@@ -93,7 +93,7 @@ export class MessageView {
     this.#drawEach([
       () => this.#showParts(message, { ended: !streaming, tools: message.open?.tools ?? {}, ...surroundings }),
       () => this.#showWork(message, surroundings),
-      () => showText(this.#notice, message.role === "assistant" ? noticeOf(message, surroundings.standing) : ""),
+      () => showText(this.#notice, message.role === "assistant" ? noticeOf(message, surroundings.signalStatus) : ""),
       () => this.#showAgain(message, surroundings),
       () => this.#showTime(message),
       () => this.#showDelivery(message, surroundings),
@@ -127,14 +127,14 @@ export class MessageView {
     this.#body.insertBefore(element, before?.view.element ?? null);
   }
 
-  #showWork({ status, parts }, { standing }) {
-    const asks = ({ state, approval }) => state === "approval-requested" && approval && !standing.decision(approval.id);
+  #showWork({ status, parts }, { signalStatus }) {
+    const asks = ({ state, approval }) => state === "approval-requested" && approval && !signalStatus.decision(approval.id);
     const shows = status !== "streaming" || writesNow(parts.at(-1));
     showText(this.#working, shows ? "" : workNotice(parts.some(asks)));
   }
 
-  #showAgain({ id }, { standing, online, retryable }) {
-    const retry = standing.retry(id);
+  #showAgain({ id }, { signalStatus, online, retryable }) {
+    const retry = signalStatus.retry(id);
     this.#again.hidden = id !== retryable || Boolean(retry);
     showText(this.#retrying, retry ? retryNotice(retry.payload.mode, online) : "");
   }
@@ -147,10 +147,10 @@ export class MessageView {
     this.#time.textContent = clockTime(date);
   }
 
-  #showDelivery(message, { standing, online }) {
+  #showDelivery(message, { signalStatus, online }) {
     this.#dismiss.hidden = message.role !== "user" || message.status !== "failed";
     if (message.role !== "user") return;
-    const signal = standing.of(message.id);
+    const signal = signalStatus.of(message.id);
     const receipt = message.loose ? "waiting" : receiptOf(signal);
     const text = deliveryNotice(message, online, signal);
     this.element.dataset.receipt = receipt;
@@ -159,7 +159,7 @@ export class MessageView {
     this.#delivery.replaceChildren(icon(drawn), text);
   }
 
-  #tell(type, detail) {
+  #emit(type, detail) {
     this.element.dispatchEvent(new CustomEvent(type, { bubbles: true, detail }));
   }
 }
@@ -198,12 +198,12 @@ function errorOf(draw) {
 
 /**
  * @param {object} message an answer
- * @param {import("./standing.js").Standing} standing
+ * @param {import("./signal-status.js").SignalStatus} signalStatus
  * @returns {string} how it stands, if it did not simply complete
  */
-export function noticeOf(message, standing) {
-  const stop = message.status === "cancelled" ? standing.stop(message) : undefined;
-  return answerNotice(message, stop ? standing.isMine(stop.actor) : null);
+export function noticeOf(message, signalStatus) {
+  const stop = message.status === "cancelled" ? signalStatus.stop(message) : undefined;
+  return answerNotice(message, stop ? signalStatus.isMine(stop.actor) : null);
 }
 
 /** @param {object} message @returns {string} its text parts, as Markdown */

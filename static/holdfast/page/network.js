@@ -1,4 +1,4 @@
-// What the page reaches its server through: the browser's own, or what the network lab has put in their place.
+// Network functions of the page: the browser's own, or the network lab's replacements.
 
 export const network = {
   WebSocket: globalThis.WebSocket,

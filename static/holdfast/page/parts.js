@@ -13,7 +13,7 @@ import { partProblem, steerNotice, toolState, toolTitle } from "./wording.js";
  * @typedef {object} Context
  * @property {boolean} ended whether the message has ended
  * @property {Record<string, {text: string}>} tools by call id, the raw input of calls whose input is still streaming
- * @property {import("./standing.js").Standing} standing
+ * @property {import("./signal-status.js").SignalStatus} signalStatus
  * @property {boolean} online whether what waits can leave at once
  * @property {Map<string, string>} refusals why a decision of this tab's didn't count, by approval
  */
@@ -76,9 +76,9 @@ class SteerView {
     this.element.append(this.#label, this.#text);
   }
 
-  update({ id, parts }, { standing }) {
-    const signal = standing.of(id);
-    showText(this.#label, steerNotice(signal ? standing.isMine(signal.actor) : null));
+  update({ id, parts }, { signalStatus }) {
+    const signal = signalStatus.of(id);
+    showText(this.#label, steerNotice(signal ? signalStatus.isMine(signal.actor) : null));
     showText(this.#text, parts.map(({ text }) => text ?? "").join("\n\n"));
   }
 }

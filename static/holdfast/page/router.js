@@ -1,29 +1,18 @@
-// Which conversation the address names: /s/<id>/ names one, / none yet.
+// Router: the conversation in the page's address.
+import { addresses } from "./addresses.js";
 
-const SESSION_PATH = /^\/s\/([A-Za-z0-9_-]+)\/$/;
-
-/** @param {string} path @returns {string|null} */
-export function sessionIdOf(path) {
-  return SESSION_PATH.exec(path)?.[1] ?? null;
-}
-
-/** @param {string|null} id @returns {string} */
-export function pathOf(id) {
-  return id === null ? "/" : `/s/${id}/`;
-}
-
-/** @returns {string} where to sign in, to come back to what is on show now */
+/** @returns {string} address of the sign-in page, which returns to the current one */
 export function signInPath() {
   return `${document.body.dataset.loginUrl}?next=${encodeURIComponent(location.pathname)}`;
 }
 
-/** Dispatches "change" whenever the address names another conversation. */
+/** Dispatches "change" when the address names another conversation. */
 export class Router extends EventTarget {
-  #id = sessionIdOf(location.pathname);
+  #id = addresses.sessionIdOf(location.pathname);
 
   constructor() {
     super();
-    addEventListener("popstate", () => this.#set(sessionIdOf(location.pathname)));
+    addEventListener("popstate", () => this.#set(addresses.sessionIdOf(location.pathname)));
   }
 
   get sessionId() {
@@ -33,7 +22,7 @@ export class Router extends EventTarget {
   /** @param {string|null} id */
   open(id) {
     if (id === this.#id) return;
-    history.pushState(null, "", pathOf(id));
+    history.pushState(null, "", addresses.pathOf(id));
     this.#set(id);
   }
 

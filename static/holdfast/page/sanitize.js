@@ -1,4 +1,4 @@
-// The one door through which HTML enters the page: only harmless elements pass, and links say where they lead.
+// HTML sanitizer, through which all HTML enters the page.
 import DOMPurify from "../vendor/dompurify.mjs";
 
 const RULES = {
@@ -12,7 +12,7 @@ const RULES = {
   RETURN_DOM_FRAGMENT: true,
 };
 
-// Relative addresses are left out: an agent's text may not offer actions on this site.
+// No relative addresses: an agent's text must not offer actions on this site.
 const LINK = /^(https?:\/\/|mailto:)/i;
 
 DOMPurify.addHook("afterSanitizeAttributes", (node) => {
@@ -21,7 +21,7 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
 
 /**
  * @param {string} html
- * @returns {DocumentFragment} what of it is safe to show
+ * @returns {DocumentFragment} sanitized
  */
 export function sanitize(html) {
   return DOMPurify.sanitize(html, RULES);
@@ -29,7 +29,7 @@ export function sanitize(html) {
 
 /**
  * @param {string} address
- * @returns {boolean} whether a reader may be sent there
+ * @returns {boolean} whether it is safe as a link
  */
 export function isSafeLink(address) {
   return LINK.test(address);

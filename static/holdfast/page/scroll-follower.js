@@ -1,6 +1,6 @@
-// Keeps the newest text in sight while the reader is at the end, and never moves a reader who has scrolled up.
+// Autoscroll: keeps the end in view while the user is there, and never moves a user who has scrolled up.
 
-// A reader this close to the end is at the end, in CSS pixels.
+// Distance that counts as the end, in CSS pixels.
 const NEAR_PX = 24;
 
 export class ScrollFollower extends EventTarget {
@@ -14,24 +14,24 @@ export class ScrollFollower extends EventTarget {
     super();
     this.#pane = pane;
     pane.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    // A part that the reader unfolds may push the end away: that is not a wish to jump there.
+    // Unfolding a part may push the end away, and must not scroll there.
     pane.addEventListener("toggle", () => this.#scrolled(), true);
     new ResizeObserver(() => this.settle()).observe(pane);
   }
 
-  /** Go to the end and stay there. */
+  /** Scroll to the end and follow it. */
   jump() {
     this.#set(true);
     this.settle();
   }
 
-  /** Call after the content has grown. */
+  /** Follow the end after the content has grown. */
   settle() {
     if (this.following) this.#pane.scrollTop = this.#pane.scrollHeight;
     this.#remember();
   }
 
-  /** Keep what the reader sees in its place while `change` adds content above it. @param {() => void} change */
+  /** Keep the visible content in place while `change` adds content above it. @param {() => void} change */
   keepPlace(change) {
     const fromEnd = this.#pane.scrollHeight - this.#pane.scrollTop;
     change();
@@ -42,7 +42,7 @@ export class ScrollFollower extends EventTarget {
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#pane;
     const fromEnd = scrollHeight - scrollTop - clientHeight;
-    // Content that shrinks moves the pane up too; only a reader does so while it doesn't.
+    // Shrinking content also moves the pane up; if it has not shrunk, the user did.
     const movedUp = scrollTop < this.#top && scrollHeight >= this.#height;
     this.#set(fromEnd <= (movedUp ? 1 : NEAR_PX));
     this.#remember();

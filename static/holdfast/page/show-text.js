@@ -1,7 +1,7 @@
-// Puts a text into an element, which is hidden while there is none.
+// Text of an element that is hidden while empty.
 
 /**
- * The same text is left alone: a screen reader may have said it, and a reader may have selected it.
+ * Set the text, unless it is unchanged: screen readers would repeat it, and a selection would be lost.
  * @param {HTMLElement} element
  * @param {string} text
  */

@@ -3,7 +3,7 @@ import { getMessages } from "./api.js";
 import { warnOfError } from "./draw-errors.js";
 import { MessageView, noticeOf, textOf } from "./message-view.js";
 import { ScrollFollower } from "./scroll-follower.js";
-import { Standing, interleave } from "./standing.js";
+import { SignalStatus, interleave } from "./signal-status.js";
 import { UnreadLine } from "./unread-line.js";
 import { approvalNews, goneNotice, refusalNotice, resetNotice } from "./wording.js";
 
@@ -38,7 +38,7 @@ export class Transcript extends EventTarget {
   /** Messages whose conversation doesn't exist yet. @type {object[]} */
   #pending = [];
   #dirty = new Set();
-  #standing = new Standing([], null);
+  #signalStatus = new SignalStatus([], null);
   /** The answer that may be continued or given anew. @type {string|null} */
   #retryable = null;
   /** Why a decision of this tab's didn't count, by approval. @type {Map<string, string>} */
@@ -109,7 +109,7 @@ export class Transcript extends EventTarget {
   /** Messages, and the steers that are in none of them. */
   get #entries() {
     const messages = this.#messages;
-    return interleave(messages, this.#standing.looseSteers(messages));
+    return interleave(messages, this.#signalStatus.looseSteers(messages));
   }
 
   // The button goes, and would take the keyboard's place with it.
@@ -174,7 +174,7 @@ export class Transcript extends EventTarget {
 
   #render() {
     this.#frame = 0;
-    this.#standing = new Standing(this.#session?.signals ?? [], this.#actor());
+    this.#signalStatus = new SignalStatus(this.#session?.signals ?? [], this.#actor());
     this.#findRetryable();
     const entries = this.#entries;
     for (const entry of entries) {
@@ -198,14 +198,14 @@ export class Transcript extends EventTarget {
     // Whatever fails here, the rest of the conversation is drawn.
     try {
       view.update(message, this.#surroundings);
-      if (before === "streaming" && message.status !== "streaming") this.#announce(message);
+      if (before === "streaming" && message.status !== "streaming") this.#announceAnswer(message);
     } catch (error) {
       warnOfError("A message", error);
     }
   }
 
   get #surroundings() {
-    return { standing: this.#standing, online: this.#online, retryable: this.#retryable, refusals: this.#refusals };
+    return { signalStatus: this.#signalStatus, online: this.#online, retryable: this.#retryable, refusals: this.#refusals };
   }
 
   #findRetryable() {
@@ -218,7 +218,7 @@ export class Transcript extends EventTarget {
 
   #tellApprovals() {
     for (const { approval, tool } of this.#session?.approvals ?? []) {
-      if (!this.#told.has(approval)) this.#tell(approvalNews(tool));
+      if (!this.#told.has(approval)) this.#announce(approvalNews(tool));
       this.#told.add(approval);
     }
   }
@@ -233,7 +233,7 @@ export class Transcript extends EventTarget {
       await (approved ? session.approve(approval, { input }) : session.deny(approval));
     } catch (error) {
       this.#refusals.set(approval, refusalNotice(error));
-      this.#tell(refusalNotice(error));
+      this.#announce(refusalNotice(error));
       this.#everythingChanged();
     }
   }
@@ -294,15 +294,15 @@ export class Transcript extends EventTarget {
   #say(text) {
     document.getElementById("transcript-notice-text").textContent = text;
     this.#notice.hidden = text === "";
-    if (text) this.#tell(text);
+    if (text) this.#announce(text);
   }
 
   // A screen reader hears an answer once, when it is whole, and not each of its tokens.
-  #announce(message) {
-    this.#tell(`Assistant: ${textOf(message)} ${noticeOf(message, this.#standing)}`);
+  #announceAnswer(message) {
+    this.#announce(`Assistant: ${textOf(message)} ${noticeOf(message, this.#signalStatus)}`);
   }
 
-  #tell(text) {
+  #announce(text) {
     const said = document.createElement("p");
     said.textContent = text;
     this.#announcer.replaceChildren(said);

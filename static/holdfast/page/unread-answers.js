@@ -1,20 +1,20 @@
-// Counts the answers of the conversation on show that ended while nobody watched, and what it asked for a decision about.
+// Counter of unseen answers and approvals of the conversation shown.
 
 /** Dispatches "change" when `count` has changed. */
 export class UnreadAnswers extends EventTarget {
   count = 0;
   #isWatching;
-  /** Answers that have ended, and approvals; null until it is known which there were before. @type {Set<string>|null} */
+  /** Ids of ended answers and approvals; null until the initial ones are loaded. @type {Set<string>|null} */
   #known = null;
   #listening = new AbortController();
 
-  /** @param {() => boolean} isWatching whether what is written is seen now */
+  /** @param {() => boolean} isWatching whether the newest text is in view */
   constructor(isWatching) {
     super();
     this.#isWatching = isWatching;
   }
 
-  /** @param {import("../index.js").Session | null} session the conversation on show */
+  /** @param {import("../index.js").Session | null} session of the conversation shown */
   follow(session) {
     this.#listening.abort();
     this.#listening = new AbortController();

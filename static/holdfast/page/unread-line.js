@@ -1,9 +1,9 @@
-// A line above what a person hasn't seen: what was written since they left the tab, or its end.
+// Line above unseen content: text written since the user left the tab or scrolled away from the end.
 
 export class UnreadLine {
   #list;
   #line = document.createElement("div");
-  /** What was the last on show. @type {{message: string|null, blocks: number, text: string}|null} */
+  /** The last content in view. @type {{message: string|null, blocks: number, text: string}|null} */
   #left = null;
 
   /** @param {HTMLElement} list of messages */
@@ -19,7 +19,7 @@ export class UnreadLine {
     return this.#line.isConnected;
   }
 
-  /** The person leaves: the line will be below what is on show now. */
+  /** Mark the current end as seen, when the user leaves. */
   leave() {
     this.clear();
     const message = this.#list.lastElementChild;
@@ -28,7 +28,7 @@ export class UnreadLine {
     this.#left = { message: message?.dataset.id ?? null, blocks: blocks.length, text };
   }
 
-  /** Draw it, if anything has come since they left. Call after the list has changed. */
+  /** Draw the line if there is new content; call after the list has changed. */
   draw() {
     if (this.#left === null || this.shown) return;
     const first = this.#firstNew(this.#left);
@@ -36,25 +36,25 @@ export class UnreadLine {
     else first?.before(this.#line);
   }
 
-  /** They have seen everything. */
+  /** Remove the line: everything is seen. */
   clear() {
     this.#left = null;
     this.#line.remove();
   }
 
-  /** @returns {Element|null|undefined} a message, or the block of one that they had seen the beginning of */
+  /** @returns {Element|null|undefined} the first new message, or new block of a message seen in part */
   #firstNew({ message: id, blocks: seen, text }) {
     if (id === null) return this.#list.firstElementChild;
     const message = [...this.#list.children].find(({ dataset }) => dataset.id === id);
     const blocks = message ? blocksOf(message) : [];
-    // A block that has grown is new as a whole: half of one can't be marked.
+    // A block that has grown counts as new as a whole.
     const next = blocks[seen - 1]?.textContent === text ? seen : seen - 1;
     if (blocks.length > Math.max(next, 0)) return next > 0 ? blocks[next] : message;
     return message?.nextElementSibling;
   }
 }
 
-/** @param {Element} message @returns {Element[]} its parts, and of its texts the paragraphs, tables and so on */
+/** @param {Element} message @returns {Element[]} its parts; for texts, their paragraphs, tables and so on */
 function blocksOf(message) {
   const parts = [...message.querySelectorAll(".message-body > .part")];
   return parts.flatMap((part) => (part.classList.contains("prose") ? [...part.children] : [part]));

@@ -1,47 +1,48 @@
-// What the page says about states, in words. Pure: states in, sentences out.
+// Texts of the page. Pure: states in, texts out.
+import { sentence } from "../connection-words.js";
 
 const RESETS = {
   trimmed: (hours) =>
-    hours ? `Older messages were removed after ${hours} hours.` : "Older messages were removed: their time was over.",
-  "epoch-changed": () => "This conversation was rebuilt on the server. You see it as it is now.",
-  ahead: () => "The server was restored from an earlier copy, so the newest messages may be missing.",
-  "too-far": () => "Much happened while you were away. You see the newest messages.",
+    hours ? `Older messages were removed after ${hours} hours.` : "Older messages have expired and were removed.",
+  "epoch-changed": () => "This conversation was rebuilt on the server. This is its current state.",
+  ahead: () => "The server was restored from a backup. The newest messages may be missing.",
+  "too-far": () => "A lot happened while you were away. Only the newest messages are shown.",
 };
 
 /**
  * @param {string} reason of a reset
- * @param {number|null} hours how long the conversation's messages are kept, if known
+ * @param {number|null} hours retention of the conversation's messages, if known
  */
 export function resetNotice(reason, hours) {
-  return RESETS[reason]?.(hours) ?? "This conversation was loaded again from the server.";
+  return RESETS[reason]?.(hours) ?? "This conversation was reloaded from the server.";
 }
 
-/** @param {{code: string, message: string}} error why a session can't be read */
+/** @param {{code: string, message: string}} error why the session is not readable */
 export function goneNotice({ code, message }) {
-  if (code === "expired") return "The time that this conversation was kept for is over.";
+  if (code === "expired") return "This conversation has expired.";
   if (code === "not_found" || code === "deleted") {
-    return "It was deleted, the time it was kept for is over, or it belongs to another account.";
+    return "It was deleted, has expired, or belongs to another account.";
   }
   return sentence(message);
 }
 
-const KEPT = "What it had written is kept.";
+const KEPT = "The text so far is kept.";
 
-/** @param {boolean} mine whether it is this person, in whatever tab */
+/** @param {boolean} mine whether it is this user, in any tab */
 function whoIs(mine) {
-  return mine ? "you" : "somebody else with access";
+  return mine ? "you" : "someone else with access";
 }
 
-/** @param {boolean|null} mine whether this person has told it the agent at work; null if that isn't known */
+/** @param {boolean|null} mine whether this user sent the steer; null if unknown */
 export function steerNotice(mine) {
-  return mine === null ? "Added while it was written" : `Added by ${whoIs(mine)} while it was written`;
+  return mine === null ? "Added while the agent was working" : `Added by ${whoIs(mine)} while the agent was working`;
 }
 
 /**
- * How an answer stands that did not simply complete.
+ * The notice below an answer that did not complete.
  * @param {{status: string, reason: string|null, parts: object[]}} message
- * @param {boolean|null} [byMe] whether it is this person who has stopped it; null if that isn't known
- * @returns {string} empty for nothing to say
+ * @param {boolean|null} [byMe] whether this user stopped it; null if unknown
+ * @returns {string} empty for none
  */
 export function answerNotice({ status, reason, parts }, byMe = null) {
   const kept = parts.some(({ type }) => type !== "step-start") ? KEPT : "";
@@ -53,15 +54,15 @@ export function answerNotice({ status, reason, parts }, byMe = null) {
 }
 
 /**
- * How a person's own message stands: what keeps it from being sent, or how far it has come.
- * @param {{status: string, reason: string|null, loose?: boolean}} message `loose`: a steer that isn't read yet
- * @param {boolean} online whether it can leave at once
- * @param {import("./standing.js").Signal} [signal] the message as a signal, if the session tells of it
+ * The delivery status of the user's own message.
+ * @param {{status: string, reason: string|null, loose?: boolean}} message `loose`: a steer that is not read yet
+ * @param {boolean} online whether messages can be sent now
+ * @param {import("./signal-status.js").Signal} [signal] signal of the message, if known
  */
 export function deliveryNotice({ status, reason, loose }, online, signal) {
   if (status === "failed") return `Not sent: ${sentence(reason || "the server refused it")}`;
   if (status === "sending") return "Sending…";
-  if (status === "waiting") return online ? "Waiting…" : "Waiting: it is sent when you are back online";
+  if (status === "waiting") return online ? "Waiting…" : "Waiting. Will be sent when you are back online.";
   const why = signal?.reason ? `: ${sentence(signal.reason)}` : "";
   if (signal?.status === "rejected") return `${signal.kind === "steer" ? "Not read" : "Not answered"}${why}`;
   if (signal?.status === "expired") return `Expired${why}`;
@@ -71,8 +72,8 @@ export function deliveryNotice({ status, reason, loose }, online, signal) {
 const RECEIPTS = { sent: "Sent", delivered: "Delivered", read: "Read" };
 
 /**
- * How far a message has come. One that no agent answers is only ever sent.
- * @param {import("./standing.js").Signal} [signal]
+ * The receipt of a message. One that no agent answers is never more than sent.
+ * @param {import("./signal-status.js").Signal} [signal]
  * @returns {"sent"|"delivered"|"read"}
  */
 export function receiptOf(signal) {
@@ -83,47 +84,47 @@ export function receiptOf(signal) {
 /**
  * @typedef {object} Decision
  * @property {"approved"|"denied"|"expired"} state
- * @property {boolean} sending whether it is only on its way
- * @property {string|null} by an actor
+ * @property {boolean} sending whether it is not stored yet
+ * @property {string|null} by actor
  * @property {number|null} at ms
  * @property {boolean} edited
  * @property {string} reason
  */
 
 /**
- * What was decided about a tool call.
- * @param {Decision|null} decision null: nobody has, and it is too late
+ * The decision about a tool call, in words.
+ * @param {Decision|null} decision null: none, and it is too late
  * @param {{mine: boolean, online: boolean}} context
  */
 export function decisionNotice(decision, { mine, online }) {
-  if (!decision) return "Not decided: the answer ended before.";
+  if (!decision) return "Not decided: the answer ended first.";
   const { state, sending, at, edited, reason } = decision;
-  if (state === "expired") return "Expired: nobody decided in time, so it didn't run.";
+  if (state === "expired") return "Expired without a decision. The tool did not run.";
   const how = `${state === "approved" ? "Approved" : "Denied"}${edited ? " with edited arguments" : ""}`;
-  if (sending) return online ? `${how}: sending…` : `${how}: it is sent when you are back online`;
+  if (sending) return online ? `${how}. Sending…` : `${how}. Will be sent when you are back online.`;
   const when = at === null ? "" : ` at ${clockTime(at)}`;
   return sentence(`${how} by ${whoIs(mine)}${when}${reason && `: ${reason}`}`);
 }
 
-/** @param {string} type of a part that can't be drawn and has no text */
+/** @param {string} type of a part without text that cannot be drawn */
 export function partProblem(type) {
   return `This part can't be shown: ${type}`;
 }
 
 export const MESSAGE_PROBLEM = "Some of this message can't be shown.";
 
-/** @param {boolean} waits whether an answer that is written waits for a person */
+/** @param {boolean} waits whether the answer waits for a decision */
 export function workNotice(waits) {
   return waits ? "Waiting for a decision…" : "Working…";
 }
 
-/** @param {boolean} stopping whether somebody has asked for it, and it hasn't happened */
+/** @param {boolean} stopping whether a stop is in progress */
 export function stopLabel(stopping) {
   return stopping ? "Stopping…" : "Stop";
 }
 
 /**
- * What became of a stop.
+ * The outcome of a stop.
  * @param {{status: string, reason: string|null}} signal its record, once it is final
  */
 export function stopNotice({ status, reason }) {
@@ -131,42 +132,42 @@ export function stopNotice({ status, reason }) {
 }
 
 /**
- * What sending does now.
+ * The hint below the composer.
  * @param {{stopping: boolean, online: boolean, steers: boolean, hasKeyboard: boolean}} state
  */
 export function composerHint({ stopping, online, steers, hasKeyboard }) {
-  if (stopping && !online) return "The agent is stopped when you are back online";
-  if (steers) return hasKeyboard ? "Enter steers the agent at work" : "Steers the agent at work";
-  return hasKeyboard ? "Enter sends, Shift+Enter starts a new line" : "";
+  if (stopping && !online) return "The agent will be stopped when you are back online.";
+  if (steers) return hasKeyboard ? "Enter to steer the agent" : "Steers the agent";
+  return hasKeyboard ? "Enter to send, Shift+Enter for a new line" : "";
 }
 
-/** @param {string} tool its name */
+/** @param {string} tool name */
 export function approvalNews(tool) {
-  return `${toolTitle(tool)} waits for your decision.`;
+  return `${toolTitle(tool)} is waiting for your decision.`;
 }
 
-/** @param {{message: string}} error why a decision doesn't count */
+/** @param {{message: string}} error why the decision was refused */
 export function refusalNotice({ message }) {
-  return `Your decision doesn't count: ${sentence(message)}`;
+  return `Your decision was not accepted: ${sentence(message)}`;
 }
 
 /** @param {number} left ms */
 export function expiryNotice(left) {
-  // Clocks differ: whether it has expired is for the server to say.
+  // Clocks differ: only the server knows whether it has expired.
   if (left <= 0) return "Expires now";
   const seconds = Math.ceil(left / 1_000);
   if (seconds > 2 * 3_600) return `Expires in ${Math.round(seconds / 3_600)} hours`;
   return `Expires in ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
-/** @param {number} at ms @returns {string} hours and minutes, as is usual where the reader is */
+/** @param {number} at ms @returns {string} hours and minutes in the user's format */
 export function clockTime(at) {
   return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
-/** @param {"continue"|"regenerate"} mode of a retry that hasn't begun @param {boolean} online */
+/** @param {"continue"|"regenerate"} mode of a retry that has not started @param {boolean} online */
 export function retryNotice(mode, online) {
-  const what = mode === "continue" ? "Continuing" : "Starting again";
+  const what = mode === "continue" ? "Continuing" : "Regenerating";
   return online ? `${what}…` : `${what} when you are back online`;
 }
 
@@ -183,8 +184,8 @@ const UNFINISHED = ["input-streaming", "input-available", "approval-requested", 
 
 /**
  * @param {{state: string, preliminary?: boolean}} part a tool call
- * @param {boolean} ended whether its message has ended: then nothing is going on any more
- * @param {Decision|null} [decision] what a person decided about it
+ * @param {boolean} ended whether its message has ended, so that nothing runs any more
+ * @param {Decision|null} [decision] decision about the call
  */
 export function toolState(part, ended, decision = null) {
   if (part.state === "output-available" && part.preliminary) return ended ? "stopped" : "running…";
@@ -206,7 +207,7 @@ export function caughtUpNotice({ events, ms }) {
   return `Caught up: ${counted} in ${Math.max(1, Math.round(ms))} ms`;
 }
 
-const TITLE_LENGTH = 60; // characters: what a line of the list can show
+const TITLE_LENGTH = 60; // characters; fits a line of the list
 
 /** @param {string} text a first message @returns {string} a title for its conversation */
 export function titleOf(text) {
@@ -216,8 +217,4 @@ export function titleOf(text) {
   const cut = characters.slice(0, TITLE_LENGTH - 1).join("");
   const space = cut.lastIndexOf(" ");
   return `${space > TITLE_LENGTH / 2 ? cut.slice(0, space) : cut}…`;
-}
-
-function sentence(text) {
-  return /[.!?…]$/.test(text) ? text : `${text}.`;
 }

@@ -2,36 +2,36 @@ import { Session } from "./session.js";
 import { sharing } from "./shared-signals.js";
 export type Frame = import("./protocol.js").Frame;
 export type Limits = import("./protocol.js").Limits;
-export type TransportName = import("./choice.js").TransportName;
+export type TransportName = import("./transport-choice.js").TransportName;
 export type EventsOf<Details extends object> = import("./session.js").EventsOf<Details>;
 export type HoldfastEvents = {
     /**
-     * as it is now
+     * the new state
      */
     connection: Holdfast["connection"];
     /**
-     * of the server, about no session
+     * from the server, not about a session
      */
-    error: import("./states.js").Reason;
+    error: import("./connection-state.js").Reason;
 };
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
-/** @typedef {import("./choice.js").TransportName} TransportName */
+/** @typedef {import("./transport-choice.js").TransportName} TransportName */
 /** @template {object} Details @typedef {import("./session.js").EventsOf<Details>} EventsOf */
 /**
  * @typedef {object} HoldfastEvents
- * @property {Holdfast["connection"]} connection as it is now
- * @property {import("./states.js").Reason} error of the server, about no session
+ * @property {Holdfast["connection"]} connection the new state
+ * @property {import("./connection-state.js").Reason} error from the server, not about a session
  */
 export declare const CHECK_MS = 1500;
 export declare const DOUBT_MS = 500;
 export declare const RECEIPT_MS = 3000;
 export declare const LATE_MS = 1000;
-export declare const REST_AFTER_MS = 30000;
+export declare const BACKGROUND_AFTER_MS = 30000;
 export declare const RENEW_AGAIN_MS = 5000;
 declare const Holdfast_base: new () => EventsOf<HoldfastEvents>;
 /**
- * A connection that follows sessions. Its `connection` event says that `connection` has changed.
+ * Client of one Holdfast server: a connection that follows sessions. Emits `HoldfastEvents`.
  *
  * @example
  * const holdfast = new Holdfast({ url: "/ws/" });
@@ -42,14 +42,15 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
     #private;
     /**
      * @param {object} [options]
-     * @param {string} [options.url] of the server's WebSocket, absolute or relative to the page
-     * @param {string} [options.api] of its HTTP API, likewise
-     * @param {import("./token.js").GiveToken|null} [options.token] gives a token of the person's, whenever one is needed;
-     *   null where the site's own cookies say who it is
-     * @param {Storage|null} [options.storage] remembers which transport worked
-     * @param {ReturnType<typeof sharing>} [options.share] keeps unsent signals over a reload, with the other tabs
-     * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null to do without; this and the next four are for tests
-     * @param {typeof globalThis.fetch|null} [options.fetch] null to do without
+     * @param {string} [options.url] address of the server's WebSocket, absolute or relative to the page
+     * @param {string} [options.api] address of its HTTP API, likewise, with the last slash
+     * @param {import("./token.js").TokenProvider|null} [options.token] returns the user's token, called whenever
+     *   one is needed; null to authenticate by the site's cookies
+     * @param {Storage|null} [options.storage] remembers the transport that worked
+     * @param {ReturnType<typeof sharing>} [options.share] persists unsent signals and shares them with other tabs
+     * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null for HTTP only; this and the next four are for
+     *   tests
+     * @param {typeof globalThis.fetch|null} [options.fetch] null for WebSocket only
      * @param {import("./timers.js").Clock} [options.clock]
      * @param {() => number} [options.random]
      * @param {Window & typeof globalThis} [options.page]
@@ -57,7 +58,7 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
     constructor({ url, api, token, page, storage, share, WebSocket, fetch, clock, random, }?: {
         url?: string;
         api?: string;
-        token?: import("./token.js").GiveToken | null;
+        token?: import("./token.js").TokenProvider | null;
         storage?: Storage | null;
         share?: ReturnType<typeof sharing>;
         WebSocket?: typeof globalThis.WebSocket | null;
@@ -66,29 +67,32 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
         random?: () => number;
         page?: Window & typeof globalThis;
     });
+    /** Open the connection. */
     connect(): void;
-    /** Retry now, because a person asks for it. */
+    /** Retry now, on request of the user. */
     retry(): void;
+    /** Close the connection. Sessions stay, and go on after the next `connect()`. */
     close(): void;
     /**
-     * `state`; `reason` (`{code, message}` or null) why it isn't connected; `transport` that carries frames, or null;
-     * `transportReason` (`{code, message}` or null) why it isn't a better one; and times in ms since 1970, or null: `since`
-     * it is in the state, `transportSince` it uses the transport, `lostAt` the last good connection was lost, `retryAt` the
-     * next retry is due, `lastGoodAt` the last frame came. `actor`: who the latest one acted as, to know one's own signals.
+     * Snapshot of the connection. `reason` (`{code, message}` or null): why it is not connected. `transport`: the one in
+     * use, or null. `transportReason` (`{code, message}` or null): why no better one is used. Times are ms since 1970, or
+     * null: `since` (start of the state), `transportSince`, `lostAt` (loss of the last good connection), `retryAt` (next
+     * retry), `lastGoodAt` (last frame). `actor`: the identity that the latest connection acted as, to recognize one's
+     * own signals.
      */
     get connection(): {
-        transport: import("./choice.js").TransportName | null;
-        transportReason: import("./choice.js").Why | null;
+        transport: import("./transport-choice.js").TransportName | null;
+        transportReason: import("./transport-choice.js").Why | null;
         transportSince: number | null;
-        state: import("./states.js").State;
+        state: import("./connection-state.js").StateName;
         since: number;
         lostAt: number | null;
         retryAt: number | null;
-        reason: import("./states.js").Reason | null;
+        reason: import("./connection-state.js").Reason | null;
         lastGoodAt: number | null;
         actor: string | null;
     };
-    /** Follow a session. @param {string} id @returns {Session} the same for the same id */
+    /** Follow a session. @param {string} id @returns {Session} the same object for the same id, until its `detach()` */
     session(id: string): Session;
 }
 export {};

@@ -16,27 +16,27 @@ export type Connection = {
 };
 export type Tone = "good" | "waiting" | "offline" | "bad";
 export type Action = "retry" | "reload" | "sign-in";
-export type Said = {
+export type StatusText = {
     /**
-     * always on show
+     * always shown
      */
     word: string;
     tone: Tone;
     /**
-     * a sentence for who is kept waiting; empty for none
+     * a sentence for a user who has to wait; empty for none
      */
     notice: string;
     /**
-     * what a person can do about it
+     * offered to the user
      */
     action: Action | null;
     /**
-     * whole seconds to the next try, where a person is kept waiting
+     * whole seconds to the next retry, if the user has to wait
      */
     retryIn: number | null;
 };
 /**
- * @typedef {object} Connection  as `holdfast.connection` gives it; times are ms since 1970
+ * @typedef {object} Connection  value of `holdfast.connection`; times are ms since 1970
  * @property {string} state
  * @property {number} since
  * @property {number|null} retryAt
@@ -49,27 +49,27 @@ export type Said = {
 /** @typedef {"good"|"waiting"|"offline"|"bad"} Tone */
 /** @typedef {"retry"|"reload"|"sign-in"} Action */
 /**
- * @typedef {object} Said
- * @property {string} word  always on show
+ * @typedef {object} StatusText
+ * @property {string} word  always shown
  * @property {Tone} tone
- * @property {string} notice  a sentence for who is kept waiting; empty for none
- * @property {Action|null} action  what a person can do about it
- * @property {number|null} retryIn  whole seconds to the next try, where a person is kept waiting
+ * @property {string} notice  a sentence for a user who has to wait; empty for none
+ * @property {Action|null} action  offered to the user
+ * @property {number|null} retryIn  whole seconds to the next retry, if the user has to wait
  */
 export declare const GRACE_MS = 1000;
 /**
  * @param {Connection} connection
- * @param {{now: number, awaySince: number|null, wasConnected: boolean}} view when the last good connection was lost,
- *   ms; whether there has been one
- * @returns {Said}
+ * @param {{now: number, awaySince: number|null, wasConnected: boolean}} view `awaySince`: loss of the last
+ *   good connection, ms; `wasConnected`: whether there was one
+ * @returns {StatusText}
  */
 export declare function describe(connection: Connection, { now, awaySince, wasConnected }: {
     now: number;
     awaySince: number | null;
     wasConnected: boolean;
-}): Said;
+}): StatusText;
 /**
- * For who wants to know more: since when it is so, over what, why not over something better, and what comes next.
+ * Details of the connection: state, reason, next retry, transport, and why no better one is used.
  * @param {Connection} connection
  * @param {number} now ms
  * @returns {{term: string, text: string}[]}
@@ -78,14 +78,16 @@ export declare function explain(connection: Connection, now: number): {
     term: string;
     text: string;
 }[];
-/** @param {string|null} transport @returns {string} its name for people */
+/** @param {string|null} transport @returns {string} display name */
 export declare function transportName(transport: string | null): string;
-/** @param {string} state @returns {string} its name for people */
+/** @param {string} state @returns {string} display name */
 export declare function stateName(state: string): string;
-/** @param {{code: string, message: string}} reason why the transport isn't the best one @returns {string} */
+/** @param {{code: string, message: string}} reason why no better transport is used @returns {string} */
 export declare function explainTransport({ code, message }: {
     code: string;
     message: string;
 }): string;
-/** @param {number|null} seconds to the next try @returns {string} */
+/** @param {number|null} seconds to the next retry @returns {string} */
 export declare function countdown(seconds: number | null): string;
+/** End a text with a full stop, unless it ends a sentence. @param {string} text @returns {string} */
+export declare function sentence(text: string): string;

@@ -9,38 +9,38 @@ export type SharedSignals = import("./shared-signals.js").SharedSignals;
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 export declare const RECEIPT_TIMEOUT_MS = 10000;
-export declare const TURN_PATIENCE_MS = 5000;
-export declare const MOST_SIGNALS = 100;
-export declare const MOST_BYTES = 1000000;
+export declare const LOCK_PATIENCE_MS = 5000;
+export declare const MAX_SIGNALS = 100;
+export declare const MAX_BYTES = 1000000;
 export type KeptSignal = {
     id: string;
     kind: SignalRecord["kind"];
     payload: Record<string, any>;
     /**
-     * when it was given, ms; what orders them
+     * creation time, ms; the sort key
      */
     at: number;
     /**
-     * why it was refused for good
+     * permanent refusal
      */
     error: ProtocolError | null;
 };
 export type Progress = {
     state: "waiting" | "sent" | "accepted" | "rejected";
     /**
-     * when to send it (again), ms
+     * time of the next sending, ms
      */
     due: number;
     /**
-     * retryable rejections so far
+     * retryable refusals so far
      */
     refusals: number;
     /**
-     * where it was stored, once accepted; 0 before
+     * of the stored signal, once accepted; 0 before
      */
     serial: number;
     /**
-     * grows with each change
+     * greater after each change
      */
     revision: number;
 };
@@ -54,11 +54,14 @@ export type UnsentSignal = Omit<SignalRecord, "status" | "actor"> & {
 };
 export declare class Outbox {
     #private;
-    /** Signals with these ids came, went or changed, or the turn to send has come. @type {(ids: string[]) => void} */
+    /**
+     * Signals with these ids were added, removed or changed; or this tab got the lock.
+     * @type {(ids: string[]) => void}
+     */
     onchange: (ids: string[]) => void;
-    /** A signal has its final answer, which another tab may have got. @type {(receipt: Receipt) => void} */
+    /** A signal has its receipt, which may have come to another tab. @type {(receipt: Receipt) => void} */
     onsettled: (receipt: Receipt) => void;
-    /** @param {SharedSignals} shared with the other tabs, and kept over a reload */
+    /** @param {SharedSignals} shared with other tabs and the next page */
     constructor(shared: SharedSignals);
     /**
      * @param {Pick<KeptSignal, "id"|"kind"|"payload">} signal
@@ -68,32 +71,33 @@ export declare class Outbox {
     add({ id, kind, payload }: Pick<KeptSignal, "id" | "kind" | "payload">, now: number): void;
     /** @returns {Signal[]} in order */
     get signals(): Signal[];
-    /** When `next` has something, ms; Infinity when it needs an event first. */
+    /** Time at which `next` has a signal, ms; Infinity if it needs an event first. */
     get deadline(): number;
     /**
-     * A signal to send now, marked as sent; null when there is none, or before this tab's turn.
+     * Take the next signal to send, marked as sent; null if there is none, or this tab may not send.
      * @param {number} now ms
      */
     next(now: number): Signal | null;
-    /** What was on its way may have been lost: it is sent again, with the same id. Meanwhile another tab may send. */
+    /** Requeue signals in flight, which may be lost, with the same ids; release the lock for other tabs. */
     disconnected(): void;
-    /** @param {string} id @param {number} serial where it is stored */
+    /** @param {string} id @param {number} serial of the stored signal */
     accepted(id: string, serial: number): void;
     /**
-     * A retryable refusal keeps it waiting. One for good keeps what a person wrote to be seen, until it is dismissed.
+     * Record a refusal. A retryable one keeps the signal waiting; a permanent one keeps written text until it is
+     * dismissed.
      * @param {string} id
      * @param {ProtocolError} error
      * @param {number} now ms
      * @param {number} random from 0 to 1
      */
     rejected(id: string, error: ProtocolError, now: number, random: number): void;
-    /** The session is gone: nothing of it is kept. @param {ProtocolError} error */
-    end(error: ProtocolError): void;
-    /** Forget one that was refused. @param {string} id */
+    /** Fail every signal and keep none: the session is gone. @param {ProtocolError} error */
+    failAll(error: ProtocolError): void;
+    /** Remove a failed signal. @param {string} id */
     dismiss(id: string): void;
-    /** Forget what was accepted up to this serial: it is in the session. @param {number} serial */
+    /** Remove accepted signals up to this serial: the session shows them. @param {number} serial */
     forget(serial: number): void;
-    /** Leave what isn't sent to other tabs, and to the next time. */
+    /** Close this tab's end; unsent signals are left to other tabs, or to the next visit. */
     close(): void;
 }
 /** @param {{kind: string}} signal */

@@ -23,7 +23,7 @@ export type SignalRecord = {
     code: string | null;
     reason: string | null;
     /**
-     * who sent it
+     * sender
      */
     actor: string;
     /**
@@ -32,7 +32,7 @@ export type SignalRecord = {
     at: number;
     message: string | null;
     /**
-     * what everybody may know of it
+     * its public fields
      */
     payload: Record<string, any>;
 };
@@ -45,7 +45,7 @@ export type Limits = {
 };
 export declare const HELD_MESSAGES = 64;
 /**
- * What a close code means, to a client that missed the error frame before it.
+ * The error of a close code, for a client that missed the error frame before it.
  * @param {number} [closeCode]
  * @returns {ProtocolError|undefined}
  */
@@ -54,14 +54,14 @@ export declare function errorOfClose(closeCode?: number): ProtocolError | undefi
 export declare function errorOf({ code, message, retryable }: Frame): ProtocolError;
 /** @param {string} code of an error */
 export declare function endsConnection(code: string): boolean;
-/** @param {string} text @returns {Frame|null} null for what isn't a frame */
+/** @param {string} text @returns {Frame|null} null if it is not a frame */
 export declare function parseFrame(text: string): Frame | null;
-/** A cursor's parts, for continuity alone. @param {string} cursor @returns {{epoch: string, serial: number}} */
+/** Split a cursor, to check continuity. @param {string} cursor @returns {{epoch: string, serial: number}} */
 export declare function parseCursor(cursor: string): {
     epoch: string;
     serial: number;
 };
-/** Replaces halves of surrogate pairs, which the server refuses, by U+FFFD. @param {string} text */
+/** Replace lone surrogates, which the server refuses, by U+FFFD. @param {string} text */
 export declare function wellFormed(text: string): string;
-/** @param {string} text @returns {number} its bytes in UTF-8, as limits count them */
+/** @param {string} text @returns {number} bytes in UTF-8, the unit of the limits */
 export declare function byteLength(text: string): number;

@@ -1,8 +1,9 @@
+export type FoldedMessage = import("./message.js").FoldedMessage;
 export type Message = import("./message.js").Message;
 export type Signal = import("./outbox.js").Signal;
 export type UnsentMessage = import("./outbox.js").UnsentMessage;
 export type UnsentSignal = import("./outbox.js").UnsentSignal;
-export type Outcome = import("./replica.js").Outcome;
+export type StateUpdate = import("./session-state.js").StateUpdate;
 export type SharedSignals = import("./shared-signals.js").SharedSignals;
 export type Frame = import("./protocol.js").Frame;
 export type Limits = import("./protocol.js").Limits;
@@ -12,31 +13,30 @@ export type Acceptance = import("./protocol.js").Acceptance;
 export type SignalRecord = import("./protocol.js").SignalRecord;
 export type Approval = {
     /**
-     * its id
+     * id of the approval
      */
     approval: string;
     /**
-     * that the call is in
+     * id of the message that contains the call
      */
     message: string;
+    /**
+     * id of the tool call
+     */
     call: string;
     /**
-     * its name
+     * name
      */
     tool: string;
     /**
-     * its exact arguments
+     * exact arguments
      */
     input: any;
     /**
-     * why the agent asks
+     * the agent's reason to ask
      */
     reason: string | undefined;
-    descriptor: {
-        input_hash: string;
-        expires_at: number | null;
-        editable: boolean;
-    };
+    descriptor: import("./message.js").ApprovalDescriptor;
 };
 export type EventsOf<Details extends object> = {
     addEventListener<Name extends keyof Details & string>(type: Name, listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | AddEventListenerOptions): void;
@@ -45,7 +45,7 @@ export type EventsOf<Details extends object> = {
 };
 export type SessionEvents = {
     /**
-     * ids of those that came, went or changed
+     * ids of those added, removed or changed
      */
     change: {
         messages: Set<string>;
@@ -56,7 +56,7 @@ export type SessionEvents = {
      */
     reset: string;
     /**
-     * what a resume brought, and how long that took
+     * size and duration of a resume
      */
     "caught-up": {
         events: number;
@@ -68,11 +68,12 @@ export type SessionEvents = {
     receipt: Receipt;
 };
 declare const Session_base: new () => EventsOf<SessionEvents>;
+/** @typedef {import("./message.js").FoldedMessage} FoldedMessage */
 /** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./outbox.js").Signal} Signal */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
 /** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
-/** @typedef {import("./replica.js").Outcome} Outcome */
+/** @typedef {import("./session-state.js").StateUpdate} StateUpdate */
 /** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
@@ -81,18 +82,18 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
 /** @typedef {import("./protocol.js").Acceptance} Acceptance */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 /**
- * A tool call that waits for a person's decision. `descriptor.expires_at`: ms, or null for never.
+ * A tool call that waits for a decision. `descriptor.expires_at`: ms, or null for never.
  * @typedef {object} Approval
- * @property {string} approval its id
- * @property {string} message that the call is in
- * @property {string} call
- * @property {string} tool its name
- * @property {any} input its exact arguments
- * @property {string|undefined} reason why the agent asks
- * @property {{input_hash: string, expires_at: number|null, editable: boolean}} descriptor
+ * @property {string} approval id of the approval
+ * @property {string} message id of the message that contains the call
+ * @property {string} call id of the tool call
+ * @property {string} tool name
+ * @property {any} input exact arguments
+ * @property {string|undefined} reason the agent's reason to ask
+ * @property {import("./message.js").ApprovalDescriptor} descriptor
  */
 /**
- * An `EventTarget` with what each of its events has as its `detail`, by the event's name.
+ * An `EventTarget` with typed events: the type of `detail` by event name.
  * @template {object} Details
  * @typedef {{
  *   addEventListener<Name extends keyof Details & string>(type: Name,
@@ -104,13 +105,13 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
  */
 /**
  * @typedef {object} SessionEvents
- * @property {{messages: Set<string>, signals: Set<string>}} change ids of those that came, went or changed
+ * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed
  * @property {string} reset why the state was replaced
- * @property {{events: number, ms: number}} caught-up what a resume brought, and how long that took
+ * @property {{events: number, ms: number}} caught-up size and duration of a resume
  * @property {Receipt} receipt of a signal
  */
 /**
- * A followed session. It dispatches `SessionEvents`.
+ * A followed session. Emits `SessionEvents`.
  *
  * @example
  * const session = holdfast.session(id);
@@ -120,11 +121,11 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
 export declare class Session extends /** @type {new () => EventsOf<SessionEvents>} */ /** @type {new () => EventsOf<SessionEvents>} */ Session_base {
     #private;
     id: string;
-    /** Whether its state has come. */
+    /** Whether the initial state is loaded. */
     ready: boolean;
-    /** @type {ProtocolError|null} why it can't be read any more */
+    /** @type {ProtocolError|null} why the session is no longer readable */
     gone: ProtocolError | null;
-    /** @type {{events: number, ms: number}|null} what the latest resume brought, and how long that took */
+    /** @type {{events: number, ms: number}|null} size and duration of the latest resume */
     caughtUp: {
         events: number;
         ms: number;
@@ -132,9 +133,9 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     /**
      * @param {string} id
      * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
-     *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} link to the connection
+     *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} connection
      */
-    constructor(id: string, link: {
+    constructor(id: string, connection: {
         now: () => number;
         random: () => number;
         share: (session: string) => SharedSignals;
@@ -143,52 +144,51 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
         leave: (session: Session) => void;
     });
     /**
-     * In order. A person's own that the session doesn't hold yet are last: `waiting` to be sent, `sending`, or `failed`:
-     * refused for good, with the reason.
+     * Messages in order. The user's own that are not stored yet come last: `waiting`, `sending`, or `failed` (refused
+     * permanently, with the reason). Messages change in place; each change gives them a greater `revision`.
      * @returns {(Message|UnsentMessage)[]}
      */
     get messages(): (Message | UnsentMessage)[];
     /**
-     * Those that the session holds, in order. A person's own that it doesn't hold yet are last, as with messages, which
-     * aren't among them as long as they are unsent.
+     * Signals in order. The user's own that are not stored yet come last; unsent messages are only in `messages`.
      * @returns {(SignalRecord|UnsentSignal)[]}
      */
     get signals(): (SignalRecord | UnsentSignal)[];
-    /** Tool calls that wait for a decision, and that nobody has sent one about. @returns {Approval[]} */
+    /** Tool calls that wait for a decision, except those for which one has been sent. @returns {Approval[]} */
     get approvals(): Approval[];
     /** Whether an agent has work here. */
     get working(): boolean;
-    /** Whether a cancel isn't final yet. */
+    /** Whether a cancel is in progress. */
     get stopping(): boolean;
     get title(): string;
-    /** Whether the history endpoint has messages before these. */
+    /** Whether the server has earlier messages (`GET /api/sessions/<id>/messages/`). */
     get older(): boolean;
     /**
-     * Send a person's message. It is kept until the server has it, over a lost connection and a reload, and when this tab
-     * is closed another sends it. So is all else that a person may send.
+     * Send a message. It is kept until the server has stored it, through lost connections and reloads; when this tab is
+     * closed, another tab sends it. This holds for every signal.
      * @param {string} text
-     * @returns {Promise<Acceptance>} rejects with `code` and `message` when the server refuses it for good, and with
-     *   `outbox_full`, keeping nothing, when too much waits already
+     * @returns {Promise<Acceptance>} rejects with `code` and `message` when the server refuses it permanently, and with
+     *   `outbox_full` when too many signals wait already
      */
     send(text: string): Promise<Acceptance>;
-    /** Tell the agent at work, which reads it at its next step, or answers it when this one is done. @param {string} text */
+    /** Steer the agent at work, which reads it at its next step, or answers it afterwards. @param {string} text */
     steer(text: string): Promise<import("./protocol.js").Acceptance>;
-    /** Stop the agent. @param {string} [message] only the response with this id */
+    /** Stop the agent. @param {string} [message] id of the only response to stop */
     cancel(message?: string): Promise<import("./protocol.js").Acceptance>;
     /**
-     * Let a tool call run, with the very arguments that it shows.
-     * @param {string} approval its id
-     * @param {{input?: object, reason?: string}} [how] `input`: edited arguments, where the approval allows it
+     * Approve a tool call, with exactly the arguments shown.
+     * @param {string} approval id
+     * @param {{input?: object, reason?: string}} [how] `input`: edited arguments, if the descriptor allows them
      */
     approve(approval: string, how?: {
         input?: object;
         reason?: string;
     }): Promise<import("./protocol.js").Acceptance>;
-    /** @param {string} approval its id @param {string} [reason] */
+    /** Deny a tool call. @param {string} approval id @param {string} [reason] */
     deny(approval: string, reason?: string): Promise<import("./protocol.js").Acceptance>;
     /**
-     * Give the result of a tool that runs here.
-     * @param {string} message that the call is in
+     * Send the result of a client-side tool.
+     * @param {string} message id of the message that contains the call
      * @param {string} call
      * @param {{output: any}|{error: string}} result
      */
@@ -197,16 +197,16 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     } | {
         error: string;
     }): Promise<import("./protocol.js").Acceptance>;
-    /** Have a response that has ended go on, or given anew. @param {string} message @param {"continue"|"regenerate"} mode */
+    /** Continue or regenerate a response that has ended. @param {string} message @param {"continue"|"regenerate"} mode */
     retry(message: string, mode: "continue" | "regenerate"): Promise<import("./protocol.js").Acceptance>;
-    /** Forget a message or steer of one's own that has `failed`, in all tabs. @param {string} id */
+    /** Remove a `failed` message or steer, in all tabs. @param {string} id */
     dismiss(id: string): void;
-    /** Stop following. What waits to be sent is left to other tabs, and kept for the next time. */
+    /** Stop following. Unsent signals are left to other tabs, or to the next visit. */
     detach(): void;
     /** @param {Limits} limits */
     connected(limits: Limits): void;
     /**
-     * What to ask a request for; null when there is nothing to ask. `returning`: its answer is a catch-up.
+     * The attach frame for an HTTP request; null if the session is gone. `returning`: its answer counts as a catch-up.
      * @param {boolean} returning
      */
     attachFrame(returning: boolean): {
@@ -230,7 +230,7 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     disconnected(): void;
     /** @param {Frame} frame @param {number} bytes */
     receive(frame: Frame, bytes: number): void;
-    /** When `tick` has something to do, ms. */
+    /** Time of the next `tick`, ms. */
     get deadline(): number;
     tick(): void;
 }

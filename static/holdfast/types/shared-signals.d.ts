@@ -1,6 +1,6 @@
 export type KeptSignal = import("./outbox.js").KeptSignal;
 export type Receipt = import("./protocol.js").Receipt;
-export type News = {
+export type Broadcast = {
     found: KeptSignal[];
 } | {
     settled: Receipt;
@@ -9,53 +9,56 @@ export type News = {
 };
 export type SharedSignals = {
     /**
-     * keep it over a reload
+     * store it for a reload
      */
     save: (signal: KeptSignal) => void;
     /**
-     * with what is kept of it
+     * remove it, or store `kept` in its place
      */
     settle: (receipt: Receipt, kept: KeptSignal | null) => void;
     forget: (id: string) => void;
     /**
-     * ask to be the tab that sends
+     * request the send lock
      */
-    takeTurn: () => void;
+    acquireLock: () => void;
     /**
-     * let another tab, or stop asking
+     * release it, or withdraw the request
      */
-    yieldTurn: () => void;
+    releaseLock: () => void;
     close: () => void;
     /**
-     * some may be known
+     * signals of other tabs or an earlier page; some may be known
      */
     onfound: (signals: KeptSignal[]) => void;
     onsettled: (receipt: Receipt) => void;
     onforgotten: (id: string) => void;
     /**
-     * after `onfound` for what other tabs have left
+     * the lock is held; `onfound` has reported what other tabs left
      */
-    onturn: () => void;
+    onlock: () => void;
 };
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
-/** What one tab tells the others. @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} News */
 /**
- * What an outbox needs of it. What it says comes later than the call that asked for it, or from another tab.
- * @typedef {object} SharedSignals
- * @property {(signal: KeptSignal) => void} save keep it over a reload
- * @property {(receipt: Receipt, kept: KeptSignal|null) => void} settle with what is kept of it
- * @property {(id: string) => void} forget
- * @property {() => void} takeTurn ask to be the tab that sends
- * @property {() => void} yieldTurn let another tab, or stop asking
- * @property {() => void} close
- * @property {(signals: KeptSignal[]) => void} onfound some may be known
- * @property {(receipt: Receipt) => void} onsettled
- * @property {(id: string) => void} onforgotten
- * @property {() => void} onturn after `onfound` for what other tabs have left
+ * A message from one tab to the others.
+ * @typedef {{found: KeptSignal[]}|{settled: Receipt}|{forgotten: string}} Broadcast
  */
 /**
- * What a page's sessions share their signals through. Without IndexedDB there is nothing to share, as in Node.
+ * The storage of an outbox. Callbacks come after the call that caused them has returned, or from another tab.
+ * @typedef {object} SharedSignals
+ * @property {(signal: KeptSignal) => void} save store it for a reload
+ * @property {(receipt: Receipt, kept: KeptSignal|null) => void} settle remove it, or store `kept` in its place
+ * @property {(id: string) => void} forget
+ * @property {() => void} acquireLock request the send lock
+ * @property {() => void} releaseLock release it, or withdraw the request
+ * @property {() => void} close
+ * @property {(signals: KeptSignal[]) => void} onfound signals of other tabs or an earlier page; some may be known
+ * @property {(receipt: Receipt) => void} onsettled
+ * @property {(id: string) => void} onforgotten
+ * @property {() => void} onlock the lock is held; `onfound` has reported what other tabs left
+ */
+/**
+ * Return the page's factory of shared signals, by session id. Without IndexedDB, as in Node, signals stay in memory.
  * @param {Window} page
  * @returns {(session: string) => SharedSignals}
  */

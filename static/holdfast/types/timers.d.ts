@@ -23,7 +23,7 @@ export type TimerEffect<Name extends string> = {
     name: Name;
 };
 /**
- * What a pure core asks of its shell's timers.
+ * A timer effect of a pure state machine.
  * @template {string} Name
  * @typedef {{type: "startTimer", name: Name, ms: number} | {type: "stopTimer", name: Name}} TimerEffect
  */

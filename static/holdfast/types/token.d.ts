@@ -1,14 +1,14 @@
-export type GiveToken = () => string | Promise<string>;
-/** @typedef {() => string|Promise<string>} GiveToken */
+export type TokenProvider = () => string | Promise<string>;
+/** @typedef {() => string|Promise<string>} TokenProvider */
 export declare class Token {
     #private;
-    /** When to have another one, ms. */
+    /** Time of the renewal, ms. */
     renewAt: number;
-    /** @param {GiveToken|null} give null where cookies say who it is @param {import("./timers.js").Clock} clock */
-    constructor(give: GiveToken | null, clock: import("./timers.js").Clock);
+    /** @param {TokenProvider|null} provider null to authenticate by cookies @param {import("./timers.js").Clock} clock */
+    constructor(provider: TokenProvider | null, clock: import("./timers.js").Clock);
     get isUsed(): boolean;
-    /** @returns {Promise<string>} one that is good for a while; rejects as what gives it does */
+    /** @returns {Promise<string>} a token that is valid for a while; rejects as the provider does */
     fresh(): Promise<string>;
-    /** It counts no more. */
+    /** Drop the token: the server refused it. */
     forget(): void;
 }

@@ -7,14 +7,14 @@ const PADDING = `: ${" ".repeat(2048)}\n\n`;
 export function httpFetch(network) {
   return (url, { body, headers, signal }) =>
     new Promise((resolve, reject) => {
-      const request = Object.assign(new Request(network, url, JSON.parse(body), resolve, reject), { headers });
+      const request = Object.assign(new FakeRequest(network, url, JSON.parse(body), resolve, reject), { headers });
       network.requests.push(request);
       signal?.addEventListener("abort", () => request.end(new DOMException("aborted", "AbortError")));
     });
 }
 
 /** A request, and the server's end of its answer: a wire for the model server. */
-class Request {
+class FakeRequest {
   frozen = false;
   isOpen = true;
   acknowledges = false;

@@ -1,16 +1,16 @@
-// What the tabs of a browser share, in time that a test moves: unsent signals, news of them, the turn to send.
+// What the tabs of a browser share, in time that a test moves: unsent signals, news of them, the send lock.
 
 const DELAY_MS = 1; // from one tab to another, and to the disk and back
 
 export class Tabs {
   /** Unsent and refused signals, in the order of saving. @type {Map<string, {session: string, signal: object}>} by id */
   kept = new Map();
-  /** Whether tabs hear of each other and take turns. */
+  /** Whether tabs hear of each other and share the lock. */
   areApart = false;
   #clock;
   #open = new Set();
-  /** Who has the turn of each session, and who waits for it. @type {Map<string, SharedSignals[]>} */
-  #turns = new Map();
+  /** Queue for each session.s lock, its holder first. @type {Map<string, FakeSharedSignals[]>} */
+  #lockQueues = new Map();
 
   constructor(clock) {
     this.#clock = clock;
@@ -18,7 +18,7 @@ export class Tabs {
 
   /** @param {string} session */
   share = (session) => {
-    const shared = new SharedSignals(this, session);
+    const shared = new FakeSharedSignals(this, session);
     this.#open.add(shared);
     this.load(shared);
     return shared;
@@ -43,32 +43,32 @@ export class Tabs {
     }
   }
 
-  takeTurn(shared) {
-    if (this.areApart) return this.load(shared, () => shared.onturn());
-    const queue = this.#turns.get(shared.session) ?? [];
-    this.#turns.set(shared.session, queue);
+  acquireLock(shared) {
+    if (this.areApart) return this.load(shared, () => shared.onlock());
+    const queue = this.#lockQueues.get(shared.session) ?? [];
+    this.#lockQueues.set(shared.session, queue);
     if (queue.push(shared) === 1) this.#grant(shared);
   }
 
   #grant(shared) {
-    this.load(shared, () => this.#turns.get(shared.session)[0] === shared && shared.onturn());
+    this.load(shared, () => this.#lockQueues.get(shared.session)[0] === shared && shared.onlock());
   }
 
-  yieldTurn(shared) {
-    const queue = this.#turns.get(shared.session) ?? [];
+  releaseLock(shared) {
+    const queue = this.#lockQueues.get(shared.session) ?? [];
     const [first] = queue;
-    this.#turns.set(shared.session, queue.filter((waiting) => waiting !== shared));
-    const [next] = this.#turns.get(shared.session);
+    this.#lockQueues.set(shared.session, queue.filter((waiting) => waiting !== shared));
+    const [next] = this.#lockQueues.get(shared.session);
     if (first === shared && next) this.#grant(next);
   }
 
   close(shared) {
     this.#open.delete(shared);
-    this.yieldTurn(shared);
+    this.releaseLock(shared);
   }
 }
 
-class SharedSignals {
+class FakeSharedSignals {
   #tabs;
 
   constructor(tabs, session) {
@@ -96,12 +96,12 @@ class SharedSignals {
     this.#tabs.tell(this, (other) => other.onforgotten(id));
   }
 
-  takeTurn() {
-    this.#tabs.takeTurn(this);
+  acquireLock() {
+    this.#tabs.acquireLock(this);
   }
 
-  yieldTurn() {
-    this.#tabs.yieldTurn(this);
+  releaseLock() {
+    this.#tabs.releaseLock(this);
   }
 
   close() {

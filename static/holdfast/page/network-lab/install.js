@@ -1,4 +1,4 @@
-// Puts the lab's network between the page and its server. It runs before the page connects.
+// Installation of the lab's network between the page and its server, before the page connects.
 import { network } from "../network.js";
 import { labFetch } from "./lab-fetch.js";
 import { LabNetwork } from "./lab-network.js";

@@ -1,4 +1,4 @@
-// A fetch whose requests and answers go through the lab's network.
+// fetch through the lab's network.
 
 /** @typedef {import("./lab-network.js").LabNetwork} LabNetwork */
 
@@ -10,34 +10,34 @@
 export function labFetch(network, fetch) {
   return (input, init = {}) => {
     if (network.is("offline")) return Promise.reject(lost());
-    const exchange = new Exchange(network, init.signal);
+    const exchange = new LabExchange(network, init.signal);
     const ask = (signal) => fetch(input, { ...init, signal });
     return new Promise((resolve, reject) => exchange.begin(ask, init.body?.length ?? 0, resolve, reject));
   };
 }
 
-// Of these statuses a response can't be made with a body, though Chromium's own have one.
+// Statuses for which a Response cannot be constructed with a body, though Chromium's own have one.
 const WITHOUT_BODY = [101, 204, 205, 304];
 
 const lost = () => new TypeError("Failed to fetch");
 
-/** One request and its answer. */
-class Exchange {
+/** A request and its answer. */
+class LabExchange {
   #network;
   #signal;
   #line;
   #abort = new AbortController();
-  /** What a lost line fails: the request, and later the answer's body. */
+  /** Fails the request, or later the answer's body, when the line is lost. */
   #fail = (_error) => {};
-  /** @type {Uint8Array[]} what a proxy that buffers holds back */
+  /** @type {Uint8Array[]} chunks held back by a buffering proxy */
   #held = [];
 
-  /** @param {LabNetwork} network @param {AbortSignal|undefined} signal the page's */
+  /** @param {LabNetwork} network @param {AbortSignal|undefined} signal of the page */
   constructor(network, signal) {
     this.#network = network;
     this.#signal = signal;
     this.#line = network.open("request", () => this.#end(lost()));
-    // Giving up is the page's own doing: no line can delay it.
+    // An abort by the page takes effect at once.
     signal?.addEventListener("abort", () => this.#end(signal.reason));
   }
 
@@ -56,7 +56,7 @@ class Exchange {
 
   #end(error) {
     this.#line.close();
-    this.#line.freeze(); // what is under way has nowhere to arrive
+    this.#line.freeze(); // chunks in flight have nowhere to arrive
     this.#abort.abort();
     this.#fail(error);
   }
@@ -78,8 +78,8 @@ class Exchange {
   #pass(reader, controller) {
     this.#fail = (error) => controller.error(error);
     const down = (bytes, arrive) => this.#line.carry("down", bytes, arrive);
-    const read = () => reader.read().then(take, (error) => down(0, () => this.#end(error)));
-    const take = ({ done, value }) => {
+    const read = () => reader.read().then(pass, (error) => down(0, () => this.#end(error)));
+    const pass = ({ done, value }) => {
       if (!done) this.#held.push(value);
       if (done || !this.#isBuffered()) {
         for (const piece of this.#held.splice(0)) down(piece.length, () => controller.enqueue(piece));

@@ -1,4 +1,4 @@
-// What the network lab writes down: how the connection changes, in words. Pure: connections in, entries out.
+// Log entries of the network lab: changes of the connection in words. Pure: connections in, entries out.
 import { explainTransport, stateName, transportName } from "../../connection-words.js";
 
 /**
@@ -9,10 +9,10 @@ import { explainTransport, stateName, transportName } from "../../connection-wor
  */
 
 /**
- * @param {object|null} before the connection as it was; null at the beginning
- * @param {object} connection as `holdfast.connection` gives it
+ * @param {object|null} before the previous connection; null at the start
+ * @param {object} connection value of `holdfast.connection`
  * @param {number} now ms
- * @returns {Entry|null} null when nothing has changed that a person would want to see
+ * @returns {Entry|null} null for changes that are not shown
  */
 export function noteConnection(before, connection, now) {
   const { state, transport, transportReason, reason, retryAt } = connection;
@@ -22,18 +22,18 @@ export function noteConnection(before, connection, now) {
     return { kind: state, title: `Connected over ${transportName(transport)}`, detail: joined(took(before, now), why) };
   }
   if (before?.state === state && before.retryAt === retryAt && before.since === connection.since) return null;
-  const next = retryAt === null ? "" : `Next try in ${seconds(retryAt - now)}.`;
+  const next = retryAt === null ? "" : `Next retry in ${seconds(retryAt - now)}.`;
   return { kind: state, title: stateName(state), detail: joined(reason?.message ?? "", next) };
 }
 
 /** @param {{events: number, ms: number}} caughtUp @returns {Entry} */
 export function noteCaughtUp({ events, ms }) {
-  const missed = `${events.toLocaleString("en")} ${events === 1 ? "event" : "events"} had been missed.`;
-  const detail = events === 0 ? "Nothing had been missed." : missed;
+  const missed = `${events.toLocaleString("en")} ${events === 1 ? "event" : "events"} missed.`;
+  const detail = events === 0 ? "Nothing missed." : missed;
   return { kind: "caught-up", title: `Caught up in ${Math.max(1, Math.round(ms))} ms`, detail };
 }
 
-/** @param {string} title @param {string} [detail] @returns {Entry} what a person did */
+/** @param {string} title @param {string} [detail] @returns {Entry} action of the user */
 export function noteFault(title, detail = "") {
   return { kind: "fault", title, detail };
 }

@@ -1,6 +1,7 @@
-// A network that can be made bad by hand, between this page and its server: the lab's model of it, without the network.
+// Model of a network with faults on demand, between the page and its server.
+import { systemClock } from "../../timers.js";
 
-// Chromium's preset of that name, without its factor for what else is on the line.
+// Chromium's preset "Slow 3G", without its overhead factor.
 export const SLOW_DELAY_MS = 400;
 export const SLOW_BYTES_PER_MS = 50;
 
@@ -8,12 +9,7 @@ export const SLOW_BYTES_PER_MS = 50;
 /** @typedef {"websocket"|"stream"|"request"} Kind */
 /** @typedef {"up"|"down"} Direction */
 
-const systemClock = {
-  now: () => Date.now(),
-  setTimeout: (action, ms) => setTimeout(action, ms),
-};
-
-/** What holds for every connection through it, and all that are open. */
+/** The network: conditions for every connection through it, and the open ones. */
 export class LabNetwork {
   #clock;
   #conditions = { offline: false, blockWebSocket: false, bufferStreaming: false, slow: false };
@@ -34,23 +30,23 @@ export class LabNetwork {
   set(condition, on) {
     this.#conditions[condition] = on;
     if (!on) return;
-    // A device that loses its network isn't told of each connection's end.
+    // A device that loses its network is not told that its connections end.
     if (condition === "offline") this.freeze();
     if (condition === "blockWebSocket") this.drop("websocket");
     if (condition === "bufferStreaming") this.drop("stream");
   }
 
-  /** End every open connection, or those of a kind, as a reset does. @param {Kind} [kind] */
+  /** Reset every open connection, or those of a kind. @param {Kind} [kind] */
   drop(kind) {
     for (const line of [...this.#lines]) if (kind === undefined || line.kind === kind) line.drop();
   }
 
-  /** From now on nothing arrives over the connections that are open, and nothing says so. */
+  /** Freeze the open connections: nothing arrives any more, and nothing reports it. */
   freeze() {
     for (const line of this.#lines) line.freeze();
   }
 
-  /** @param {Kind} kind @param {() => void} ondrop @returns {Line} for one connection; to be closed at its end */
+  /** @param {Kind} kind @param {() => void} ondrop @returns {Line} of one connection; close it at the end */
   open(kind, ondrop) {
     const line = new Line(this, this.#clock, kind, ondrop);
     this.#lines.add(line);
@@ -63,13 +59,13 @@ export class LabNetwork {
   }
 }
 
-/** One connection's way: all that it carries arrives in order, later on a slow network, and never once it is frozen. */
+/** Line of one connection: data arrives in order, later on a slow network, never once frozen. */
 export class Line {
   #network;
   #clock;
   #ondrop;
   #frozen = false;
-  /** Per direction, when the line is free for more and when the last piece arrives, ms. */
+  /** Per direction: when the line is free, and when the last data arrives, ms. */
   #free = { up: 0, down: 0 };
   #last = { up: 0, down: 0 };
 
@@ -84,7 +80,7 @@ export class Line {
   /**
    * @param {Direction} direction
    * @param {number} bytes
-   * @param {() => void} arrive called when the piece has arrived; at once on a good line
+   * @param {() => void} arrive called on arrival; at once on a good line
    */
   carry(direction, bytes, arrive) {
     const now = this.#clock.now();
@@ -96,7 +92,7 @@ export class Line {
 
   drop() {
     this.close();
-    this.#frozen = true; // what is under way is lost
+    this.#frozen = true; // data in flight is lost
     this.#ondrop();
   }
 

@@ -1,4 +1,4 @@
-// A WebSocket whose frames go through the lab's network.
+// WebSocket through the lab's network.
 
 /** @typedef {import("./lab-network.js").LabNetwork} LabNetwork */
 
@@ -8,7 +8,7 @@ const ABNORMAL = { code: 1006, reason: "", wasClean: false };
 /**
  * @param {LabNetwork} network
  * @param {typeof WebSocket} WebSocket
- * @returns {typeof WebSocket} as far as a client of text frames needs it
+ * @returns {typeof WebSocket} for text frames only
  */
 export function labWebSocket(network, WebSocket) {
   return class LabSocket extends EventTarget {
@@ -47,20 +47,20 @@ export function labWebSocket(network, WebSocket) {
       this.#socket = socket;
       const down = (bytes, arrive) => this.#line.carry("down", bytes, arrive);
       socket.onopen = () => down(0, () => this.#opened());
-      socket.onmessage = ({ data }) => down(data.length, () => this.#tell("message", { data }));
+      socket.onmessage = ({ data }) => down(data.length, () => this.#emit("message", { data }));
       socket.onclose = ({ code, reason, wasClean }) => down(0, () => this.#closed({ code, reason, wasClean }));
     }
 
     #opened() {
       if (this.readyState !== CONNECTING) return;
       this.readyState = OPEN;
-      this.#tell("open");
+      this.#emit("open");
     }
 
     #lose() {
       this.#socket?.close();
       this.#socket = null;
-      this.#tell("error");
+      this.#emit("error");
       this.#closed(ABNORMAL);
     }
 
@@ -68,10 +68,10 @@ export function labWebSocket(network, WebSocket) {
       if (this.readyState === CLOSED) return;
       this.readyState = CLOSED;
       this.#line.close();
-      this.#tell("close", how);
+      this.#emit("close", how);
     }
 
-    #tell(type, detail = {}) {
+    #emit(type, detail = {}) {
       const event = Object.assign(new Event(type), detail);
       this[`on${type}`]?.(event);
       this.dispatchEvent(event);

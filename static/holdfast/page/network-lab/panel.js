@@ -1,30 +1,30 @@
-// The network lab's drawer: breaks the network of this tab, and shows how the connection recovers.
+// Panel of the network lab: breaks the network of this tab and logs how the connection recovers.
 import { stateName, transportName } from "../../connection-words.js";
+import { addresses } from "../addresses.js";
 import { restartServer } from "../api.js";
-import { sessionIdOf } from "../router.js";
 import { lab } from "./install.js";
 import { noteCaughtUp, noteConnection, noteFault } from "./lab-log.js";
 
-const ENTRIES = 200; // older ones are forgotten
+const MAX_ENTRIES = 200; // older ones are removed
 
 const ONCE = {
-  drop: { words: "The connection was dropped", act: () => lab.drop() },
+  drop: { words: "Connection dropped", act: () => lab.drop() },
   freeze: {
-    words: "The connection was frozen",
-    detail: "Nothing says so. Missed heartbeats will, or sooner a message that gets no receipt.",
+    words: "Connection frozen",
+    detail: "Nothing reports it. Missed heartbeats reveal it, or sooner a message without a receipt.",
     act: () => lab.freeze(),
   },
   restart: {
-    words: "The server was asked to restart",
-    detail: "As at a new release: it takes leave of everybody first.",
+    words: "Server restart requested",
+    detail: "As for a new release: the server announces it to every client first.",
     act: () => restartServer(),
   },
 };
 const CONDITIONS = {
-  offline: ["Gone offline", "Back online"],
-  blockWebSocket: ["WebSockets are refused", "WebSockets are let through"],
-  bufferStreaming: ["Streams are held back", "Streams are let through"],
-  slow: ["The network is slow", "The network is fast again"],
+  offline: ["Offline", "Back online"],
+  blockWebSocket: ["WebSockets blocked", "WebSockets allowed"],
+  bufferStreaming: ["Streams buffered", "Streams passed through"],
+  slow: ["Network slow", "Network normal"],
 };
 
 class LabPanel {
@@ -34,7 +34,7 @@ class LabPanel {
   #now = document.getElementById("lab-now");
   #holdfast = document.querySelector("holdfast-status").holdfast;
   #before = null;
-  /** Sessions whose returns are noted. @type {WeakSet<object>} */
+  /** Sessions whose catch-ups are logged. @type {WeakSet<object>} */
   #watched = new WeakSet();
 
   start() {
@@ -46,7 +46,7 @@ class LabPanel {
       button.addEventListener("click", () => this.#once(button.dataset.once));
     }
     for (const condition of this.#panel.querySelectorAll("[data-condition]")) {
-      condition.checked = false; // a browser may remember it over a reload, the lab doesn't
+      condition.checked = false; // browsers may restore it after a reload, the lab does not
       condition.addEventListener("change", () => this.#set(condition.dataset.condition, condition.checked));
     }
     this.#holdfast.addEventListener("connection", () => this.#changed());
@@ -70,14 +70,14 @@ class LabPanel {
     try {
       await act();
     } catch (error) {
-      this.#write(noteFault("That didn't work", error.message));
+      this.#write(noteFault("Failed", error.message));
     }
   }
 
   #set(name, on) {
     this.#write(noteFault(CONDITIONS[name][on ? 0 : 1]));
     lab.set(name, on);
-    // A browser that has lost its network says so.
+    // A browser reports a lost network by an event.
     if (name === "offline") dispatchEvent(new Event(on ? "offline" : "online"));
   }
 
@@ -93,7 +93,7 @@ class LabPanel {
   }
 
   #watch() {
-    const id = sessionIdOf(location.pathname);
+    const id = addresses.sessionIdOf(location.pathname);
     if (id === null) return;
     const session = this.#holdfast.session(id);
     if (this.#watched.has(session)) return;
@@ -107,7 +107,7 @@ class LabPanel {
     entry.append(timeOf(new Date()), create("span", "lab-title", title));
     if (detail) entry.append(create("span", "lab-detail", detail));
     this.#log.prepend(entry);
-    while (this.#log.children.length > ENTRIES) this.#log.lastElementChild.remove();
+    while (this.#log.children.length > MAX_ENTRIES) this.#log.lastElementChild.remove();
   }
 }
 

@@ -1,54 +1,57 @@
 export type Frame = import("../protocol.js").Frame;
 export type Transport = import("./socket.js").Transport;
 export type Post = (path: string, body: object, abort?: AbortController) => Promise<Response>;
-export type Asked = {
+export type ExchangeRequest = {
     attach: Frame[];
     waitMs: number;
     abort: AbortController;
 };
-export type Carry = (post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>;
-export type Exchange = Asked & {
+export type ExchangeRunner = (post: Post, asked: ExchangeRequest, deliver: (frame: Frame) => void) => Promise<void>;
+export type Exchange = ExchangeRequest & {
     since: number;
     leaving: number | null;
 };
 export type HttpOptions = {
     /**
-     * address of the API, with its last slash
+     * address of the API, with the last slash
      */
     api: string;
     fetch: typeof fetch;
     token: import("../token.js").Token;
     clock: import("../timers.js").Clock;
     /**
-     * what the sessions have to ask for now; `returning`: not as a matter
-     * of routine, so that what it brings is a catch-up
+     * attach frames of the sessions; `returning`: after an
+     * interruption, so that the answer is a catch-up
      */
     attaches: (returning: boolean) => Frame[];
 };
 /** @typedef {import("../protocol.js").Frame} Frame */
 /** @typedef {import("./socket.js").Transport} Transport */
 /**
- * Rejects with a `Refusal` for an HTTP error.
+ * Sends a request. Rejects with a `Refusal` for an HTTP error.
  * @typedef {(path: string, body: object, abort?: AbortController) => Promise<Response>} Post
  */
-/** @typedef {{attach: Frame[], waitMs: number, abort: AbortController}} Asked */
+/** @typedef {{attach: Frame[], waitMs: number, abort: AbortController}} ExchangeRequest */
 /**
- * Hands over frames as they come, and resolves at the answer's end.
- * @typedef {(post: Post, asked: Asked, deliver: (frame: Frame) => void) => Promise<void>} Carry
+ * Runs an exchange: delivers frames as they come, resolves at the end of the answer.
+ * @typedef {(post: Post, asked: ExchangeRequest, deliver: (frame: Frame) => void) => Promise<void>} ExchangeRunner
  */
-/** Since when, and what its `going-away` said; ms. @typedef {Asked & {since: number, leaving: number|null}} Exchange */
+/**
+ * A running exchange: its start, and the delay of its `going-away`; ms.
+ * @typedef {ExchangeRequest & {since: number, leaving: number|null}} Exchange
+ */
 /**
  * @typedef {object} HttpOptions
- * @property {string} api address of the API, with its last slash
+ * @property {string} api address of the API, with the last slash
  * @property {typeof fetch} fetch
  * @property {import("../token.js").Token} token
  * @property {import("../timers.js").Clock} clock
- * @property {(returning: boolean) => Frame[]} attaches what the sessions have to ask for now; `returning`: not as a matter
- *   of routine, so that what it brings is a catch-up
+ * @property {(returning: boolean) => Frame[]} attaches attach frames of the sessions; `returning`: after an
+ *   interruption, so that the answer is a catch-up
  */
 export declare const LASTING_MS = 5000;
 export declare const WAIT_MS = 25000;
-export declare const REST_MS = 15000;
+export declare const BACKGROUND_POLL_MS = 15000;
 export declare const POOL = 6;
 export declare const FLUSH_MS = 1000;
 /** @implements {Transport} */
@@ -65,7 +68,7 @@ export declare class HttpTransport implements Transport {
     /** @param {Frame} frame */
     send(frame: Frame): boolean;
     close(): void;
-    /** @param {boolean} resting */
-    rest(resting: boolean): void;
+    /** @param {boolean} background */
+    setBackground(background: boolean): void;
     flush(): void;
 }

@@ -1,5 +1,5 @@
 export type Frame = import("../protocol.js").Frame;
-export type TransportName = import("../choice.js").TransportName;
+export type TransportName = import("../transport-choice.js").TransportName;
 export type Transport = {
     name: TransportName;
     open: () => void;
@@ -9,36 +9,38 @@ export type Transport = {
     send: (frame: Frame) => boolean;
     close: () => void;
     /**
-     * whether nobody sees the page, so that it may be slow and save connections
+     * whether the page is hidden: the transport may be slow and
+     * save connections
      */
-    rest: (resting: boolean) => void;
+    setBackground: (background: boolean) => void;
     /**
-     * it fell silent: have the browser give up what else it keeps open, which may be as dead
+     * drop the browser's idle connections, which may be dead: the transport went silent
      */
     flush: () => void;
     /**
-     * with its size, as the server counts it; 0 where it doesn't
+     * with its size as the server counts it, or 0
      */
     onframe: (frame: Frame, bytes: number) => void;
     /**
-     * a WebSocket's close code, or 4000 + an HTTP status
+     * WebSocket close code, or 4000 + HTTP status
      */
     onclose: (code: number) => void;
 };
 /** @typedef {import("../protocol.js").Frame} Frame */
-/** @typedef {import("../choice.js").TransportName} TransportName */
+/** @typedef {import("../transport-choice.js").TransportName} TransportName */
 /**
- * What the client needs of a transport: frames both ways, whatever carries them. Its first frame is `connected`; until
- * then nothing may be sent. It says `onclose` once, also when it can't be opened, but perhaps very late, or never.
+ * A transport: frames both ways. Its first frame is `connected`; nothing may be sent before. `onclose` is called once,
+ * also when it cannot be opened, but perhaps very late or never.
  * @typedef {object} Transport
  * @property {TransportName} name
  * @property {() => void} open
  * @property {(frame: Frame) => boolean} send false when it is lost
  * @property {() => void} close
- * @property {(resting: boolean) => void} rest whether nobody sees the page, so that it may be slow and save connections
- * @property {() => void} flush it fell silent: have the browser give up what else it keeps open, which may be as dead
- * @property {(frame: Frame, bytes: number) => void} onframe with its size, as the server counts it; 0 where it doesn't
- * @property {(code: number) => void} onclose a WebSocket's close code, or 4000 + an HTTP status
+ * @property {(background: boolean) => void} setBackground whether the page is hidden: the transport may be slow and
+ *   save connections
+ * @property {() => void} flush drop the browser's idle connections, which may be dead: the transport went silent
+ * @property {(frame: Frame, bytes: number) => void} onframe with its size as the server counts it, or 0
+ * @property {(code: number) => void} onclose WebSocket close code, or 4000 + HTTP status
  */
 export declare const ABNORMAL = 1006;
 /** @implements {Transport} */
@@ -60,6 +62,6 @@ export declare class SocketTransport implements Transport {
     /** @param {Frame} frame */
     send(frame: Frame): boolean;
     close(): void;
-    rest(): void;
+    setBackground(): void;
     flush(): void;
 }

@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("count", type=int)
 
     def handle(self, *args: Any, count: int, **options: Any) -> None:
-        policy = RetentionPolicy.objects.get(is_default=True)
+        policy = RetentionPolicy.objects.default()
         guests = [uuid.uuid4().hex for _ in range(count)]
         sessions = [Session(owner=f"guest:{guest}", agent="bench", policy=policy) for guest in guests]
         Session.objects.bulk_create(sessions)

@@ -32,7 +32,7 @@ class Command(BaseCommand):
     def _messages(self, count: int) -> None:
         """So many messages, with those that are there: twenty a session."""
         first = Message.objects.filter(uid__startswith="m_bench").count()
-        policy = RetentionPolicy.objects.get(is_default=True).pk
+        policy = RetentionPolicy.objects.default().pk
         now = connection.ops.adapt_datetimefield_value(timezone.now())
         for start in range(first, count, BATCH):
             end = min(start + BATCH, count)

@@ -11,7 +11,7 @@ import {
   SUSPENDED_RETRY_MS,
   initialConnection,
   transition,
-} from "../../static/holdfast/states.js";
+} from "../../static/holdfast/connection-state.js";
 
 const NOW = 1_000_000;
 const WINDOW_MS = 120_000;

@@ -2,25 +2,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Standing, interleave, isOpen } from "../../static/holdfast/page/standing.js";
+import { SignalStatus, interleave, isUnfinished } from "../../static/holdfast/page/signal-status.js";
 import { recordOf } from "./support/model-server.mjs";
 
 const ME = "guest:1";
-const standing = (...signals) => new Standing(signals, ME);
+const signalStatus = (...signals) => new SignalStatus(signals, ME);
 const message = (id, at, ...parts) => ({ id, status: "complete", created_at: at, parts });
 const steer = (fields) => recordOf({ kind: "steer", at: 15, payload: { parts: [{ type: "text", text: "Shorter" }] }, ...fields });
 const ids = (messages) => messages.map(({ id }) => id);
 
 test("one's own is what has one's actor, or none yet", () => {
-  assert.deepEqual([ME, null, "user:2"].map((actor) => standing().isMine(actor)), [true, true, false]);
+  assert.deepEqual([ME, null, "user:2"].map((actor) => signalStatus().isMine(actor)), [true, true, false]);
 });
 
 test("the decision is the one that wasn't refused", () => {
   const lost = recordOf({ id: "s_1", kind: "approve", status: "rejected", payload: { approval: "a1" } });
   const won = recordOf({ id: "s_2", kind: "deny", payload: { approval: "a1" } });
-  assert.equal(standing(lost).decision("a1"), undefined);
-  assert.equal(standing(lost, won).decision("a1"), won);
-  assert.equal(standing(won).decision("a2"), undefined);
+  assert.equal(signalStatus(lost).decision("a1"), undefined);
+  assert.equal(signalStatus(lost, won).decision("a1"), won);
+  assert.equal(signalStatus(won).decision("a2"), undefined);
 });
 
 test("an answer was stopped by the cancel that is about it, else by the first one for whatever ran after it began", () => {
@@ -30,24 +30,24 @@ test("an answer was stopped by the cancel that is about it, else by the first on
     stop({ id: "s_2", at: 30, message: "m_1" }),
     stop({ id: "s_3", at: 20 }),
   ];
-  assert.equal(standing(earlier, all, named).stop(message("m_1", 10)), named);
-  assert.equal(standing(earlier, all).stop(message("m_1", 10)), all);
-  assert.equal(standing(earlier, named).stop(message("m_2", 10)), undefined);
-  assert.equal(standing(stop({ id: "s_4", at: 20, status: "rejected" })).stop(message("m_1", 10)), undefined);
+  assert.equal(signalStatus(earlier, all, named).stop(message("m_1", 10)), named);
+  assert.equal(signalStatus(earlier, all).stop(message("m_1", 10)), all);
+  assert.equal(signalStatus(earlier, named).stop(message("m_2", 10)), undefined);
+  assert.equal(signalStatus(stop({ id: "s_4", at: 20, status: "rejected" })).stop(message("m_1", 10)), undefined);
 });
 
 test("a retry counts until it has begun or was refused", () => {
-  const retry = (status) => standing(recordOf({ id: "s_1", kind: "retry", status, payload: { message: "m_1" } }));
+  const retry = (status) => signalStatus(recordOf({ id: "s_1", kind: "retry", status, payload: { message: "m_1" } }));
   const found = ["waiting", "accepted", "delivered", "applied", "rejected"].map((status) => Boolean(retry(status).retry("m_1")));
   assert.deepEqual(found, [true, true, true, false, false]);
-  assert.equal(isOpen({ status: "failed" }), false);
+  assert.equal(isUnfinished({ status: "failed" }), false);
 });
 
 test("a steer is loose until it is in an answer, or a message of its own", () => {
   const signals = ["s_read", "s_late", "s_next"].map((id) => steer({ id, status: "delivered" }));
   const applied = steer({ id: "s_old", status: "applied" });
   const messages = [message("m_1", 10, { type: "steering-message", id: "s_read", parts: [] }), message("s_late", 20)];
-  assert.deepEqual(ids(standing(...signals, applied).looseSteers(messages)), ["s_next"]);
+  assert.deepEqual(ids(signalStatus(...signals, applied).looseSteers(messages)), ["s_next"]);
 });
 
 test("steers stand among messages in the order of writing, and what isn't sent yet is last", () => {

@@ -1,15 +1,15 @@
-// How things stand by a session's signals: what was decided by whom, and what is on its way. Pure: records in, answers out.
+// Status of a session's signals, as the transcript shows it: decisions, stops, retries, steers. Pure.
 
 /** @typedef {import("../index.js").SignalRecord | import("../index.js").UnsentSignal} Signal */
 
 const REFUSED = ["rejected", "expired", "failed"];
 
-export class Standing {
+export class SignalStatus {
   #signals;
   #byId;
   #me;
 
-  /** @param {Signal[]} signals in order @param {string|null} me who this page acts as */
+  /** @param {Signal[]} signals in order @param {string|null} me actor of this page */
   constructor(signals, me) {
     this.#signals = signals;
     this.#byId = new Map(signals.map((signal) => [signal.id, signal]));
@@ -21,30 +21,33 @@ export class Standing {
     return this.#byId.get(id);
   }
 
-  /** Whether a signal is this person's. One that isn't sent yet has no actor. @param {string|null} actor */
+  /** Whether a signal is this user's own; an unsent one has no actor. @param {string|null} actor */
   isMine(actor) {
     return actor === null || actor === this.#me;
   }
 
-  /** @param {string} approval @returns {Signal|undefined} the decision that is on its way, or counts */
+  /** @param {string} approval @returns {Signal|undefined} the decision, pending or valid */
   decision(approval) {
     return this.#signals.find(({ status, payload }) => payload.approval === approval && !REFUSED.includes(status));
   }
 
-  /** @param {{id: string, created_at: number}} message a response @returns {Signal|undefined} the cancel that ended it */
+  /**
+   * @param {{id: string, created_at: number}} message a response
+   * @returns {Signal|undefined} the cancel that stopped it
+   */
   stop({ id, created_at: createdAt }) {
     const stops = this.#signals.filter(({ kind, status }) => kind === "cancel" && status === "applied");
     const about = (signal) => signal.message ?? signal.payload.message;
-    // One that stops whatever runs may name none.
+    // A cancel of everything that runs may name no message.
     return stops.find((signal) => about(signal) === id) ?? stops.find((signal) => !about(signal) && signal.at >= createdAt);
   }
 
-  /** @param {string} message a response @returns {Signal|undefined} what asks for it again and hasn't begun */
+  /** @param {string} message a response @returns {Signal|undefined} its retry that has not started */
   retry(message) {
-    return this.#signals.find((signal) => signal.kind === "retry" && signal.payload.message === message && isOpen(signal));
+    return this.#signals.find((signal) => signal.kind === "retry" && signal.payload.message === message && isUnfinished(signal));
   }
 
-  /** Steers that are in no answer and no message of their own (yet). @param {object[]} messages */
+  /** Steers that are neither part of an answer nor a message of their own (yet). @param {object[]} messages */
   looseSteers(messages) {
     const loose = this.#signals.filter(({ kind, status }) => kind === "steer" && status !== "applied");
     if (!loose.length) return loose;
@@ -55,15 +58,15 @@ export class Standing {
 }
 
 /** Whether a signal may still change. @param {Signal} signal */
-export function isOpen({ status }) {
+export function isUnfinished({ status }) {
   return status !== "applied" && !REFUSED.includes(status);
 }
 
 /**
- * Messages and the steers that stand among them, in the order of writing; what isn't sent yet is last.
+ * Merge messages and loose steers, in the order of writing; unsent ones come last.
  * @param {object[]} messages
  * @param {Signal[]} steers
- * @returns {object[]} a steer in the form of a message
+ * @returns {object[]} messages, and steers in the form of messages
  */
 export function interleave(messages, steers) {
   const merged = [...messages];

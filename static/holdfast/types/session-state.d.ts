@@ -1,12 +1,12 @@
 export type Event = import("./fold.js").Event;
 export type Frame = import("./protocol.js").Frame;
 export type Limits = import("./protocol.js").Limits;
-export type Message = import("./message.js").Message;
+export type Message = import("./message.js").FoldedMessage;
 export type SignalRecord = import("./protocol.js").SignalRecord;
 /** @typedef {import("./fold.js").Event} Event */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
-/** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./message.js").FoldedMessage} Message */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 export declare const ATTACH_TIMEOUT_MS = 10000;
 export declare const TAIL_GRACE_MS = 1000;
@@ -14,14 +14,17 @@ export type SignalEvent = {
     serial: number;
     signal: SignalRecord;
 };
-export type Outcome = {
+export type StateUpdate = {
+    /**
+     * frames to send
+     */
     send: Frame[];
     /**
-     * ids of messages
+     * ids of changed messages
      */
     changed: Set<string>;
     /**
-     * ids of those that changed
+     * ids of changed signals
      */
     signals: Set<string>;
     /**
@@ -29,7 +32,7 @@ export type Outcome = {
      */
     reset?: string;
     /**
-     * what a resume brought
+     * size and duration of a resume
      */
     caughtUp?: {
         events: number;
@@ -38,14 +41,14 @@ export type Outcome = {
 };
 /** @typedef {{serial: number, signal: SignalRecord}} SignalEvent */
 /**
- * @typedef {object} Outcome
- * @property {Frame[]} send
- * @property {Set<string>} changed ids of messages
- * @property {Set<string>} signals ids of those that changed
+ * @typedef {object} StateUpdate
+ * @property {Frame[]} send frames to send
+ * @property {Set<string>} changed ids of changed messages
+ * @property {Set<string>} signals ids of changed signals
  * @property {string} [reset] why the state was replaced
- * @property {{events: number, ms: number}} [caughtUp] what a resume brought
+ * @property {{events: number, ms: number}} [caughtUp] size and duration of a resume
  */
-export declare class Replica {
+export declare class SessionState {
     #private;
     /** @type {Map<string, Message>} in the order of first_serial */
     messages: Map<string, Message>;
@@ -58,11 +61,11 @@ export declare class Replica {
     /** @param {string} id of the session */
     constructor(id: string);
     get serial(): number;
-    /** A new connection: whatever the old one still owed doesn't count. @param {Limits} limits @param {number} now ms */
-    connected(limits: Limits, now: number): Outcome;
-    /** @param {number} now ms @returns {Outcome} */
-    attach(now: number): Outcome;
-    /** What asks for everything that isn't here. */
+    /** Attach on a new connection; what the old one owed is void. @param {Limits} limits @param {number} now ms */
+    connected(limits: Limits, now: number): StateUpdate;
+    /** @param {number} now ms @returns {StateUpdate} */
+    attach(now: number): StateUpdate;
+    /** The frame that asks for everything missing here. */
     get attachFrame(): {
         type: string;
         session: string;
@@ -81,15 +84,19 @@ export declare class Replica {
             [k: string]: number[];
         };
     };
-    /** The server refused the attach, for now. @param {number} now ms @param {number} random from 0 to 1 */
+    /**
+     * Retry the attach later: the server refused it for now.
+     * @param {number} now ms
+     * @param {number} random from 0 to 1
+     */
     attachRefused(now: number, random: number): void;
     get isAttaching(): boolean;
-    /** Start over with what the server has now. @param {number} now ms */
-    attachAnew(now: number): Outcome;
-    /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {Outcome} */
-    receive(frame: Frame, bytes: number, now: number): Outcome;
-    /** When `tick` has something to do, ms. */
+    /** Attach without a cursor, to replace the state. @param {number} now ms */
+    attachAfresh(now: number): StateUpdate;
+    /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {StateUpdate} */
+    receive(frame: Frame, bytes: number, now: number): StateUpdate;
+    /** Time of the next `tick`, ms. */
     get deadline(): number;
-    /** @param {number} now ms @returns {Outcome} */
-    tick(now: number): Outcome;
+    /** @param {number} now ms @returns {StateUpdate} */
+    tick(now: number): StateUpdate;
 }

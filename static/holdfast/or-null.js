@@ -1,7 +1,7 @@
-// What may throw for reasons that nobody can mend: storage that the browser forbids or has no room for, text from afar.
+// Result of an action that may fail for reasons beyond the program: forbidden or full storage, malformed input.
 
 /** @template Result @param {() => Result} action @returns {Result|null} null when it throws */
-export function attempt(action) {
+export function orNull(action) {
   try {
     return action();
   } catch {

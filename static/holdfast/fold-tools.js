@@ -1,13 +1,13 @@
-// The fold of tool calls: input, approval, output.
+// The fold of tool calls: handlers for input, approval and output chunks.
 
-import { FoldError, copy, notOpen, push, stepStart } from "./message.js";
+import { FoldError, addPart, copyFields, stepStart, unknownPart } from "./message.js";
 
 /** @typedef {import("./message.js").Chunk} Chunk */
-/** @typedef {import("./message.js").Handler} Handler */
-/** @typedef {import("./message.js").Message} Message */
-/** @typedef {import("./message.js").Part} Part */
+/** @typedef {import("./message.js").ChunkHandler} ChunkHandler */
+/** @typedef {import("./message.js").FoldedMessage} Message */
+/** @typedef {import("./message.js").FoldedPart} Part */
 
-// What belongs to a state of the part goes with it, unless the next chunk takes it along or keeps it.
+// Fields of one state of a part: removed at the next state, unless its chunk takes or keeps them.
 const STATE_FIELDS = ["input", "inputEncoding", "rawInput", "output", "errorText", "preliminary"];
 const LASTING = ["toolMetadata", "providerExecuted"];
 /** @type {Record<string, {state: string, takes: string[], keeps?: string}>} */
@@ -20,32 +20,33 @@ const CHANGES = {
 };
 
 /** @param {Part} part @param {Chunk} chunk */
-function change(part, chunk) {
+function setState(part, chunk) {
   const { state, takes, keeps } = CHANGES[chunk.type];
   part.state = state;
   for (const name of STATE_FIELDS) if (name !== keeps) delete part[name];
-  copy(part, chunk, [...takes, ...LASTING]);
+  copyFields(part, chunk, [...takes, ...LASTING]);
   const provider = state.startsWith("output") ? "resultProviderMetadata" : "callProviderMetadata";
   if ("providerMetadata" in chunk) part[provider] = chunk.providerMetadata;
 }
 
 // --- Input ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolInput(message, chunk) {
   const call = chunk.toolCallId;
   closeInput(message, call);
   let index = findInStep(message, chunk);
-  if (index < 0) index = push(message, { type: chunk.dynamic ? "dynamic-tool" : "tool-", toolCallId: call });
+  if (index < 0) index = addPart(message, { type: chunk.dynamic ? "dynamic-tool" : "tool-", toolCallId: call });
   const part = message.parts[index];
   if (part.type === "dynamic-tool") part.toolName = chunk.toolName;
   else part.type = `tool-${chunk.toolName}`;
-  change(part, chunk);
+  setState(part, chunk);
   if (chunk.type === "tool-input-start") message.open.tools[call] = { part: index, text: "" };
 }
 
 /**
- * Some models use the same ids again in each step. A tool-input-error goes to dynamic and static tools alike.
+ * Find a call in the current step: some models reuse ids in each step. A tool-input-error matches dynamic and static
+ * tools.
  * @param {Message} message
  * @param {Chunk} chunk
  */
@@ -58,15 +59,15 @@ function findInStep(message, chunk) {
   });
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolInputDelta(message, chunk) {
   const opened = message.open.tools[chunk.toolCallId];
-  if (opened === undefined) throw notOpen(chunk);
+  if (opened === undefined) throw unknownPart(chunk);
   opened.text += chunk.inputTextDelta;
 }
 
 /**
- * Keep the raw text of an input that never became available: nothing else tells what it was.
+ * Close a streaming input, and keep its raw text: it may never become available in another form.
  * @param {Message} message
  * @param {string} call
  */
@@ -78,43 +79,43 @@ export function closeInput(message, call) {
 
 // --- Approval ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolApprovalRequest(message, chunk) {
   const part = findCall(message, chunk);
   /** @type {Record<string, any>} */
-  const approval = copy({ id: chunk.approvalId }, chunk, ["inputSchemaInput", "signature"]);
+  const approval = copyFields({ id: chunk.approvalId }, chunk, ["inputSchemaInput", "signature"]);
   if (chunk.approvalDescriptor != null) approval.descriptor = chunk.approvalDescriptor;
   if ("reason" in chunk) approval.requestReason = chunk.reason;
   if (chunk.isAutomatic) approval.isAutomatic = true;
   Object.assign(part, { state: "approval-requested", approval });
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolApprovalResponse(message, chunk) {
   const part = message.parts.find((part) => isTool(part) && part.approval?.id === chunk.approvalId);
-  if (part === undefined) throw notOpen(chunk);
+  if (part === undefined) throw unknownPart(chunk);
   withInput(part, chunk);
   part.state = "approval-responded";
   part.approval = { ...part.approval, approved: chunk.approved };
-  copy(part.approval, chunk, ["reason"]);
-  copy(part, chunk, ["providerExecuted"]);
+  copyFields(part.approval, chunk, ["reason"]);
+  copyFields(part, chunk, ["providerExecuted"]);
   if ("providerMetadata" in chunk) part.callProviderMetadata = chunk.providerMetadata;
 }
 
 // --- Output ---
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolOutput(message, chunk) {
-  change(findCall(message, chunk), chunk);
+  setState(findCall(message, chunk), chunk);
 }
 
-/** @type {Handler} */
+/** @type {ChunkHandler} */
 function toolOutputDenied(message, chunk) {
   findCall(message, chunk).state = "output-denied";
 }
 
 /**
- * In the current step the first with its id, else the newest.
+ * Find the call of a chunk: the first with its id in the current step, else the newest.
  * @param {Message} message
  * @param {Chunk} chunk
  */
@@ -123,7 +124,7 @@ function findCall(message, chunk) {
   /** @param {Part} part */
   const same = (part) => isTool(part) && part.toolCallId === chunk.toolCallId;
   const part = message.parts.slice(first).find(same) ?? message.parts.findLast(same);
-  if (part === undefined) throw notOpen(chunk);
+  if (part === undefined) throw unknownPart(chunk);
   return withInput(part, chunk);
 }
 
@@ -138,7 +139,7 @@ function withInput(part, chunk) {
   throw new FoldError("unknown_part", `${chunk.type} for a tool call whose input is still streaming`);
 }
 
-/** @type {Record<string, Handler>} */
+/** @type {Record<string, ChunkHandler>} */
 export const toolHandlers = {
   "tool-input-start": toolInput,
   "tool-input-delta": toolInputDelta,

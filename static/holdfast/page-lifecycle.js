@@ -1,18 +1,18 @@
-// What a page notices before its connection does: the network came, went or changed, the page was hidden, shown or slept.
+// Page lifecycle and network events, which a page sees before its connection does.
 
-import { attempt } from "./attempt.js";
+import { orNull } from "./or-null.js";
 import { Timers } from "./timers.js";
 
-/** @typedef {"online"|"offline"|"network"|"hidden"|"woken"} Fact */
+/** @typedef {"online"|"offline"|"network"|"hidden"|"woken"} PageEvent */
 
 const TICK_MS = 2_000;
-// A timer that is this late slept, with the machine. In a page that nobody sees, browsers make them late themselves.
+// Lateness of a timer that means the machine slept. On hidden pages it does not count: browsers throttle their timers.
 export const SLEPT_MS = 2_000;
 
 /**
  * @param {Window & typeof globalThis} page
  * @param {import("./timers.js").Clock} clock
- * @param {(fact: Fact) => void} notify
+ * @param {(event: PageEvent) => void} notify
  * @returns {() => void} stops watching
  */
 export function watchPage(page, clock, notify) {
@@ -23,7 +23,7 @@ export function watchPage(page, clock, notify) {
   const seen = () => notify(document?.hidden ? "hidden" : "woken");
   on(page, "online", () => notify("online"));
   on(page, "offline", () => notify("offline"));
-  on(page, "pageshow", seen); // from the back-forward cache, with a dead socket
+  on(page, "pageshow", seen); // from the back-forward cache, where the socket died
   on(document, "resume", seen); // from a freeze
   on(document, "visibilitychange", seen);
   watchNetwork(page, on, notify);
@@ -39,10 +39,10 @@ export function watchPage(page, clock, notify) {
 /** @typedef {EventTarget & {type?: string, effectiveType?: string}} NetworkInformation not in every browser */
 
 /**
- * It tells of every change in speed too.
+ * Watch for another kind of network; the browser's event reports changes of speed too.
  * @param {Window & typeof globalThis} page
  * @param {(target: EventTarget|undefined, type: string, tell: () => void) => void} on
- * @param {(fact: Fact) => void} notify
+ * @param {(event: PageEvent) => void} notify
  */
 function watchNetwork(page, on, notify) {
   const { connection } = /** @type {Navigator & {connection?: NetworkInformation}} */ (page.navigator ?? {});
@@ -66,5 +66,5 @@ function watchSleep(timers, clock, tell) {
 
 /** @param {Window & typeof globalThis} page @returns {Storage|null} null where the browser forbids it */
 export function pageStorage(page) {
-  return attempt(() => page.localStorage ?? null);
+  return orNull(() => page.localStorage ?? null);
 }

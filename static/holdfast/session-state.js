@@ -1,4 +1,5 @@
-// A page's copy of one session: it applies frames exactly once, notices what is missing, and says what to send.
+// The client's copy of one session: applies each frame exactly once, detects gaps, and returns the frames to send.
+// Pure.
 
 import { applyPatch, begins, fold, held } from "./fold.js";
 import { HELD_MESSAGES, parseCursor } from "./protocol.js";
@@ -7,25 +8,25 @@ import { backoffDelay } from "./backoff.js";
 /** @typedef {import("./fold.js").Event} Event */
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
-/** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./message.js").FoldedMessage} Message */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
 
-// An answer to an attach that takes longer was lost by the server.
+// Deadline for the answer to an attach.
 export const ATTACH_TIMEOUT_MS = 10_000;
-// A frame may still be on its way when a heartbeat overtakes it.
+// Grace for a frame that a heartbeat's tail has overtaken.
 export const TAIL_GRACE_MS = 1_000;
 
 /** @typedef {{serial: number, signal: SignalRecord}} SignalEvent */
 /**
- * @typedef {object} Outcome
- * @property {Frame[]} send
- * @property {Set<string>} changed ids of messages
- * @property {Set<string>} signals ids of those that changed
+ * @typedef {object} StateUpdate
+ * @property {Frame[]} send frames to send
+ * @property {Set<string>} changed ids of changed messages
+ * @property {Set<string>} signals ids of changed signals
  * @property {string} [reset] why the state was replaced
- * @property {{events: number, ms: number}} [caughtUp] what a resume brought
+ * @property {{events: number, ms: number}} [caughtUp] size and duration of a resume
  */
 
-export class Replica {
+export class SessionState {
   /** @type {Map<string, Message>} in the order of first_serial */
   messages = new Map();
   /** @type {Map<string, SignalRecord>} */
@@ -38,11 +39,11 @@ export class Replica {
   #id;
   /** @type {Pick<Limits, "ack_bytes"|"ack_ms">} */
   #limits = { ack_bytes: Infinity, ack_ms: Infinity };
-  /** @type {{since: number, cursor: string|null}|null} the attach that waits for its answer */
+  /** @type {{since: number, cursor: string|null}|null} the attach in progress */
   #attaching = null;
   #attachDue = Infinity;
   #refusals = 0;
-  /** @type {{cursor: string, due: number}|null} a tail that no frame has brought yet, and until when one should */
+  /** @type {{cursor: string, due: number}|null} a tail not reached yet, and the deadline for its frames */
   #tail = null;
   #unackedBytes = 0;
   #ackDue = Infinity;
@@ -56,7 +57,7 @@ export class Replica {
     return this.cursor === null ? 0 : parseCursor(this.cursor).serial;
   }
 
-  /** A new connection: whatever the old one still owed doesn't count. @param {Limits} limits @param {number} now ms */
+  /** Attach on a new connection; what the old one owed is void. @param {Limits} limits @param {number} now ms */
   connected(limits, now) {
     this.#limits = limits;
     this.#refusals = 0;
@@ -64,20 +65,24 @@ export class Replica {
     return this.attach(now);
   }
 
-  /** @param {number} now ms @returns {Outcome} */
+  /** @param {number} now ms @returns {StateUpdate} */
   attach(now) {
     this.#attaching = { since: now, cursor: this.cursor };
     this.#attachDue = now + ATTACH_TIMEOUT_MS;
     this.#tail = null;
-    return outcome([this.attachFrame]);
+    return stateUpdate([this.attachFrame]);
   }
 
-  /** What asks for everything that isn't here. */
+  /** The frame that asks for everything missing here. */
   get attachFrame() {
     return { type: "attach", session: this.#id, ...this.#position() };
   }
 
-  /** The server refused the attach, for now. @param {number} now ms @param {number} random from 0 to 1 */
+  /**
+   * Retry the attach later: the server refused it for now.
+   * @param {number} now ms
+   * @param {number} random from 0 to 1
+   */
   attachRefused(now, random) {
     this.#refusals += 1;
     this.#attachDue = now + backoffDelay(this.#refusals, random);
@@ -87,20 +92,20 @@ export class Replica {
     return this.#attaching !== null;
   }
 
-  /** Start over with what the server has now. @param {number} now ms */
-  attachAnew(now) {
+  /** Attach without a cursor, to replace the state. @param {number} now ms */
+  attachAfresh(now) {
     this.cursor = null;
     return this.attach(now);
   }
 
-  /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {Outcome} */
+  /** @param {Frame} frame @param {number} bytes of the frame @param {number} now ms @returns {StateUpdate} */
   receive(frame, bytes, now) {
     if (frame.type === "attached") return this.#attached(frame, now);
     if (frame.type === "events") return this.#events(frame, bytes, now);
     return this.#noticeTail(frame.tails[this.#id], now);
   }
 
-  /** When `tick` has something to do, ms. */
+  /** Time of the next `tick`, ms. */
   get deadline() {
     return Math.min(this.#askDue, this.#ackDue);
   }
@@ -109,15 +114,15 @@ export class Replica {
     return Math.min(this.#attachDue, this.#tail?.due ?? Infinity);
   }
 
-  /** @param {number} now ms @returns {Outcome} */
+  /** @param {number} now ms @returns {StateUpdate} */
   tick(now) {
     if (now >= this.#askDue) return this.attach(now);
-    return now >= this.#ackDue ? outcome([this.#ack()]) : outcome();
+    return now >= this.#ackDue ? stateUpdate([this.#ack()]) : stateUpdate();
   }
 
-  /** @param {Frame} frame @param {number} now @returns {Outcome} */
+  /** @param {Frame} frame @param {number} now @returns {StateUpdate} */
   #attached(frame, now) {
-    if (frame.resumed && this.cursor === null) return outcome(); // answers an attachment before this one
+    if (frame.resumed && this.cursor === null) return stateUpdate(); // the answer to an earlier attach
     const asked = this.#attaching;
     this.#attaching = null;
     this.#attachDue = Infinity;
@@ -125,25 +130,25 @@ export class Replica {
     if (frame.title !== undefined) this.title = frame.title;
     if (!frame.resumed) return this.#replaceState(frame);
     const ahead = this.#compare(frame.cursor);
-    if (ahead !== null && ahead < 0) return outcome([this.#ack()]); // events have brought more meanwhile
+    if (ahead !== null && ahead < 0) return stateUpdate([this.#ack()]); // live events are already ahead of it
     const before = this.serial;
     try {
       this.#applyState(frame, this);
     } catch {
-      // It builds on what isn't here: another one is asked for, that doesn't.
-      return asked ? this.attachAnew(now) : this.attach(now);
+      // The patch builds on parts that are not here: ask for one that does not.
+      return asked ? this.attachAfresh(now) : this.attach(now);
     }
-    const result = outcome([this.#ack()], ids(frame.messages), ids(frame.signals));
+    const result = stateUpdate([this.#ack()], ids(frame.messages), ids(frame.signals));
     if (asked?.cursor) result.caughtUp = { events: this.serial - before, ms: now - asked.since };
     return result;
   }
 
-  /** @param {Frame} frame @returns {Outcome} */
+  /** @param {Frame} frame @returns {StateUpdate} */
   #replaceState(frame) {
     const [messages, signals] = [this.messages.keys(), this.signals.keys()];
     this.older = frame.older;
     this.#applyState(frame, { messages: [], signals: [] });
-    const result = outcome([this.#ack()], [...messages, ...ids(frame.messages)], [...signals, ...ids(frame.signals)]);
+    const result = stateUpdate([this.#ack()], [...messages, ...ids(frame.messages)], [...signals, ...ids(frame.signals)]);
     return frame.reason === null ? result : { ...result, reset: frame.reason };
   }
 
@@ -160,41 +165,41 @@ export class Replica {
     this.#advance(frame.cursor);
   }
 
-  /** @param {Frame} frame @param {number} bytes @param {number} now @returns {Outcome} */
+  /** @param {Frame} frame @param {number} bytes @param {number} now @returns {StateUpdate} */
   #events(frame, bytes, now) {
-    if (this.cursor === null) return outcome();
+    if (this.cursor === null) return stateUpdate();
     this.#received(bytes, now);
     /** @type {(Event|SignalEvent)[]} */
     const events = frame.events;
     const missing = events.filter(({ serial }) => serial > this.serial);
     const gap = this.#compare(frame.cursor) === null || missing[0]?.serial > this.serial + 1;
-    if (gap) return this.isAttaching ? outcome() : this.attach(now);
+    if (gap) return this.isAttaching ? stateUpdate() : this.attach(now);
     try {
       for (const event of missing) this.#apply(event);
     } catch {
-      return this.attachAnew(now); // this copy can't take it, the server's fold could
+      return this.attachAfresh(now); // this fold fails where the server's did not
     }
     if (missing.length) this.#advance(frame.cursor);
     const send = this.#unackedBytes >= this.#limits.ack_bytes ? [this.#ack()] : [];
     const changed = missing.flatMap((event) => ("signal" in event ? [] : event.message));
     const signals = missing.flatMap((event) => ("signal" in event ? event.signal.id : []));
-    return outcome(send, changed, signals);
+    return stateUpdate(send, changed, signals);
   }
 
   /** @param {Event|SignalEvent} event */
   #apply(event) {
     if ("signal" in event) this.signals.set(event.signal.id, event.signal);
-    // What isn't here is older than the messages that were asked for.
+    // A message that is not here is older than the loaded ones.
     else if (begins(event.chunk) || this.messages.has(event.message)) fold(this.messages, event);
   }
 
-  /** @param {string|undefined} tail @param {number} now @returns {Outcome} */
+  /** @param {string|undefined} tail @param {number} now @returns {StateUpdate} */
   #noticeTail(tail, now) {
-    if (tail === undefined || this.cursor === null || this.isAttaching) return outcome();
+    if (tail === undefined || this.cursor === null || this.isAttaching) return stateUpdate();
     const ahead = this.#compare(tail);
     if (ahead === null) return this.attach(now);
     if (ahead > 0) this.#tail ??= { cursor: tail, due: now + TAIL_GRACE_MS };
-    return outcome();
+    return stateUpdate();
   }
 
   /** @param {string} cursor */
@@ -203,7 +208,7 @@ export class Replica {
     if (this.#tail && (this.#compare(this.#tail.cursor) ?? 0) <= 0) this.#tail = null;
   }
 
-  /** How many events a cursor is ahead of this one; null where they can't be compared. @param {string} cursor */
+  /** Events by which a cursor is ahead of this state's; null if the epochs differ. @param {string} cursor */
   #compare(cursor) {
     const [mine, other] = [parseCursor(this.cursor ?? ""), parseCursor(cursor)];
     return mine.epoch === other.epoch ? other.serial - mine.serial : null;
@@ -234,8 +239,8 @@ export class Replica {
   }
 }
 
-/** @param {Frame[]} send @param {Iterable<string>} changed @param {Iterable<string>} signals @returns {Outcome} */
-function outcome(send = [], changed = [], signals = []) {
+/** @param {Frame[]} send @param {Iterable<string>} changed @param {Iterable<string>} signals @returns {StateUpdate} */
+function stateUpdate(send = [], changed = [], signals = []) {
   return { send, changed: new Set(changed), signals: new Set(signals) };
 }
 

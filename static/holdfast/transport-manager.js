@@ -1,25 +1,25 @@
-// The link: one transport that carries the frames, perhaps one beside it that is tried, and a change between them
-// that nobody sees. What to use is choice.js's; what was seen, and when, is found here.
+// The transport manager: the transport in use, the one being tried beside it, and a seamless change between them.
+// transport-choice.js decides; this file executes its effects and reports events to it.
 
-import { attempt } from "./attempt.js";
-import { choose, initialChoice } from "./choice.js";
+import { orNull } from "./or-null.js";
+import { choose, initialChoice } from "./transport-choice.js";
 import { ABNORMAL } from "./network/socket.js";
 import { Timers } from "./timers.js";
 
-/** @typedef {import("./choice.js").TransportName} TransportName */
+/** @typedef {import("./transport-choice.js").TransportName} TransportName */
 /** @typedef {import("./network/socket.js").Transport} Transport */
 /** @typedef {import("./protocol.js").Frame} Frame */
 
 const MEMORY = "holdfast.transport";
 
-export class Link {
-  /** A transport was greeted, and carries the frames from now on. @type {(frame: Frame, bytes: number) => void} */
+export class TransportManager {
+  /** A transport is connected, and in use from now on. @type {(frame: Frame, bytes: number) => void} */
   onopen = () => {};
   /** @type {(frame: Frame, bytes: number) => void} */
   onframe = () => {};
-  /** All are lost, or could not be opened. @type {(code: number, generation: number) => void} */
+  /** Every transport is lost, or could not be opened. @type {(code: number, generation: number) => void} */
   onclose = () => {};
-  /** The reason has changed. @type {() => void} */
+  /** `status.transportReason` has changed. @type {() => void} */
   onchange = () => {};
   #options;
   #timers;
@@ -29,13 +29,13 @@ export class Link {
   /** @type {Transport|null} */
   #tried = null;
   #generation = 0;
-  #resting = false;
+  #background = false;
 
   /**
    * @param {object} options
-   * @param {Partial<Record<TransportName, () => Transport>>} options.transports how to make each, the best first
+   * @param {Partial<Record<TransportName, () => Transport>>} options.transports factories, best first
    * @param {import("./timers.js").Clock} options.clock
-   * @param {Storage|null} options.storage remembers what worked
+   * @param {Storage|null} options.storage remembers the transport that worked
    */
   constructor({ transports, clock, storage }) {
     this.#options = { transports, clock, storage };
@@ -44,16 +44,16 @@ export class Link {
     this.#choice = initialChoice(available, readMemory(storage));
   }
 
-  /** What carries the frames, why nothing better does, and since when, ms; null for what isn't so. */
+  /** Transport in use, reason why no better one is, and start of use (ms); null where there is none. */
   get status() {
     const { used, reason, since } = this.#choice;
     return { transport: used, transportReason: used && reason, transportSince: since };
   }
 
-  /** @param {number} generation goes back with `onclose` */
+  /** @param {number} generation passed back with `onclose` */
   open(generation) {
     this.#generation = generation;
-    this.#learn("attempt");
+    this.#report("attempt");
   }
 
   /** @param {Frame} frame @returns {boolean} false when it is lost */
@@ -61,38 +61,38 @@ export class Link {
     return this.#used?.send(frame) ?? false;
   }
 
-  /** Says `onclose` when it is done. */
+  /** Close the transport in use; `onclose` follows. */
   close() {
     const last = this.#used ?? this.#tried;
     if (this.#tried !== last) this.#discard();
     this.#used = this.#tried = null;
-    this.#learn("closed");
+    this.#report("closed");
     last?.close();
   }
 
-  /** What is used has died in silence, and may have left more behind that is dead. */
+  /** The transport in use went silent: drop idle connections, which may be dead too. */
   flush() {
     this.#used?.flush();
   }
 
-  /** @param {boolean} resting whether nobody sees the page */
-  rest(resting) {
-    this.#resting = resting;
-    this.#used?.rest(resting);
+  /** @param {boolean} background whether the page is hidden */
+  setBackground(background) {
+    this.#background = background;
+    this.#used?.setBackground(background);
   }
 
-  /** Something better may work now. */
+  /** Try better transports again: the network may have changed. */
   networkChanged() {
-    this.#learn("network");
+    this.#report("network");
   }
 
-  /** What is used may be dead: have another one ready. */
+  /** Prepare a replacement: the transport in use may be dead. */
   doubt() {
-    this.#learn("doubt");
+    this.#report("doubt");
   }
 
-  /** @param {import("./choice.js").Evidence["type"]} type @param {number} [code] */
-  #learn(type, code = ABNORMAL) {
+  /** @param {import("./transport-choice.js").TransportEvent["type"]} type @param {number} [code] */
+  #report(type, code = ABNORMAL) {
     const before = this.#choice;
     const { choice, effects } = choose(before, { type, code, now: this.#options.clock.now() });
     this.#choice = choice;
@@ -100,7 +100,7 @@ export class Link {
     if (choice.used === before.used && choice.reason !== before.reason) this.onchange();
   }
 
-  /** @param {import("./choice.js").Effect} effect */
+  /** @param {import("./transport-choice.js").ChoiceEffect} effect */
   #perform(effect) {
     if (effect.type === "try") this.#try(effect.name);
     else if (effect.type === "use") this.#use();
@@ -113,7 +113,7 @@ export class Link {
 
   /** @param {"silent"|"upgrade"} name @param {number} ms */
   #startTimer(name, ms) {
-    this.#timers.start(name, ms, () => this.#learn(name));
+    this.#timers.start(name, ms, () => this.#report(name));
   }
 
   /** @param {TransportName} name */
@@ -128,31 +128,31 @@ export class Link {
       else if (transport === this.#used) this.onframe(frame, bytes);
     };
     transport.onclose = (code) => {
-      if (transport === this.#tried) this.#learn(answered ? "answered" : "refused", code);
-      else if (transport === this.#used) this.#learn("lost", code);
-      else this.onclose(code, generation); // it was closed from here: somebody may wait for it
+      if (transport === this.#tried) this.#report(answered ? "answered" : "refused", code);
+      else if (transport === this.#used) this.#report("lost", code);
+      else this.onclose(code, generation); // closed by this client, which may wait for it
     };
     this.#tried = transport;
     transport.open();
   }
 
-  /** A frame of the one that is tried. @param {Frame} frame @param {number} bytes */
+  /** Handle the first frame of the transport being tried. @param {Frame} frame @param {number} bytes */
   #first(frame, bytes) {
     const old = this.#used;
     if (frame.type === "connected") {
-      this.#learn("greeted");
-      // Sessions are attached to the new one before the old one ends. What the old one still says is dropped.
+      this.#report("greeted");
+      // Attach sessions to the new transport before the old one ends. Later frames of the old one are dropped.
       this.onopen(frame, bytes);
       silence(old);
     } else if (!old) {
-      this.onframe(frame, bytes); // why it won't be greeted
+      this.onframe(frame, bytes); // the reason why it is refused
     }
   }
 
   #use() {
     this.#used = this.#tried;
     this.#tried = null;
-    this.#used?.rest(this.#resting);
+    this.#used?.setBackground(this.#background);
   }
 
   #discard() {
@@ -168,12 +168,12 @@ function silence(transport) {
   transport.close();
 }
 
-/** @param {Storage|null} storage @returns {import("./choice.js").Memory|null} */
+/** @param {Storage|null} storage @returns {import("./transport-choice.js").Memory|null} */
 function readMemory(storage) {
-  return attempt(() => JSON.parse(storage?.getItem(MEMORY) ?? "null"));
+  return orNull(() => JSON.parse(storage?.getItem(MEMORY) ?? "null"));
 }
 
-/** @param {Storage|null} storage @param {import("./choice.js").Memory} memory */
+/** @param {Storage|null} storage @param {import("./transport-choice.js").Memory} memory */
 function writeMemory(storage, memory) {
-  attempt(() => storage?.setItem(MEMORY, JSON.stringify(memory))); // where it can't, the next page begins anew
+  orNull(() => storage?.setItem(MEMORY, JSON.stringify(memory))); // without storage, the next page starts from scratch
 }

@@ -1,53 +1,55 @@
-// The connection's states and what moves it between them. Pure: time and chance come in with the event, and what
-// to do goes out as data. What a state's row leaves out changes nothing in that state.
+// The connection state machine. Pure: events with time and randomness in, effects out as data. An event that is missing
+// from a state's row changes nothing in that state.
 
 import { backoffDelay } from "./backoff.js";
 import { errorOfClose } from "./protocol.js";
 import { startTimer, stopTimer } from "./timers.js";
 
-/** @typedef {"initialized"|"connecting"|"connected"|"disconnected"|"suspended"|"closing"|"closed"|"failed"} State */
+/**
+ * @typedef {"initialized"|"connecting"|"connected"|"disconnected"|"suspended"|"closing"|"closed"|"failed"} StateName
+ */
 /** @typedef {{code: string, message: string, retryable?: boolean}} Reason */
 /**
- * @typedef {object} Connection
- * @property {State} state
- * @property {number} since when it entered the state, ms
- * @property {number|null} lostAt when the last good connection was lost (or the first one asked for); null while there
- *   is one, and while none is wanted
- * @property {number|null} retryAt when the next retry is due, ms
- * @property {Reason|null} reason why it isn't connected, or is about to leave
+ * @typedef {object} ConnectionState
+ * @property {StateName} state
+ * @property {number} since start of the state, ms
+ * @property {number|null} lostAt loss of the last good connection (or the first attempt to connect), ms; null while
+ *   connected and while closed
+ * @property {number|null} retryAt time of the next retry, ms
+ * @property {Reason|null} reason why it is not connected, or will soon not be
  * @property {number} attempts retries since the last stable connection
- * @property {number} generation of the transport; what an earlier one says is dropped
- * @property {number} recoveryWindowMs how long after a loss it is `disconnected` before it is `suspended`
+ * @property {number} generation of the transport; events of earlier ones are dropped
+ * @property {number} recoveryWindowMs time from a loss until `disconnected` becomes `suspended`
  */
 /**
  * @typedef {import("./timers.js").TimerEffect<string> | {type: "openTransport", generation: number} |
- *   {type: "closeTransport"|"flush"|"check"|"resume"}} Effect
+ *   {type: "closeTransport"|"flush"|"check"|"resume"}} ConnectionEffect
  */
 /**
  * @typedef {object} ConnectionEvent
  * @property {string} type
- * @property {number} [generation] of the transport that says it
- * @property {number} [code] of its close
+ * @property {number} [generation] of the transport it comes from
+ * @property {number} [code] close code
  * @property {Reason} [reason]
  * @property {number} [reconnectInMs]
  * @property {number} [recoveryWindowMs]
  */
 /** @typedef {ConnectionEvent & {now: number, random: number}} TimedEvent */
-/** @typedef {Partial<Connection> & {effects: Effect[]}} Outcome */
-/** @typedef {(connection: Connection, event: TimedEvent) => Outcome} Handler */
+/** @typedef {Partial<ConnectionState> & {effects: ConnectionEffect[]}} ConnectionChange */
+/** @typedef {(connection: ConnectionState, event: TimedEvent) => ConnectionChange} ConnectionHandler */
 
-// Opening, the handshake and the `connected` frame together, over as many transports as it takes.
+// Deadline for the `connected` frame, opening and handshake included, over all transports tried.
 export const CONNECT_TIMEOUT_MS = 15_000;
-// A connection that is lost sooner than this hasn't proved that an immediate retry helps.
+// Lifetime after which a lost connection is retried at once; a shorter one backs off.
 export const STABLE_MS = 5_000;
 export const SUSPENDED_RETRY_MS = 30_000;
-// A suspended connection that gets a fresh reason to try (back online, the person asks) tries this often before it
-// waits again: a network that has just come up often fails its first lookups.
+// Quick retries of a suspended connection after a fresh reason to try (back online, request of the user): a network
+// that has just come up often fails its first lookups.
 export const SUSPENDED_QUICK_RETRIES = 3;
-// A server that doesn't answer the close is left alone after this long.
+// Deadline for the answer to a close.
 export const CLOSE_TIMEOUT_MS = 1_000;
 
-/** @type {Record<State, Record<string, Handler>>} */
+/** @type {Record<StateName, Record<string, ConnectionHandler>>} */
 const TRANSITIONS = {
   initialized: { open: start, retry: start, close: end },
   connecting: {
@@ -56,7 +58,7 @@ const TRANSITIONS = {
     "connect-timeout": lose,
     refused: lose,
     "going-away": postpone,
-    online: start, // an attempt begun without a network may hang until it times out
+    online: start, // an attempt that started offline may hang until it times out
     close: beginClose,
   },
   connected: {
@@ -88,8 +90,8 @@ const TRANSITIONS = {
   failed: { open: start, retry: start, close: end },
 };
 
-// A timer lives while the connection stays in states that list it. Its name is the event that it causes.
-/** @type {Partial<Record<State, string[]>>} */
+// Timers by state: one is stopped on leaving the states that list it. Its name is the event that it causes.
+/** @type {Partial<Record<StateName, string[]>>} */
 const TIMERS = {
   connecting: ["connect-timeout", "window-over"],
   connected: ["retry-timer"],
@@ -106,7 +108,7 @@ const REASONS = {
   "going-away": { code: "going_away", message: "The server is restarting." },
 };
 
-/** @returns {Connection} */
+/** @returns {ConnectionState} */
 export function initialConnection() {
   return {
     state: "initialized",
@@ -121,9 +123,9 @@ export function initialConnection() {
 }
 
 /**
- * @param {Connection} connection
+ * @param {ConnectionState} connection
  * @param {TimedEvent} event
- * @returns {{connection: Connection, effects: Effect[]}}
+ * @returns {{connection: ConnectionState, effects: ConnectionEffect[]}}
  */
 export function transition(connection, event) {
   const stale = event.generation !== undefined && event.generation !== connection.generation;
@@ -138,13 +140,18 @@ export function transition(connection, event) {
   return { connection: next, effects: [...stopTimers(connection.state, next.state), ...effects, ...window] };
 }
 
-/** @param {State} from @param {State} to @returns {Effect[]} */
+/** @param {StateName} from @param {StateName} to @returns {ConnectionEffect[]} */
 function stopTimers(from, to) {
   const kept = TIMERS[to] ?? [];
   return (TIMERS[from] ?? []).filter((name) => !kept.includes(name)).map(stopTimer);
 }
 
-/** @param {Connection} connection @param {TimedEvent} event @param {number} attempts @returns {Outcome} */
+/**
+ * @param {ConnectionState} connection
+ * @param {TimedEvent} event
+ * @param {number} attempts
+ * @returns {ConnectionChange}
+ */
 function connect(connection, event, attempts) {
   const generation = connection.generation + 1;
   return {
@@ -158,17 +165,17 @@ function connect(connection, event, attempts) {
   };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function start(connection, event) {
   return connect(connection, event, 0);
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function again(connection, event) {
   return connect(connection, event, connection.attempts + 1);
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function establish(connection, event) {
   return {
     state: "connected",
@@ -180,18 +187,18 @@ function establish(connection, event) {
   };
 }
 
-// Another transport carries the frames from now on. What the one before said about its end counts no more.
-/** @type {Handler} */
+// Another transport is in use from now on; the announced end of the previous one is void.
+/** @type {ConnectionHandler} */
 function changeOver() {
   return { retryAt: null, reason: null, effects: [stopTimer("retry-timer"), { type: "resume" }] };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function check() {
   return { effects: [{ type: "check" }] };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function lose(connection, event) {
   const reason = event.reason ?? errorOfClose(event.code) ?? REASONS[event.type];
   if (reason.retryable === false) return fail(reason);
@@ -204,16 +211,16 @@ function lose(connection, event) {
   return wait(connection, event, slow ? SUSPENDED_RETRY_MS : backoffDelay(attempts, event.random), reason);
 }
 
-// What else the browser keeps open to the server may be as dead: the next connection mustn't wait for it.
-/** @type {Handler} */
+// Drop the browser's idle connections too: they may be dead, and the next attempt must not wait for them.
+/** @type {ConnectionHandler} */
 function loseInSilence(connection, event) {
   const { effects, ...lost } = lose(connection, event);
   return { ...lost, effects: [{ type: "flush" }, ...effects] };
 }
 
 /**
- * @param {Connection} connection @param {TimedEvent} event @param {number} delayMs @param {Reason|null} reason
- * @returns {Outcome}
+ * @param {ConnectionState} connection @param {TimedEvent} event @param {number} delayMs @param {Reason|null} reason
+ * @returns {ConnectionChange}
  */
 function wait(connection, event, delayMs, reason) {
   const ms = Math.max(0, delayMs);
@@ -226,12 +233,12 @@ function wait(connection, event, delayMs, reason) {
   };
 }
 
-/** @param {Connection} connection @param {TimedEvent} event */
+/** @param {ConnectionState} connection @param {TimedEvent} event */
 function windowIsOver({ lostAt, recoveryWindowMs }, event) {
   return lostAt !== null && event.now - lostAt >= recoveryWindowMs;
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function suspend(connection, event) {
   return {
     state: "suspended",
@@ -240,13 +247,13 @@ function suspend(connection, event) {
   };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function postpone(connection, event) {
   return wait(connection, event, event.reconnectInMs ?? 0, REASONS["going-away"]);
 }
 
-// The server may go on sending until it stops, so the transport is kept until the time that it gave.
-/** @type {Handler} */
+// Keep the transport until the announced time: the server may send until it stops.
+/** @type {ConnectionHandler} */
 function leaveLater(connection, { now, reconnectInMs = 0 }) {
   return {
     retryAt: now + reconnectInMs,
@@ -255,12 +262,12 @@ function leaveLater(connection, { now, reconnectInMs = 0 }) {
   };
 }
 
-/** @param {Reason} reason @returns {Outcome} */
+/** @param {Reason} reason @returns {ConnectionChange} */
 function fail(reason) {
   return { state: "failed", lostAt: null, retryAt: null, reason, effects: [{ type: "closeTransport" }] };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function beginClose() {
   return {
     state: "closing",
@@ -270,7 +277,7 @@ function beginClose() {
   };
 }
 
-/** @type {Handler} */
+/** @type {ConnectionHandler} */
 function end() {
   return { state: "closed", lostAt: null, retryAt: null, reason: null, effects: [] };
 }

@@ -10,7 +10,7 @@ import {
   MEMORY_MS,
   choose,
   initialChoice,
-} from "../../static/holdfast/choice.js";
+} from "../../static/holdfast/transport-choice.js";
 
 const NOW = 1_000_000;
 const ALL = ["websocket", "stream", "poll"];
@@ -29,7 +29,7 @@ const PHASES = {
   "checking for another of its kind": { phase: "checking", used: "websocket", left: ["websocket"] },
 };
 
-const EVIDENCE = ["attempt", "greeted", "refused", "silent", "answered", "lost", "upgrade", "network", "doubt", "closed"];
+const EVENTS = ["attempt", "greeted", "refused", "silent", "answered", "lost", "upgrade", "network", "doubt", "closed"];
 
 const DONE = ["discard", "stop silent", "stop upgrade"];
 const GIVE_UP = ["idle", ...DONE, `fail ${ABNORMAL}`];
@@ -90,7 +90,7 @@ const EXPECTED = {
 };
 
 for (const [phase, row] of Object.entries(EXPECTED)) {
-  for (const type of EVIDENCE) {
+  for (const type of EVENTS) {
     const expected = row[type] ?? [at(phase).phase];
     test(`${phase} + ${type}: ${expected.join(", ")}`, () => {
       const { choice, effects } = choose(at(phase), seen(type));
@@ -114,7 +114,7 @@ function inWords({ type, name, ms, memory, code }) {
   return [type, name ?? memory?.name ?? code].filter((word) => word !== undefined).join(" ");
 }
 
-/** What a choice comes to, by evidence in a row. */
+/** What a choice comes to, by event in a row. */
 function after(choice, ...types) {
   return types.reduce((before, type) => choose(before, seen(type)).choice, choice);
 }

@@ -1,12 +1,12 @@
-export type Fact = "online" | "offline" | "network" | "hidden" | "woken";
+export type PageEvent = "online" | "offline" | "network" | "hidden" | "woken";
 export declare const SLEPT_MS = 2000;
 /**
  * @param {Window & typeof globalThis} page
  * @param {import("./timers.js").Clock} clock
- * @param {(fact: Fact) => void} notify
+ * @param {(event: PageEvent) => void} notify
  * @returns {() => void} stops watching
  */
-export declare function watchPage(page: Window & typeof globalThis, clock: import("./timers.js").Clock, notify: (fact: Fact) => void): () => void;
+export declare function watchPage(page: Window & typeof globalThis, clock: import("./timers.js").Clock, notify: (event: PageEvent) => void): () => void;
 export type NetworkInformation = EventTarget & {
     type?: string;
     effectiveType?: string;

@@ -1,0 +1,67 @@
+"""A small uvicorn server inside a running event loop: for a process that serves machines only, one request each."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+
+CONNECTION_S = 10.0  # which a connection lives at most: uvicorn itself waits without end for a request's head
+HEAD_BYTES = 16_384  # of a request's head
+STOP_S = 1  # for answers under way when the server stops
+
+
+class _Protocol(H11Protocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(CONNECTION_S, transport.abort)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process, which stops the server."""
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that takes connections from now on. Raises OSError."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+@asynccontextmanager
+async def serving(application: Application, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve an ASGI application within the block; closes the listener."""
+    server = _Server(_config(application))
+    with listener:
+        serves = asyncio.create_task(server.serve([listener]), name="holdfast embedded server")
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serves
+
+
+def _config(application: Application) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        interface="asgi3",
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,  # the log is the process's
+        log_level="error",  # whoever finds the port could else fill it
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        headers=[("connection", "close")],
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        timeout_graceful_shutdown=STOP_S,
+    )

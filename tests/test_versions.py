@@ -1,0 +1,67 @@
+"""One version of Holdfast everywhere, and the tested versions of packages whose private parts it uses."""
+
+import json
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from sessions_app import __version__
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Package: the version that Holdfast was tested with, and what to look at before another one is named here.
+TESTED = {
+    "twisted": (
+        "26.10.0",
+        "servers/daphne_websocket.py: Connection.dataBuffer, _tempDataBuffer and writeSomeData; "
+        "servers/daphne_request.py: HTTPChannel._command, _path and _version. Run tests/scenarios/test_slow_reader.py, "
+        "test_slow_stream.py and test_uploads.py.",
+    ),
+    "autobahn": (
+        "26.10.2",
+        "servers/daphne_websocket.py: OF_THE_HANDSHAKE, CONFIG_ATTRS, processData, consumeData, sendCloseFrame, "
+        "closedByMe and droppedByMe. Run tests/scenarios/test_pings.py, test_cut_connections.py and test_restart.py.",
+    ),
+    "daphne": (
+        "4.2.3",
+        "servers/: WebSocketProtocol's and WebRequest's attributes, Server.check_timeouts, _response_started. "
+        "Run tests/scenarios/test_stopping.py and test_http_transports.py.",
+    ),
+    "uvicorn": (
+        "0.54.0",
+        "servers/uvicorn_websocket.py: the __slots__ of WebSocketsSansIOProtocol and its receive and send. "
+        "Run tests/test_sockets_uvicorn.py.",
+    ),
+    "websockets": (
+        "17.4",
+        "servers/uvicorn_websocket.py: ServerProtocol's logger, debug and state. Run tests/test_sockets_uvicorn.py.",
+    ),
+    "asgiref": (
+        "3.13.0",
+        "transports/sse.py, release_thread: SyncToAsync.thread_sensitive_context, and context_to_thread_executor.pop. "
+        "Run tests/test_streaming.py and tests/scenarios/test_http_transports.py.",
+    ),
+}
+
+
+def pinned() -> dict[str, str]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return dict(found.groups() for line in lines if (found := re.match(r"([\w-]+)(?:\[.*\])?==(\S+)", line)))
+
+
+@pytest.mark.parametrize("package", TESTED)
+def test_a_package_whose_private_parts_are_used_has_the_tested_version(package: str) -> None:
+    tested, look_at = TESTED[package]
+    assert version(package) == tested, f"{package} {version(package)} is untested. Look at {look_at}"
+    assert pinned()[package] == tested
+
+
+def test_holdfast_has_one_version() -> None:
+    client = json.loads((ROOT / "static/holdfast/package.json").read_text())["version"]
+    released = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[:1]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text()).get("project", {})
+    named = {client, *released, project.get("version", __version__)}
+    assert named == {__version__}
