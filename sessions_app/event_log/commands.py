@@ -10,8 +10,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from sessions_app import models
 from sessions_app.core import fold, vocabulary
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk, SignalRecord
 
-Chunk = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -30,7 +30,7 @@ class SessionLog(Protocol):
     def append(self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "") -> AppendResult:
         """Append chunks to a message and write them. Raises HoldfastError if one is refused."""
 
-    def say(self, signal: dict[str, Any]) -> None:
+    def say(self, signal: SignalRecord) -> None:
         """Append an event with a signal's new record."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from django.db import connection
@@ -19,6 +19,7 @@ from sessions_app.core import fold, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.plan import Position
 from sessions_app.core.rollup import rollup_events
+from sessions_app.core.wire_types import MessageEvent, SignalRecord
 
 MESSAGE_FIELDS = (
     "uid", "role", "status", "reason", "metadata", "parts", "open", "marks",
@@ -31,7 +32,8 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 SETTLED = 32  # settled signals that an answer without a cursor carries: what the newest messages' ticks need
 STREAMING = 1000  # messages of one session that stream at once and are read
 
-Row = tuple[Any, ...]
+# The columns of MESSAGE_FIELDS. A tuple: a row is made for every message of every attach.
+MessageRow = tuple[str, str, str, str | None, str | None, str, str, str, int, int, datetime]
 
 
 class SignalRow(NamedTuple):
@@ -99,7 +101,7 @@ class SessionRow(NamedTuple):
     held: bool
     hours: int
     active_at: datetime
-    removed_at: Any  # None, or when its removal began, as the database has it
+    removed_at: object  # None, or when its removal began, as the database has it
 
 
 class Tail(NamedTuple):
@@ -120,14 +122,14 @@ class View:
     position: Position
     title: str
     messages: list[fold.MessageState]
-    signals: list[dict[str, Any]]
+    signals: list[SignalRecord]
     more: bool
 
 
 class SignalPage(NamedTuple):
     """Signals in order, each with its serial. `more`: there are others beyond, in the direction that was asked for."""
 
-    records: list[tuple[int, dict[str, Any]]]
+    records: list[tuple[int, SignalRecord]]
     more: bool
 
 
@@ -260,7 +262,7 @@ def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     return list(entries.order_by("serial").values_list("serial", "event"))
 
 
-def signal_record(signal: models.Signal | SignalRow) -> dict[str, Any]:
+def signal_record(signal: models.Signal | SignalRow) -> SignalRecord:
     """Return a signal as the wire has it: PROTOCOL.md §5."""
     return {
         "id": signal.uid,
@@ -304,7 +306,7 @@ def _hidden_serial(session_id: str, cutoff: datetime) -> int:
         return cursor.fetchone()[0] or 0
 
 
-def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[list[Row], bool]:
+def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[list[MessageRow], bool]:
     # A streaming message's row may be older than its journal, so all of them are read. Two queries, each by
     # its own index: an OR of the two makes SQLite scan the session.
     streaming, _ = _select(session_id, cutoff, STREAMING, "status = 'streaming'", order="first_serial")
@@ -313,7 +315,7 @@ def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple
     return streaming + rows, more
 
 
-def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[dict[str, Any]]:
+def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[SignalRecord]:
     """Records of the signals changed since a serial, or of those that are open and the newest others; in order."""
     if after is not None:
         rows = _select_signals(
@@ -331,19 +333,19 @@ def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[dict[
     return [signal_record(signal) for signal in sorted(rows, key=lambda signal: signal.serial)]
 
 
-def _select_signals(session_id: str, where: str, *values: Any) -> list[SignalRow]:
+def _select_signals(session_id: str, where: str, *values: object) -> list[SignalRow]:
     with connection.cursor() as cursor:
         cursor.execute(f"{SELECT_SIGNALS} AND {where} LIMIT %s", [session_id, *values])
         return list(map(SignalRow._make, cursor.fetchall()))
 
 
 def _select(
-    session_id: str, cutoff: datetime, limit: int, where: str = "", values: Iterable[Any] = (), *, order: str
-) -> tuple[list[Row], bool]:
+    session_id: str, cutoff: datetime, limit: int, where: str = "", values: Iterable[object] = (), *, order: str
+) -> tuple[list[MessageRow], bool]:
     """Take messages while they are within the bounds of one answer; return whether there are more."""
     query = SELECT_MESSAGES + (f" AND {where}" if where else "") + f" ORDER BY {order} LIMIT %s"
     since = connection.ops.adapt_datetimefield_value(cutoff)
-    taken: list[Row] = []
+    taken: list[MessageRow] = []
     size = 0
     # A server-side cursor where there is one: PostgreSQL's client would fetch all rows before the first is seen.
     with connection.chunked_cursor() as cursor:
@@ -357,7 +359,7 @@ def _select(
     return taken, False
 
 
-def _folded(session_id: str, rows: list[Row]) -> list[fold.MessageState]:
+def _folded(session_id: str, rows: list[MessageRow]) -> list[fold.MessageState]:
     messages = {row[0]: from_row(row) for row in sorted(rows, key=lambda row: row[FIRST_SERIAL])}
     if any(not fold.ended(message) for message in messages.values()):
         for event in rollup_events(_journal(session_id)):  # a long text is copied once, not once per event
@@ -367,15 +369,15 @@ def _folded(session_id: str, rows: list[Row]) -> list[fold.MessageState]:
     return list(messages.values())
 
 
-def _journal(session_id: str) -> list[dict[str, Any]]:
+def _journal(session_id: str) -> list[MessageEvent]:
     """The session's journal as one row: see `statements` for why."""
     with connection.cursor() as cursor:
         cursor.execute(SELECT_JOURNAL[connection.vendor], [session_id])
-        events: list[dict[str, Any]] = orjson.loads(f"[{cursor.fetchone()[0] or ''}]")
+        events: list[MessageEvent] = orjson.loads(f"[{cursor.fetchone()[0] or ''}]")
     return sorted(events, key=lambda event: event["serial"])
 
 
-def from_row(row: Row) -> fold.MessageState:
+def from_row(row: MessageRow) -> fold.MessageState:
     """Build a message from MESSAGE_FIELDS."""
     uid, role, status, reason, metadata, parts, open_, marks, first_serial, last_serial, created_at = row
     return fold.MessageState(

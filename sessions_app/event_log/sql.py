@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import orjson
 from django.db import connection
@@ -221,8 +221,19 @@ def _places(values: int, rows: int) -> str:
     return ",".join([row] * rows)
 
 
-def _columns(message: fold.MessageState) -> dict[str, Any]:
-    """Return what conflating writes: the fold as a row keeps it."""
+class _Columns(TypedDict):
+    """The columns that conflating writes: the fold as a row keeps it."""
+
+    status: str
+    reason: str | None
+    metadata: str | None
+    parts: str
+    open: str
+    marks: str
+    last_serial: int
+
+
+def _columns(message: fold.MessageState) -> _Columns:
     return {
         "status": message.status,
         "reason": None if message.reason is None else orjson.dumps(message.reason).decode(),

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -19,8 +18,9 @@ from django.utils import timezone
 from sessions_app.core import fold, frames
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk, SignalRecord
 from sessions_app.event_log import sql
-from sessions_app.event_log.commands import Also, Append, AppendResult, Chunk, Follow, RunChanges, SessionLog
+from sessions_app.event_log.commands import Also, Append, AppendResult, Follow, RunChanges, SessionLog
 from sessions_app.event_log.open_messages import OpenMessage, OpenMessages
 from sessions_app.event_log.sql import Key
 from sessions_app.event_log.staged_writes import StagedActivity, StagedMessages
@@ -259,7 +259,7 @@ class StagedLog(SessionLog):
     def append(self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "") -> AppendResult:
         return self._work.stage_now(Append(self._id, uid, chunks, run=run, worker=worker))
 
-    def say(self, signal: dict[str, Any]) -> None:
+    def say(self, signal: SignalRecord) -> None:
         self._staged.tail += 1
         self._staged.texts.append(frames.signal_event(serial=self._staged.tail, record=signal))
         transaction.on_commit(metrics.receipts.labels(signal["kind"], signal["status"]).inc)

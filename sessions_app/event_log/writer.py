@@ -21,11 +21,11 @@ from django.db import DatabaseError, DataError, IntegrityError, connection, rese
 
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import (
     Append,
     AppendResult,
-    Chunk,
     DatabaseJob,
     Follow,
     Outcome,

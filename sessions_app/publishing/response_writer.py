@@ -8,16 +8,14 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import Fault, HoldfastError
 from sessions_app.core.rollup import Rollup
+from sessions_app.core.wire_types import Chunk
 
 BUFFER_BYTES = 1 << 18  # of text not yet stored; beyond it `write` waits
 BUFFER_CHUNKS = 1024  # likewise
-
-Chunk = dict[str, Any]
 
 # The end of a response whose own end can't be stored: too long an error, or half of a surrogate pair in it.
 UNTOLD: Chunk = {"type": "error", "errorText": "The agent failed, and its message about it can't be stored."}

@@ -6,7 +6,6 @@ Everything here is called in a transaction that holds the lock of the session's 
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any
 
 import orjson
 from django.db.models import Exists, F, OuterRef, QuerySet
@@ -14,6 +13,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from sessions_app import models
 from sessions_app.core import fold, signals
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import queries
 from sessions_app.event_log.commands import OpenLog, RunChanges, SessionLog
 
@@ -42,9 +42,19 @@ def is_elsewhere(run: models.Run) -> bool:
     return not run.agent
 
 
-def create(log: SessionLog, signal: models.Signal, *, agent: str, prompt: str, **fields: Any) -> models.Run:
-    """Add a run that a signal causes; store the signal with `store_signal` first."""
-    run = models.Run.objects.create(session_id=log.session, agent=agent, prompt=prompt, cause=signal, **fields)
+def create(
+    log: SessionLog,
+    signal: models.Signal,
+    *,
+    agent: str,
+    prompt: str,
+    mode: str = models.Run.Mode.ANSWER,
+    earlier: str = "",
+) -> models.Run:
+    """Create a run that a signal causes. The signal must have been saved."""
+    run = models.Run.objects.create(
+        session_id=log.session, agent=agent, prompt=prompt, cause=signal, mode=mode, earlier=earlier
+    )
     signal.run, signal.message = run, run.uid
     signal.save(update_fields=["run", "message", "reason"])
     return run
@@ -85,7 +95,7 @@ def _has_begun(run: models.Run) -> bool:
     return models.Message.objects.filter(session=run.session_id, uid=run.uid).exists()
 
 
-def end_unbegun(log: SessionLog, run: models.Run, end: dict[str, Any]) -> None:
+def end_unbegun(log: SessionLog, run: models.Run, end: Chunk) -> None:
     """End a run that waits, with an empty response."""
     models.Run.objects.filter(pk=run.pk).update(status=ENDED, ended_at=log.now)
     log.append(run.uid, [{"type": "start", "messageId": run.uid}, end])
@@ -141,10 +151,10 @@ def announce(log: SessionLog, signal: models.Signal) -> None:
     log.say(queries.signal_record(signal))
 
 
-def settle_by_key(log: SessionLog, key: int, status: str, **why: str) -> bool:
-    """`settle` for who holds only the key of a signal's row."""
+def settle_by_key(log: SessionLog, key: int, status: str) -> bool:
+    """`settle` the signal with this key."""
     signal = models.Signal.objects.filter(pk=key).first()
-    return signal is not None and settle(log, signal, status, **why)
+    return signal is not None and settle(log, signal, status)
 
 
 def add_usage(run: str, input_tokens: int, output_tokens: int) -> None:
@@ -242,8 +252,8 @@ def say_turn(log: SessionLog, signal: models.Signal) -> int:
 # What the dead leave behind
 
 
-def last_words(run: str) -> list[dict[str, Any]]:
-    """Chunks that say what isn't known of a dead run's calls: they come before its response's end."""
+def last_words(run: str) -> list[Chunk]:
+    """Return chunks that end a dead run's calls as unknown; they come before its response's end."""
     begun = models.Approval.objects.filter(run=run, execution=models.Approval.Execution.BEGUN)
     return [
         {"type": "tool-output-error", "toolCallId": call, "errorText": UNKNOWN_OUTCOME}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import orjson
 
@@ -16,6 +16,7 @@ from sessions_app import models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Sent
+from sessions_app.core.wire_types import Part
 from sessions_app.event_log import queries
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, Run, Signal, new_id
@@ -40,6 +41,17 @@ class Receipt(NamedTuple):
 
     serial: int
     problem: HoldfastError | None = None
+
+
+class About(NamedTuple):
+    """What a signal is about. `target`: an approval or a tool call."""
+
+    run: Run | None = None
+    message: str = ""
+    target: str = ""
+
+
+NOTHING = About()
 
 
 def handle(log: SessionLog, sent: Sent) -> Receipt:
@@ -81,7 +93,7 @@ def _steer(log: SessionLog, sent: Sent) -> Receipt:
         return _turn(log, sent, _agent(log), reason=NOBODY_AT_WORK)
     if models.Message.objects.filter(session=log.session, uid=sent.id).exists():
         raise HoldfastError("message_exists")
-    signal = _store(log, sent, run=active[0], message=active[0].uid)
+    signal = _store(log, sent, About(active[0], active[0].uid))
     return Receipt(signal.serial)
 
 
@@ -113,8 +125,8 @@ def _retry(log: SessionLog, sent: Sent) -> Receipt:
         raise HoldfastError("not_retryable", "The answer is complete.")
     signal = _row(log, sent, serial=log.next_serial)
     signal.save()
-    fields = {"mode": sent.payload["mode"], "earlier": earlier.uid}
-    lifecycle.create(log, signal, agent=_agent(log) or earlier.agent, prompt=earlier.prompt, **fields)
+    agent, mode = _agent(log) or earlier.agent, sent.payload["mode"]
+    lifecycle.create(log, signal, agent=agent, prompt=earlier.prompt, mode=mode, earlier=earlier.uid)
     lifecycle.announce(log, signal)
     return Receipt(signal.serial)
 
@@ -127,7 +139,7 @@ def _cancel(log: SessionLog, sent: Sent) -> Receipt:
     active = [run for run in lifecycle.at_work(log.session) if wanted in (None, run.uid)]
     if not active:
         raise HoldfastError("nothing_to_stop")
-    signal = _store(log, sent, message=wanted or (active[0].uid if len(active) == 1 else ""))
+    signal = _store(log, sent, About(message=wanted or (active[0].uid if len(active) == 1 else "")))
     _stop(log, active, signal)
     return Receipt(signal.serial)
 
@@ -152,11 +164,11 @@ def _decide(log: SessionLog, sent: Sent) -> Receipt:
     ).first()  # fmt: skip
     if approval is None:
         raise HoldfastError("no_such_approval")
-    about = {"run": approval.run, "message": approval.run.uid, "target": approval.uid}
+    about = About(approval.run, approval.run.uid, approval.uid)
     problem = _undecidable(log, approval, sent)
     if problem:
-        return _refuse(log, sent, problem, **about)
-    signal = _store(log, sent, **about)
+        return _refuse(log, sent, problem, about)
+    signal = _store(log, sent, about)
     approval.status = Approval.Status.APPROVED if sent.kind == "approve" else Approval.Status.DENIED
     approval.decision, approval.decided_at = signal, log.now
     approval.save(update_fields=["status", "decision", "decided_at"])
@@ -185,18 +197,18 @@ def _tool_result(log: SessionLog, sent: Sent) -> Receipt:
     run = Run.objects.running().filter(session=log.session, uid=message).first()
     if run is None:
         raise HoldfastError("no_such_call", "The answer that asked for it has ended.")
-    about = {"run": run, "message": message, "target": call}
+    about = About(run, message, call)
     given = Signal.objects.filter(run=run, kind="tool-result", target=call).exclude(status=signals.REJECTED)
     if given.exists():
-        return _refuse(log, sent, HoldfastError("already_decided", "The result was given."), **about)
+        return _refuse(log, sent, HoldfastError("already_decided", "The result was given."), about)
     response = queries.message(log.session, message)
     if response is None or not any(map(_waits(call), response.parts)):
         raise HoldfastError("no_such_call")
-    return Receipt(_store(log, sent, **about).serial)
+    return Receipt(_store(log, sent, about).serial)
 
 
-def _waits(call: str) -> Callable[[dict[str, Any]], bool]:
-    """Whether a part is this call, without a result yet."""
+def _waits(call: str) -> Callable[[Part], bool]:
+    """Return a test for the part that is this call, without a result yet."""
     return lambda part: part.get("toolCallId") == call and part["state"] in ("input-available", "approval-responded")
 
 
@@ -214,20 +226,30 @@ _HANDLERS: dict[str, Callable[[SessionLog, Sent], Receipt]] = {
 # Storing
 
 
-def _store(log: SessionLog, sent: Sent, **fields: Any) -> Signal:
-    """Store a signal and tell everybody."""
-    signal = _row(log, sent, serial=log.next_serial, **fields)
+def _store(log: SessionLog, sent: Sent, about: About = NOTHING) -> Signal:
+    """Store a signal and announce it."""
+    signal = _row(log, sent, about, serial=log.next_serial)
     lifecycle.announce(log, signal)
     return signal
 
 
-def _refuse(log: SessionLog, sent: Sent, problem: HoldfastError, **fields: Any) -> Receipt:
-    """Store a signal that is too late or about something else: who sent it may have left, and the others see it."""
-    fields |= {"status": signals.REJECTED, "code": problem.code, "reason": problem.message}
-    return Receipt(_store(log, sent, **fields).serial, problem)
+def _refuse(log: SessionLog, sent: Sent, problem: HoldfastError, about: About) -> Receipt:
+    """Store a signal as rejected: its sender may have left, and the other clients see it."""
+    signal = _row(log, sent, about, serial=log.next_serial, status=signals.REJECTED, reason=problem.message)
+    signal.code = problem.code
+    lifecycle.announce(log, signal)
+    return Receipt(signal.serial, problem)
 
 
-def _row(log: SessionLog, sent: Sent, *, serial: int, **fields: Any) -> Signal:
+def _row(
+    log: SessionLog,
+    sent: Sent,
+    about: About = NOTHING,
+    *,
+    serial: int,
+    status: str = signals.ACCEPTED,
+    reason: str = "",
+) -> Signal:
     return Signal(
         session_id=log.session,
         uid=sent.id,
@@ -238,7 +260,11 @@ def _row(log: SessionLog, sent: Sent, *, serial: int, **fields: Any) -> Signal:
         last_serial=serial,
         created_at=log.now,
         changed_at=log.now,
-        **fields,
+        run=about.run,
+        message=about.message,
+        target=about.target,
+        status=status,
+        reason=reason,
     )
 
 
