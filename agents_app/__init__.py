@@ -1,1 +1,1 @@
-"""Agents: how they are written, run and supervised."""
+"""Agents: the interface to write them, their runner, adapters, and a client to publish from elsewhere."""

@@ -1,45 +1,47 @@
-"""What an agent answers with, wherever it runs: text, reasoning and calls of tools, as chunks of a response.
+"""An answer in the making: text, reasoning and tool calls, written as chunks of a response.
 
-Nothing here needs Django: `turn` writes for agents of this site, `remote` for those in processes elsewhere.
+Pure: `Turn` extends it for agents that are asked, `agents_app.remote` for publishers in other processes.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from sessions_app.publishing.response_writer import ResponseWriter
-
-Arguments = dict[str, Any]
+from agents_app.backend import Arguments, ChunkWriter
+from sessions_app.core.wire_types import Chunk
 
 
 class Call:
-    """A call of a tool, to be ended with its output or its error."""
+    """A tool call, to be ended with its output or its error."""
 
-    def __init__(self, response: ResponseWriter, id: str, name: str, arguments: Arguments) -> None:
+    def __init__(self, writer: ChunkWriter, id: str, name: str, arguments: Arguments) -> None:
         self.id = id
         self.name = name
         self.input = arguments
-        self._response = response
+        self._writer = writer
 
-    async def begin(self, fields: dict[str, Any]) -> None:
-        call = {"toolCallId": self.id, "toolName": self.name}
-        await self._response.write({"type": "tool-input-start", **call, **fields})
-        await self._response.write({"type": "tool-input-available", **call, **fields, "input": self.input})
+    async def begin(self, *, title: str | None = None) -> None:
+        """Write the call with its arguments."""
+        call: Chunk = {"toolCallId": self.id, "toolName": self.name}
+        if title is not None:
+            call["title"] = title
+        await self._writer.write({"type": "tool-input-start", **call})
+        await self._writer.write({"type": "tool-input-available", **call, "input": self.input})
 
-    async def output(self, output: Any) -> None:
-        await self._response.write({"type": "tool-output-available", "toolCallId": self.id, "output": output})
+    async def output(self, output: object) -> None:
+        """End the call with its output: any JSON value."""
+        await self._writer.write({"type": "tool-output-available", "toolCallId": self.id, "output": output})
 
     async def error(self, message: str) -> None:
-        await self._response.write({"type": "tool-output-error", "toolCallId": self.id, "errorText": message})
+        """End the call with its error."""
+        await self._writer.write({"type": "tool-output-error", "toolCallId": self.id, "errorText": message})
 
 
 class Answer:
     """An answer being written: everything is published at once and forgotten."""
 
-    def __init__(self, response: ResponseWriter) -> None:
-        self.session = response.session
-        self._response = response
-        self._open: tuple[str, str] | None = None  # the kind and id of the part that text goes to
+    def __init__(self, writer: ChunkWriter) -> None:
+        self.session = writer.session
+        self._writer = writer
+        self._open: tuple[str, str] | None = None  # kind and id of the part that text is appended to
         self._parts = 0
 
     async def text(self, delta: str) -> None:
@@ -47,35 +49,51 @@ class Answer:
         await self._append("text", delta)
 
     async def reasoning(self, delta: str) -> None:
-        """Append to the reasoning that people may look at."""
+        """Append to the reasoning, which people may look at."""
         await self._append("reasoning", delta)
 
-    async def data(self, name: str, value: Any, *, id: str | None = None, transient: bool = False) -> None:
-        """Add data of one's own: a `data-<name>` part of the AI SDK. With an id it replaces the one before."""
-        chunk: dict[str, Any] = {"type": f"data-{name}", "data": value}
+    async def data(self, name: str, value: object, *, id: str | None = None, transient: bool = False) -> None:
+        """Add data of the application's own: a `data-<name>` part of the AI SDK. With an id, replace that part."""
+        chunk: Chunk = {"type": f"data-{name}", "data": value}
         await self.write(chunk | ({} if id is None else {"id": id}) | ({"transient": True} if transient else {}))
 
-    async def write(self, chunk: dict[str, Any]) -> None:
+    async def write(self, chunk: Chunk) -> None:
         """Write any other chunk of the vocabulary."""
         await self._close()
-        await self._response.write(chunk)
+        await self._writer.write(chunk)
 
     async def begin(self) -> None:
-        await self._response.write({"type": "start", "messageId": self._response.uid})
-        await self._response.write({"type": "start-step"})
+        """Write the response's start."""
+        await self._writer.write({"type": "start", "messageId": self._writer.uid})
+        await self._writer.write({"type": "start-step"})
+
+    async def flush(self) -> None:
+        """Wait until everything written is stored."""
+        await self._writer.flush()
+
+    async def finish(self) -> None:
+        """End the answer, and wait until all of it is stored."""
+        await self._end_step()
+        await self._writer.write({"type": "finish", "finishReason": "stop"})
+        await self._writer.flush()
+
+    async def _end_step(self) -> None:
+        await self._close()
+        await self._writer.write({"type": "finish-step"})
 
     async def _append(self, kind: str, delta: str) -> None:
         if self._open is None or self._open[0] != kind:
             await self._close()
             self._open = kind, f"{kind}_{self._next()}"
-            await self._response.write({"type": f"{kind}-start", "id": self._open[1]})
-        await self._response.write({"type": f"{kind}-delta", "id": self._open[1], "delta": delta})
+            await self._writer.write({"type": f"{kind}-start", "id": self._open[1]})
+        await self._writer.write({"type": f"{kind}-delta", "id": self._open[1], "delta": delta})
 
     async def _close(self) -> None:
+        """End the part that text is appended to."""
         if self._open is not None:
             kind, id_ = self._open
             self._open = None
-            await self._response.write({"type": f"{kind}-end", "id": id_})
+            await self._writer.write({"type": f"{kind}-end", "id": id_})
 
     def _next(self) -> int:
         self._parts += 1

@@ -1,6 +1,7 @@
 """The agents as a Django application."""
 
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class AgentsAppConfig(AppConfig):
@@ -8,11 +9,15 @@ class AgentsAppConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        from agents_app import checks, registry  # noqa: F401  (registers checks)
-        from agents_app.builtin import demo, model_agent  # noqa: F401  (registers the demo agent)
+        from agents_app import registry
+        from agents_app.builtin import demo, model_agent
+        from agents_app.checks import check_model
         from agents_app.local.runner import Runner
         from sessions_app import conf, process
 
+        register(check_model, "holdfast")
+        if conf.settings.demo_agent:
+            registry.agent("demo")(demo.demo)
         if conf.settings.agent_model:
             registry.agent("model")(model_agent.model)
         if conf.settings.run_agents:

@@ -1,18 +1,17 @@
-"""System checks: an agent that is set to use a model can use it."""
+"""System checks: the model that the settings name can be used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error
 
 from agents_app.builtin import model_agent
 from sessions_app import conf
 
 
-@register("holdfast")
-def check_model(**_: Any) -> Iterator[CheckMessage]:
+def check_model(app_configs: object, **options: object) -> Iterator[CheckMessage]:
+    """Report a model that can't be used."""
     if conf.settings.agent_model and (problem := model_agent.problem()):
         yield Error(
             f"AGENT_MODEL is {conf.settings.agent_model}, which can't be used: {problem}",

@@ -1,12 +1,12 @@
-"""The agents, by name."""
+"""The agents, by name. Pure: see `agents_app.backend`."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from sessions_app.runs import signal_handlers
-from sessions_app.runs.signal_handlers import WhileBusy
+from sessions_app.core import busy
+from sessions_app.core.busy import WhileBusy
 
 if TYPE_CHECKING:
     from agents_app.turn import Turn
@@ -23,15 +23,15 @@ def agent(name: str, *, while_busy: WhileBusy = "queue") -> Callable[[Agent], Ag
     async def parrot(turn: Turn) -> None:
         await turn.text(turn.prompt)
 
-    `while_busy` says what becomes of a message that comes while the agent is at work in its session: it waits in the
-    `queue`, is given to the agent as a `steer`, has the agent stopped (`interrupt`), or is refused (`reject`).
+    `while_busy`: what becomes of a message that arrives while the agent is at work in its session. It waits in the
+    `queue`, is given to the agent as a `steer`, stops the agent (`interrupt`), or is refused (`reject`).
     """
 
     def register(function: Agent) -> Agent:
         if name in _agents:
-            raise ValueError(f"there are two agents named {name!r}")
+            raise ValueError(f"two agents are named {name!r}")
         _agents[name] = function
-        signal_handlers.set_policy(name, while_busy)
+        busy.set_policy(name, while_busy)
         return function
 
     return register
@@ -43,4 +43,5 @@ def find(name: str) -> Agent | None:
 
 
 def names() -> list[str]:
+    """Return the names of all agents, sorted."""
     return sorted(_agents)

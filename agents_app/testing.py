@@ -1,53 +1,53 @@
-"""For tests of agents: a turn in which people do what a script says, with no server and no database.
+"""Rehearsals: tests of agents against a script of what people do, without a server, a database or Django.
 
     answer = await rehearse(librarian, "Lend me a book", steers={1: "a short one"}, decisions=[approve()])
     assert (answer.status, answer.tool("lend")["output"]) == ("complete", "The Old Man and the Sea")
 
-The agent has the `Turn` that it has in a session: what is refused there is refused here. Nothing takes time by itself.
+The agent has the same `Turn` as in a session: what is refused there is refused here. Nothing takes time by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from agents_app import tool_call
-from agents_app.answer import Arguments
+from agents_app.backend import ApprovalRequest, Arguments
 from agents_app.registry import Agent
-from agents_app.tool_call import Decision, ToolCall, ToolFailed
-from agents_app.turn import AgentFailed, Turn
-from sessions_app import conf, models
+from agents_app.tool_call import ToolFailed
+from agents_app.turn import AgentFailed, Mode, Turn
 from sessions_app.core import fold, vocabulary
-from sessions_app.models import new_id
-from sessions_app.runs.inbox import Signal
+from sessions_app.core.signals import AgentSignal
+from sessions_app.core.wire_types import Chunk, Part, Payload
 
-SOMEBODY = "user:1"
+USER = "user:1"
+CHUNK_BYTES = 65_536  # a site's default
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What somebody decides about an approval; `approve`, `deny` and `expire` make it."""
+    """A scripted decision about an approval; `approve`, `deny` and `expire` make it."""
 
     kind: Literal["approve", "deny", "expire"]
-    payload: dict[str, Any] = field(default_factory=dict)
-    actor: str = SOMEBODY
+    payload: Payload = field(default_factory=dict)
+    actor: str = USER
 
 
-def approve(input: Arguments | None = None, *, reason: str = "", actor: str = SOMEBODY) -> Decided:
-    """Somebody approves, and edits the arguments if `input` is given."""
+def approve(input: Arguments | None = None, *, reason: str = "", actor: str = USER) -> Decided:
+    """A person approves, and edits the arguments if `input` is given."""
     edited = {} if input is None else {"input": input}
     return Decided("approve", {"reason": reason, **edited}, actor)
 
 
-def deny(reason: str = "", *, actor: str = SOMEBODY) -> Decided:
-    """Somebody denies."""
+def deny(reason: str = "", *, actor: str = USER) -> Decided:
+    """A person denies."""
     return Decided("deny", {"reason": reason}, actor)
 
 
 def expire() -> Decided:
-    """Nobody decides in time."""
+    """The time to decide runs out."""
     return Decided("expire")
 
 
@@ -62,15 +62,19 @@ def response(text: str, *, status: str = "complete") -> fold.MessageState:
 
 
 def _message(role: str, status: str, text: str) -> fold.MessageState:
-    return fold.MessageState(f"m_{new_id()}", role, status, 1, 1, 0, parts=[{"type": "text", "text": text}])
+    return fold.MessageState(_uid(), role, status, 1, 1, 0, parts=[{"type": "text", "text": text}])
+
+
+def _uid() -> str:
+    return f"m_{secrets.token_urlsafe(16)}"
 
 
 @dataclass
 class Rehearsal:
-    """What came of it: the response's message as its readers have it, and the chunks that made it."""
+    """The outcome: the response's message as its readers have it, and the chunks that made it."""
 
     message: fold.MessageState
-    chunks: list[dict[str, Any]]
+    chunks: list[Chunk]
     unread: list[str]  # steers of the script that came too late: in a session, each is the next question
     input_tokens: int
     output_tokens: int
@@ -82,13 +86,17 @@ class Rehearsal:
     @property
     def text(self) -> str:
         """All of its text."""
-        return "".join(part["text"] for part in self.message.parts if part["type"] == "text")
+        return self._joined("text")
 
     @property
     def reasoning(self) -> str:
-        return "".join(part["text"] for part in self.message.parts if part["type"] == "reasoning")
+        """All of its reasoning."""
+        return self._joined("reasoning")
 
-    def tool(self, name: str) -> dict[str, Any]:
+    def _joined(self, kind: str) -> str:
+        return "".join(part["text"] for part in self.message.parts if part["type"] == kind)
+
+    def tool(self, name: str) -> Part:
         """The part of the last call of a tool."""
         calls = [part for part in self.message.parts if part["type"] == f"tool-{name}"]
         assert calls, f"{name} was not called"
@@ -100,127 +108,129 @@ async def rehearse(
     prompt: str,
     *,
     history: Iterable[fold.MessageState] = (),
-    mode: Literal["answer", "continue", "regenerate"] = "answer",
+    mode: Mode = "answer",
     earlier: fold.MessageState | None = None,
     steers: Mapping[int, str | Sequence[str]] | None = None,
     decisions: Iterable[Decided] = (),
-    results: Iterable[Any] = (),
+    results: Iterable[object] = (),
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> Rehearsal:
     """Have an agent answer a prompt.
 
-    `history`: what came before it. `earlier`: the answer to go on with, in mode "continue". `steers`: by the number of
-    the `turn.step()` that is to find them, from 1. `decisions`: about its approvals, in order. `results`: of its tools
-    that run at the client, in order; a ToolFailed is an error, and None means that none comes in time.
+    `history`: the messages before it. `earlier`: the answer to go on with, in mode "continue". `steers`: by the number
+    of the `turn.step()` that is to find them, from 1. `decisions`: about its approvals, in order. `results`: of its
+    tools that run at the client, in order; a ToolFailed is an error, and None means that none arrives in time.
+    `chunk_bytes`: the site's HOLDFAST_CHUNK_BYTES.
 
     AgentFailed ends the response as in a session; another exception is raised here.
     """
     asked = [*history, person(prompt), *([] if earlier is None else [earlier])]
-    stage = _Stage(mode, steers or {}, list(decisions), list(results))
-    turn = _RehearsedTurn(stage, asked)
+    stage = _Stage(_Script(steers or {}, list(decisions), list(results)), chunk_bytes)
+    turn = Turn(stage, asked, mode=mode)
     await turn.begin()
     try:
         await agent(turn)
         await turn.finish()
     except AgentFailed as problem:
         await stage.write({"type": "error", "errorText": str(problem)})
-    assert not stage.decisions, f"the agent did not ask for {len(stage.decisions)} of the decisions"
-    assert not stage.results, f"the agent did not wait for {len(stage.results)} of the results"
-    return Rehearsal(stage.message, stage.chunks, stage.unread, *turn.tokens)
+    script = stage.script
+    assert not script.decisions, f"the agent did not ask for {len(script.decisions)} of the decisions"
+    assert not script.results, f"the agent did not wait for {len(script.results)} of the results"
+    return Rehearsal(stage.message, stage.chunks, script.unread, stage.input_tokens, stage.output_tokens)
 
 
-class _Stage:
-    """Stands for the response, which it folds, and for the inbox, which it fills by the script."""
+class _Script:
+    """The people of a rehearsal: what they say and decide, in order, and what their clients return."""
 
     def __init__(
-        self,
-        mode: str,
-        steers: Mapping[int, str | Sequence[str]],
-        decisions: list[Decided],
-        results: list[Any],
+        self, steers: Mapping[int, str | Sequence[str]], decisions: list[Decided], results: list[object]
     ) -> None:
-        self.run = models.Run(session_id=new_id(), mode=mode)
-        self.session, self.uid = self.run.session_id, self.run.uid
-        self.chunks: list[dict[str, Any]] = []
         self.decisions = decisions
         self.results = results
         self._steers = {step: [texts] if isinstance(texts, str) else list(texts) for step, texts in steers.items()}
         self._steps = 0
-        self._messages: dict[str, fold.MessageState] = {}
-
-    @property
-    def message(self) -> fold.MessageState:
-        return self._messages[self.uid]
 
     @property
     def unread(self) -> list[str]:
         return [text for step in sorted(self._steers) for text in self._steers[step]]
 
-    # As a Response
-
-    async def write(self, chunk: dict[str, Any], *, also: Callable[..., None] | None = None) -> None:
-        vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
-        self.chunks.append(chunk)
-        fold.fold(self._messages, {"serial": len(self.chunks), "message": self.uid, "at": 0, "chunk": deepcopy(chunk)})
-
-    async def flush(self) -> None:
-        """All of it is there."""
-
-    # As an RunInbox
-
-    def take_steers(self) -> list[Signal]:
+    def next_steers(self) -> list[AgentSignal]:
         self._steps += 1
         texts = self._steers.pop(self._steps, [])
         return [_signal("steer", "", {"parts": [{"type": "text", "text": text}]}) for text in texts]
 
-    async def about(self, target: str, timeout_s: float | None) -> Signal | None:
-        requests = [chunk for chunk in self.chunks if chunk.get("approvalId") == target]
-        return self._decision(target, requests[0]) if requests else self._result(target)
-
-    def _decision(self, target: str, request: dict[str, Any]) -> Signal | None:
-        assert self.decisions, (
-            f"the agent asks for approval of {request['toolCallId']}: the script has no decision left"
-        )
+    def next_decision(self, approval: str, request: ApprovalRequest) -> AgentSignal | None:
+        assert self.decisions, f"the agent asks for approval of {request.call}: the script has no decision left"
         decided = self.decisions.pop(0)
-        editable = request["approvalDescriptor"]["editable"]
-        assert editable or "input" not in decided.payload, "the agent lets nobody edit these arguments"
-        return None if decided.kind == "expire" else _signal(decided.kind, target, decided.payload, decided.actor)
+        assert request.editable or "input" not in decided.payload, "the agent lets nobody edit these arguments"
+        if decided.kind == "expire":
+            return None
+        return _signal(decided.kind, approval, decided.payload, decided.actor)
 
-    def _result(self, target: str) -> Signal | None:
-        assert self.results, f"the agent waits for the result of {target}: the script has none left"
+    def next_result(self, call: str) -> AgentSignal | None:
+        assert self.results, f"the agent waits for the result of {call}: the script has none left"
         result = self.results.pop(0)
         if isinstance(result, ToolFailed):
-            return _signal("tool-result", target, {"error": str(result)})
-        return None if result is None else _signal("tool-result", target, {"output": result})
+            return _signal("tool-result", call, {"error": str(result)})
+        return None if result is None else _signal("tool-result", call, {"output": result})
 
 
-def _signal(kind: str, target: str, payload: dict[str, Any], actor: str = SOMEBODY) -> Signal:
-    return Signal(0, new_id(), kind, actor, target, payload)
+def _signal(kind: str, target: str, payload: Payload, actor: str = USER) -> AgentSignal:
+    return AgentSignal(0, secrets.token_urlsafe(16), kind, actor, target, payload)
 
 
-class _RehearsedTurn(Turn):
-    def __init__(self, stage: Any, history: list[fold.MessageState]) -> None:
-        super().__init__(stage, stage, stage, history)
-        self.tokens = (0, 0)
+class _Stage:
+    """The backend of a rehearsal (`agents_app.backend.Backend`): folds what is written, and answers by the script."""
 
-    def call(self, id: str, name: str, arguments: Arguments) -> ToolCall:
-        return _RehearsedCall(self._process, self._response, self._inbox, id, name, arguments)
+    def __init__(self, script: _Script, chunk_bytes: int) -> None:
+        self.session, self.uid = secrets.token_urlsafe(16), _uid()
+        self.chunk_bytes = chunk_bytes
+        self.script = script
+        self.chunks: list[Chunk] = []
+        self.input_tokens = self.output_tokens = 0
+        self._messages: dict[str, fold.MessageState] = {}
+        self._requests: dict[str, ApprovalRequest] = {}
+        self._approved: set[str] = set()  # and not called yet
 
-    def usage(self, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        self.tokens = (self.tokens[0] + input_tokens, self.tokens[1] + output_tokens)
+    @property
+    def message(self) -> fold.MessageState:
+        return self._messages[self.uid]
 
+    async def write(self, chunk: Chunk, *, settles: AgentSignal | None = None) -> None:
+        vocabulary.check(chunk, max_bytes=self.chunk_bytes)
+        self.chunks.append(chunk)
+        fold.fold(self._messages, {"serial": len(self.chunks), "message": self.uid, "at": 0, "chunk": deepcopy(chunk)})
 
-class _RehearsedCall(ToolCall):
-    """Knows by itself what the database knows of a call: whether it was approved, and not begun yet."""
+    async def flush(self) -> None:
+        """All of it is stored already."""
 
-    _may_begin = False
+    def take_steers(self) -> list[AgentSignal]:
+        return self.script.next_steers()
 
-    async def approval(self, *args: Any, **options: Any) -> Decision:
-        decision = await super().approval(*args, **options)
-        self._may_begin = decision.approved
+    async def request_approval(self, request: ApprovalRequest) -> str:
+        approval = f"approval_{len(self._requests) + 1}"
+        self._requests[approval] = request
+        await self.write(request.chunk(approval, expires_at=None))
+        return approval
+
+    async def wait_for(self, target: str, timeout_s: float | None) -> AgentSignal | None:
+        if target not in self._requests:
+            return self.script.next_result(target)
+        decision = self.script.next_decision(target, self._requests[target])
+        if decision is not None and decision.kind == "approve":
+            self._approved.add(target)
         return decision
 
-    async def _change(self, work: Callable[..., Any], *args: str) -> Any:
-        if work is not tool_call._begin:
-            return True  # it expires, since nobody has decided
-        may, self._may_begin = self._may_begin, False
+    async def expire_approval(self, approval: str) -> bool:
+        return True  # the script has no decision about it
+
+    async def begin_call(self, approval: str) -> bool:
+        may, self._approved = approval in self._approved, self._approved - {approval}
         return may
+
+    async def end_call(self, approval: str, chunk: Chunk, *, failed: bool) -> None:
+        await self.write(chunk)
+
+    def count_usage(self, *, input_tokens: int, output_tokens: int) -> None:
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens

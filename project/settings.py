@@ -268,7 +268,8 @@ if "FRAME_BYTES" in HOLDFAST:
     HOLDFAST.setdefault("BODY_BYTES", 2 * HOLDFAST["FRAME_BYTES"])
 if DEBUG and "TOKEN_KEYS" not in HOLDFAST:
     HOLDFAST["TOKEN_KEYS"] = {"development": development_key(VAR_DIR / "token_key")}
+HOLDFAST.setdefault("DEMO_AGENT", True)
 # A site that names a model offers the agent that uses it first.
-BUILT_IN_AGENTS = ["model", "demo"] if HOLDFAST.get("AGENT_MODEL") else ["demo"]
+BUILT_IN_AGENTS = [*(["model"] if HOLDFAST.get("AGENT_MODEL") else []), *(["demo"] if HOLDFAST["DEMO_AGENT"] else [])]
 HOLDFAST.setdefault("AGENTS", BUILT_IN_AGENTS)
-HOLDFAST.setdefault("DEFAULT_AGENT", BUILT_IN_AGENTS[0])
+HOLDFAST.setdefault("DEFAULT_AGENT", next(iter(BUILT_IN_AGENTS), ""))

@@ -165,10 +165,10 @@ class HoldfastSettings:
     agent_instructions: str = ""
     # Silence of its model after which the answer is given up: some think for minutes.
     agent_timeout_s: Annotated[int, Range(1, 3600)] = 300
-    # The agent of sessions that name none; the demo agent needs no key and shows everything.
-    default_agent: str = "demo"
+    # The agent of sessions that name none; empty: no agent answers there.
+    default_agent: str = ""
     # Agents that may be chosen for a new session; sessions_app doesn't know which process runs them.
-    agents: tuple[str, ...] = ("demo",)
+    agents: tuple[str, ...] = ()
     # Run agents in the web server's processes; otherwise `manage.py runagents` does, in processes of its own.
     run_agents: bool = True
     # Agents at work at once in one process; they wait for their models most of the time.
@@ -176,6 +176,8 @@ class HoldfastSettings:
     # Time that `runagents` gives agents to finish when it is told to stop: most answers take less. Service managers
     # must wait longer before they kill (systemd's 90 s do; Kubernetes' 30 s and Docker's 10 s don't).
     worker_drain_s: Annotated[int, Range(0, 86_400)] = 30
+    # Have the built-in demo agent, which needs no key and shows everything.
+    demo_agent: bool = False
     # How fast the demo agent speaks: as a fast model does.
     demo_tokens_per_s: Annotated[int, Range(1, 10_000)] = 30
     # -- Operating

@@ -1,4 +1,4 @@
-"""What people test their agents with: an agent does in a rehearsal what it does in a session, without a database."""
+"""`agents_app.testing`: an agent does in a rehearsal what it does in a session, without a database."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def fast(settings: Any) -> None:
 
 
 async def sender(turn: Turn) -> None:
-    """Asks before it sends a mail, and says what came of it."""
+    """Ask before sending a mail, and report the outcome."""
     call = await turn.tool("send_mail", MAIL)
     decision = await call.approval("It goes outside.", editable=turn.prompt == "Let me edit")
     try:
@@ -36,7 +36,7 @@ async def send(arguments: Any) -> str:
     return f"sent to {arguments['to']}"
 
 
-async def test_an_agent_has_the_prompt_and_what_came_before() -> None:
+async def test_an_agent_gets_the_prompt_and_the_history() -> None:
     async def agent(turn: Turn) -> None:
         await turn.reasoning(f"{len(turn.history)} messages, to {turn.mode}")
         await turn.text(f"after {turn.history[0].parts[0]['text']}: {turn.prompt}")
@@ -49,7 +49,7 @@ async def test_an_agent_has_the_prompt_and_what_came_before() -> None:
     assert answer.chunks[0]["type"] == "start"
 
 
-async def test_steers_come_at_their_steps() -> None:
+async def test_steers_arrive_at_their_steps() -> None:
     async def agent(turn: Turn) -> None:
         for _ in range(2):
             await turn.text(f"{await turn.step()}")
@@ -66,27 +66,27 @@ async def test_steers_come_at_their_steps() -> None:
         (approve(), "user:1: , sent to ann@example.com", "output-available"),
         (approve({"to": "bob"}, reason="To Bob", actor="user:2"), "user:2: To Bob, sent to bob", "output-available"),
         (approve({"to": "nobody"}), f"user:1: , {TOOL_FAILED}", "output-error"),
-        (deny("No"), "user:1: No, It was not approved, or it was called already.", "output-denied"),
-        (expire(), f"None: {EXPIRED}, It was not approved, or it was called already.", "output-denied"),
+        (deny("No"), "user:1: No, It was not approved, or it has been called before.", "output-denied"),
+        (expire(), f"None: {EXPIRED}, It was not approved, or it has been called before.", "output-denied"),
     ],
 )
-async def test_decisions_are_taken_in_order(decision: Decided, text: str, state: str) -> None:
+async def test_scripted_decisions_are_used_in_order(decision: Decided, text: str, state: str) -> None:
     answer = await rehearse(sender, "Let me edit", decisions=[decision])
     assert (answer.text, answer.tool("send_mail")["state"]) == (text, state)
 
 
-async def test_what_was_approved_is_called_once() -> None:
+async def test_an_approved_call_runs_once() -> None:
     async def agent(turn: Turn) -> None:
         call = await turn.tool("send_mail", MAIL)
         await call.approval()
         await call.execute(send)
         await call.execute(send)
 
-    with pytest.raises(ToolFailed, match="called already"):
+    with pytest.raises(ToolFailed, match="called before"):
         await rehearse(agent, "Go", decisions=[approve()])
 
 
-async def test_a_script_that_does_not_fit_is_refused() -> None:
+async def test_a_script_that_does_not_fit_fails() -> None:
     with pytest.raises(AssertionError, match="no decision left"):
         await rehearse(sender, "Go")
     with pytest.raises(AssertionError, match="lets nobody edit"):
@@ -98,7 +98,7 @@ async def test_a_script_that_does_not_fit_is_refused() -> None:
 @pytest.mark.parametrize(
     ("result", "text"), [({"lat": 54}, "{'lat': 54}"), (ToolFailed("no GPS"), "no GPS"), (None, NO_RESULT)]
 )
-async def test_tools_at_the_client_have_their_results(result: Any, text: str) -> None:
+async def test_client_tools_get_their_scripted_results(result: Any, text: str) -> None:
     async def agent(turn: Turn) -> None:
         try:
             place = await (await turn.tool("locate", {})).result()
@@ -121,7 +121,7 @@ async def test_an_agent_that_gives_up_keeps_what_it_had() -> None:
 
 
 @pytest.mark.parametrize("chunk", [{"type": "unheard-of"}, {"type": "text-delta", "id": "t", "delta": "not begun"}])
-async def test_what_a_session_refuses_is_refused(chunk: Any) -> None:
+async def test_a_rehearsal_refuses_the_chunks_that_a_session_refuses(chunk: Any) -> None:
     with pytest.raises(HoldfastError):
         await rehearse(lambda turn: turn.write(chunk), "Go")
 

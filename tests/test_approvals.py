@@ -1,4 +1,4 @@
-"""Approvals: the first decision counts, about exact arguments; what is approved runs once."""
+"""Approvals: the first decision counts, for exact arguments; an approved call runs once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from django.db import OperationalError, transaction
 
+from agents_app.local.backend import insert_approval
 from agents_app.local.runner import Runner
-from agents_app.tool_call import EXPIRED, TOOL_FAILED, UNTOLD, Decision, ToolFailed, _insert
+from agents_app.tool_call import EXPIRED, TOOL_FAILED, UNTOLD, Decision, ToolFailed
 from agents_app.turn import Turn
 from sessions_app import models
 from sessions_app.core.signals import input_hash
+from sessions_app.core.tools import UNKNOWN_OUTCOME
 from sessions_app.database import threads
 from sessions_app.process import Process
-from sessions_app.runs import lifecycle
 from tests.support.agents import Conversation
 from tests.support.person import Frame, text_of
 from tests.support.stored import a_session
@@ -36,7 +37,7 @@ async def process(settings: Any) -> AsyncIterator[Process]:
 
 
 class Sender:
-    """An agent that asks before it sends a mail. `sent` is what it has sent; `decisions` what was decided."""
+    """An agent that asks before it sends a mail. `sent`: the mails sent; `decisions`: the decisions received."""
 
     def __init__(self, **asking: Any) -> None:
         self.asking = asking
@@ -57,19 +58,19 @@ class Sender:
 
 
 def part(talk: Conversation) -> Frame:
-    """The tool call of the first answer."""
+    """Return the tool call of the first answer."""
     return [part for part in talk.answers[0].parts if part["type"] == "tool-send_mail"][-1]
 
 
 async def asked(talk: Conversation) -> str:
-    """Has the agent ask; gives the approval's id."""
+    """Have the agent ask; return the approval's id."""
     await talk.say("Send it")
     await talk.wait_until(lambda: talk.answers and any(p.get("approval") for p in talk.answers[0].parts))
     id: str = part(talk)["approval"]["id"]
     return id
 
 
-async def test_what_is_approved_is_called_once_with_what_was_seen(process: Process) -> None:
+async def test_an_approved_call_runs_once_with_the_arguments_shown(process: Process) -> None:
     sender = Sender()
     async with Conversation(process, sender) as talk:
         approval = await asked(talk)
@@ -88,7 +89,7 @@ async def test_what_is_approved_is_called_once_with_what_was_seen(process: Proce
         assert (stored.status, stored.execution) == ("approved", "done")
 
 
-async def test_what_is_denied_is_not_called(process: Process) -> None:
+async def test_a_denied_call_does_not_run(process: Process) -> None:
     sender = Sender()
     async with Conversation(process, sender) as talk:
         approval = await asked(talk)
@@ -105,7 +106,7 @@ async def test_what_is_denied_is_not_called(process: Process) -> None:
         assert part(talk)["approval"]["approved"] is False
 
 
-async def test_of_two_tabs_the_first_decides_and_the_other_is_told(process: Process) -> None:
+async def test_the_first_of_two_tabs_decides_and_the_other_is_told(process: Process) -> None:
     sender = Sender()
     async with Conversation(process, sender) as talk:
         other = await talk.second_tab()
@@ -121,7 +122,7 @@ async def test_of_two_tabs_the_first_decides_and_the_other_is_told(process: Proc
         assert loser["error"]["code"] == "already_decided"
         assert loser["error"]["message"].startswith("This was already decided: you ")
         assert len(sender.sent) == (1 if receipts[0]["status"] == "accepted" else 0)
-        # Everybody sees it, and the same signal again is answered as the first time.
+        # All tabs see it, and the same signal is answered as the first time when it is repeated.
         record = await talk.final(loser["id"])
         assert (record["status"], record["code"]) == ("rejected", "already_decided")
         again = other if loser["id"] in other.receipts else talk.tab
@@ -129,7 +130,7 @@ async def test_of_two_tabs_the_first_decides_and_the_other_is_told(process: Proc
         assert again.receipts[loser["id"]]["error"] == loser["error"]
 
 
-async def test_an_approval_of_other_arguments_counts_for_nothing(process: Process) -> None:
+async def test_an_approval_of_other_arguments_is_rejected(process: Process) -> None:
     sender = Sender()
     async with Conversation(process, sender) as talk:
         approval = await asked(talk)
@@ -145,7 +146,7 @@ async def test_an_approval_of_other_arguments_counts_for_nothing(process: Proces
         assert sender.sent == [MAIL]
 
 
-async def test_arguments_may_be_edited_where_the_tool_says_so(process: Process) -> None:
+async def test_arguments_can_be_edited_if_the_tool_allows_it(process: Process) -> None:
     sender = Sender(editable=True)
     edited = {"to": "bob@example.com", "text": "Hi"}
     async with Conversation(process, sender) as talk:
@@ -170,7 +171,7 @@ async def test_an_approval_expires(process: Process) -> None:
         assert sender.sent == []
 
 
-async def test_what_is_stopped_while_it_asks_can_no_longer_be_approved(process: Process) -> None:
+async def test_an_approval_expires_when_its_run_is_stopped(process: Process) -> None:
     sender = Sender()
     async with Conversation(process, sender) as talk:
         approval = await asked(talk)
@@ -182,20 +183,20 @@ async def test_what_is_stopped_while_it_asks_can_no_longer_be_approved(process: 
 
 
 @pytest.mark.parametrize(("approval", "code"), [("approval_none", "no_such_approval"), ("", "bad_signal")])
-async def test_nothing_is_decided_about_what_nobody_asks(process: Process, approval: str, code: str) -> None:
+async def test_a_decision_about_no_approval_is_refused(process: Process, approval: str, code: str) -> None:
     async with Conversation(process, Sender()) as talk:
         receipt = await talk.send("approve", approval=approval, input_hash="sha256:0")
         assert receipt["error"]["code"] == code
 
 
-async def test_an_approval_of_another_session_is_none(process: Process) -> None:
+async def test_an_approval_of_another_session_does_not_exist(process: Process) -> None:
     async with Conversation(process, Sender()) as talk, Conversation(process, Sender()) as other:
         approval = await asked(talk)
         receipt = await other.send("approve", approval=approval, input_hash=input_hash(MAIL))
         assert receipt["error"]["code"] == "no_such_approval"
 
 
-async def test_a_call_that_fails_says_only_what_it_means_to(process: Process) -> None:
+async def test_only_a_tools_own_error_text_is_shown(process: Process) -> None:
     errors: list[str] = []
 
     async def agent(turn: Turn) -> None:
@@ -228,7 +229,7 @@ async def test_a_call_that_fails_says_only_what_it_means_to(process: Process) ->
 
 
 @pytest.mark.parametrize("output", [object(), "x" * 100_000], ids=["no JSON", "too large"])
-async def test_a_call_whose_output_cannot_be_shown_is_said_to_have_happened(process: Process, output: Any) -> None:
+async def test_a_call_whose_output_cannot_be_stored_counts_as_done(process: Process, output: Any) -> None:
     async def agent(turn: Turn) -> None:
         call = await turn.tool("send_mail", MAIL)
         await call.approval()
@@ -246,7 +247,7 @@ async def test_a_call_whose_output_cannot_be_shown_is_said_to_have_happened(proc
         assert (await talk.stored(models.Approval)).execution == "done"
 
 
-async def test_what_was_not_approved_or_called_already_is_not_called(process: Process) -> None:
+async def test_a_call_that_is_not_approved_or_has_begun_does_not_run(process: Process) -> None:
     sender = Sender()
 
     async def agent(turn: Turn) -> None:
@@ -267,10 +268,8 @@ async def test_what_was_not_approved_or_called_already_is_not_called(process: Pr
         assert sender.sent == [MAIL]
 
 
-async def test_what_is_stopped_just_before_it_is_called_is_not_called_and_stops(
-    process: Process, monkeypatch: Any
-) -> None:
-    """The stop is stored, and the agent hasn't been told when it comes to call what was approved."""
+async def test_a_call_does_not_run_if_the_run_was_stopped_just_before(process: Process, monkeypatch: Any) -> None:
+    """The stop is stored, and the agent has not been stopped yet when it begins the approved call."""
     sender = Sender()
     decided, stopped = asyncio.Event(), asyncio.Event()
 
@@ -295,14 +294,14 @@ async def test_what_is_stopped_just_before_it_is_called_is_not_called_and_stops(
         monkeypatch.setattr(process.inboxes, "look", look_later)
         cancel = await talk.send("cancel")
         stopped.set()
-        await asyncio.sleep(0.1)  # it comes to call
+        await asyncio.sleep(0.1)  # it reaches the call
         looking.set()
         assert (await talk.answered()).status == "cancelled"
         assert (await talk.final(cancel["id"]))["status"] == "applied"
         assert sender.sent == []
 
 
-async def test_of_a_call_in_which_its_process_died_nobody_says_that_it_happened(process: Process) -> None:
+async def test_the_outcome_of_a_call_is_unknown_if_its_process_died(process: Process) -> None:
     calling = asyncio.Event()
 
     async def agent(turn: Turn) -> None:
@@ -319,15 +318,15 @@ async def test_of_a_call_in_which_its_process_died_nobody_says_that_it_happened(
         approval = await asked(talk)
         await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
         await calling.wait()
-        # Its worker is taken for dead: for everybody else its process has died here.
+        # Its worker counts as dead: to all others, its process has died here.
         await threads.run(lambda: models.Worker.objects.update(alive=False))
         answer = await talk.answered()
         assert answer.status == "interrupted"
-        assert (part(talk)["state"], part(talk)["errorText"]) == ("output-error", lifecycle.UNKNOWN_OUTCOME)
+        assert (part(talk)["state"], part(talk)["errorText"]) == ("output-error", UNKNOWN_OUTCOME)
         assert (await talk.stored(models.Approval)).execution == "begun"
 
 
-async def test_an_approval_is_not_decided_by_a_result(process: Process) -> None:
+async def test_a_tool_result_decides_no_approval(process: Process) -> None:
     sender = Sender()
     async with Conversation(process, sender) as talk:
         approval = await asked(talk)
@@ -341,7 +340,7 @@ async def test_an_approval_is_not_decided_by_a_result(process: Process) -> None:
 
 
 @pytest.mark.parametrize("reason", ["with a \0 in it"])
-async def test_a_reason_may_hold_anything(process: Process, reason: str) -> None:
+async def test_a_reason_may_contain_any_character(process: Process, reason: str) -> None:
     """PostgreSQL can't store a NUL."""
 
     async def agent(turn: Turn) -> None:
@@ -352,7 +351,7 @@ async def test_a_reason_may_hold_anything(process: Process, reason: str) -> None
         assert part(talk)["approval"]["requestReason"] == reason
 
 
-def test_an_approval_is_stored_anew_at_each_attempt() -> None:
+def test_an_approval_gets_a_new_key_at_each_attempt() -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     asked, other = (
@@ -360,8 +359,8 @@ def test_an_approval_is_stored_anew_at_each_attempt() -> None:
         for uid in ("approval_1", "approval_2")
     )
     with pytest.raises(OperationalError), transaction.atomic():
-        _insert(asked, log=None)  # type: ignore[arg-type]
+        insert_approval(asked, log=None)  # type: ignore[arg-type]
         raise OperationalError("database is locked")
     other.save()  # SQLite gives it the number that the other had
-    _insert(asked, log=None)  # type: ignore[arg-type]
+    insert_approval(asked, log=None)  # type: ignore[arg-type]
     assert models.Approval.objects.count() == 2

@@ -1,4 +1,4 @@
-"""Tools that run at the client: the first result counts, and one that does not come is an error."""
+"""Tools that run at the client: the first result counts, and a missing one is an error."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ async def look_it_up(turn: Turn) -> None:
     ("result", "text"),
     [({"output": {"title": "Home"}}, '{"title": "Home"}'), ({"error": "No such page"}, "failed: No such page")],
 )
-async def test_a_client_gives_the_result_of_a_tool(process: Process, result: Any, text: str) -> None:
+async def test_a_client_returns_the_result_of_a_tool(process: Process, result: Any, text: str) -> None:
     async with Conversation(process, look_it_up) as talk:
         await talk.say("Look")
         await talk.wait_until(
@@ -45,7 +45,7 @@ async def test_a_client_gives_the_result_of_a_tool(process: Process, result: Any
         assert (await talk.final(first["id"]))["status"] == "applied"
 
 
-async def test_a_result_that_does_not_come_is_an_error(process: Process) -> None:
+async def test_a_missing_result_is_an_error(process: Process) -> None:
     async def agent(turn: Turn) -> None:
         call = await turn.tool("read_page", {})
         with pytest.raises(ToolFailed, match=NO_RESULT):

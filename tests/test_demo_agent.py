@@ -1,20 +1,22 @@
-"""The demo agent: the long answer, and the report that people steer, stop, continue, and let go out."""
+"""The demo agent: the long answer, and the report that people steer, stop, continue and approve."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
+from agents_app import registry
 from agents_app.builtin import demo, demo_report, demo_speech
 from agents_app.builtin.demo import ANSWER
 from agents_app.builtin.demo_report import Draft, Findings
 from agents_app.local.runner import FAILED, STOPPED, Runner
 from sessions_app import models
 from sessions_app.core.fold import MessageState
+from sessions_app.core.tools import UNKNOWN_OUTCOME
 from sessions_app.database import threads
 from sessions_app.process import Process
-from sessions_app.runs import lifecycle
 from tests.support.agents import Conversation
 from tests.support.person import Frame, text_of
 
@@ -44,7 +46,7 @@ async def talk(process: Process) -> AsyncIterator[Conversation]:
 
 @pytest.fixture
 def silence(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Lets the slow tool end, which waits for it."""
+    """The event that the slow tool waits for."""
     over = asyncio.Event()
 
     async def pause(tokens: int) -> None:
@@ -56,7 +58,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 
 def part(message: MessageState, tool: str) -> Frame:
-    """The last call of a tool in an answer."""
+    """Return the last call of a tool in an answer."""
     return [part for part in message.parts if part["type"] == f"tool-{tool}"][-1]
 
 
@@ -72,13 +74,13 @@ async def reading(talk: Conversation) -> None:
 
 
 async def steer(talk: Conversation, text: str) -> None:
-    """Steer, and wait until the agent would find it at its next step."""
+    """Steer, and wait until the agent would receive it at its next step."""
     id = await talk.say(text, kind="steer")
     await talk.tab.wait_status(talk.session, id, "delivered")
 
 
 async def asked(talk: Conversation) -> Frame:
-    """The approval that the newest answer waits for, when it does."""
+    """Wait until the newest answer asks for approval; return the approval."""
     await talk.wait_until(lambda: talk.answers and talk.answers[-1].parts[-1].get("state") == "approval-requested")
     approval: Frame = part(talk.answers[-1], "send_report")["approval"]
     return approval
@@ -100,7 +102,7 @@ async def go_on(talk: Conversation, mode: str = "continue") -> None:
 # The long answer
 
 
-async def test_a_question_is_answered_without_anybody(talk: Conversation) -> None:
+async def test_the_demo_agent_answers_without_further_input(talk: Conversation) -> None:
     await talk.say("Hello  there")
     answer = await talk.answered()
     assert (answer.status, text_of(answer)) == ("complete", ANSWER.format(prompt="Hello there", serial=1))
@@ -111,7 +113,7 @@ async def test_a_question_is_answered_without_anybody(talk: Conversation) -> Non
     ]
 
 
-async def test_it_crashes_when_told_to_and_continues_where_it_was(talk: Conversation) -> None:
+async def test_it_crashes_on_request_and_continues_in_place(talk: Conversation) -> None:
     prompt = "Crash, please"
     whole = ANSWER.format(prompt=prompt, serial=1)
     await talk.say(prompt)
@@ -124,7 +126,7 @@ async def test_it_crashes_when_told_to_and_continues_where_it_was(talk: Conversa
     assert {p["type"] for p in second.parts} == {"step-start", "text"}
 
 
-async def test_what_broke_off_twice_is_continued_twice(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_continues_twice_after_two_breaks(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = "Crash, please"
     await talk.say(prompt)
     await talk.answered()
@@ -138,7 +140,7 @@ async def test_what_broke_off_twice_is_continued_twice(talk: Conversation, monke
     assert "".join(map(text_of, talk.answers)) == ANSWER.format(prompt=prompt, serial=1)
 
 
-async def test_an_answer_can_be_had_anew(talk: Conversation) -> None:
+async def test_an_answer_can_be_regenerated(talk: Conversation) -> None:
     await talk.say("Hello")
     first = await talk.answered()
     await go_on(talk, "regenerate")
@@ -150,7 +152,7 @@ async def test_an_answer_can_be_had_anew(talk: Conversation) -> None:
 # The report
 
 
-async def test_a_report_is_sent_when_it_is_approved(talk: Conversation) -> None:
+async def test_an_approved_report_is_sent(talk: Conversation) -> None:
     await talk.say(QUESTION)
     await decide(talk, "approve")
     answer = await talk.answered()
@@ -164,7 +166,7 @@ async def test_a_report_is_sent_when_it_is_approved(talk: Conversation) -> None:
     assert (stored.execution, stored.editable) == ("done", True)
 
 
-async def test_who_approves_may_change_what_is_sent(talk: Conversation) -> None:
+async def test_the_approver_may_edit_the_report(talk: Conversation) -> None:
     await talk.say(QUESTION)
     await decide(talk, "approve", input={"to": "ann@example.com", "subject": "Lights"})
     answer = await talk.answered()
@@ -180,9 +182,7 @@ async def test_who_approves_may_change_what_is_sent(talk: Conversation) -> None:
         ({"to": "ann@example.com", "subject": 3}, "`subject` isn't a text."),
     ],
 )
-async def test_what_somebody_has_made_of_the_arguments_is_checked(
-    talk: Conversation, edited: Any, problem: str
-) -> None:
+async def test_edited_arguments_are_validated(talk: Conversation, edited: Any, problem: str) -> None:
     await talk.say(QUESTION)
     await decide(talk, "approve", input=edited)
     answer = await talk.answered()
@@ -191,7 +191,7 @@ async def test_what_somebody_has_made_of_the_arguments_is_checked(
     assert f"**could not be sent**: {problem}" in text_of(answer)
 
 
-async def test_what_is_denied_stays_here(talk: Conversation) -> None:
+async def test_a_denied_report_is_not_sent(talk: Conversation) -> None:
     await talk.say(QUESTION)
     await decide(talk, "deny", reason="Not yet")
     answer = await talk.answered()
@@ -199,7 +199,7 @@ async def test_what_is_denied_stays_here(talk: Conversation) -> None:
     assert "**don't send** it: “Not yet”" in text_of(answer)
 
 
-async def test_what_nobody_decides_stays_here(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_expired_approval_sends_no_report(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_report, "DECIDE_S", 0.1)
     await talk.say(QUESTION)
     answer = await talk.answered()
@@ -207,7 +207,7 @@ async def test_what_nobody_decides_stays_here(talk: Conversation, monkeypatch: p
     assert "**not sent**" in text_of(answer)
 
 
-async def test_the_same_question_finds_the_same_and_another_one_something_else() -> None:
+async def test_findings_depend_on_the_question_alone() -> None:
     one, same = Findings(QUESTION, again=False), Findings(QUESTION, again=False)
     assert one.section(0, Draft()) == same.section(0, Draft())
     for other in (Findings(QUESTION, again=True), Findings("Write a report on fog", again=False)):
@@ -224,12 +224,12 @@ async def test_the_same_question_finds_the_same_and_another_one_something_else()
         ("report", "report"),
     ],
 )
-def test_what_a_report_is_about(prompt: str, topic: str) -> None:
+def test_the_topic_of_a_report_is_found_in_the_prompt(prompt: str, topic: str) -> None:
     assert demo_report.topic_of(prompt) == topic
 
 
 @pytest.mark.parametrize("prompt", ["Report on {0} and {topic}", "Research {", "A report on " + "a" * 30_000])
-async def test_a_prompt_is_no_template_and_may_be_long(talk: Conversation, prompt: str) -> None:
+async def test_a_prompt_is_not_a_template_and_may_be_long(talk: Conversation, prompt: str) -> None:
     await talk.say(prompt)
     await decide(talk, "deny")
     assert (await talk.answered()).status == "complete"
@@ -238,7 +238,7 @@ async def test_a_prompt_is_no_template_and_may_be_long(talk: Conversation, promp
 # Steering it
 
 
-async def test_steers_change_what_follows(talk: Conversation, silence: asyncio.Event) -> None:
+async def test_steers_change_the_following_sections(talk: Conversation, silence: asyncio.Event) -> None:
     await talk.say(QUESTION)
     await reading(talk)
     await steer(talk, "shorter, and in German")
@@ -260,7 +260,7 @@ async def test_a_steer_after_the_last_section_is_answered_too(talk: Conversation
     assert text_of(await talk.answered()).endswith(demo_report.TOO_LATE.format(steer="add a map"))
 
 
-def test_no_more_wishes_are_kept_than_fit() -> None:
+def test_the_number_of_wishes_is_bounded() -> None:
     draft = Draft()
     for number in range(100):
         draft.steer(f"wish {number} {'x' * 30_000}")
@@ -271,7 +271,7 @@ def test_no_more_wishes_are_kept_than_fit() -> None:
 # Breaking off
 
 
-async def test_a_report_that_was_stopped_while_reading_is_continued_with_reading(
+async def test_a_report_stopped_while_reading_continues_with_reading(
     talk: Conversation, silence: asyncio.Event
 ) -> None:
     await talk.say(QUESTION)
@@ -288,9 +288,7 @@ async def test_a_report_that_was_stopped_while_reading_is_continued_with_reading
     assert len(headings(text_of(second))) == 3
 
 
-async def test_a_report_that_crashed_is_continued_in_the_middle_as_it_was_steered(
-    talk: Conversation, silence: asyncio.Event
-) -> None:
+async def test_a_crashed_report_continues_in_place_as_steered(talk: Conversation, silence: asyncio.Event) -> None:
     await talk.say("A report on the last crash")
     await reading(talk)
     await steer(talk, "in French")
@@ -307,7 +305,7 @@ async def test_a_report_that_crashed_is_continued_in_the_middle_as_it_was_steere
     assert findings.section(1, Draft(language="French")) in text
 
 
-async def test_a_report_that_was_sent_is_not_sent_again(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sent_report_is_not_sent_again(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_report, "TOO_LATE", None)  # so that it fails when it has sent, and somebody has steered
     await talk.say(QUESTION)
     await asked(talk)
@@ -320,7 +318,7 @@ async def test_a_report_that_was_sent_is_not_sent_again(talk: Conversation, monk
     assert await threads.run(models.Approval.objects.count) == 1
 
 
-async def test_when_nobody_knows_whether_it_was_sent_people_are_asked(
+async def test_people_are_asked_again_if_the_outcome_of_sending_is_unknown(
     talk: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sending = asyncio.Event()
@@ -336,14 +334,14 @@ async def test_when_nobody_knows_whether_it_was_sent_people_are_asked(
         await sending.wait()
         await talk.send("cancel")
         first = await talk.answered()
-    assert part(first, "send_report")["errorText"] == lifecycle.UNKNOWN_OUTCOME
+    assert part(first, "send_report")["errorText"] == UNKNOWN_OUTCOME
     await go_on(talk)
     assert (await asked(talk))["requestReason"] == demo_report.WHY_AGAIN
     await decide(talk, "approve")
     assert "**Sent**" in text_of(await talk.answered(2))
 
 
-async def test_another_report_is_another_one(talk: Conversation) -> None:
+async def test_the_next_report_starts_fresh(talk: Conversation) -> None:
     await talk.say(QUESTION)
     await decide(talk, "deny")
     first = await talk.answered()
@@ -351,3 +349,9 @@ async def test_another_report_is_another_one(talk: Conversation) -> None:
     await decide(talk, "deny")
     second = await talk.answered(2)
     assert (second.status, text_of(second) == text_of(first)) == ("complete", False)
+
+
+def test_the_command_says_that_the_demo_agent_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_agents", {})
+    with pytest.raises(CommandError, match="HOLDFAST_DEMO_AGENT=true"):
+        call_command("demo_answer", "session")

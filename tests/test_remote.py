@@ -1,11 +1,8 @@
-"""What an agent elsewhere writes with: batches that fit into a frame, bounded memory, and no Django."""
+"""The remote response writer: batches that fit into a frame, bounded memory, refusals, and the answer's end."""
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +23,7 @@ ROOM = 1024  # for a frame's other fields
 
 
 class Site:
-    """What is submitted, and answered when the test says so."""
+    """A site that records batches and leaves the answers to the test."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, list[Chunk]]] = []
@@ -73,21 +70,13 @@ def repr_of(value: object) -> str:
     return ascii(value)[:12]
 
 
-def test_it_needs_no_django() -> None:
-    program = "import sys, agents_app.remote; print([name for name in sys.modules if name.startswith('django')])"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[1]
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
-
-
 texts = st.text(max_size=200) | st.sampled_from(["\x00" * 20_000, "😀" * 20_000, '"' * 70_000, "x" * 300_000])
 chunks = st.lists(texts.map(delta) | st.just(text_start()) | texts.map(lambda text: delta(text, "other")), max_size=30)
 
 
 @hypothesis(max_examples=60)
 @given(chunks)
-def test_batches_fit_into_a_frame_and_say_the_same(given_: list[Chunk]) -> None:
+def test_batches_fit_into_a_frame_and_keep_the_content(given_: list[Chunk]) -> None:
     made = list(batches(given_))
     for batch in made:
         assert 0 < len(batch) <= BATCH_CHUNKS
@@ -98,7 +87,7 @@ def test_batches_fit_into_a_frame_and_say_the_same(given_: list[Chunk]) -> None:
     assert rollup(chunk for batch in made for chunk in batch) == rollup(given_)
 
 
-async def test_one_batch_is_on_its_way_and_the_next_takes_all_that_was_written_meanwhile() -> None:
+async def test_one_batch_is_in_flight_and_the_next_holds_everything_written_meanwhile() -> None:
     site = Site()
     await site.response.write(start("m_1"))
     await site.until(1)
@@ -109,7 +98,7 @@ async def test_one_batch_is_on_its_way_and_the_next_takes_all_that_was_written_m
     assert site.batches == [(1, [start("m_1")]), (2, [delta("abc")])]
 
 
-async def test_a_large_one_goes_in_pieces_with_numbers_of_their_own() -> None:
+async def test_a_large_batch_is_divided_into_numbered_batches() -> None:
     site = Site()
     text = "x" * 50_000
     for _ in range(4):
@@ -122,7 +111,7 @@ async def test_a_large_one_goes_in_pieces_with_numbers_of_their_own() -> None:
     await site.response.flush()
 
 
-async def test_what_the_site_hasnt_taken_is_bounded_and_whoever_writes_waits() -> None:
+async def test_unstored_text_is_bounded_and_writers_wait() -> None:
     site = Site()
     await site.response.write(start("m_1"))
     await site.until(1)
@@ -146,14 +135,14 @@ async def write_much(response: RemoteResponse) -> None:
         await response.write(delta("x" * 50_000))
 
 
-async def test_a_chunk_that_no_frame_holds_is_refused_at_once() -> None:
+async def test_a_chunk_too_large_for_a_frame_is_refused_at_once() -> None:
     site = Site()
     output = {"type": "tool-output-available", "toolCallId": "c", "output": "\n" * (CHUNK_BYTES // 2)}
     with pytest.raises(HoldfastError, match="bad_chunk"):
         await site.response.write(output)
 
 
-async def test_what_the_site_refuses_is_raised_at_the_next_word() -> None:
+async def test_a_refusal_is_raised_at_the_next_write() -> None:
     site = Site()
     await site.response.write(start("m_1"))
     await site.until(1)
@@ -172,7 +161,7 @@ async def test_what_the_site_refuses_is_raised_at_the_next_word() -> None:
         (asyncio.CancelledError(), {"type": "interrupt", "reason": "The agent was stopped before it finished."}),
     ],
 )
-async def test_an_answer_ends_as_its_block_does(error: BaseException | None, end: Chunk) -> None:
+async def test_an_answer_ends_with_its_block(error: BaseException | None, end: Chunk) -> None:
     site = Site()
 
     async def block() -> None:

@@ -1,4 +1,4 @@
-"""Every response ends: whatever its agent, the database or the process does in the middle of it."""
+"""Every response ends, whatever its agent, the database or the process does in the middle."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError
 
 from agents_app import registry
+from agents_app.local.backend import LocalBackend
 from agents_app.local.runner import FAILED, GONE, Runner
 from agents_app.turn import Turn
 from sessions_app import conf, models
@@ -42,7 +43,7 @@ async def process(settings: Any) -> AsyncIterator[Process]:
 
 @pytest.fixture
 def answer(process: Process, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """`await answer(agent)`: how the answer of this agent ends, as its reader sees it."""
+    """`await answer(agent)`: the ended answer of this agent, as its reader sees it."""
 
     async def ask(agent: registry.Agent | None, meanwhile: Callable[[], Any] | None = None) -> MessageState:
         monkeypatch.setattr(registry, "_agents", {"test": agent} if agent else {})
@@ -79,7 +80,7 @@ async def test_an_agent_answers(answer: Any) -> None:
     ids=["refused at once", "half a surrogate pair", "refused by the log"],
 )
 @pytest.mark.parametrize("raises", [False, True])
-async def test_an_agent_whose_chunk_is_refused_has_failed_with_what_it_wrote_before(
+async def test_an_agent_whose_chunk_is_refused_fails_with_its_earlier_text(
     answer: Any, chunk: dict[str, Any], raises: bool
 ) -> None:
     async def agent(turn: Turn) -> None:
@@ -93,7 +94,7 @@ async def test_an_agent_whose_chunk_is_refused_has_failed_with_what_it_wrote_bef
     assert (message.status, text_of(message)) == ("failed", "so far")
 
 
-async def test_an_agent_that_raises_has_failed(answer: Any) -> None:
+async def test_an_agent_that_raises_fails(answer: Any) -> None:
     async def agent(turn: Turn) -> None:
         await turn.text("so far")
         raise ValueError("a secret of the inside")
@@ -102,7 +103,7 @@ async def test_an_agent_that_raises_has_failed(answer: Any) -> None:
     assert (message.status, message.reason, text_of(message)) == ("failed", FAILED, "so far")
 
 
-async def test_an_agent_that_does_not_exist_has_failed(answer: Any) -> None:
+async def test_an_unknown_agent_fails(answer: Any) -> None:
     assert (await answer(None)).status == "failed"
 
 
@@ -117,7 +118,7 @@ async def test_an_agent_that_does_not_exist_has_failed(answer: Any) -> None:
         {"type": "text-start", "id": "x" * 100_000},
     ],
 )
-async def test_an_agent_whose_chunk_is_refused_has_failed_and_keeps_what_it_wrote(answer: Any, chunk: Any) -> None:
+async def test_an_agent_whose_chunk_is_refused_fails_and_keeps_its_text(answer: Any, chunk: Any) -> None:
     async def agent(turn: Turn) -> None:
         await turn.text("so far")
         await turn.write(chunk)
@@ -130,14 +131,14 @@ async def test_an_agent_whose_chunk_is_refused_has_failed_and_keeps_what_it_wrot
     assert message.reason
 
 
-async def test_an_agent_that_says_nothing_completes(answer: Any) -> None:
+async def test_an_agent_that_writes_nothing_completes(answer: Any) -> None:
     async def agent(turn: Turn) -> None:
         pass
 
     assert (await answer(agent)).status == "complete"
 
 
-async def test_an_agent_that_says_too_much_has_failed(answer: Any, monkeypatch: Any) -> None:
+async def test_an_agent_that_writes_too_much_fails(answer: Any, monkeypatch: Any) -> None:
     async def agent(turn: Turn) -> None:
         while True:
             await turn.text("x" * 50_000)
@@ -163,7 +164,7 @@ class Outage:
 
 
 @pytest.mark.parametrize(("retry_s", "status"), [(30.0, "complete"), (0.3, "failed")], ids=["short", "long"])
-async def test_an_outage_in_the_middle_ends_when_it_is_over(
+async def test_an_answer_survives_a_short_database_outage_and_fails_in_a_long_one(
     process: Process, answer: Any, monkeypatch: Any, retry_s: float, status: str
 ) -> None:
     monkeypatch.setattr(local_writer, "RETRY_S", retry_s)
@@ -171,14 +172,15 @@ async def test_an_outage_in_the_middle_ends_when_it_is_over(
     speaking: list[local_writer.LocalWriter] = []
 
     async def agent(turn: Turn) -> None:
-        speaking.append(turn._response)
+        assert isinstance(turn._backend, LocalBackend)
+        speaking.append(turn._backend._response)
         await turn.text("before ")
-        await turn._response.flush()
+        await turn.flush()
         outage.is_on = True
         await turn.text("after")
 
     def has_lasted() -> bool:
-        """Until it was tried a few times, or until nothing more is tried."""
+        """Return whether the commit was retried a few times, or the writer has given up."""
         return outage.refused > 5 if status == "complete" else bool(speaking and speaking[0]._problem)
 
     async def meanwhile() -> None:
@@ -191,7 +193,7 @@ async def test_an_outage_in_the_middle_ends_when_it_is_over(
     assert (message.status, text_of(message)) == (status, "before after" if status == "complete" else "before ")
 
 
-async def test_a_process_that_stops_ends_its_answers(process: Process, answer: Any) -> None:
+async def test_a_stopping_process_ends_its_answers(process: Process, answer: Any) -> None:
     speaking = asyncio.Event()
 
     async def agent(turn: Turn) -> None:
@@ -207,7 +209,7 @@ async def test_a_process_that_stops_ends_its_answers(process: Process, answer: A
     assert (message.status, message.reason, text_of(message)) == ("interrupted", GONE, "so far")
 
 
-async def test_answers_of_one_session_come_one_after_the_other(process: Process, monkeypatch: Any) -> None:
+async def test_a_sessions_answers_run_one_after_the_other(process: Process, monkeypatch: Any) -> None:
     monkeypatch.setattr(registry, "_agents", {"test": parrot})
     session = await threads.run(lambda: a_session(OWNER, agent="test"))
     async with Tab(process, OWNER) as tab:
@@ -219,7 +221,7 @@ async def test_answers_of_one_session_come_one_after_the_other(process: Process,
         assert said == ["0", "1", "2", "3", "4"]
 
 
-async def test_an_agent_that_cancels_itself_has_failed(answer: Any) -> None:
+async def test_an_agent_that_cancels_itself_fails(answer: Any) -> None:
     async def agent(turn: Turn) -> None:
         await turn.text("so far")
         helper = asyncio.create_task(asyncio.sleep(60))
@@ -230,9 +232,7 @@ async def test_an_agent_that_cancels_itself_has_failed(answer: Any) -> None:
     assert (message.status, message.reason, text_of(message)) == ("failed", FAILED, "so far")
 
 
-async def test_a_database_that_cannot_be_asked_what_waits_ends_no_agent(
-    process: Process, answer: Any, monkeypatch: Any
-) -> None:
+async def test_a_failed_search_for_waiting_runs_ends_no_agent(process: Process, answer: Any, monkeypatch: Any) -> None:
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     claimable = lifecycle.claimable
@@ -252,13 +252,13 @@ async def test_a_database_that_cannot_be_asked_what_waits_ends_no_agent(
     assert (message.status, text_of(message)) == ("complete", "still here")
 
 
-async def test_a_claim_that_fails_costs_no_other_its_agent(process: Process, answer: Any, monkeypatch: Any) -> None:
+async def test_a_failed_claim_affects_no_other_run(process: Process, answer: Any, monkeypatch: Any) -> None:
     claimable = lifecycle.claimable
     monkeypatch.setattr(lifecycle, "claimable", lambda most: ["A" * 22, *claimable(most)])
     assert (await answer(parrot)).status == "complete"
 
 
-async def test_a_claim_of_which_nobody_was_told_is_found(process: Process, answer: Any, monkeypatch: Any) -> None:
+async def test_a_claim_whose_commit_was_not_confirmed_is_found(process: Process, answer: Any, monkeypatch: Any) -> None:
     change = process.log_writer.change
     lost: list[str] = []
 
@@ -274,9 +274,7 @@ async def test_a_claim_of_which_nobody_was_told_is_found(process: Process, answe
     assert lost
 
 
-async def test_a_process_that_stops_while_it_claims_leaves_the_run_to_another(
-    process: Process, monkeypatch: Any
-) -> None:
+async def test_a_process_that_stops_while_claiming_hands_the_run_back(process: Process, monkeypatch: Any) -> None:
     claiming = asyncio.Event()
     commit = process.log_writer._commit
     loop = asyncio.get_running_loop()
@@ -285,7 +283,7 @@ async def test_a_process_that_stops_while_it_claims_leaves_the_run_to_another(
         outcome = commit(group)
         if models.Run.objects.filter(status="running").exists() and not claiming.is_set():
             loop.call_soon_threadsafe(claiming.set)
-            time.sleep(0.2)  # it is stored, and the process is to stop before it knows
+            time.sleep(0.2)  # it is stored, and the process stops before it knows
         return outcome
 
     monkeypatch.setattr(process.log_writer, "_commit", tell)
@@ -300,7 +298,7 @@ async def test_a_process_that_stops_while_it_claims_leaves_the_run_to_another(
     assert (run.status, run.worker_id) == ("waiting", None)
 
 
-async def test_an_agent_of_a_deleted_session_waits_for_nobody(process: Process, monkeypatch: Any) -> None:
+async def test_an_agent_stops_waiting_when_its_session_is_deleted(process: Process, monkeypatch: Any) -> None:
     asking, ended = asyncio.Event(), asyncio.Event()
 
     async def agent(turn: Turn) -> None:

@@ -1,4 +1,4 @@
-"""What a process claims is answered, or let go: whatever else fails or stops meanwhile."""
+"""The runner: a claimed run is answered or handed back, whatever fails or stops meanwhile."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 async def process(settings: Any) -> AsyncIterator[Process]:
-    """A process that runs no agents by itself."""
+    """A process without a runner."""
     settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 50, "INBOX_POLL_MS": 20}
     process = Process()
     await process.start()
@@ -31,7 +31,7 @@ async def process(settings: Any) -> AsyncIterator[Process]:
     await process.stop()
 
 
-async def test_no_more_agents_are_at_work_than_it_may_have(process: Process) -> None:
+async def test_the_number_of_agents_at_work_is_bounded(process: Process) -> None:
     at_work = most = 0
 
     async def agent(turn: Any) -> None:
@@ -72,7 +72,7 @@ async def test_agents_at_work_finish_within_the_drain(process: Process) -> None:
         assert (await talk.run()).status == "waiting"
 
 
-async def test_what_is_claimed_in_the_last_moment_is_handed_back(process: Process, monkeypatch: Any) -> None:
+async def test_a_run_claimed_while_stopping_is_handed_back(process: Process, monkeypatch: Any) -> None:
     claiming, go = asyncio.Event(), asyncio.Event()
     claim = process.claims.claim
 
@@ -95,7 +95,7 @@ async def test_what_is_claimed_in_the_last_moment_is_handed_back(process: Proces
         assert (run.status, run.worker_id, talk.answers) == ("waiting", None, [])
 
 
-async def test_a_stop_while_the_database_is_away_ends_the_runner(process: Process, monkeypatch: Any) -> None:
+async def test_the_runner_stops_while_the_database_is_away(process: Process, monkeypatch: Any) -> None:
     looking, go = threading.Event(), threading.Event()
 
     def failing(most: int) -> list[str]:
@@ -120,11 +120,11 @@ async def test_a_run_begins_in_the_transaction_that_causes_it(process: Process, 
         await talk.say("Hello")
         assert text_of(await talk.answered()) == "Hello"
         await cancelled(runner)
-        await talk.say("Anybody there?")
+        await talk.say("Hello again")
         assert (await talk.run()).status == "waiting"
 
 
-async def test_no_run_is_begun_twice_however_fast_the_next_message_comes(process: Process) -> None:
+async def test_no_run_begins_twice_however_fast_messages_arrive(process: Process) -> None:
     begun: list[str] = []
 
     async def agent(turn: Any) -> None:
@@ -141,7 +141,7 @@ async def test_no_run_is_begun_twice_however_fast_the_next_message_comes(process
         await cancelled(runner)
 
 
-async def test_a_signal_whose_sender_has_left_is_answered_all_the_same(process: Process, monkeypatch: Any) -> None:
+async def test_a_signal_is_answered_though_its_sender_has_left(process: Process, monkeypatch: Any) -> None:
     monkeypatch.setattr(lifecycle, "claimable", lambda most: [])
     runner = asyncio.create_task(Runner(process).run())
     async with Conversation(process, parrot) as talk:
@@ -155,7 +155,7 @@ async def test_a_signal_whose_sender_has_left_is_answered_all_the_same(process: 
         await cancelled(runner)
 
 
-async def test_a_session_that_is_deleted_meanwhile_takes_no_other_run_along(process: Process, monkeypatch: Any) -> None:
+async def test_a_session_deleted_while_claiming_affects_no_other_run(process: Process, monkeypatch: Any) -> None:
     async with Conversation(process, parrot) as gone, Conversation(process, parrot) as talk:
         for each in (gone, talk):
             await each.say("Hello")
@@ -178,7 +178,7 @@ async def cancelled(task: "asyncio.Task[None]") -> None:
     await asyncio.wait({task})
 
 
-async def test_an_agent_begins_though_the_database_is_away_for_a_moment(
+async def test_an_agent_begins_despite_a_short_database_outage(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history, away = queries.history, [OperationalError("the server closed the connection")] * 2

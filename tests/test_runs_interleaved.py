@@ -13,12 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sessions_app import models
-from sessions_app.core import fold, signals
+from sessions_app.core import busy, fold, signals
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.snapshot import apply_patch, held
 from sessions_app.delivery import catchup
-from sessions_app.runs import signal_handlers
 from tests.support import history
 from tests.support.person import Followed, Frame
 from tests.support.play import OWNER, Play
@@ -109,7 +108,7 @@ def test_whatever_comes_between(writer: Writer, examples: int) -> None:
 
 
 def check_play(writer: Writer, steps: list[tuple[str, ...]], policy: Any, seed: int) -> None:
-    signal_handlers.set_policy("test", policy)
+    busy.set_policy("test", policy)
     writer.frames.clear()
     session = a_session(OWNER, agent="test")
     play = Play(writer, session, Random(seed))

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from agents_app import tool_call
+from agents_app.local import backend
 from sessions_app import models
+from sessions_app.core import busy
 from sessions_app.core.signals import Sent, input_hash
 from sessions_app.event_log import queries
 from sessions_app.runs import inbox, lifecycle, signal_handlers
@@ -29,7 +30,7 @@ def two() -> Iterator[tuple[Writer, Writer]]:
 
 @pytest.fixture(autouse=True)
 def policy() -> None:
-    signal_handlers.set_policy("test", "queue")
+    busy.set_policy("test", "queue")
 
 
 def asked() -> tuple[models.Session, models.Run]:
@@ -114,7 +115,7 @@ def test_of_two_decisions_at_once_one_counts_and_the_call_begins_once(two: tuple
         assert sorted(problems, key=str) == [None, "already_decided"]
         approved = models.Approval.objects.get(session=session).status == "approved"
         assert approved == (problems[0] is None)
-        may = outcomes(*(writer.change(session, tool_call._begin, "approval_1", run.pk) for writer in two))
+        may = outcomes(*(writer.change(session, backend.begin_call, "approval_1", run.pk) for writer in two))
         assert sorted(may) == [False, approved]
 
 

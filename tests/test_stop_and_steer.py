@@ -1,4 +1,4 @@
-"""An agent at work and the person who asked it: asking, stopping, steering; each with its receipt."""
+"""Messages, stops and steers to an agent at work, each with its receipts."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # Messages
 
 
-async def test_a_message_is_delivered_when_an_agent_has_it_and_applied_when_its_answer_begins(process: Process) -> None:
+async def test_a_message_is_delivered_when_claimed_and_applied_when_its_answer_begins(process: Process) -> None:
     async with Conversation(process, parrot) as talk:
         id = await talk.say("Hello")
         record = await talk.final(id)
@@ -36,7 +36,7 @@ async def test_a_message_is_delivered_when_an_agent_has_it_and_applied_when_its_
         assert (run.status, run.prompt, run.uid) == ("ended", id, answer.id)
 
 
-async def test_serials_have_no_hole_with_signals_among_them(process: Process) -> None:
+async def test_serials_have_no_gap_with_signals_among_them(process: Process) -> None:
     async with Conversation(process, parrot) as talk:
         for number in range(3):
             await talk.say(f"{number}")
@@ -46,7 +46,7 @@ async def test_serials_have_no_hole_with_signals_among_them(process: Process) ->
         assert not talk.followed.gaps
 
 
-async def test_catching_up_on_signals_equals_having_been_there(process: Process) -> None:
+async def test_catching_up_on_signals_equals_live(process: Process) -> None:
     async with Conversation(process, endless()) as talk:
         early = await talk.second_tab()
         start = early.sessions[talk.session].cursor
@@ -66,7 +66,7 @@ async def test_catching_up_on_signals_equals_having_been_there(process: Process)
 # Stopping
 
 
-async def test_a_stop_is_applied_when_the_agent_has_stopped_and_its_text_stays(process: Process) -> None:
+async def test_a_stop_is_applied_when_the_agent_has_stopped_and_keeps_its_text(process: Process) -> None:
     stopped: list[str] = []
 
     async def agent(turn: Turn) -> None:
@@ -88,9 +88,7 @@ async def test_a_stop_is_applied_when_the_agent_has_stopped_and_its_text_stays(p
         assert record["message"] == answer.id
 
 
-async def test_an_agent_that_ignores_a_stop_is_cut_off_and_writes_nothing_more(
-    process: Process, monkeypatch: Any
-) -> None:
+async def test_an_agent_that_ignores_a_stop_is_cut_off(process: Process, monkeypatch: Any) -> None:
     monkeypatch.setattr("agents_app.local.runner.GRACE_S", 0.1)
     refused = asyncio.Event()
 
@@ -116,7 +114,7 @@ async def test_an_agent_that_ignores_a_stop_is_cut_off_and_writes_nothing_more(
         assert talk.followed.cursor.serial == serial
 
 
-async def test_a_run_that_nobody_stops_is_ended_by_whoever_watches(process: Process, monkeypatch: Any) -> None:
+async def test_a_run_that_heeds_no_stop_is_ended_by_another_process(process: Process, monkeypatch: Any) -> None:
     monkeypatch.setattr(leases, "PATIENCE_S", 0.2)
     async with Conversation(process, parrot) as talk:
         response = process.writers.unprompted(talk.session, agent="elsewhere")
@@ -131,7 +129,7 @@ async def test_a_run_that_nobody_stops_is_ended_by_whoever_watches(process: Proc
         assert text_of(await talk.answered()) == ""
 
 
-async def test_what_waits_is_stopped_before_it_begins(process: Process) -> None:
+async def test_a_waiting_run_is_stopped_before_it_begins(process: Process) -> None:
     async with Conversation(process, endless()) as talk:
         await talk.say("First")
         await talk.wait_until(lambda: talk.answers)
@@ -144,9 +142,9 @@ async def test_what_waits_is_stopped_before_it_begins(process: Process) -> None:
         assert (record["status"], record["code"], record["reason"]) == ("rejected", *lifecycle.UNBEGUN["cancelled"])
 
 
-async def test_a_stop_of_several_is_applied_when_all_have_ended(process: Process) -> None:
+async def test_a_stop_of_several_runs_is_applied_when_all_have_ended(process: Process) -> None:
     async with Conversation(process, endless()) as talk:
-        response = process.writers.unprompted(talk.session, agent="elsewhere")  # nobody here is given the others
+        response = process.writers.unprompted(talk.session, agent="elsewhere")  # so the others are not claimed here
         await response.write({"type": "start", "messageId": response.uid})
         await response.flush()
         for text in ("First", "Second"):
@@ -162,7 +160,7 @@ async def test_a_stop_of_several_is_applied_when_all_have_ended(process: Process
             assert message and message.last_serial < stored.last_serial
 
 
-async def test_one_answer_of_several_can_be_stopped(process: Process) -> None:
+async def test_one_of_several_answers_can_be_stopped(process: Process) -> None:
     async with Conversation(process, endless()) as talk:
         await talk.say("First")
         await talk.wait_until(lambda: talk.answers)
@@ -174,7 +172,7 @@ async def test_one_answer_of_several_can_be_stopped(process: Process) -> None:
         assert [answer.status for answer in talk.answers if answer.id != run.uid] == ["streaming"]
 
 
-async def test_where_nothing_is_at_work_there_is_nothing_to_stop(process: Process) -> None:
+async def test_a_stop_without_a_run_is_refused(process: Process) -> None:
     async with Conversation(process, parrot) as talk:
         assert (await talk.send("cancel"))["error"]["code"] == "nothing_to_stop"
         await talk.say("Hello")
@@ -183,7 +181,7 @@ async def test_where_nothing_is_at_work_there_is_nothing_to_stop(process: Proces
         assert answer.status == "complete"
 
 
-async def test_two_tabs_that_stop_are_both_told(process: Process) -> None:
+async def test_two_tabs_that_stop_a_run_both_get_receipts(process: Process) -> None:
     async with Conversation(process, endless()) as talk:
         other = await talk.second_tab()
         await talk.say("Go")
@@ -200,7 +198,7 @@ async def test_two_tabs_that_stop_are_both_told(process: Process) -> None:
 # Steering
 
 
-async def test_a_steer_is_applied_at_the_next_step_and_part_of_the_answer(process: Process) -> None:
+async def test_a_steer_is_applied_at_the_next_step_and_joins_the_answer(process: Process) -> None:
     async with Conversation(process, endless()) as talk:
         await talk.say("Go")
         await talk.wait_until(lambda: talk.answers)
@@ -213,7 +211,7 @@ async def test_a_steer_is_applied_at_the_next_step_and_part_of_the_answer(proces
         assert [part["id"] for part in parts] == [id]
 
 
-async def test_a_steer_that_comes_too_late_is_the_next_question(process: Process) -> None:
+async def test_a_late_steer_becomes_the_next_question(process: Process) -> None:
     go = asyncio.Event()
 
     async def agent(turn: Turn) -> None:
@@ -233,7 +231,7 @@ async def test_a_steer_that_comes_too_late_is_the_next_question(process: Process
         assert record["message"] == talk.answers[1].id
 
 
-async def test_a_steer_that_becomes_a_question_says_so_while_that_waits(process: Process) -> None:
+async def test_a_steer_that_becomes_a_question_says_so_while_it_waits(process: Process) -> None:
     go = asyncio.Event()
 
     async def agent(turn: Turn) -> None:
@@ -256,7 +254,7 @@ async def test_a_steer_that_becomes_a_question_says_so_while_that_waits(process:
         assert late.sessions[talk.session].signals[id] == talk.signals[id]
 
 
-async def test_where_no_agent_is_at_work_a_steer_is_a_question(process: Process) -> None:
+async def test_a_steer_without_a_run_is_a_question(process: Process) -> None:
     async with Conversation(process, parrot) as talk:
         id = await talk.say("Hello", kind="steer")
         assert text_of(await talk.answered()) == "Hello"
@@ -264,7 +262,7 @@ async def test_where_no_agent_is_at_work_a_steer_is_a_question(process: Process)
         assert talk.messages[0].id == id
 
 
-async def test_after_a_stop_no_steer_begins_anything(process: Process) -> None:
+async def test_an_unread_steer_begins_no_run_after_a_stop(process: Process) -> None:
     async def agent(turn: Turn) -> None:
         await turn.text("working")
         await asyncio.sleep(60)

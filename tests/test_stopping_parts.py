@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from agents_app.local.runner import Runner
+from sessions_app.core.signals import AgentSignal
 from sessions_app.models import Run
 from sessions_app.process import Process
-from sessions_app.runs.inbox import RunInbox, Signal
+from sessions_app.runs.inbox import RunInbox
 
 
 async def stopped(task: "asyncio.Task[Any]") -> bool:
@@ -34,5 +35,5 @@ async def test_an_agent_that_gets_its_decision_at_that_moment() -> None:
     task = asyncio.create_task(inbox.about("approval", 60))
     while "approval" not in inbox._about:
         await asyncio.sleep(0)
-    inbox.put(Signal(1, "s", "approve", "guest:1", "approval", {}))
+    inbox.put(AgentSignal(1, "s", "approve", "guest:1", "approval", {}))
     assert await stopped(task)

@@ -1,4 +1,4 @@
-"""The built-in demo agent: needs no key, says the same for the same question, and shows every kind of part."""
+"""The built-in demo agent: needs no key, repeats its answer to a question, and shows every kind of part."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 
 from agents_app.builtin.demo_report import write_report
 from agents_app.builtin.demo_speech import earlier, in_short, is_to_crash, pause, speak, texts
-from agents_app.registry import agent
 from agents_app.turn import Turn
 
 RESEARCH = re.compile(r"\b(research|reports?)\b", re.IGNORECASE)
@@ -61,11 +60,10 @@ That was a long answer on purpose. Ask me anything else and I will give it again
 STEERED = "> {steer}\n\nI have read that, but this answer is always the same.\n\n"
 
 
-@agent("demo")
 async def demo(turn: Turn) -> None:
-    """Reason, call a tool and give a long answer in Markdown; or research a report, if that is what they ask for.
+    """Reason, call a tool and give a long answer in Markdown; or research a report, if the prompt asks for one.
 
-    Who asks for a crash gets one, in the middle.
+    A prompt that asks for a crash gets one, in the middle.
     """
     if RESEARCH.search(turn.prompt):
         await write_report(turn)
@@ -99,12 +97,12 @@ def _prompt(turn: Turn) -> str:
 
 
 async def _begin_at(turn: Turn, place: int) -> None:
-    """Note where in the answer this message's text begins, for whoever continues it."""
+    """Record where in the answer this message's text begins, for a run that continues it."""
     await turn.write({"type": "message-metadata", "messageMetadata": {"begins_at": place}})
 
 
 def _said(turn: Turn) -> int:
-    """How much of the answer was said before."""
+    """Return how many characters of the answer the earlier message has."""
     before = earlier(turn)
     if before is None:
         return 0

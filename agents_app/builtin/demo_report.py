@@ -1,22 +1,22 @@
-"""The demo agent's research: tools, sections that people steer, and a report that leaves only when somebody agrees."""
+"""The demo agent's research: tools, sections that people steer, and a report that is sent only once approved."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field
 from random import Random
-from typing import Any
 
+from agents_app.backend import Arguments
 from agents_app.builtin.demo_speech import earlier, in_short, is_to_crash, pause, speak, texts
 from agents_app.tool_call import Decision, ToolCall, ToolFailed
 from agents_app.turn import Turn
 from sessions_app import conf
-from sessions_app.runs import lifecycle
+from sessions_app.core.tools import UNKNOWN_OUTCOME
 
 SILENCE = 180  # pauses: 6 s at the default pace
 STANDS_FOR_S = 90
-DECIDE_S = 180.0  # for people to decide, who think at no pace of ours
-WISHES = 5  # that are kept in mind at once
+DECIDE_S = 180.0  # for people to decide, whose pace isn't accelerated
+WISHES = 5  # remembered at once
 ADDRESS = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}")
 SEARCH, READ, FIRST_SECTION, SEND = 0, 1, 2, 5  # stages
 
@@ -76,17 +76,17 @@ TOO_LATE = "\n\n“{steer}” came when the report was done. Ask for another one
 
 @dataclass
 class Draft:
-    """How far a report is. It is kept in its message's metadata, so that another run can go on from there."""
+    """A report's progress. Stored in its message's metadata, so that another run can continue from there."""
 
     stage: int = SEARCH
-    said: int = 0  # characters of this stage's text that earlier answers have
+    said: int = 0  # characters of this stage's text in earlier answers
     language: str = "English"
     short: bool = False
     wishes: list[str] = field(default_factory=list)
-    new: list[str] = field(default_factory=list)  # steers that the next section begins with
+    new: list[str] = field(default_factory=list)  # steers that the next section answers
 
     def steer(self, text: str) -> None:
-        """Have what follows be as somebody wishes."""
+        """Write the rest as a person wishes."""
         wish = in_short(text)
         self.new = [*self.new, wish][-WISHES:]
         self.short = self.short or _is_shorter(wish)
@@ -103,18 +103,18 @@ def _language(wish: str) -> str | None:
     return next((name for name in LANGUAGES if re.search(rf"\b{name}\b", wish, re.IGNORECASE)), None)
 
 
-# What is said: the same for the same question
+# Texts: the same for the same question
 
 
 def topic_of(prompt: str) -> str:
-    """What a report is to be about."""
+    """Return the topic that a prompt asks for."""
     asked = in_short(prompt).rstrip(".?!")
     about = re.search(r"\b(?:on|about|into)\s+([^,;]+)", asked, re.IGNORECASE)
     return about.group(1) if about else asked
 
 
 class Findings:
-    """What the research finds: figures and sources."""
+    """Results of the research: sources and figures."""
 
     def __init__(self, prompt: str, *, again: bool) -> None:
         chance = Random(f"{prompt}{' again' if again else ''}")
@@ -132,7 +132,7 @@ class Findings:
         }
 
     def section(self, number: int, draft: Draft) -> str:
-        """The text of a section, from 0, as people have wished it."""
+        """Return the text of a section, counted from 0, as people have wished it."""
         told = "".join(f"> {steer}\n\n{_taken(steer)}\n\n" for steer in draft.new)
         heading = f"## {number + 1}. {LANGUAGES[draft.language][number]}"
         body = (SHORT if draft.short else LONG)[number].format(*self.sources, topic=self.topic, **self.figures)
@@ -148,7 +148,7 @@ def _taken(steer: str) -> str:
     return " ".join(told) or TAKEN_UP
 
 
-# What is done
+# Stages
 
 
 async def write_report(turn: Turn) -> None:
@@ -174,20 +174,20 @@ async def write_report(turn: Turn) -> None:
 
 
 def _draft(turn: Turn, findings: Findings) -> Draft:
-    """Where to begin: anew, or where the answer that is to be continued has broken off."""
+    """Return the draft to start from: empty, or where the answer to continue has broken off."""
     before = earlier(turn)
     if before is None:
         return Draft()
     draft = Draft(**(before.metadata or {}).get("draft", {}))
     if FIRST_SECTION <= draft.stage < SEND and (said := texts(before)[-1:]):
         section = findings.section(draft.stage - FIRST_SECTION, draft)
-        if section.startswith(said[0], draft.said):  # else it is the section before: this one has no text yet
+        if section.startswith(said[0], draft.said):  # else it is the previous section: this one has no text yet
             draft.said += len(said[0])
     return draft
 
 
 async def _next(turn: Turn, draft: Draft) -> None:
-    """Begin the next stage with what people have said meanwhile."""
+    """Begin the next stage, with what people have said meanwhile."""
     for steer in await turn.step():
         draft.steer(steer)
     draft.stage, draft.said = draft.stage + 1, 0
@@ -195,7 +195,7 @@ async def _next(turn: Turn, draft: Draft) -> None:
 
 
 async def _note(turn: Turn, draft: Draft) -> None:
-    """Note how far the report is."""
+    """Record the report's progress."""
     await turn.write({"type": "message-metadata", "messageMetadata": {"draft": asdict(draft)}})
 
 
@@ -219,7 +219,7 @@ async def _read(turn: Turn, findings: Findings) -> None:
 
 
 async def _send(turn: Turn, findings: Findings) -> str:
-    """Send the report if somebody agrees; return what to say about it."""
+    """Send the report if a person approves; return the text about it."""
     before = _sent_before(turn)
     if before == "output-available":
         return SENT_BEFORE
@@ -232,12 +232,12 @@ async def _send(turn: Turn, findings: Findings) -> str:
 
 
 def _sent_before(turn: Turn) -> str:
-    """How the call that sends it ended in the answer that is continued: its state, or `unknown`, or nothing."""
+    """Return the state of the sending call in the answer to continue, `unknown` if it broke off, or nothing."""
     before = earlier(turn)
     calls = [part for part in (before.parts if before else []) if part["type"] == "tool-send_report"]
     if not calls:
         return ""
-    return "unknown" if calls[-1].get("errorText") == lifecycle.UNKNOWN_OUTCOME else str(calls[-1]["state"])
+    return "unknown" if calls[-1].get("errorText") == UNKNOWN_OUTCOME else str(calls[-1]["state"])
 
 
 async def _approved(call: ToolCall) -> str:
@@ -248,8 +248,8 @@ async def _approved(call: ToolCall) -> str:
     return SENT.format(**sent)
 
 
-async def _deliver(arguments: dict[str, Any]) -> dict[str, str]:
-    to, subject = arguments.get("to"), arguments.get("subject")  # as edited by whoever approved it
+async def _deliver(arguments: Arguments) -> dict[str, str]:
+    to, subject = arguments.get("to"), arguments.get("subject")  # the approver may have edited them
     if not isinstance(to, str) or not ADDRESS.fullmatch(to):
         raise ToolFailed("`to` isn't an address.")
     if not isinstance(subject, str):

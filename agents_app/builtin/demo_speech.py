@@ -1,4 +1,4 @@
-"""How the demo agent speaks: at the pace of a model, and breaking off where it was told to."""
+"""The demo agent's speech: tokens at the pace of a model, and crashes on request."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sessions_app.core.fold import MessageState
 
 TOKEN = re.compile(r"\s*\S+")  # a word with the space before it: about what a model's token is
 CRASH = re.compile(r"\bcrash\b", re.IGNORECASE)
-QUOTED = 80  # characters of what people say that are repeated
+QUOTED = 80  # characters of a person's text that are repeated
 
 
 def is_to_crash(turn: Turn) -> bool:
-    """Whether somebody wants to see that. What has crashed can be continued."""
+    """Return whether the prompt asks for a crash. An answer that has crashed can be continued."""
     return turn.mode != "continue" and CRASH.search(turn.prompt) is not None
 
 
 async def speak(say: Callable[[str], Awaitable[None]], text: str, *, crash: bool = False) -> None:
-    """Say a text token by token; `crash` in the middle of it."""
+    """Write a text token by token; with `crash`, raise in the middle of it."""
     spoken = list(tokens(text))
     for number, token in enumerate(spoken):
         if crash and number == len(spoken) // 2:
@@ -31,12 +31,12 @@ async def speak(say: Callable[[str], Awaitable[None]], text: str, *, crash: bool
 
 
 async def pause(tokens: int) -> None:
-    """Take the time that so many tokens take."""
+    """Wait as long as so many tokens take."""
     await asyncio.sleep(tokens / conf.settings.demo_tokens_per_s)
 
 
 def tokens(text: str) -> Iterator[str]:
-    """Cut a text into pieces of about a token; joined they are the text again."""
+    """Divide a text into pieces of about a token; joined, they are the text again."""
     end = 0
     for match in TOKEN.finditer(text):
         yield match.group()
@@ -46,15 +46,16 @@ def tokens(text: str) -> Iterator[str]:
 
 
 def earlier(turn: Turn) -> MessageState | None:
-    """The answer that is to be continued."""
+    """Return the answer to continue, if the turn continues one."""
     last = turn.history[-1] if turn.mode == "continue" and turn.history else None
     return last if last is not None and last.role == "assistant" else None
 
 
 def texts(message: MessageState) -> list[str]:
+    """Return a message's text parts."""
     return [part["text"] for part in message.parts if part["type"] == "text"]
 
 
 def in_short(text: str) -> str:
-    """What somebody said, on one line and not at length."""
+    """Return a text on one line, shortened."""
     return " ".join(text.split())[:QUOTED]

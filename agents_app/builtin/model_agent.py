@@ -1,4 +1,4 @@
-"""The built-in agent `model`: the site's settings name its model, its provider's own variables hold the key."""
+"""The built-in agent `model`: the settings name its model; the provider's own variables hold the key."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NOT_SET_UP = "This site's model isn't set up. Whoever runs the site is told what is missing by `manage.py check`."
+NOT_SET_UP = "This site's model isn't set up. `manage.py check` tells the site's operators what is missing."
 
 
 async def model(turn: Turn) -> None:
     """Answer with the model that HOLDFAST_AGENT_MODEL names."""
-    # In a thread: the first time it imports for a second or two, and other answers go on.
+    # In a thread: the first time, it imports for a second or two, and other answers go on.
     if reason := await asyncio.to_thread(problem):
         logger.error("HOLDFAST_AGENT_MODEL=%s: %s", conf.settings.agent_model, reason)
         raise AgentFailed(NOT_SET_UP)
@@ -32,14 +32,14 @@ async def model(turn: Turn) -> None:
 
 
 def problem() -> str:
-    """Why the model can't be used, as far as can be known without asking its provider; empty if it can."""
+    """Return why the model can't be used, as far as known without a request to its provider; empty if it can."""
     from pydantic_ai.exceptions import UserError
 
     try:
         _agent(conf.settings.agent_model, conf.settings.agent_instructions, conf.settings.agent_timeout_s)
-    except (UserError, ImportError) as error:  # an unknown name, no key; a client that isn't installed
+    except (UserError, ImportError) as error:  # an unknown name, no key, or a client that isn't installed
         return str(error).partition(" To try ")[0]
-    except Exception as error:  # the client's own, whose text may hold what it was given
+    except Exception as error:  # the client's own, whose text may repeat a key
         return f"its provider's client refuses its settings ({type(error).__name__})."
     return ""
 

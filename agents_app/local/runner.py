@@ -1,4 +1,4 @@
-"""Runs agents in this process: claims runs that wait, one at a time per session, and sees each to its end."""
+"""The agent runner of a process: claims waiting runs, one at a time per session, and ends each one's response."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
+from typing import cast
 
 from agents_app import registry
-from agents_app.turn import AgentFailed, Turn
+from agents_app.local.backend import LocalBackend
+from agents_app.turn import AgentFailed, Mode, Turn
 from sessions_app import conf, models
 from sessions_app.core import fold, vocabulary
 from sessions_app.core.errors import HoldfastError
@@ -21,8 +23,8 @@ from sessions_app.telemetry import log_context, metrics, tracing
 
 logger = logging.getLogger(__name__)
 
-HISTORY = 50  # messages that an agent is given
-GRACE_S = 1.0  # for an agent that is stopped to tidy up; then its response ends without it
+HISTORY = 50  # messages that an agent receives
+GRACE_S = 1.0  # for a stopped agent to tidy up; then its response ends without it
 GONE = "The server was stopped before the agent finished."
 FAILED = "The agent failed. What it had written is kept; ask again, or see the server's log."
 STOPPED = "Stopped."
@@ -32,8 +34,8 @@ STOPPED_BUSY = "Stopped. The agent was still busy and was cut off: what it still
 class Runner:
     """All agents of one process. `run` is a part of the process; see `Process.start`.
 
-    `most`: how many may be at work at once, RUNS_PER_PROCESS if it isn't given. `drain_s`: how long they may go on when
-    the process is to stop.
+    `most`: how many may be at work at once, RUNS_PER_PROCESS by default. `drain_s`: how long they may go on once the
+    process is told to stop.
     """
 
     def __init__(self, process: Process, *, most: int | None = None, drain_s: float = 0) -> None:
@@ -41,15 +43,15 @@ class Runner:
         self._most = conf.settings.runs_per_process if most is None else most
         self._drain_s = drain_s
         self._claims: dict[str, asyncio.Task[models.Run | None]] = {}  # by session
-        self._held: set[str] = set()  # runs that were claimed
+        self._held: set[str] = set()  # claimed runs
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self._unbegun: list[models.Run] = []  # claimed in the last moment
+        self._unbegun: list[models.Run] = []  # claimed while stopping
 
     async def run(self) -> None:
         """Claim and run until cancelled; then stop the agents and wait until what they wrote is stored.
 
-        A failure, of the database that is asked what waits, is none of the agents at work.
+        An exception, such as the database's when it is asked which runs wait, leaves the agents at work alone.
         """
         self._process.claims.claim_next = self._claim
         try:
@@ -75,13 +77,13 @@ class Runner:
             await self._claimed()
 
     def _claim(self, session: str) -> None:
-        """Claim the session's next run if there is room. Where a signal is about to cause it, in its transaction."""
+        """Claim the session's next run if there is room, in the transaction of the signal about to cause it, if any."""
         if self._free() > 0 and session not in self._claims:
             self._claims[session] = asyncio.create_task(self._process.claims.claim(session, self._held))
             self._claims[session].add_done_callback(partial(self._begin, session))
 
     async def _claimed(self) -> None:
-        """Wait for what is being claimed. No cancellation undoes a claim."""
+        """Wait for the claims under way. No cancellation undoes a claim."""
         if self._claims:
             await asyncio.wait(self._claims.values())
 
@@ -104,7 +106,7 @@ class Runner:
     def _ended(self, run: str, task: asyncio.Task[None]) -> None:
         self._held.discard(run)
         self._tasks.discard(task)
-        self._process.claims.waiting.set()  # the next one of its session may
+        self._process.claims.waiting.set()  # the session's next run may begin
 
     async def _wait(self) -> None:
         waiting = self._process.claims.waiting
@@ -115,7 +117,7 @@ class Runner:
 
 
 async def perform(process: Process, response: LocalWriter) -> None:
-    """Have the agent of a run of this process answer, and end its response whatever happens."""
+    """Run the agent of a claimed run, and end its response whatever happens."""
     run = response.run
     agent = run.agent if registry.find(run.agent) else "unknown"
     log_context.work_on(session=run.session_id, run=run.pk, worker=process.lease.worker)
@@ -126,7 +128,7 @@ async def perform(process: Process, response: LocalWriter) -> None:
         try:
             await _perform(process, response)
         finally:
-            watched.status = vocabulary.ENDS.get(response.end, "left")  # to others, to answer or to end
+            watched.status = vocabulary.ENDS.get(response.end, "left")  # for others to answer or end
             span.set_attribute("holdfast.status", watched.status)
 
 
@@ -154,7 +156,7 @@ async def _perform(process: Process, response: LocalWriter) -> None:
 
 
 async def _cancel(agent: asyncio.Task[None]) -> bool:
-    """Stop an agent; return whether it has stopped in time."""
+    """Stop an agent. False if it has not stopped within GRACE_S."""
     agent.cancel()
     await asyncio.wait({agent}, timeout=GRACE_S)
     return agent.done()
@@ -167,7 +169,7 @@ async def _answer(process: Process, response: LocalWriter, inbox: RunInbox) -> N
     except AgentFailed as problem:
         await _end(process, response, {"type": "error", "errorText": str(problem)})
     except HoldfastError as problem:
-        # The log wouldn't take it: fenced, deleted, or the database is away.
+        # The log refused a chunk: malformed, fenced, session deleted, or the database is unavailable.
         logger.warning("run %s: %s", run.pk, problem.message)
         await _end(process, response, {"type": "error", "errorText": problem.message})
     except Exception:
@@ -178,11 +180,12 @@ async def _answer(process: Process, response: LocalWriter, inbox: RunInbox) -> N
 async def _speak(process: Process, response: LocalWriter, inbox: RunInbox) -> None:
     run = response.run
     page = await threads.run_with_retry(queries.history, run.session_id, limit=HISTORY)
-    turn = Turn(process, response, inbox, _asked(page.messages, run))
+    backend = LocalBackend(process.log_writer, response, inbox)
+    turn = Turn(backend, _asked(page.messages, run), mode=cast(Mode, run.mode))
     await turn.begin()
     agent = registry.find(run.agent)
     if agent is None:
-        raise LookupError(f"there is no agent named {run.agent!r}")
+        raise LookupError(f"no agent is named {run.agent!r}")
     await agent(turn)
     await turn.finish()
 
@@ -196,9 +199,9 @@ async def _end(process: Process, response: LocalWriter, chunk: dict[str, str]) -
 
 
 def _asked(history: list[fold.MessageState], run: models.Run) -> list[fold.MessageState]:
-    """Return the history that a run is about: people may have asked more since.
+    """Return the part of the history that a run answers: people may have asked more since.
 
-    Up to the prompt; to go on with an earlier answer, that one follows; to repeat it, it is left out.
+    It ends with the prompt, or, to continue an earlier answer, with that answer; to repeat one, it is left out.
     """
     ids = [message.id for message in history]
     asked = history[: ids.index(run.prompt) + 1] if run.prompt in ids else history

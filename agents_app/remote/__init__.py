@@ -1,4 +1,4 @@
-"""A client for agents in other processes, on any machine: it publishes to a site's sessions. Needs no Django.
+"""A client for agents in other processes, on any machine: publishes to a site's sessions. Needs no Django.
 
 async with Publisher("https://chat.example", token=TOKEN, producer="billing-agent") as publisher:
     async with publisher.answer(session) as answer:

@@ -1,4 +1,4 @@
-"""An answer that is written to a site elsewhere: batches with numbers, one on its way at a time."""
+"""A remote answer: written to a site elsewhere in numbered batches, one in flight at a time."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import orjson
 
 from agents_app.answer import Answer, Call
+from agents_app.backend import Arguments
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
-from sessions_app.publishing.response_writer import Chunk, ResponseWriter, Ticker
+from sessions_app.core.wire_types import Chunk
+from sessions_app.publishing.response_writer import ResponseWriter, Ticker
 
 logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 48 * 1024  # of JSON; a frame of the site's has room for 64 KiB
 BATCH_CHUNKS = 500
 PIECE = 6 * 1024  # characters of an append in one chunk: at most 36 KiB of JSON, whatever they are
-CHUNK_BYTES = 60 * 1024  # of JSON, of a chunk that can't be divided
+CHUNK_BYTES = 60 * 1024  # of JSON, in a chunk that can't be divided
 
 # Refusals of a malformed chunk: nothing of its batch is stored, and the batch's number is free. Others store what comes
 # before the chunk, and count.
@@ -31,28 +33,28 @@ STOPPED = "The agent was stopped before it finished."
 
 
 class RemoteResponse(ResponseWriter):
-    """A response at a site. `submit` is called whenever a batch is to be sent; then comes `take` or `refuse`.
+    """A response at a site. `submit` is called for each batch to send, and answered by `take` or `refuse`.
 
-    `write` and `flush` raise HoldfastError when it can't go on, `Fenced` when somebody else has ended it.
+    `write` and `flush` raise HoldfastError if it can't go on, `Fenced` if another has ended it.
     """
 
     def __init__(self, session: str, uid: str, *, ticker: Ticker, submit: Callable[[RemoteResponse], None]) -> None:
         super().__init__(session, uid, ticker=ticker, chunk_bytes=CHUNK_BYTES)
-        self.sequence = 0  # of the batch that is on its way, or was last
-        self._batches: list[list[Chunk]] = []  # that come after it
+        self.sequence = 0  # of the batch in flight, or of the last one
+        self._batches: list[list[Chunk]] = []  # that follow it
         self._hand_over = submit
 
     @property
     def batch(self) -> list[Chunk]:
-        """What is on its way."""
+        """The batch in flight."""
         return self._in_flight
 
     def take(self, serial: int) -> None:
-        """The site has stored the batch."""
+        """Note that the site has stored the batch."""
         self._stored(serial)
 
     def refuse(self, problem: HoldfastError) -> None:
-        """The site won't store it. What came before a malformed chunk is sent again."""
+        """Note that the site refused the batch. Chunks before a malformed one are sent again."""
         if problem.code in REFUSE_WHOLE:
             self.sequence -= 1
             if len(self._in_flight) > 1:
@@ -104,7 +106,7 @@ def batches(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
 
 
 def pieces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """Divide what appends a long text."""
+    """Divide appends of long texts."""
     for chunk in chunks:
         append = vocabulary.APPENDS.get(chunk["type"])
         if append is None or len(chunk[append[1]]) <= PIECE:
@@ -115,12 +117,11 @@ def pieces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
 
 
 class RemoteAnswer(Answer):
-    """`async with publisher.answer(session) as answer:` it begins, and ends as the block does."""
-
-    _response: RemoteResponse
+    """An answer for `async with publisher.answer(session) as answer:`; it begins and ends with the block."""
 
     def __init__(self, response: RemoteResponse) -> None:
         super().__init__(response)
+        self._response = response
         self.uid = response.uid
 
     async def __aenter__(self) -> Self:
@@ -140,35 +141,23 @@ class RemoteAnswer(Answer):
             raise
 
     async def _end(self, problem: BaseException) -> None:
-        """End the answer because of a problem; all that was written before it is kept."""
+        """End the answer because of a problem; everything written before it is kept."""
         try:
             await self._response.close(_end_of(problem))
-        except HoldfastError as untold:  # the block's own problem is what its caller is told
+        except HoldfastError as untold:  # the caller gets the block's own problem
             logger.warning("answer %s could not be ended: %s", self.uid, untold.message)
 
     async def step(self) -> None:
-        """Begin another step, as agents do after each call of the model."""
-        await self._close()
-        await self._response.write({"type": "finish-step"})
+        """Begin the next step, as agents do after each call of the model."""
+        await self._end_step()
         await self._response.write({"type": "start-step"})
 
-    async def tool(self, name: str, arguments: dict[str, Any], *, title: str | None = None) -> Call:
-        """Say that a tool is called; the call that is returned takes its output."""
+    async def tool(self, name: str, arguments: Arguments, *, title: str | None = None) -> Call:
+        """Write a tool call and return it: it takes its output."""
         await self._close()
         call = Call(self._response, f"call_{self._next()}", name, arguments)
-        await call.begin({} if title is None else {"title": title})
+        await call.begin(title=title)
         return call
-
-    async def flush(self) -> None:
-        """Wait until everything written is stored."""
-        await self._response.flush()
-
-    async def finish(self) -> None:
-        """End the answer, and wait until all of it is stored."""
-        await self._close()
-        await self._response.write({"type": "finish-step"})
-        await self._response.write({"type": "finish", "finishReason": "stop"})
-        await self._response.flush()
 
 
 def _end_of(problem: BaseException) -> Chunk:

@@ -1,4 +1,4 @@
-"""One agent's process and its site: many answers over one link, again and again until each batch is stored."""
+"""The publisher: many answers over one connection to a site, each batch repeated until it is stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Self
 import orjson
 
 from agents_app.remote.answer import RemoteAnswer, RemoteResponse
-from agents_app.remote.links import Frame, HttpLink, Link, LinkLost, SocketLink
+from agents_app.remote.transports import Frame, HttpTransport, PublisherTransport, TransportLost, WebSocketTransport
 from sessions_app.core.errors import ERRORS, HoldfastError
 from sessions_app.publishing.response_writer import Ticker
 
@@ -24,26 +24,26 @@ logger = logging.getLogger(__name__)
 
 ROLLUP_MS = 40
 BEAT_S = 3.0  # below a third of the site's lease, which is 10 s unless it says otherwise
-PATIENCE_S = 300.0  # how long a batch is tried before its answer is given up
+PATIENCE_S = 300.0  # how long a batch is repeated before its answer is given up
 RETRY_FIRST_S, RETRY_MOST_S = 0.2, 10.0
-AT_ONCE = 48  # batches on their way: below the 64 that a site takes of one connection before it waits
-HTTP_S = 60.0  # after which a WebSocket is tried again
+AT_ONCE = 48  # batches in flight: below the 64 that a site takes from one connection before it waits
+HTTP_S = 60.0  # over HTTP, before a WebSocket is tried again
 TOKEN_LIFE = 0.7  # of a token's life, after which it is replaced by a fresh one
 
 Token = str | Callable[[], Awaitable[str]]
 
 
 class Fenced(HoldfastError):
-    """Somebody else has ended the answer, or this producer has begun a later epoch: stop publishing it."""
+    """The answer was ended by another, or the producer has begun a later epoch: stop publishing it."""
 
 
 class Publisher:
-    """Publishes to a site's sessions. To be used with `async with`.
+    """A producer that publishes to a site's sessions. Use it with `async with`.
 
-    `token`: one with the scope `publish`, or what gives a fresh one. `producer`: whoever this process is, 8 to 64
-    characters of A-Z a-z 0-9 _ -; its next process with the same name fences it, and what it left open is interrupted.
-    `epoch`: how that one is known to be the next; the time unless it is given. `beat_s`: below a third of the site's
-    HOLDFAST_LEASE_MS.
+    `token`: one with the scope `publish`, or an async function that returns a fresh one. `producer`: this process's
+    name, 8 to 64 characters of A-Z a-z 0-9 _ -; the next process with the same name fences this one, and the answers
+    that it left open are interrupted. `epoch`: higher in the next process; the current time by default. `beat_s`: below
+    a third of the site's HOLDFAST_LEASE_MS.
     """
 
     def __init__(
@@ -64,33 +64,33 @@ class Publisher:
         }
         self._beat_s = beat_s
         self._rollup_ms = rollup_ms
-        self._problem: HoldfastError | None = None  # why nothing more can be published
+        self._problem: HoldfastError | None = None  # why nothing more can be published, once nothing can
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._ticker = Ticker(asyncio.get_running_loop(), self._rollup_ms)
-        self._link: Link | None = None
-        self._changed = asyncio.Condition()  # another link, or none
+        self._transport: PublisherTransport | None = None
+        self._changed = asyncio.Condition()  # another transport, or none
         self._room = asyncio.Semaphore(AT_ONCE)
         self._fresh_at = 0.0  # when another token is needed
-        self._keeping = asyncio.create_task(self._keep_linked())
+        self._keeping = asyncio.create_task(self._keep_connected())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop at once. What was flushed is stored; an answer that is left open ends when its lease has run out."""
+        """Stop at once. Flushed chunks are stored; an answer left open is interrupted when the lease runs out."""
         tasks = {self._keeping, *self._tasks}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def answer(self, session: str, *, uid: str = "") -> RemoteAnswer:
-        """Return what to write an answer with. `uid`: the id of its message, m_…, a new one unless it is given."""
+        """Return an answer to write. `uid`: the id of its message, m_…; a new one by default."""
         return RemoteAnswer(self.respond(session, uid=uid))
 
     def respond(self, session: str, *, uid: str = "") -> RemoteResponse:
-        """Return what to write a response with, chunk by chunk."""
+        """Return a response to write chunk by chunk."""
         uid = uid or f"m_{secrets.token_urlsafe(16)}"
         return RemoteResponse(session, uid, ticker=self._ticker, submit=self._submit)
 
@@ -102,7 +102,7 @@ class Publisher:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, response: RemoteResponse) -> None:
-        """Send a batch until it is answered: a repeat counts once."""
+        """Send a batch until it is answered. Repeats are stored once."""
         frame = {
             "session": response.session, "message": response.uid, "sequence": response.sequence,
             "chunks": response.batch, **self._who,
@@ -111,7 +111,7 @@ class Publisher:
             async with asyncio.timeout(PATIENCE_S):
                 answer = await self._answer(frame)
         except TimeoutError:
-            answer = {"type": "error", "code": "storage_unavailable", "message": "The site can't be reached"}
+            answer = {"type": "error", "code": "storage_unavailable", "message": "The site can't be reached."}
         except HoldfastError as problem:
             answer = {"type": "error", **problem.as_dict()}
         if answer["type"] == "published":
@@ -122,11 +122,11 @@ class Publisher:
     async def _answer(self, frame: Frame) -> Frame:
         pause_s = RETRY_FIRST_S
         while True:
-            link = await self._linked()
+            transport = await self._current_transport()
             try:
                 async with self._room:
-                    answer = await link.publish(frame)
-            except LinkLost as lost:
+                    answer = await transport.publish(frame)
+            except TransportLost as lost:
                 logger.debug("batch %s of %s: %s", frame["sequence"], frame["message"], lost)
                 answer = {"code": "", "retryable": True}
             if not (answer.get("retryable") or answer.get("code") == "token_expired"):
@@ -134,80 +134,80 @@ class Publisher:
             await asyncio.sleep(random.uniform(0, pause_s))
             pause_s = min(2 * pause_s, RETRY_MOST_S)
 
-    async def _linked(self) -> Link:
-        """Wait for a link. Raises HoldfastError if there will be none."""
+    async def _current_transport(self) -> PublisherTransport:
+        """Wait for an open transport. Raises HoldfastError if none can be opened any more."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._link is not None or self._problem is not None)
+            await self._changed.wait_for(lambda: self._transport is not None or self._problem is not None)
         if self._problem is not None:
             raise self._problem
-        assert self._link is not None  # it was waited for
-        return self._link
+        assert self._transport is not None  # it was waited for
+        return self._transport
 
-    # The link
+    # The transport
 
-    async def _keep_linked(self) -> None:
-        """Have a link while this publisher is used, and show on it that the producer lives."""
+    async def _keep_connected(self) -> None:
+        """Keep a transport open while this publisher is used, and beat on it: the producer's sign of life."""
         pause_s = RETRY_FIRST_S
         while self._problem is None:
             try:
-                link = await self._connect()
-            except LinkLost as lost:
+                transport = await self._connect()
+            except TransportLost as lost:
                 logger.info("%s can't be reached: %s", self._url, lost)
                 await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
                 pause_s = min(2 * pause_s, RETRY_MOST_S)
                 continue
-            if link is None:
+            if transport is None:
                 continue
             pause_s = RETRY_FIRST_S
             try:
-                await self._use(link)
+                await self._use(transport)
             finally:
-                await link.close()
+                await transport.close()
 
-    async def _connect(self) -> Link | None:
-        """Return a link; None if the site refused one, which `_take_refusal` has seen to. Raises LinkLost."""
+    async def _connect(self) -> PublisherTransport | None:
+        """Return an open transport; None if the site refused, after `_handle_refusal`. Raises TransportLost."""
         token = await self._current_token()
         try:
-            opened: Link | Frame = await SocketLink.open(self._url, token)
-        except LinkLost as lost:
+            opened: PublisherTransport | Frame = await WebSocketTransport.open(self._url, token)
+        except TransportLost as lost:
             logger.debug("no WebSocket: %s", lost)
-            opened = await HttpLink.open(self._url, token, self._who)
+            opened = await HttpTransport.open(self._url, token, self._who)
         if isinstance(opened, dict):
-            await self._take_refusal(opened)
+            await self._handle_refusal(opened)
             return None
         return opened
 
-    async def _use(self, link: Link) -> None:
-        await self._change(link)
-        beating = asyncio.create_task(self._beat(link))
-        until = HTTP_S if isinstance(link, HttpLink) else None
+    async def _use(self, transport: PublisherTransport) -> None:
+        await self._change(transport)
+        beating = asyncio.create_task(self._beat(transport))
+        limit_s = HTTP_S if isinstance(transport, HttpTransport) else None
         try:
-            async with asyncio.timeout(until):
-                error = await link.closed()
-        except TimeoutError:  # perhaps there is a WebSocket by now
+            async with asyncio.timeout(limit_s):
+                error = await transport.closed()
+        except TimeoutError:  # a WebSocket may get through by now
             error = {}
         finally:
             beating.cancel()
             await self._change(None)
         if error:
-            await self._take_refusal(error)
+            await self._handle_refusal(error)
 
-    async def _change(self, link: Link | None) -> None:
+    async def _change(self, transport: PublisherTransport | None) -> None:
         async with self._changed:
-            self._link = link
+            self._transport = transport
             self._changed.notify_all()
 
-    async def _beat(self, link: Link) -> None:
-        with suppress(LinkLost):
+    async def _beat(self, transport: PublisherTransport) -> None:
+        with suppress(TransportLost):
             while True:
-                await link.beat(self._who)
+                await transport.beat(self._who)
                 await asyncio.sleep(self._beat_s)
                 if time.time() >= self._fresh_at:
-                    await link.authenticate(await self._current_token())
-        await link.close()
+                    await transport.authenticate(await self._current_token())
+        await transport.close()
 
-    async def _take_refusal(self, error: Frame) -> None:
-        """Give up for good, or wait a little."""
+    async def _handle_refusal(self, error: Frame) -> None:
+        """Give up for good, or wait briefly before the next attempt."""
         expired = error["code"] == "token_expired" and not isinstance(self._token, str)
         if expired:
             self._fresh_at = 0.0
@@ -226,19 +226,19 @@ class Publisher:
         try:
             token = await self._token()
             self._fresh_at = time.time() + TOKEN_LIFE * _life_s(token)
-        except Exception as error:  # whatever it is made of
-            raise LinkLost(f"there is no token: {error!r}") from error
+        except Exception as error:  # the application's own function
+            raise TransportLost(f"no token: {error!r}") from error
         return token
 
 
 def _life_s(token: str) -> float:
-    """For how long a token is valid from now on, as it says itself."""
+    """Return for how many seconds a token is still valid, by its own claim."""
     payload = token.split(".")[1]
     claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return float(claims["exp"] - time.time())
 
 
 def _problem(error: Frame) -> HoldfastError:
-    """The failure that an error's frame tells of; a code that this version doesn't know is the site's own matter."""
+    """Return an error frame's failure. A code that this version doesn't know counts as `internal`."""
     kind = Fenced if error["code"] == "fenced" else HoldfastError
     return kind.stored(error["code"] if error["code"] in ERRORS else "internal", error["message"])

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeGuard, cast
+from typing import NamedTuple, TypeGuard, cast
 
 import orjson
 
@@ -51,6 +51,17 @@ class Sent:
     kind: str
     actor: str
     payload: Payload = field(default_factory=Payload)
+
+
+class AgentSignal(NamedTuple):
+    """A signal as the agent that it was sent to receives it."""
+
+    key: int  # of its row; settles it
+    id: str
+    kind: str
+    actor: str
+    target: str  # the approval or tool call that it is about
+    payload: Payload
 
 
 def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limits: Limits) -> Sent:

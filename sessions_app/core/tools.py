@@ -11,6 +11,8 @@ _StateField = Literal[_TakenField, "rawInput"]
 _LastingField = Literal["title", "toolMetadata", "providerExecuted"]
 _Provider = Literal["callProviderMetadata", "resultProviderMetadata"]
 
+UNKNOWN_OUTCOME = "The agent stopped while this ran: whether it took effect is not known."  # of a call that had begun
+
 
 class ToolChange(NamedTuple):
     """A chunk's effect on its tool part."""

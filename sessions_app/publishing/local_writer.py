@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log.commands import Also, Append, AppendResult
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
-from sessions_app.publishing.response_writer import Chunk, ResponseWriter, Ticker
+from sessions_app.publishing.response_writer import ResponseWriter, Ticker
 
 RETRY_S = 30.0  # how long a commit that fails is tried again before the publisher is told
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0

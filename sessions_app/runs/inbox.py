@@ -18,6 +18,7 @@ from django.db import connection
 from sessions_app import conf, models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.signals import AgentSignal
 from sessions_app.database import threads
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.event_log.writer import LogWriter
@@ -49,17 +50,6 @@ SELECT_RUNNING = {
 }
 
 
-class Signal(NamedTuple):
-    """One signal for an agent. `key` settles it; see `runs.settle_by_key`."""
-
-    key: int
-    id: str
-    kind: str
-    actor: str
-    target: str  # the approval or the tool call that it is about
-    payload: dict[str, Any]
-
-
 class RunSignals(NamedTuple):
     """A run for which there is something: the key of the signal that stops it, or of the newest for its agent, or both.
 
@@ -78,8 +68,8 @@ class RunInbox:
         self.run = run
         self.stop = asyncio.Event()
         self._seen: set[int] = set()
-        self._steers: list[Signal] = []
-        self._about: dict[str, asyncio.Future[Signal | None]] = {}
+        self._steers: list[AgentSignal] = []
+        self._about: dict[str, asyncio.Future[AgentSignal | None]] = {}
 
     @property
     def awaits(self) -> bool:
@@ -90,7 +80,7 @@ class RunInbox:
         """Whether the signal with this key was put here."""
         return key in self._seen
 
-    def put(self, signal: Signal) -> bool:
+    def put(self, signal: AgentSignal) -> bool:
         """Take a signal; return whether it is a new one."""
         if self.has(signal.key):
             return False
@@ -106,19 +96,19 @@ class RunInbox:
         if not self._awaited(approval).done():
             self._awaited(approval).set_result(None)
 
-    def take_steers(self) -> list[Signal]:
+    def take_steers(self) -> list[AgentSignal]:
         """Return the steers that have come since this was last asked."""
         steers, self._steers = self._steers, []
         return steers
 
-    async def about(self, target: str, timeout_s: float | None) -> Signal | None:
+    async def about(self, target: str, timeout_s: float | None) -> AgentSignal | None:
         """Wait for the decision about an approval, or the result of a tool call; None when it won't come in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(self._awaited(target))
         return None
 
-    def _awaited(self, target: str) -> asyncio.Future[Signal | None]:
+    def _awaited(self, target: str) -> asyncio.Future[AgentSignal | None]:
         return self._about.setdefault(target, asyncio.get_running_loop().create_future())
 
 
@@ -220,11 +210,11 @@ def _find(workers: Sequence[str]) -> list[RunSignals]:
     return [RunSignals(*row) for row in _ask(SELECT_OPEN, workers)]
 
 
-def _read(runs: Collection[str]) -> list[tuple[str, Signal]]:
+def _read(runs: Collection[str]) -> list[tuple[str, AgentSignal]]:
     """Return what is open for these runs, in order."""
     sent = models.Signal.objects.open().filter(run__in=runs, caused=None)
     return [
-        (row.run_id or "", Signal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
+        (row.run_id or "", AgentSignal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
         for row in sent.order_by("serial")
     ]
 

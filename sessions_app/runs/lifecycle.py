@@ -13,6 +13,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from sessions_app import models
 from sessions_app.core import fold, signals
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.tools import UNKNOWN_OUTCOME
 from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import queries
 from sessions_app.event_log.commands import OpenLog, RunChanges, SessionLog
@@ -26,7 +27,6 @@ UNBEGUN = {
     "cancelled": ("stopped", "It was stopped before an agent began to answer."),
     "interrupted": ("interrupted", None),
 }
-UNKNOWN_OUTCOME = "The agent stopped while this ran: whether it took effect is not known."
 
 RUNNING, WAITING, ENDED = models.Run.Status.RUNNING, models.Run.Status.WAITING, models.Run.Status.ENDED
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from sessions_app import models
-from sessions_app.core import signals
+from sessions_app.core import busy, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Sent
 from sessions_app.core.wire_types import Part
@@ -22,18 +22,9 @@ from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, Run, Signal, new_id
 from sessions_app.runs import lifecycle
 
-WhileBusy = Literal["queue", "steer", "interrupt", "reject"]
-
 STOPPED = "It was stopped before an agent began to answer."
 STOPPED_ELSEWHERE = "It was stopped, and its agent can add nothing more."
 NOBODY_AT_WORK = "No agent was at work on an answer: it is a question of its own."
-
-_policies: dict[str, WhileBusy] = {}
-
-
-def set_policy(agent: str, while_busy: WhileBusy) -> None:
-    """Say what a message does that comes while this agent is at work; see `agents_app.registry.agent`."""
-    _policies[agent] = while_busy
 
 
 class Receipt(NamedTuple):
@@ -75,7 +66,7 @@ def _was_refused(signal: Signal) -> bool:
 def _message(log: SessionLog, sent: Sent) -> Receipt:
     agent = _agent(log)
     active = lifecycle.at_work(log.session)
-    policy = _policies.get(agent, "queue") if active else "queue"
+    policy = busy.policy_of(agent) if active else "queue"
     if policy == "reject":
         raise HoldfastError("busy")
     if policy == "steer":

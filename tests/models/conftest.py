@@ -1,4 +1,4 @@
-"""What tests of agents with a model share: a process whose agents answer, and a person who asks."""
+"""Fixtures for agents with a model: a process whose agents answer, and a person who asks."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -26,17 +26,17 @@ async def process(settings: Any) -> AsyncIterator[Process]:
 
 
 class Talk(Conversation):
-    """A conversation in which one thing is asked after the other."""
+    """A conversation with one question after the other."""
 
     asked = 0
 
     @property
     def answer(self) -> MessageState | None:
-        """The answer to what was asked last, once it has begun."""
+        """The answer to the last question, once it has begun."""
         return self.answers[-1] if len(self.answers) == self.asked else None
 
     async def ask(self, text: str) -> MessageState:
-        """The answer, once it has ended."""
+        """Ask, and return the answer once it has ended."""
         await self.begin(text)
         return await self.ended()
 
@@ -45,7 +45,7 @@ class Talk(Conversation):
         await self.say(text)
 
     async def retry(self, mode: str) -> MessageState:
-        """Have the last answer gone on with, or given anew; the new one, once it has ended."""
+        """Continue or regenerate the last answer; return the new one once it has ended."""
         assert self.answer
         receipt = await self.send("retry", message=self.answer.id, mode=mode)
         assert receipt["status"] == "accepted", receipt

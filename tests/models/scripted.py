@@ -1,4 +1,4 @@
-"""A model that follows a script, and a look at the answers that come of it."""
+"""A scripted model, and helpers to look at its answers."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,7 +10,7 @@ from sessions_app.core.fold import MessageState
 
 
 def scripted(*steps: Any) -> tuple[FunctionModel, list[list[ModelMessage]]]:
-    """A model that streams these pieces (or what a function yields), step by step; and what it was given at each."""
+    """Return a model that streams these pieces (or a function's), step by step, and the messages it got at each."""
     given: list[list[ModelMessage]] = []
 
     async def stream(messages: list[ModelMessage], info: object) -> AsyncIterator[Any]:
@@ -27,10 +27,10 @@ def call(name: str, arguments: str, id: str = "call_1", *, index: int = 1) -> di
 
 
 def tool(message: MessageState, name: str = "look") -> dict[str, Any]:
-    """The part of the first call of a tool."""
+    """Return the part of the first call of a tool."""
     return next(part for part in message.parts if part["type"] == f"tool-{name}")
 
 
 def told(messages: list[ModelMessage]) -> list[tuple[str, Any]]:
-    """What a model was given: each part's kind and content."""
+    """Return the kind and content of each part that a model was given."""
     return [(part.part_kind, getattr(part, "content", None)) for message in messages for part in message.parts]

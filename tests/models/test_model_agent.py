@@ -1,4 +1,4 @@
-"""The built-in agent `model`: a site names a model, and has it; what is missing is said to whoever runs the site."""
+"""The built-in agent `model`: a site names its model, and a system check reports what the model lacks."""
 
 import subprocess
 import sys
@@ -15,6 +15,10 @@ from tests.support.model_server import ModelServer, message_item, responses
 from tests.support.person import Person, text_of
 
 __all__ = ["migrated", "start_server"]
+
+
+MODEL = {"HOLDFAST_AGENT_MODEL": "test"}
+NO_DEMO = {"HOLDFAST_DEMO_AGENT": "false"}
 
 
 def checked(settings: Any, model: str) -> list[CheckMessage]:
@@ -38,41 +42,44 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         ("groq:llama", 'pip install "pydantic-ai-slim[groq]"'),
     ],
 )
-def test_the_check_says_what_a_model_lacks(settings: Any, model: str, words: str) -> None:
+def test_the_check_names_what_a_model_lacks(settings: Any, model: str, words: str) -> None:
     [message] = checked(settings, model)
     assert message.id == "holdfast.E020" and message.hint
     assert model in message.msg and words in message.msg
 
 
-def test_the_check_says_that_an_empty_key_is_none(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_reports_an_empty_key(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "")
     [message] = checked(settings, "openai:gpt-5")
     assert "refuses its settings" in message.msg and "OPENAI_API_KEY" in (message.hint or "")
 
 
-def test_the_check_says_nothing_of_a_model_that_can_be_asked(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_accepts_a_model_that_is_set_up(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checked(settings, "test") == []
     monkeypatch.setenv("OPENAI_API_KEY", "a key")
     assert checked(settings, "openai:gpt-5") == []
 
 
 @pytest.mark.parametrize(
-    ("variables", "offered", "default"),
+    ("variables", "offered", "default", "registered"),
     [
-        ({}, ["demo"], "demo"),
-        ({"HOLDFAST_AGENT_MODEL": "test"}, ["model", "demo"], "model"),
-        ({"HOLDFAST_AGENT_MODEL": "test", "HOLDFAST_DEFAULT_AGENT": "demo"}, ["model", "demo"], "demo"),
-        ({"HOLDFAST_AGENT_MODEL": "test", "HOLDFAST_AGENTS": "model"}, ["model"], "model"),
+        ({}, ["demo"], "demo", ["demo"]),
+        (MODEL, ["model", "demo"], "model", ["demo", "model"]),
+        (MODEL | {"HOLDFAST_DEFAULT_AGENT": "demo"}, ["model", "demo"], "demo", ["demo", "model"]),
+        (MODEL | {"HOLDFAST_AGENTS": "model"}, ["model"], "model", ["demo", "model"]),
+        (MODEL | NO_DEMO, ["model"], "model", ["model"]),
+        (NO_DEMO, [], "", []),
     ],
 )
-def test_a_site_that_names_a_model_offers_it(variables: dict[str, str], offered: list[str], default: str) -> None:
+def test_the_settings_decide_which_built_in_agents_a_site_offers(
+    variables: dict[str, str], offered: list[str], default: str, registered: list[str]
+) -> None:
     says = "import django; django.setup(); from agents_app import registry; from sessions_app import conf; import sys;"
     says += (
         "print([*conf.settings.agents], conf.settings.default_agent, registry.names(), 'pydantic_ai' in sys.modules)"
     )
     environment = environment_of("sqlite:///:memory:", variables)
     run = subprocess.run([sys.executable, "-c", says], cwd=ROOT, env=environment, capture_output=True, text=True)
-    registered = ["demo", "model"] if variables else ["demo"]
     assert run.stdout.strip() == f"{offered} {default} {registered} False", run.stderr
 
 

@@ -1,4 +1,4 @@
-"""What a pydantic-ai agent's model thinks, says and calls for, as people see it."""
+"""A pydantic-ai agent's reasoning, text and tool calls, as people see them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,11 +20,10 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.function import DeltaThinkingPart, DeltaToolCall, FunctionModel
 from pydantic_ai.models.test import TestModel
 
-from agents_app.adapters.pydantic_ai.stream import AROUND, Telling, sayable
+from agents_app.adapters.pydantic_ai.stream import EventWriter, storable
+from agents_app.testing import CHUNK_BYTES, rehearse
 from agents_app.turn import Turn
-from sessions_app import conf
-from sessions_app.core import vocabulary
-from sessions_app.core.fold import MessageState, apply
+from sessions_app.core.fold import MessageState
 from tests.models.scripted import call, scripted, told, tool
 from tests.support.person import text_of
 
@@ -42,7 +41,7 @@ async def test_a_model_answers(talk: Any) -> None:
     assert kinds(answer) == ["step-start", "text"]
 
 
-async def test_it_streams_what_it_thinks_before_what_it_says(talk: Any) -> None:
+async def test_reasoning_streams_before_text(talk: Any) -> None:
     model, _ = scripted([
         {0: DeltaThinkingPart(content="First ")}, {0: DeltaThinkingPart(content="one.")},
         {1: DeltaThinkingPart(content="Then two.")}, "It is ", "two.",
@@ -53,7 +52,7 @@ async def test_it_streams_what_it_thinks_before_what_it_says(talk: Any) -> None:
     ]  # fmt: skip
 
 
-async def test_its_words_are_seen_before_it_has_finished(talk: Any) -> None:
+async def test_text_is_seen_before_the_model_has_finished(talk: Any) -> None:
     go_on = asyncio.Event()
 
     async def stream(messages: list[ModelMessage], info: object) -> AsyncIterator[str]:
@@ -99,7 +98,7 @@ async def test_a_tools_arguments_stream_and_its_result_follows(talk: Any) -> Non
     }  # fmt: skip
 
 
-async def test_a_call_may_get_its_id_after_its_name(talk: Any) -> None:
+async def test_a_calls_id_may_arrive_after_its_name(talk: Any) -> None:
     late = [{0: DeltaToolCall("look", '{"where"')}, {0: DeltaToolCall(json_args=': "here"}', tool_call_id="late")}]
     model, given = scripted(late, late, ["Twice."])
     agent = Agent(model)
@@ -113,7 +112,7 @@ async def test_a_call_may_get_its_id_after_its_name(talk: Any) -> None:
     assert (answer.status, outputs) == ("complete", ["here", "here"])
 
 
-async def test_arguments_that_do_not_fit_are_shown_and_tried_again(talk: Any) -> None:
+async def test_invalid_arguments_are_shown_and_retried(talk: Any) -> None:
     model, _ = scripted([call("look", '{"where": 7}')], [call("look", '{"where": "here"}')], ["Found."])
     agent = Agent(model)
 
@@ -131,7 +130,7 @@ async def test_arguments_that_do_not_fit_are_shown_and_tried_again(talk: Any) ->
 
 
 @pytest.mark.parametrize("problem", [ModelRetry("Look elsewhere."), ToolFailed("Look elsewhere.")])
-async def test_a_tool_that_fails_says_so_to_the_model_and_to_people(talk: Any, problem: Exception) -> None:
+async def test_a_failing_tool_tells_the_model_and_the_people(talk: Any, problem: Exception) -> None:
     model, given = scripted([call("look", '{"where": "here"}')], ["It isn't there."])
     agent = Agent(model)
 
@@ -145,7 +144,7 @@ async def test_a_tool_that_fails_says_so_to_the_model_and_to_people(talk: Any, p
     assert (answer.status, text_of(answer)) == ("complete", "It isn't there.")
 
 
-async def test_a_tool_that_breaks_fails_the_answer_without_a_word_of_the_inside(talk: Any) -> None:
+async def test_a_broken_tool_fails_the_answer_without_internal_details(talk: Any) -> None:
     model, _ = scripted(["So far. ", call("look", "{}")])
     agent = Agent(model)
 
@@ -158,7 +157,7 @@ async def test_a_tool_that_breaks_fails_the_answer_without_a_word_of_the_inside(
     assert "secret" not in (answer.reason or "")
 
 
-async def test_several_tools_at_once_each_get_their_result(talk: Any) -> None:
+async def test_parallel_tools_each_get_their_result(talk: Any) -> None:
     calls = {**call("look", '{"where": "a"}', "call_1", index=0), **call("look", '{"where": "b"}', "call_2", index=1)}
     model, _ = scripted([calls], ["Both."])
     agent = Agent(model)
@@ -172,7 +171,7 @@ async def test_several_tools_at_once_each_get_their_result(talk: Any) -> None:
     assert results == [("a", "A"), ("b", "B")]
 
 
-async def test_tools_know_what_deps_say_of_the_turn(talk: Any) -> None:
+async def test_tools_get_the_dependencies_of_their_turn(talk: Any) -> None:
     agent: Agent[str, str] = Agent(TestModel(), deps_type=str)
 
     @agent.tool
@@ -186,7 +185,7 @@ async def test_tools_know_what_deps_say_of_the_turn(talk: Any) -> None:
     assert tool(answer)["output"] == "asked: Where?"
 
 
-async def test_an_answer_that_has_a_type_is_shown_as_what_it_is(talk: Any) -> None:
+async def test_a_typed_answer_is_shown_as_its_value(talk: Any) -> None:
     class Place(BaseModel):
         shelf: int
 
@@ -196,7 +195,7 @@ async def test_an_answer_that_has_a_type_is_shown_as_what_it_is(talk: Any) -> No
     assert tool(answer, "final_result")["input"] == {"shelf": 4}
 
 
-async def test_the_model_is_given_what_was_said_before(talk: Any) -> None:
+async def test_the_model_gets_the_history(talk: Any) -> None:
     model, given = scripted([call("look", '{"where": "here"}')], ["It is here."], ["Yes."])
     agent = Agent(model, instructions="Be brief.")
 
@@ -218,7 +217,7 @@ async def test_the_model_is_given_what_was_said_before(talk: Any) -> None:
     [float("nan"), 2**70, "half of \ud83d", b"\xff", {"deep": [[[[[{}]]]]]}, "x" * 300_000],
     ids=["nan", "large number", "half a character", "bytes", "nested", "long"],
 )  # fmt: skip
-async def test_whatever_a_tool_returns_can_be_shown(talk: Any, value: Any) -> None:
+async def test_any_tool_result_can_be_shown(talk: Any, value: Any) -> None:
     model, _ = scripted([call("look", "{}")], ["Seen."])
     agent = Agent(model)
 
@@ -230,53 +229,41 @@ async def test_whatever_a_tool_returns_can_be_shown(talk: Any, value: Any) -> No
     assert (answer.status, tool(answer)["state"], text_of(answer)) == ("complete", "output-available", "Seen.")
 
 
-def test_what_is_too_long_to_show_says_so(settings: Any) -> None:
-    shown = sayable({"text": "ä" * conf.settings.chunk_bytes})
-    assert len(shown.encode()) < conf.settings.chunk_bytes - AROUND + 100
+def test_a_value_that_is_too_long_is_cut_and_says_so(settings: Any) -> None:
+    shown = storable({"text": "ä" * 1000}, 1000)
+    assert len(shown.encode()) < 1000 + 100
     assert shown.startswith('{"text": "ä') and "cut here" in shown
 
 
-async def test_half_a_character_does_not_fail_an_answer(talk: Any) -> None:
+async def test_a_lone_surrogate_does_not_fail_an_answer(talk: Any) -> None:
     model, _ = scripted(["A smile: \ud83d", "\ude00."])
     answer = await (await talk(Agent(model))).ask("Smile")
     assert (answer.status, text_of(answer)) == ("complete", "A smile: ??.")
 
 
-async def test_a_model_that_says_all_at_once_is_heard(talk: Any) -> None:
+async def test_a_model_that_sends_everything_at_once_is_stored(talk: Any) -> None:
     long = "ä€😀" * 30_000
     model, _ = scripted([{0: DeltaThinkingPart(content=long)}, long])
     answer = await (await talk(Agent(model))).ask("Speak")
     assert (answer.status, answer.parts[1]["text"] == long, text_of(answer) == long) == ("complete", True, True)
 
 
-class Page:
-    """A turn whose response is folded at once."""
-
-    def __init__(self) -> None:
-        self.message = MessageState("m", "assistant", "streaming", 1, 1, 0)
-
-    async def write(self, chunk: dict[str, Any]) -> None:
-        vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
-        apply(self.message, 1, chunk)
-
-    async def text(self, delta: str) -> None:
-        self.message.parts.append({"type": "text", "text": delta})
-
-
-async def test_tools_of_the_provider_and_its_files_are_shown() -> None:
-    page = Page()
-    telling = Telling(page)  # type: ignore[arg-type]
+async def test_provider_tools_and_files_are_shown() -> None:
     search = NativeToolCallPart("web_search", {"query": "weather"}, tool_call_id="search_1")
-    for part in (
-        search,
-        NativeToolReturnPart("web_search", ["sunny"], tool_call_id="search_1"),
-        FilePart(BinaryContent(b"small", media_type="image/png")),
-        FilePart(BinaryContent(b"large" * conf.settings.chunk_bytes, media_type="image/png")),
-    ):
-        await telling.tell(PartStartEvent(index=0, part=part))
-        if part is search:
-            await telling.tell(PartEndEvent(index=0, part=search))
-    found, small, large = page.message.parts
+
+    async def agent(turn: Turn) -> None:
+        writer = EventWriter(turn)
+        for part in (
+            search,
+            NativeToolReturnPart("web_search", ["sunny"], tool_call_id="search_1"),
+            FilePart(BinaryContent(b"small", media_type="image/png")),
+            FilePart(BinaryContent(b"large" * CHUNK_BYTES, media_type="image/png")),
+        ):
+            await writer.write(PartStartEvent(index=0, part=part))
+            if part is search:
+                await writer.write(PartEndEvent(index=0, part=search))
+
+    _, found, small, large = (await rehearse(agent, "What is the weather?")).message.parts
     assert (found["state"], found["input"], found["output"]) == ("output-available", {"query": "weather"}, ["sunny"])
     assert found["providerExecuted"] is True
     assert (small["type"], small["url"]) == ("file", "data:image/png;base64,c21hbGw=")

@@ -1,4 +1,4 @@
-"""A provider over real HTTP: it answers, and whatever goes wrong ends the answer with what to do about it."""
+"""A provider over real HTTP: its answers, and its failures, which end the answer with advice."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ KEY = "sk-proj-a-key-of-this-site-that-nobody-may-see"
 
 @pytest.fixture
 def agent_of(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`agent_of(url)`: an agent whose model is at this address, set as a site sets it."""
+    """`agent_of(url)`: an agent whose model is at this address, configured as a site does it."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
     def make(url: str, model: str = "openai-chat:stub", **settings: Any) -> Agent[None, str]:
@@ -50,7 +50,7 @@ def refusal(status: int, message: str = "No.", code: str | None = None, **header
     return answer
 
 
-async def test_it_answers_with_thoughts_tools_and_words(talk: Any, agent_of: Any) -> None:
+async def test_it_answers_with_reasoning_tools_and_text(talk: Any, agent_of: Any) -> None:
     steps = (
         responses(reasoning_item("They want to know where it is."), call_item("look", '{"where": "here"}')),
         responses(message_item("It is here.")),
@@ -90,22 +90,22 @@ async def test_it_answers_through_the_older_interface(talk: Any, agent_of: Any) 
         (refusal(400), "refused the request"),
         (refusal(418), "refused the request"),
         (refusal(500), "an error of its own"),
-        (refusal(503), "overloaded or out of order"),
-        (refusal(529), "overloaded or out of order"),
+        (refusal(503), "overloaded or unavailable"),
+        (refusal(529), "overloaded or unavailable"),
         (chat(finish="content_filter"), FILTERED),
         (chat("So far", finish="content_filter"), FILTERED),
         (chat("So far", finish="length"), TOO_LONG),
     ],
     ids=lambda value: "" if isinstance(value, str) else None,
 )
-async def test_what_goes_wrong_is_said(talk: Any, agent_of: Any, answer: Answer, words: str) -> None:
+async def test_each_failure_gives_its_advice(talk: Any, agent_of: Any, answer: Answer, words: str) -> None:
     async with ModelServer(answer) as server:
         message = await (await talk(agent_of(server.url))).ask("Hello")
     assert message.status == "failed"
     assert words in (message.reason or "")
 
 
-async def test_the_last_of_several_models_says_what_went_wrong(talk: Any, agent_of: Any) -> None:
+async def test_the_last_of_several_models_determines_the_advice(talk: Any, agent_of: Any) -> None:
     async with ModelServer(refusal(500), refusal(401)) as server:
         models = [agent_of(server.url).model, agent_of(server.url).model]
         agent = Agent(FallbackModel(*models), model_settings={"max_retries": 0})
@@ -114,7 +114,7 @@ async def test_the_last_of_several_models_says_what_went_wrong(talk: Any, agent_
     assert "refused this site's key" in (message.reason or "")
 
 
-async def test_an_agent_without_an_end_is_stopped(talk: Any) -> None:
+async def test_an_endless_agent_is_stopped(talk: Any) -> None:
     agent = Agent(FunctionModel(stream_function=looks_again))
     agent.tool_plain(lambda: "nothing", name="look")
     message = await (await talk(agent)).ask("Look")
@@ -126,7 +126,7 @@ async def looks_again(messages: list[Any], info: object) -> AsyncIterator[Any]:
     yield {0: DeltaToolCall("look", "{}")}
 
 
-async def test_nobody_at_the_address_is_said(talk: Any, agent_of: Any) -> None:
+async def test_an_unreachable_provider_is_reported(talk: Any, agent_of: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     message = await (await talk(agent_of(f"http://127.0.0.1:{port}/v1"))).ask("Hello")
@@ -168,14 +168,14 @@ async def talks_nonsense(exchange: Exchange) -> None:
         (talks_nonsense, "openai-chat:stub"),
     ],
 )
-async def test_what_breaks_off_keeps_what_was_written(talk: Any, agent_of: Any, answer: Answer, model: str) -> None:
+async def test_an_answer_that_breaks_off_keeps_its_text(talk: Any, agent_of: Any, answer: Answer, model: str) -> None:
     async with ModelServer(answer) as server:
         message = await (await talk(agent_of(server.url, model))).ask("Hello")
     assert (message.status, text_of(message)) == ("failed", "So far")
     assert message.reason and "Ask again" in message.reason
 
 
-async def test_a_silent_model_is_given_up(talk: Any, agent_of: Any) -> None:
+async def test_a_silent_model_times_out(talk: Any, agent_of: Any) -> None:
     async def falls_silent(exchange: Exchange) -> None:
         await begins(exchange)
         await exchange.closed()
@@ -186,9 +186,7 @@ async def test_a_silent_model_is_given_up(talk: Any, agent_of: Any) -> None:
     assert "silent for too long" in (message.reason or "")
 
 
-async def test_a_stopped_agent_closes_its_connection_and_keeps_its_words(
-    talk: Any, agent_of: Any, process: Any
-) -> None:
+async def test_a_stopped_agent_closes_its_connection_and_keeps_its_text(talk: Any, agent_of: Any, process: Any) -> None:
     closed = asyncio.Event()
 
     async def goes_on(exchange: Exchange) -> None:
@@ -207,7 +205,7 @@ async def test_a_stopped_agent_closes_its_connection_and_keeps_its_words(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
-async def test_neither_the_key_nor_the_providers_words_reach_anybody(
+async def test_neither_the_key_nor_the_providers_words_are_shown_or_logged(
     talk: Any, agent_of: Any, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -222,7 +220,7 @@ async def test_neither_the_key_nor_the_providers_words_reach_anybody(
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY}\u201d", f"{KEY} \r\nX-More: 1"])
-async def test_a_key_that_no_header_can_hold_reaches_nobody(
+async def test_a_key_that_is_no_header_value_is_not_shown_or_logged(
     talk: Any, agent_of: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     async with ModelServer(chat("Hello.")) as server:

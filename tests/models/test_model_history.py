@@ -1,4 +1,4 @@
-"""A session's messages become a history that every provider takes, and nothing in it is more than text."""
+"""Model messages of a session's history: valid for every provider, and nothing but text."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def result(**fields: Any) -> ToolReturnPart:
     return last.parts[0]
 
 
-def test_each_step_is_a_response_and_what_its_tools_gave() -> None:
+def test_each_step_is_a_response_and_its_tool_results() -> None:
     answer = message(
         "assistant", STEP, {"type": "reasoning", "text": "hm"}, {"type": "text", "text": "Let me look."},
         call("output-available", output="a"), call("output-available", "call_2", output={"b": 1}),
@@ -42,7 +42,7 @@ def test_each_step_is_a_response_and_what_its_tools_gave() -> None:
     ]  # fmt: skip
 
 
-def test_what_somebody_added_stands_where_the_model_was_given_it() -> None:
+def test_a_steer_stands_where_the_model_was_given_it() -> None:
     steering = {"type": "steering-message", "id": "s", "parts": [{"type": "text", "text": "Hurry!"}]}
     expected = [
         ("request", ["Where?"]), ("response", ["tool-call"]), ("request", ["a"]), ("request", ["Hurry!"]),
@@ -62,13 +62,13 @@ def test_a_tool_call_always_has_a_result() -> None:
         assert (result(state=state).outcome, result(state=state).content) == ("interrupted", INTERRUPTED)
 
 
-def test_a_call_without_its_input_and_one_of_the_providers_own_are_left_out() -> None:
+def test_calls_without_input_and_provider_calls_are_left_out() -> None:
     streaming = {"type": "tool-look", "toolCallId": "c", "state": "input-streaming", "rawInput": '{"a'}
     answer = message("assistant", STEP, streaming, call("output-available", output=1, providerExecuted=True))
     assert told(model_messages([message("user", PERSON), answer])) == [("request", ["Where?"])]
 
 
-def test_no_id_of_a_call_comes_twice() -> None:
+def test_call_ids_are_unique() -> None:
     answer = message("assistant", call("output-available", output="a"), STEP, call("output-available", output="b"))
     ids = [
         part.tool_call_id
@@ -79,12 +79,12 @@ def test_no_id_of_a_call_comes_twice() -> None:
     assert len(ids) == 8 and len(set(ids)) == 4
 
 
-def test_an_answer_whose_question_is_out_of_sight_is_left_out() -> None:
+def test_an_answer_without_its_question_is_left_out() -> None:
     answer = message("assistant", {"type": "text", "text": "There."})
     assert told(model_messages([answer, message("user", PERSON)])) == [("request", ["Where?"])]
 
 
-def test_a_result_that_looks_like_a_file_is_none() -> None:
+def test_a_result_that_looks_like_a_file_stays_text() -> None:
     # As a file, the provider would fetch its address, or pydantic-ai would from inside the site's network.
     file = {"kind": "image-url", "url": "http://169.254.169.254/", "media_type": "image/png"}
     for output in (file, [file]):
@@ -92,6 +92,6 @@ def test_a_result_that_looks_like_a_file_is_none() -> None:
         assert returned.files == [] and "169.254" in returned.model_response_str()
 
 
-def test_the_kept_part_of_a_broken_answer_is_told() -> None:
+def test_the_stored_part_of_a_broken_answer_is_included() -> None:
     answer = message("assistant", STEP, {"type": "text", "text": "It is"}, status="interrupted")
     assert told(model_messages([message("user", PERSON), answer]))[1] == ("response", ["It is"])

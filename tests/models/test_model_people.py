@@ -1,4 +1,4 @@
-"""People in an agent's work: they decide about its calls, run tools for it, add to what they asked, and stop it."""
+"""People in a model's run: approvals, client tools, steers and stops."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Mail:
-    """An agent that sends mail when somebody allows it. `sent` holds what it sent."""
+    """An agent that sends mail once approved. `sent`: the mails sent."""
 
     def __init__(self, *steps: Any, approval: dict[str, Any] | None = None) -> None:
         model, self.given = scripted(*steps or ([call("send", '{"to": "Ann"}')], ["Done."]))
@@ -76,7 +76,7 @@ async def test_a_call_waits_for_approval_and_runs_once(talk: Any) -> None:
     assert approval.execution == Approval.Execution.DONE
 
 
-async def test_a_denied_call_does_not_run_and_the_model_is_told_why(talk: Any) -> None:
+async def test_a_denied_call_does_not_run_and_the_model_learns_why(talk: Any) -> None:
     mail = Mail()
     conversation = await talk(mail.agent)
     await conversation.begin("Write to Ann")
@@ -87,13 +87,13 @@ async def test_a_denied_call_does_not_run_and_the_model_is_told_why(talk: Any) -
     assert ("tool-return", "Not today.") in told(mail.given[1])
 
 
-async def test_nobody_decides_in_time(talk: Any) -> None:
+async def test_an_approval_that_expires_is_a_denial(talk: Any) -> None:
     mail = Mail(approval={"expires_s": 0.1})
     answer = await (await talk(mail.agent)).ask("Write to Ann")
     assert (answer.status, tool(answer, "send")["state"], mail.sent) == ("complete", "output-denied", [])
 
 
-async def test_who_approves_may_edit_the_arguments(talk: Any) -> None:
+async def test_the_approver_may_edit_the_arguments(talk: Any) -> None:
     mail = Mail(approval={"editable": True})
     conversation = await talk(mail.agent)
     await conversation.begin("Write to Ann")
@@ -104,7 +104,7 @@ async def test_who_approves_may_edit_the_arguments(talk: Any) -> None:
     assert tool(answer, "send")["output"] == "sent to Bob"
 
 
-async def test_edited_arguments_that_do_not_fit_do_not_run(talk: Any) -> None:
+async def test_invalid_edited_arguments_do_not_run(talk: Any) -> None:
     mail = Mail(approval={"editable": True})
     conversation = await talk(mail.agent)
     await conversation.begin("Write to Ann")
@@ -114,7 +114,7 @@ async def test_edited_arguments_that_do_not_fit_do_not_run(talk: Any) -> None:
     assert (answer.status, mail.sent, tool(answer, "send")["state"]) == ("complete", [], "output-error")
 
 
-async def test_an_approval_is_good_for_its_call_alone(talk: Any) -> None:
+async def test_an_approval_covers_its_call_alone(talk: Any) -> None:
     # The model gives the second call the first one's id; the first was approved, and could not run.
     mail = Mail(
         [call("send", '{"to": "Ann"}')], [call("send", '{"to": "Eve"}')], ["Done."], approval={"editable": True}
@@ -150,7 +150,7 @@ async def test_several_calls_are_decided_in_any_order(talk: Any) -> None:
     assert (states, sorted(mail.sent)) == (["output-denied", "output-available", "output-available"], ["Bob", "Cy"])
 
 
-async def test_a_tool_may_ask_by_itself(talk: Any) -> None:
+async def test_a_tool_may_ask_for_approval_itself(talk: Any) -> None:
     model, _ = scripted([call("pay", '{"euros": 40}')], ["Paid."])
     agent = Agent(model)
 
@@ -176,7 +176,7 @@ async def test_a_tool_may_ask_by_itself(talk: Any) -> None:
         (ValueError("a secret of the inside"), "failed", "The tool failed."),
     ],
 )
-async def test_an_approved_call_that_fails_says_so(talk: Any, problem: Exception, status: str, error: str) -> None:
+async def test_an_approved_call_that_fails_is_an_error(talk: Any, problem: Exception, status: str, error: str) -> None:
     mail = Mail()
     mail.problem = problem
     conversation = await talk(mail.agent)
@@ -188,7 +188,7 @@ async def test_an_approved_call_that_fails_says_so(talk: Any, problem: Exception
     assert "secret" not in str(answer)
 
 
-async def test_a_stop_while_it_waits_ends_it_and_nothing_runs(talk: Any) -> None:
+async def test_a_stop_while_waiting_for_approval_runs_nothing(talk: Any) -> None:
     mail = Mail()
     conversation = await talk(mail.agent)
     await conversation.begin("Write to Ann")
@@ -197,7 +197,7 @@ async def test_a_stop_while_it_waits_ends_it_and_nothing_runs(talk: Any) -> None
     assert ((await conversation.ended()).status, mail.sent) == ("cancelled", [])
 
 
-async def test_nobody_decides_about_what_they_could_not_be_shown(talk: Any) -> None:
+async def test_arguments_that_cannot_be_shown_are_denied(talk: Any) -> None:
     mail = Mail([call("send", f'{{"to": "{"x" * conf.settings.chunk_bytes}"}}')], ["Done."])
     answer = await (await talk(mail.agent)).ask("Write to all")
     assert (answer.status, tool(answer, "send")["state"], mail.sent) == ("complete", "output-denied", [])
@@ -211,7 +211,7 @@ async def test_nobody_decides_about_what_they_could_not_be_shown(talk: Any) -> N
         ({"error": "Not allowed."}, "output-error", "Not allowed."),
     ],
 )
-async def test_a_tool_of_the_client_gives_its_result(talk: Any, result: Any, state: str, given: Any) -> None:
+async def test_a_client_tool_returns_its_result(talk: Any, result: Any, state: str, given: Any) -> None:
     model, seen = scripted([call("locate", "{}")], ["There."])
     tools = ExternalToolset([ToolDefinition(name="locate", parameters_json_schema={"type": "object"})])
     conversation = await talk(Agent(model, toolsets=[tools]))
@@ -228,7 +228,7 @@ async def test_a_tool_of_the_client_gives_its_result(talk: Any, result: Any, sta
     assert ("tool-return", given) in told(seen[1])
 
 
-async def test_a_client_is_not_given_half_of_the_arguments(talk: Any) -> None:
+async def test_a_client_never_gets_truncated_arguments(talk: Any) -> None:
     model, seen = scripted([call("locate", f'{{"by": "{"x" * conf.settings.chunk_bytes}"}}')], ["Nowhere."])
     tools = ExternalToolset([ToolDefinition(name="locate", parameters_json_schema={"type": "object"})])
     answer = await (await talk(Agent(model, toolsets=[tools]))).ask("Where am I?")
@@ -236,7 +236,7 @@ async def test_a_client_is_not_given_half_of_the_arguments(talk: Any) -> None:
     assert ("tool-return", UNSHOWABLE) in told(seen[1])
 
 
-async def test_what_somebody_adds_reaches_the_model_before_its_next_request(talk: Any) -> None:
+async def test_a_steer_reaches_the_model_before_its_next_request(talk: Any) -> None:
     looked = asyncio.Event()
     model, given = scripted([call("look", "{}")], ["It is here."])
     agent = Agent(model)
@@ -277,7 +277,7 @@ async def test_a_stop_ends_the_request_at_once(talk: Any) -> None:
     assert (answer.status, text_of(answer), stopped.is_set()) == ("cancelled", "So far", True)
 
 
-async def test_a_broken_answer_goes_on_where_it_ended(talk: Any) -> None:
+async def test_a_broken_answer_continues_where_it_ended(talk: Any) -> None:
     model, given = scripted(half, ["two."])
     conversation = await talk(Agent(model))
     broken = await conversation.ask("Count")
@@ -287,7 +287,7 @@ async def test_a_broken_answer_goes_on_where_it_ended(talk: Any) -> None:
     assert told(given[1]) == [("user-prompt", "Count"), ("text", "One, "), ("user-prompt", GO_ON)]
 
 
-async def test_an_answer_can_be_given_anew(talk: Any) -> None:
+async def test_an_answer_can_be_regenerated(talk: Any) -> None:
     model, given = scripted(["One."], ["Two."])
     conversation = await talk(Agent(model))
     await conversation.ask("Count")

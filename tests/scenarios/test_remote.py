@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agents_app.remote import Fenced, Publisher, RemoteAnswer, links
-from agents_app.remote.links import LinkLost
+from agents_app.remote import Fenced, Publisher, RemoteAnswer, transports
+from agents_app.remote.transports import TransportLost
 from sessions_app.core.errors import HoldfastError
 from tests.support.follower import Follower
 from tests.support.harness import DEADLINE_S, Server, StartServer
@@ -95,7 +95,7 @@ async def test_five_restarts_leave_every_answer_exact(start_server: StartServer)
 async def test_a_bad_network_leaves_every_answer_exact(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(links, "ANSWER_S", 2.0)
+    monkeypatch.setattr(transports, "ANSWER_S", 2.0)
     server = start_server(**SETTINGS | {"HOLDFAST_LEASE_MS": "60000"})
     with TcpProxy(server.port) as network:
         async with following(server, 2) as (reader, sessions), publisher(f"http://127.0.0.1:{network.port}") as agent:
@@ -111,13 +111,13 @@ async def test_a_bad_network_leaves_every_answer_exact(
 
 
 async def no_socket(url: str, token: str) -> Any:
-    raise LinkLost("the proxy says no")
+    raise TransportLost("the proxy says no")
 
 
 async def test_where_no_websocket_gets_through_it_posts(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(links.SocketLink, "open", no_socket)
+    monkeypatch.setattr(transports.WebSocketTransport, "open", no_socket)
     server = start_server(**SETTINGS)
     async with following(server, 2) as (reader, sessions), publisher(server.url) as agent:
         speaker = Speaker(agent, sessions)
@@ -156,7 +156,7 @@ async def test_a_refused_chunk_ends_its_answer_alone(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch, link: str
 ) -> None:
     if link == "http":
-        monkeypatch.setattr(links.SocketLink, "open", no_socket)
+        monkeypatch.setattr(transports.WebSocketTransport, "open", no_socket)
     server = start_server(**SETTINGS | {"HOLDFAST_CHUNK_BYTES": "16384"})
     async with following(server, len(REFUSED)) as (reader, sessions), publisher(server.url) as agent:
         for session, write in zip(sessions, REFUSED.values(), strict=True):

@@ -1,4 +1,4 @@
-"""Agents and people on one process: what a test needs to have an agent of its own asked, steered, stopped."""
+"""Agents and people in one process, for tests that ask, steer and stop an agent of their own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,10 +10,10 @@ from agents_app import registry
 from agents_app.local.runner import Runner
 from agents_app.turn import Turn
 from sessions_app import models
+from sessions_app.core import busy
 from sessions_app.core.fold import MessageState
 from sessions_app.database import threads
 from sessions_app.process import Process
-from sessions_app.runs import signal_handlers
 from tests.support.person import Frame
 from tests.support.stored import a_session
 from tests.support.tab import Tab
@@ -37,11 +37,9 @@ async def all_settled() -> bool:
 
 
 class Conversation:
-    """`async with Conversation(process, agent) as talk:` a session whose agent is this function, with a tab on it."""
+    """A session whose agent is a given function, with a tab on it; for `async with`."""
 
-    def __init__(
-        self, process: Process, agent: registry.Agent, *, while_busy: signal_handlers.WhileBusy = "queue"
-    ) -> None:
+    def __init__(self, process: Process, agent: registry.Agent, *, while_busy: busy.WhileBusy = "queue") -> None:
         self.process = process
         self.tab = Tab(process, OWNER)
         self._agent = agent
@@ -49,7 +47,7 @@ class Conversation:
 
     async def __aenter__(self) -> "Conversation":
         registry._agents["test"] = self._agent
-        signal_handlers.set_policy("test", self._while_busy)
+        busy.set_policy("test", self._while_busy)
         self.session: str = (await threads.run(lambda: a_session(OWNER, agent="test"))).pk
         await self.tab.__aenter__()
         self.followed = await self.tab.attach(self.session)
@@ -60,7 +58,7 @@ class Conversation:
         registry._agents.pop("test", None)
 
     async def second_tab(self) -> Tab:
-        """Another tab of the same person, which follows the session."""
+        """Open another tab of the same person on the session."""
         tab = await Tab(self.process, OWNER).__aenter__()
         await tab.attach(self.session)
         return tab
@@ -81,16 +79,16 @@ class Conversation:
         return await self.tab.say(self.session, text, kind=kind)
 
     async def send(self, kind: str, **payload: Any) -> Frame:
-        """Sends a signal; gives its receipt."""
+        """Send a signal; return its receipt."""
         id = await self.tab.signal(self.session, kind, payload)
         return self.tab.receipts[id]
 
     async def final(self, id: str) -> Frame:
-        """The final record of a signal."""
+        """Wait for the final record of a signal."""
         return await self.tab.wait_status(self.session, id, "applied", "rejected", "expired")
 
     async def answered(self, number: int = 1) -> MessageState:
-        """The answer of this number, when so many have ended."""
+        """Wait until so many answers have ended; return the one with this number."""
         await self.tab.wait_until(lambda: len([a for a in self.answers if a.status != "streaming"]) >= number)
         return self.answers[number - 1]
 
@@ -98,7 +96,7 @@ class Conversation:
         await self.tab.wait_until(condition)
 
     async def stored(self, model: Any, **fields: Any) -> Any:
-        """The one row of a model in this session."""
+        """Return the one row of a model in this session."""
         return await threads.run(model.objects.get, session=self.session, **fields)
 
     async def run(self) -> models.Run:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from agents_app import tool_call
+from agents_app.local import backend
 from sessions_app import models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
@@ -190,7 +190,7 @@ class Play:
             for steer in self.agent.inbox.take_steers()
         ]
         chunks = [text_end(), *(chunk for chunk, _ in steers), text_start()]
-        also = [(number + 1, partial(tool_call._applied, key)) for number, (_, key) in enumerate(steers)]
+        also = [(number + 1, partial(backend.apply_signal, key)) for number, (_, key) in enumerate(steers)]
         return self._write(*chunks, also=tuple(also))
 
     def ask(self) -> Any:
@@ -207,7 +207,7 @@ class Play:
         return self._write(
             {"type": "tool-input-available", "toolCallId": call.id, "toolName": "act", "input": arguments},
             {"type": "tool-approval-request", "toolCallId": call.id, "approvalId": call.approval},
-            also=((1, partial(tool_call._insert, approval)),),
+            also=((1, partial(backend.insert_approval, approval)),),
         )
 
     def decide(self) -> Any:
@@ -220,7 +220,7 @@ class Play:
             return None
         decision = awaited.result()
         call.state = "decided" if decision.kind == "approve" else "denied"
-        return self._respond(call, decision.kind == "approve", also=((0, partial(tool_call._applied, decision.key)),))
+        return self._respond(call, decision.kind == "approve", also=((0, partial(backend.apply_signal, decision.key)),))
 
     def expire(self) -> Any:
         if not self._speaks() or not (call := self.agent and self.agent.call("asked")):
@@ -245,7 +245,7 @@ class Play:
             return None
         call.state = "done"
         chunk = {"type": "tool-output-available", "toolCallId": call.id, "output": 1}
-        return self._write(chunk, also=((0, partial(tool_call._end, call.approval, models.Approval.Execution.DONE)),))
+        return self._write(chunk, also=((0, partial(backend.end_call, call.approval, models.Approval.Execution.DONE)),))
 
     def deliver(self) -> Any:
         """The inbox says that it has a signal, some time after it had."""
@@ -314,7 +314,7 @@ class Play:
         return reap
 
     def _execute(self, agent: Agent, call: Call) -> Callable[[], None]:
-        done = self.writer.change(self.session, tool_call._begin, call.approval, agent.run.pk)
+        done = self.writer.change(self.session, backend.begin_call, call.approval, agent.run.pk)
         arguments = json.loads(models.Approval.objects.get(uid=call.approval).input)
 
         def take() -> None:

@@ -1,4 +1,4 @@
-"""pydantic-ai agents as agents of Holdfast: any model, its tools, what it thinks and says, streamed into a session."""
+"""The pydantic-ai adapter: any model, its tools, its reasoning and text, streamed into a session."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pydantic_ai.messages import ModelMessage, ModelResponse
 from agents_app import registry
 from agents_app.adapters.pydantic_ai import errors
 from agents_app.adapters.pydantic_ai.history import model_messages
-from agents_app.adapters.pydantic_ai.stream import Telling
-from agents_app.adapters.pydantic_ai.tools import Waiting
+from agents_app.adapters.pydantic_ai.stream import EventWriter
+from agents_app.adapters.pydantic_ai.tools import DeferredTools
 from agents_app.turn import AgentFailed, Turn
-from sessions_app.runs.signal_handlers import WhileBusy
+from sessions_app.core.busy import WhileBusy
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def register(
     deps: Callable[[Turn], Any] | None = None,
     while_busy: WhileBusy = "queue",
 ) -> None:
-    """Make a pydantic-ai agent the agent of this name; `deps` gives what its tools are to know of a turn.
+    """Register a pydantic-ai agent under this name. `deps` returns the dependencies of its tools for a turn.
 
     register("librarian", Agent("openai:gpt-5", tools=[search]), deps=lambda turn: Shelf(turn.session))
     """
@@ -41,7 +41,7 @@ def register(
 
 
 async def answer(turn: Turn, agent: AbstractAgent[Any, Any], *, deps: Any = None) -> None:
-    """Let the agent answer the turn. Where its model fails, raises AgentFailed with what to do about it."""
+    """Have the agent answer the turn. Raises AgentFailed with advice for the person if its model fails."""
     try:
         await _run(turn, agent, deps)
     except errors.MODEL_ERRORS as error:
@@ -50,9 +50,9 @@ async def answer(turn: Turn, agent: AbstractAgent[Any, Any], *, deps: Any = None
 
 
 async def _run(turn: Turn, agent: AbstractAgent[Any, Any], deps: Any) -> None:
-    telling = Telling(turn)
+    writer = EventWriter(turn)
     prompt, history = _asked(turn)
-    async with agent.iter(prompt, message_history=history, deps=deps, capabilities=[Waiting(telling)]) as run:
+    async with agent.iter(prompt, message_history=history, deps=deps, capabilities=[DeferredTools(writer)]) as run:
         asked = False
         async for node in run:
             if Agent.is_model_request_node(node):
@@ -62,24 +62,24 @@ async def _run(turn: Turn, agent: AbstractAgent[Any, Any], deps: Any) -> None:
             elif Agent.is_call_tools_node(node):
                 response = node.model_response
                 turn.usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
-                _see_that_it_ended(response)
+                _check_ended(response)
             else:
                 continue
             async with node.stream(run.ctx) as events:
                 async for event in events:
-                    await telling.tell(event)
+                    await writer.write(event)
 
 
 def _asked(turn: Turn) -> tuple[str, list[ModelMessage]]:
-    """What the model is asked, and what came before."""
+    """Return the prompt for the model, and the history before it."""
     if turn.mode == "continue" and any(part["type"] != "step-start" for part in turn.history[-1].parts):
         return GO_ON, model_messages(turn.history)
     places = (place for place, message in enumerate(turn.history) if message.role == "user")
     return turn.prompt, model_messages(turn.history[: max(places, default=0)])
 
 
-def _see_that_it_ended(response: ModelResponse) -> None:
-    """Before any tool is called: what was cut off may be half a call."""
+def _check_ended(response: ModelResponse) -> None:
+    """Raise AgentFailed if the response was cut off, before any tool is called: it may end in half a call."""
     match response.finish_reason:
         case "content_filter":
             raise AgentFailed(errors.FILTERED)

@@ -1,4 +1,4 @@
-"""What can go wrong between an agent and its model: what to tell the person, and what to log."""
+"""Model failures: the advice that the person gets, and the facts for the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import ceil
 from pydantic_ai import exceptions as wrong
 
 MODEL_ERRORS = (wrong.AgentRunError, wrong.FallbackExceptionGroup)
-"""What pydantic-ai raises when a run of a model fails."""
+"""Exceptions that pydantic-ai raises when a run of a model fails."""
 
 FILTERED = "The provider's content filter stopped the answer. Ask in other words."
 TOO_LONG = "The answer reached the model's limit of length. Ask for the rest, or for a shorter one."
@@ -25,7 +25,7 @@ _ADVICE: dict[type[Exception], str] = {  # the first that fits: the particular b
     wrong.ModelContextWindowExceededError: "This session is too long for the model. Begin a new one.",
     wrong.ModelRequestRejectedError: "The model's provider refused the request. Ask in other words, or begin a new "
     "session; the server's log says why it did.",
-    wrong.ModelUnavailableError: "The model's provider is overloaded or out of order. {again}",
+    wrong.ModelUnavailableError: "The model's provider is overloaded or unavailable. {again}",
     wrong.ModelServerError: "The model's provider had an error of its own. {again}",
     wrong.ModelRequestTimeout: f"The model took too long. {_KEPT} Ask again.",
     wrong.ModelTimeoutError: f"The model was silent for too long. {_KEPT} Ask again.",
@@ -41,7 +41,7 @@ _ADVICE: dict[type[Exception], str] = {  # the first that fits: the particular b
 
 
 def advice(error: Exception) -> str:
-    """What the person can do about one of MODEL_ERRORS. Nothing in it comes from the provider but a number."""
+    """Return what the person can do about one of MODEL_ERRORS. Only a number in it comes from the provider."""
     error = _last(error)
     text = next(text for kind, text in _ADVICE.items() if isinstance(error, kind))
     return text.format(again=_again(getattr(error, "retry_after", None)))
@@ -54,7 +54,7 @@ def _again(after_s: float | None) -> str:
 
 
 def facts(error: Exception) -> str:
-    """One of MODEL_ERRORS for the log, without what might be a secret."""
+    """Return one of MODEL_ERRORS for the log, without anything that may be a secret."""
     error = _last(error)
     told = [type(error).__name__]
     for name in ("status_code", "model_name", "provider_error_code", "provider_error_type", "phase"):

@@ -1,4 +1,4 @@
-"""A session's messages as a model is told them: what people said, what was answered, what tools were called for."""
+"""A session's history as model messages: user prompts, answers, tool calls with their results."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pydantic_ai.messages import (
 )
 
 from sessions_app.core import fold
-from sessions_app.core.message import Part
+from sessions_app.core.wire_types import Part
 
 INTERRUPTED = "The answer was broken off before this tool had a result."
 DENIED = "The person denied this tool call."
 
 
 def model_messages(history: list[fold.MessageState]) -> list[ModelMessage]:
-    """Oldest first, from the first that a person sent: providers refuse a history that begins with an answer.
+    """Return them oldest first, from the first user message: providers refuse a history that begins with an answer.
 
-    Reasoning is left out: it was signed for the requests of its own run. So are files, sources and data.
+    Reasoning is left out, since it was signed for the requests of its own run; so are files, sources and data.
     """
     used: set[str] = set()
     since_a_person = dropwhile(lambda message: message.role == "assistant", history)
@@ -40,7 +40,7 @@ def text_of(parts: list[Part]) -> str:
 
 
 def unused(id: str, used: set[str]) -> str:
-    """An id that is not used yet, the given one if possible; now it is used."""
+    """Return an id that is not used yet, the given one if possible, and add it to the used ones."""
     free, number = id, 1
     while free in used:
         number += 1
@@ -51,13 +51,13 @@ def unused(id: str, used: set[str]) -> str:
 
 def _told(message: fold.MessageState, used: set[str]) -> Iterator[ModelMessage]:
     if message.role == "assistant":
-        yield from _Answer(used).told(message.parts)
+        yield from _Transcript(used).told(message.parts)
     elif text := text_of(message.parts):
         yield ModelRequest([UserPromptPart(text) if message.role == "user" else SystemPromptPart(text)])
 
 
-class _Answer:
-    """One answer, cut where the model had been given something: results of tools, or what somebody added."""
+class _Transcript:
+    """One answer, cut into model messages where the model was given something: tool results, or steers."""
 
     def __init__(self, used: set[str]) -> None:
         self._used = used  # ids of calls: some providers refuse an id that comes twice
@@ -86,7 +86,7 @@ class _Answer:
 
     def _call(self, part: Part) -> None:
         if part.get("providerExecuted") or "input" not in part:
-            return  # it was the provider's own, or nobody knows what it was about
+            return  # the provider's own call, or one whose arguments never arrived
         name = part.get("toolName") or part["type"].removeprefix("tool-")
         arguments = part["input"] if isinstance(part["input"], dict) else {"input": part["input"]}
         id = unused(part["toolCallId"], self._used)

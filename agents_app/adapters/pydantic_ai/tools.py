@@ -1,4 +1,4 @@
-"""Tools of a model that wait: for people to decide about a call, or for a client to run it."""
+"""Deferred tools: calls that people have to approve, and calls that a client runs."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDefinition
 
 from agents_app.adapters.pydantic_ai.history import DENIED
-from agents_app.adapters.pydantic_ai.stream import Telling, sayable
+from agents_app.adapters.pydantic_ai.stream import EventWriter
 from agents_app.tool_call import ToolCall, ToolFailed
 from sessions_app.core.errors import HoldfastError
 
-UNSHOWABLE = "Its arguments are too long, or hold what no JSON can: whom they are for can't be shown all of them."
-# What a tool has to tell its model; anything else that it raises is a bug of its own.
+UNSHOWABLE = "Its arguments are too long, or hold what JSON can't: they can't be shown in full."
+# Exceptions with which a tool tells its model something; any other is a bug in the tool.
 TOLD = (exceptions.ModelRetry, exceptions.ToolRetryError, exceptions.ToolFailed, exceptions.ToolFailedError)
 
 
 @dataclass
-class Waiting(AbstractCapability[Any]):
-    """Asks people and clients within a run, so that it goes on with their answers.
+class DeferredTools(AbstractCapability[Any]):
+    """Asks people and clients within a run, which then goes on with their answers.
 
-    What people are asked stands in the metadata of the tool, or of what it raised, as the arguments of
-    `ToolCall.approval`: `ApprovalRequired(metadata={"approval": {"reason": "It costs 40 €.", "editable": True}})`.
+    The arguments of `ToolCall.approval` come from the metadata of the tool, or of the exception that it raised:
+    `ApprovalRequired(metadata={"approval": {"reason": "It costs 40 €.", "editable": True}})`.
     """
 
-    telling: Telling
+    writer: EventWriter
 
     def __post_init__(self) -> None:
         self._approved: dict[str, ToolCall] = {}
@@ -45,14 +45,14 @@ class Waiting(AbstractCapability[Any]):
                     group.create_task(self._ask(call, told.get("approval", {}), results))
                 for call in requests.calls:
                     group.create_task(self._result(call, results))
-        except* HoldfastError as problems:  # the run has ended, or the log doesn't take it
+        except* HoldfastError as problems:  # the run has ended, or the log refused a chunk
             raise problems.exceptions[0] from None
         return results
 
     async def _ask(self, call: ToolCallPart, options: dict[str, Any], results: DeferredToolResults) -> None:
-        asked = self.telling.call(call)
+        asked = self.writer.call(call)
         before = asked.input
-        if sayable(before) != before:
+        if self.writer.storable(before) != before:
             results.approvals[call.tool_call_id] = ToolDenied(UNSHOWABLE)
             return
         decision = await asked.approval(**options)
@@ -62,18 +62,18 @@ class Waiting(AbstractCapability[Any]):
             results.approvals[call.tool_call_id] = ToolApproved(override_args=edited)
         else:
             results.approvals[call.tool_call_id] = ToolDenied(decision.reason or DENIED)
-            self.telling.ended(call)
+            self.writer.ended(call)
 
     async def _result(self, call: ToolCallPart, results: DeferredToolResults) -> None:
-        asked = self.telling.call(call)
-        if sayable(asked.input) != asked.input:
+        asked = self.writer.call(call)
+        if self.writer.storable(asked.input) != asked.input:
             results.calls[call.tool_call_id] = exceptions.ToolFailed(UNSHOWABLE)
             return
         try:
             results.calls[call.tool_call_id] = await asked.result()
         except ToolFailed as failure:
             results.calls[call.tool_call_id] = exceptions.ToolFailed(str(failure))
-        self.telling.ended(call)
+        self.writer.ended(call)
 
     async def wrap_tool_execute(
         self,
@@ -84,8 +84,8 @@ class Waiting(AbstractCapability[Any]):
         args: dict[str, Any],
         handler: WrapToolExecuteHandler,
     ) -> Any:
-        """Run a call that people approved at most once, whatever dies."""
-        # A provider may use an id again, for a call that nobody was asked about.
+        """Run an approved call at most once, whatever dies."""
+        # A provider may repeat an id for a call that needs no approval.
         asked = self._approved.pop(call.tool_call_id, None) if ctx.tool_call_approved else None
         if asked is None:
             return await handler(args)
@@ -101,12 +101,12 @@ class Waiting(AbstractCapability[Any]):
                 if isinstance(error, TOLD):
                     raise ToolFailed(str(error)) from None
                 raise
-            return sayable(returned.return_value if isinstance(returned, ToolReturn) else returned)
+            return self.writer.storable(returned.return_value if isinstance(returned, ToolReturn) else returned)
 
         try:
             await asked.execute(once)
         except ToolFailed as failure:
             raise problem or exceptions.ToolFailed(str(failure)) from None
         finally:
-            self.telling.ended(call)
+            self.writer.ended(call)
         return returned

@@ -1,4 +1,4 @@
-"""Publishes a demo answer to a session from this process, which may outlive any server."""
+"""`manage.py demo_answer`: publishes a demo answer from its own process, which may outlive any server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from agents_app import registry
 from agents_app.local.runner import perform
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
@@ -23,8 +24,10 @@ class Command(BaseCommand):
         parser.add_argument("session", help="its id, as in the page's address")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if registry.find("demo") is None:
+            raise CommandError("The demo agent is off. Set HOLDFAST_DEMO_AGENT=true.")
         if not Session.objects.visible().filter(pk=options["session"]).exists():
-            raise CommandError(f"There is no session {options['session']}, or it has expired.")
+            raise CommandError(f"No session {options['session']} exists, or it has expired.")
         try:
             words = asyncio.run(answer(options["session"]))
         except HoldfastError as problem:
@@ -33,7 +36,7 @@ class Command(BaseCommand):
 
 
 async def answer(session: str) -> int:
-    """Publish a demo answer; return how many words it has."""
+    """Publish a demo answer; return its number of words."""
     process = Process()
     await process.start()
     try:

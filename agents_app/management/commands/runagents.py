@@ -1,4 +1,4 @@
-"""`manage.py runagents`: a process that runs agents and serves nobody, for sites that keep the two apart."""
+"""`manage.py runagents`: a worker process that runs agents and serves no clients."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def answering_probes(process: Process, where: Address | None) -> AsyncIter
 
 
 def told_to_stop() -> asyncio.Event:
-    """An event that the first of the STOPS sets; the second ends the process."""
+    """Return an event that the first of the STOPS sets; the second ends the process."""
     loop, told = asyncio.get_running_loop(), asyncio.Event()
 
     def take() -> None:

@@ -1,4 +1,4 @@
-"""How a publisher reaches its site: a WebSocket, and HTTP requests where none gets through. Both answer frames."""
+"""Publisher transports: a WebSocket, or HTTP requests where no WebSocket gets through. Both return answer frames."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 Frame = dict[str, Any]
-Key = tuple[Any, ...]
+Key = tuple[object, object, object]  # session, message, sequence
 
-OPEN_S = 10.0  # for a connection to be opened and greeted
-ANSWER_S = 20.0  # for a frame to be answered; afterwards the link counts as lost
+OPEN_S = 10.0  # until a connection is open and its greeting has arrived
+ANSWER_S = 20.0  # until a frame is answered; afterwards the transport counts as lost
 PING_S = 10.0
 CLOSE_S = 1.0
 REQUESTS = 16  # at once
 
 
-class LinkLost(Exception):
-    """What was sent may or may not have arrived."""
+class TransportLost(Exception):
+    """The connection broke: frames that were sent may or may not have arrived."""
 
 
-class Link(Protocol):
-    """An open way to the site."""
+class PublisherTransport(Protocol):
+    """An open connection to the site."""
 
     async def publish(self, frame: Frame) -> Frame:
-        """Send a batch; return the frame that answers it. Raises LinkLost."""
+        """Send a batch; return the frame that answers it. Raises TransportLost."""
 
     async def beat(self, frame: Frame) -> None:
-        """Send a beat. Raises LinkLost."""
+        """Send a beat. Raises TransportLost."""
 
     async def authenticate(self, token: str) -> None:
-        """Go on by a fresh token. Raises LinkLost."""
+        """Continue with a fresh token. Raises TransportLost."""
 
     async def closed(self) -> Frame:
-        """Wait until it is lost or closed by the site; return the error that said why, empty if none did."""
+        """Wait until it is lost or closed by the site; return the site's error frame, empty if it sent none."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close it at once."""
 
 
-class SocketLink:
-    """A WebSocket; answers come in any order."""
+class WebSocketTransport:
+    """A WebSocket. Answers arrive in any order."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -52,8 +53,8 @@ class SocketLink:
         self._error: Frame = {}
 
     @classmethod
-    async def open(cls, url: str, token: str) -> SocketLink | Frame:
-        """Return an open link, or the error by which the site refused it. Raises LinkLost."""
+    async def open(cls, url: str, token: str) -> WebSocketTransport | Frame:
+        """Return an open transport, or the site's error frame. Raises TransportLost."""
         address = f"{url.replace('http', 'ws', 1)}/ws/"
         headers = {"Authorization": f"Bearer {token}"}
         try:
@@ -64,7 +65,7 @@ class SocketLink:
                 )  # fmt: skip
                 greeting = orjson.loads(await socket.recv())
         except (OSError, EOFError, TimeoutError, WebSocketException) as error:
-            raise LinkLost(str(error)) from error
+            raise TransportLost(str(error)) from error
         if greeting["type"] == "connected":
             return cls(socket)
         await socket.close()
@@ -80,7 +81,7 @@ class SocketLink:
                 return await answer
         except TimeoutError:
             await self.close()
-            raise LinkLost("no answer") from None
+            raise TransportLost("no answer") from None
         finally:
             self._waiting.pop(key, None)
 
@@ -103,34 +104,34 @@ class SocketLink:
             async with asyncio.timeout(ANSWER_S):
                 await self._socket.send(orjson.dumps(frame).decode())
         except (OSError, TimeoutError, WebSocketException) as error:
-            raise LinkLost(str(error)) from error
+            raise TransportLost(str(error)) from error
 
     async def _read(self) -> None:
         try:
             async for text in self._socket:
-                if not self._take(orjson.loads(text)):
+                if not self._receive(orjson.loads(text)):
                     return
         except (OSError, EOFError, WebSocketException):
             pass
         finally:
             for answer in self._waiting.values():
                 if not answer.done():
-                    answer.set_exception(LinkLost("the connection was lost"))
+                    answer.set_exception(TransportLost("the connection was lost"))
 
-    def _take(self, frame: Frame) -> bool:
-        """Pass an answer on; return whether the link may be used any longer."""
+    def _receive(self, frame: Frame) -> bool:
+        """Pass an answer on. False if the transport can't be used any longer."""
         uid = frame.get("message" if frame["type"] == "published" else "id")
         answer = self._waiting.get((frame.get("session"), uid, frame.get("sequence")))
         if answer is not None and not answer.done():
             answer.set_result(frame)
-        elif frame["type"] == "error":  # about a beat or a token, or why it is closed
+        elif frame["type"] == "error":  # about a beat, a token, or the close that follows
             self._error = frame
             return bool(frame["retryable"])
         return True
 
 
-class HttpLink:
-    """Requests, one a batch."""
+class HttpTransport:
+    """HTTP, one request per batch."""
 
     def __init__(self, url: str, token: str) -> None:
         timeout = httpx.Timeout(ANSWER_S, pool=None)
@@ -140,18 +141,18 @@ class HttpLink:
         self._header = f"Bearer {token}"
 
     @classmethod
-    async def open(cls, url: str, token: str, beat: Frame) -> HttpLink | Frame:
-        """Return a link that a beat has gone through, or the error by which the site refused it. Raises LinkLost."""
-        link = cls(url, token)
+    async def open(cls, url: str, token: str, beat: Frame) -> HttpTransport | Frame:
+        """Return a transport that has sent a beat, or the site's error frame. Raises TransportLost."""
+        transport = cls(url, token)
         try:
-            error = await link._post("/api/beat/", beat)
-        except LinkLost:
-            await link.close()
+            error = await transport._post("/api/beat/", beat)
+        except TransportLost:
+            await transport.close()
             raise
         if error:
-            await link.close()
+            await transport.close()
             return error
-        return link
+        return transport
 
     async def publish(self, frame: Frame) -> Frame:
         rest = {name: value for name, value in frame.items() if name != "session"}
@@ -175,17 +176,17 @@ class HttpLink:
         await self._http.aclose()
 
     async def _post(self, path: str, body: Frame) -> Frame:
-        """Return the answer's frame, an error's without a type; empty if there is nothing to say."""
+        """Return the answer as a frame, an error's without a type; empty if the answer has no body."""
         headers = {"Authorization": self._header, "Content-Type": "application/json"}
         try:
             answer = await self._http.post(path, content=orjson.dumps(body), headers=headers)
             frame: Frame = answer.json() if answer.content else {}
-        except (httpx.HTTPError, RuntimeError, ValueError) as error:  # also what a proxy says in words of its own
+        except (httpx.HTTPError, RuntimeError, ValueError) as error:  # also a proxy's own error page
             self._lost.set()
-            raise LinkLost(str(error)) from error
+            raise TransportLost(str(error)) from error
         if answer.is_success:
             return frame
         if "code" not in frame:
             self._lost.set()
-            raise LinkLost(f"HTTP {answer.status_code}")
+            raise TransportLost(f"HTTP {answer.status_code}")
         return {"type": "error", **frame}

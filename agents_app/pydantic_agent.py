@@ -1,0 +1,5 @@
+"""The old name of `agents_app.adapters.pydantic_ai.agent`, kept for one release."""
+
+from agents_app.adapters.pydantic_ai.agent import register
+
+__all__ = ["register"]
