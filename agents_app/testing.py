@@ -31,14 +31,16 @@ class Decided:
     """A scripted decision about an approval; `approve`, `deny` and `expire` make it."""
 
     kind: Literal["approve", "deny", "expire"]
-    payload: Payload = field(default_factory=dict)
+    payload: Payload = field(default_factory=Payload)
     actor: str = USER
 
 
 def approve(input: Arguments | None = None, *, reason: str = "", actor: str = USER) -> Decided:
     """A person approves, and edits the arguments if `input` is given."""
-    edited = {} if input is None else {"input": input}
-    return Decided("approve", {"reason": reason, **edited}, actor)
+    payload: Payload = {"reason": reason}
+    if input is not None:
+        payload["input"] = input
+    return Decided("approve", payload, actor)
 
 
 def deny(reason: str = "", *, actor: str = USER) -> Decided:

@@ -9,6 +9,7 @@ from agents_app.backend import Arguments, Backend
 from agents_app.tool_call import ToolCall
 from sessions_app.core.fold import MessageState
 from sessions_app.core.signals import AgentSignal
+from sessions_app.core.wire_types import Chunk
 
 Mode = Literal["answer", "continue", "regenerate"]
 
@@ -46,7 +47,7 @@ class Turn(Answer):
         await self._end_step()
         steers = self._backend.take_steers()
         for steer in steers:
-            chunk = {"type": "steering-message", "id": steer.id, "parts": steer.payload["parts"]}
+            chunk: Chunk = {"type": "steering-message", "id": steer.id, "parts": steer.payload["parts"]}
             await self._backend.write(chunk, settles=steer)
         await self._backend.write({"type": "start-step"})
         return list(map(_text_of_steer, steers))

@@ -113,7 +113,10 @@ def pieces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
             yield chunk
         else:
             text = chunk[append[1]]
-            yield from ({**chunk, append[1]: text[start : start + PIECE]} for start in range(0, len(text), PIECE))
+            for start in range(0, len(text), PIECE):
+                piece = chunk.copy()
+                piece[append[1]] = text[start : start + PIECE]
+                yield piece
 
 
 class RemoteAnswer(Answer):

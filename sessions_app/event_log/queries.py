@@ -25,13 +25,14 @@ MESSAGE_FIELDS = (
     "uid", "role", "status", "reason", "metadata", "parts", "open", "marks",
     "first_serial", "last_serial", "created_at",
 )  # fmt: skip
-PARTS, FIRST_SERIAL = MESSAGE_FIELDS.index("parts"), MESSAGE_FIELDS.index("first_serial")
+PARTS = MESSAGE_FIELDS.index("parts")
 ROWS_AT_ONCE = 10  # read ahead: with the largest responses some 40 MB
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 SETTLED = 32  # settled signals that an answer without a cursor carries: what the newest messages' ticks need
 STREAMING = 1000  # messages of one session that stream at once and are read
 
+SqlValue = str | int | datetime | None
 # The columns of MESSAGE_FIELDS. A tuple: a row is made for every message of every attach.
 MessageRow = tuple[str, str, str, str | None, str | None, str, str, str, int, int, datetime]
 
@@ -333,14 +334,14 @@ def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[Signa
     return [signal_record(signal) for signal in sorted(rows, key=lambda signal: signal.serial)]
 
 
-def _select_signals(session_id: str, where: str, *values: object) -> list[SignalRow]:
+def _select_signals(session_id: str, where: str, *values: SqlValue) -> list[SignalRow]:
     with connection.cursor() as cursor:
         cursor.execute(f"{SELECT_SIGNALS} AND {where} LIMIT %s", [session_id, *values])
         return list(map(SignalRow._make, cursor.fetchall()))
 
 
 def _select(
-    session_id: str, cutoff: datetime, limit: int, where: str = "", values: Iterable[object] = (), *, order: str
+    session_id: str, cutoff: datetime, limit: int, where: str = "", values: Iterable[SqlValue] = (), *, order: str
 ) -> tuple[list[MessageRow], bool]:
     """Take messages while they are within the bounds of one answer; return whether there are more."""
     query = SELECT_MESSAGES + (f" AND {where}" if where else "") + f" ORDER BY {order} LIMIT %s"
@@ -359,8 +360,12 @@ def _select(
     return taken, False
 
 
+def _first_serial(row: MessageRow) -> int:
+    return row[8]
+
+
 def _folded(session_id: str, rows: list[MessageRow]) -> list[fold.MessageState]:
-    messages = {row[0]: from_row(row) for row in sorted(rows, key=lambda row: row[FIRST_SERIAL])}
+    messages = {row[0]: from_row(row) for row in sorted(rows, key=_first_serial)}
     if any(not fold.ended(message) for message in messages.values()):
         for event in rollup_events(_journal(session_id)):  # a long text is copied once, not once per event
             streaming = messages.get(event["message"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import orjson
 from django.db import connection
@@ -161,7 +161,7 @@ def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: date
             first_serial=message.first_serial,
             created_at=now,
             updated_at=now,
-            **_columns(message),
+            **_columns(message)._asdict(),
         )
         for (session, uid), message in messages
     )
@@ -172,15 +172,12 @@ def conflate(messages: Sequence[tuple[int, fold.MessageState]], now: datetime) -
     """Write the messages, given with their keys, as they are folded, and remove their events from the journal."""
     if not messages:
         return
-    columns = [_columns(message) for _, message in messages]
-    assignments = ", ".join(f'"{name}" = %s' for name in columns[0])
+    assignments = ", ".join(f'"{name}" = %s' for name in _Columns._fields)
     update = f"UPDATE {MESSAGES} SET {assignments}, updated_at = %s WHERE id = %s"
     moment = connection.ops.adapt_datetimefield_value(now)
     folded = f"DELETE FROM {JOURNAL} WHERE message_id IN ({','.join(['%s'] * len(messages))})"
     with connection.cursor() as cursor:
-        cursor.executemany(
-            update, [(*values.values(), moment, key) for values, (key, _) in zip(columns, messages, strict=True)]
-        )
+        cursor.executemany(update, [(*_columns(message), moment, key) for key, message in messages])
         cursor.execute(folded, [key for key, _ in messages])
 
 
@@ -221,7 +218,7 @@ def _places(values: int, rows: int) -> str:
     return ",".join([row] * rows)
 
 
-class _Columns(TypedDict):
+class _Columns(NamedTuple):
     """The columns that conflating writes: the fold as a row keeps it."""
 
     status: str
@@ -234,12 +231,12 @@ class _Columns(TypedDict):
 
 
 def _columns(message: fold.MessageState) -> _Columns:
-    return {
-        "status": message.status,
-        "reason": None if message.reason is None else orjson.dumps(message.reason).decode(),
-        "metadata": None if message.metadata is None else orjson.dumps(message.metadata).decode(),
-        "parts": orjson.dumps(message.parts).decode(),
-        "open": orjson.dumps(message.open).decode(),
-        "marks": orjson.dumps(message.marks).decode(),
-        "last_serial": message.last_serial,
-    }
+    return _Columns(
+        status=message.status,
+        reason=None if message.reason is None else orjson.dumps(message.reason).decode(),
+        metadata=None if message.metadata is None else orjson.dumps(message.metadata).decode(),
+        parts=orjson.dumps(message.parts).decode(),
+        open=orjson.dumps(message.open).decode(),
+        marks=orjson.dumps(message.marks).decode(),
+        last_serial=message.last_serial,
+    )

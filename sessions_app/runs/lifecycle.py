@@ -114,13 +114,13 @@ def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
         return False
     for steer in _open_signals(run).filter(kind="steer"):
         _conclude_steer(log, steer, run, stopped=True)
-    end = {"type": "interrupt", "reason": reason}
+    end: Chunk = {"type": "interrupt", "reason": reason}
     if run.status == WAITING:
         end_unbegun(log, run, end)
         return True
     begun = queries.message(log.session, run.uid)
     if begun is None:
-        chunks = [{"type": "start", "messageId": run.uid}, end]
+        chunks: list[Chunk] = [{"type": "start", "messageId": run.uid}, end]
     else:
         calls = {part.get("toolCallId") for part in begun.parts}
         chunks = [*(word for word in last_words(run.pk) if word["toolCallId"] in calls), end]

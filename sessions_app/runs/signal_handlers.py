@@ -16,7 +16,7 @@ from sessions_app import models
 from sessions_app.core import busy, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Sent
-from sessions_app.core.wire_types import Part
+from sessions_app.core.wire_types import Chunk, Part
 from sessions_app.event_log import queries
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, Run, Signal, new_id
@@ -142,7 +142,7 @@ def _stop(log: SessionLog, active: list[Run], signal: Signal) -> None:
         if run.status == Run.Status.WAITING:
             lifecycle.end_unbegun(log, run, {"type": "abort", "reason": STOPPED})
         elif lifecycle.is_elsewhere(run):
-            end = {"type": "abort", "reason": STOPPED_ELSEWHERE}
+            end: Chunk = {"type": "abort", "reason": STOPPED_ELSEWHERE}
             log.append(run.uid, [end], run=run.pk, worker=run.worker_id or "")
 
 

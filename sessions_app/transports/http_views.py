@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -19,6 +19,7 @@ from sessions_app.auth.identity import Identity
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.core.wire_types import ErrorFrame
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, headers_of
@@ -44,7 +45,7 @@ def _for_now(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
     # An EventSource gives up for good at any other status than 200.
     if not refusal.kind.retryable:
         return refused(refusal, headers)
-    told = sse.retry() + sse.event(frames.encode({"type": "error", **refusal.as_dict()}))
+    told = sse.retry() + sse.event(frames.encode(cast(ErrorFrame, {"type": "error", **refusal.as_dict()})))
     return HttpResponse(told, headers=sse.HEADERS)
 
 

@@ -130,7 +130,7 @@ class EventWriter:
 
     async def _input(self, delta: str) -> None:
         for piece in self._pieces(delta):
-            chunk = {"type": "tool-input-delta", "toolCallId": self._ids[self._open], "inputTextDelta": piece}
+            chunk: Chunk = {"type": "tool-input-delta", "toolCallId": self._ids[self._open], "inputTextDelta": piece}
             await self._turn.write(chunk)
 
     async def _decided(self, call: ToolCallPart, fits: bool | None) -> None:
