@@ -181,7 +181,7 @@ async def test_an_answer_survives_a_short_database_outage_and_fails_in_a_long_on
 
     def has_lasted() -> bool:
         """Return whether the commit was retried a few times, or the writer has given up."""
-        return outage.refused > 5 if status == "complete" else bool(speaking and speaking[0]._problem)
+        return outage.refused > 5 if status == "complete" else bool(speaking and speaking[0]._writer._problem)
 
     async def meanwhile() -> None:
         async with asyncio.timeout(DEADLINE_S):
