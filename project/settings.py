@@ -86,7 +86,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "sessions_app.auth.identity.identity_middleware",
+    "sessions_app.auth.middleware.identity_middleware",
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -249,10 +249,6 @@ SPECTACULAR_SETTINGS = {
         "MessageStatus": "sessions_app.models.Message.Status",
         "SignalStatus": "sessions_app.models.Signal.Status",
     },
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "sessions_app.api.schema.describe_transports",
-    ],
     # The API page's scripts come from this server: it works offline.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

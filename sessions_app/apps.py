@@ -9,5 +9,5 @@ class SessionsAppConfig(AppConfig):
 
     def ready(self) -> None:
         # They register checks and a signal's receiver.
-        from sessions_app.auth import identity  # noqa: F401
+        from sessions_app.auth import middleware  # noqa: F401
         from sessions_app.checks import services, settings  # noqa: F401

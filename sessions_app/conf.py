@@ -184,6 +184,8 @@ class HoldfastSettings:
     # Bearer token that a scraper needs to read /metrics; without one, /metrics is 404.
     metrics_token: str = field(default="", repr=False)
     # -- The page
+    # Make a guest of each new visitor, who can then use the page; otherwise it asks people to sign in.
+    guests: bool = True
     # The network lab: a drawer in which a visitor breaks the network of their own tab only.
     lab: bool = False
 

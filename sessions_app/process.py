@@ -7,7 +7,6 @@ the ASGI lifespan does; and whoever is first asks for `current()`.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -174,18 +173,6 @@ class Process:
                     await asyncio.sleep(FAILED_PAUSE_S)
 
         return self._loop.create_task(forever(), name=f"holdfast {name}")
-
-
-def tune_garbage_collection() -> None:
-    """Exempt what is loaded so far from garbage collection, and collect the rest less often.
-
-    For a program that runs Holdfast and little else, once it has started: it concerns the whole interpreter, so a
-    library must not do it by itself. A token leaves no cycles but allocates enough to start a collection every few
-    dozen, a tenth of the processor; and a full one walks all of Django, for 60 ms in which nothing else runs.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
 
 
 def _every(seconds: float, step: Step) -> Step:

@@ -3,15 +3,16 @@
 from ipaddress import ip_address
 
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
 
 from sessions_app import conf
-from sessions_app.servers import lifecycle
+from sessions_app.servers import daphne_server
 
 
 @require_safe
@@ -19,7 +20,14 @@ from sessions_app.servers import lifecycle
 @ensure_csrf_cookie  # the page's scripts send it back with each change
 def page(request: HttpRequest, session: str = "") -> HttpResponse:
     """Show the page. Which conversation it shows, its scripts read from its address."""
-    return render(request, "holdfast/index.html", {"lab": conf.settings.lab, "can_restart": settings.DEBUG})
+    if not conf.settings.guests and not request.user.is_authenticated:
+        return redirect_to_login(request.get_full_path())
+    context = {
+        "lab": conf.settings.lab,
+        "can_restart": settings.DEBUG,
+        "login_url": resolve_url(settings.LOGIN_URL),
+    }
+    return render(request, "holdfast/index.html", context)
 
 
 @require_POST
@@ -29,7 +37,7 @@ async def restart(request: HttpRequest) -> HttpResponse:
         raise Http404
     if not is_from_this_machine(request):
         raise PermissionDenied("Only from the machine that the server runs on")
-    if not lifecycle.restart():
+    if not daphne_server.restart():
         return HttpResponse("only Holdfast's own server can restart itself\n", status=501, content_type="text/plain")
     return HttpResponse(status=204)
 

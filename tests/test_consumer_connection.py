@@ -260,7 +260,10 @@ async def test_who_is_behind_gets_only_what_he_lacks(limit: Any, process: Proces
         speaker = await Speaker(process, session).begin()
         await speaker.say("x" * 3000)
         await tab.wait_until(lambda: len(followed.text) == 3000)
-        await asyncio.sleep(0.2)  # the acknowledgement of it
+        window = tab.connection._followed[session.pk].attachment.window
+        async with asyncio.timeout(DEADLINE_S):
+            while window.used:  # until it is acknowledged
+                await asyncio.sleep(0.01)
         await speaker.say("y" * 5000)  # more than a window
         await tab.wait_until(lambda: len(followed.text) == 8000)
         assert len(json.dumps(followed.attached[-1])) < 9000

@@ -100,4 +100,5 @@ def test_the_environment_sets_every_type_of_setting() -> None:
     assert dict(ast.literal_eval(outcome.stdout)) == {
         "ROLLUP_MS": 100, "RUN_AGENTS": False, "AGENTS": ("demo", "other"), "TOKEN_KEYS": {"a": "one", "b": "two"},
         "METRICS_TOKEN": "word", "DEFAULT_AGENT": "demo", "FANOUT_LAYERS": ["default"], "LAB": False,
+        "DEMO_AGENT": True,
     }  # fmt: skip

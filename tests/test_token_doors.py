@@ -302,7 +302,7 @@ async def test_a_fresh_one_takes_its_place_without_a_drop(rechecked: None, runni
         assert answer == {"type": "authenticated", "expires_at": grant.expires_at * 1000}
         await threads.run(tokens.revoke, "gone")
         here = await process.current()
-        await here._check_identities()
+        await here.connections.check_identities()
         await speak(here, session, "still here")
         await socket.until(lambda: socket.said[-1]["type"] == "events")
         assert socket.code is None

@@ -10,10 +10,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from sessions_app import conf
-from sessions_app.core import signals, tokens
+from sessions_app.core import tokens
 from sessions_app.core.cursor import Cursor
 from sessions_app.event_log import queries
-from sessions_app.models import Message, RetentionPolicy, Session, Signal
+from sessions_app.models import RetentionPolicy, Session
 
 T = TypeVar("T")
 
@@ -223,99 +223,3 @@ class HistoryQuery(PartQuery):
         if "since" in attrs:
             attrs["since"] = Cursor.parse(attrs["since"])
         return attrs
-
-
-# For the API's description only
-
-
-class IssuedTokenSerializer(serializers.Serializer[Any]):
-    token = serializers.CharField(help_text="For the header `Authorization: Bearer …`. It is shown this once.")
-    jti = serializers.CharField(help_text="Its id, to revoke it by.")
-    expires_at = MillisecondsField()
-
-
-class MessageSerializer(serializers.Serializer[Any]):
-    """A message as PROTOCOL.md §3 has it: an AI SDK UIMessage and Holdfast's own fields."""
-
-    id = serializers.CharField()
-    role = serializers.CharField()
-    status = serializers.ChoiceField(choices=Message.Status.choices)
-    reason = serializers.CharField(allow_null=True)
-    metadata = serializers.JSONField(allow_null=True)
-    first_serial = serializers.IntegerField()
-    last_serial = serializers.IntegerField()
-    created_at = MillisecondsField()
-    parts = serializers.ListField(child=serializers.DictField())
-    open = serializers.DictField(help_text="What a fold needs to go on while it is streaming.")
-
-
-class HistorySerializer(serializers.Serializer[Any]):
-    """Links go on in the page's order; null where there is no more at the moment."""
-
-    next = serializers.CharField(allow_null=True)
-    previous = serializers.CharField(allow_null=True)
-    results = MessageSerializer(many=True)
-
-
-class SignalSerializer(serializers.Serializer[Any]):
-    """What somebody sent, and what became of it, as the events of PROTOCOL.md §5 tell of it."""
-
-    id = serializers.CharField(help_text="Its sender's.")
-    kind = serializers.ChoiceField(choices=[(kind, kind) for kind in signals.KINDS])
-    status = serializers.ChoiceField(choices=Signal.Status.choices)
-    code = serializers.CharField(allow_null=True, help_text="Of the error that rejected it.")
-    reason = serializers.CharField(allow_null=True, help_text="Why it has this status, for people.")
-    actor = serializers.CharField(help_text="Who sent it.")
-    at = MillisecondsField()
-    message = serializers.CharField(allow_null=True, help_text="The id of the response that it is about.")
-    payload = serializers.DictField(help_text="What everybody is told of it.")
-
-
-class SignalsSerializer(serializers.Serializer[Any]):
-    """Links go on in the page's order; null where there is no more at the moment."""
-
-    next = serializers.CharField(allow_null=True)
-    previous = serializers.CharField(allow_null=True)
-    results = SignalSerializer(many=True)
-
-
-class MessageChangeSerializer(MessageSerializer):
-    """What changed of a message: keep the first `from` parts, append `parts`; see PROTOCOL.md §6."""
-
-    at = serializers.IntegerField(help_text="UTF-16 units to keep of the text of the part at `from`.")
-
-    def get_fields(self) -> dict[str, Any]:
-        return {**super().get_fields(), "from": serializers.IntegerField(help_text="Parts to keep.")}
-
-
-class ChangesSerializer(serializers.Serializer[Any]):
-    """The state since a cursor, as an attach with it gives."""
-
-    session = serializers.CharField()
-    cursor = serializers.CharField(help_text="For the next `?since=`.")
-    resumed = serializers.BooleanField()
-    reason = serializers.CharField(allow_null=True)
-    older = serializers.BooleanField()
-    title = serializers.CharField()
-    messages = MessageChangeSerializer(many=True)
-
-
-class ErrorSerializer(serializers.Serializer[Any]):
-    code = serializers.CharField()
-    message = serializers.CharField(help_text="For people.")
-    retryable = serializers.BooleanField(help_text="The same request may succeed later.")
-
-
-class InvalidSerializer(ErrorSerializer):
-    fields_ = serializers.DictField()
-
-    def get_fields(self) -> dict[str, Any]:
-        fields = super().get_fields()
-        return {**fields, "fields": fields.pop("fields_")}
-
-
-class ResetSerializer(ErrorSerializer):
-    reason = serializers.CharField(
-        required=False, help_text="epoch-changed, trimmed, ahead or too-far; not for `expired`."
-    )
-    cursor = serializers.CharField(required=False, help_text="Where the session is now; not for `expired`.")

@@ -20,24 +20,26 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
-from rest_framework.views import APIView
 
 from sessions_app import conf
 from sessions_app.api import pagination
+from sessions_app.api.base import HoldfastView
 from sessions_app.api.pagination import SessionPages
 from sessions_app.api.permissions import ISSUE_FOR_OTHERS, ModelPermissions, TokenPermissions, require
-from sessions_app.api.serializers import (
+from sessions_app.api.schema_serializers import (
     ChangesSerializer,
     ErrorSerializer,
-    HistoryQuery,
     HistorySerializer,
     InvalidSerializer,
     IssuedTokenSerializer,
+    ResetSerializer,
+    SignalsSerializer,
+)
+from sessions_app.api.serializers import (
+    HistoryQuery,
     PartQuery,
     PolicySerializer,
-    ResetSerializer,
     SessionSerializer,
-    SignalsSerializer,
     TokenSerializer,
 )
 from sessions_app.auth import tokens
@@ -46,38 +48,12 @@ from sessions_app.core.frames import SESSION_ID
 from sessions_app.core.tokens import ALL
 from sessions_app.delivery import catchup
 from sessions_app.event_log import queries
-from sessions_app.http import errors
-from sessions_app.http.authentication import (
-    CookieAuthentication,
-    IsAuthenticatedOrGuest,
-    TokenAuthentication,
-    identity_of,
-)
+from sessions_app.http.authentication import IsAuthenticatedOrGuest, identity_of
 from sessions_app.http.errors import ApiError
-from sessions_app.http.json_body import JSONParser, JSONRenderer
-from sessions_app.http.throttling import Throttle
 from sessions_app.models import Message, RetentionPolicy, RevokedToken, Session
 from sessions_app.retention import purge
 
 logger = logging.getLogger(__name__)
-
-
-class HoldfastView(APIView):
-    """What every operation shares: who asks, how often, and in what form."""
-
-    authentication_classes = [TokenAuthentication, CookieAuthentication]
-    permission_classes = [IsAuthenticatedOrGuest]
-    throttle_classes = [Throttle]
-    parser_classes = [JSONParser]
-    renderer_classes = [JSONRenderer]
-
-    def get_exception_handler(self) -> Any:
-        return errors.handle
-
-    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
-        response = super().finalize_response(request, response, *args, **kwargs)
-        response.headers.setdefault("Cache-Control", "private, no-store")  # it is one person's
-        return response
 
 
 def _responses(*statuses: int, **answers: Any) -> dict[int, Any]:
@@ -133,12 +109,12 @@ _NOTHING = OpenApiResponse(description="Gone.")
     ),
 )
 class SessionViewSet(
+    HoldfastView,
     mixins.CreateModelMixin,
     mixins.RetrieveModelMixin,
     mixins.UpdateModelMixin,
     mixins.ListModelMixin,
     viewsets.GenericViewSet[Session],
-    HoldfastView,
 ):
     """The sessions of whoever asks. By a token, reading needs the scope `read`, changing anything `send`."""
 
@@ -279,7 +255,7 @@ def _asked(query: type[Serializer[Any]], request: Request) -> dict[str, Any]:
         responses=_responses(403, 404, 409, gone=_NOTHING),
     ),
 )
-class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], HoldfastView):
+class PolicyViewSet(HoldfastView, viewsets.ModelViewSet[RetentionPolicy]):
     """Retention policies, for staff with the admin's permissions for them."""
 
     serializer_class = PolicySerializer
@@ -326,7 +302,7 @@ class PolicyViewSet(viewsets.ModelViewSet[RetentionPolicy], HoldfastView):
         responses=_responses(403, gone=_NOTHING),
     ),
 )
-class TokenViewSet(viewsets.ViewSet, HoldfastView):
+class TokenViewSet(HoldfastView, viewsets.ViewSet):
     """Tokens, for staff who are logged in and have the permission: no token can issue another."""
 
     permission_classes = [IsAuthenticatedOrGuest, TokenPermissions]

@@ -1,10 +1,8 @@
-"""Who is there: the same answer for a request and for a socket, from a token, or the cookies that a browser sends."""
+"""Identity: the owner that a request or a socket acts as, by a token or by the cookies that a browser sends."""
 
 from __future__ import annotations
 
-import logging
-import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -18,26 +16,17 @@ from django.contrib.auth import (
     load_backend,
 )
 from django.contrib.auth.models import AbstractBaseUser
-from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session as Login
 from django.core import signing
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, transaction
-from django.dispatch import receiver
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
-from django.utils.decorators import async_only_middleware
 
+from sessions_app import conf
 from sessions_app.auth import tokens
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tokens import OWNERS_SCOPES, Grant
-from sessions_app.database import locking
-from sessions_app.models import Session
-
-logger = logging.getLogger(__name__)
 
 GUEST_COOKIE = "holdfast_guest"
 GUEST_COOKIE_S = 365 * 24 * 3600  # from the last visit of a page
@@ -70,7 +59,8 @@ def identify(cookies: Mapping[str, str]) -> Identity | None:
 
     Asks the database only when there is a login's cookie; call it in a thread then.
     """
-    return _user_of(cookies.get(settings.SESSION_COOKIE_NAME)) or _guest_of(cookies.get(GUEST_COOKIE))
+    user = _user_of(cookies.get(settings.SESSION_COOKIE_NAME))
+    return user or (guest_of(cookies.get(GUEST_COOKIE)) if conf.settings.guests else None)
 
 
 async def identify_async(cookies: Mapping[str, str]) -> Identity | None:
@@ -177,7 +167,7 @@ def _auth_hashes(user: AbstractBaseUser) -> Iterator[str]:
     yield from user.get_session_auth_fallback_hash()
 
 
-def _guest_of(cookie: str | None) -> Identity | None:
+def guest_of(cookie: str | None) -> Identity | None:
     if not cookie:
         return None
     try:
@@ -186,70 +176,6 @@ def _guest_of(cookie: str | None) -> Identity | None:
         return None
 
 
-def _set_guest_cookie(response: HttpResponseBase, guest: str) -> None:
-    response.set_cookie(
-        GUEST_COOKIE,
-        _signer.sign(guest),
-        max_age=GUEST_COOKIE_S,
-        httponly=True,
-        samesite="Lax",
-        secure=settings.SESSION_COOKIE_SECURE,
-    )
-
-
-# Requests
-
-GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
-
-
-@async_only_middleware
-def identity_middleware(get_response: GetResponse) -> GetResponse:
-    """Sets what `get_identity` tells, and makes a guest of everyone who opens a page and is nobody yet."""
-
-    async def middleware(request: HttpRequest) -> HttpResponseBase:
-        token = token_in(request.headers.get("Authorization", ""))
-        try:
-            if token is None:
-                request.identity = await identify_async(request.COOKIES)  # type: ignore[attr-defined]
-            else:
-                request.identity = await sync_to_async(identify_by_token)(token)  # type: ignore[attr-defined]
-        except HoldfastError as problem:
-            request.identity = problem  # type: ignore[attr-defined]
-        except DatabaseError as error:
-            logger.error("can't tell who asks: %s", error)
-            request.identity = HoldfastError("storage_unavailable")  # type: ignore[attr-defined]
-        response = await get_response(request)
-        if token is None and not isinstance(request.identity, HoldfastError):  # type: ignore[attr-defined]
-            _update_guest_cookie(response, request.identity, request.COOKIES)  # type: ignore[attr-defined]
-        return response
-
-    return middleware
-
-
-def get_identity(request: HttpRequest) -> Identity | None:
-    """Who asks. Raises bad_token and token_expired, and storage_unavailable if the database didn't say."""
-    identity: Identity | HoldfastError | None = request.identity  # type: ignore[attr-defined]
-    if isinstance(identity, HoldfastError):
-        raise identity
-    return identity
-
-
-def _update_guest_cookie(response: HttpResponseBase, identity: Identity | None, cookies: Mapping[str, str]) -> None:
-    if identity is not None and identity.user_id is not None:
-        if GUEST_COOKIE in cookies:
-            response.delete_cookie(GUEST_COOKIE, samesite="Lax")
-    elif response.headers.get("Content-Type", "").startswith("text/html"):
-        guest = identity.owner.removeprefix("guest:") if identity is not None else uuid.uuid4().hex
-        _set_guest_cookie(response, guest)  # again at each visit, so that it runs from the last one
-
-
-@receiver(user_logged_in)
-def give_guests_sessions_to_user(request: HttpRequest, user: Any, **_: Any) -> None:
-    """What somebody said as a guest is theirs after they logged in."""
-    guest = _guest_of(request.COOKIES.get(GUEST_COOKIE))
-    if guest is not None:
-        with transaction.atomic():
-            theirs = Session.objects.present().filter(owner=guest.owner)
-            locking.sessions(theirs.values_list("pk", flat=True))
-            theirs.update(owner=f"user:{user.pk}")
-    request.identity = user_identity(user, request.session)  # type: ignore[attr-defined]
+def guest_cookie(guest: str) -> str:
+    """Return the value of a guest's cookie."""
+    return _signer.sign(guest)

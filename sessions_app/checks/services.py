@@ -18,6 +18,7 @@ from django.db import connections
 from sessions_app import conf
 from sessions_app.checks.settings import error, warning
 
+IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 KEY_CHARACTERS, KEY_BITS = 50, 128  # as Django's own advice, and as much as nobody can guess
 # File systems whose files other machines change too: SQLite's log lives in memory that is shared within one.
 NETWORK_FILE_SYSTEMS = {
@@ -33,21 +34,23 @@ PRIVATE_DOMAINS = ("localhost", "test", "local", "internal", "lan", "home.arpa")
 
 @register("holdfast")
 def check_layers(**_: Any) -> Iterator[CheckMessage]:
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
     for name in conf.settings.fanout_layers:
-        if name in settings.CHANNEL_LAYERS:
-            yield from _check_layer(name, settings.CHANNEL_LAYERS[name])
+        if name in layers:
+            yield from _check_layer(name, layers[name])
         else:
+            names = f"Use names of CHANNEL_LAYERS: {', '.join(layers)}."
             yield error(
                 21,
                 f"FANOUT_LAYERS names {name!r}, which CHANNEL_LAYERS doesn't have: no process could start.",
-                f"Use names of CHANNEL_LAYERS: {', '.join(settings.CHANNEL_LAYERS)}.",
+                names if layers else f"For one process: CHANNEL_LAYERS = {{{name!r}: {{'BACKEND': '{IN_MEMORY}'}}}}.",
             )
 
 
 def _check_layer(name: str, layer: dict[str, Any]) -> Iterator[CheckMessage]:
-    backend: str = layer["BACKEND"]
+    backend: str = layer.get("BACKEND", "")
     hosts = layer.get("CONFIG", {}).get("hosts", [])
-    if backend == "channels.layers.InMemoryChannelLayer" and conf.settings.processes > 1:
+    if backend == IN_MEMORY and conf.settings.processes > 1:
         yield warning(
             4,
             "Several processes and no Redis: what one writes, readers at another see only when it polls the database.",

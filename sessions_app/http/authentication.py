@@ -11,7 +11,8 @@ from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from sessions_app.auth.identity import GUEST_COOKIE, Identity, get_identity
+from sessions_app.auth.identity import GUEST_COOKIE, Identity
+from sessions_app.auth.middleware import get_identity
 from sessions_app.http.errors import ApiError
 
 

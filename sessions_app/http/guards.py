@@ -13,7 +13,8 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import Throttled
 
 from sessions_app import conf
-from sessions_app.auth.identity import Identity, get_identity
+from sessions_app.auth.identity import Identity
+from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID

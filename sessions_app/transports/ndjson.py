@@ -19,6 +19,7 @@ from django.db import DatabaseError
 from rest_framework.exceptions import Throttled
 
 from sessions_app import conf, process
+from sessions_app.auth.addresses import path_below
 from sessions_app.auth.identity import Identity, identify_by_token, token_in
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
@@ -34,7 +35,7 @@ from sessions_app.publishing.local_writer import LocalWriter
 
 logger = logging.getLogger(__name__)
 
-PATH = re.compile(r"/api/sessions/([^/]+)/publish/\Z")
+PATH = re.compile(r"api/sessions/([^/]+)/publish/\Z")  # below the prefix
 MEDIA_TYPE = b"application/x-ndjson"
 SILENCE_S = 300  # without a line, after which the agent is taken for gone
 CUT = "The agent's request ended before it finished."
@@ -42,18 +43,24 @@ UNREADABLE = "What the agent published could not be taken."
 
 
 def takes(scope: dict[str, Any]) -> bool:
-    """Whether a request is one that is to be read line by line."""
-    if scope["type"] != "http" or scope["method"] != "POST" or not PATH.match(scope["path"]):
+    """Return whether a request is to be read line by line."""
+    if scope["type"] != "http" or scope["method"] != "POST" or _session(scope) is None:
         return False
     types = [value for name, value in scope["headers"] if name == b"content-type"]
     return bool(types) and types[0].split(b";")[0].strip().lower() == MEDIA_TYPE
+
+
+def _session(scope: dict[str, Any]) -> str | None:
+    """Return the session that a request publishes into; None for other addresses."""
+    address = PATH.match(path_below(scope) or "")
+    return address[1] if address else None
 
 
 async def upload(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Take one response."""
     request = ASGIRequest(scope, BytesIO())
     try:
-        answer = await _publish(request, PATH.match(scope["path"])[1], receive)  # type: ignore[index]  # `takes` has
+        answer = await _publish(request, _session(scope) or "", receive)
         response = json_response(orjson.dumps(answer))
     except Exception as error:
         refusal = errors.refusal_of(error)

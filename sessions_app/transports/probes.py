@@ -17,7 +17,7 @@ from sessions_app.transports import exposition
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
-PATHS = ("/healthz", "/readyz", "/metrics")
+PATHS = ("healthz", "readyz", "metrics")  # below the prefix
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -39,11 +39,11 @@ async def answer(method: str, path: str, authorization: str, here: Process | Non
     """Answer one of the PATHS. `here`: the process, if there is one yet."""
     if method not in ("GET", "HEAD"):
         return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"send GET\n")
-    if path == "/healthz":
+    if path == "healthz":
         return Answer(HTTPStatus.OK, b"ok\n")  # that the event loop turns is all that it says
-    if path == "/readyz":
+    if path == "readyz":
         return await _readiness(here)
-    if path == "/metrics" and conf.settings.metrics_token:
+    if path == "metrics" and conf.settings.metrics_token:
         return _metrics(authorization, here)
     return Answer(HTTPStatus.NOT_FOUND, b"not found\n")
 
@@ -66,9 +66,9 @@ def _metrics(authorization: str, here: Process | None) -> Answer:
 # As an ASGI application
 
 
-def takes(scope: dict[str, Any]) -> bool:
-    """Return whether a request is a probe."""
-    return scope["type"] == "http" and scope["path"] in PATHS
+def takes(path: str) -> bool:
+    """Return whether a path below the prefix is a probe's."""
+    return path in PATHS
 
 
 def application(find: Callable[[], Process | None]) -> Application:
@@ -76,7 +76,7 @@ def application(find: Callable[[], Process | None]) -> Application:
 
     async def probe(scope: dict[str, Any], receive: Any, send: Any) -> None:
         authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        told = await answer(scope["method"], scope["path"], authorization.decode("latin1"), find())
+        told = await answer(scope["method"], scope["path"].rpartition("/")[2], authorization.decode("latin1"), find())
         headers = [(name.encode(), value.encode()) for name, value in told.headers()]
         await send({"type": "http.response.start", "status": told.status.value, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else told.body})

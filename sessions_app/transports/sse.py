@@ -1,4 +1,7 @@
-"""Server-sent events: what a connection sends, as the body of a response that goes on."""
+"""Server-sent events: a response that goes on with what a connection sends; PROTOCOL.md §2.
+
+Django's own async views, since the REST framework's hold a thread for as long as they last.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,28 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from typing import cast
 
 import orjson
 from asgiref.sync import SyncToAsync
 from django.db import connections
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
+from sessions_app import process
 from sessions_app.auth.identity import Identity
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.core.wire_types import ErrorFrame
+from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
-from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended
+from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, headers_of
+from sessions_app.event_log import queries
+from sessions_app.http.errors import Refusal
+from sessions_app.http.guards import guard, json_body, refused
 from sessions_app.process import Process
 from sessions_app.telemetry import log_context
+from sessions_app.transports.attach_requests import attach_frame, attach_query, attaches_in
 
 # A comment, which clients skip: some proxies hold a response back until they have so much of it.
 PADDING = f": {' ' * 2048}\n\n"
@@ -162,3 +173,36 @@ async def release_thread() -> None:
     if thread is not None:
         await asyncio.get_running_loop().run_in_executor(thread, connections.close_all)
         thread.shutdown(wait=False)
+
+
+# Views
+
+
+@guard("POST")
+async def stream(request: HttpRequest, who: Identity) -> EventStream:
+    """`POST /api/stream/`: follow many sessions."""
+    attaches = attaches_in(json_body(request))
+    here = await process.current()
+    here.connections.check_room(who.owner)
+    return EventStream(body(here, who, attaches, event, headers=headers_of(request)))
+
+
+def _for_now(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
+    # An EventSource gives up for good at any other status than 200.
+    if not refusal.kind.retryable:
+        return refused(refusal, headers)
+    told = retry() + event(frames.encode(cast(ErrorFrame, {"type": "error", **refusal.as_dict()})))
+    return HttpResponse(told, headers=HEADERS)
+
+
+@guard("GET", refuse=_for_now)
+async def session_stream(request: HttpRequest, who: Identity, session: str) -> EventStream:
+    """`GET /api/sessions/<id>/stream/`: follow one, with a browser's own EventSource."""
+    query = attach_query(request, session)
+    resumes_at = request.headers.get("Last-Event-ID")
+    attach = attach_frame(query | {"cursor": resumes_at} if resumes_at else query)
+    here = await process.current()
+    here.connections.check_room(who.owner)
+    who.check("read", session)
+    await threads.run(queries.readable, session, who.owner)  # while it can be said by a status
+    return EventStream(body(here, who, [attach], resumable_event, headers=headers_of(request), head=retry()))

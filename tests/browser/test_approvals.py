@@ -99,7 +99,7 @@ def test_of_two_devices_one_decides_and_the_other_is_told(visit: Visit) -> None:
     deny(tab).click()
     approve(second).click()
     for each in (tab, second):
-        expect(decision(each)).to_contain_text("sending…")
+        expect(decision(each)).to_contain_text("Sending…")
     visitor.network.cut()
     for each in (tab, second):
         each.wait_ended()

@@ -83,7 +83,7 @@ def test_an_expired_conversation_says_so(visitor: Visitor, server: Server) -> No
     tab = visitor.begin("What is a durable session?")
     tab.wait_ended()
     age(server, tab.session, session_hours=80)
-    expect_gone(tab, "the time it was kept for is over")
+    expect_gone(tab, "has expired")
     tab.reload()
     expect_gone(tab, "This conversation has expired.")
 

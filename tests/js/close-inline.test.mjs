@@ -1,4 +1,4 @@
-// What a text has open while it is written is closed for the eye.
+// Closing of bold and code in growing Markdown.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 

@@ -1,4 +1,4 @@
-// The connection's state machine, cell by cell, and the rules that no single cell shows.
+// The connection state machine: every cell of its table, and rules across cells.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -251,7 +251,7 @@ function inWords({ type, name, ms, generation }) {
   return generation === undefined ? type : `${type} ${generation}`;
 }
 
-test("an earlier transport's word is dropped in every state", () => {
+test("events of an earlier transport are dropped in every state", () => {
   for (const state of Object.keys(STATES)) {
     for (const name of ["connected", "dropped", "refused", "going-away"]) {
       const connection = at(state);
@@ -261,7 +261,7 @@ test("an earlier transport's word is dropped in every state", () => {
   }
 });
 
-test("connected clears what was wrong and takes the server's recovery window", () => {
+test("connected clears the reason and takes the server's recovery window", () => {
   const { connection } = transition(at("connecting"), event("connected"));
   const { since, lostAt, retryAt, reason, recoveryWindowMs } = connection;
   assert.deepEqual(
@@ -291,7 +291,7 @@ test("a connection that is lost as soon as it is made backs off instead of spinn
   assert.equal(transition(young, event("dropped")).connection.state, "disconnected");
 });
 
-test("its reason says why it is not connected", () => {
+test("the reason says why it is not connected", () => {
   assert.equal(transition(at("connecting"), event("dropped")).connection.reason.code, "transport_closed");
   assert.equal(transition(at("connecting"), event("dropped", { code: 4408 })).connection.reason.code, "slow_reader");
   assert.equal(transition(at("connecting"), event("connect-timeout")).connection.reason.code, "connect_timeout");

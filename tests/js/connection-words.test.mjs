@@ -1,4 +1,4 @@
-// What the page says about the connection, and when it says nothing.
+// Connection state in words.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
@@ -18,7 +18,7 @@ test("a blip shorter than the grace shows nothing", () => {
   }
 });
 
-test("after the grace it says calmly that it reconnects", () => {
+test("after the grace period it says that it is reconnecting", () => {
   for (const state of ["disconnected", "connecting"]) {
     const { word, notice, action } = said({ state }, { awaySince: T - GRACE_MS });
     assert.equal(word, "Reconnecting…");
@@ -79,7 +79,7 @@ const time = (moment) =>
 const explained = (connection) =>
   Object.fromEntries(explain({ ...CONNECTED, ...connection }, T).map(({ term, text }) => [term, text]));
 
-test("who wants to know is told the state and the transport, and since when", () => {
+test("the details have the state and the transport, with their start", () => {
   assert.deepEqual(explained({}), {
     State: `Connected since ${time(T - 60_000)}`,
     Transport: `WebSocket since ${time(T - 60_000)}`,
@@ -96,7 +96,7 @@ test("a lesser transport says why there is no better one", () => {
   assert.match(why("poll", "remembered").Transport, /^Long polling since /);
 });
 
-test("a lost connection says why, and when the next try is, and of its transport nothing", () => {
+test("the details of a lost connection have the reason and the next retry, but no transport", () => {
   const reason = { code: "server_silent", message: "Not heard from" };
   const lost = explained({ state: "disconnected", retryAt: T + 2_400, reason, lastGoodAt: T - 150_000 });
   assert.deepEqual(Object.keys(lost), ["State", "Reason", "Next retry", "Last heard"]);
@@ -105,7 +105,7 @@ test("a lost connection says why, and when the next try is, and of its transport
   assert.equal(lost["Last heard"], "3 min ago");
 });
 
-test("a connection that was never good was last heard never", () => {
+test("a connection that was never good has no last frame", () => {
   const first = { state: "connecting", transport: null, transportSince: null, lastGoodAt: null };
   assert.deepEqual(Object.keys(explained(first)), ["State"]);
 });

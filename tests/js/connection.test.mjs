@@ -1,4 +1,4 @@
-// The client over a network that breaks: when it notices, what it does, what it says.
+// The client over a failing network: detection, reaction, reported state.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -20,7 +20,7 @@ function assertSameAsServer({ session, server }) {
   assert.deepEqual(plain(session.messages), plain(server.messages(SESSION)));
 }
 
-test("it connects, and says over what and since when", () => {
+test("the client connects, and reports the transport and its start", () => {
   const { holdfast, clock } = world();
   assert.equal(holdfast.connection.state, "initialized");
   const states = statesOf(holdfast);
@@ -41,7 +41,7 @@ test("it connects, and says over what and since when", () => {
   });
 });
 
-test("an answer that was cut in the middle goes on where it was", () => {
+test("an interrupted answer continues where it was", () => {
   const { holdfast, server, network, clock, session } = following();
   server.publish(SESSION, "m_1", ...begin("m_1"), delta("Hello "));
   clock.advance(10);
@@ -116,7 +116,7 @@ test("a tab that goes to the back checks nothing", () => {
   assert.equal(server.received.some(({ type }) => type === "ping"), false);
 });
 
-test("a page that slept asks before it gives up a socket that may be well", () => {
+test("a page that slept checks its socket before it gives it up", () => {
   const { network, server, clock } = following();
   clock.sleep(3_600_000);
   clock.advance(CHECK_MS * 2);
@@ -133,7 +133,7 @@ test("a page that slept replaces a dead socket within two seconds", () => {
   assert.equal(holdfast.connection.state, "connected");
 });
 
-test("what a replaced socket still says is dropped", () => {
+test("frames of a replaced socket are dropped", () => {
   const { page, server, network, clock, session } = following();
   server.publish(SESSION, "m_1", ...begin("m_1"), delta("one "));
   clock.advance(10);
@@ -186,7 +186,7 @@ test("a server that closes before the time it gave is not asked sooner", () => {
   assert.equal(holdfast.connection.state, "connected");
 });
 
-test("it is disconnected for the recovery window, then suspended, then tries every 30 s", () => {
+test("a lost connection is disconnected for the recovery window, then suspended, then retries every 30 s", () => {
   const { holdfast, server, network, clock, session } = following();
   clock.advance(5_000);
   network.state = "refusing";
@@ -206,7 +206,7 @@ test("it is disconnected for the recovery window, then suspended, then tries eve
   assert.deepEqual(shown(session), ["complete: kept"]);
 });
 
-test("a suspended connection retries at once when a person asks", () => {
+test("a suspended connection retries at once when the user asks", () => {
   const { holdfast, network, clock } = following();
   network.state = "refusing";
   network.cut();
@@ -232,7 +232,7 @@ for (const [how, refuse] of [
   ["an error frame", (server) => server.sendAll({ type: "error", code: "signed_out", message: "Sign in", retryable: false })],
   ["a close code", (server, network) => network.wire.close(4401)],
 ]) {
-  test(`${how} that a retry can't mend makes it failed, until a person asks`, () => {
+  test(`${how} that a retry cannot fix makes it failed, until the user asks`, () => {
     const { holdfast, server, network, clock, page } = following();
     refuse(server, network);
     clock.advance(10);
@@ -247,7 +247,7 @@ for (const [how, refuse] of [
   });
 }
 
-test("an error that leaves the connection open is told", () => {
+test("an error that leaves the connection open is reported", () => {
   const { holdfast, server, clock } = following();
   const errors = record(holdfast, "error");
   server.sendAll({ type: "error", code: "unknown_type", message: "Unknown frame type", retryable: false });
@@ -281,7 +281,7 @@ test("a server that drops every connection at once is not hammered", () => {
   assert.equal(server.received.length, 0);
 });
 
-test("it closes, also when nobody answers", () => {
+test("the connection closes, also without an answer", () => {
   const { holdfast, network, clock } = following();
   const states = statesOf(holdfast);
   network.freeze();
@@ -295,7 +295,7 @@ test("it closes, also when nobody answers", () => {
   assert.equal(holdfast.connection.state, "connected");
 });
 
-test("what isn't a frame is ignored", () => {
+test("a text that is not a frame is ignored", () => {
   const { network, clock, holdfast } = following();
   for (const text of ["", "{", "null", "[]", '{"type":7}', '{"type":"later","session":"x"}']) network.wire.send(text);
   clock.advance(10);

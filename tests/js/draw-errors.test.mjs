@@ -1,4 +1,4 @@
-// What can't be drawn: it is shown as text or named, everything beside it is drawn, and nothing of it is logged.
+// Drawing errors: the failing piece is shown as text or named, the rest is drawn, and no text is logged.
 import assert from "node:assert/strict";
 import { afterEach, before, beforeEach, test } from "node:test";
 

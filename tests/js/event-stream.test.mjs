@@ -11,7 +11,7 @@ test("only data is read, and an event is its lines", () => {
   assert.deepEqual(new EventParser().feed(TEXT), EVENTS);
 });
 
-test("it doesn't matter where the text is cut", () => {
+test("the text may be cut anywhere", () => {
   for (let cut = 0; cut <= TEXT.length; cut += 1) {
     const parser = new EventParser();
     assert.deepEqual([...parser.feed(TEXT.slice(0, cut)), ...parser.feed(TEXT.slice(cut))], EVENTS, `at ${cut}`);
@@ -20,6 +20,6 @@ test("it doesn't matter where the text is cut", () => {
   assert.deepEqual([...TEXT].flatMap((character) => parser.feed(character)), EVENTS);
 });
 
-test("what has no end yet is no event", () => {
+test("an unfinished event is not reported", () => {
   assert.deepEqual(new EventParser().feed("data: half\n"), []);
 });

@@ -1,4 +1,4 @@
-// The browser's fold on the cases that the server's fold is tested with, and what only a page needs of it.
+// The client's fold: the test cases of the server's fold, and the client's own functions.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -87,13 +87,13 @@ describe("it takes patches", () => {
   }
 });
 
-test("what it holds is counted in UTF-16 units, 0 for parts without text", () => {
+test("held lengths are in UTF-16 units, 0 for parts without text", () => {
   const text = { type: "text-delta", id: "t", delta: "é🙂" };
   const message = folded([{ type: "start" }, { type: "start-step" }, { type: "text-start", id: "t" }, text]);
   assert.deepEqual(held(message), [0, 3]);
 });
 
-test("each change counts its revision up, a refusal doesn't", () => {
+test("each change gives a greater revision, a refusal does not", () => {
   const message = begin({ serial: 1, message: "m_1", chunk: { type: "start" }, at: 0 });
   const first = message.revision;
   apply(message, 2, { type: "text-start", id: "t" });

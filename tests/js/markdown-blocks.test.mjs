@@ -1,4 +1,4 @@
-// The block splitter: a text that arrives piece by piece is cut as the whole text would be.
+// The block splitter: text in pieces is split like the whole text.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 

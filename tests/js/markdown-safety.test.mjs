@@ -1,4 +1,4 @@
-// Hostile Markdown in a real DOM: nothing that runs, loads or deceives comes out, and nothing that was written is lost.
+// Hostile Markdown in a real DOM: nothing runs, loads or deceives, and no text is lost.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 
@@ -60,7 +60,7 @@ const OWN = ".code-block figcaption, .code-block figcaption *";
 for (const text of HOSTILE) {
   test(`the sanitizer alone defuses ${JSON.stringify(text)}`, { skip }, () => assertHarmless(sanitize(text)));
 
-  test(`it defuses ${JSON.stringify(text)}`, { skip }, () => {
+  test(`the Markdown view defuses ${JSON.stringify(text)}`, { skip }, () => {
     for (const pieces of [1, 3]) assertHarmless(render(text, pieces));
   });
 }

@@ -1,4 +1,4 @@
-// The network lab's wrappers: what is dropped ends, what is frozen stands still, what is slow comes later and in order.
+// The network lab's WebSocket and fetch: dropped, frozen, slow and buffered connections.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
@@ -188,7 +188,7 @@ test("a dropped request fails before it is answered", async () => {
   await assert.rejects(asked, TypeError);
 });
 
-test("a frozen stream says nothing more, and who gives up on it is free at once", async () => {
+test("a frozen stream delivers nothing more, and aborting it takes effect at once", async () => {
   const { lab, server, write, fetch } = fetchWorld();
   const abort = new AbortController();
   const read = reading(await fetch("/api/stream/", { signal: abort.signal }));
@@ -226,7 +226,7 @@ test("an answer without a body comes as it is", async () => {
   assert.equal(await labFetch(new LabNetwork(), async () => answer)("/lab/restart/"), answer);
 });
 
-test("what is aborted before it begins never goes out", async () => {
+test("a request aborted before its start is never sent", async () => {
   const { server, fetch } = fetchWorld();
   await assert.rejects(fetch("/api/stream/", { signal: AbortSignal.abort() }), { name: "AbortError" });
   assert.deepEqual(server.requests, []);
@@ -237,7 +237,7 @@ const NOTHING = { transport: null, transportReason: null, reason: null, retryAt:
 const GOOD = { ...NOTHING, state: "connected", transport: "websocket" };
 const LOST = { ...NOTHING, state: "connecting", reason: { message: "Closed." }, lostAt: T - 46 };
 
-test("the log has a line for each change that a person would see, with its reason", () => {
+test("the log has an entry for each visible change, with its reason", () => {
   assert.deepEqual(noteConnection(null, GOOD, T), { kind: "connected", title: "Connected over WebSocket", detail: "" });
   assert.equal(noteConnection(GOOD, { ...GOOD, lastGoodAt: T }, T), null);
   assert.deepEqual(noteConnection(GOOD, LOST, T), { kind: "connecting", title: "Connecting", detail: "Closed." });
@@ -247,14 +247,14 @@ test("the log has a line for each change that a person would see, with its reaso
   assert.equal(noteConnection(LOST, waiting, T).detail, "Closed. Next retry in 1.5 s.");
 });
 
-test("the log says which transport took over, and why it isn't the best", () => {
+test("the log names the new transport, and why no better one is used", () => {
   const streaming = { ...GOOD, transport: "stream", transportReason: { code: "websocket_refused", message: "" } };
   const { title, detail } = noteConnection(GOOD, streaming, T);
   assert.equal(title, "Connected over HTTP streaming");
   assert.match(detail, /blocks WebSockets/);
 });
 
-test("the log counts what a return has brought", () => {
+test("the log counts the events of a catch-up", () => {
   assert.equal(noteCaughtUp({ events: 0, ms: 3 }).detail, "Nothing missed.");
   assert.equal(noteCaughtUp({ events: 1, ms: 3 }).detail, "1 event missed.");
   assert.deepEqual(noteCaughtUp({ events: 1284, ms: 40.4 }), {

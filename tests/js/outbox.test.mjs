@@ -1,4 +1,4 @@
-// Signals that wait to be confirmed: order, receipts, the send lock, limits, reloads, tabs.
+// The outbox of unconfirmed signals: order, receipts, the send lock, limits, reloads, tabs.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -57,7 +57,7 @@ test("a signal is sent again with its id when its receipt does not come", () => 
   assert.equal(outbox.next(RECEIPT_TIMEOUT_MS).id, "a");
 });
 
-test("what was on its way when the connection was lost is sent again", () => {
+test("signals in flight when the connection was lost are sent again", () => {
   const { open, settle } = browser();
   const outbox = open();
   for (const id of ["a", "b"]) outbox.add(signal(id), 0);
@@ -101,7 +101,7 @@ test("a retryable refusal keeps a signal waiting, at the head, and backs off", (
   assert.equal(outbox.deadline, 1_500);
 });
 
-test("a refusal for good keeps the signal to be shown and lets the next one go", () => {
+test("a permanent refusal keeps the signal visible and lets the next one go", () => {
   const outbox = filled("a", "b");
   outbox.next(0);
   outbox.rejected("a", BAD, 0, 1);
@@ -123,13 +123,13 @@ test("a decision waits for nothing before it, and nothing waits for it", () => {
   assert.equal(outbox.next(500).id, "stop");
 });
 
-test("a decision that is due with what was given before it goes after it", () => {
+test("a decision that is due together with earlier work goes after it", () => {
   const outbox = filled("a");
   outbox.add(decision("stop"), 0);
   assert.deepEqual([outbox.next(0).id, outbox.next(0).id], ["a", "stop"]);
 });
 
-test("of a decision that is refused for good nothing is kept", () => {
+test("nothing is kept of a decision that is refused permanently", () => {
   const { open, settle, tabs } = browser();
   const outbox = open();
   outbox.add(decision("stop"), 0);
@@ -164,7 +164,7 @@ test("a reload keeps what is not confirmed, in order, shows what was refused, an
   assert.deepEqual(after.next(8).payload, { parts: [{ type: "text", text: "z" }] });
 });
 
-test("what is typed before the database has answered goes after what it holds", () => {
+test("signals typed before the database is loaded go after the stored ones", () => {
   const { open, settle } = browser();
   open().add(signal("before the reload"), 1);
   const after = open();
@@ -230,7 +230,7 @@ test("the lock is released when nothing is left to send", () => {
   assert.equal(two.next(2).id, "b");
 });
 
-test("what one tab is told, all know: receipts, refusals, dismissals", () => {
+test("receipts, refusals and dismissals reach every tab", () => {
   const { open, settle } = browser();
   const [one, two] = [open(), open()];
   const receipts = [];
@@ -254,14 +254,14 @@ test("sessions do not see each other's signals", () => {
   assert.deepEqual(other.signals, []);
 });
 
-test("only what was refused can be dismissed", () => {
+test("only a failed signal can be dismissed", () => {
   const outbox = filled("waits", "sent");
   outbox.dismiss("waits");
   outbox.dismiss("unknown");
   assert.equal(outbox.signals.length, 2);
 });
 
-test("what waits and what was refused has a limit; what was accepted does not count", () => {
+test("waiting and failed signals have a limit; accepted ones do not count", () => {
   const outbox = filled();
   for (let number = 0; number < MAX_SIGNALS; number += 1) outbox.add(signal(`${number}`), 0);
   outbox.rejected("0", BAD, 0, 0);
@@ -279,7 +279,7 @@ test("their text has a limit in bytes", () => {
   assert.deepEqual(outbox.signals.map(({ id }) => id), ["b"]);
 });
 
-test("when the session is gone all are refused and nothing is kept, also of what is found later", () => {
+test("when the session is gone all signals fail and none is kept, also those found later", () => {
   const { open, settle, tabs } = browser();
   const before = open();
   for (const id of ["a", "b"]) before.add(signal(id), 0);

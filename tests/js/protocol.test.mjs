@@ -1,4 +1,4 @@
-// The wire as the client reads it, and its errors against the server's table.
+// The wire format, and the client's table of errors against the server's.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -14,14 +14,14 @@ import {
 
 const TABLE = JSON.parse(readFileSync(new URL("../fixtures/errors.json", import.meta.url), "utf8"));
 
-test("it knows every error that closes a connection, as the server has it", () => {
+test("the client has every error that closes a connection, as the server has it", () => {
   for (const [code, { close_code, retryable }] of Object.entries(TABLE)) {
     assert.equal(endsConnection(code), close_code !== null, code);
     if (close_code !== null) assert.equal(errorOfClose(close_code).retryable, retryable, code);
   }
 });
 
-test("the errors that it handles by name are the server's", () => {
+test("errors handled by name exist on the server", () => {
   for (const code of ["not_attached", "bad_cursor"]) assert.equal(TABLE[code].close_code, null);
 });
 
@@ -36,7 +36,7 @@ test("a cursor is read from its end, since an epoch may have dashes", () => {
   assert.deepEqual(parseCursor("a-b-42"), { epoch: "a-b", serial: 42 });
 });
 
-test("what isn't a frame is null", () => {
+test("a text that is not a frame is null", () => {
   for (const text of ["", "{", "null", "7", '"x"', "[]", "{}", '{"type":7}']) assert.equal(parseFrame(text), null);
   assert.deepEqual(parseFrame('{"type":"ping"}'), { type: "ping" });
 });

@@ -1,4 +1,4 @@
-// Pages over a network that does its worst, by seeded chance: once it heals, every page has what the server has.
+// Random faults by seed: once the network heals, every page has the server's state.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -10,7 +10,7 @@ const STEPS = 120;
 const HEALED_MS = 120_000;
 
 for (let seed = 1; seed <= SEEDS; seed += 1) {
-  test(`seed ${seed}: what pages show is what the server has, and no signal counts twice`, async () => {
+  test(`seed ${seed}: pages show the server's state, and no signal counts twice`, async () => {
     const chance = seeded(seed);
     const run = new Run(chance);
     for (let step = 0; step < STEPS; step += 1) {

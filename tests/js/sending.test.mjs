@@ -1,4 +1,4 @@
-// A person's messages: shown at once, stored once, in order, over lost connections, reloads and two tabs.
+// The user's messages: shown at once, stored once, in order, through lost connections, reloads and two tabs.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -10,7 +10,7 @@ const texts = (server) => server.messages(SESSION).map(({ parts }) => parts[0].t
 const BAD = { code: "bad_signal", message: "The signal is malformed", retryable: false };
 const FULL = { code: "storage_unavailable", message: "later", retryable: true };
 
-test("a message is shown at once, how it stands, and is the server's as soon as it is stored", async () => {
+test("a message is shown at once with its status, and is complete as soon as it is stored", async () => {
   const { clock, session } = following();
   const receipts = record(session, "receipt");
   const seen = new Set();
@@ -53,7 +53,7 @@ test("a receipt that overtakes its event keeps the message shown", () => {
   assert.deepEqual(shown(session), ["complete: Hello"]);
 });
 
-test("what is sent offline goes in order when the connection is back", async () => {
+test("messages written offline are sent in order when the connection is back", async () => {
   const { server, network, clock, session } = following();
   network.state = "refusing";
   network.cut();
@@ -132,7 +132,7 @@ function takeNetworkAway({ network, clock }) {
   clock.advance(10);
 }
 
-test("what was typed offline in two tabs shows in both, and one sends it all, in the order of typing", async () => {
+test("messages typed offline in two tabs show in both, and one tab sends all, in the order of typing", async () => {
   const created = twoTabs();
   const { server, network, clock, session, second } = created;
   takeNetworkAway(created);
@@ -151,7 +151,7 @@ test("what was typed offline in two tabs shows in both, and one sends it all, in
   for (const tab of [session, second]) assert.deepEqual(shown(tab), complete);
 });
 
-test("where tabs can't tell each other, each sends what it finds, and it is stored once", () => {
+test("tabs that cannot reach each other both send, and each message is stored once", () => {
   const created = twoTabs();
   const { server, network, clock, session, second, tabs } = created;
   tabs.areApart = true;
@@ -165,7 +165,7 @@ test("where tabs can't tell each other, each sends what it finds, and it is stor
   assert.deepEqual(texts(server).sort(), ["from the first tab", "from the second tab"]);
 });
 
-test("a tab that is closed leaves what it hasn't sent to another", () => {
+test("a closed tab leaves its unsent messages to another", () => {
   const created = twoTabs();
   const { server, network, clock, session, second, holdfast } = created;
   takeNetworkAway(created);
@@ -213,7 +213,7 @@ test("a refused message stays over a reload and in every tab, until it is dismis
   assert.equal(tabs.kept.size, 0);
 });
 
-test("what waits can't be dismissed", () => {
+test("a waiting message cannot be dismissed", () => {
   const created = following();
   takeNetworkAway(created);
   const { session } = created;
@@ -222,7 +222,7 @@ test("what waits can't be dismissed", () => {
   assert.deepEqual(shown(session), ["waiting: waits"]);
 });
 
-test("too much that waits is refused before it is kept", async () => {
+test("a message beyond the outbox's limit is refused and not kept", async () => {
   const created = following();
   const { session, tabs } = created;
   takeNetworkAway(created);
@@ -232,7 +232,7 @@ test("too much that waits is refused before it is kept", async () => {
   assert.equal(tabs.kept.size, MAX_SIGNALS);
 });
 
-test("of a session that is gone nothing is kept", async () => {
+test("nothing is kept of a session that is gone", async () => {
   const created = following();
   const { server, clock, session, network, tabs } = created;
   takeNetworkAway(created);
@@ -256,7 +256,7 @@ test("a refusal for now keeps the message waiting", async () => {
   assert.deepEqual(texts(server), ["patience"]);
 });
 
-test("a refusal for good rejects, stays to be seen, and lets the next one go", async () => {
+test("a permanent refusal rejects, stays visible, and lets the next message go", async () => {
   const { server, clock, session } = following();
   server.judge = (id, { parts: [{ text }] }) => (text === "bad" ? BAD : null);
   const receipts = record(session, "receipt");
@@ -282,7 +282,7 @@ test("an error that names the signal is its refusal", async () => {
   await assert.rejects(refused, { code: "bad_signal" });
 });
 
-test("a message beyond the server's frame limit is refused here, since the server would close for it", async () => {
+test("a message beyond the server's frame limit is refused by the client: the server would close the connection", async () => {
   const { server, network, clock, session } = following();
   network.cut();
   const refused = session.send("x".repeat(LIMITS.frame_bytes));
@@ -293,7 +293,7 @@ test("a message beyond the server's frame limit is refused here, since the serve
   assert.equal(network.wires.length, 2);
 });
 
-test("half a surrogate pair is replaced, which the server would refuse", () => {
+test("a lone surrogate, which the server would refuse, is replaced", () => {
   const { server, clock, session } = following();
   session.send("a\ud800b 😀");
   clock.advance(10);
@@ -312,7 +312,7 @@ test("a receipt that never comes is asked for again", () => {
   assert.deepEqual(texts(server), ["Hello"]);
 });
 
-test("an accepted message that a restored server knows nothing of does not wait for ever", async () => {
+test("an accepted message unknown to a restored server does not wait forever", async () => {
   const { server, network, clock, session } = following();
   server.loses = () => true;
   const receipt = session.send("Hello");

@@ -1,4 +1,4 @@
-// One followed session: state, order, gaps, resets, acknowledgements.
+// A followed session: state, order, gaps, resets, acknowledgements.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -165,7 +165,7 @@ for (const [reason, happen] of [
   });
 }
 
-test("it acknowledges after each attached, then by bytes, then by time", () => {
+test("a session acknowledges after each attached, then by bytes, then by time", () => {
   const { server, clock } = following();
   const acks = () => framesOf(server, "ack").map(({ cursor }) => cursor);
   assert.deepEqual(acks(), ["e1-0"]);
@@ -197,7 +197,7 @@ test("bytes are counted as the server counts them, in UTF-8", () => {
   });
 });
 
-test("a reader that was behind takes the state that it is sent without asking", () => {
+test("a reader that was behind accepts the state that it is sent unasked", () => {
   const { server, clock, session } = following();
   server.publish(SESSION, "m_1", ...begin("m_1"));
   for (let n = 0; n < 20; n += 1) server.publish(SESSION, "m_1", delta(`${n} `.repeat(100)));
@@ -208,7 +208,7 @@ test("a reader that was behind takes the state that it is sent without asking", 
   assert.equal(framesOf(server, "attach").length, 1);
 });
 
-test("state that builds on what it hasn't makes it say what it has, and start over if that doesn't help", () => {
+test("state that builds on missing parts causes an attach with what is held, then one from scratch", () => {
   const created = following();
   const { server, network, clock, session } = created;
   server.publish(SESSION, "m_1", ...begin("m_1"), delta("Hello"));
@@ -224,7 +224,7 @@ test("state that builds on what it hasn't makes it say what it has, and start ov
   ]);
 });
 
-test("an event that it can't apply makes it start over", () => {
+test("an event that cannot be applied causes an attach from scratch", () => {
   const created = following();
   const { server, clock, session } = created;
   server.publish(SESSION, "m_1", ...begin("m_1"), delta("Hello"));
@@ -234,7 +234,7 @@ test("an event that it can't apply makes it start over", () => {
   assert.deepEqual(framesOf(server, "attach").at(-1), { type: "attach", session: SESSION });
 });
 
-test("state that is older than what events brought meanwhile is dropped", () => {
+test("state that is older than the live events is dropped", () => {
   const created = following();
   const { server, clock, session } = created;
   server.publish(SESSION, "m_1", ...begin("m_1"), delta("Hello"));
@@ -257,7 +257,7 @@ test("an answer to an attachment before this one is dropped", () => {
   assertSameAsServer({ session: again, server });
 });
 
-test("events of a message older than those it asked for pass it by, and a resume brings it in its place", () => {
+test("events of a message that is not loaded are ignored, and a resume brings the message in its place", () => {
   const { server, holdfast, network, clock } = world();
   server.publish(SESSION, "m_old", ...begin("m_old"));
   for (let n = 1; n <= 30; n += 1) server.publish(SESSION, `m_${n}`, ...answer(`m_${n}`, `${n}`));
@@ -275,7 +275,7 @@ test("events of a message older than those it asked for pass it by, and a resume
   assertSameAsServer({ session, server });
 });
 
-test("an attach that nobody answers is sent again", () => {
+test("an unanswered attach is sent again", () => {
   const { server, network, clock, session } = following();
   server.publish(SESSION, "m_1", ...begin("m_1"));
   clock.advance(10);
@@ -329,7 +329,7 @@ test("a cursor that the server can't read is given up", () => {
   assertSameAsServer({ session, server });
 });
 
-test("a session that isn't there is gone, and says why", async () => {
+test("a missing session is gone, and says why", async () => {
   const { holdfast, clock } = following();
   const session = holdfast.session("no-such-session-012345");
   const changes = record(session, "change");
@@ -351,7 +351,7 @@ test("a session that is no longer readable stays gone over a reconnect", () => {
   assert.equal(framesOf(server, "attach").length, 1);
 });
 
-test("a detached session gets nothing more, and may be followed anew", () => {
+test("a detached session receives nothing more, and can be followed again", () => {
   const { server, holdfast, network, clock, session } = following();
   session.detach();
   server.publish(SESSION, "m_1", ...answer("m_1", "unseen"));

@@ -1,4 +1,4 @@
-// What the page draws from a session's signals: decisions, stops, steers, who "you" are.
+// Signal status in the transcript: decisions, stops, retries, steers, the user's own.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
@@ -11,7 +11,7 @@ const message = (id, at, ...parts) => ({ id, status: "complete", created_at: at,
 const steer = (fields) => recordOf({ kind: "steer", at: 15, payload: { parts: [{ type: "text", text: "Shorter" }] }, ...fields });
 const ids = (messages) => messages.map(({ id }) => id);
 
-test("one's own is what has one's actor, or none yet", () => {
+test("a signal is the user's own if it has the user's actor, or none yet", () => {
   assert.deepEqual([ME, null, "user:2"].map((actor) => signalStatus().isMine(actor)), [true, true, false]);
 });
 
@@ -23,7 +23,7 @@ test("the decision is the one that wasn't refused", () => {
   assert.equal(signalStatus(won).decision("a2"), undefined);
 });
 
-test("an answer was stopped by the cancel that is about it, else by the first one for whatever ran after it began", () => {
+test("an answer was stopped by the cancel that names it, else by the first cancel of everything after its start", () => {
   const stop = (fields) => recordOf({ kind: "cancel", status: "applied", ...fields });
   const [earlier, named, all] = [
     stop({ id: "s_1", at: 5 }),
@@ -50,7 +50,7 @@ test("a steer is loose until it is in an answer, or a message of its own", () =>
   assert.deepEqual(ids(signalStatus(...signals, applied).looseSteers(messages)), ["s_next"]);
 });
 
-test("steers stand among messages in the order of writing, and what isn't sent yet is last", () => {
+test("steers and messages are in the order of writing, unsent ones last", () => {
   const unsent = { ...message("s_unsent", 18), status: "waiting" };
   const messages = [message("m_1", 10), message("m_2", 20), unsent];
   const steers = [

@@ -1,4 +1,4 @@
-// What a person sends beside messages, how it stands, and what waits for a decision: once, in order, the same in every tab.
+// Signals other than messages, their status, and approvals: once, in order, the same in every tab.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -61,7 +61,7 @@ function secondTab(created) {
 
 // --- Records ---
 
-test("a signal stands as its newest event says, and each change is told once", () => {
+test("a signal has the status of its newest event, and each change is reported once", () => {
   const { server, clock, session } = following();
   const changes = record(session, "change");
   for (const status of ["accepted", "delivered", "applied"]) {
@@ -73,7 +73,7 @@ test("a signal stands as its newest event says, and each change is told once", (
   assert.deepEqual(session.signals, [recordOf({ id: "s_00000001", kind: "steer", status: "applied", message: "m_1" })]);
 });
 
-test("a repeated event of a signal changes nothing, an older one doesn't take it back", () => {
+test("a repeated or older event of a signal changes nothing", () => {
   const { server, network, clock, session } = following();
   for (const status of ["accepted", "applied"]) server.record(SESSION, recordOf({ id: "s_1", kind: "steer", status }));
   clock.advance(10);
@@ -84,7 +84,7 @@ test("a repeated event of a signal changes nothing, an older one doesn't take it
   assert.deepEqual([stands(session), changes], [["steer: applied"], []]);
 });
 
-test("a resume brings what has changed, in its place, and tells of it", () => {
+test("a resume brings changed signals in their places, and reports them", () => {
   const { server, network, clock, session } = following();
   for (const id of ["s_1", "s_2"]) server.record(SESSION, recordOf({ id, kind: "steer" }));
   clock.advance(10);
@@ -98,7 +98,7 @@ test("a resume brings what has changed, in its place, and tells of it", () => {
   assert.deepEqual(session.signals, server.signals(SESSION));
 });
 
-test("a reset replaces them all, and tells of those that went", () => {
+test("a reset replaces all signals, and reports the removed ones", () => {
   const { server, clock, session } = following();
   server.record(SESSION, recordOf({ id: "s_gone", kind: "steer" }));
   server.record(SESSION, recordOf({ id: "s_kept", kind: "steer" }));
@@ -114,7 +114,7 @@ test("a reset replaces them all, and tells of those that went", () => {
 
 // --- Sending ---
 
-test("each kind goes with its payload, is shown at once as one's own, and resolves when it is stored", async () => {
+test("each kind of signal is sent with its payload, shown at once as the user's own, and resolves once stored", async () => {
   const { server, clock, session } = asking();
   const sent = [
     session.steer("Shorter"),
@@ -149,7 +149,7 @@ test("each kind goes with its payload, is shown at once as one's own, and resolv
   assert.deepEqual(session.signals, server.signals(SESSION));
 });
 
-test("what gives work goes in the order of typing, and a stop waits for none of it", () => {
+test("work is sent in the order of typing, and a stop waits for none of it", () => {
   const { server, clock, session } = answering();
   let isFull = true;
   server.judge = (id, payload, kind) => (isFull && kind === "message" ? FULL : null);
@@ -173,7 +173,7 @@ test("a decision that is refused for now doesn't hold up another", () => {
   assert.deepEqual(stands(session), ["cancel: accepted", "approve: waiting"]);
 });
 
-test("what was pressed offline is sent once after a reload, in the order of pressing", () => {
+test("decisions made offline are sent once after a reload, in order", () => {
   const created = answering();
   const { server, network, clock, session, holdfast, tabs } = created;
   network.state = "refusing";
@@ -238,7 +238,7 @@ test("a decision has room however much else waits", async () => {
   assert.equal(session.stopping, true);
 });
 
-test("text from a person that isn't whole is mended wherever it is", () => {
+test("lone surrogates in the user's text are replaced everywhere", () => {
   const { server, clock, session } = asking();
   session.deny("a1", "no \ud800");
   session.toolResult("m_1", "c1", { output: [{ text: "\udc00" }] });
@@ -247,7 +247,7 @@ test("text from a person that isn't whole is mended wherever it is", () => {
   assert.deepEqual([denied.reason, result.output], ["no \ufffd", [{ text: "\ufffd" }]]);
 });
 
-test("a result beyond the server's frame limit is refused here", async () => {
+test("a result beyond the server's frame limit is refused by the client", async () => {
   const { clock, session } = answering();
   const refused = session.toolResult("m_1", "c1", { output: "x".repeat(LIMITS.frame_bytes) });
   await Promise.all([assert.rejects(refused, { code: "frame_too_large" }), clock.pass(10)]);
@@ -288,7 +288,7 @@ test("a decision alone is no work", () => {
   assert.deepEqual([session.working, session.stopping], [false, true]);
 });
 
-test("it is stopping from the press until the cancel is final", () => {
+test("a session is stopping from the press until the cancel is final", () => {
   const { server, clock, session } = answering();
   session.cancel();
   assert.equal(session.stopping, true);
@@ -303,7 +303,7 @@ test("it is stopping from the press until the cancel is final", () => {
 
 // --- Approvals ---
 
-test("a call that waits for a decision is told with all that a person needs", () => {
+test("an approval has everything that a decision needs", () => {
   const { session } = asking();
   assert.deepEqual(session.approvals, [
     {
@@ -318,7 +318,7 @@ test("a call that waits for a decision is told with all that a person needs", ()
   ]);
 });
 
-test("a decision takes it away in every tab, at once in one's own browser; one that is refused brings it back", () => {
+test("a decision removes the approval in every tab, at once in one's own browser; a refusal brings it back", () => {
   const created = asking();
   const { server, network, clock, session } = created;
   const second = secondTab(created);
@@ -343,7 +343,7 @@ test("nothing waits in a response that has ended", () => {
   assert.deepEqual(session.approvals, []);
 });
 
-test("what was decided, by whom and when, is in the call", () => {
+test("a decided call has the decision, its author and time", () => {
   const { server, clock, session } = asking();
   server.publish(SESSION, "m_1", { type: "tool-input-available", ...CALL, input: { to: "bob" } }, respond(true));
   clock.advance(10);
@@ -358,7 +358,7 @@ test("what was decided, by whom and when, is in the call", () => {
   });
 });
 
-test("an approval that nothing here asks for can't be given", async () => {
+test("an approval that no call asks for is refused", async () => {
   const { server, session } = asking();
   await assert.rejects(session.approve("a2"), { code: "no_such_approval", retryable: false });
   assert.deepEqual(heard(server), []);
@@ -372,7 +372,7 @@ test("a steer is in the response that it was applied in", () => {
   assert.deepEqual(session.messages[0].parts.at(-1), { type: "steering-message", id: "s_1", parts });
 });
 
-test("who the connection acts as is known, also when it is lost", () => {
+test("the actor of the connection is known, also while it is lost", () => {
   const { holdfast, network } = following();
   network.state = "refusing";
   network.cut();

@@ -1,4 +1,4 @@
-// A page that acts by a token: it shows it on every transport, has another one in time, and drops nothing for it.
+// Authentication by token: on every transport, renewed in time, without a drop.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -36,14 +36,14 @@ async function acting({ blocks = {}, life } = {}) {
   return { ...created, ...page, session, token };
 }
 
-test("a socket offers it as a subprotocol", async () => {
+test("a socket offers the token as a subprotocol", async () => {
   const { holdfast, network, token } = await acting();
   assert.equal(holdfast.connection.state, "connected");
   assert.deepEqual(network.wire.protocols, ["holdfast", `bearer.${token.given[0]}`]);
 });
 
 for (const [transport, blocks] of [["stream", { websocket: "refusing" }], ["poll", { websocket: "refusing", stream: "refusing" }]]) {
-  test(`a ${transport} has it in its header, and no CSRF token`, async () => {
+  test(`a ${transport} has the token in its header, and no CSRF token`, async () => {
     const { holdfast, network, token } = await acting({ blocks });
     assert.equal(holdfast.connection.transport, transport);
     const { headers } = network.requests.find(({ name }) => name === transport);
@@ -52,7 +52,7 @@ for (const [transport, blocks] of [["stream", { websocket: "refusing" }], ["poll
   });
 }
 
-test("a socket goes on with a fresh one before the old one ends", async () => {
+test("a socket continues with a fresh token before the old one expires", async () => {
   const { clock, holdfast, network, server, session, token } = await acting();
   const states = record(holdfast, "connection");
   await clock.pass(LIFE_MS - 29_000);
@@ -65,7 +65,7 @@ test("a socket goes on with a fresh one before the old one ends", async () => {
   assert.deepEqual(states.filter(([, { state }]) => state !== "connected"), []);
 });
 
-test("a stream asks for another one with it", async () => {
+test("a stream is replaced by one with the fresh token", async () => {
   const { clock, network, token } = await acting({ blocks: { websocket: "refusing" } });
   await clock.pass(LIFE_MS - 29_000);
   const streams = network.requests.filter(({ name }) => name === "stream");
@@ -73,7 +73,7 @@ test("a stream asks for another one with it", async () => {
   assert.equal(token.given.length, 2);
 });
 
-test("where none can be had it is asked for again", async () => {
+test("a token that is not available is asked for again", async () => {
   const { clock, server, token } = await acting();
   token.failing = true;
   await clock.pass(LIFE_MS - 29_000);
@@ -82,7 +82,7 @@ test("where none can be had it is asked for again", async () => {
   assert.equal(server.received.filter(({ type }) => type === "authenticate").length, 1);
 });
 
-test("where none can be had at first it connects once there is one", async () => {
+test("without a first token it connects once there is one", async () => {
   const created = world();
   const token = giver(created.clock);
   token.failing = true;
@@ -95,7 +95,7 @@ test("where none can be had at first it connects once there is one", async () =>
   assert.equal(holdfast.connection.state, "connected");
 });
 
-test("one that ended while the page slept is no failure", async () => {
+test("a token that expired while the page slept is no failure", async () => {
   const { clock, holdfast, network, token } = await acting();
   const error = { code: "token_expired", message: "The token has expired", retryable: false };
   network.wire.send(JSON.stringify({ type: "error", ...error }));
@@ -104,7 +104,7 @@ test("one that ended while the page slept is no failure", async () => {
   assert.equal(token.given.length, 2);
 });
 
-test("one that isn't valid is a failure that says so", async () => {
+test("an invalid token is a failure that says so", async () => {
   const { clock, holdfast, network } = await acting();
   network.wire.send(JSON.stringify({ type: "error", code: "bad_token", message: "Not valid", retryable: false }));
   await clock.pass(1000);
@@ -112,7 +112,7 @@ test("one that isn't valid is a failure that says so", async () => {
   assert.equal(holdfast.connection.reason.code, "bad_token");
 });
 
-test("of a short life half is used, and one that doesn't say lasts", async () => {
+test("half of a short lifetime is used, and a token without expiry lasts", async () => {
   const clock = new Clock();
   const short = new Token(giver(clock, 10_000), clock);
   await short.fresh();

@@ -1,4 +1,4 @@
-// The choice of a transport, cell by cell, and the rules that no single cell shows.
+// The transport choice: every cell of its table, and rules across cells.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -130,7 +130,7 @@ function order(choice) {
   return tried;
 }
 
-test("an attempt tries what was remembered, then the others, the best first", () => {
+test("an attempt tries the remembered transport, then the others, best first", () => {
   const remembering = (name, until = NOW + 1) => initialChoice(ALL, { name, until });
   assert.deepEqual(order(initialChoice(ALL, null)), ALL);
   assert.deepEqual(order(remembering("stream")), ["stream", "websocket", "poll"]);
@@ -145,7 +145,7 @@ test("the last resort may take as long as the whole attempt", () => {
   assert.deepEqual(effects.map(inWords), ["try poll", "stop silent"]);
 });
 
-test("it says what kept it from something better", () => {
+test("the choice has the reason why no better transport is used", () => {
   const choice = initialChoice(ALL, null);
   assert.equal(after(choice, "attempt", "greeted").reason, null);
   assert.equal(after(choice, "attempt", "refused", "greeted").reason.code, "websocket_refused");
@@ -159,18 +159,18 @@ test("it says what kept it from something better", () => {
   assert.equal(after(begun, "upgrade", "greeted").reason, null);
 });
 
-test("an attempt in which all fail teaches nothing", () => {
+test("an attempt in which all fail changes nothing remembered", () => {
   const used = after(initialChoice(ALL, null), "attempt", "refused", "greeted", "lost");
   const failed = after(used, "attempt", "silent", "silent", "silent");
   assert.deepEqual({ ...failed, failure: null }, { ...used, failure: null });
 });
 
-test("what worked is remembered for a day from when it did", () => {
+test("the transport that worked is remembered for a day", () => {
   const { memory } = after(initialChoice(ALL, null), "attempt", "refused", "greeted");
   assert.deepEqual(memory, { name: "stream", until: NOW + MEMORY_MS });
 });
 
-test("checks become rarer up to a bound, and begin anew on another network", () => {
+test("checks back off to a bound, and start over on another network", () => {
   let choice = after(initialChoice(ALL, null), "attempt", "refused", "greeted");
   const delays = [];
   for (let check = 0; check < 8; check += 1) {

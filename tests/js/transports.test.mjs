@@ -1,4 +1,4 @@
-// The client over networks that let some transports through: which it finds, how soon, and that no change shows.
+// Transports over networks that block some: which one is chosen, how soon, and seamless changes.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -15,7 +15,7 @@ function assertSameAsServer({ session, server }) {
 }
 
 for (const [transport, blocks] of [["websocket", {}], ["stream", STREAM], ["poll", POLL]]) {
-  test(`over ${transport} an answer comes piece by piece, and a message goes`, async () => {
+  test(`over ${transport} an answer streams in, and a message goes out`, async () => {
     const world = await followingAnyhow({ blocks });
     const { holdfast, server, clock, session } = world;
     assert.equal(holdfast.connection.state, "connected");
@@ -53,14 +53,14 @@ test("a stream that is held back is a long poll after four seconds, without anot
   assert.equal(world.holdfast.connection.transportReason.code, "stream_silent");
 });
 
-test("what something on the way answers is a refusal like any other", async () => {
+test("the answer of a proxy is a refusal like any other", async () => {
   for (const status of [400, 401, 403, 407, 502]) {
     const { holdfast } = await followingAnyhow({ blocks: { websocket: "refusing", stream: status } });
     assert.deepEqual([holdfast.connection.state, holdfast.connection.transport], ["connected", "poll"]);
   }
 });
 
-test("when nothing works the server is away, and nothing is learned", async () => {
+test("when every transport fails the server is away, and nothing is remembered", async () => {
   const { holdfast, network, clock, storage } = await followingAnyhow({ blocks: { ...POLL, poll: "refusing" } });
   assert.equal(storage.getItem("holdfast.transport"), null);
   assert.equal(holdfast.connection.state, "disconnected");
@@ -70,7 +70,7 @@ test("when nothing works the server is away, and nothing is learned", async () =
   assert.equal(holdfast.connection.transport, "websocket");
 });
 
-test("what worked is remembered for a day, by the next page too", async () => {
+test("the transport that worked is remembered for a day, by the next page too", async () => {
   const world = await followingAnyhow({ blocks: STREAM });
   world.holdfast.close();
   const later = async () => {
@@ -87,7 +87,7 @@ test("what worked is remembered for a day, by the next page too", async () => {
   assert.deepEqual(await later(), ["websocket", undefined]);
 });
 
-test("a memory that isn't one is no hindrance", async () => {
+test("malformed memory is ignored", async () => {
   for (const text of ["{", "7", '"poll"', '{"name":"pigeon","until":9e15}']) {
     const world = await followingAnyhow();
     world.storage.setItem("holdfast.transport", text);
@@ -98,7 +98,7 @@ test("a memory that isn't one is no hindrance", async () => {
   }
 });
 
-test("what no longer works is left, whatever was remembered", async () => {
+test("a remembered transport that no longer works is left", async () => {
   const world = await followingAnyhow({ blocks: POLL });
   world.holdfast.close();
   world.network.blocks = { poll: "refusing", stream: "refusing" };
@@ -108,7 +108,7 @@ test("what no longer works is left, whatever was remembered", async () => {
   assert.equal(holdfast.connection.transport, "websocket");
 });
 
-test("it goes back to a socket without a seam while an answer streams", async () => {
+test("the client returns to a socket seamlessly while an answer streams", async () => {
   const world = await followingAnyhow({ blocks: STREAM });
   const { holdfast, server, network, clock, session } = world;
   server.publish(SESSION, "m_1", ...begin("m_1"));
@@ -126,7 +126,7 @@ test("it goes back to a socket without a seam while an answer streams", async ()
   assertSameAsServer(world);
 });
 
-test("it asks for something better ever more rarely, and at once on another network", async () => {
+test("the client checks for a better transport with backoff, and at once on another network", async () => {
   const { holdfast, network, clock, page } = await followingAnyhow({ blocks: STREAM });
   const tried = [];
   network.stateOf = (name) => (name === "websocket" && tried.push(clock.now()), network.blocks[name] ?? "up");
@@ -193,7 +193,7 @@ test("sessions that come and go in one turn are one request, and others stream o
   assert.deepEqual(shown(session), ["complete: Hello"]);
 });
 
-test("the end of a stream's time changes nothing that shows", async () => {
+test("the scheduled end of a stream changes nothing visible", async () => {
   const world = await followingAnyhow({ blocks: STREAM });
   const { holdfast, server, network, clock } = world;
   const told = record(holdfast, "connection");
@@ -207,7 +207,7 @@ test("the end of a stream's time changes nothing that shows", async () => {
   assertSameAsServer(world);
 });
 
-test("a stream that something on the way cuts now and then goes on", async () => {
+test("a stream that a proxy cuts now and then continues", async () => {
   const world = await followingAnyhow({ blocks: STREAM });
   const { holdfast, server, network, clock } = world;
   const told = record(holdfast, "connection");
@@ -254,7 +254,7 @@ test("a session that is refused is left out until it asks again", async () => {
   assert.ok(network.requests.length < 8, `${network.requests.length} requests`);
 });
 
-test("an HTTP error in the server's own words is that error", async () => {
+test("an HTTP error in the API's format is that error", async () => {
   const world = await followingAnyhow();
   const words = { code: "signed_out", message: "Sign in", retryable: false };
   const fetch = async () => Response.json(words, { status: 401 });
@@ -265,7 +265,7 @@ test("an HTTP error in the server's own words is that error", async () => {
   assert.equal(holdfast.connection.reason.message, "Sign in");
 });
 
-test("a server that can't say who is there for now is asked again, and gives its reason", async () => {
+test("a server that cannot authenticate for now is asked again, and gives its reason", async () => {
   const world = await followingAnyhow();
   const words = { code: "storage_unavailable", message: "The database is away", retryable: true };
   const fetch = async () => Response.json(words, { status: 503 });
@@ -298,7 +298,7 @@ test("a message whose request is lost is sent again, and counts once", async () 
   assert.equal(server.messages(SESSION).length, 1);
 });
 
-test("a message that something on the way refuses waits, and what comes down goes on", async () => {
+test("a message that a proxy refuses waits, and incoming events continue", async () => {
   const { holdfast, server, network, clock, session } = await followingAnyhow({ blocks: { ...STREAM, signals: 403 } });
   const told = record(holdfast, "connection");
   const sent = session.send("Hello");
@@ -314,7 +314,7 @@ test("a message that something on the way refuses waits, and what comes down goe
 // --- Noticing ---
 
 for (const [transport, blocks] of [["websocket", {}], ["stream", STREAM], ["poll", POLL]]) {
-  test(`a dead ${transport} is replaced within a second of the page being seen again, and nothing shows`, async () => {
+  test(`a dead ${transport} is replaced within a second of the page becoming visible, seamlessly`, async () => {
     const world = await followingAnyhow({ blocks });
     const { holdfast, server, network, page, clock, session } = world;
     const told = record(holdfast, "connection");
@@ -330,7 +330,7 @@ for (const [transport, blocks] of [["websocket", {}], ["stream", STREAM], ["poll
     assert.deepEqual(told.map(([, { state }]) => state).filter((state) => state !== "connected"), []);
   });
 
-  test(`a dead ${transport} on a dead network is said to be lost in two seconds`, async () => {
+  test(`a dead ${transport} on a dead network is reported lost within two seconds`, async () => {
     const { holdfast, network, page, clock } = await followingAnyhow({ blocks });
     network.freeze();
     network.state = "hanging";
@@ -409,7 +409,7 @@ test("another kind of network starts a check, a change in its speed doesn't", as
 });
 
 for (const [transport, blocks] of [["stream", STREAM], ["poll", POLL]]) {
-  test(`a page that nobody sees rests its ${transport}, and is back at once when it is seen`, async () => {
+  test(`a hidden page saves its ${transport}, and is back at once when it is visible`, async () => {
     const world = await followingAnyhow({ blocks });
     const { holdfast, server, network, page, clock, session } = world;
     page.document.hidden = true;

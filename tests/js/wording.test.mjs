@@ -1,4 +1,4 @@
-// What the page says about messages, tools and resets.
+// Texts of the page about messages, tools and resets.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
@@ -28,14 +28,14 @@ test("a complete or streaming answer needs no words", () => {
   assert.equal(answerNotice({ status: "streaming", reason: null, parts: [text] }), "");
 });
 
-test("an interrupted answer says what happened and that what it had written is kept", () => {
+test("an interrupted answer names the cause and says that its text is kept", () => {
   assert.equal(
     answerNotice({ status: "interrupted", reason: "lease", parts: [{ type: "step-start" }, text] }),
     "Interrupted: the agent stopped before it finished. The text so far is kept.",
   );
 });
 
-test("an answer that had written nothing doesn't claim to have kept it", () => {
+test("an empty answer does not claim that its text is kept", () => {
   assert.equal(
     answerNotice({ status: "interrupted", reason: null, parts: [{ type: "step-start" }] }),
     "Interrupted: the agent stopped before it finished.",
@@ -53,7 +53,7 @@ test("a stopped answer says who stopped it, as far as that is known", () => {
   assert.equal(answerNotice(cancelled, false), "Stopped by someone else with access before it finished.");
 });
 
-test("a message of one's own says how it stands, and one that waits offline when it will go", () => {
+test("the user's message shows its delivery status, and when a waiting one will be sent", () => {
   const waiting = { status: "waiting", reason: null };
   assert.equal(deliveryNotice(waiting, true), "Waiting…");
   assert.equal(deliveryNotice({ status: "sending", reason: null }, true), "Sending…");
@@ -63,7 +63,7 @@ test("a message of one's own says how it stands, and one that waits offline when
   assert.equal(deliveryNotice(refused, true), "Not sent: The frame is too large.");
 });
 
-test("a message says how far it has come, in words beside the ticks", () => {
+test("a message shows its receipt in words beside the ticks", () => {
   const sent = { status: "complete", reason: null };
   const say = (signal) => [deliveryNotice(sent, true, signal), receiptOf(signal)];
   const message = { kind: "message", reason: null, message: "m_1" };
@@ -76,7 +76,7 @@ test("a message says how far it has come, in words beside the ticks", () => {
   assert.equal(say({ ...message, status: "expired", reason: null })[0], "Expired");
 });
 
-test("a steer says when it will be read, or why it wasn't, or came too late", () => {
+test("a steer shows when it will be read, why it was not, or that it came too late", () => {
   const sent = { status: "complete", reason: null };
   const steer = { kind: "steer", reason: null, message: "m_1", status: "delivered" };
   assert.equal(deliveryNotice({ ...sent, loose: true }, true, steer), "Will be read at the next step");
@@ -88,7 +88,7 @@ test("a steer says when it will be read, or why it wasn't, or came too late", ()
   assert.equal(steerNotice(null), "Added while the agent was working");
 });
 
-test("a decision says what, who and when; one that is on its way says that", () => {
+test("a decision shows what, who and when; a pending one says so", () => {
   const at = Date.UTC(2026, 0, 5, 14, 3);
   const approved = { state: "approved", sending: false, by: "guest:1", at, edited: false, reason: "" };
   const mine = { mine: true, online: true };
@@ -114,7 +114,7 @@ test("an approval's time runs down, and its end is left to the server", () => {
   assert.equal(expiryNotice(-5_000), "Expires now");
 });
 
-test("what sending does is said, and what became of a stop", () => {
+test("the hint says what sending does, and the outcome of a stop is shown", () => {
   const state = { stopping: false, online: true, steers: false, hasKeyboard: true };
   assert.match(composerHint(state), /^Enter to send/);
   assert.match(composerHint({ ...state, steers: true }), /^Enter to steer/);
@@ -126,7 +126,7 @@ test("what sending does is said, and what became of a stop", () => {
   assert.equal(retryNotice("regenerate", false), "Regenerating when you are back online");
 });
 
-test("a tool call that a person decided about stands as they decided", () => {
+test("a tool call shows the decision about it", () => {
   const asked = { state: "approval-requested" };
   assert.equal(toolState(asked, false), "waiting for approval");
   assert.equal(toolState(asked, false, { state: "approved" }), "running…");
@@ -150,19 +150,19 @@ test("tool names become words", () => {
   assert.equal(toolTitle(""), "Tool");
 });
 
-test("every reason of a reset has its own words, and an unknown one still has some", () => {
+test("every reason of a reset has a notice of its own, and an unknown one a general notice", () => {
   assert.equal(resetNotice("trimmed", 72), "Older messages were removed after 72 hours.");
   const reasons = ["trimmed", "epoch-changed", "ahead", "too-far", "something-new"];
   assert.equal(new Set(reasons.map((reason) => resetNotice(reason, null))).size, reasons.length);
 });
 
-test("a session that can't be read says why", () => {
+test("an unreadable session says why", () => {
   assert.match(goneNotice({ code: "expired", message: "" }), /has expired/);
   assert.match(goneNotice({ code: "not_found", message: "" }), /deleted/);
   assert.equal(goneNotice({ code: "other", message: "Because" }), "Because.");
 });
 
-test("a return is counted in events and milliseconds", () => {
+test("a catch-up is counted in events and milliseconds", () => {
   assert.equal(caughtUpNotice({ events: 128, ms: 40.4 }), "Caught up: 128 events in 40 ms");
   assert.equal(caughtUpNotice({ events: 1, ms: 0.2 }), "Caught up: 1 event in 1 ms");
   assert.equal(caughtUpNotice({ events: 12345, ms: 90 }), "Caught up: 12,345 events in 90 ms");

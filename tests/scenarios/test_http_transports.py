@@ -32,7 +32,7 @@ HTTP: list[type[HttpFollower]] = [EventSourceFollower, StreamFollower, PollFollo
 SERVERS = pytest.mark.parametrize("command", ["runserver", pytest.param("uvicorn", marks=pytest.mark.long)])
 MANY = httpx.Limits(max_connections=200, max_keepalive_connections=0)
 # The loop of the API's description, at this server and with these cookies.
-LONG_POLL = CURL_POLL.replace("https://chat.example", "$url").replace("-b cookies.txt", '-b "$cookies"')
+LONG_POLL = CURL_POLL.replace("-b cookies.txt", '-b "$cookies"')
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ async def test_a_curl_loop_ends_with_the_exact_text(
         session = await reader.create_session()
         cookies = "; ".join(f"{name}={value}" for name, value in reader.http.cookies.items())
         answers = tmp_path / "answers"
-        variables = {"url": server.url, "session": session, "cookies": cookies}
+        variables = {"api": f"{server.url}/api", "session": session, "cookies": cookies}
         with answers.open("wb") as file:
             loop = subprocess.Popen(["bash", "-c", LONG_POLL], env=server.environment | variables, stdout=file)
         try:

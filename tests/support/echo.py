@@ -4,7 +4,7 @@ import asyncio
 import os
 from typing import Any
 
-from sessions_app.servers import lifecycle
+from sessions_app.servers import daphne_server, lifecycle
 
 woken = asyncio.Event()
 drained = asyncio.Event()
@@ -70,6 +70,6 @@ async def echo(path: str, receive: Any, send: Any) -> None:
     say(f"disconnected {message['code']}")
 
 
-lifecycle.install()
+daphne_server.install()
 lifecycle.on_start(start)
 lifecycle.on_drain(drain)

@@ -15,8 +15,9 @@ from django.core.management.base import BaseCommand, CommandError
 from agents_app.local.runner import Runner
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
-from sessions_app.process import Process, tune_garbage_collection
+from sessions_app.process import Process
 from sessions_app.servers.embedded_uvicorn import listen, serving
+from sessions_app.servers.garbage_collection import tune_garbage_collection
 from sessions_app.transports import probes
 
 logger = logging.getLogger(__name__)

@@ -6,11 +6,12 @@ from typing import Any
 
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.management.commands.runserver import Command as DaphneCommand
+from django.apps import apps
 from django.core.management.base import CommandParser
 from django.db import connections
 from django.utils import autoreload
 
-from sessions_app.servers.lifecycle import SessionServer, die_at_next_signal
+from sessions_app.servers.daphne_server import SessionServer, die_at_next_signal
 
 
 class Command(DaphneCommand):
@@ -19,8 +20,9 @@ class Command(DaphneCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        # ServeStatic serves them under every server. Django's handler would stand before the limit on request bodies.
-        parser.set_defaults(use_static_handler=False)
+        # ServeStatic, where it is installed, serves them under every server. Django's handler would stand before the
+        # limit on request bodies.
+        parser.set_defaults(use_static_handler=not apps.is_installed("servestatic"))
 
     def run(self, **options: Any) -> None:
         if options["use_reloader"] and os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) != "true":

@@ -1,4 +1,5 @@
 // The page: one connection, the conversation shown, and the list of the others.
+import { sentence } from "../connection-words.js";
 import { Holdfast } from "../index.js";
 import "../status-element.js";
 import { Absence } from "./absence.js";
@@ -13,7 +14,6 @@ import { Router, signInPath } from "./router.js";
 import { Transcript } from "./transcript.js";
 import { UnreadAnswers } from "./unread-answers.js";
 import { isUnfinished } from "./signal-status.js";
-import { sentence } from "../connection-words.js";
 import { caughtUpNotice, stopNotice, titleOf } from "./wording.js";
 
 const HOUR_MS = 3_600_000;

@@ -1,7 +1,7 @@
-// Errors of drawing, on the console. A conversation is private: nothing that was written in it is logged.
+// Drawing errors on the console, without any text of the conversation, which is private.
 
 /**
- * Warn of something that can't be drawn: the error's kind and its place, without its message, which may quote a text.
+ * Warn that something cannot be drawn: kind and place of the error, without its message, which may quote a text.
  * @param {string} what
  * @param {Error} error
  */

@@ -1,4 +1,4 @@
-// Cuts growing Markdown into top-level blocks without reading the settled part again.
+// Splitter of growing Markdown into top-level blocks, which does not parse the settled part again.
 import { Lexer } from "../vendor/marked.mjs";
 
 /**
@@ -12,13 +12,14 @@ import { Lexer } from "../vendor/marked.mjs";
 // block before it ("text\n#" is a heading until it becomes "text\n#tag"). Anything before those two is settled.
 const UNSETTLED_BLOCKS = 2;
 
-// Levels of quotes, lists or emphasis in each other; markdown-it has the same limit. marked reads them by recursion, so
-// that a thousand overflow the stack.
+// Nesting limit of quotes, lists and emphasis, the same as markdown-it's. marked recurses: a thousand levels overflow
+// the
+// stack.
 const MAX_NESTING = 100;
-// A block that can't be read ends at the first blank line.
+// An unreadable block ends at the first blank line.
 const UNREADABLE = /^[^]+?(?=\n[ \t]*\n|$)/;
 
-/** Splits one text that mostly grows at its end; any other change starts again from its beginning. */
+/** Splitter of one text that mostly grows at its end; after any other change it starts over. */
 export class BlockSplitter {
   #settledText = "";
   /** @type {Block[]} */
@@ -32,7 +33,7 @@ export class BlockSplitter {
     const source = text.replace(/\r\n?/g, "\n");
     if (!source.startsWith(this.#settledText)) this.#forget();
     let tokens = lex(source.slice(this.#settledText.length));
-    // A link definition reaches back to every reference before it, so such a text is read as a whole.
+    // A link definition applies to earlier references, so such a text is parsed as a whole.
     if (hasLinks(tokens)) {
       this.#forget();
       tokens = lex(source);
@@ -84,7 +85,7 @@ function newLexer() {
   return new BoundedLexer({ gfm: true });
 }
 
-/** The tokens of a source. A block that marked can't read is one of type "plain", with the error. */
+/** Return the tokens of a source; an unreadable block is a token of type "plain" with its error. */
 function lex(source) {
   try {
     return newLexer().lex(source);
@@ -109,13 +110,13 @@ function cutBlocks(source) {
   return [blocks.filter(Boolean), links];
 }
 
-/** A lexer with the tokens of the blocks before the first that it can't read; their inline tokens are left out. */
+/** Return a lexer with the tokens of the blocks before the first unreadable one, without inline tokens. */
 function readBlocks(source) {
   const lexer = newLexer();
   try {
     lexer.blockTokens(source, lexer.tokens);
   } catch {
-    // The tokens end before the block that can't be read.
+    // The tokens end before the unreadable block.
   }
   return lexer;
 }

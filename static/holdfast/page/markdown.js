@@ -1,4 +1,4 @@
-// Markdown that grows, as DOM: only the blocks whose source changed are rendered again.
+// Incremental Markdown rendering: only blocks whose source has changed are rendered again.
 import { Marked } from "../vendor/marked.mjs";
 import { closeInline } from "./close-inline.js";
 import { CodeBlock } from "./code-block.js";
@@ -6,14 +6,14 @@ import { warnOfError } from "./draw-errors.js";
 import { BlockSplitter } from "./markdown-blocks.js";
 import { sanitize } from "./sanitize.js";
 
-// Written without attributes these do what they say; any other HTML is shown as the text that it is.
+// Tags rendered when they have no attributes; any other HTML is shown as text.
 const PLAIN_TAG = /^<\/?(b|br|del|em|i|kbd|s|strong|sub|sup|u)\s*\/?>$/i;
 
 const marked = new Marked({
   gfm: true,
   renderer: {
     html: ({ text }) => (PLAIN_TAG.test(text.trim()) ? text : escapeHtml(text)),
-    // An image of another site would tell that site who reads, and when.
+    // Loading an image of another site would reveal the reader to that site.
     image: ({ href, text }) => `<a href="${escapeHtml(href)}">Image: ${escapeHtml(text || href)}</a>`,
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
   },
@@ -29,7 +29,7 @@ const marked = new Marked({
  * @property {Error} [error] why it is plain text
  */
 
-/** One text of an answer. */
+/** View of one Markdown text. */
 export class MarkdownView {
   #blocks = new BlockSplitter();
   /** @type {Shown[]} */
@@ -79,7 +79,7 @@ function renderCode({ text, lang }) {
   return { element: code.element, code };
 }
 
-// What can't be read or drawn as Markdown is shown as it was written.
+// A block that cannot be parsed or drawn as Markdown is shown as plain text.
 function renderPlain({ raw }) {
   const element = document.createElement("div");
   element.className = "block plain-text";
@@ -95,7 +95,7 @@ function renderHtml(token) {
   return element;
 }
 
-// What is wider than the page scrolls by itself, for the keyboard too.
+// Content wider than the page scrolls, by keyboard too.
 function scrollable(element, name) {
   element.tabIndex = 0;
   element.setAttribute("role", "group");

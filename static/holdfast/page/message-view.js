@@ -1,4 +1,4 @@
-// One message: its parts, how it stands in words, and what can be done with it.
+// View of a message: parts, status and actions.
 import { copyButton } from "./copy-button.js";
 import { warnOfError } from "./draw-errors.js";
 import { icon } from "./icon.js";
@@ -14,16 +14,16 @@ const SPEAKERS = { user: "You", assistant: "Assistant", system: "Note" };
 const RETRIES = { continue: "Continue", regenerate: "Regenerate" };
 
 /**
- * What a message is drawn by, beside itself.
+ * Context that a message is drawn with.
  * @typedef {object} Surroundings
  * @property {import("./signal-status.js").SignalStatus} signalStatus
- * @property {boolean} online whether what waits can leave at once
- * @property {string|null} retryable the answer that may be continued or given anew
- * @property {Map<string, string>} refusals why a decision of this tab's didn't count, by approval
+ * @property {boolean} online whether messages can be sent now
+ * @property {string|null} retryable id of the answer that can be continued or regenerated
+ * @property {Map<string, string>} refusals why a decision of this tab was refused, by approval
  */
 
 /**
- * A part on show.
+ * A part shown.
  * @typedef {object} ShownPart
  * @property {string} type
  * @property {ReturnType<typeof createPartView>} view
@@ -31,8 +31,9 @@ const RETRIES = { continue: "Continue", regenerate: "Regenerate" };
  */
 
 /**
- * Its element dispatches "dismiss", with the message's id, when the person is done with one that wasn't sent, "retry", with
- * `{message, mode}`, and what its approvals do.
+ * Its element dispatches "dismiss" (`detail`: the id of a failed message), "retry" (`{message, mode}`), and the
+ * "decide" of
+ * its approval cards.
  */
 export class MessageView {
   #body = create("div", "message-body");
@@ -81,7 +82,7 @@ export class MessageView {
   }
 
   /**
-   * @param {object} message as the client holds it now
+   * @param {object} message current state
    * @param {Surroundings} surroundings
    */
   update(message, surroundings) {
@@ -100,7 +101,7 @@ export class MessageView {
     ]);
   }
 
-  // One that fails stops neither the others, nor the rest of the conversation.
+  // A failing piece affects neither the others nor the rest of the conversation.
   #drawEach(pieces) {
     const [error] = pieces.map(errorOf).filter(Boolean);
     if (error && this.#problem.hidden) warnOfError("A message", error);
@@ -165,7 +166,7 @@ export class MessageView {
 }
 
 /**
- * Bring a part's view up to date, or make another. One that has failed may be half drawn: it is never used again.
+ * Update the view of a part, or create another one. A failed view may be half drawn and is never reused.
  * @param {ShownPart|undefined} shown
  * @param {object} part
  * @param {string} role
@@ -199,7 +200,7 @@ function errorOf(draw) {
 /**
  * @param {object} message an answer
  * @param {import("./signal-status.js").SignalStatus} signalStatus
- * @returns {string} how it stands, if it did not simply complete
+ * @returns {string} notice; empty if it completed
  */
 export function noticeOf(message, signalStatus) {
   const stop = message.status === "cancelled" ? signalStatus.stop(message) : undefined;
@@ -211,7 +212,7 @@ export function textOf({ parts }) {
   return parts.filter(({ type }) => type === "text").map(({ text }) => text).join("\n\n");
 }
 
-// Text that grows shows by itself that the agent works.
+// Growing text already shows that the agent is working.
 function writesNow(part) {
   return part?.type === "text" && part.state === "streaming" && part.text !== "";
 }

@@ -1,4 +1,4 @@
-// One view for each kind of message part. A view has an `element` and `update(part, context)`.
+// Views of message parts, one class per kind, each with an `element` and `update(part, context)`.
 import { ApprovalCard } from "./approval-card.js";
 import { CodeBlock } from "./code-block.js";
 import { warnOfError } from "./draw-errors.js";
@@ -12,16 +12,17 @@ import { partProblem, steerNotice, toolState, toolTitle } from "./wording.js";
 /**
  * @typedef {object} Context
  * @property {boolean} ended whether the message has ended
- * @property {Record<string, {text: string}>} tools by call id, the raw input of calls whose input is still streaming
+ * @property {Record<string, {text: string}>} tools raw input of calls whose input is still streaming, by call id
  * @property {import("./signal-status.js").SignalStatus} signalStatus
- * @property {boolean} online whether what waits can leave at once
- * @property {Map<string, string>} refusals why a decision of this tab's didn't count, by approval
+ * @property {boolean} online whether messages can be sent now
+ * @property {Map<string, string>} refusals why a decision of this tab was refused, by approval
  */
 
 /**
  * @param {object} part of an AI SDK UIMessage
  * @param {string} role of its message
- * @returns {{element: HTMLElement, update: (part: object, context: Context) => void} | null} null: nothing to show
+ * @returns {{element: HTMLElement, update: (part: object, context: Context) => void} | null} null for parts that are
+ *   not shown
  */
 export function createPartView(part, role) {
   const kind = kindOf(part.type);
@@ -29,7 +30,7 @@ export function createPartView(part, role) {
   return VIEWS[kind]();
 }
 
-/** @param {string} type @returns {string} which view shows it */
+/** @param {string} type @returns {string} key of its view */
 export function kindOf(type) {
   if (type.startsWith("tool-") || type === "dynamic-tool") return "tool";
   return Object.hasOwn(VIEWS, type) ? type : "data";
@@ -56,7 +57,7 @@ class TextView {
   }
 }
 
-// What a person typed is shown as typed.
+// The user's text, shown as typed.
 class PlainTextView {
   element = create("p", "plain-text");
 
@@ -65,7 +66,7 @@ class PlainTextView {
   }
 }
 
-/** What a person told the agent at work, where it read it. */
+/** A steer, at the point where the agent read it. */
 class SteerView {
   element = create("div", "steer");
   #label = create("p", "steer-label");
@@ -83,7 +84,7 @@ class SteerView {
   }
 }
 
-/** What is shown of a part that can't be drawn: its text, or what it is. */
+/** View of a part that cannot be drawn: its text, or its type. */
 export class FallbackView {
   element = create("p", "plain-text");
 
@@ -99,13 +100,13 @@ export class FallbackView {
   }
 }
 
-/** A part that folds away. Its body is brought up to date while it is open only. */
+/** A collapsible part. Its body is updated only while open. */
 class FoldingView {
   #title = create("span", "fold-title");
   #state = create("span", "fold-state");
   #fallback = new FallbackView();
   #part = null;
-  /** What brings the body up to date. @type {(() => void)|null} */
+  /** Pending update of the body. @type {(() => void)|null} */
   #stale = null;
 
   constructor(iconName, testid) {
@@ -138,7 +139,7 @@ class FoldingView {
     this.#stale = null;
   }
 
-  // A part may fail long after its update: when a reader opens it.
+  // A part may fail long after its update: when the user opens it.
   #fail(error) {
     if (!this.#fallback.element.parentNode) warnOfError("A part", error);
     this.#fallback.update(this.#part);
@@ -161,7 +162,7 @@ class ReasoningView extends FoldingView {
   }
 }
 
-/** A tool call, folded away: what a person decides about it is shown, and before they have, that alone. */
+/** A tool call, collapsed, with its approval card; until the decision, only the card is shown. */
 class ToolView {
   element = create("div", "tool");
   #fold = new ToolFold();
@@ -266,7 +267,7 @@ class FileView {
   }
 }
 
-// Images of other sites are links: loading them would tell those sites who reads.
+// Images of other sites are shown as links: loading them would reveal the reader to those sites.
 function isImage(url, mediaType) {
   if (!mediaType?.startsWith("image/")) return false;
   return url.startsWith("data:image/") || originOf(url) === location.origin;

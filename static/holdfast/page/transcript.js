@@ -1,4 +1,5 @@
-// The conversation on show: its messages in order, drawn at most once a frame, and what is said around them.
+// Transcript: the messages of the conversation shown, drawn at most once per frame, with notices around them.
+import { sentence } from "../connection-words.js";
 import { getMessages } from "./api.js";
 import { warnOfError } from "./draw-errors.js";
 import { MessageView, noticeOf, textOf } from "./message-view.js";
@@ -11,11 +12,12 @@ const PAGE = 30; // earlier messages at a time
 const RETRYABLE = ["interrupted", "failed", "cancelled"];
 
 /**
- * Dispatches "render" when it has drawn, "watching" when `watching` has changed, and "refused", with an error as its
- * `detail`, when the server refuses what was asked for here.
+ * Dispatches "render" after drawing, "watching" when `watching` has changed, and "refused" (`detail`: the error) when
+ * the
+ * server refuses a retry.
  */
 export class Transcript extends EventTarget {
-  /** Whether what is written is seen: the tab is in front, and its end in sight. */
+  /** Whether the newest text is in view: the page is visible and scrolled to the end. */
   watching = true;
   #pane = document.getElementById("transcript");
   #list = document.getElementById("messages");
@@ -32,25 +34,25 @@ export class Transcript extends EventTarget {
   #session = null;
   /** @type {Map<string, MessageView>} */
   #views = new Map();
-  /** Earlier pages, which the client doesn't keep. @type {object[]} */
+  /** Earlier messages, which the client does not keep. @type {object[]} */
   #older = [];
   #olderLeft = false;
-  /** Messages whose conversation doesn't exist yet. @type {object[]} */
+  /** Messages whose conversation does not exist yet. @type {object[]} */
   #pending = [];
   #dirty = new Set();
   #signalStatus = new SignalStatus([], null);
-  /** The answer that may be continued or given anew. @type {string|null} */
+  /** Id of the answer that can be continued or regenerated. @type {string|null} */
   #retryable = null;
-  /** Why a decision of this tab's didn't count, by approval. @type {Map<string, string>} */
+  /** Why a decision of this tab was refused, by approval. @type {Map<string, string>} */
   #refusals = new Map();
-  /** Approvals that a screen reader has heard of. @type {Set<string>} */
-  #told = new Set();
+  /** Ids of announced approvals. @type {Set<string>} */
+  #announced = new Set();
   #frame = 0;
   #online = true;
   #listening = new AbortController();
   #actor;
 
-  /** @param {() => string|null} actor who this page acts as */
+  /** @param {() => string|null} actor returns the actor of this page */
   constructor(actor) {
     super();
     this.#actor = actor;
@@ -65,8 +67,8 @@ export class Transcript extends EventTarget {
   }
 
   /**
-   * @param {import("../index.js").Session | null} session null: nothing is chosen yet
-   * @param {() => number|null} retentionHours of the session, as far as it is known when asked
+   * @param {import("../index.js").Session | null} session null for a new conversation
+   * @param {() => number|null} retentionHours returns the retention of the session, if known
    */
   show(session, retentionHours) {
     this.#leave();
@@ -81,7 +83,7 @@ export class Transcript extends EventTarget {
     this.#follower.jump();
   }
 
-  /** @param {string} text a message whose conversation doesn't exist yet */
+  /** @param {string} text of a message whose conversation does not exist yet */
   showWaiting(text) {
     this.#welcome.hidden = true;
     const id = `new-${this.#pending.length}`;
@@ -89,14 +91,14 @@ export class Transcript extends EventTarget {
     this.#changed([id]);
   }
 
-  /** @param {boolean} online whether messages can leave */
+  /** @param {boolean} online whether messages can be sent now */
   setOnline(online) {
     if (this.#online === online) return;
     this.#online = online;
     this.#everythingChanged();
   }
 
-  /** Go to the end, where a person has just written. */
+  /** Scroll to the end, after the user has sent something. */
   jump() {
     this.#unread.clear();
     this.#follower.jump();
@@ -106,13 +108,13 @@ export class Transcript extends EventTarget {
     return this.#older.concat(this.#session?.messages ?? this.#pending);
   }
 
-  /** Messages, and the steers that are in none of them. */
+  /** Messages and loose steers. */
   get #entries() {
     const messages = this.#messages;
     return interleave(messages, this.#signalStatus.looseSteers(messages));
   }
 
-  // The button goes, and would take the keyboard's place with it.
+  // The button disappears, and would take the focus with it.
   #jumpByButton() {
     this.#follower.jump();
     this.#pane.focus({ preventScroll: true });
@@ -148,7 +150,7 @@ export class Transcript extends EventTarget {
     this.#pending = [];
     this.#retryable = null;
     this.#refusals.clear();
-    this.#told.clear();
+    this.#announced.clear();
   }
 
   #reset(notice) {
@@ -158,7 +160,7 @@ export class Transcript extends EventTarget {
   }
 
   #sessionChanged({ messages, signals }) {
-    // A signal says how a message stands, and perhaps not the one whose id it has.
+    // A signal may change the status of a message with another id.
     if (signals.size) this.#everythingChanged();
     else this.#changed(messages);
   }
@@ -184,7 +186,7 @@ export class Transcript extends EventTarget {
     this.#arrange(entries);
     this.#unread.draw();
     if (this.#session) this.#showState(this.#session);
-    this.#tellApprovals();
+    this.#announceApprovals();
     this.#follower.settle();
     this.#showJump();
     this.dispatchEvent(new Event("render"));
@@ -195,7 +197,7 @@ export class Transcript extends EventTarget {
     const before = known?.element.dataset.status;
     const view = known ?? new MessageView(message);
     this.#views.set(message.id, view);
-    // Whatever fails here, the rest of the conversation is drawn.
+    // A failure here must not affect the rest of the conversation.
     try {
       view.update(message, this.#surroundings);
       if (before === "streaming" && message.status !== "streaming") this.#announceAnswer(message);
@@ -216,14 +218,14 @@ export class Transcript extends EventTarget {
     this.#retryable = retryable;
   }
 
-  #tellApprovals() {
+  #announceApprovals() {
     for (const { approval, tool } of this.#session?.approvals ?? []) {
-      if (!this.#told.has(approval)) this.#announce(approvalNews(tool));
-      this.#told.add(approval);
+      if (!this.#announced.has(approval)) this.#announce(approvalNews(tool));
+      this.#announced.add(approval);
     }
   }
 
-  // --- What a person asks for here ---
+  // --- Actions of the user ---
 
   async #decide({ approval, approved, input }) {
     const session = this.#session;
@@ -280,7 +282,7 @@ export class Transcript extends EventTarget {
       this.#olderLeft = more;
       this.#follower.keepPlace(() => this.#render());
     } catch (error) {
-      this.#say(`Earlier messages can't be loaded: ${error.message}`);
+      this.#say(`Earlier messages can't be loaded: ${sentence(error.message)}`);
     } finally {
       this.#earlier.disabled = false;
     }
@@ -297,7 +299,7 @@ export class Transcript extends EventTarget {
     if (text) this.#announce(text);
   }
 
-  // A screen reader hears an answer once, when it is whole, and not each of its tokens.
+  // Screen readers hear an answer once, when it is complete, not token by token.
   #announceAnswer(message) {
     this.#announce(`Assistant: ${textOf(message)} ${noticeOf(message, this.#signalStatus)}`);
   }

@@ -1,4 +1,4 @@
-// Time that a test moves: timers fire in order, at their exact millisecond, and nothing waits for real.
+// A test clock: timers fire in order, at their exact millisecond, without real waiting.
 
 export class Clock {
   #now;

@@ -1,4 +1,4 @@
-// The client without a window: follows a session, says something, prints what it has once that is answered, and ends.
+// The client in Node: follows a session, sends a message, prints the state after the answer, and ends.
 
 import { WebSocket } from "undici"; // Node has one of its own from 22 on, which can't send a cookie
 import { Holdfast } from "../../../static/holdfast/index.js";

@@ -1,4 +1,4 @@
-// A Storage of the web platform, in memory: what a browser keeps over a reload.
+// A Storage in memory, which survives a test's reloads.
 
 export class MemoryStorage {
   #items = new Map();

@@ -1,4 +1,4 @@
-// PROTOCOL.md's server side, as small as it can be: sessions are logs in memory, and state is always folded anew.
+// A minimal server of PROTOCOL.md: sessions are logs in memory, their state is folded from scratch each time.
 
 import { fold } from "../../../static/holdfast/fold.js";
 

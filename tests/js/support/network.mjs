@@ -1,4 +1,4 @@
-// A network that breaks on demand: it refuses, hangs, cuts, freezes and delays, but keeps frames in order.
+// A network with faults on demand: it refuses, hangs, cuts, freezes and delays, but keeps frames in order.
 
 import { httpFetch } from "./http.mjs";
 

@@ -1,4 +1,4 @@
-// Chance that can be repeated: mulberry32.
+// A seeded random generator: mulberry32.
 
 /** @param {number} seed @returns {() => number} from 0 to 1 */
 export function seeded(seed) {

@@ -1,4 +1,4 @@
-// What the tabs of a browser share, in time that a test moves: unsent signals, news of them, the send lock.
+// Storage, broadcasts and send lock shared by a browser's tabs, on the test clock.
 
 const DELAY_MS = 1; // from one tab to another, and to the disk and back
 
@@ -9,7 +9,7 @@ export class Tabs {
   areApart = false;
   #clock;
   #open = new Set();
-  /** Queue for each session.s lock, its holder first. @type {Map<string, FakeSharedSignals[]>} */
+  /** Queue for each session's lock, its holder first. @type {Map<string, FakeSharedSignals[]>} */
   #lockQueues = new Map();
 
   constructor(clock) {

@@ -1,4 +1,4 @@
-// A page, its network and a model server, in time that a test moves.
+// A page, its network and a model server, on the test clock.
 
 import { Holdfast } from "../../../static/holdfast/index.js";
 import { Clock } from "./clock.mjs";

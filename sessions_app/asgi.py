@@ -1,0 +1,65 @@
+"""Holdfast in a project's ASGI application.
+
+from django.core.asgi import get_asgi_application
+
+application = get_asgi_application()
+
+from sessions_app.asgi import mount  # after the applications are loaded
+
+application = mount(application)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sessions_app import process
+from sessions_app.auth.addresses import path_below
+from sessions_app.http.body_limit import limit_bodies
+from sessions_app.servers import daphne_server, lifecycle
+from sessions_app.telemetry import log_context
+from sessions_app.transports import ndjson, probes
+from sessions_app.transports.websocket import SessionConsumer
+
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+
+
+def mount(application: Application) -> Application:
+    """Return the project's ASGI application with Holdfast below the prefix that its URLconf includes it at.
+
+    Below the prefix, Holdfast answers WebSockets, publishing line by line and probes, and limits the bodies of other
+    requests. Everything else, HTTP and WebSocket, is the project's. The lifespan starts and stops this process.
+    """
+    consumer = SessionConsumer.as_asgi()
+    probe = probes.application(process.started)
+    limited = limit_bodies(application)
+
+    async def mounted(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await lifecycle.lifespan(scope, receive, send)
+            return
+        log_context.work_on()  # Daphne may begin a request in the context of the one before it on its connection
+        path = path_below(scope)
+        if path is None:
+            await application(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await (consumer if path == "ws/" else refuse)(scope, receive, send)
+        elif probes.takes(path):
+            await probe(scope, receive, send)
+        elif ndjson.takes(scope):
+            await ndjson.upload(scope, receive, send)
+        else:
+            await limited(scope, receive, send)
+
+    daphne_server.install()
+    daphne_server.stream_bodies(ndjson.takes)
+    lifecycle.on_start(process.start)
+    lifecycle.on_drain(process.stop)
+    lifecycle.on_farewell(process.close_sockets)
+    return mounted
+
+
+async def refuse(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Refuse a WebSocket's handshake with 403: only one address has one, and Channels' router would raise."""
+    await send({"type": "websocket.close"})

@@ -1,0 +1,114 @@
+"""Identity middleware: the identity of each of Holdfast's requests, and the cookie of its guests."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
+from django.db import DatabaseError, transaction
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.decorators import async_only_middleware
+
+from sessions_app import conf
+from sessions_app.auth.addresses import is_ours
+from sessions_app.auth.identity import (
+    GUEST_COOKIE,
+    GUEST_COOKIE_S,
+    Identity,
+    guest_cookie,
+    guest_of,
+    identify_async,
+    identify_by_token,
+    token_in,
+    user_identity,
+)
+from sessions_app.core.errors import HoldfastError
+from sessions_app.database import locking
+from sessions_app.models import Session
+
+logger = logging.getLogger(__name__)
+
+GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+
+@async_only_middleware
+def identity_middleware(get_response: GetResponse) -> GetResponse:
+    """Set what `get_identity` returns, and make a guest of each new visitor of a Holdfast page.
+
+    Requests for other pages of the project pass untouched.
+    """
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        if not is_ours(request.path):
+            return await get_response(request)
+        token = token_in(request.headers.get("Authorization", ""))
+        request.identity = await _identity(request.COOKIES, token)  # type: ignore[attr-defined]
+        response = await get_response(request)
+        if token is None and not isinstance(request.identity, HoldfastError):  # type: ignore[attr-defined]
+            _update_guest_cookie(response, request.identity, request.COOKIES)  # type: ignore[attr-defined]
+        return response
+
+    return middleware
+
+
+async def _identity(cookies: Mapping[str, str], token: str | None) -> Identity | HoldfastError | None:
+    try:
+        return await (identify_async(cookies) if token is None else sync_to_async(identify_by_token)(token))
+    except HoldfastError as problem:
+        return problem
+    except DatabaseError as error:
+        logger.error("can't tell who asks: %s", error)
+        return HoldfastError("storage_unavailable")
+
+
+def get_identity(request: HttpRequest) -> Identity | None:
+    """Return the request's identity. Raises bad_token, token_expired, and storage_unavailable if it isn't known."""
+    identity: Identity | HoldfastError | None = request.identity  # type: ignore[attr-defined]
+    if isinstance(identity, HoldfastError):
+        raise identity
+    return identity
+
+
+def _update_guest_cookie(response: HttpResponseBase, identity: Identity | None, cookies: Mapping[str, str]) -> None:
+    if identity is not None and identity.user_id is not None:
+        if GUEST_COOKIE in cookies:
+            response.delete_cookie(GUEST_COOKIE, samesite="Lax")
+    elif conf.settings.guests and response.headers.get("Content-Type", "").startswith("text/html"):
+        guest = identity.owner.removeprefix("guest:") if identity is not None else uuid.uuid4().hex
+        _set_guest_cookie(response, guest)  # again at each visit, so that it runs from the last one
+
+
+def _set_guest_cookie(response: HttpResponseBase, guest: str) -> None:
+    response.set_cookie(
+        GUEST_COOKIE,
+        guest_cookie(guest),
+        max_age=GUEST_COOKIE_S,
+        httponly=True,
+        samesite="Lax",
+        secure=settings.SESSION_COOKIE_SECURE,
+    )
+
+
+@receiver(user_logged_in)
+def give_guests_sessions_to_user(request: HttpRequest | None, user: Any, **_: Any) -> None:
+    """Give a user who has logged in the sessions that were theirs as a guest.
+
+    `request` is None where a login has none, as with some packages for tokens and single sign-on.
+    """
+    if request is None:
+        return
+    guest = guest_of(request.COOKIES.get(GUEST_COOKIE))
+    if guest is not None:
+        with transaction.atomic():
+            theirs = Session.objects.present().filter(owner=guest.owner)
+            locking.sessions(theirs.values_list("pk", flat=True))
+            theirs.update(owner=f"user:{user.pk}")
+    if hasattr(request, "identity"):
+        request.identity = user_identity(user, request.session)

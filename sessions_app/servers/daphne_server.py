@@ -1,0 +1,272 @@
+"""Daphne's server, with a steady ping, bounded input, hooks at start and stop, and a stop that says goodbye."""
+
+import asyncio
+import inspect
+import logging
+import math
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from daphne.cli import CommandLineInterface
+from daphne.server import Server
+from twisted.internet import defer, reactor
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    STDLibLogObserver,
+    globalLogPublisher,
+)
+
+from sessions_app import conf
+from sessions_app.servers import lifecycle
+from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, Takes
+from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
+from sessions_app.servers.websocket_frames import ReceiveQueue
+
+logger = logging.getLogger(__name__)
+
+# A frame beyond FRAME_BYTES gets an error by name from the application; beyond so many times that, it is not even
+# read and its socket closed with 1009.
+TOO_BIG_FACTOR = 2
+# Connections that may wait to be accepted: a restarted server meets all its clients at once.
+BACKLOG = 1024
+# Seconds that a client has to answer a close frame, and an application to end after its client has gone.
+CLOSE_S = 3
+# Seconds between two sockets' close frames when the server stops, at most: the next server meets a file, not a herd.
+CLOSE_PACE_S = 0.005
+
+_running: list["SessionServer"] = []
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "websocket.close"})
+
+
+class SessionServer(Server):
+    """Daphne's server with Holdfast's settings in place of the command line's."""
+
+    def __init__(self, application: Any, endpoints: list[str], **options: Any) -> None:
+        report_ignored(options)
+        super().__init__(application, [with_backlog(endpoint) for endpoint in endpoints], **options | ours())
+        self.ports: list[Any] = []
+        self.draining = False
+        self.restarting = False
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        """Serves until a signal; afterwards `abort_start` says whether it could not even start."""
+        if self.verbosity <= 1:  # where Daphne throws away what Twisted logs, errors too
+            log_twisted_errors()
+        # Twisted's wall time would stop its timers while a clock that was set back catches up.
+        reactor.seconds = time.monotonic  # type: ignore[method-assign, misc]
+        reactor.callWhenRunning(self.started)
+        _running.append(self)
+        try:
+            super().run()
+        finally:
+            _running.remove(self)
+            self.stopped.set()
+        if self.restarting:
+            run_command_again()
+
+    def listen_success(self, port: Any) -> None:
+        super().listen_success(port)
+        self.ports.append(port)
+
+    def started(self) -> None:
+        self.http_factory.buildProtocol = partial(build_channel, self.http_factory.buildProtocol)
+        self.ws_factory.protocol = SocketProtocol
+        self.ws_factory.setProtocolOptions(
+            # Autobahn's timer: one ping an interval after the last pong, whatever else is sent or received.
+            # Daphne's own starts again at every message from the client, so that a busy page is never pinged.
+            autoPingInterval=conf.settings.ping_interval_s,
+            autoPingRestartOnAnyTraffic=False,
+            # A close frame with the reason (1009 too big, 1002 malformed, 1007 not UTF-8), not a cut connection.
+            failByDrop=False,
+            closeHandshakeTimeout=CLOSE_S,
+            allowNullOrigin=True,  # the application checks the Origin
+        )
+        share_options(self.ws_factory)
+        for port in self.ports:
+            port.stopReading()  # connections wait in the backlog until the hooks are through
+        self.opening = asyncio.get_event_loop().create_task(self.open_doors())
+
+    async def open_doors(self) -> None:
+        try:
+            await lifecycle.start()
+        except Exception:
+            logger.critical("The server could not start", exc_info=True)
+            self.abort_start = True
+            self.stop()
+            return
+        for port in self.ports if not self.draining else ():
+            port.startReading()
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """As Daphne's, with an inbox that can hold back a socket, and no new sockets while the server stops."""
+        if protocol not in self.connections:
+            return None
+        is_socket = isinstance(protocol, SocketProtocol)
+        body: RequestBody | None = None if is_socket else protocol.body
+        inbox: ReceiveQueue | RequestBody | asyncio.Queue[dict[str, Any]] = (
+            ReceiveQueue(protocol) if is_socket else body or asyncio.Queue()
+        )
+        application = refuse if is_socket and self.draining else self.application
+        scope.setdefault("asgi", {"version": "3.0"})
+        running = application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(
+            running if is_socket else self.respond(protocol, running)
+        )
+        return inbox
+
+    async def respond(self, request: Any, running: Awaitable[None]) -> None:
+        """Cuts a response that fails midway: Daphne would try to begin an error page, and fail at it for ever."""
+        try:
+            await running
+        except Exception:
+            if not request._response_started:
+                raise
+            logger.exception("the response to %s failed midway", request.path.decode("ascii", "replace"))
+            if request.channel is not None:
+                request.channel.transport.abortConnection()
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """As Daphne's, with a short way for what is sent most, and no more than a client reads."""
+        text = message.get("text")
+        if message["type"] == "http.response.body":
+            await take_body(protocol, more=message.get("more_body", False))
+        if text and isinstance(protocol, SocketProtocol):
+            await protocol.writable()
+        if text and isinstance(protocol, SocketProtocol) and protocol.state == protocol.STATE_OPEN:
+            protocol.send_text(text)
+        else:
+            await super().handle_reply(protocol, message)
+
+    def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        if action != "connecting":  # "connected" or "rejected" follows at once
+            super().log_action(protocol, action, details)
+
+    # Stopping: Twisted waits for what kill_all_applications returns, with its loop running.
+
+    def kill_all_applications(self) -> Any:
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self.wind_down()))
+
+    async def wind_down(self) -> None:
+        self.draining = True
+        if threading.current_thread() is threading.main_thread():
+            die_at_next_signal()
+        try:
+            await self.stop_listening()
+            await lifecycle.drain()
+            await self.close_sockets()
+            await self.end_applications()
+        except Exception:
+            logger.exception("The server did not stop cleanly")
+
+    async def stop_listening(self) -> None:
+        for port in self.ports:
+            await defer.maybeDeferred(port.stopListening).asFuture(asyncio.get_running_loop())
+
+    async def close_sockets(self) -> None:
+        sockets = [protocol for protocol in self.connections if isinstance(protocol, SocketProtocol)]
+        random.shuffle(sockets)
+        pace = min(CLOSE_PACE_S, conf.settings.drain_ms / 1000 / (len(sockets) or 1))
+        for protocol in sockets:
+            protocol.go_away()
+            await asyncio.sleep(random.uniform(0, 2 * pace))
+
+    async def end_applications(self) -> None:
+        # A connection that has just been upgraded has no application under its HTTP name.
+        running = [d["application_instance"] for d in self.connections.values() if "application_instance" in d]
+        if running:
+            await asyncio.wait(running, timeout=CLOSE_S)
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest, timeout=CLOSE_S)
+
+    def restart(self) -> None:
+        """Stops as at a signal, and begins again in the same process; to be called in the server's loop."""
+        if not self.restarting and not self.draining:
+            self.restarting = True
+            asyncio.get_running_loop().call_soon(self.stop)
+
+    def stop_and_wait(self) -> None:
+        """Stops the server that runs in another thread."""
+        if not self.stopped.is_set():
+            reactor.callFromThread(self.stop)
+            self.stopped.wait()
+
+
+def stream_bodies(takes: Takes) -> None:
+    """Has the bodies of requests for which `takes(scope)` is true passed on as they come, as other servers do."""
+    StreamedRequest.takes_stream = staticmethod(takes)
+
+
+def build_channel(build: Callable[[Any], Any], address: Any) -> Any:
+    channel = build(address)
+    channel.requestFactory = StreamedRequest
+    return channel
+
+
+def ours() -> dict[str, Any]:
+    return {
+        "ping_interval": math.inf,  # Daphne's own pings, off: see SessionServer.started
+        "ping_timeout": conf.settings.pong_timeout_s,
+        "websocket_timeout": -1,  # a socket may live for ever
+        "websocket_max_message_size": TOO_BIG_FACTOR * conf.settings.frame_bytes,
+        "websocket_max_frame_size": TOO_BIG_FACTOR * conf.settings.frame_bytes,
+    }
+
+
+def report_ignored(options: dict[str, Any]) -> None:
+    """One setting rules: says so to whoever gave the `daphne` command another value."""
+    defaults = inspect.signature(Server).parameters
+    for name in ours().keys() & options.keys():
+        if options[name] != defaults[name].default:
+            logger.warning("%s=%s is ignored: the setting HOLDFAST rules", name, options[name])
+
+
+def with_backlog(endpoint: str) -> str:
+    listens = endpoint.startswith(("tcp:", "ssl:")) and "backlog=" not in endpoint
+    return f"{endpoint}:backlog={BACKLOG}" if listens else endpoint
+
+
+def restart() -> bool:
+    """Restarts the server of this process, gracefully; False under another server, which can't."""
+    for server in _running:
+        server.restart()
+    return bool(_running)
+
+
+def run_command_again() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def die_at_next_signal() -> None:
+    """A second signal ends the process at once: what is committed is safe, the rest was politeness."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def log_twisted_errors() -> None:
+    errors: Any = LogLevelFilterPredicate(defaultLogLevel=LogLevel.error)
+    everything: Any = STDLibLogObserver("twisted")
+    observer: Any = FilteringLogObserver(everything, [errors])
+    globalLogPublisher.addObserver(observer)
+
+
+def install() -> None:
+    """Has the `daphne` command use this server: it imports the application before it makes a server."""
+    CommandLineInterface.server_class = SessionServer

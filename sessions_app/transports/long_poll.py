@@ -1,0 +1,126 @@
+"""The long poll: what is new in sessions, asked again and again; PROTOCOL.md §2.
+
+Django's own async views, since the REST framework's hold a thread for as long as they wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+
+from sessions_app import conf, process
+from sessions_app.auth.identity import Identity
+from sessions_app.core import frames
+from sessions_app.core.errors import HoldfastError
+from sessions_app.core.frames import ClientFrame
+from sessions_app.delivery.connection import Connection
+from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, headers_of
+from sessions_app.http.guards import guard, json_body, json_response
+from sessions_app.transports.attach_requests import attach_frame, attach_query, attaches_in, whole_number
+from sessions_app.transports.sse import release_thread
+
+
+@guard("POST")
+async def poll(request: HttpRequest, who: Identity) -> HttpResponse:
+    """`POST /api/poll/`: what is new in many sessions."""
+    body = json_body(request)
+    attaches = attaches_in(body)
+    answer = LongPoll(await process.current(), who, headers_of(request))
+    texts = await answer.to(attaches, wait_s=_wait_s(body.get("wait_ms")))
+    return json_response(_frames(texts))
+
+
+@guard("GET")
+async def session_poll(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
+    """`GET /api/sessions/<id>/poll/`: what is new in one, and the cursor to ask with next."""
+    attach = attach_frame(attach_query(request, session))
+    wait_s = _wait_s(whole_number(request, "wait_ms"))
+    answer = LongPoll(await process.current(), who, headers_of(request))
+    texts = await answer.to([attach], wait_s=wait_s, refusals=False)
+    cursors = [cursor for text in texts if (cursor := frames.cursor_of(text))]
+    return json_response(_frames(texts, cursor=cursors[-1] if cursors else str(attach.cursor or "")))
+
+
+def _frames(texts: list[str], **more: str) -> bytes:
+    rest = orjson.dumps(more).decode()[1:-1]
+    return f'{{"frames":[{",".join(texts)}]{"," if rest else ""}{rest}}}'.encode()
+
+
+class LongPoll:
+    """One poll's answer, which is a connection as long as it is waited for."""
+
+    def __init__(self, here: process.Process, who: Identity, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._texts: list[str] = []
+        self._expected = 1  # frames that are no news: the first, and what brings nothing
+        self._bytes = 0
+        self._arrival = asyncio.Event()
+        self._here = here
+        self._beginning = here.connection_recorder.begin("poll", headers)
+        self._connection = Connection(here.connections, who, send=self._send, close=self._close, transport="poll")
+
+    async def to(self, attaches: Iterable[ClientFrame], *, wait_s: float, refusals: bool = True) -> list[str]:
+        """Return the frames. `refusals`: a session's refusal is one of them; else it is raised."""
+        self._here.connections.admit(self._connection)
+        try:
+            ends_at = asyncio.get_running_loop().time() + wait_s
+            self._connection.greet()
+            await self._attach(attaches, refusals)
+            await release_thread()
+            await self._wait(ends_at)
+            await self._connection.flush()
+            return self._texts
+        except asyncio.CancelledError:  # polls are many: only one whose client didn't wait is worth a note
+            silent_s = asyncio.get_running_loop().time() - self._beginning.at
+            end = ConnectionEnd(Ended.LEFT, idle_s=silent_s)
+            self._here.connection_recorder.end(self._beginning, end, owner=self._connection.identity.owner)
+            raise
+        finally:
+            self._here.connections.dismiss(self._connection)
+
+    async def _attach(self, attaches: Iterable[ClientFrame], refusals: bool) -> None:
+        for attach in attaches:
+            if self._bytes >= conf.settings.snapshot_bytes:
+                return  # the rest is for the next poll, in which these bring less
+            try:
+                cursor = await self._connection.attach(attach)
+            except HoldfastError as problem:
+                if not refusals:
+                    raise
+                self._connection.queue(frames.error(problem, session=attach.session))
+            else:
+                self._expected += cursor == attach.cursor
+            await self._connection.flush()
+
+    async def _wait(self, ends_at: float) -> None:
+        try:
+            async with asyncio.timeout_at(ends_at):
+                while not self._has_news:
+                    self._arrival.clear()
+                    await self._arrival.wait()
+                await asyncio.sleep(conf.settings.poll_gather_ms / 1000)
+        except TimeoutError:
+            if not self._has_news:
+                self._connection.queue(self._connection.heartbeat())
+
+    @property
+    def _has_news(self) -> bool:
+        return len(self._texts) > self._expected
+
+    async def _send(self, texts: list[str]) -> None:
+        self._texts += texts
+        self._bytes += sum(map(len, texts))
+        self._arrival.set()
+
+    async def _close(self, code: int) -> None:
+        self._arrival.set()
+
+
+def _wait_s(wait_ms: object) -> float:
+    if wait_ms is None:
+        return conf.settings.poll_ms / 1000
+    if not isinstance(wait_ms, int) or isinstance(wait_ms, bool) or wait_ms < 0:
+        raise HoldfastError("bad_frame", "`wait_ms` is a number of milliseconds, 0 or more.")
+    return min(wait_ms, conf.settings.poll_ms) / 1000

@@ -1,0 +1,64 @@
+"""Holdfast's addresses: `path("chat/", include("sessions_app.urls"))`."""
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.routers import SimpleRouter
+
+from sessions_app.api import schema
+from sessions_app.api.schema import described
+from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet, TokenViewSet
+from sessions_app.auth.addresses import NAMESPACE
+from sessions_app.transports import http_views, long_poll, sse
+from sessions_app.views import page, restart
+
+app_name = NAMESPACE
+
+router = SimpleRouter()
+router.register("sessions", SessionViewSet, basename="session")
+router.register("policies", PolicyViewSet, basename="policy")
+router.register("tokens", TokenViewSet, basename="token")
+
+_read_signals = sync_to_async(SessionViewSet.as_view({"get": "signals"}, detail=True))
+
+
+@csrf_exempt  # each of the two enforces it, and refuses in the API's form
+async def signals(request: HttpRequest, pk: str) -> HttpResponseBase:
+    """`api/sessions/<id>/signals/`: one address, two views.
+
+    Sending waits in the event loop for its receipt; reading is the REST framework's, in a thread.
+    """
+    if request.method in ("GET", "HEAD"):
+        return await _read_signals(request, pk=pk)
+    return await http_views.signal(request, session=pk)
+
+
+api: list[URLPattern | URLResolver] = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path(
+        "docs/",
+        SpectacularSwaggerSplitView.as_view(template_name="holdfast/api_docs.html", url_name=f"{NAMESPACE}:schema"),
+        name="api-docs",
+    ),
+    path("stream/", described(sse.stream, "post", schema.STREAM)),
+    path("poll/", described(long_poll.poll, "post", schema.POLL)),
+    path("sessions/<str:session>/stream/", described(sse.session_stream, "get", schema.SESSION_STREAM)),
+    path("sessions/<str:session>/poll/", described(long_poll.session_poll, "get", schema.SESSION_POLL)),
+    # Before the router's, which only describes reading; its parameter has the router's name.
+    path("sessions/<str:pk>/signals/", described(signals, "post", schema.SIGNAL)),
+    path("sessions/<str:session>/publish/", described(http_views.publish, "post", schema.PUBLISH)),
+    path("beat/", described(http_views.beat, "post", schema.BEAT)),
+    path("", include(router.urls)),
+    re_path("", NoSuchAddress.as_view()),
+]
+
+urlpatterns = [
+    path("", page, name="page"),
+    path("s/<str:session>/", page, name="conversation"),
+    path("lab/restart/", restart, name="lab-restart"),
+    path("api/", include(api)),
+    path("ws/", http_views.upgrade_required),
+]
