@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.services import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A site with an API of its own, whose defaults fit that and would break this one.
@@ -74,6 +76,12 @@ USE_TZ = False
 del ASGI_APPLICATION, DATABASES["default"]["OPTIONS"]
 HOLDFAST = {"ROLUP_MS": 20, "LEASE_MS": "soon"}
 """
+# An ASGI application to which nobody has added `mount`.
+UNMOUNTED = """
+from django.core.asgi import get_asgi_application
+
+application = get_asgi_application()
+"""
 LAYERS = 'CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}\n'
 # What a user does there, and what becomes of each request.
 VISIT = """
@@ -126,6 +134,7 @@ def site(tmp_path: Path) -> Any:
         (tmp_path / "site_settings.py").write_text(f"DATABASE = {str(tmp_path / 'db')!r}\n{SITE}\n{more}")
         (tmp_path / "site_urls.py").write_text(URLS)
         (tmp_path / "site_api.py").write_text(API)
+        (tmp_path / "site_asgi.py").write_text(UNMOUNTED)
         ours = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
         variables = {"DJANGO_SETTINGS_MODULE": "site_settings", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
         return subprocess.run(
@@ -151,6 +160,14 @@ def test_a_server_refuses_to_start_with_what_is_wrong(site: Any) -> None:
     first, second = started.stderr.splitlines()[-2:]
     assert first.endswith("ImproperlyConfigured: HOLDFAST has the unknown name 'ROLUP_MS'. Did you mean ROLLUP_MS?")
     assert second == "LEASE_MS is 'soon'. Use a whole number from 300 to 600000."
+
+
+def test_runserver_refuses_an_application_without_the_mount(site: Any) -> None:
+    started = site(LAYERS, "-m", "django", "runserver", "--noreload", f"127.0.0.1:{free_port()}")
+    assert started.returncode == 1
+    assert started.stderr.splitlines()[-1] == (
+        "CommandError: site_asgi.application serves no WebSockets: return sessions_app.asgi.mount(application) from it"
+    )
 
 
 def test_it_needs_no_settings_but_the_channel_layers(site: Any) -> None:

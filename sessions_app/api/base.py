@@ -48,7 +48,7 @@ class HoldfastView(APIView):
     versioning_class = None
     metadata_class = None
     filter_backends: Any = []  # of views that list
-    schema = AutoSchema()
+    schema: Any = AutoSchema()
 
     def get_exception_handler(self) -> Any:
         return errors.handle

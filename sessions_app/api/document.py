@@ -52,7 +52,8 @@ def generate(below: str) -> dict[str, Any]:
     routes = [path(below.removeprefix("/"), include("sessions_app.urls"))]
     # drf-spectacular patches settings of the whole process, so one document at a time.
     with _lock, patched_settings(SETTINGS):
-        return dict(SchemaGenerator(patterns=routes).get_schema(public=True))
+        generator: Any = SchemaGenerator(patterns=routes)  # type: ignore[no-untyped-call]
+        return dict(generator.get_schema(public=True))
 
 
 _cached = cache(generate)  # nothing in it depends on the request
@@ -89,5 +90,6 @@ class DocumentPage(HoldfastView, SpectacularSwaggerSplitView):
     def _swagger_ui_resource(filename: str) -> str:
         return static(f"drf_spectacular_sidecar/swagger-ui-dist/{filename}")
 
-    def _swagger_ui_favicon(self) -> str:
-        return self._swagger_ui_resource("favicon-32x32.png")
+    @staticmethod
+    def _swagger_ui_favicon() -> str:
+        return DocumentPage._swagger_ui_resource("favicon-32x32.png")

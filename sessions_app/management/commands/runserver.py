@@ -47,17 +47,18 @@ class Command(DaphneCommand):
         self.check_migrations()
         connections.close_all()
         self.server = self.make_server(options)
-        if not lifecycle.has_hooks():
-            raise CommandError(
-                f"{settings.ASGI_APPLICATION} serves no WebSockets: return sessions_app.asgi.mount(application) from it"
-            )
         self.server.run()
         if self.server.abort_start:
             os._exit(1)  # sys.exit would only end the reloader's thread
 
     def make_server(self, options: dict[str, Any]) -> SessionServer:
+        application = self.get_application(options)
+        if not lifecycle.has_hooks():
+            raise CommandError(
+                f"{settings.ASGI_APPLICATION} serves no WebSockets: return sessions_app.asgi.mount(application) from it"
+            )
         return SessionServer(
-            application=self.get_application(options),
+            application=application,
             endpoints=build_endpoint_description_strings(host=self.addr, port=int(self.port)),
             # Only the main thread gets signals, and with the reloader that is not this one.
             signal_handlers=not options["use_reloader"],
