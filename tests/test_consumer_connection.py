@@ -90,7 +90,7 @@ async def test_a_stranger_is_told_what_he_is_told_of_a_session_that_does_not_exi
         session = (await a_session_of("guest:2" if whose == "a stranger's" else "")).pk
     answer = await error(tab, {"type": "attach", "session": session})
     assert answer == {
-        "type": "error", "code": "not_found", "message": "There is no such session, or it isn't yours",
+        "type": "error", "code": "not_found", "message": "Session not found, or it isn't yours",
         "retryable": False, "session": session,
     }  # fmt: skip
     assert tab.connection._followed == {} and tab.process.feeds._feeds == {}

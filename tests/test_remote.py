@@ -116,9 +116,9 @@ async def test_unstored_text_is_bounded_and_writers_wait() -> None:
     writing = asyncio.create_task(write_much(site.response))
     await asyncio.sleep(0)
     async with asyncio.timeout(10):
-        while site.response._rollup.size < BUFFER_BYTES:
+        while site.response._writer._rollup.size < BUFFER_BYTES:
             await asyncio.sleep(0)
-    assert not writing.done() and site.response._rollup.size < BUFFER_BYTES + 60_000
+    assert not writing.done() and site.response._writer._rollup.size < BUFFER_BYTES + 60_000
     answered = 0
     async with asyncio.timeout(10):
         while not writing.done():

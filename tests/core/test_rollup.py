@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.core.fold import Message, fold, to_wire
+from sessions_app.core.fold import MessageState, fold, to_wire
 from sessions_app.core.rollup import Rollup, rollup, rollup_events
 from sessions_app.core.vocabulary import check
 from tests.core.sequences import events, folded, response
@@ -80,8 +80,8 @@ def test_the_fold_is_the_same(seed: int, length: int, window: int) -> None:
 
 @given(seed=st.integers(0, 10**6), length=st.integers(0, 60))
 def test_the_fold_of_rolled_up_events_is_the_same_to_the_serials(seed: int, length: int) -> None:
-    whole: dict[str, Message] = {}
-    rolled: dict[str, Message] = {}
+    whole: dict[str, MessageState] = {}
+    rolled: dict[str, MessageState] = {}
     for event in events(response(seed, length)):
         fold(whole, event)
     for event in rollup_events(events(response(seed, length))):
