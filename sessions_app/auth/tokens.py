@@ -1,6 +1,6 @@
 """Tokens: what agents and back ends elsewhere show instead of a cookie. JWTs, signed with the site's keys.
 
-Any back end that has a key may sign one by itself (docs/publishing.md has the recipe); what it must say, PROTOCOL.md §13 says.
+Any back end that has a key may sign one: docs/publishing.md has the recipe, PROTOCOL.md §13 the claims.
 """
 
 from __future__ import annotations
