@@ -15,7 +15,7 @@ SERVER = {"HOLDFAST_DEMO_TOKENS_PER_S": "150"}
 QUESTION = "What is a durable session?"
 
 
-def test_a_question_gets_an_answer_while_it_is_written(visitor: Visitor) -> None:
+def test_a_question_gets_a_streamed_answer(visitor: Visitor) -> None:
     tab = visitor.ask(QUESTION)
     tab.wait_more()
     tab.wait_more()
@@ -58,7 +58,7 @@ def test_an_answer_survives_a_reload_a_second_tab_and_a_cut(visitor: Visitor, ne
     tab.check_against_fresh()
 
 
-def test_each_part_is_shown_as_it_comes(visitor: Visitor, agent: Dictation) -> None:
+def test_each_part_is_shown_as_it_arrives(visitor: Visitor, agent: Dictation) -> None:
     tab = visitor.open_unanswered()
     say = partial(agent.say, tab.session)
     reasoning, tool = tab.page.get_by_test_id("reasoning"), tab.page.get_by_test_id("tool")
@@ -91,7 +91,7 @@ def test_each_part_is_shown_as_it_comes(visitor: Visitor, agent: Dictation) -> N
     tab.check_against_fresh()
 
 
-def test_a_prompt_begins_a_conversation(visitor: Visitor) -> None:
+def test_a_prompt_starts_a_conversation(visitor: Visitor) -> None:
     tab = visitor.open()
     prompt = tab.page.get_by_test_id("prompt").first
     words = prompt.inner_text()

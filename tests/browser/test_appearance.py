@@ -247,7 +247,7 @@ def test_the_keyboard_reaches_everything_in_order(visitor: Visitor) -> None:
     assert focused(page) == "Your message"
 
 
-def test_escape_leaves_the_dialog_and_the_name_as_they_were(visitor: Visitor) -> None:
+def test_escape_closes_the_dialog_and_keeps_the_name(visitor: Visitor) -> None:
     tab = visitor.begin("Hello")
     page = tab.page
     heading = page.get_by_test_id("conversation-heading")

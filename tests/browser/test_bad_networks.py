@@ -62,7 +62,7 @@ def wait_lost(tab: Tab, times: int = 1) -> None:
     tab.wait_until(lambda: losses(tab) >= times, "the loss goes unnoticed")
 
 
-def test_it_survives_reloads(telling: Telling) -> None:
+def test_an_answer_survives_reloads(telling: Telling) -> None:
     for _ in range(3):
         telling.tab.reload()
         telling.is_shown()
@@ -71,7 +71,7 @@ def test_it_survives_reloads(telling: Telling) -> None:
     telling.end()
 
 
-def test_a_second_tab_joins_in_the_middle(telling: Telling) -> None:
+def test_a_second_tab_joins_mid_answer(telling: Telling) -> None:
     second = telling.tab.second()
     telling.is_shown(second)
     telling.tell()
@@ -80,14 +80,14 @@ def test_a_second_tab_joins_in_the_middle(telling: Telling) -> None:
     telling.tab.check_against(second)
 
 
-def test_another_device_of_the_same_person_joins_in_the_middle(telling: Telling, visit: Visit) -> None:
+def test_another_device_of_the_same_user_joins_mid_answer(telling: Telling, visit: Visit) -> None:
     phone = visit(storage_state=telling.tab.visitor.context.storage_state()).open(telling.tab.path)
     telling.is_shown(phone)
     telling.end()
     telling.tab.check_against(phone)
 
 
-def test_it_survives_reset_connections(telling: Telling, network: TcpProxy) -> None:
+def test_an_answer_survives_reset_connections(telling: Telling, network: TcpProxy) -> None:
     for times in range(1, 5):
         network.cut()
         telling.tell()
@@ -98,7 +98,7 @@ def test_it_survives_reset_connections(telling: Telling, network: TcpProxy) -> N
     telling.end()
 
 
-def test_it_survives_cuts_at_any_moment(telling: Telling, network: TcpProxy) -> None:
+def test_an_answer_survives_cuts_at_any_moment(telling: Telling, network: TcpProxy) -> None:
     for _ in range(10):
         telling.tell(5)
         network.cut()
@@ -106,7 +106,7 @@ def test_it_survives_cuts_at_any_moment(telling: Telling, network: TcpProxy) -> 
     telling.end()
 
 
-def test_what_was_written_meanwhile_is_there_at_the_return(telling: Telling, network: TcpProxy) -> None:
+def test_text_written_during_an_absence_is_there_on_return(telling: Telling, network: TcpProxy) -> None:
     network.refuse()
     network.cut()
     wait_lost(telling.tab)
@@ -128,7 +128,7 @@ def test_a_silent_connection_is_noticed_and_replaced(telling: Telling, network: 
     telling.end()
 
 
-def test_a_connection_that_is_deaf_in_one_direction_is_replaced(telling: Telling, network: TcpProxy) -> None:
+def test_a_connection_that_drops_one_direction_is_replaced(telling: Telling, network: TcpProxy) -> None:
     network.drop("down")
     telling.tell()
     wait_lost(telling.tab)

@@ -40,7 +40,7 @@ def expect_gone(tab: Tab, why: str) -> None:
     expect(tab.page.get_by_test_id("conversation-heading")).to_have_text("Not available")
 
 
-def test_a_return_to_what_was_trimmed_is_explained(
+def test_a_return_to_a_trimmed_conversation_is_explained(
     visitor: Visitor, server: Server, network: TcpProxy, agent: Dictation
 ) -> None:
     tab = visitor.open_unanswered()
@@ -88,7 +88,7 @@ def test_an_expired_conversation_says_so(visitor: Visitor, server: Server) -> No
     expect_gone(tab, "This conversation has expired.")
 
 
-def test_somebody_elses_conversation_looks_like_none(visitor: Visitor, visit: Visit) -> None:
+def test_another_users_conversation_looks_nonexistent(visitor: Visitor, visit: Visit) -> None:
     session = visitor.new_session()
     stranger = visit()
     expect_gone(stranger.open(f"/s/{session}/"), "It was deleted")

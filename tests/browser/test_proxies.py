@@ -145,7 +145,7 @@ def quickest(measure: Callable[[], float], limit_ms: float, tries: int = 5) -> f
 
 
 @through("no_upgrade_403", "strips_upgrade")
-def test_a_refused_upgrade_costs_no_wait(
+def test_a_refused_upgrade_causes_no_delay(
     route: Route, visit: Visit, agent: Dictation, record_property: Callable[[str, object], None]
 ) -> None:
     first_word = quickest(lambda: first_word_ms(visit, agent, "stream"), GREETING_MS)
@@ -154,7 +154,7 @@ def test_a_refused_upgrade_costs_no_wait(
 
 
 @through("buffers")
-def test_behind_a_proxy_that_holds_streams_back_it_polls_after_one_wait(
+def test_behind_a_buffering_proxy_the_page_polls_after_one_wait(
     route: Route, visit: Visit, agent: Dictation, record_property: Callable[[str, object], None]
 ) -> None:
     first_word = quickest(lambda: first_word_ms(visit, agent, "poll"), 2 * GREETING_MS)
@@ -180,7 +180,7 @@ def telling(visitor: Visitor, agent: Dictation) -> Telling:
     indirect=True,
 )
 @pytest.mark.long
-def test_a_link_that_dies_in_silence_is_replaced_within_the_heartbeats_bound(route: Route, telling: Telling) -> None:
+def test_a_silently_dead_link_is_replaced_within_the_heartbeat_limit(route: Route, telling: Telling) -> None:
     def replacement_ms() -> float:
         began = time.monotonic()
         route.strand()
@@ -211,7 +211,7 @@ def fill_pool(tab: Tab, route: Route) -> None:
     [("no_upgrade_403", 3600), pytest.param("buffers", 3600, marks=pytest.mark.long)],
     indirect=["route"],
 )
-def test_idle_connections_that_died_with_the_link_delay_nothing(
+def test_idle_connections_that_died_with_the_link_cause_no_delay(
     route: Route, telling: Telling, record_property: Callable[[str, object], None]
 ) -> None:
     def replacement_ms() -> float:
@@ -280,7 +280,7 @@ class Phone:
     ],
     indirect=["route"],
 )
-def test_after_ten_minutes_in_a_pocket_it_catches_up_once_and_calmly(
+def test_after_ten_minutes_asleep_a_phone_catches_up_once_without_alarm(
     route: Route, visitor: Visitor, agent: Dictation, real_s: float
 ) -> None:
     phone = Phone(visitor, agent, route)
@@ -334,7 +334,7 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("route", "fault"), CELLS, indirect=["route"])
-def test_through_every_proxy_and_fault_the_text_is_exact(
+def test_text_is_exact_through_every_proxy_and_fault(
     route: Route, server: Server, fault: Fault, visitor: Visitor, agent: Dictation
 ) -> None:
     telling = Telling(visitor, agent)
@@ -362,7 +362,7 @@ EVENT_SOURCE = """(path) => {
 
 
 @pytest.mark.parametrize("route", ["alb", pytest.param("strips_headers", marks=pytest.mark.long)], indirect=True)
-def test_an_unmodified_event_source_that_is_cut_again_and_again_ends_with_the_exact_text(
+def test_an_unmodified_event_source_that_is_cut_repeatedly_gets_the_exact_text(
     route: Route, visitor: Visitor, agent: Dictation
 ) -> None:
     tab = visitor.open()

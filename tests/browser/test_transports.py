@@ -137,7 +137,7 @@ def test_a_conversation_over_each_transport(only: Only, agent: Dictation, transp
     tab.check_against_fresh()
 
 
-def test_with_a_refused_upgrade_the_first_token_comes_over_streaming_as_the_page_loads(
+def test_with_a_refused_upgrade_streaming_delivers_the_first_token_as_the_page_loads(
     only: Only, agent: Dictation, record_property: Callable[[str, object], None]
 ) -> None:
     visitor = only("stream")
@@ -153,7 +153,7 @@ def test_with_a_refused_upgrade_the_first_token_comes_over_streaming_as_the_page
     assert min(spoken) < 5_000  # 150 ms on an idle machine; an upgrade that times out takes longer
 
 
-def test_a_stream_that_is_held_back_becomes_a_long_poll_within_five_seconds(only: Only, agent: Dictation) -> None:
+def test_a_buffered_stream_becomes_a_long_poll_within_five_seconds(only: Only, agent: Dictation) -> None:
     visitor = only("stream")
     visitor.context.add_init_script("window.breaker.held.add('stream')")
     session = visitor.new_session()
@@ -167,7 +167,7 @@ def test_a_stream_that_is_held_back_becomes_a_long_poll_within_five_seconds(only
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_dead_link_is_replaced_as_soon_as_the_page_is_seen(only: Only, agent: Dictation, transport: str) -> None:
+def test_a_dead_link_is_replaced_as_soon_as_the_page_is_visible(only: Only, agent: Dictation, transport: str) -> None:
     telling = Telling(only(transport), agent)
     telling.tell(3)
     telling.is_shown()
@@ -200,7 +200,7 @@ CHANGE = """async (wanted) => {
 }"""
 
 
-def test_it_goes_back_to_a_socket_in_the_middle_of_an_answer_without_a_seam(only: Only, agent: Dictation) -> None:
+def test_the_page_returns_to_a_socket_seamlessly_mid_answer(only: Only, agent: Dictation) -> None:
     telling = Telling(only("stream"), agent)
     telling.tell(3)
     telling.is_shown()
@@ -216,7 +216,7 @@ def test_it_goes_back_to_a_socket_in_the_middle_of_an_answer_without_a_seam(only
 
 
 @pytest.mark.parametrize("changes", [10, pytest.param(100, marks=pytest.mark.long)])
-def test_changes_of_transport_in_one_answer_leave_its_text_exact(
+def test_transport_changes_during_an_answer_leave_its_text_exact(
     visitor: Visitor, agent: Dictation, changes: int
 ) -> None:
     chance = random.Random(changes)
@@ -243,7 +243,9 @@ SHOW = """(shown) => {
 }"""
 
 
-def test_after_ten_frozen_minutes_all_is_there_at_once_and_nothing_flashes(visitor: Visitor, agent: Dictation) -> None:
+def test_after_ten_frozen_minutes_everything_appears_at_once_without_flicker(
+    visitor: Visitor, agent: Dictation
+) -> None:
     telling = Telling(visitor, agent)
     telling.tell(3)
     telling.is_shown()
@@ -262,7 +264,7 @@ def test_after_ten_frozen_minutes_all_is_there_at_once_and_nothing_flashes(visit
     assert not ALARM & said(tab)
 
 
-def test_a_page_that_nobody_sees_leaves_its_connection_to_others(only: Only, agent: Dictation) -> None:
+def test_a_hidden_page_gives_up_its_connection(only: Only, agent: Dictation) -> None:
     telling = Telling(only("stream"), agent)
     tab = telling.tab
     tab.page.clock.install()
