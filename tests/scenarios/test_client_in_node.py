@@ -17,7 +17,7 @@ DEADLINE_S = 60
 
 
 @pytest.mark.parametrize("transport", ["websocket", "stream"])
-def test_it_sends_and_follows_the_answer_and_ends(start_server: StartServer, transport: str) -> None:
+def test_the_client_sends_follows_the_answer_and_exits(start_server: StartServer, transport: str) -> None:
     if not (TESTS / "node_modules" / "undici").is_dir() and os.environ.get("CI") != "true":
         pytest.skip("undici is not installed: `make setup` installs it")
     server = start_server(HOLDFAST_DEMO_TOKENS_PER_S="500")

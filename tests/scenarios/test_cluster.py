@@ -59,7 +59,7 @@ async def test_a_round_of_faults(start_server: StartServer, tmp_path: Path) -> N
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [2, 3, 4])
-async def test_minutes_of_faults(start_server: StartServer, tmp_path: Path, seed: int) -> None:
+async def test_several_minutes_of_faults(start_server: StartServer, tmp_path: Path, seed: int) -> None:
     async with playing(start_server, tmp_path, seed=seed) as play:
         until = time.monotonic() + 60 * MINUTES
         while time.monotonic() < until:
@@ -67,9 +67,7 @@ async def test_minutes_of_faults(start_server: StartServer, tmp_path: Path, seed
 
 
 @pytest.mark.long
-async def test_a_worker_that_vanishes_within_a_transaction_holds_nobody_up(
-    start_server: StartServer, tmp_path: Path
-) -> None:
+async def test_a_worker_lost_within_a_transaction_blocks_no_other(start_server: StartServer, tmp_path: Path) -> None:
     """As when its machine loses its power: nobody tells PostgreSQL, which keeps the session's lock for it."""
     async with playing(start_server, tmp_path, seed=5) as play, play.person() as person:
         await person.send("message", {"parts": [{"type": "text", "text": "w100000"}]})

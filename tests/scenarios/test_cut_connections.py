@@ -51,7 +51,7 @@ def all_diagnosed(server: Server, ends: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.long
-async def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(start_server: StartServer) -> None:
+async def test_a_proxys_limit_shows_as_a_peak_and_pings_stay_below_it(start_server: StartServer) -> None:
     silent, pinging = start_server(**SILENCE), start_server(**PINGS)
     with Nginx("cloudflare", silent.port) as proxy, Nginx("cloudflare", pinging.port) as other_proxy:
         other = opened(other_proxy.port, guest(pinging))
@@ -77,7 +77,7 @@ async def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(star
 
 
 @SERVERS
-def test_each_kind_of_end_is_told_from_the_others(start_server: StartServer, command: str) -> None:
+def test_each_kind_of_end_is_distinguished(start_server: StartServer, command: str) -> None:
     server = start_server(command)
     visitor = guest(server)
     with TcpProxy(server.port) as network:
@@ -96,14 +96,14 @@ def test_each_kind_of_end_is_told_from_the_others(start_server: StartServer, com
 
 
 @pytest.mark.long
-def test_who_answers_no_ping_is_lost_not_cut(start_server: StartServer) -> None:
+def test_a_client_without_pongs_is_lost_not_cut(start_server: StartServer) -> None:
     server = start_server(HOLDFAST_PING_INTERVAL_S="2", HOLDFAST_PONG_TIMEOUT_S="1")
     socket = RawSocket(server.port, headers=guest(server), answer_pings=False)
     assert socket.is_cut(within=DEADLINE_S)
     assert diagnosed(server, ends=1)["ended"] == {"lost": 1}
 
 
-def test_what_attackers_put_into_headers_is_bounded(start_server: StartServer) -> None:
+def test_hostile_headers_are_bounded(start_server: StartServer) -> None:
     server = start_server()
     hostile = {
         "CF-Ray": "<script>alert(1)</script>" * 100,
@@ -120,7 +120,7 @@ def test_what_attackers_put_into_headers_is_bounded(start_server: StartServer) -
 
 @SERVERS
 @pytest.mark.long
-async def test_a_stream_or_poll_that_its_client_leaves_is_told_from_one_that_ends(
+async def test_a_stream_or_poll_left_by_its_client_is_distinguished_from_one_that_ends(
     start_server: StartServer, command: str
 ) -> None:
     server = start_server(command, HOLDFAST_STREAM_MS="2000")

@@ -105,7 +105,7 @@ def test_probes_are_answered_under_any_name(server: Server) -> None:
 
 
 @pytest.mark.parametrize("command", ["runserver", "uvicorn"])
-def test_a_server_without_its_database_lives_and_is_not_ready(start_server: StartServer, command: str) -> None:
+def test_a_server_without_its_database_is_alive_and_not_ready(start_server: StartServer, command: str) -> None:
     server = start_server(command)
     assert probe(server, "/metrics")[0] == 404  # nobody has set a token
     table = Session._meta.db_table
@@ -128,7 +128,7 @@ def test_a_server_without_redis_is_ready_and_says_so(start_server: StartServer) 
 
 
 @pytest.mark.long
-def test_a_server_whose_database_hangs_says_so_in_time(start_server: StartServer, postgres_url: str) -> None:
+def test_a_server_whose_database_hangs_reports_it_in_time(start_server: StartServer, postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as database:
         database.execute("CREATE DATABASE hanging")
     port = int(postgres_url.rpartition(":")[2].partition("/")[0])
@@ -148,7 +148,7 @@ def test_a_server_whose_database_hangs_says_so_in_time(start_server: StartServer
 # Metrics
 
 
-async def test_metrics_count_what_happened(start_server: StartServer) -> None:
+async def test_metrics_count_real_traffic(start_server: StartServer) -> None:
     server = start_server(HOLDFAST_METRICS_TOKEN=TOKEN, HOLDFAST_DEMO_TOKENS_PER_S="5000")
     async with Person(server.url) as person:
         await person.connect()
@@ -181,13 +181,13 @@ async def test_metrics_count_what_happened(start_server: StartServer) -> None:
 
 
 @pytest.mark.parametrize("header", [{}, {"Authorization": TOKEN}, {"Authorization": "Bearer x"}, {"Cookie": TOKEN}])
-def test_metrics_are_nobody_elses(server: Server, header: dict[str, str]) -> None:
+def test_metrics_require_their_token(server: Server, header: dict[str, str]) -> None:
     answer = httpx.get(f"{server.url}/metrics", headers=header)
     assert answer.status_code == 403 and "holdfast_" not in answer.text
     assert httpx.get(f"{server.url}/metrics?token={TOKEN}").status_code == 403
 
 
-async def test_nobody_makes_up_a_label(server: Server, person: Person) -> None:
+async def test_clients_cannot_create_labels(server: Server, person: Person) -> None:
     session = await answered(person)
     await person.signal(session, 'x"} 1\nevil 1', {})
     before = await in_thread(metrics, server)
@@ -205,7 +205,7 @@ async def test_nobody_makes_up_a_label(server: Server, person: Person) -> None:
 # The log
 
 
-async def test_the_log_names_what_its_lines_are_about(server: Server, person: Person) -> None:
+async def test_log_lines_name_their_context(server: Server, person: Person) -> None:
     session = await answered(person, agent="ghost")
     connection_id = next(frame["connection"] for frame in person.frames if frame["type"] == "connected")
     failure = [line for line in lines(server) if line.get("session") == session and line["level"] == "ERROR"]
@@ -222,7 +222,7 @@ async def test_the_log_names_what_its_lines_are_about(server: Server, person: Pe
     assert messages[0] == "a connection opened: websocket"
 
 
-async def test_a_request_is_not_about_what_the_one_before_was(server: Server, person: Person) -> None:
+async def test_a_request_does_not_inherit_the_log_context_of_the_previous_one(server: Server, person: Person) -> None:
     session = await person.create_session()
     cookies = "; ".join(f"{name}={value}" for name, value in person.http.cookies.items())
     paths = (f"sessions/{session}/poll/?wait_ms=x", "nowhere/")  # both at once, so that one follows from the other
@@ -244,7 +244,7 @@ def about(server: Server, connection_id: str) -> list[dict[str, Any]]:
     return [line for line in lines(server) if line.get("connection") == connection_id]
 
 
-async def test_nothing_that_people_write_is_in_the_log(server: Server, person: Person, collector: Collector) -> None:
+async def test_the_log_contains_no_user_content(server: Server, person: Person, collector: Collector) -> None:
     await answered(person)
     await answered(person, agent="ghost")
     assert PHRASE not in server.log

@@ -114,7 +114,7 @@ async def no_socket(url: str, token: str) -> Any:
     raise TransportLost("the proxy says no")
 
 
-async def test_where_no_websocket_gets_through_it_posts(
+async def test_without_a_websocket_the_publisher_posts(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transports.WebSocketTransport, "open", no_socket)
@@ -190,7 +190,7 @@ async def test_a_zombie_is_fenced_by_its_successor(start_server: StartServer) ->
 
 
 @pytest.mark.long
-async def test_what_a_dead_one_left_open_is_interrupted_over_restarts(start_server: StartServer) -> None:
+async def test_a_dead_publishers_open_answers_are_interrupted_across_restarts(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     async with following(server) as (reader, [session]):
         async with publisher(server.url) as agent:
@@ -207,7 +207,7 @@ async def test_what_a_dead_one_left_open_is_interrupted_over_restarts(start_serv
         assert (message.status, text_of(message)) == ("interrupted", "I will not finish")
 
 
-async def test_a_fresh_token_takes_the_place_of_one_that_expires(start_server: StartServer) -> None:
+async def test_a_fresh_token_replaces_an_expiring_one(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     given: list[str] = []
 
@@ -223,7 +223,7 @@ async def test_a_fresh_token_takes_the_place_of_one_that_expires(start_server: S
         await speaker.end(reader)
 
 
-async def test_what_cant_be_mended_is_raised(start_server: StartServer) -> None:
+async def test_a_permanent_error_is_raised(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     for text, code in (
         ("nonsense", "bad_token"), (token(sub=AGENT, scope="read"), "forbidden_scope"),

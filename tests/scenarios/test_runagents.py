@@ -69,7 +69,7 @@ async def test_a_question_waits_for_a_worker_and_is_answered(reader: Follower, s
         assert worker.log.count("\n") == 2, worker.log  # one line at the start, one at the end
 
 
-async def test_a_worker_that_is_told_to_stop_finishes_and_leaves_the_rest_to_others(
+async def test_a_stopping_worker_finishes_its_answers_and_leaves_waiting_ones_to_others(
     reader: Follower, start_server: StartServer
 ) -> None:
     probes = free_port()
@@ -100,7 +100,7 @@ async def asked_of(port: int, path: str) -> tuple[int, str]:
 
 
 @pytest.mark.long
-async def test_what_does_not_end_within_the_drain_is_interrupted(reader: Follower, start_server: StartServer) -> None:
+async def test_an_answer_longer_than_the_drain_is_interrupted(reader: Follower, start_server: StartServer) -> None:
     worker = start_server("runagents", arguments="--drain 0.5", **SITE, **SLOWLY)
     session = await asked(reader)
     await speaking(reader, session)
@@ -110,7 +110,7 @@ async def test_what_does_not_end_within_the_drain_is_interrupted(reader: Followe
     assert "Traceback" not in worker.log
 
 
-async def test_a_second_signal_stops_it_at_once(reader: Follower, start_server: StartServer) -> None:
+async def test_a_second_signal_stops_the_worker_at_once(reader: Follower, start_server: StartServer) -> None:
     worker = start_server("runagents", arguments="--drain 3600", **SITE, **SLOWLY)
     session = await asked(reader)
     await speaking(reader, session)
@@ -127,7 +127,7 @@ def has_default_handler(server: Server, number: signal.Signals) -> bool:
     return not int(caught, 16) >> (number - 1) & 1
 
 
-async def test_the_answer_of_a_killed_worker_ends_and_another_one_continues_it(
+async def test_a_killed_workers_answer_ends_and_another_worker_continues_it(
     reader: Follower, start_server: StartServer
 ) -> None:
     worker = start_server("runagents", **SITE, **SLOWLY)
@@ -161,7 +161,7 @@ async def test_a_stop_at_the_web_server_reaches_the_agent_within_a_second(
     assert took < 10  # a few hundred milliseconds, unless the machine stands still
 
 
-def test_nonsense_is_refused(web: Server) -> None:
+def test_invalid_arguments_are_refused(web: Server) -> None:
     with pytest.raises(AssertionError, match="--concurrency 0: use 1 or more"):
         web.manage("runagents", "--concurrency", "0")
     for text in ("here", "here:", "0", "1:65536", "-1"):

@@ -26,13 +26,13 @@ QUICK = {
 }
 
 
-async def test_kills_while_people_steer_stop_and_decide(start_server: StartServer, tmp_path: Path) -> None:
+async def test_kills_while_users_steer_stop_and_decide(start_server: StartServer, tmp_path: Path) -> None:
     await ordeal(start_server, tmp_path, seed=1, people=2, questions=2, faults=["kill"])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 22))
-async def test_many_faults_while_people_steer_stop_and_decide(
+async def test_many_faults_while_users_steer_stop_and_decide(
     start_server: StartServer, tmp_path: Path, seed: int
 ) -> None:
     await ordeal(start_server, tmp_path, seed=seed, people=6, questions=5, faults=["kill"] * 9 + ["freeze"] * 3)

@@ -89,7 +89,7 @@ async def a_reader(server: Server) -> tuple[Follower, str]:
     return await reader.follow(session), session
 
 
-async def test_each_line_is_shown_as_it_comes(server: Server) -> None:
+async def test_each_line_is_shown_as_it_arrives(server: Server) -> None:
     reader, session = await a_reader(server)
     async with reader, Curl(server, session) as curl:
         await begun(reader, session, curl)
@@ -104,7 +104,7 @@ async def test_each_line_is_shown_as_it_comes(server: Server) -> None:
 
 
 @pytest.mark.parametrize("how", ["its body ends", "it is killed"])
-async def test_what_breaks_off_is_interrupted(server: Server, how: str) -> None:
+async def test_a_broken_upload_is_interrupted(server: Server, how: str) -> None:
     reader, session = await a_reader(server)
     async with reader, Curl(server, session) as curl:
         await begun(reader, session, curl)
@@ -127,7 +127,7 @@ async def test_a_body_without_an_end_is_interrupted(server: Server) -> None:
         assert (await reader.wait_for_end(session)).status == "interrupted"
 
 
-async def test_what_is_wrong_with_a_line_is_named_and_ends_it(server: Server) -> None:
+async def test_an_invalid_line_is_named_and_ends_the_response(server: Server) -> None:
     reader, session = await a_reader(server)
     async with reader:
         for number, (line, code) in enumerate(
@@ -152,7 +152,7 @@ async def test_a_refused_chunk_before_the_body_ends_is_named(server: Server) -> 
         assert (status, answer["code"], message.status, text_of(message)) == (409, "unknown_part", "failed", "Hello")
 
 
-async def test_the_door_is_shut_to_others(server: Server) -> None:
+async def test_unauthorized_uploads_are_refused(server: Server) -> None:
     reader, session = await a_reader(server)
     async with reader:
         for text, where, code in (
@@ -171,7 +171,7 @@ async def test_the_door_is_shut_to_others(server: Server) -> None:
         assert reader.messages(session) == []
 
 
-async def test_a_revoked_token_ends_it(server: Server) -> None:
+async def test_a_revoked_token_ends_the_upload(server: Server) -> None:
     reader, session = await a_reader(server)
     jti = session  # the two servers have one database
     text = token(sub="agent:shell", scope="publish", jti=jti)
@@ -183,7 +183,7 @@ async def test_a_revoked_token_ends_it(server: Server) -> None:
         assert (await reader.wait_for_end(session)).status == "interrupted"
 
 
-async def test_what_a_killed_server_was_told_is_interrupted(mortal: Server) -> None:
+async def test_an_upload_to_a_killed_server_is_interrupted(mortal: Server) -> None:
     reader, session = await a_reader(mortal)
     async with reader, Curl(mortal, session) as curl:
         await begun(reader, session, curl)
@@ -193,7 +193,7 @@ async def test_what_a_killed_server_was_told_is_interrupted(mortal: Server) -> N
         assert (message.status, text_of(message)) == ("interrupted", "Hel")
 
 
-async def test_a_stopping_server_ends_it_first(mortal: Server) -> None:
+async def test_a_stopping_server_ends_uploads_first(mortal: Server) -> None:
     reader, session = await a_reader(mortal)
     async with reader, Curl(mortal, session) as curl:
         await begun(reader, session, curl)
@@ -216,7 +216,7 @@ async def test_the_example_in_the_readme_works(server: Server) -> None:
         assert message.status == "complete" and text_of(message)
 
 
-async def test_what_follows_an_early_answer_is_no_request(start_server: StartServer) -> None:
+async def test_a_body_after_an_early_response_is_not_read_as_a_request(start_server: StartServer) -> None:
     """Under Daphne the answer may come before the body is whole; another server reads the rest itself."""
     server = start_server("daphne", **SETTINGS)
     path = f"/api/sessions/{'A' * 22}/publish/"
