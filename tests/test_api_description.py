@@ -22,7 +22,7 @@ def address(path: str) -> str:
     return re.sub(r"\{(session|id)\}", "A" * 22, path)
 
 
-def test_it_is_valid_and_has_every_transport(client: Client) -> None:
+def test_the_schema_is_valid_and_has_every_transport(client: Client) -> None:
     schema = client.get("/api/schema/?format=json").json()
     validate_schema(schema)
     described = {
@@ -37,7 +37,7 @@ def test_it_is_valid_and_has_every_transport(client: Client) -> None:
     assert described == views
 
 
-def test_each_is_described_with_the_method_that_it_takes(client: Client) -> None:
+def test_each_transport_is_described_with_its_method(client: Client) -> None:
     schema = client.get("/api/schema/?format=json").json()
     for described, operations in schema["paths"].items():
         for method, operation in operations.items():
@@ -47,18 +47,18 @@ def test_each_is_described_with_the_method_that_it_takes(client: Client) -> None
                 assert "401" in operation["responses"]
 
 
-def test_signals_are_sent_and_read_at_one_address(client: Client) -> None:
+def test_signals_are_sent_and_read_at_one_path(client: Client) -> None:
     paths = client.get("/api/schema/?format=json").json()["paths"]
     (path,) = [path for path in paths if path.endswith("/signals/")]
     assert set(paths[path]) == {"get", "post"}
 
 
-def test_the_page_of_the_api_shows_how_to_poll(client: Client) -> None:
+def test_the_api_page_shows_how_to_poll(client: Client) -> None:
     described = client.get("/api/schema/?format=json").json()["paths"]["/api/sessions/{session}/poll/"]["get"]
     assert re.search(r"```sh\n(.*)\n```", described["description"], re.DOTALL)[1] == CURL_POLL  # type: ignore[index]
 
 
-def test_addresses_are_those_at_which_the_api_is_mounted() -> None:
+def test_paths_include_the_apis_mount_point() -> None:
     def described(prefix: str) -> str:
         return json.dumps(SchemaGenerator(patterns=[path(prefix, include(urls))]).get_schema(public=True))
 
@@ -67,12 +67,12 @@ def test_addresses_are_those_at_which_the_api_is_mounted() -> None:
     assert document.count("/api/") == len(json.loads(document)["paths"])  # no text names an address
 
 
-def test_nothing_is_left_to_guess() -> None:
+def test_the_schema_is_generated_without_warnings() -> None:
     SchemaGenerator().get_schema(public=True)
     assert not GENERATOR_STATS
 
 
-def test_every_body_of_a_transport_is_required(client: Client) -> None:
+def test_every_transports_request_body_is_required(client: Client) -> None:
     for operations in client.get("/api/schema/?format=json").json()["paths"].values():
         for method, operation in operations.items():
             if operation["tags"] == [TAG]:

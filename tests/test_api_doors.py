@@ -63,9 +63,7 @@ def unchanged(session: Session) -> bool:
 
 @ways
 @pytest.mark.parametrize("who", ["guest", "user", "staff"])
-def test_a_stranger_gets_what_is_said_of_a_session_that_doesnt_exist(
-    alices: Session, method: str, address: str, who: str
-) -> None:
+def test_another_owners_session_looks_nonexistent(alices: Session, method: str, address: str, who: str) -> None:
     mallory = guest() if who == "guest" else user("mallory", is_staff=who == "staff")
     theirs = ask(mallory, method, address, alices.pk)
     nothing = ask(mallory, method, address, NO_SUCH_ID)
@@ -75,7 +73,7 @@ def test_a_stranger_gets_what_is_said_of_a_session_that_doesnt_exist(
 
 
 @ways
-def test_a_strangers_expired_session_is_none_either(method: str, address: str) -> None:
+def test_another_owners_expired_session_looks_nonexistent(method: str, address: str) -> None:
     expired = a_session(owner_of(guest()), hours=1000)
     mallory = guest()
     assert ask(mallory, method, address, expired.pk).content == ask(mallory, method, address, NO_SUCH_ID).content
@@ -83,7 +81,7 @@ def test_a_strangers_expired_session_is_none_either(method: str, address: str) -
 
 @ways
 @pytest.mark.parametrize("id", ["x", "A" * 21, "A" * 23, "%00" * 22, "' OR 1=1 --", "..%2f..%2fadmin", "é" * 22])
-def test_what_isnt_an_id_is_no_session_either(method: str, address: str, id: str) -> None:
+def test_an_invalid_id_is_not_found(method: str, address: str, id: str) -> None:
     mallory = guest()
     response = ask(mallory, method, address, id)
     assert response.status_code == 404
@@ -92,7 +90,7 @@ def test_what_isnt_an_id_is_no_session_either(method: str, address: str, id: str
 
 
 @ways
-def test_nobody_is_told_to_come_as_somebody(alices: Session, method: str, address: str) -> None:
+def test_an_unauthenticated_client_is_asked_to_authenticate(alices: Session, method: str, address: str) -> None:
     response = ask(Client(), method, address, alices.pk)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Cookie"
@@ -100,7 +98,7 @@ def test_nobody_is_told_to_come_as_somebody(alices: Session, method: str, addres
 
 
 @ways
-def test_a_forged_guest_cookie_is_nobody(alices: Session, method: str, address: str) -> None:
+def test_a_forged_guest_cookie_is_not_authenticated(alices: Session, method: str, address: str) -> None:
     mallory = guest()
     signature = mallory.cookies["holdfast_guest"].value.split(":", 1)[1]
     mallory.cookies["holdfast_guest"] = alices.owner.removeprefix("guest:") + ":" + signature
@@ -108,7 +106,7 @@ def test_a_forged_guest_cookie_is_nobody(alices: Session, method: str, address: 
     assert unchanged(alices)
 
 
-def test_a_list_holds_nobody_elses(alices: Session) -> None:
+def test_a_list_holds_only_ones_own_sessions(alices: Session) -> None:
     for stranger in (guest(), user("mallory"), user("root", is_superuser=True, is_staff=True)):
         assert stranger.get("/api/sessions/").json()["results"] == []
 
@@ -144,7 +142,7 @@ def test_a_change_with_the_csrf_token_is_made(method: str, address: str) -> None
     assert response.status_code in (200, 201, 204)
 
 
-def test_another_sites_page_cant_use_the_token(settings: Any) -> None:
+def test_another_sites_page_cannot_use_the_csrf_token(settings: Any) -> None:
     client = guest()
     token = client.cookies["csrftoken"].value
     headers = {"X-CSRFToken": token, "Origin": "https://evil.example"}
@@ -156,29 +154,29 @@ def test_another_sites_page_cant_use_the_token(settings: Any) -> None:
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]
 )
-def test_it_takes_only_json(content_type: str) -> None:
+def test_only_json_bodies_are_accepted(content_type: str) -> None:
     response = guest().post("/api/sessions/", b'{"title": "x"}', content_type=content_type)
     assert refusal(response) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("path", ["/api/", "/api/nothing/", "/api/sessions", "/api/sessions/a/b/c/"])
-def test_an_address_that_is_nothing_says_so_in_the_same_form(path: str) -> None:
+def test_an_unknown_path_gets_an_error_in_the_same_format(path: str) -> None:
     for client in (Client(), guest()):
         assert refusal(client.get(path)) == (404, "no_such_address")
 
 
 @pytest.mark.parametrize("method", ["put", "options", "delete"])
-def test_a_method_that_is_nothing_says_so(method: str) -> None:
+def test_an_unsupported_method_gets_an_error_in_the_same_format(method: str) -> None:
     assert refusal(getattr(guest(), method)("/api/sessions/")) == (405, "method_not_allowed")
 
 
-def test_it_answers_in_json_whatever_the_browser_prefers() -> None:
+def test_responses_are_json_for_any_accept_header() -> None:
     response = guest().get("/api/sessions/", headers={"Accept": "text/html"})
     assert refusal(response) == (406, "not_acceptable")
     assert guest().get("/api/sessions/", headers={"Accept": "text/html,*/*;q=0.1"}).status_code == 200
 
 
-def test_answers_arent_kept_by_caches() -> None:
+def test_responses_are_not_cached() -> None:
     client = guest()
     for path in ("/api/sessions/", f"/api/sessions/{NO_SUCH_ID}/"):
         assert "no-store" in client.get(path).headers["Cache-Control"]
@@ -188,7 +186,7 @@ def limit(settings: Any, **numbers: int) -> None:
     settings.HOLDFAST = {**settings.HOLDFAST, **numbers}
 
 
-def test_a_flood_of_changes_is_told_when_to_come_back(settings: Any) -> None:
+def test_too_many_changes_get_a_retry_time(settings: Any) -> None:
     limit(settings, WRITES_PER_MINUTE=2)
     flooder, other = guest(), guest()
     answers = [ask(flooder, "post", "/api/sessions/", "") for _ in range(3)]
@@ -200,13 +198,13 @@ def test_a_flood_of_changes_is_told_when_to_come_back(settings: Any) -> None:
     assert ask(other, "post", "/api/sessions/", "").status_code == 201
 
 
-def test_a_flood_of_new_guests_from_one_address_is_held_up(settings: Any) -> None:
+def test_new_guests_from_one_address_are_limited(settings: Any) -> None:
     limit(settings, WRITES_PER_MINUTE=1)
     answers = [ask(guest(), "post", "/api/sessions/", "").status_code for _ in range(11)]
     assert answers == [201] * 10 + [429]
 
 
-def test_a_flood_of_nobodies_is_held_up(settings: Any) -> None:
+def test_unauthenticated_requests_are_limited(settings: Any) -> None:
     limit(settings, READS_PER_MINUTE=1)
     asked = [Client().get("/api/nothing/").status_code for _ in range(10)]
     while asked[-1] != 429 and len(asked) < 100:  # one more is let in every six seconds
@@ -223,7 +221,7 @@ def proxies(settings: Any, number: int) -> None:
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "NUM_PROXIES": number}
 
 
-def test_a_client_cant_choose_its_address(settings: Any) -> None:
+def test_a_client_cannot_choose_its_address(settings: Any) -> None:
     proxies(settings, 0)
     assert address_of(request_from("203.0.113.7", "198.51.100.1")) == "203.0.113.7"
     proxies(settings, 1)
@@ -231,7 +229,7 @@ def test_a_client_cant_choose_its_address(settings: Any) -> None:
     assert address_of(request_from("10.0.0.1", "")) == "10.0.0.1"
 
 
-def test_one_network_is_one_address_with_ipv6(settings: Any) -> None:
+def test_an_ipv6_network_counts_as_one_address(settings: Any) -> None:
     proxies(settings, 0)
     addresses = {address_of(request_from(f"2001:db8:0:1::{last}")) for last in ("1", "2", "ffff")}
     assert len(addresses) == 1
