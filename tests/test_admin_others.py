@@ -31,7 +31,7 @@ def page(client: Client, path: str, **query: str) -> str:
     return re.sub(r"\s+", " ", response.content.decode())
 
 
-def test_the_list_of_messages_doesnt_read_what_was_said(operator: Client, django_assert_max_num_queries: Any) -> None:
+def test_the_list_of_messages_reads_no_content(operator: Client, django_assert_max_num_queries: Any) -> None:
     session = a_session("guest:1", title="Rome")
     for _ in range(20):
         a_message(session, "secret words")
@@ -41,7 +41,7 @@ def test_the_list_of_messages_doesnt_read_what_was_said(operator: Client, django
     assert not any('"parts", ' in query["sql"] for query in queries.captured_queries)
 
 
-def test_the_page_of_a_message_is_its_text(operator: Client) -> None:
+def test_the_page_of_a_message_shows_its_text(operator: Client) -> None:
     message = a_message(a_session("guest:1"), "<i>Hello</i>")
     shown = page(operator, f"/admin/sessions_app/message/{message.pk}/change/")
     assert "&lt;i&gt;Hello&lt;/i&gt;" in shown
@@ -49,7 +49,7 @@ def test_the_page_of_a_message_is_its_text(operator: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["message", "worker", "run"])
-def test_what_the_writer_owns_cant_be_changed(operator: Client, path: str) -> None:
+def test_data_owned_by_the_writer_cannot_be_changed(operator: Client, path: str) -> None:
     session = a_session("guest:1")
     worker = Worker.objects.create(name="host:1")
     objects = {
@@ -63,7 +63,7 @@ def test_what_the_writer_owns_cant_be_changed(operator: Client, path: str) -> No
     assert operator.get(f"/admin/sessions_app/{path}/add/").status_code == 403
 
 
-def test_workers_and_runs_say_who_is_at_work(operator: Client, django_assert_max_num_queries: Any) -> None:
+def test_workers_and_runs_show_what_is_running(operator: Client, django_assert_max_num_queries: Any) -> None:
     worker = Worker.objects.create(name="host:1")
     for number in range(5):
         session = a_session("guest:1", title=f"Session {number}")
@@ -75,12 +75,12 @@ def test_workers_and_runs_say_who_is_at_work(operator: Client, django_assert_max
     assert "Session 4" in runs and "host:1" in runs
 
 
-def test_a_run_says_how_long_it_took(operator: Client) -> None:
+def test_a_run_shows_its_duration(operator: Client) -> None:
     run = Run.objects.create(session=a_session("guest:1"), agent="demo", started_at=hours_ago(3), ended_at=hours_ago(1))
     assert "2\xa0hours" in operator.get(f"/admin/sessions_app/run/{run.pk}/change/").content.decode()
 
 
-def test_policies_count_their_sessions(operator: Client, django_assert_max_num_queries: Any) -> None:
+def test_policies_show_their_number_of_sessions(operator: Client, django_assert_max_num_queries: Any) -> None:
     for held in (True, False, False):
         a_session("guest:1", held=held)
     with django_assert_max_num_queries(8):
@@ -93,14 +93,14 @@ def save(operator: Client, path: str, **fields: Any) -> str:
     return operator.post(f"{POLICIES}{path}", fields, follow=True).content.decode()
 
 
-def test_a_policy_is_made_within_the_sites_limits(operator: Client) -> None:
+def test_a_policy_must_be_within_the_sites_limits(operator: Client) -> None:
     save(operator, "add/", name="Thirty hours", hours=30)
     assert RetentionPolicy.objects.filter(name="Thirty hours", hours=30).exists()
     refused = save(operator, "add/", name="A year", hours=8760)
     assert "72 hours at most" in refused and not RetentionPolicy.objects.filter(name="A year").exists()
 
 
-def test_a_new_default_takes_the_place_of_the_one_before(operator: Client) -> None:
+def test_a_new_default_replaces_the_previous_one(operator: Client) -> None:
     one_day = RetentionPolicy.objects.get(name="One day")
     save(operator, f"{one_day.pk}/change/", name="One day", hours=24, is_default="on")
     assert list(RetentionPolicy.objects.filter(is_default=True)) == [one_day]
@@ -109,7 +109,7 @@ def test_a_new_default_takes_the_place_of_the_one_before(operator: Client) -> No
     ).replace("&#x27;", "'")
 
 
-def test_a_policy_that_is_needed_cant_be_deleted(operator: Client) -> None:
+def test_a_policy_in_use_cannot_be_deleted(operator: Client) -> None:
     used = RetentionPolicy.objects.get(name="One day")
     a_session("guest:1", policy=used)
     unused = RetentionPolicy.objects.get(name="Two days")
@@ -124,7 +124,7 @@ def passages(*parts: dict[str, Any]) -> list[tuple[str, str]]:
     return [tuple(passage) for passage in transcript.entry(message).passages]
 
 
-def test_every_kind_of_part_is_readable() -> None:
+def test_every_kind_of_part_has_a_readable_form() -> None:
     assert passages(
         {"type": "step-start"},
         {"type": "text", "text": "Hi"},
@@ -151,12 +151,12 @@ def test_every_kind_of_part_is_readable() -> None:
     ]
 
 
-def test_a_part_that_is_too_long_for_a_page_is_cut() -> None:
+def test_a_part_that_is_too_long_for_a_page_is_truncated() -> None:
     ((_, text),) = passages({"type": "text", "text": "x" * 30_000})
     assert text.endswith("x\n… and 10000 characters more")
 
 
-def test_tokens_are_revoked_and_stay_so(operator: Client) -> None:
+def test_revoked_tokens_stay_revoked(operator: Client) -> None:
     operator.post("/admin/sessions_app/revokedtoken/add/", {"jti": "t-1"})
     operator.post("/admin/sessions_app/revokedsubject/add/", {"sub": "ext:alice"})
     token, subject = RevokedToken.objects.get(), RevokedSubject.objects.get()
