@@ -63,7 +63,7 @@ def together(writer: Writer, answers: list[tuple[Session, Run]], chunks: list[di
 
 
 @pytest.mark.parametrize("count", [1, MANY])
-def test_answers_in_full_flow(writer: Writer, answers: list[tuple[Session, Run]], count: int) -> None:
+def test_statements_for_answers_in_progress(writer: Writer, answers: list[tuple[Session, Run]], count: int) -> None:
     with statements(writer) as asked:
         together(writer, answers[:count], [delta("a"), delta("b")])
     kinds = [sql.split()[0] for sql, _ in asked]
@@ -72,7 +72,7 @@ def test_answers_in_full_flow(writer: Writer, answers: list[tuple[Session, Run]]
         assert [sql for sql, waited in asked if waited] == []
 
 
-def test_answers_that_begin_together(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
+def test_statements_for_answers_that_begin_together(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
     more = [(session, a_run(session, "more", run.worker)) for session, run in answers]
     with statements(writer) as one:
         together(writer, more[:1], begun("more"))
@@ -81,7 +81,7 @@ def test_answers_that_begin_together(writer: Writer, answers: list[tuple[Session
     assert len(many) == len(one) <= 8
 
 
-def test_answers_that_end_together(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
+def test_statements_for_answers_that_end_together(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
     with statements(writer) as one:
         together(writer, answers[:1], [finish()])
     with statements(writer) as many:

@@ -98,7 +98,7 @@ async def flushed(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("fault", [restarted, subscribers_killed, everybody_killed, flushed])
-async def test_hints_come_again(use: Any, redis: Redis, fault: Any) -> None:
+async def test_hints_resume_after_a_fault(use: Any, redis: Redis, fault: Any) -> None:
     use(redis.url)
     async with two() as (one, other):
         await hears(one, other)
@@ -108,7 +108,7 @@ async def test_hints_come_again(use: Any, redis: Redis, fault: Any) -> None:
         await until(lambda: other.signals == 1)
 
 
-async def test_hints_come_once_it_is_there(use: Any, redis: Redis) -> None:
+async def test_hints_start_once_redis_is_available(use: Any, redis: Redis) -> None:
     redis.end(signal.SIGKILL)
     use(redis.url)
     async with two() as (one, other):
@@ -118,7 +118,7 @@ async def test_hints_come_once_it_is_there(use: Any, redis: Redis) -> None:
         await hears(one, other)
 
 
-async def test_one_that_hangs_holds_up_nobody(use: Any, redis: Redis) -> None:
+async def test_a_hanging_server_delays_no_one(use: Any, redis: Redis) -> None:
     use(redis.url)
     async with two() as (one, other):
         await hears(one, other)
@@ -133,7 +133,7 @@ async def test_one_that_hangs_holds_up_nobody(use: Any, redis: Redis) -> None:
         await hears(one, other, [*SESSIONS, "a session of another shard"])
 
 
-async def test_a_subscription_that_dies_in_silence_is_made_anew(
+async def test_a_silently_dead_subscription_is_replaced(
     use: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel_layer, "ECHO_S", 0.2)
@@ -146,7 +146,7 @@ async def test_a_subscription_that_dies_in_silence_is_made_anew(
         await hears(one, other)
 
 
-async def test_quiet_is_not_death(use: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_quiet_subscription_is_kept(use: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel_layer, "ECHO_S", 0.3)
     use(redis.url)
     async with two() as (one, other):
@@ -170,7 +170,7 @@ def published(redis: Redis) -> int:
         msgpack.packb({"type": "signals", "origin": "x"}),
     ],
 )  # fmt: skip
-async def test_a_malformed_message_is_left_out(use: Any, redis: Redis, malformed: bytes) -> None:
+async def test_a_malformed_message_is_skipped(use: Any, redis: Redis, malformed: bytes) -> None:
     use(redis.url)
     async with two() as (one, other):
         await hears(one, other)
@@ -185,7 +185,7 @@ async def test_a_malformed_message_is_left_out(use: Any, redis: Redis, malformed
         assert other.fanout.endpoints[0]._channel == mine
 
 
-async def test_another_number_of_shards_is_noticed(
+async def test_a_different_number_of_shards_is_detected(
     use: Any, redis: Redis, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     use(redis.url)
@@ -198,7 +198,7 @@ async def test_another_number_of_shards_is_noticed(
         assert "another process has 16 shards, this one 7" in caplog.text
 
 
-async def test_of_two_servers_the_one_that_hangs_does_not_hold_up_the_other(use: Any, redis: Redis) -> None:
+async def test_one_hanging_server_of_two_does_not_delay_the_other(use: Any, redis: Redis) -> None:
     second = Redis()
     second.start()
     try:
@@ -223,7 +223,7 @@ def with_tls(tmp_path: Path) -> Iterator[Redis]:
     server.end(signal.SIGKILL)
 
 
-async def test_it_speaks_tls(use: Any, with_tls: Redis) -> None:
+async def test_the_layer_connects_over_tls(use: Any, with_tls: Redis) -> None:
     use(with_tls.url)
     async with two() as (one, other):
         await hears(one, other)

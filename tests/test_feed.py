@@ -105,7 +105,7 @@ async def test_a_reader_in_another_process_gets_everything_once(processes: Any, 
         assert await same_as_stored(session, uid, followed)
 
 
-async def test_with_a_layer_that_works_nothing_waits_for_the_tail_check(processes: Any, settings: Any) -> None:
+async def test_with_a_working_layer_no_event_waits_for_the_tail_check(processes: Any, settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 60_000}
     one, other = await processes("Layer", 2)
     session = await a_session_of()
@@ -134,7 +134,7 @@ async def test_a_commit_is_one_message_of_the_layer_per_shard(processes: Any, se
         assert to_other <= 2 * 2  # to each of two processes, and a commit may have been under way
 
 
-async def test_a_signal_that_one_process_stored_has_the_others_look_for_it(processes: Any) -> None:
+async def test_a_signal_stored_by_one_process_makes_the_others_look_for_it(processes: Any) -> None:
     one, other = await processes("Layer", 2)
     async with Tab(one, OWNER) as tab:
         session = await a_session_of()
@@ -162,7 +162,7 @@ async def test_readers_of_one_process_get_the_same_bytes(processes: Any) -> None
 # Holes
 
 
-async def test_a_hole_is_mended_with_events_while_the_journal_has_them(processes: Any) -> None:
+async def test_a_gap_is_filled_with_events_while_the_journal_has_them(processes: Any) -> None:
     one, other = await processes("Dropping", 2)
     session = await a_session_of()
     async with Tab(other, OWNER) as tab:
@@ -179,7 +179,7 @@ async def test_a_hole_is_mended_with_events_while_the_journal_has_them(processes
         assert followed.serials[-11:] == list(range(2, 13))
 
 
-async def test_a_hole_in_what_is_conflated_is_mended_with_the_state(processes: Any, settings: Any) -> None:
+async def test_a_gap_in_conflated_content_is_filled_with_the_state(processes: Any, settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"JOURNAL_EVENTS": 1}
     one, other = await processes("Dropping", 2)
     session = await a_session_of()
@@ -193,7 +193,7 @@ async def test_a_hole_in_what_is_conflated_is_mended_with_the_state(processes: A
         assert await same_as_stored(session, uid, followed)
 
 
-async def test_the_last_event_is_found_when_no_hint_tells_of_it(processes: Any) -> None:
+async def test_the_last_event_is_found_without_a_hint(processes: Any) -> None:
     one, other = await processes("Dropping", 2)
     session = await a_session_of()
     response = one.writers.unprompted(session.pk, agent="test")
@@ -205,7 +205,7 @@ async def test_the_last_event_is_found_when_no_hint_tells_of_it(processes: Any) 
         await tab.wait_until(lambda: followed.messages[response.uid].status == "complete")
 
 
-async def test_a_hint_that_is_ahead_of_the_store_harms_nobody(processes: Any, monkeypatch: Any) -> None:
+async def test_a_hint_ahead_of_the_store_is_harmless(processes: Any, monkeypatch: Any) -> None:
     [process] = await processes()
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
@@ -225,7 +225,7 @@ async def test_a_hint_that_is_ahead_of_the_store_harms_nobody(processes: Any, mo
 # What the tail check finds
 
 
-async def test_a_new_epoch_is_a_reset_for_who_follows(processes: Any) -> None:
+async def test_a_new_epoch_resets_attached_readers(processes: Any) -> None:
     [process] = await processes()
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
@@ -240,7 +240,7 @@ async def test_a_new_epoch_is_a_reset_for_who_follows(processes: Any) -> None:
         assert len(followed.messages) == 2
 
 
-async def test_events_under_a_new_epoch_reach_who_followed_the_old_one(processes: Any, settings: Any) -> None:
+async def test_events_of_a_new_epoch_reach_readers_of_the_old_one(processes: Any, settings: Any) -> None:
     [process] = await processes()
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
@@ -261,7 +261,7 @@ def set_back(session: models.Session) -> None:
         models.Message.objects.all().delete()
 
 
-async def test_a_database_that_was_set_back_is_a_reset_for_who_follows(processes: Any) -> None:
+async def test_a_restored_database_resets_attached_readers(processes: Any) -> None:
     [process] = await processes()
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
@@ -304,7 +304,7 @@ async def test_readers_of_an_expired_session_are_detached(processes: Any) -> Non
         assert await detached(tab, session) == "not_found"
 
 
-async def test_who_no_longer_owns_a_session_is_detached_and_the_owner_is_not(processes: Any) -> None:
+async def test_a_former_owner_is_detached_and_the_owner_is_not(processes: Any) -> None:
     [process] = await processes()
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
@@ -318,7 +318,7 @@ async def test_who_no_longer_owns_a_session_is_detached_and_the_owner_is_not(pro
             assert followed.detached is None
 
 
-async def test_a_session_that_nobody_follows_costs_no_query(processes: Any, monkeypatch: Any) -> None:
+async def test_a_session_without_readers_costs_no_query(processes: Any, monkeypatch: Any) -> None:
     [process] = await processes()
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:

@@ -49,9 +49,7 @@ def steer(number: int) -> Sent:
     return Sent(f"steer-{number:04}", "steer", "guest:1", {"parts": [{"type": "text", "text": "Hello"}]})
 
 
-def test_what_is_new_is_read_once_and_not_again_while_it_waits(
-    two: tuple[Writer, Writer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_signals_are_read_once(two: tuple[Writer, Writer], monkeypatch: pytest.MonkeyPatch) -> None:
     session = a_session("guest:1", agent="test")
     other, run = a_run(session, "m_other"), a_run(a_session("guest:1", agent="test"), "m_1")
     desk, read, asked = Desk(two[0], run), inbox._read, []
@@ -69,7 +67,7 @@ def test_what_is_new_is_read_once_and_not_again_while_it_waits(
     assert asked == [[run.pk], [run.pk]]
 
 
-def test_looks_while_two_processes_store_miss_nothing(two: tuple[Writer, Writer]) -> None:
+def test_reads_concurrent_with_two_writers_miss_nothing(two: tuple[Writer, Writer]) -> None:
     """On PostgreSQL their transactions overlap."""
     run = a_run(a_session("guest:1", agent="test"), "m_1")
     desk, got = Desk(two[0], run), []
@@ -83,7 +81,7 @@ def test_looks_while_two_processes_store_miss_nothing(two: tuple[Writer, Writer]
     assert len(got) == STEERS
 
 
-def test_a_run_is_stopped_by_a_cancel_and_by_its_end_elsewhere(two: tuple[Writer, Writer]) -> None:
+def test_a_run_is_stopped_by_a_cancel_and_by_another_process_ending_it(two: tuple[Writer, Writer]) -> None:
     cancelled, ended, kept = (a_run(a_session("guest:1", agent="test"), "m_1") for _ in range(3))
     desks = [Desk(two[0], run) for run in (cancelled, ended, kept)]
     two[1].change(cancelled.session, signal_handlers.handle, Sent("stop-0001", "cancel", "guest:1")).result(DEADLINE_S)

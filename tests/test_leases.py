@@ -110,7 +110,7 @@ def test_the_answers_of_a_dead_worker_end(clock: Clock, alive: Living) -> None:
     assert models.JournalEntry.objects.count() == 0
 
 
-def test_readers_are_shown_that_it_ended(clock: Clock, alive: Living) -> None:
+def test_readers_are_shown_the_end_of_a_dead_workers_answer(clock: Clock, alive: Living) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     with Writer() as dead:
@@ -128,7 +128,7 @@ def test_an_answer_that_never_began_is_shown_as_interrupted(clock: Clock, alive:
     assert models.Run.objects.get().status == "ended"
 
 
-def test_what_a_dead_worker_publishes_later_is_fenced(clock: Clock, alive: Living) -> None:
+def test_a_dead_workers_late_writes_are_fenced(clock: Clock, alive: Living) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     with Writer() as frozen:
@@ -153,7 +153,7 @@ def test_a_living_worker_keeps_its_answers(clock: Clock, alive: Living) -> None:
     assert alive.worker.alive
 
 
-def test_one_that_was_taken_for_dead_goes_on_as_another_worker(clock: Clock, alive: Living) -> None:
+def test_a_worker_wrongly_declared_dead_continues_as_a_new_worker(clock: Clock, alive: Living) -> None:
     before = alive.lease.worker
     models.Worker.objects.update(alive=False)
     clock.beats(1, alive)
@@ -174,7 +174,7 @@ def test_several_observers_end_an_answer_once(clock: Clock) -> None:
     assert session.tail == 3
 
 
-def test_a_lock_that_outlasts_the_lease_kills_nobody(clock: Clock) -> None:
+def test_a_lock_that_outlasts_the_lease_ends_no_worker(clock: Clock) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("is about SQLite's one write lock")
     with Living() as one, Living() as other:
@@ -194,7 +194,7 @@ def test_a_lock_that_outlasts_the_lease_kills_nobody(clock: Clock) -> None:
         assert {one.lease.worker, other.lease.worker} == workers
 
 
-def test_an_observer_that_was_frozen_kills_nobody(clock: Clock, alive: Living) -> None:
+def test_a_frozen_observer_ends_no_worker(clock: Clock, alive: Living) -> None:
     with Living() as other:
         session = a_session("guest:1")
         run = a_run(session, "m_1", other.worker)
@@ -206,7 +206,7 @@ def test_an_observer_that_was_frozen_kills_nobody(clock: Clock, alive: Living) -
         assert run.status == "running"
 
 
-def test_an_answer_that_its_own_process_could_not_end_is_ended_later(clock: Clock, alive: Living) -> None:
+def test_an_answer_its_own_process_could_not_end_is_ended_later(clock: Clock, alive: Living) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1", alive.worker)
     alive.writer.append(session, "m_1", begun("m_1", "so far"), **of(run))
@@ -218,7 +218,7 @@ def test_an_answer_that_its_own_process_could_not_end_is_ended_later(clock: Cloc
     assert alive.worker.alive
 
 
-def test_who_leaves_properly_leaves_nothing_to_wait_for(clock: Clock, alive: Living) -> None:
+def test_a_worker_that_leaves_gracefully_needs_no_lease_timeout(clock: Clock, alive: Living) -> None:
     session = a_session("guest:1")
     with Living() as other:
         run = a_run(session, "m_1", other.worker)
@@ -228,7 +228,7 @@ def test_who_leaves_properly_leaves_nothing_to_wait_for(clock: Clock, alive: Liv
         assert status(session, "m_1") == "interrupted"
 
 
-def test_a_run_whose_session_was_deleted_troubles_nobody(clock: Clock, alive: Living) -> None:
+def test_a_run_of_a_deleted_session_is_ignored(clock: Clock, alive: Living) -> None:
     session = a_session("guest:1")
     a_run(session, "m_1")
     session.delete()

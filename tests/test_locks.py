@@ -82,7 +82,9 @@ def meanwhile(threads: ThreadPoolExecutor, *works: Callable[[], Any]) -> Iterato
         assert rounds.result(DEADLINE_S)
 
 
-def test_nobody_is_ended_for_another(writers: list[Writer], threads: ThreadPoolExecutor, client: Client) -> None:
+def test_concurrent_transactions_do_not_deadlock(
+    writers: list[Writer], threads: ThreadPoolExecutor, client: Client
+) -> None:
     lasting = [a_session("user:1") for _ in range(LASTING)]
     passing = [a_session("user:2") for _ in range(PASSING)]
     everything = lasting + passing
@@ -128,7 +130,7 @@ def gone(turn: "Future[Any]") -> bool:
     return isinstance(problem, HoldfastError) and problem.code == "not_found"
 
 
-def test_two_processes_that_register_the_same_producers_dont_wait_for_each_other(
+def test_two_processes_registering_the_same_producers_do_not_deadlock(
     writers: list[Writer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one transaction each, and in opposite order; each has registered one before either goes on, if it can."""
@@ -197,7 +199,7 @@ def a_producer() -> Worker:
     ],
     ids=["another process declares it dead", "a later epoch of it begins", "it beats at another process"],
 )
-def test_for_a_worker_that_beats_nobody_waits(work: Callable[[Worker], Any], threads: ThreadPoolExecutor) -> None:
+def test_a_lease_renewal_blocks_no_other(work: Callable[[Worker], Any], threads: ThreadPoolExecutor) -> None:
     worker = a_producer()
     beaten, told = threading.Event(), threading.Event()
 
@@ -218,7 +220,7 @@ def test_for_a_worker_that_beats_nobody_waits(work: Callable[[Worker], Any], thr
     assert (worker.alive, worker.beats) == (True, 1)
 
 
-def test_who_purges_workers_leaves_those_that_come_back(threads: ThreadPoolExecutor) -> None:
+def test_a_purge_of_workers_keeps_those_that_return(threads: ThreadPoolExecutor) -> None:
     back, _ = (Worker.objects.create(name=name, alive=False, seen_at=hours_ago(1000)) for name in ("back", "gone"))
     with transaction.atomic():
         locking.skip_locked(Worker.objects.filter(pk=back.pk))

@@ -22,7 +22,7 @@ def backend() -> int:
         return pid
 
 
-def test_writes_go_on(writer: Writer) -> None:
+def test_writes_continue_after_a_lost_connection(writer: Writer) -> None:
     session = a_session("user:1")
     writer.append(session, "r", begun("r", "one "))
     lost = writer.run(writer.log_writer.do(backend))

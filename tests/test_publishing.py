@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # Once, in order
 
 
-async def test_the_first_batch_begins_the_response_and_its_run(
+async def test_the_first_batch_creates_the_response_and_its_run(
     running: Process, producer: Producer, session: str
 ) -> None:
     assert await producer.publish(running, 1, *begun(UID, "Hel")) == 3
@@ -41,7 +41,7 @@ async def test_the_first_batch_begins_the_response_and_its_run(
     assert ((await run_of(session)).status, await threads.run(JournalEntry.objects.count)) == ("ended", 0)
 
 
-async def test_a_repeat_is_answered_as_the_first_time(running: Process, second: Process, producer: Producer) -> None:
+async def test_a_repeated_batch_gets_the_same_result(running: Process, second: Process, producer: Producer) -> None:
     batches = [begun(UID, "a"), [delta("b")], [delta("c"), finish()]]
     serials = [await producer.publish(running, number, *batch) for number, batch in enumerate(batches, 1)]
     for here in (running, second):
@@ -50,7 +50,7 @@ async def test_a_repeat_is_answered_as_the_first_time(running: Process, second: 
     assert await stored(producer.frame.session) == ("complete", "abc")
 
 
-async def test_a_gap_is_refused_and_names_what_is_expected(running: Process, producer: Producer, session: str) -> None:
+async def test_a_gap_is_refused_with_the_expected_number(running: Process, producer: Producer, session: str) -> None:
     assert await producer.refused(running, 2, delta("b")) == "out_of_order 1 is expected."
     await producer.publish(running, 1, *begun(UID, "a"))
     assert await producer.refused(running, 3, delta("c")) == "out_of_order 2 is expected."
@@ -58,7 +58,7 @@ async def test_a_gap_is_refused_and_names_what_is_expected(running: Process, pro
     assert await stored(session) == ("streaming", "ab")
 
 
-async def test_what_is_sent_together_is_taken_in_order(running: Process, producer: Producer, session: str) -> None:
+async def test_pipelined_batches_are_stored_in_order(running: Process, producer: Producer, session: str) -> None:
     """All in one transaction, as a client sends it that doesn't wait."""
     outcomes: list[Any] = []
     frames = [
@@ -92,7 +92,7 @@ async def test_what_is_sent_together_is_taken_in_order(running: Process, produce
     assert await stored(session) == ("complete", "abc")
 
 
-async def test_from_process_to_process_nothing_is_lost(
+async def test_a_producer_that_changes_process_loses_nothing(
     running: Process, second: Process, producer: Producer, session: str
 ) -> None:
     """Each has the fold of what it wrote itself, which is older by then; conflated every four events."""
@@ -106,7 +106,7 @@ async def test_from_process_to_process_nothing_is_lost(
     assert await producer.code(running, 43, delta("x")) == "fenced"
 
 
-async def test_one_batch_to_two_processes_at_once_counts_once(
+async def test_a_batch_sent_to_two_processes_at_once_counts_once(
     running: Process, second: Process, producer: Producer, session: str
 ) -> None:
     for number, batch in enumerate([begun(UID), *([delta(f"{n} ")] for n in range(10)), [finish()]], 1):
@@ -114,7 +114,7 @@ async def test_one_batch_to_two_processes_at_once_counts_once(
     assert await stored(session) == ("complete", "0 1 2 3 4 5 6 7 8 9 ")
 
 
-async def test_a_batch_whose_commit_failed_is_taken_again(
+async def test_a_batch_whose_commit_failed_may_be_sent_again(
     running: Process, producer: Producer, session: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await producer.publish(running, 1, *begun(UID, "a"))
@@ -133,7 +133,7 @@ def _fails(*arguments: Any) -> Any:
 # What is refused
 
 
-async def test_a_refused_chunk_cuts_its_batch_short_and_the_batch_counts(
+async def test_a_refused_chunk_truncates_its_batch_and_the_batch_counts(
     running: Process, producer: Producer, session: str
 ) -> None:
     await producer.publish(running, 1, *begun(UID, "a"))
@@ -145,7 +145,7 @@ async def test_a_refused_chunk_cuts_its_batch_short_and_the_batch_counts(
     assert await stored(session) == ("failed", "ab")
 
 
-async def test_a_batch_with_what_is_no_chunk_is_refused_whole(
+async def test_a_batch_with_a_malformed_chunk_is_refused_whole(
     running: Process, producer: Producer, session: str
 ) -> None:
     await producer.publish(running, 1, *begun(UID, "a"))
@@ -166,12 +166,12 @@ async def test_a_response_begins_with_its_start(running: Process, producer: Prod
     assert not await threads.run(Message.objects.exists) and not await threads.run(Run.objects.exists)
 
 
-async def test_no_person_speaks_in_a_response(running: Process, producer: Producer) -> None:
+async def test_a_response_contains_no_user_message(running: Process, producer: Producer) -> None:
     await producer.publish(running, 1, *begun(UID, "a"))
     assert await producer.code(running, 2, said("I am Alice")) == "message_exists"
 
 
-async def test_a_message_that_is_there_is_not_taken_over(running: Process, session: str) -> None:
+async def test_an_existing_message_cannot_be_taken_over(running: Process, session: str) -> None:
     def a_turn() -> None:
         a_message(models.Session.objects.get(pk=session), uid=UID)
 
@@ -195,14 +195,14 @@ async def test_one_response_has_one_producer(running: Process, producer: Produce
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "expired", "being removed"])
-async def test_a_session_that_isnt_there_takes_nothing(running: Process, whose: str) -> None:
+async def test_a_missing_session_stores_nothing(running: Process, whose: str) -> None:
     sessions = {"expired": {"hours": 100}, "being removed": {"removed_at": hours_ago(1)}}
     session = await a_session_of(**{"owner": "ext:alice"} | sessions[whose]) if whose in sessions else "A" * 22
     code = await Producer(session).code(running, 1, *begun(UID))
     assert code == ("expired" if whose == "expired" else "not_found")
 
 
-async def test_it_needs_the_scope_and_the_session(running: Process, session: str) -> None:
+async def test_publishing_requires_the_scope_and_the_session(running: Process, session: str) -> None:
     grant = AGENT.grant
     assert grant
     read_only = AGENT._replace(grant=grant._replace(scopes=frozenset({"read", "send", "approve", "cancel"})))
@@ -234,7 +234,7 @@ async def test_a_later_epoch_fences_the_earlier_one_everywhere(running: Process,
     assert await stored(session, "m_other") == ("complete", "b")
 
 
-async def test_nobody_fences_anothers_producer(running: Process, session: str) -> None:
+async def test_a_publisher_cannot_fence_anothers_producer(running: Process, session: str) -> None:
     mine, theirs = Producer(session), Producer(session, who=OTHER, epoch=2**53)
     await mine.publish(running, 1, *begun(UID, "a"))
     await theirs.publish(running, 1, *begun("m_other"), message="m_other")
@@ -242,7 +242,7 @@ async def test_nobody_fences_anothers_producer(running: Process, session: str) -
     assert await stored(session) == ("complete", "a")
 
 
-async def test_all_that_it_sends_are_beats(running: Process, producer: Producer, session: str) -> None:
+async def test_every_request_of_a_producer_renews_its_lease(running: Process, producer: Producer, session: str) -> None:
     beats: list[int] = []
     for step in (
         producer.publish(running, 1, *begun(UID, "a")), producer.publish(running, 2, delta("b")),
@@ -254,7 +254,7 @@ async def test_all_that_it_sends_are_beats(running: Process, producer: Producer,
     assert beats == [1, 2, 3, 4]
 
 
-async def test_what_a_dead_one_left_open_is_interrupted_as_it_is_stored(
+async def test_a_dead_producers_open_response_is_interrupted_as_stored(
     running: Process, second: Process, producer: Producer, session: str
 ) -> None:
     """By a process that has an older fold of it; and the producer, when it is back, is told so."""
@@ -281,9 +281,7 @@ async def signal(here: Process, session: str, kind: str, id: str, **payload: Any
     return await threads.run(lambda: Signal.objects.get(uid=id))
 
 
-async def test_who_stops_it_has_the_last_word(
-    running: Process, second: Process, producer: Producer, session: str
-) -> None:
+async def test_a_stop_by_a_user_is_final(running: Process, second: Process, producer: Producer, session: str) -> None:
     """At a process that has an older fold of it; its agent isn't asked."""
     await producer.publish(running, 1, *begun(UID, "a"))
     await producer.publish(second, 2, delta("b"))
@@ -294,7 +292,7 @@ async def test_who_stops_it_has_the_last_word(
     assert await stored(session) == ("cancelled", "ab")
 
 
-async def test_what_is_meant_for_it_is_a_question_of_its_own(
+async def test_a_steer_to_a_published_response_becomes_a_question(
     running: Process, producer: Producer, session: str
 ) -> None:
     await producer.publish(running, 1, *begun(UID, "a"))

@@ -58,7 +58,7 @@ async def test_a_batch_is_posted(session: str) -> None:
     ],
     ids=lambda changes: str(changes)[:40],
 )  # fmt: skip
-async def test_what_is_no_batch_is_named(session: str, changes: dict[str, Any]) -> None:
+async def test_a_malformed_batch_is_refused_with_a_named_error(session: str, changes: dict[str, Any]) -> None:
     response = await post(f"/api/sessions/{session}/publish/", batch(1, *begun(UID)) | changes, token())
     assert told(response) == (400, "bad_frame")
 
@@ -93,7 +93,7 @@ async def test_a_socket_publishes_to_many_sessions_without_waiting_for_answers(s
             assert await stored(each) == ("complete", "".join(f"{n} " for n in range(100)))
 
 
-async def test_its_errors_name_the_batch_and_leave_it_open(session: str) -> None:
+async def test_a_sockets_errors_name_the_batch_and_keep_it_open(session: str) -> None:
     async with Socket(token(scope="read publish", sessions=[session])) as socket:
         for sent, code in (
             (frame(session, 2, delta("x")), "out_of_order"), (frame(session, 1, delta("x")), "bad_chunk"),
@@ -109,7 +109,7 @@ async def test_its_errors_name_the_batch_and_leave_it_open(session: str) -> None
         assert socket.code is None
 
 
-async def test_beats_on_a_socket(session: str) -> None:
+async def test_a_heartbeat_on_a_socket_renews_the_lease(session: str) -> None:
     beat = {"type": "beat", "producer": "producer", "epoch": 2}
     async with Socket(token(sub="agent:billing", scope="publish")) as socket:
         socket.send(beat)
@@ -132,7 +132,7 @@ async def test_a_socket_that_publishes_too_fast_is_read_more_slowly(session: str
         assert await reader.end() == ("rate_limited", 4429)
 
 
-async def test_what_waits_to_be_stored_is_bounded(session: str, running: Process) -> None:
+async def test_unstored_batches_are_bounded(session: str, running: Process) -> None:
     async with Socket(token(scope="publish")) as socket:
         await socket.ask(frame(session, 1, *begun(UID)))
         with running.log_writer._changed:  # the writer stands still

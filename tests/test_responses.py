@@ -64,7 +64,7 @@ async def begin(response: LocalWriter) -> None:
 
 
 @pytest.mark.parametrize("starts", [True, False], ids=["of its own", "of a run that waited"])
-def test_what_is_flushed_is_stored(writer: Writer, session: models.Session, starts: bool) -> None:
+def test_flushed_chunks_are_stored(writer: Writer, session: models.Session, starts: bool) -> None:
     response = respond(writer, session, starts=starts)
 
     async def agent() -> None:
@@ -77,7 +77,7 @@ def test_what_is_flushed_is_stored(writer: Writer, session: models.Session, star
     assert models.Run.objects.get().status == "ended"
 
 
-def test_the_first_token_goes_at_once_and_later_ones_are_joined(writer: Writer, session: models.Session) -> None:
+def test_the_first_token_is_sent_at_once_and_later_ones_are_joined(writer: Writer, session: models.Session) -> None:
     response = respond(writer, session, window_ms=500)
 
     async def agent() -> None:
@@ -96,7 +96,7 @@ def test_the_first_token_goes_at_once_and_later_ones_are_joined(writer: Writer, 
     assert deltas(writer)[-2:] == [["first"], [" 0 1 2 3 4 5 6 7 8 9"]]
 
 
-def test_without_a_window_nothing_waits(writer: Writer, session: models.Session) -> None:
+def test_without_a_window_every_token_is_sent_at_once(writer: Writer, session: models.Session) -> None:
     response = respond(writer, session, window_ms=0)
 
     async def agent() -> None:
@@ -110,7 +110,7 @@ def test_without_a_window_nothing_waits(writer: Writer, session: models.Session)
     assert deltas(writer)[1:] == [["0"], ["1"], ["2"]]
 
 
-def test_an_end_goes_at_once(writer: Writer, session: models.Session) -> None:
+def test_an_end_is_sent_at_once(writer: Writer, session: models.Session) -> None:
     response = respond(writer, session, window_ms=600_000)  # longer than the test may take
 
     async def agent() -> None:
@@ -141,7 +141,7 @@ def test_a_fast_writer_waits_for_the_database(writer: Writer, session: models.Se
 # What is refused
 
 
-def test_a_malformed_chunk_is_refused_where_it_is_written(writer: Writer, session: models.Session) -> None:
+def test_a_malformed_chunk_raises_where_it_is_written(writer: Writer, session: models.Session) -> None:
     response = respond(writer, session)
 
     async def agent() -> None:
@@ -158,7 +158,7 @@ def test_a_malformed_chunk_is_refused_where_it_is_written(writer: Writer, sessio
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["begun", "with its beginning"])
-def test_an_answer_with_a_refused_chunk_keeps_what_came_before_and_can_be_ended(
+def test_an_answer_with_a_refused_chunk_keeps_its_earlier_text_and_can_be_ended(
     writer: Writer, session: models.Session, begun: bool
 ) -> None:
     response = respond(writer, session)
@@ -181,7 +181,7 @@ def test_an_answer_with_a_refused_chunk_keeps_what_came_before_and_can_be_ended(
     assert models.Run.objects.get().status == "ended"
 
 
-def test_an_end_that_was_refused_with_what_came_before_it_ended_nothing(
+def test_an_end_refused_along_with_earlier_chunks_ends_nothing(
     writer: Writer, session: models.Session, settings: Any
 ) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 4096}
@@ -214,7 +214,7 @@ def too_long(response: LocalWriter) -> Any:
     ],
     ids=["a long output", "half a surrogate pair", "a long text", "no number", "no key"],
 )
-def test_a_chunk_refused_at_once_leaves_what_waits_to_be_ended(
+def test_a_chunk_refused_at_once_leaves_waiting_chunks_to_be_ended(
     writer: Writer, session: models.Session, refused: Any
 ) -> None:
     response = respond(writer, session, window_ms=600_000)  # nothing is stored by itself
@@ -233,9 +233,7 @@ def test_a_chunk_refused_at_once_leaves_what_waits_to_be_ended(
     assert (text_of(response), message.status, message.reason) == ("before", "failed", "It failed.")
 
 
-def test_a_refused_chunk_that_waits_does_not_keep_an_answer_from_its_end(
-    writer: Writer, session: models.Session
-) -> None:
+def test_a_refused_waiting_chunk_does_not_keep_an_answer_open(writer: Writer, session: models.Session) -> None:
     response = respond(writer, session)
 
     async def agent() -> None:
@@ -250,7 +248,7 @@ def test_a_refused_chunk_that_waits_does_not_keep_an_answer_from_its_end(
 
 
 @pytest.mark.parametrize("words", ["\ud83d", "w" * 70_000], ids=["half a surrogate pair", "too long"])
-def test_words_that_cant_be_stored_do_not_keep_an_answer_from_its_end(
+def test_text_that_cannot_be_stored_does_not_keep_an_answer_open(
     writer: Writer, session: models.Session, words: str
 ) -> None:
     response = respond(writer, session)
@@ -264,7 +262,7 @@ def test_words_that_cant_be_stored_do_not_keep_an_answer_from_its_end(
     assert (message.status, message.reason) == ("failed", response_writer.UNTOLD["errorText"])
 
 
-def test_what_else_is_done_with_a_chunk_is_done_when_that_is_taken(
+def test_a_chunks_side_effect_happens_when_the_chunk_is_sent(
     writer: Writer, session: models.Session, settings: Any
 ) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 4096}
@@ -305,7 +303,7 @@ def test_nothing_is_written_after_the_end(writer: Writer, session: models.Sessio
     assert message_of(response).status == "complete"
 
 
-def test_who_lost_the_run_is_told(writer: Writer, session: models.Session) -> None:
+def test_a_publisher_that_lost_its_run_gets_an_error(writer: Writer, session: models.Session) -> None:
     response = respond(writer, session)
     writer.run(begin(response))
     models.Run.objects.update(status="ended")
@@ -380,9 +378,7 @@ def test_an_outage_delays_an_answer_and_loses_nothing(writer: Writer, session: m
     assert message_of(response).status == "complete"
 
 
-def test_a_commit_that_nobody_was_told_of_is_not_repeated(
-    writer: Writer, session: models.Session, outage: Outage
-) -> None:
+def test_an_unconfirmed_commit_is_not_repeated(writer: Writer, session: models.Session, outage: Outage) -> None:
     response = respond(writer, session)
 
     async def agent() -> None:
@@ -403,7 +399,7 @@ def test_a_commit_that_nobody_was_told_of_is_not_repeated(
     assert models.Run.objects.get().status == "ended"
 
 
-def test_an_outage_that_lasts_too_long_is_told(
+def test_an_outage_that_lasts_too_long_is_reported(
     writer: Writer, session: models.Session, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_writer, "RETRY_S", 0.3)

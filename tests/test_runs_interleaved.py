@@ -98,7 +98,7 @@ steps = st.lists(
 
 
 @pytest.mark.parametrize("examples", [10, pytest.param(150, marks=pytest.mark.long)])
-def test_whatever_comes_between(writer: Writer, examples: int) -> None:
+def test_random_interleavings(writer: Writer, examples: int) -> None:
     @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @given(steps=steps, policy=st.sampled_from(POLICIES), seed=st.integers(0, 99))
     def check(steps: list[tuple[str, ...]], policy: Any, seed: int) -> None:

@@ -64,7 +64,7 @@ def test_one_of_two_workers_claims_a_run(two: tuple[Writer, Writer]) -> None:
         assert winners == [run.worker_id]
 
 
-def test_what_is_stopped_while_it_is_claimed_is_either(two: tuple[Writer, Writer]) -> None:
+def test_a_run_stopped_while_it_is_claimed_is_either_stopped_or_claimed(two: tuple[Writer, Writer]) -> None:
     worker = models.Worker.objects.create(name="test").pk
     for _ in range(ROUNDS):
         session, run = asked()
@@ -81,7 +81,7 @@ def test_what_is_stopped_while_it_is_claimed_is_either(two: tuple[Writer, Writer
             assert (run.pk, run.cancel_id, None) in inbox._find([worker])
 
 
-def test_a_steer_that_comes_as_the_answer_ends_is_the_next_question(two: tuple[Writer, Writer]) -> None:
+def test_a_steer_that_arrives_as_the_answer_ends_becomes_the_next_question(two: tuple[Writer, Writer]) -> None:
     worker = models.Worker.objects.create(name="test").pk
     for _ in range(ROUNDS):
         session, _ = asked()
@@ -97,7 +97,7 @@ def test_a_steer_that_comes_as_the_answer_ends_is_the_next_question(two: tuple[W
         assert queries.message(session.pk, "steer-0001") is not None
 
 
-def test_of_two_decisions_at_once_one_counts_and_the_call_begins_once(two: tuple[Writer, Writer]) -> None:
+def test_one_of_two_concurrent_decisions_counts_and_the_call_begins_once(two: tuple[Writer, Writer]) -> None:
     worker = models.Worker.objects.create(name="test").pk
     payload = {"approval": "approval_1", "input_hash": input_hash({})}
     yes, no = Sent("yes-00001", "approve", "guest:1", payload), Sent("no-000001", "deny", "guest:1", payload)
@@ -119,7 +119,7 @@ def test_of_two_decisions_at_once_one_counts_and_the_call_begins_once(two: tuple
         assert sorted(may) == [False, approved]
 
 
-def test_the_same_signal_at_two_servers_is_stored_once(two: tuple[Writer, Writer]) -> None:
+def test_a_signal_sent_to_two_servers_is_stored_once(two: tuple[Writer, Writer]) -> None:
     for kind, payload in (("message", TEXT), ("steer", TEXT), ("cancel", {})):
         sent = Sent("signal-01", kind, "guest:1", payload)
         for _ in range(ROUNDS // 3):

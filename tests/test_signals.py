@@ -72,7 +72,7 @@ async def test_a_message_is_stored_and_receipted(tab: Tab) -> None:
     assert message and (message.role, message.status, text_of(message)) == ("user", "complete", "Hello")
 
 
-async def test_its_sender_sees_it_as_every_other_reader_does(tab: Tab) -> None:
+async def test_a_sender_sees_its_message_as_every_other_reader_does(tab: Tab) -> None:
     session = await a_session_of()
     async with Tab(tab.process, OWNER) as other:
         for each in (tab, other):
@@ -84,7 +84,7 @@ async def test_its_sender_sees_it_as_every_other_reader_does(tab: Tab) -> None:
             assert followed.serials == [1]
 
 
-async def test_the_same_signal_again_gets_the_same_receipt_and_counts_once(tab: Tab) -> None:
+async def test_a_repeated_signal_gets_the_same_receipt_and_counts_once(tab: Tab) -> None:
     session = await a_session_of(agent="test")
     first = await signal(tab, session.pk)
     await signal(tab, session.pk, id="signal-2")
@@ -93,7 +93,7 @@ async def test_the_same_signal_again_gets_the_same_receipt_and_counts_once(tab: 
     assert (await count(models.Message), await count(models.Run)) == (2, 2)
 
 
-async def test_from_two_tabs_at_once_it_counts_once(tab: Tab) -> None:
+async def test_a_signal_sent_by_two_tabs_at_once_counts_once(tab: Tab) -> None:
     session = await a_session_of(agent="test")
     async with Tab(tab.process, OWNER) as other:
         receipts = await asyncio.gather(*(signal(each, session.pk) for each in (tab, other)))
@@ -108,13 +108,13 @@ async def test_a_message_and_the_run_that_answers_it_are_one_transaction(tab: Ta
     assert (run.session_id, run.agent, run.status, run.prompt) == (session.pk, "test", "waiting", "signal-1")
 
 
-async def test_where_there_is_no_agent_no_run_waits(tab: Tab) -> None:
+async def test_without_an_agent_no_run_is_created(tab: Tab) -> None:
     session = await a_session_of()
     await signal(tab, session.pk)
     assert await count(models.Run) == 0
 
 
-async def test_the_first_message_gives_the_session_its_title(tab: Tab) -> None:
+async def test_the_first_message_sets_the_sessions_title(tab: Tab) -> None:
     session = await a_session_of()
     await signal(tab, session.pk, payload={"parts": [{"type": "text", "text": "  What\nis\u0000 " + "long " * 50}]})
     await signal(tab, session.pk, id="signal-2")
@@ -123,7 +123,7 @@ async def test_the_first_message_gives_the_session_its_title(tab: Tab) -> None:
     assert len(session.title) <= 60
 
 
-async def test_a_title_that_a_person_gave_stays(tab: Tab) -> None:
+async def test_a_title_set_by_a_user_is_kept(tab: Tab) -> None:
     session = await a_session_of(title="Mine")
     await signal(tab, session.pk)
     await threads.run(session.refresh_from_db)
@@ -145,7 +145,7 @@ def text(value: Any) -> dict[str, Any]:
         {"parts": [{"type": "file", "url": "data:,"}]}, {"parts": text("x")["parts"] * 17},
     ],
 )  # fmt: skip
-async def test_a_payload_that_is_no_message_is_rejected_for_good(tab: Tab, payload: Any) -> None:
+async def test_an_invalid_payload_is_rejected_permanently(tab: Tab, payload: Any) -> None:
     session = await a_session_of()
     receipt = await signal(tab, session.pk, payload=payload)
     assert (receipt["status"], receipt["error"]["code"]) == ("rejected", "bad_signal")
@@ -153,7 +153,7 @@ async def test_a_payload_that_is_no_message_is_rejected_for_good(tab: Tab, paylo
     assert await count(models.Message) == 0
 
 
-async def test_only_the_text_of_a_message_is_taken(tab: Tab) -> None:
+async def test_only_the_text_of_a_message_is_stored(tab: Tab) -> None:
     session = await a_session_of()
     part = {"type": "text", "text": "Hello", "state": "done", "providerMetadata": {"a": {}}, "x": 1}
     await signal(tab, session.pk, payload={"parts": [part], "role": "system", "metadata": {"admin": True}})
@@ -162,7 +162,7 @@ async def test_only_the_text_of_a_message_is_taken(tab: Tab) -> None:
     assert (message.role, message.metadata) == ("user", None)
 
 
-async def test_a_message_has_a_largest_size_in_bytes(limit: Any, tab: Tab) -> None:
+async def test_a_message_has_a_maximum_size_in_bytes(limit: Any, tab: Tab) -> None:
     limit(MESSAGE_BYTES=100)
     session = await a_session_of()
     assert (await signal(tab, session.pk, payload=text("é" * 50)))["status"] == "accepted"
@@ -170,13 +170,13 @@ async def test_a_message_has_a_largest_size_in_bytes(limit: Any, tab: Tab) -> No
     assert receipt["error"]["code"] == "message_too_large"
 
 
-async def test_a_kind_that_nobody_knows_is_rejected(tab: Tab) -> None:
+async def test_an_unknown_kind_is_rejected(tab: Tab) -> None:
     session = await a_session_of()
     assert (await signal(tab, session.pk, kind="dance"))["error"]["code"] == "unknown_kind"
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "a stranger's", "an expired stranger's"])
-async def test_a_stranger_may_not_send_and_is_not_told_more_than_of_nothing(tab: Tab, whose: str) -> None:
+async def test_another_owners_session_rejects_signals_and_looks_nonexistent(tab: Tab, whose: str) -> None:
     session = models.new_id()
     if whose != "nobody's":
         session = (await a_session_of("guest:2", hours=100 if "expired" in whose else 0)).pk
@@ -187,18 +187,18 @@ async def test_a_stranger_may_not_send_and_is_not_told_more_than_of_nothing(tab:
     assert await count(models.Message) == 0
 
 
-async def test_an_expired_session_takes_nothing(tab: Tab) -> None:
+async def test_an_expired_session_rejects_signals(tab: Tab) -> None:
     session = await a_session_of(hours=100)
     assert (await signal(tab, session.pk))["error"]["code"] == "expired"
 
 
-async def test_a_deleted_session_takes_nothing(tab: Tab) -> None:
+async def test_a_deleted_session_rejects_signals(tab: Tab) -> None:
     session = await a_session_of()
     await threads.run(purge.delete_sessions, [session.pk])
     assert (await signal(tab, session.pk))["error"]["code"] == "not_found"
 
 
-async def test_too_many_are_rejected_and_may_be_sent_again_later(process: Process) -> None:
+async def test_signals_beyond_the_rate_limit_are_rejected_and_may_be_retried(process: Process) -> None:
     process.signal_intake.rates = RateLimiter.per_minute(3, most=10)
     session, strangers = await a_session_of(), await a_session_of("guest:2")
     async with Tab(process, OWNER) as tab, Tab(process, OWNER) as second, Tab(process, "guest:2") as other:
@@ -209,7 +209,7 @@ async def test_too_many_are_rejected_and_may_be_sent_again_later(process: Proces
         assert (await signal(other, strangers.pk))["status"] == "accepted"
 
 
-async def test_the_id_of_an_answer_is_not_taken_for_a_repeated_signal(tab: Tab) -> None:
+async def test_the_id_of_an_answer_is_not_mistaken_for_a_repeated_signal(tab: Tab) -> None:
     session = await a_session_of()
     await threads.run(lambda: a_message(session, "An answer.", role="assistant", uid="m_answer"))
     receipt = await signal(tab, session.pk, id="m_answer")

@@ -19,7 +19,7 @@ async def stopped(task: "asyncio.Task[Any]") -> bool:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_runner_that_has_work_at_that_moment() -> None:
+async def test_a_runner_stops_even_if_work_arrives_at_that_moment() -> None:
     process = Process()
     await process.start([])
     task = asyncio.create_task(Runner(process).run())
@@ -30,7 +30,7 @@ async def test_a_runner_that_has_work_at_that_moment() -> None:
     await process.stop()
 
 
-async def test_an_agent_that_gets_its_decision_at_that_moment() -> None:
+async def test_an_agent_stops_even_if_its_decision_arrives_at_that_moment() -> None:
     inbox = RunInbox(Run())
     task = asyncio.create_task(inbox.about("approval", 60))
     while "approval" not in inbox._about:
