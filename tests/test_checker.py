@@ -135,31 +135,31 @@ SAYS = {
 }
 
 
-def test_nothing_is_wrong_with_a_right_history() -> None:
+def test_a_correct_history_passes() -> None:
     assert check(RIGHT) == []
     assert "events delivered: 16" in summary(RIGHT)
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_it_finds(wrong: str) -> None:
+def test_each_fault_is_found(wrong: str) -> None:
     found = check(WRONG[wrong])
     assert any(SAYS.get(wrong, wrong) in line for line in found), found
 
 
-def test_a_stop_of_nothing_in_particular_is_about_no_later_signal() -> None:
+def test_a_stop_without_a_target_does_not_cover_later_signals() -> None:
     everything = told(1, status="applied", message=None)
     assert check([attached(0, resumed=False), events(everything, told(2, id="d"))]) == []
 
 
-def test_a_status_that_goes_back_is_found_before_it_is_final() -> None:
+def test_a_status_that_regresses_is_found_before_it_is_final() -> None:
     history = [attached(0, resumed=False), events(told(1, status="delivered"), told(2))]
     assert check(history) == [f"{SESSION}: c went from delivered back to accepted"]
 
 
-def test_an_acceptance_that_is_told_twice_is_found() -> None:
+def test_a_repeated_acceptance_is_found() -> None:
     history = [attached(0, resumed=False), events(told(1), told(2))]
     assert check(history) == [f"{SESSION}: c was told twice to be accepted"]
 
 
-def test_a_reset_with_a_reason_is_right() -> None:
+def test_a_reset_with_a_reason_passes() -> None:
     assert check([*RIGHT, attached(8, resumed=False, reason="trimmed")]) == []

@@ -84,7 +84,7 @@ async def error(tab: Tab, frame: dict[str, Any] | str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "a stranger's", "being deleted"])
-async def test_a_stranger_is_told_what_he_is_told_of_a_session_that_does_not_exist(tab: Tab, whose: str) -> None:
+async def test_another_owners_session_looks_nonexistent(tab: Tab, whose: str) -> None:
     session = models.new_id()
     if whose != "nobody's":
         session = (await a_session_of("guest:2" if whose == "a stranger's" else "")).pk
@@ -96,14 +96,14 @@ async def test_a_stranger_is_told_what_he_is_told_of_a_session_that_does_not_exi
     assert tab.connection._followed == {} and tab.process.feeds._feeds == {}
 
 
-async def test_an_expired_session_is_named_so_to_its_owner(tab: Tab) -> None:
+async def test_an_expired_session_is_reported_to_its_owner(tab: Tab) -> None:
     session = await a_session_of(hours=100)
     assert (await error(tab, {"type": "attach", "session": session.pk}))["code"] == "expired"
     other = await a_session_of("guest:2", hours=100)
     assert (await error(tab, {"type": "attach", "session": other.pk}))["code"] == "not_found"
 
 
-async def test_a_connection_follows_so_many_sessions(limit: Any, tab: Tab) -> None:
+async def test_the_sessions_of_a_connection_are_limited(limit: Any, tab: Tab) -> None:
     limit(SESSIONS_PER_CONNECTION=2)
     sessions = [await a_session_of() for _ in range(3)]
     for session in sessions[:2]:
@@ -114,7 +114,7 @@ async def test_a_connection_follows_so_many_sessions(limit: Any, tab: Tab) -> No
     await tab.attach(sessions[2].pk)
 
 
-async def test_after_a_detach_nothing_more_comes(tab: Tab) -> None:
+async def test_nothing_is_sent_after_a_detach(tab: Tab) -> None:
     session, other = await a_session_of(), await a_session_of()
     followed, fence = await tab.attach(session.pk), await tab.attach(other.pk)
     await tab.send({"type": "detach", "session": session.pk})
@@ -124,7 +124,7 @@ async def test_after_a_detach_nothing_more_comes(tab: Tab) -> None:
     assert followed.serials == []
 
 
-async def test_attaching_again_and_again_repeats_and_loses_nothing(tab: Tab) -> None:
+async def test_repeated_attaches_repeat_and_lose_nothing(tab: Tab) -> None:
     session = await a_session_of()
     followed = await tab.attach(session.pk)
     speaker = await Speaker(tab.process, session).begin()
@@ -134,7 +134,7 @@ async def test_attaching_again_and_again_repeats_and_loses_nothing(tab: Tab) -> 
     assert followed.gaps == 0
 
 
-async def test_what_the_client_asks_for_comes_before_what_the_server_was_about_to_read(tab: Tab) -> None:
+async def test_a_clients_attach_precedes_the_servers_own_read(tab: Tab) -> None:
     session = await a_session_of()
     await threads.run(a_message, session, "a turn")
     followed = await tab.attach(session.pk)
@@ -144,9 +144,7 @@ async def test_what_the_client_asks_for_comes_before_what_the_server_was_about_t
     assert (followed.attached[1]["resumed"], len(followed.attached[1]["messages"])) == (False, 1)
 
 
-async def test_when_the_database_is_away_an_attach_is_refused_and_may_be_tried_again(
-    tab: Tab, monkeypatch: Any
-) -> None:
+async def test_an_attach_without_the_database_is_refused_and_may_be_retried(tab: Tab, monkeypatch: Any) -> None:
     session = await a_session_of()
     with monkeypatch.context() as patch:
         patch.setattr(catchup, "read", lambda *_, **__: (_ for _ in ()).throw(OperationalError("away")))
@@ -172,9 +170,7 @@ class Away:
         monkeypatch.setattr(catchup, "read", read_or_fail)
 
 
-async def test_a_reader_whose_lost_frames_could_not_be_read_gets_them_when_the_database_is_back(
-    tab: Tab, monkeypatch: Any
-) -> None:
+async def test_a_reader_gets_its_lost_frames_when_the_database_is_back(tab: Tab, monkeypatch: Any) -> None:
     session = await a_session_of()
     away = Away(monkeypatch)
     followed = await tab.attach(session.pk)
@@ -194,7 +190,7 @@ async def test_a_reader_whose_lost_frames_could_not_be_read_gets_them_when_the_d
     assert tab.errors == []
 
 
-async def test_who_was_behind_when_the_session_went_is_detached(limit: Any, process: Process) -> None:
+async def test_a_reader_behind_in_a_deleted_session_is_detached(limit: Any, process: Process) -> None:
     limit(WINDOW_BYTES=1024)
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
@@ -214,13 +210,13 @@ async def test_who_was_behind_when_the_session_went_is_detached(limit: Any, proc
 # Acknowledge
 
 
-async def test_acknowledging_what_is_not_followed_is_an_error(tab: Tab) -> None:
+async def test_acknowledging_an_unattached_session_is_an_error(tab: Tab) -> None:
     session = await a_session_of()
     answer = await error(tab, {"type": "ack", "session": session.pk, "cursor": f"{session.epoch}-1"})
     assert (answer["code"], answer["session"]) == ("not_attached", session.pk)
 
 
-async def test_an_acknowledgement_of_another_epoch_counts_for_nothing(tab: Tab) -> None:
+async def test_an_acknowledgement_of_another_epoch_is_ignored(tab: Tab) -> None:
     session = await a_session_of()
     await tab.attach(session.pk)
     tab.acknowledges = False
@@ -229,7 +225,7 @@ async def test_an_acknowledgement_of_another_epoch_counts_for_nothing(tab: Tab) 
     assert tab.connection.window.used > 0
 
 
-async def test_who_does_not_acknowledge_is_left_behind_and_gets_the_state_when_he_does(
+async def test_a_reader_without_acknowledgements_falls_behind_and_gets_the_state_once_it_acknowledges(
     limit: Any, process: Process
 ) -> None:
     limit(WINDOW_BYTES=4096)
@@ -252,7 +248,7 @@ async def test_who_does_not_acknowledge_is_left_behind_and_gets_the_state_when_h
         assert (followed.attached[-1]["resumed"], len(followed.attached), followed.gaps) == (True, 2, 0)
 
 
-async def test_who_is_behind_gets_only_what_he_lacks(limit: Any, process: Process) -> None:
+async def test_a_reader_behind_gets_only_the_missing_content(limit: Any, process: Process) -> None:
     limit(WINDOW_BYTES=4096)
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
@@ -266,7 +262,7 @@ async def test_who_is_behind_gets_only_what_he_lacks(limit: Any, process: Proces
         assert len(json.dumps(followed.attached[-1])) < 9000
 
 
-async def test_who_stays_behind_is_told_so_and_closed(limit: Any, process: Process) -> None:
+async def test_a_reader_that_stays_behind_is_closed_with_its_error(limit: Any, process: Process) -> None:
     limit(WINDOW_BYTES=1024, SLOW_READER_MS=200)
     session = await a_session_of()
     async with Tab(process, OWNER) as tab, Tab(process, OWNER) as other:
@@ -285,7 +281,7 @@ async def test_who_stays_behind_is_told_so_and_closed(limit: Any, process: Proce
 # Sessions do not hold each other up
 
 
-async def test_a_small_session_goes_on_while_a_large_one_fills_the_window(limit: Any, process: Process) -> None:
+async def test_a_small_session_continues_while_a_large_one_fills_the_window(limit: Any, process: Process) -> None:
     limit(WINDOW_BYTES=2048)
     large, small = await a_session_of(), await a_session_of()
     async with Tab(process, OWNER) as tab:
@@ -302,7 +298,7 @@ async def test_a_small_session_goes_on_while_a_large_one_fills_the_window(limit:
 # Limits
 
 
-async def test_a_flood_of_frames_is_closed_with_its_reason(limit: Any, process: Process) -> None:
+async def test_a_flood_of_frames_closes_the_connection_with_its_error(limit: Any, process: Process) -> None:
     limit(FRAMES_PER_SECOND=5)
     async with Tab(process, OWNER) as tab:
         for _ in range(300):  # a machine that stands still meanwhile lets it have some more
@@ -312,7 +308,7 @@ async def test_a_flood_of_frames_is_closed_with_its_reason(limit: Any, process: 
         assert (tab.errors[-1]["code"], tab.close_codes) == ("rate_limited", [4429])
 
 
-async def test_an_owner_has_so_many_connections(limit: Any, process: Process) -> None:
+async def test_the_connections_of_an_owner_are_limited(limit: Any, process: Process) -> None:
     limit(CONNECTIONS_PER_OWNER=2)
     async with Tab(process, OWNER), Tab(process, OWNER):
         with pytest.raises(Exception, match="too_many_connections"):
@@ -339,7 +335,7 @@ async def test_an_owner_has_so_many_connections(limit: Any, process: Process) ->
         ('{"type": "ping", "x": "\\ud800"}', "bad_json"),
     ],
 )
-async def test_a_frame_that_is_none_gets_an_error_and_the_connection_lives(tab: Tab, text: str, code: str) -> None:
+async def test_an_invalid_frame_gets_an_error_and_keeps_the_connection(tab: Tab, text: str, code: str) -> None:
     assert (await error(tab, text))["code"] == code
     session = await a_session_of()
     assert (await tab.attach(session.pk)).attached

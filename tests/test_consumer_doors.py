@@ -74,7 +74,7 @@ async def refused(socket: Socket) -> tuple[str, list[int]]:
     return error["code"], socket.codes
 
 
-async def test_a_visitor_is_let_in() -> None:
+async def test_a_guest_is_admitted() -> None:
     socket = await Socket().open()
     assert socket.said[0]["type"] == "connected"
     await socket.close()
@@ -84,7 +84,7 @@ async def test_a_visitor_is_let_in() -> None:
 @pytest.mark.parametrize(
     "origin", [None, "", "null", "http://evil.example", "http://[::1", "http://localhost.evil.example"]
 )
-async def test_another_sites_page_is_not(origin: str | None) -> None:
+async def test_another_origin_is_refused(origin: str | None) -> None:
     assert await refused(Socket(origin=origin)) == ("forbidden_origin", [4403])
 
 
@@ -93,11 +93,11 @@ async def test_another_sites_page_is_not(origin: str | None) -> None:
     ["", "holdfast_guest=nonsense", f"{GUEST}x", "sessionid=nonsense"],
     ids=["none", "nonsense", "forged", "no-login"],
 )
-async def test_who_is_nobody_is_not(cookie: str) -> None:
+async def test_an_unauthenticated_client_is_refused(cookie: str) -> None:
     assert await refused(Socket(cookie=cookie)) == ("signed_out", [4401])
 
 
-async def test_one_connection_too_many_is_not(settings: Any) -> None:
+async def test_a_connection_beyond_the_limit_is_refused(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"CONNECTIONS_PER_OWNER": 1}
     first = await Socket().open()
     assert await refused(Socket()) == ("too_many_connections", [4429])
@@ -107,7 +107,7 @@ async def test_one_connection_too_many_is_not(settings: Any) -> None:
     await second.close()
 
 
-async def test_while_the_database_is_away_nobody_is_and_may_come_again(monkeypatch: Any) -> None:
+async def test_without_the_database_connections_are_refused_and_may_be_retried(monkeypatch: Any) -> None:
     def fails(cookies: Any) -> Any:
         raise OperationalError("the server closed the connection unexpectedly")
 

@@ -42,15 +42,15 @@ def run(*arguments: str) -> str:
 
 
 class TestCommand:
-    def test_with_no_records_it_says_so(self) -> None:
+    def test_an_empty_report_says_so(self) -> None:
         assert run() == "No connection that was recorded ended in the last 24 hours.\n"
         assert json.loads(run("--json")) == {"hours": 24, "transports": []}
 
-    def test_it_says_when_nothing_is_recorded(self, settings: Any) -> None:
+    def test_the_report_says_when_recording_is_off(self, settings: Any) -> None:
         settings.HOLDFAST = settings.HOLDFAST | {"EVIDENCE_HOURS": 0}
         assert "HOLDFAST_EVIDENCE_HOURS is 0" in run()
 
-    def test_it_names_the_culprit_and_what_to_change(self, settings: Any) -> None:
+    def test_the_report_names_the_proxy_and_the_setting_to_change(self, settings: Any) -> None:
         settings.HOLDFAST = settings.HOLDFAST | {"PING_INTERVAL_S": 90, "HEARTBEAT_MS": 600_000}
         ended(40, idle=60, headers="x-forwarded-for x-amzn-trace-id")
         ended(12, ended="client", code=1001)
@@ -64,7 +64,7 @@ class TestCommand:
         assert "> Set HOLDFAST_PING_INTERVAL_S (90) to 48 or less." in told
         assert "idle_timeout.timeout_seconds" in told and "proxy_read_timeout" in told
 
-    def test_pings_that_were_often_enough_are_not_advised(self, settings: Any) -> None:
+    def test_sufficient_pings_are_not_advised(self, settings: Any) -> None:
         settings.HOLDFAST = settings.HOLDFAST | {"HEARTBEAT_MS": 600_000}
         ended(40, idle=60)
         assert "HOLDFAST_PING_INTERVAL_S (50) is below it already" in run()
@@ -75,18 +75,18 @@ class TestCommand:
         assert "Google Cloud Application Load Balancer" in told
         assert "HOLDFAST_STREAM_MS (now 300000) of 24000 or less" in told
 
-    def test_what_holdfasts_own_client_does_is_not_put_right(self) -> None:
+    def test_our_own_clients_timeouts_are_not_reported_as_faults(self) -> None:
         ended(40, idle=4, transport="stream", ended="left", code=None, exact=False)
         told = run()
         assert "Holdfast's own client: leaves streams after 4 s on purpose." in told
         assert "holds the beginning of a stream back" in told and "HOLDFAST_" not in told
 
-    def test_what_proves_nothing_accuses_nobody(self) -> None:
+    def test_inconclusive_records_name_no_proxy(self) -> None:
         ended(60)
         told = run()
         assert "Nothing cuts them at a fixed time" in told and "Finding" not in told
 
-    def test_idle_times_that_only_seem_regular_dont_count(self) -> None:
+    def test_coincidentally_regular_idle_times_do_not_count(self) -> None:
         ended(60, idle=10, exact=False)
         assert "without traffic; " not in run()
 
@@ -94,7 +94,7 @@ class TestCommand:
         ended(1, ray="230b030023ae2822-SJC", headers="cf-ray")
         assert "230b030023ae2822-SJC" in run()
 
-    def test_what_it_looks_at(self) -> None:
+    def test_the_options_select_records(self) -> None:
         ended(15)
         ended(15, transport="stream", ended="left")
         ConnectionRecord.objects.filter(transport="stream").update(ended_at=timezone.now() - timedelta(hours=30))
@@ -102,7 +102,7 @@ class TestCommand:
         assert len(json.loads(run("--json", "--hours", "48"))["transports"]) == 2
         assert len(json.loads(run("--json", "--hours", "48", "--transport", "poll"))["transports"]) == 0
 
-    def test_its_json_holds_all_that_it_says(self) -> None:
+    def test_the_json_contains_everything_in_the_text(self) -> None:
         ended(40, idle=100, headers="cf-ray", ray="230b030023ae2822-SJC")
         (told,) = json.loads(run("--json"))["transports"]
         (finding,) = told["findings"]
@@ -111,7 +111,7 @@ class TestCommand:
         assert sum(bar["count"] for bar in told["idle"]) == 40 and len(told["rays"]) == 10
 
     @pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf", "1e9"])
-    def test_it_refuses_nonsense(self, hours: str) -> None:
+    def test_invalid_options_are_refused(self, hours: str) -> None:
         with pytest.raises(CommandError, match="use more than 0 and at most 10000"):
             run("--hours", hours)
 
@@ -130,7 +130,9 @@ def page(client: Client, path: str = DIAGNOSIS, **query: str) -> str:
 
 
 class TestAdmin:
-    def test_it_draws_and_names(self, operator: Client, django_assert_max_num_queries: Any) -> None:
+    def test_the_page_draws_the_histogram_and_names_the_proxy(
+        self, operator: Client, django_assert_max_num_queries: Any
+    ) -> None:
         ended(40, idle=100, headers="cf-ray", ray="230b030023ae2822-SJC")
         with django_assert_max_num_queries(12):
             shown = page(operator)
@@ -138,28 +140,28 @@ class TestAdmin:
         assert '<tr class="peak"> <th scope="row">100 – 105</th> <td>40</td>' in shown
         assert '<rect width="100.0%" height="10"/>' in shown and "230b030023ae2822-SJC" in shown
 
-    def test_it_needs_no_inline_style_or_script(self, operator: Client) -> None:
+    def test_the_page_needs_no_inline_style_or_script(self, operator: Client) -> None:
         ended(40, idle=100)
         content = page(operator).split('id="content"')[1]
         assert "style=" not in content and "<script" not in content.split("</main>")[0] and " onclick" not in content
 
-    def test_with_no_records_it_says_so(self, operator: Client) -> None:
+    def test_an_empty_report_says_so(self, operator: Client) -> None:
         assert "No connection that was recorded ended in the last 24 hours." in page(operator)
 
     @pytest.mark.parametrize(
         "query", [{"hours": "x"}, {"hours": "999999999"}, {"hours": "6", "transport": "'"}, {"a": "b"}]
     )
-    def test_what_nobody_offered_is_not_looked_for(self, operator: Client, query: dict[str, str]) -> None:
+    def test_invalid_query_values_are_ignored(self, operator: Client, query: dict[str, str]) -> None:
         ended(1)
         assert "websocket: 1 ended" in page(operator, **query)
 
-    def test_it_looks_at_what_is_asked_for(self, operator: Client) -> None:
+    def test_the_query_selects_records(self, operator: Client) -> None:
         ended(3)
         ended(2, transport="stream", ended="left")
         shown = page(operator, hours="72", transport="stream")
         assert "stream: 2 ended" in shown and "websocket: 3 ended" not in shown
 
-    def test_what_a_header_held_is_shown_as_text(self, operator: Client) -> None:
+    def test_header_values_are_shown_as_text(self, operator: Client) -> None:
         # More than `hints` lets through: the page trusts nobody.
         ended(1, ray="<script>alert(1)</script>", headers='"><img src=x onerror=alert(1)>')
         record = ConnectionRecord.objects.get()
@@ -167,20 +169,20 @@ class TestAdmin:
             shown = page(operator, path)
             assert "<script>alert" not in shown and "<img src=x" not in shown and "&lt;script&gt;alert" in shown
 
-    def test_the_list_leads_to_it(self, operator: Client, django_assert_max_num_queries: Any) -> None:
+    def test_the_list_links_to_the_page(self, operator: Client, django_assert_max_num_queries: Any) -> None:
         ended(30)
         with django_assert_max_num_queries(10):
             shown = page(operator, LIST)
         assert f'href="{DIAGNOSIS}"' in shown and shown.count(">cut<") >= 30
 
-    def test_records_cant_be_changed(self, operator: Client) -> None:
+    def test_records_cannot_be_changed(self, operator: Client) -> None:
         ended(1)
         address = f"{LIST}{ConnectionRecord.objects.get().pk}/"
         assert operator.post(f"{address}change/", {"ended": "client"}).status_code == 403
         assert operator.post(f"{address}delete/", {"post": "yes"}).status_code == 403
         assert operator.get(f"{LIST}add/").status_code == 403
 
-    def test_it_is_for_those_who_may_see_the_records(self) -> None:
+    def test_the_page_requires_permission_to_view_records(self) -> None:
         client = Client()
         assert client.get(DIAGNOSIS).status_code == 302
         staff = get_user_model().objects.create_user("sam", is_staff=True)

@@ -17,7 +17,7 @@ async def ready(process: Process | None) -> tuple[int, str]:
     return told.status, told.body.decode()
 
 
-async def test_it_is_ready_from_its_start_to_its_stop() -> None:
+async def test_a_process_is_ready_from_start_to_stop() -> None:
     assert await ready(None) == (503, "the process has not started\n")
     process = Process()
     assert await ready(process) == (503, "the process has not started\n")
@@ -28,7 +28,7 @@ async def test_it_is_ready_from_its_start_to_its_stop() -> None:
     assert (await probes.answer("GET", "healthz", "", process)).status == 200
 
 
-async def test_a_database_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hanging_database_is_queried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = threading.Event()
     asked: list[Any] = []
 

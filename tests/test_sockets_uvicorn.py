@@ -142,7 +142,7 @@ def test_frames_keep_their_order(port: int) -> None:
     assert client.receive().opcode == PONG
 
 
-def test_sending_waits_for_a_client_that_does_not_read(port: int) -> None:
+def test_sending_waits_for_a_stalled_client(port: int) -> None:
     client = RawSocket(port, "/flood", receive_buffer=4096)
     client.send_text("how many?")
     assert hear() < FLOOD - 1
@@ -150,7 +150,7 @@ def test_sending_waits_for_a_client_that_does_not_read(port: int) -> None:
         assert int(client.receive().payload[-8:]) == number
 
 
-def test_it_raises_when_the_client_is_lost_while_it_waits(port: int) -> None:
+def test_a_send_raises_when_its_client_is_lost(port: int) -> None:
     client = RawSocket(port, "/flood", receive_buffer=4096)
     client.send_text("how many?")
     assert hear() < FLOOD - 1
@@ -167,7 +167,7 @@ def test_it_raises_when_the_client_is_lost_while_it_waits(port: int) -> None:
     ],
     ids=["closes", "cuts", "sends no UTF-8"],
 )
-def test_it_says_how_the_client_left_and_sends_nothing_more(port: int, leave: Any, message: Any) -> None:
+def test_a_disconnect_has_its_code_and_nothing_is_sent_after_it(port: int, leave: Any, message: Any) -> None:
     client = RawSocket(port, "/echo")
     client.send_text("hello")
     client.receive()
@@ -199,14 +199,14 @@ def test_nothing_is_accepted_twice(port: int) -> None:
         ("/refused", 451, "RuntimeError: Expected ASGI message 'websocket.http.response.body'"),
     ],
 )
-def test_nothing_is_sent_where_nothing_was_accepted(port: int, path: str, status: int, complaint: str) -> None:
+def test_nothing_is_sent_before_the_accept(port: int, path: str, status: int, complaint: str) -> None:
     with pytest.raises(Refused) as refused:
         RawSocket(port, path)
     assert refused.value.status == status
     assert hear().startswith(complaint)
 
 
-def test_it_pings_and_closes_when_no_pong_comes() -> None:
+def test_a_socket_pings_and_closes_without_a_pong() -> None:
     with serving(OURS, ws_ping_interval=0.1, ws_ping_timeout=DEADLINE_S) as port:
         client = RawSocket(port, "/echo")
         for _ in range(2):
@@ -217,7 +217,7 @@ def test_it_pings_and_closes_when_no_pong_comes() -> None:
         assert RawSocket(port, "/echo", answer_pings=False).read_until(CLOSE).code == 1011
 
 
-def test_what_was_agreed_to_be_compressed_is_compressed() -> None:
+def test_negotiated_compression_is_used() -> None:
     with serving(OURS, ws_per_message_deflate=True) as port:
         client = RawSocket(port, "/echo", headers={"Sec-WebSocket-Extensions": "permessage-deflate"})
         client.send_text("x" * 1000)
@@ -227,7 +227,7 @@ def test_what_was_agreed_to_be_compressed_is_compressed() -> None:
         assert plain.receive().text == "x" * 1000
 
 
-def test_no_line_of_the_log_tells_what_people_write(caplog: Any) -> None:
+def test_the_log_contains_no_user_content(caplog: Any) -> None:
     caplog.set_level(logging.DEBUG, "uvicorn.error")
     with serving(OURS) as port:
         client = RawSocket(port, "/echo")

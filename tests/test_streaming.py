@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # Streams
 
 
-async def test_a_stream_has_what_a_socket_has(running: process.Process) -> None:
+async def test_a_stream_has_the_same_frames_as_a_socket(running: process.Process) -> None:
     session = await a_session_of()
     response = await Browser().post("/api/stream/", {"attach": [{"session": session}]})
     assert response["Content-Type"] == "text/event-stream"
@@ -47,7 +47,7 @@ async def test_a_stream_has_what_a_socket_has(running: process.Process) -> None:
     assert len(running.connections) == 0 and running.connections._per_owner == {} and running.feeds._feeds == {}
 
 
-async def test_its_first_piece_is_large_enough_for_proxies() -> None:
+async def test_the_first_piece_is_large_enough_for_proxies() -> None:
     response = await Browser().post("/api/stream/", {"attach": []})
     first = await anext(response._body)
     assert len(first) > 2048 and b'"connected"' in first
@@ -72,7 +72,7 @@ async def test_an_event_source_resumes_by_the_last_id(running: process.Process) 
     await again.close()
 
 
-async def test_a_stream_of_several_sessions_goes_on_without_one(running: process.Process) -> None:
+async def test_a_stream_of_several_sessions_continues_without_one(running: process.Process) -> None:
     own, strangers = await a_session_of(), await a_session_of("guest:2")
     events = Events(await Browser().post("/api/stream/", {"attach": [{"session": strangers}, {"session": own}]}))
     await events.next()
@@ -84,7 +84,7 @@ async def test_a_stream_of_several_sessions_goes_on_without_one(running: process
     await events.close()
 
 
-async def test_it_ends_when_nothing_is_left_to_follow() -> None:
+async def test_a_stream_ends_when_no_session_is_left() -> None:
     session = await a_session_of()
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
     assert [(await events.frame())["type"] for _ in range(2)] == ["connected", "attached"]
@@ -94,7 +94,7 @@ async def test_it_ends_when_nothing_is_left_to_follow() -> None:
         await events.next()
 
 
-async def test_a_fault_of_ours_is_told_and_leaves_nothing(
+async def test_a_server_fault_is_reported_and_leaves_nothing_behind(
     running: process.Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails() -> None:
@@ -109,7 +109,7 @@ async def test_a_fault_of_ours_is_told_and_leaves_nothing(
     assert len(running.connections) == 0
 
 
-async def test_one_without_sessions_stays() -> None:
+async def test_a_stream_without_sessions_stays_open() -> None:
     events = Events(await Browser().post("/api/stream/", {"attach": []}))
     assert (await events.frame())["type"] == "connected"
     with pytest.raises(TimeoutError):
@@ -117,7 +117,7 @@ async def test_one_without_sessions_stays() -> None:
     await events.close()
 
 
-async def test_it_beats_often_enough_for_any_proxy(limit: Any) -> None:
+async def test_heartbeats_are_frequent_enough_for_any_proxy(limit: Any) -> None:
     limit(HEARTBEAT_MS=600_000)
     events = Events(await Browser().post("/api/stream/", {"attach": []}))
     assert (await events.frame())["heartbeat_ms"] == 15_000
@@ -128,7 +128,7 @@ async def test_it_beats_often_enough_for_any_proxy(limit: Any) -> None:
     await events.close()
 
 
-async def test_its_time_is_bounded(limit: Any) -> None:
+async def test_a_streams_duration_is_bounded(limit: Any) -> None:
     limit(STREAM_MS=1000)
     session = await a_session_of()
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
@@ -139,7 +139,7 @@ async def test_its_time_is_bounded(limit: Any) -> None:
         await events.next()
 
 
-async def test_a_stopping_process_ends_it_and_says_when_to_come_back(running: process.Process) -> None:
+async def test_a_stopping_process_ends_a_stream_with_a_reconnection_time(running: process.Process) -> None:
     session = await a_session_of()
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
     assert [(await events.frame())["type"] for _ in range(2)] == ["connected", "attached"]
@@ -179,7 +179,7 @@ async def test_a_poll_without_news_ends_with_a_heartbeat() -> None:
 
 
 @pytest.mark.parametrize("cursor", ["other-1", "ahead"])
-async def test_a_reset_is_news(limit: Any, cursor: str) -> None:
+async def test_a_reset_ends_a_poll(limit: Any, cursor: str) -> None:
     limit(POLL_MS=10_000)
     session = await a_session_of()
     if cursor == "ahead":
@@ -190,7 +190,7 @@ async def test_a_reset_is_news(limit: Any, cursor: str) -> None:
     assert frames[1]["reason"] in ("epoch-changed", "ahead")
 
 
-async def test_a_refusal_is_news_among_many_and_a_status_alone(limit: Any) -> None:
+async def test_a_refusal_is_a_frame_among_several_sessions_and_a_status_alone(limit: Any) -> None:
     limit(POLL_MS=10_000)
     own, strangers = await a_session_of(), await a_session_of("guest:2")
     cursor = (await Browser().get(f"/api/sessions/{own}/poll/?wait_ms=0")).json()["cursor"]
@@ -200,7 +200,7 @@ async def test_a_refusal_is_news_among_many_and_a_status_alone(limit: Any) -> No
     assert told(await Browser().get(f"/api/sessions/{strangers}/poll/")) == (404, "not_found")
 
 
-async def test_a_poll_answers_with_so_much_and_the_next_with_the_rest(running: process.Process, limit: Any) -> None:
+async def test_a_poll_is_bounded_and_the_next_returns_the_rest(running: process.Process, limit: Any) -> None:
     sessions = [await a_session_of() for _ in range(4)]
     for session in sessions:
         await speak(running, session, "x" * 3000)
@@ -226,7 +226,7 @@ async def test_a_stopping_process_ends_a_poll(running: process.Process, limit: A
     assert [frame["type"] for frame in frames] == ["connected", "attached", "going-away"]
 
 
-async def test_a_poll_that_is_given_up_leaves_nothing_behind(running: process.Process, limit: Any) -> None:
+async def test_an_abandoned_poll_leaves_nothing_behind(running: process.Process, limit: Any) -> None:
     limit(POLL_MS=10_000)
     asking = asyncio.create_task(Browser().post("/api/poll/", {"attach": []}))
     while not running.connections:
@@ -257,14 +257,14 @@ async def test_a_signal_is_receipted_once() -> None:
         ({"payload": {"parts": [{"type": "text", "text": "x" * 33_000}]}}, 413, "message_too_large"),
     ],
 )
-async def test_a_rejection_has_its_errors_status(change: dict[str, Any], status: int, code: str) -> None:
+async def test_a_rejection_has_the_status_of_its_error(change: dict[str, Any], status: int, code: str) -> None:
     session = await a_session_of()
     response = await Browser().post(f"/api/sessions/{session}/signals/", says("signal-0001") | change)
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     assert response.json()["status"] == "rejected" and response.json()["id"] == "signal-0001"
 
 
-async def test_a_signal_into_a_strangers_session_is_rejected_as_into_none() -> None:
+async def test_a_signal_to_another_owners_session_is_rejected_as_nonexistent() -> None:
     answers = [
         await Browser().post(f"/api/sessions/{session}/signals/", says("signal-0001"))
         for session in (await a_session_of("guest:2"), "A" * 22)
@@ -274,7 +274,7 @@ async def test_a_signal_into_a_strangers_session_is_rejected_as_into_none() -> N
     assert one == other
 
 
-async def test_signals_are_limited_as_on_a_socket(running: process.Process) -> None:
+async def test_signals_have_the_same_rate_limit_as_on_a_socket(running: process.Process) -> None:
     running.signal_intake.rates = RateLimiter.per_minute(1, most=10)
     session = await a_session_of()
     first = await Browser().post(f"/api/sessions/{session}/signals/", says("signal-0001"))

@@ -31,7 +31,7 @@ async def ask(browser: Browser, path: str, **headers: str) -> Any:
 
 
 @pytest.mark.parametrize("path", POSTS + GETS)
-async def test_who_is_nobody_is_told_so(path: str) -> None:
+async def test_an_unauthenticated_client_is_refused(path: str) -> None:
     for guest in ("", "nonsense", f"{GUEST}x"):
         response = await ask(Browser(guest=guest), path)
         assert told(response) == (401, "signed_out") and response["WWW-Authenticate"] == "Cookie"
@@ -39,7 +39,7 @@ async def test_who_is_nobody_is_told_so(path: str) -> None:
 
 @pytest.mark.parametrize("path", POSTS)
 @pytest.mark.parametrize("token", ["", "x" * 32])
-async def test_what_changes_something_needs_the_token(path: str, token: str) -> None:
+async def test_a_change_requires_the_csrf_token(path: str, token: str) -> None:
     assert told(await ask(Browser(token=token), path)) == (403, "csrf_failed")
 
 
@@ -50,21 +50,21 @@ async def test_what_changes_something_needs_the_token(path: str, token: str) -> 
      {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
     ids=str,
 )  # fmt: skip
-async def test_another_sites_page_is_refused_and_gets_no_leave_to_read(path: str, headers: dict[str, str]) -> None:
+async def test_another_origin_is_refused_without_cors_headers(path: str, headers: dict[str, str]) -> None:
     response = await ask(Browser(), path, **headers)
     assert told(response) == (403, "forbidden_origin")
     assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])
-async def test_our_own_page_may_read(site: str) -> None:
+async def test_our_own_origin_may_read(site: str) -> None:
     session = await a_session_of()
     response = await Browser().get(f"/api/sessions/{session}/poll/?wait_ms=0", **{"Sec-Fetch-Site": site})
     assert response.status_code == 200
 
 
 @pytest.mark.parametrize("path", POSTS + GETS)
-async def test_no_other_method_is_taken(path: str) -> None:
+async def test_other_methods_are_refused(path: str) -> None:
     taken = {"get", "head", "post"} if path.endswith("/signals/") else {"post" if path in POSTS else "get"}
     for method in {"get", "post", "put", "delete", "head", "options"} - taken:
         response = await getattr(Browser().client, method)(path)
@@ -72,7 +72,7 @@ async def test_no_other_method_is_taken(path: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["stream", "poll"])
-async def test_a_strangers_session_is_told_of_as_one_that_does_not_exist(what: str) -> None:
+async def test_another_owners_session_looks_nonexistent(what: str) -> None:
     strangers = await a_session_of("guest:2")
     answers = [await Browser().get(f"/api/sessions/{each}/{what}/") for each in (strangers, S)]
     assert [told(answer) for answer in answers] == [(404, "not_found")] * 2
@@ -93,7 +93,7 @@ async def test_streams_and_polls_count_as_connections(limit: Any) -> None:
     assert (await Browser().get(f"/api/sessions/{session}/poll/?wait_ms=0")).status_code == 200
 
 
-async def test_an_event_source_is_not_driven_away_for_good(limit: Any, running: process.Process) -> None:
+async def test_an_event_source_is_not_stopped_from_reconnecting(limit: Any, running: process.Process) -> None:
     session = await a_session_of()
     events = Events(await Browser().post("/api/stream/", {"attach": []}))
     await events.next()
@@ -115,7 +115,7 @@ async def test_an_event_source_is_not_driven_away_for_good(limit: Any, running: 
     running.connections.closing = False
 
 
-async def test_while_the_database_is_away_it_may_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_database_a_request_is_refused_and_may_be_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*arguments: Any, **how: Any) -> Any:
         raise OperationalError("the server closed the connection unexpectedly")
 
@@ -126,7 +126,7 @@ async def test_while_the_database_is_away_it_may_come_again(monkeypatch: pytest.
     assert told(await Browser().get(f"/api/sessions/{S}/poll/")) == (503, "storage_unavailable")
 
 
-async def test_while_it_is_not_known_who_asks_they_may_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_whose_identity_cannot_be_checked_may_be_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(cookies: Any) -> Any:
         raise OperationalError("the server closed the connection unexpectedly")
 
@@ -140,7 +140,7 @@ async def test_while_it_is_not_known_who_asks_they_may_come_again(monkeypatch: p
     assert not (await browser.get("/")).cookies.get("holdfast_guest")  # who they are is only unknown
 
 
-async def test_a_flood_is_refused_and_a_busy_poll_is_not(limit: Any) -> None:
+async def test_a_flood_is_refused_and_a_busy_poller_is_not(limit: Any) -> None:
     browser = Browser()
 
     async def polls(count: int) -> list[Any]:
@@ -155,7 +155,7 @@ async def test_a_flood_is_refused_and_a_busy_poll_is_not(limit: Any) -> None:
     assert told(refused) == (429, "rate_limited") and int(refused["Retry-After"]) >= 1
 
 
-async def test_a_handshake_without_its_upgrade_is_told_so() -> None:
+async def test_a_handshake_without_its_upgrade_headers_is_refused_with_its_error() -> None:
     for method in ("get", "post"):
         response = await getattr(Browser(guest="").client, method)("/ws/")
         assert told(response) == (426, "upgrade_required") and response["Upgrade"] == "websocket"
@@ -182,12 +182,12 @@ async def test_a_handshake_without_its_upgrade_is_told_so() -> None:
     ],
     ids=lambda value: str(value)[:40],
 )  # fmt: skip
-async def test_what_is_wrong_with_a_body_is_named(path: str, body: Any, code: str) -> None:
+async def test_an_invalid_body_is_refused_with_a_named_error(path: str, body: Any, code: str) -> None:
     assert told(await Browser().post(path, body))[1] == code
 
 
 @pytest.mark.parametrize("wait_ms", [-1, 1.5, "100", True, [], {}])
-async def test_what_is_no_wait(wait_ms: Any) -> None:
+async def test_an_invalid_wait_is_refused(wait_ms: Any) -> None:
     assert told(await Browser().post("/api/poll/", {"attach": [], "wait_ms": wait_ms}))[1] == "bad_frame"
 
 
@@ -196,14 +196,14 @@ async def test_what_is_no_wait(wait_ms: Any) -> None:
     [("cursor=x", "bad_cursor"), ("cursor=%00-1", "bad_cursor"), ("rewind=x", "bad_frame"), ("rewind=-1", "bad_frame"),
      (f"rewind={'9' * 30}", "bad_frame"), ("rewind=%C2%B2", "bad_frame")],
 )  # fmt: skip
-async def test_what_is_wrong_with_a_query_is_named(query: str, code: str) -> None:
+async def test_an_invalid_query_is_refused_with_a_named_error(query: str, code: str) -> None:
     for what in ("stream", "poll"):
         assert told(await Browser().get(f"/api/sessions/{S}/{what}/?{query}"))[1] == code
     assert told(await Browser().get(f"/api/sessions/{S}/poll/?wait_ms=soon"))[1] == "bad_frame"
 
 
 @pytest.mark.parametrize("type_", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
-async def test_only_json_is_taken(type_: str) -> None:
+async def test_only_json_bodies_are_accepted(type_: str) -> None:
     assert told(await Browser().post("/api/stream/", "{}", type=type_)) == (415, "unsupported_media_type")
 
 
@@ -236,7 +236,7 @@ bodies = st.fixed_dictionaries(
 
 @hypothesis(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(body=bodies | anything, query=st.text(max_size=30), last_id=st.text("aZ09-\u00ff %", max_size=12))
-async def test_nonsense_is_always_named(body: Any, query: str, last_id: str) -> None:
+async def test_arbitrary_input_gets_a_named_error(body: Any, query: str, last_id: str) -> None:
     browser = Browser()
     answers = [await browser.post(path, body) for path in POSTS]
     answers += [await browser.get(f"{path}?rewind={query}&cursor={query}") for path in GETS]

@@ -88,7 +88,7 @@ async def code_of_answer(response: Any) -> str:
 
 
 @ways
-async def test_whom_a_token_acts_as_is_let_in(way: str) -> None:
+async def test_the_subject_of_a_token_is_admitted(way: str) -> None:
     session = await a_session_of(SUB)
     for text in (
         token(),
@@ -104,7 +104,7 @@ async def test_whom_a_token_acts_as_is_let_in(way: str) -> None:
 
 
 @ways
-async def test_what_isnt_a_token_of_this_site_isnt(way: str) -> None:
+async def test_an_invalid_token_is_refused(way: str) -> None:
     session = await a_session_of(SUB)
     now = int(time.time())
     for text, code in (
@@ -117,7 +117,7 @@ async def test_what_isnt_a_token_of_this_site_isnt(way: str) -> None:
 
 
 @ways
-async def test_another_session_and_anothers_are_as_none(way: str) -> None:
+async def test_uncovered_and_other_owners_sessions_look_nonexistent(way: str) -> None:
     own, other, theirs = await a_session_of(SUB), await a_session_of(SUB), await a_session_of("ext:bob")
     for text, session in (
         (token(sessions=[own]), other),
@@ -130,7 +130,7 @@ async def test_another_session_and_anothers_are_as_none(way: str) -> None:
 
 
 @ways
-async def test_it_needs_its_scope(way: str) -> None:
+async def test_each_operation_requires_its_scope(way: str) -> None:
     session = await a_session_of(SUB)
     needed = WAYS[way][3]
     others = " ".join({"read", "send", "approve", "cancel", "publish"} - {needed})
@@ -138,7 +138,7 @@ async def test_it_needs_its_scope(way: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "scope"), [("approve", "approve"), ("deny", "approve"), ("cancel", "cancel")])
-async def test_a_signal_needs_the_scope_of_its_kind(kind: str, scope: str) -> None:
+async def test_a_signal_requires_the_scope_of_its_kind(kind: str, scope: str) -> None:
     session = await a_session_of(SUB)
     path = f"/api/sessions/{session}/signals/"
     body = says("signal-0001") | {"kind": kind}
@@ -148,14 +148,14 @@ async def test_a_signal_needs_the_scope_of_its_kind(kind: str, scope: str) -> No
 
 
 @ways
-async def test_a_revoked_one_isnt_let_in(way: str) -> None:
+async def test_a_revoked_token_is_refused(way: str) -> None:
     session = await a_session_of(SUB)
     text = token(jti="gone")
     await threads.run(tokens.revoke, "gone")
     assert await code_of(way, text, session) == "token_expired"
 
 
-async def test_no_cookie_counts_beside_a_token() -> None:
+async def test_cookies_are_ignored_beside_a_token() -> None:
     """Neither may lend its rights to the other: a guest's session, a staff login, an Origin, a CSRF token."""
     guests = await a_session_of(f"guest:{'0' * 32}")
     staff = Client()
@@ -174,7 +174,7 @@ async def test_no_cookie_counts_beside_a_token() -> None:
         assert (await socket.ask({"type": "attach", "session": guests}))["code"] == "not_found"
 
 
-async def test_a_page_of_any_site_may_use_its_own_token_but_no_cookie() -> None:
+async def test_any_origin_may_use_a_token_but_no_cookie() -> None:
     session = await a_session_of(SUB)
     headers = bearer(token()) | {"Origin": EVIL, "Sec-Fetch-Site": "cross-site"}
     assert (await request("POST", WAYS["poll"][1], WAYS["poll"][2], session, headers)).status_code == 200
@@ -184,12 +184,12 @@ async def test_a_page_of_any_site_may_use_its_own_token_but_no_cookie() -> None:
     assert told(await request("POST", "/api/poll/", {}, session, headers, client=client))[1] == "forbidden_origin"
 
 
-async def test_a_page_that_is_opened_with_a_token_makes_no_guest_of_it() -> None:
+async def test_a_page_opened_with_a_token_creates_no_guest() -> None:
     response = await AsyncClient().get("/login/", headers=bearer(token()))
     assert response.status_code == 200 and "holdfast_guest" not in response.cookies
 
 
-async def test_while_the_database_is_away_it_may_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_database_a_request_is_refused_and_may_be_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(held: Any) -> Any:
         raise OperationalError("the server closed the connection unexpectedly")
 
@@ -203,7 +203,7 @@ async def test_while_the_database_is_away_it_may_come_again(monkeypatch: pytest.
 # Sessions by a token
 
 
-async def test_it_lists_those_that_it_covers() -> None:
+async def test_a_token_lists_the_sessions_it_covers() -> None:
     own, _, _ = [await a_session_of(SUB) for _ in range(2)] + [await a_session_of("ext:bob")]
     for sessions, count in (["*"], 2), ([own], 1), ([f"{own[:-1]}*"], 1), ([S], 0):
         listed = await request("GET", "/api/sessions/", None, "", bearer(token(sessions=sessions)))
@@ -214,7 +214,7 @@ async def test_it_lists_those_that_it_covers() -> None:
     )
 
 
-async def test_it_creates_one_for_whom_it_acts_as() -> None:
+async def test_a_token_creates_sessions_for_its_subject() -> None:
     await threads.run(default_policy)
     created = await request("POST", "/api/sessions/", {"agent": ""}, "", bearer(token(scope="send")))
     assert created.status_code == 201
@@ -231,21 +231,21 @@ async def test_it_creates_one_for_whom_it_acts_as() -> None:
     ("how", "answered"),
     [("header", None), ("holdfast, bearer.{token}", "holdfast"), ("bearer.{token}, x, holdfast", "holdfast")],
 )
-async def test_a_socket_takes_a_token_as_header_or_subprotocol(how: str, answered: str | None) -> None:
+async def test_a_socket_accepts_a_token_as_header_or_subprotocol(how: str, answered: str | None) -> None:
     session = await a_session_of(SUB)
     async with Socket(token(), how=how) as socket:
         assert socket.accepted["subprotocol"] == answered
         assert (await socket.ask({"type": "attach", "session": session}))["type"] == "attached"
 
 
-async def test_a_subprotocol_without_a_token_leaves_the_cookies() -> None:
+async def test_a_subprotocol_without_a_token_uses_the_cookies() -> None:
     async with Socket("", how="holdfast", cookie=GUEST, origin="http://localhost") as socket:
         assert (socket.accepted["subprotocol"], socket.said[0]["type"]) == ("holdfast", "connected")
     async with Socket("", how="holdfast", cookie=GUEST) as socket:
         assert await socket.end() == ("forbidden_origin", 4403)
 
 
-async def test_a_bad_one_is_told_why_and_closed() -> None:
+async def test_a_socket_with_a_bad_token_is_closed_with_its_error() -> None:
     for how in ("header", "holdfast, bearer.{token}"):
         async with Socket("nonsense", how=how) as socket:
             assert await socket.end() == ("bad_token", 4401)
@@ -265,7 +265,7 @@ async def rechecked(settings: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 
 @pytest.mark.parametrize("how", ["revoked", "revoked with all of theirs", "expired"])
-async def test_it_ends_sockets_streams_and_polls_within_seconds(
+async def test_a_revocation_ends_sockets_streams_and_polls_within_seconds(
     rechecked: None, monkeypatch: pytest.MonkeyPatch, settings: Any, how: str
 ) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"POLL_MS": 60_000}
@@ -293,7 +293,9 @@ async def test_it_ends_sockets_streams_and_polls_within_seconds(
         assert (await other.ask({"type": "ping"}))["type"] == "heartbeat"
 
 
-async def test_a_fresh_one_takes_its_place_without_a_drop(rechecked: None, running: process.Process) -> None:
+async def test_a_fresh_token_replaces_the_old_one_without_disconnecting(
+    rechecked: None, running: process.Process
+) -> None:
     session = await a_session_of(SUB)
     async with Socket(token(jti="gone")) as socket:
         await socket.ask({"type": "attach", "session": session})
@@ -308,7 +310,7 @@ async def test_a_fresh_one_takes_its_place_without_a_drop(rechecked: None, runni
         assert socket.code is None
 
 
-async def test_what_the_fresh_one_doesnt_allow_ends() -> None:
+async def test_sessions_not_covered_by_the_fresh_token_are_detached() -> None:
     kept, dropped = await a_session_of(SUB), await a_session_of(SUB)
     async with Socket(token()) as socket:
         for session in (kept, dropped):
@@ -322,7 +324,7 @@ async def test_what_the_fresh_one_doesnt_allow_ends() -> None:
         assert (told_["session"], told_["error"]["code"]) == (kept, "forbidden_scope")
 
 
-async def test_what_cant_take_its_place_closes_the_socket() -> None:
+async def test_an_invalid_fresh_token_closes_the_socket() -> None:
     now = int(time.time())
     for fresh, code in (
         (token(sub="ext:bob"), "bad_token"), (token(key="x" * 40), "bad_token"), ("", "bad_token"),
@@ -333,14 +335,14 @@ async def test_what_cant_take_its_place_closes_the_socket() -> None:
             assert await socket.end() == (code, 4401)
 
 
-async def test_cookies_arent_refreshed_by_a_token() -> None:
+async def test_a_cookie_login_cannot_be_refreshed_by_a_token() -> None:
     async with Socket(None, cookie=GUEST, origin="http://localhost") as socket:
         for frame, code in (({"token": token()}, "bad_frame"), ({}, "bad_frame"), ({"token": 7}, "bad_frame")):
             assert (await socket.ask({"type": "authenticate", **frame}))["code"] == code
         assert socket.code is None
 
 
-async def test_a_refresh_may_be_tried_again_when_the_database_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refresh_without_the_database_may_be_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(token: str) -> Any:
         raise OperationalError("the server closed the connection unexpectedly")
 
