@@ -90,7 +90,7 @@ async def test_another_owners_session_looks_nonexistent(tab: Tab, whose: str) ->
         session = (await a_session_of("guest:2" if whose == "a stranger's" else "")).pk
     answer = await error(tab, {"type": "attach", "session": session})
     assert answer == {
-        "type": "error", "code": "not_found", "message": "There is no such session, or it isn't yours",
+        "type": "error", "code": "not_found", "message": "Session not found, or it isn't yours",
         "retryable": False, "session": session,
     }  # fmt: skip
     assert tab.connection._followed == {} and tab.process.feeds._feeds == {}
@@ -256,7 +256,10 @@ async def test_a_reader_behind_gets_only_the_missing_content(limit: Any, process
         speaker = await Speaker(process, session).begin()
         await speaker.say("x" * 3000)
         await tab.wait_until(lambda: len(followed.text) == 3000)
-        await asyncio.sleep(0.2)  # the acknowledgement of it
+        window = tab.connection._followed[session.pk].attachment.window
+        async with asyncio.timeout(DEADLINE_S):
+            while window.used:  # until it is acknowledged
+                await asyncio.sleep(0.01)
         await speaker.say("y" * 5000)  # more than a window
         await tab.wait_until(lambda: len(followed.text) == 8000)
         assert len(json.dumps(followed.attached[-1])) < 9000

@@ -1,10 +1,10 @@
-"""The operator's view of a site. What the writer of the log owns is shown and can't be edited."""
+"""Site administration. What the log writer owns is read-only."""
 
 from django.contrib import admin
 
-from sessions_app.admin import approvals, connections, messages, policies, sessions, signals, tokens, work
+from sessions_app.admin import approvals, connections, messages, policies, runs, sessions, signals, tokens, workers
 
 admin.site.site_header = admin.site.site_title = "Holdfast"
-admin.site.index_title = "What there is"
+admin.site.index_title = "Site administration"
 
-__all__ = ["approvals", "connections", "messages", "policies", "sessions", "signals", "tokens", "work"]
+__all__ = ["approvals", "connections", "messages", "policies", "runs", "sessions", "signals", "tokens", "workers"]

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.core.limits import RateLimiter, TokenBucket
@@ -42,7 +42,6 @@ def test_a_clock_set_back_neither_adds_nor_removes_tokens() -> None:
     assert bucket.take(51.0)
 
 
-@settings(max_examples=50, derandomize=True, deadline=None, database=None)
 @given(
     rate=st.floats(0.1, 100),
     burst=st.integers(1, 50),
@@ -117,7 +116,6 @@ KEYS = st.sampled_from("KABCD")
 REQUESTS = st.lists(st.tuples(KEYS, st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, 3.0])), max_size=150)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 @given(rate=st.sampled_from([0.5, 1, 3]), burst=st.integers(1, 4), most=st.integers(1, 4), requests=REQUESTS)
 def test_other_keys_requests_never_raise_a_keys_limit(
     rate: float, burst: int, most: int, requests: list[tuple[str, float]]
@@ -134,7 +132,6 @@ def test_other_keys_requests_never_raise_a_keys_limit(
                 assert last <= burst + rate * (ended - began) + 1e-6
 
 
-@settings(max_examples=50, derandomize=True, deadline=None, database=None)
 @given(requests=REQUESTS)
 def test_with_room_for_all_other_keys_requests_never_lower_a_keys_limit(requests: list[tuple[str, float]]) -> None:
     limiter, alone, now = RateLimiter(1, 3, most=5), TokenBucket(1, 3), 0.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.core.errors import HoldfastError
@@ -123,7 +123,6 @@ JSON_LIKE = st.recursive(
 
 
 @given(data=JSON_LIKE)
-@settings(max_examples=200, deadline=None, derandomize=True)
 def test_an_accepted_chunk_round_trips_through_json(data: Any) -> None:
     chunk = {"type": "data-x", "data": data}
     try:
@@ -136,7 +135,6 @@ def test_an_accepted_chunk_round_trips_through_json(data: Any) -> None:
 
 @pytest.mark.parametrize("type_", CHUNKS)
 @given(value=JSON_LIKE)
-@settings(max_examples=10, deadline=None, derandomize=True)
 def test_arbitrary_field_values_pass_or_are_refused_with_a_named_error(type_: str, value: Any) -> None:
     for name in [*CHUNKS[type_].required, *CHUNKS[type_].optional]:
         try:
