@@ -21,11 +21,11 @@ from sessions_app.api.schema import CURL_POLL
 from sessions_app.core.cursor import Cursor
 from tests.support.follower import Follower
 from tests.support.harness import DEADLINE_S, Server, StartServer, environment_of, guest, manage, wait_for
-from tests.support.hopper import Hopper
 from tests.support.http_followers import EventSourceFollower, HttpFollower, PollFollower, StreamFollower
 from tests.support.person import Followed, text_of
 from tests.support.publisher import Publisher, is_what_was_sent
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.transport_hopper import TransportHopper
 
 QUICK = {"HOLDFAST_TAIL_POLL_MS": "200", "HOLDFAST_RUNS_PER_PROCESS": "0"}
 HTTP: list[type[HttpFollower]] = [EventSourceFollower, StreamFollower, PollFollower]
@@ -115,7 +115,7 @@ async def test_a_hundred_transport_changes_during_one_answer(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
     server = start_server(**QUICK)
-    async with Hopper(server.url) as reader:
+    async with TransportHopper(server.url) as reader:
         session = await reader.create_session()
         await reader.follow(session)
         publishers.append(Publisher(tmp_path, server.environment, [session], pace=100).start())
@@ -131,14 +131,14 @@ async def test_each_request_may_go_to_another_process(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
     one, other = start_server(**QUICK), start_server("uvicorn", **QUICK)
-    async with Hopper(one.url, other.url, seed=2) as reader:
+    async with TransportHopper(one.url, other.url, seed=2) as reader:
         session = await reader.create_session()
         await reader.follow(session)
         publishers.append(Publisher(tmp_path, one.environment, [session], pace=100).start())
         await reader.wait_until(lambda: len(reader.hops) >= 40, within=90)
         assert await in_thread(publishers[0].terminate) == 0
         await check_end(reader, session, publishers[0])
-        assert len(reader.heard) == 6  # three transports of two servers
+        assert len(reader.routes) == 6  # three transports of two servers
 
 
 async def test_a_curl_loop_gets_the_exact_text(

@@ -3,13 +3,13 @@
 from random import Random
 
 from tests.support.checker import Recorder
-from tests.support.hopper import Hopper
 from tests.support.http_followers import Away
 from tests.support.person import Frame, Person
 from tests.support.restless import PATIENCE_S, Insistent
+from tests.support.transport_hopper import TransportHopper
 
 
-class Wanderer(Hopper, Insistent):
+class Wanderer(TransportHopper, Insistent):
     """`name` is what the history calls it."""
 
     STAY_S = 2.0

@@ -13,7 +13,7 @@ from tests.support.http_followers import Away, StreamFollower, check
 from tests.support.person import Followed, Frame, Person
 
 
-class Hopper(StreamFollower):
+class TransportHopper(StreamFollower):
     """Follows one session for at most `STAY_S` at a time on whatever transport, at one of these servers."""
 
     STAY_S = 0.2
@@ -22,7 +22,7 @@ class Hopper(StreamFollower):
         super().__init__(urls[0])
         self.urls = urls
         self.hops: list[str] = []
-        self.heard: set[tuple[str, str]] = set()  # (server, transport) that events or states came over
+        self.routes: set[tuple[str, str]] = set()  # (server, transport) that events or states came over
         self._random = Random(seed)
         self._transport = ""
 
@@ -50,7 +50,7 @@ class Hopper(StreamFollower):
     async def _take(self, frame: Frame, size: int) -> None:
         await super()._take(frame, size)
         if frame["type"] in ("attached", "events"):
-            self.heard.add((self.url, self._transport))
+            self.routes.add((self.url, self._transport))
 
     def _place(self, session: str) -> Frame:
         followed = self.sessions[session]
