@@ -28,10 +28,10 @@ from tests.support.checker import Recorder
 from tests.support.cluster import FAULTS, LEASE_S, Cluster
 from tests.support.harness import StartServer
 from tests.support.history import Rows, check, rows_of_postgres
+from tests.support.recording_tab import RecordingTab
 from tests.support.restless import Restless
 from tests.support.scripted import EFFECTS, SETTINGS
 from tests.support.tokens import KEYS, token
-from tests.support.wanderer import Wanderer
 
 MINUTES = float(os.environ.get("HOLDFAST_FAULT_MINUTES", "10"))  # of a long play
 ROUND_S = 240.0  # within which a round has to come to rest
@@ -166,7 +166,7 @@ class Play:
             tabs = []
             for _ in range(2):
                 self._names += 1
-                tab = Wanderer(
+                tab = RecordingTab(
                     self.cluster.url, f"tab {self._names}",
                     random=Random(self.random.random()), recorder=self.recorder,
                 )  # fmt: skip
@@ -247,7 +247,7 @@ class Play:
         for tab in person.tabs:
             followed = tab.sessions[session]
             messages = [vars_of(message) for message in followed.messages.values()]
-            assert isinstance(tab, Wanderer)
+            assert isinstance(tab, RecordingTab)
             self.note_state(session, tab.name, followed.cursor.serial, messages, [*followed.signals.values()])
         return rows
 

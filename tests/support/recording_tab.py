@@ -9,7 +9,7 @@ from tests.support.restless import PATIENCE_S, Insistent
 from tests.support.transport_hopper import TransportHopper
 
 
-class Wanderer(TransportHopper, Insistent):
+class RecordingTab(TransportHopper, Insistent):
     """`name` is what the history calls it."""
 
     STAY_S = 2.0
