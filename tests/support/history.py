@@ -19,7 +19,7 @@ from sessions_app.core.signals import OPEN
 from sessions_app.runs import lifecycle
 from tests.services import Postgres
 from tests.support.person import Frame, text_of
-from tests.support.restless import Insistent, Restless
+from tests.support.restless import Restless, RetryingFollower
 
 # Which rows of a table are a session's.
 OF_A_SESSION = "session_id = ?"
@@ -105,7 +105,7 @@ def check_all_has_ended(rows: Rows) -> None:
 def check_receipts(person: Restless, rows: Rows, timeline: Timeline) -> None:
     """A signal that was accepted is stored once, and has one final status, the same for everybody."""
     for id, (kind, _) in person.sent.items():
-        told = [receipt for tab in person.tabs for receipt in tab.told.get(id, [])]
+        told = [receipt for tab in person.tabs for receipt in tab.all_receipts.get(id, [])]
         assert told, f"{id} has no receipt"
         assert all(_meaning(receipt) == _meaning(told[0]) for receipt in told), told
         row = rows.signals.get(id)
@@ -129,7 +129,7 @@ def _meaning(receipt: Frame) -> Any:
     return receipt["status"], receipt.get("serial"), receipt.get("error", {}).get("code")
 
 
-def _told_of_signals(tab: Insistent, session: str) -> dict[str, list[tuple[int, Frame]]]:
+def _told_of_signals(tab: RetryingFollower, session: str) -> dict[str, list[tuple[int, Frame]]]:
     """By signal: what the tab was told of it, and as of which serial; in that order."""
     told: dict[str, list[tuple[int, Frame]]] = {}
     for frame in tab.frames:
@@ -169,7 +169,7 @@ def timeline_of(person: Restless) -> Timeline:
     return events
 
 
-def _check_against_timeline(tab: Insistent, session: str, timeline: Timeline) -> None:
+def _check_against_timeline(tab: RetryingFollower, session: str, timeline: Timeline) -> None:
     """An attached frame tells of a signal what the newest event about it before its cursor told, if all are known."""
     for frame in tab.frames:
         if frame["type"] != "attached" or frame["session"] != session:

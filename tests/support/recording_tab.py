@@ -5,11 +5,11 @@ from random import Random
 from tests.support.checker import Recorder
 from tests.support.http_followers import Away
 from tests.support.person import Frame, Person
-from tests.support.restless import PATIENCE_S, Insistent
+from tests.support.restless import PATIENCE_S, RetryingFollower
 from tests.support.transport_hopper import TransportHopper
 
 
-class RecordingTab(TransportHopper, Insistent):
+class RecordingTab(TransportHopper, RetryingFollower):
     """`name` is what the history calls it."""
 
     STAY_S = 2.0

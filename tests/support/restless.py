@@ -20,24 +20,24 @@ PATIENCE_S = 5.0  # for a receipt, before the same signal is sent again
 PAUSES_S = 0.02, 0.25  # between two things that a person does
 
 
-class Insistent(Follower):
+class RetryingFollower(Follower):
     """Sends a signal until it is answered."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.told: dict[str, list[Frame]] = {}  # signal → every receipt of it
+        self.all_receipts: dict[str, list[Frame]] = {}  # signal → every receipt of it
 
     async def hop(self) -> None:
         """Cuts the connection; it connects again by itself, perhaps to another server."""
         if self.socket:
             await self.socket.close()
 
-    async def insist(self, session: str, kind: str, payload: Frame, id: str) -> Frame:
+    async def send_until_answered(self, session: str, kind: str, payload: Frame, id: str) -> Frame:
         """Sends a signal until it has a receipt that is meant; gives it."""
         while True:
             receipt = await self._try(session, kind, payload, id)
             if receipt and not (receipt["status"] == "rejected" and receipt["error"]["retryable"]):
-                self.told.setdefault(id, []).append(receipt)
+                self.all_receipts.setdefault(id, []).append(receipt)
                 return receipt
             await asyncio.sleep(0.1)
 
@@ -55,7 +55,7 @@ class Insistent(Follower):
         return self.receipts.get(id)
 
 
-class Tab(Insistent):
+class Tab(RetryingFollower):
     """Follows its sessions at whichever of the servers it comes to, and leaves when `hop` says so."""
 
     def __init__(self, *urls: str, random: Random) -> None:
@@ -71,7 +71,7 @@ class Tab(Insistent):
 class Restless:
     """Somebody with one session and two tabs on it; `sent` is what was sent, by id: its kind and payload."""
 
-    def __init__(self, first: Insistent, second: Insistent, session: str, random: Random) -> None:
+    def __init__(self, first: RetryingFollower, second: RetryingFollower, session: str, random: Random) -> None:
         self.tabs = [first, second]
         self.session = session
         self.sent: dict[str, tuple[str, Frame]] = {}
@@ -91,14 +91,14 @@ class Restless:
         await asyncio.gather(*self._deeds)
         for id, receipt in self.receipts.items():
             if receipt["status"] == "accepted":
-                await self._random.choice(self.tabs).insist(self.session, *self.sent[id], id)
+                await self._random.choice(self.tabs).send_until_answered(self.session, *self.sent[id], id)
 
     async def send(self, kind: str, payload: Frame, *, twice: bool = False) -> None:
         """Sends a signal from either tab, or from both, until it is answered."""
         id = f"{kind}-{len(self.sent)}-{self._random.getrandbits(40):010x}"
         self.sent[id] = kind, payload
         tabs = self.tabs if twice else [self._random.choice(self.tabs)]
-        receipts = await asyncio.gather(*(tab.insist(self.session, kind, payload, id) for tab in tabs))
+        receipts = await asyncio.gather(*(tab.send_until_answered(self.session, kind, payload, id) for tab in tabs))
         self.receipts[id] = receipts[0]
 
     async def settle(self) -> None:
@@ -109,7 +109,7 @@ class Restless:
         for tab in self.tabs:
             await tab.wait_until(lambda tab=tab: tab.sessions[self.session].cursor.serial >= last, 60)
 
-    def _at_rest(self, tab: Insistent) -> bool:
+    def _at_rest(self, tab: RetryingFollower) -> bool:
         followed = tab.sessions[self.session]
         records = followed.signals
         known = all(id in records for id, receipt in self.receipts.items() if receipt["status"] == "accepted")
