@@ -12,7 +12,7 @@ from tests.scenarios.test_faults import freeze_outside_a_transaction
 from tests.scenarios.test_kill import check_against_store, in_thread
 from tests.support.harness import Server, StartServer
 from tests.support.history import check, rows_of_file
-from tests.support.restless import Restless, Tab
+from tests.support.restless import Restless, RoamingTab
 from tests.support.scripted import EFFECTS, SETTINGS
 
 LEASE_S = 3
@@ -67,7 +67,7 @@ async def ordeal(
 @asynccontextmanager
 async def restless(servers: list[Server], random: Random) -> AsyncIterator[Restless]:
     urls = [server.url for server in servers]
-    async with Tab(*urls, random=random) as first, Tab(*urls, random=random) as second:
+    async with RoamingTab(*urls, random=random) as first, RoamingTab(*urls, random=random) as second:
         session = await first.create_session()
         second.http.cookies = first.http.cookies  # the same person, in another tab
         for tab in (first, second):

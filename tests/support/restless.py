@@ -55,7 +55,7 @@ class RetryingFollower(Follower):
         return self.receipts.get(id)
 
 
-class Tab(RetryingFollower):
+class RoamingTab(RetryingFollower):
     """Follows its sessions at whichever of the servers it comes to, and leaves when `hop` says so."""
 
     def __init__(self, *urls: str, random: Random) -> None:
@@ -63,7 +63,7 @@ class Tab(RetryingFollower):
         self.urls = urls
         self._random = random
 
-    async def connect(self, **options: Any) -> "Tab":
+    async def connect(self, **options: Any) -> "RoamingTab":
         self.url = self._random.choice(self.urls)
         return await super().connect(**options)
 
