@@ -26,10 +26,10 @@ from tests.services import require
 from tests.support import checker
 from tests.support.checker import Recorder
 from tests.support.cluster import FAULTS, LEASE_S, Cluster
+from tests.support.concurrent_user import ConcurrentUser
 from tests.support.harness import StartServer
 from tests.support.history import Rows, check, rows_of_postgres
 from tests.support.recording_tab import RecordingTab
-from tests.support.restless import Restless
 from tests.support.scripted import EFFECTS, SETTINGS
 from tests.support.tokens import KEYS, token
 
@@ -161,7 +161,7 @@ class Play:
         self.effects.write_text("")
 
     @asynccontextmanager
-    async def person(self, **fields: Any) -> AsyncIterator[Restless]:
+    async def person(self, **fields: Any) -> AsyncIterator[ConcurrentUser]:
         async with AsyncExitStack() as stack:
             tabs = []
             for _ in range(2):
@@ -176,14 +176,14 @@ class Play:
             tabs[1].http.headers["X-CSRFToken"] = tabs[0].http.cookies["csrftoken"]
             for tab in tabs:
                 await tab.follow(session)
-            yield Restless(tabs[0], tabs[1], session, Random(self.random.random()))
+            yield ConcurrentUser(tabs[0], tabs[1], session, Random(self.random.random()))
 
     async def fail(self, faults: list[str]) -> None:
         for fault in faults:
             await asyncio.sleep(self.random.uniform(*PAUSES_S))
             await self.cluster.fail(fault)
 
-    async def publish(self, reader: Restless, enough: asyncio.Event) -> None:
+    async def publish(self, reader: ConcurrentUser, enough: asyncio.Event) -> None:
         """An agent elsewhere, which is replaced by its successor now and then, and stopped by its reader."""
         while not enough.is_set():
             publisher = Publisher(
@@ -220,7 +220,7 @@ class Play:
     def note_acknowledged(self, session: str, message: str, text: str, *, ended: bool = False) -> None:
         self.recorder.note("acknowledged", session=session, message=message, text=text, ended=ended)
 
-    async def note_states(self, person: Restless) -> Rows:
+    async def note_states(self, person: ConcurrentUser) -> Rows:
         """Notes what the store, each server and each tab have in the end."""
         session = person.session
         rows = await asyncio.to_thread(rows_of_postgres, self.cluster.postgres, session)

@@ -18,8 +18,8 @@ from sessions_app.core.fold import MessageState, ended
 from sessions_app.core.signals import OPEN
 from sessions_app.runs import lifecycle
 from tests.services import Postgres
+from tests.support.concurrent_user import ConcurrentUser, RetryingFollower
 from tests.support.person import Frame, text_of
-from tests.support.restless import Restless, RetryingFollower
 
 # Which rows of a table are a session's.
 OF_A_SESSION = "session_id = ?"
@@ -79,7 +79,7 @@ def rows_of_models(session: str) -> Rows:
     return Rows(rows)
 
 
-def check(person: Restless, rows: Rows, effects: list[str]) -> None:
+def check(person: ConcurrentUser, rows: Rows, effects: list[str]) -> None:
     """Checks everything. `effects`: what the approved calls of all sessions left behind, in order."""
     timeline = timeline_of(person)
     messages = person.tabs[0].sessions[person.session].messages
@@ -102,7 +102,7 @@ def check_all_has_ended(rows: Rows) -> None:
     assert not rows.journal
 
 
-def check_receipts(person: Restless, rows: Rows, timeline: Timeline) -> None:
+def check_receipts(person: ConcurrentUser, rows: Rows, timeline: Timeline) -> None:
     """A signal that was accepted is stored once, and has one final status, the same for everybody."""
     for id, (kind, _) in person.sent.items():
         told = [receipt for tab in person.tabs for receipt in tab.all_receipts.get(id, [])]
@@ -155,7 +155,7 @@ def _check_statuses(told: dict[str, list[tuple[int, Frame]]]) -> None:
         assert all(record == final[0] for record in final), records
 
 
-def timeline_of(person: Restless) -> Timeline:
+def timeline_of(person: ConcurrentUser) -> Timeline:
     """Every event that a tab was given, by serial: nobody was given another."""
     events: Timeline = {}
     for tab in person.tabs:
@@ -185,7 +185,7 @@ def _check_against_timeline(tab: RetryingFollower, session: str, timeline: Timel
                 assert records.pop(id) == event["signal"], (frame["cursor"], event)
 
 
-def check_tabs_agree(person: Restless, rows: Rows) -> None:
+def check_tabs_agree(person: ConcurrentUser, rows: Rows) -> None:
     first, *others = [tab.sessions[person.session] for tab in person.tabs]
     assert first.cursor.serial == rows.session["tail"]
     for other in others:

@@ -3,9 +3,9 @@
 from random import Random
 
 from tests.support.checker import Recorder
+from tests.support.concurrent_user import PATIENCE_S, RetryingFollower
 from tests.support.http_followers import Away
 from tests.support.person import Frame, Person
-from tests.support.restless import PATIENCE_S, RetryingFollower
 from tests.support.transport_hopper import TransportHopper
 
 

@@ -68,7 +68,7 @@ class RoamingTab(RetryingFollower):
         return await super().connect(**options)
 
 
-class Restless:
+class ConcurrentUser:
     """Somebody with one session and two tabs on it; `sent` is what was sent, by id: its kind and payload."""
 
     def __init__(self, first: RetryingFollower, second: RetryingFollower, session: str, random: Random) -> None:
@@ -78,7 +78,7 @@ class Restless:
         self.receipts: dict[str, Frame] = {}
         self._random = random
         self._decided: set[str] = set()
-        self._deeds: set[asyncio.Task[None]] = set()
+        self._actions: set[asyncio.Task[None]] = set()
 
     async def ask(self, questions: int) -> None:
         """Asks so many questions, and does what people do until each is answered."""
@@ -88,7 +88,7 @@ class Restless:
                 await asyncio.sleep(self._random.uniform(*PAUSES_S))
                 self._decide()
                 self._do_something()
-        await asyncio.gather(*self._deeds)
+        await asyncio.gather(*self._actions)
         for id, receipt in self.receipts.items():
             if receipt["status"] == "accepted":
                 await self._random.choice(self.tabs).send_until_answered(self.session, *self.sent[id], id)
@@ -131,8 +131,8 @@ class Restless:
             self._soon("cancel", {})
         elif chance < 0.30:
             hop = asyncio.ensure_future(self._random.choice(self.tabs).hop())
-            self._deeds.add(hop)
-            hop.add_done_callback(self._deeds.discard)
+            self._actions.add(hop)
+            hop.add_done_callback(self._actions.discard)
 
     def _decide(self) -> None:
         """Decides what either tab is asked, mostly; sometimes each decides for itself."""
@@ -162,5 +162,5 @@ class Restless:
         return {"parts": [{"type": "text", "text": " ".join(["w2", *orders])}]}
 
     def _soon(self, kind: str, payload: Frame, *, twice: bool = False) -> None:
-        deed = asyncio.ensure_future(self.send(kind, payload, twice=twice))
-        self._deeds.add(deed)
+        action = asyncio.ensure_future(self.send(kind, payload, twice=twice))
+        self._actions.add(action)
