@@ -1,4 +1,4 @@
-"""A play of one session: those who send into it, and an agent that does in single steps what `agents_app` does.
+"""A simulation of one session: those who send into it, and an agent that does in single steps what `agents_app` does.
 
 So anything may come between two of them.
 """
@@ -48,7 +48,7 @@ class Agent:
         return next((call for call in self.calls if call.state == state), None)
 
 
-class Play:
+class SessionSimulation:
     """A session, those who send into it, and the worker whose agents answer. `do` does one thing, if it can be done."""
 
     def __init__(self, writer: Writer, session: models.Session, random: Random) -> None:
@@ -373,7 +373,7 @@ class Play:
         return end
 
 
-setattr(Play, "continue", Play.continue_)
+setattr(SessionSimulation, "continue", SessionSimulation.continue_)
 
 
 def outcome(done: "Future[Any]") -> Any:
