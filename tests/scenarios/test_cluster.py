@@ -1,6 +1,6 @@
 """The large size under faults: whatever is killed, frozen or cut off, everybody sees one history, and all of it.
 
-A play is a number of rounds, each with new sessions; at the end of one all that was seen is checked. What is done
+A rounds is a number of rounds, each with new sessions; at the end of one all that was seen is checked. What is done
 follows from the seed, when it happens does not. The history is in the directory of the test, for
 `python -m tests.support.checker`.
 """
@@ -33,7 +33,7 @@ from tests.support.recording_tab import RecordingTab
 from tests.support.scripted import EFFECTS, SETTINGS
 from tests.support.tokens import KEYS, token
 
-MINUTES = float(os.environ.get("HOLDFAST_FAULT_MINUTES", "10"))  # of a long play
+MINUTES = float(os.environ.get("HOLDFAST_FAULT_MINUTES", "10"))  # of a long rounds
 ROUND_S = 240.0  # within which a round has to come to rest
 PAUSES_S = 0.3, 2.5  # between two faults
 QUICK = {
@@ -53,27 +53,27 @@ def services() -> None:
 
 
 async def test_a_round_of_faults(start_server: StartServer, tmp_path: Path) -> None:
-    async with playing(start_server, tmp_path, seed=1) as play:
-        await play.round(people=1, questions=2, faults=["kill", "crash PostgreSQL", "flush Redis", "reload nginx"])
+    async with fault_rounds(start_server, tmp_path, seed=1) as rounds:
+        await rounds.round(people=1, questions=2, faults=["kill", "crash PostgreSQL", "flush Redis", "reload nginx"])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [2, 3, 4])
 async def test_several_minutes_of_faults(start_server: StartServer, tmp_path: Path, seed: int) -> None:
-    async with playing(start_server, tmp_path, seed=seed) as play:
+    async with fault_rounds(start_server, tmp_path, seed=seed) as rounds:
         until = time.monotonic() + 60 * MINUTES
         while time.monotonic() < until:
-            await play.round(people=3, questions=8, faults=play.choose_faults(12), failing=2)
+            await rounds.round(people=3, questions=8, faults=rounds.choose_faults(12), failing=2)
 
 
 @pytest.mark.long
 async def test_a_worker_lost_within_a_transaction_blocks_no_other(start_server: StartServer, tmp_path: Path) -> None:
     """As when its machine loses its power: nobody tells PostgreSQL, which keeps the session's lock for it."""
-    async with playing(start_server, tmp_path, seed=5) as play, play.person() as person:
+    async with fault_rounds(start_server, tmp_path, seed=5) as rounds, rounds.person() as person:
         await person.send("message", {"parts": [{"type": "text", "text": "w100000"}]})
         tab = person.tabs[0]
         await tab.wait_until(lambda: tab.sessions[person.session].text.startswith("0 "))
-        await asyncio.to_thread(vanish_within_a_transaction, play.cluster)
+        await asyncio.to_thread(vanish_within_a_transaction, rounds.cluster)
         message = await tab.wait_for_end(person.session, 120)
         assert message.status == "interrupted"
         await person.ask(1)
@@ -102,7 +102,7 @@ def vanish_within_a_transaction(cluster: Cluster) -> None:
 
 
 @asynccontextmanager
-async def playing(start_server: StartServer, place: Path, *, seed: int) -> AsyncIterator["Play"]:
+async def fault_rounds(start_server: StartServer, place: Path, *, seed: int) -> AsyncIterator["FaultRounds"]:
     effects = place / "effects"
     effects.touch()
     recorder = Recorder(place / "history.jsonl")
@@ -111,13 +111,13 @@ async def playing(start_server: StartServer, place: Path, *, seed: int) -> Async
     print(f"seed {seed}, history in {recorder.path}")
     async with Cluster(start_server, random, recorder, settings) as cluster:
         try:
-            yield Play(cluster, random, recorder, effects)
+            yield FaultRounds(cluster, random, recorder, effects)
         finally:
             recorder.close()
             print(checker.summary(checker.read(recorder.path)))
 
 
-class Play:
+class FaultRounds:
     """People, an agent elsewhere, and what befalls the processes between them."""
 
     def __init__(self, cluster: Cluster, random: Random, recorder: Recorder, effects: Path) -> None:
@@ -132,7 +132,7 @@ class Play:
 
     async def round(self, *, people: int, questions: int, faults: list[str], failing: int = 1) -> None:
         """`failing`: how many faults may be under way at once."""
-        # A test that hangs is ended; a play is long, and only its rounds can hang.
+        # A test that hangs is ended; a rounds is long, and only its rounds can hang.
         faulthandler.dump_traceback_later(2 * ROUND_S, exit=True, file=sys.__stderr__)
         async with AsyncExitStack() as stack, asyncio.timeout(ROUND_S):
             asking = [await stack.enter_async_context(self.person()) for _ in range(people)]
