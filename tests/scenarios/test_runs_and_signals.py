@@ -27,7 +27,7 @@ QUICK = {
 
 
 async def test_kills_while_users_steer_stop_and_decide(start_server: StartServer, tmp_path: Path) -> None:
-    await ordeal(start_server, tmp_path, seed=1, people=2, questions=2, faults=["kill"])
+    await fault_round(start_server, tmp_path, seed=1, people=2, questions=2, faults=["kill"])
 
 
 @pytest.mark.long
@@ -35,10 +35,10 @@ async def test_kills_while_users_steer_stop_and_decide(start_server: StartServer
 async def test_many_faults_while_users_steer_stop_and_decide(
     start_server: StartServer, tmp_path: Path, seed: int
 ) -> None:
-    await ordeal(start_server, tmp_path, seed=seed, people=6, questions=5, faults=["kill"] * 9 + ["freeze"] * 3)
+    await fault_round(start_server, tmp_path, seed=seed, people=6, questions=5, faults=["kill"] * 9 + ["freeze"] * 3)
 
 
-async def ordeal(
+async def fault_round(
     start_server: StartServer, place: Path, *, seed: int, people: int, questions: int, faults: list[str]
 ) -> None:
     """Two servers and a worker on one file, all with agents. Only when things happen doesn't follow from the seed."""
