@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end
 from tests.browser.visitor import Tab, Visitor, text_of
 from tests.support.tcp_proxy import TcpProxy
 
@@ -16,7 +16,7 @@ SERVER = {"HOLDFAST_HEARTBEAT_MS": "500"}
 class Telling:
     """An answer that the test has an agent write, word by word, and the tab that shows it."""
 
-    def __init__(self, visitor: Visitor, agent: Dictation) -> None:
+    def __init__(self, visitor: Visitor, agent: DictatedAgent) -> None:
         self.agent = agent
         self.tab = visitor.open_unanswered()
         self.words: list[str] = []
@@ -44,7 +44,7 @@ class Telling:
 
 
 @pytest.fixture
-def telling(visitor: Visitor, agent: Dictation) -> Telling:
+def telling(visitor: Visitor, agent: DictatedAgent) -> Telling:
     """An answer in its middle."""
     telling = Telling(visitor, agent)
     telling.tell(3)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.dictation import FINISH, START, Dictation, text
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, text
 from tests.browser.visitor import Visitor
 from tests.support.tcp_proxy import TcpProxy
 
@@ -98,7 +98,7 @@ def test_after_a_grace_period_the_page_says_reconnecting(visitor: Visitor, netwo
     expect(tab.strip).to_have_text("")
 
 
-def test_a_return_reports_the_content_that_arrived(visitor: Visitor, network: TcpProxy, agent: Dictation) -> None:
+def test_a_return_reports_the_content_that_arrived(visitor: Visitor, network: TcpProxy, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     network.refuse()
     network.cut()

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end, text
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end, text
 from tests.browser.visitor import Tab, Visitor
 from tests.support.harness import Server
 from tests.support.tcp_proxy import TcpProxy
@@ -41,7 +41,7 @@ def expect_gone(tab: Tab, why: str) -> None:
 
 
 def test_a_return_to_a_trimmed_conversation_is_explained(
-    visitor: Visitor, server: Server, network: TcpProxy, agent: Dictation
+    visitor: Visitor, server: Server, network: TcpProxy, agent: DictatedAgent
 ) -> None:
     tab = visitor.open_unanswered()
     agent.say(tab.session, START, begin(), delta("Shown"))

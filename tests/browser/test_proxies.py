@@ -12,7 +12,7 @@ from sessions_app.core.cursor import Cursor
 from sessions_app.core.fold import MessageState, fold
 from sessions_app.core.snapshot import apply_patch
 from tests.browser.conftest import Visit
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end
 from tests.browser.test_bad_networks import Telling
 from tests.browser.visitor import Tab, Visitor
 from tests.support.harness import DEADLINE_S, Server, wait_for
@@ -117,14 +117,14 @@ def is_calm(tab: Tab) -> None:
 # Which transport it finds, and how fast
 
 
-def begun(visitor: Visitor, agent: Dictation) -> str:
+def begun(visitor: Visitor, agent: DictatedAgent) -> str:
     """A conversation whose answer has begun to speak."""
     session = visitor.new_session()
     agent.say(session, START, begin(), delta("first "))
     return session
 
 
-def first_word_ms(visit: Visit, agent: Dictation, over: str) -> float:
+def first_word_ms(visit: Visit, agent: DictatedAgent, over: str) -> float:
     """How long after its page has loaded a new visitor sees the first word of an answer; ms."""
     visitor = observing(visit())
     tab = visitor.open(f"/s/{begun(visitor, agent)}/")
@@ -146,7 +146,7 @@ def quickest(measure: Callable[[], float], limit_ms: float, tries: int = 5) -> f
 
 @through("no_upgrade_403", "strips_upgrade")
 def test_a_refused_upgrade_causes_no_delay(
-    route: Route, visit: Visit, agent: Dictation, record_property: Callable[[str, object], None]
+    route: Route, visit: Visit, agent: DictatedAgent, record_property: Callable[[str, object], None]
 ) -> None:
     first_word = quickest(lambda: first_word_ms(visit, agent, "stream"), GREETING_MS)
     record_property("first_word_ms", first_word)  # 150 on an idle machine
@@ -155,7 +155,7 @@ def test_a_refused_upgrade_causes_no_delay(
 
 @through("buffers")
 def test_behind_a_buffering_proxy_the_page_polls_after_one_wait(
-    route: Route, visit: Visit, agent: Dictation, record_property: Callable[[str, object], None]
+    route: Route, visit: Visit, agent: DictatedAgent, record_property: Callable[[str, object], None]
 ) -> None:
     first_word = quickest(lambda: first_word_ms(visit, agent, "poll"), 2 * GREETING_MS)
     record_property("first_word_ms", first_word)  # 4,130 on an idle machine
@@ -166,7 +166,7 @@ def test_behind_a_buffering_proxy_the_page_polls_after_one_wait(
 
 
 @pytest.fixture
-def telling(visitor: Visitor, agent: Dictation) -> Telling:
+def telling(visitor: Visitor, agent: DictatedAgent) -> Telling:
     """An answer in its middle."""
     telling = Telling(visitor, agent)
     telling.tell(3)
@@ -236,7 +236,7 @@ class Phone:
     Headless Chromium hides no page by itself, so the page is told as a browser would tell it.
     """
 
-    def __init__(self, visitor: Visitor, agent: Dictation, route: Route) -> None:
+    def __init__(self, visitor: Visitor, agent: DictatedAgent, route: Route) -> None:
         visitor.context.clock.install()
         self.telling = Telling(visitor, agent)
         self.page = self.telling.tab.page
@@ -281,7 +281,7 @@ class Phone:
     indirect=["route"],
 )
 def test_after_ten_minutes_asleep_a_phone_catches_up_once_without_alarm(
-    route: Route, visitor: Visitor, agent: Dictation, real_s: float
+    route: Route, visitor: Visitor, agent: DictatedAgent, real_s: float
 ) -> None:
     phone = Phone(visitor, agent, route)
     tab = phone.telling.tab
@@ -335,7 +335,7 @@ CELLS = [
 
 @pytest.mark.parametrize(("route", "fault"), CELLS, indirect=["route"])
 def test_text_is_exact_through_every_proxy_and_fault(
-    route: Route, server: Server, fault: Fault, visitor: Visitor, agent: Dictation
+    route: Route, server: Server, fault: Fault, visitor: Visitor, agent: DictatedAgent
 ) -> None:
     telling = Telling(visitor, agent)
     telling.tell(3)
@@ -363,7 +363,7 @@ EVENT_SOURCE = """(path) => {
 
 @pytest.mark.parametrize("route", ["alb", pytest.param("strips_headers", marks=pytest.mark.long)], indirect=True)
 def test_an_unmodified_event_source_that_is_cut_repeatedly_gets_the_exact_text(
-    route: Route, visitor: Visitor, agent: Dictation
+    route: Route, visitor: Visitor, agent: DictatedAgent
 ) -> None:
     tab = visitor.open()
     session = begun(visitor, agent)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import QUICK
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, text
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, text
 from tests.browser.visitor import ANSWER_S, Tab, Visitor, demo_answer, text_of
 from tests.support.harness import ROOT, Server, StartServer
 
@@ -90,7 +90,7 @@ def demo_process(server: Server, session: str) -> Iterator[subprocess.Popen[byte
 
 def test_a_killed_agent_interrupts_only_its_own_answer(visitor: Visitor, server: Server) -> None:
     tab = visitor.open_unanswered()
-    with Dictation(server) as dying, Dictation(server) as living:
+    with DictatedAgent(server) as dying, DictatedAgent(server) as living:
         dying.say(tab.session, START, begin(), delta("Half of"))
         living.say(tab.session, START)
         expect(tab.answers).to_have_count(2)

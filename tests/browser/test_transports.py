@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Request, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end
 from tests.browser.test_bad_networks import Telling
 from tests.browser.visitor import Tab, Visitor
 
@@ -120,7 +120,7 @@ ALARM = {"suspended", "failed", "Offline", "Not connected"}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_conversation_over_each_transport(only: Only, agent: Dictation, transport: str) -> None:
+def test_a_conversation_over_each_transport(only: Only, agent: DictatedAgent, transport: str) -> None:
     tab = only(transport).open_unanswered()
     wait_transport(tab, transport)
     for turn in range(1, 4):
@@ -138,7 +138,7 @@ def test_a_conversation_over_each_transport(only: Only, agent: Dictation, transp
 
 
 def test_with_a_refused_upgrade_streaming_delivers_the_first_token_as_the_page_loads(
-    only: Only, agent: Dictation, record_property: Callable[[str, object], None]
+    only: Only, agent: DictatedAgent, record_property: Callable[[str, object], None]
 ) -> None:
     visitor = only("stream")
     session = visitor.new_session()
@@ -153,7 +153,7 @@ def test_with_a_refused_upgrade_streaming_delivers_the_first_token_as_the_page_l
     assert min(spoken) < 5_000  # 150 ms on an idle machine; an upgrade that times out takes longer
 
 
-def test_a_buffered_stream_becomes_a_long_poll_within_five_seconds(only: Only, agent: Dictation) -> None:
+def test_a_buffered_stream_becomes_a_long_poll_within_five_seconds(only: Only, agent: DictatedAgent) -> None:
     visitor = only("stream")
     visitor.context.add_init_script("window.breaker.held.add('stream')")
     session = visitor.new_session()
@@ -167,7 +167,9 @@ def test_a_buffered_stream_becomes_a_long_poll_within_five_seconds(only: Only, a
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_dead_link_is_replaced_as_soon_as_the_page_is_visible(only: Only, agent: Dictation, transport: str) -> None:
+def test_a_dead_link_is_replaced_as_soon_as_the_page_is_visible(
+    only: Only, agent: DictatedAgent, transport: str
+) -> None:
     telling = Telling(only(transport), agent)
     telling.tell(3)
     telling.is_shown()
@@ -200,7 +202,7 @@ CHANGE = """async (wanted) => {
 }"""
 
 
-def test_the_page_returns_to_a_socket_seamlessly_mid_answer(only: Only, agent: Dictation) -> None:
+def test_the_page_returns_to_a_socket_seamlessly_mid_answer(only: Only, agent: DictatedAgent) -> None:
     telling = Telling(only("stream"), agent)
     telling.tell(3)
     telling.is_shown()
@@ -217,7 +219,7 @@ def test_the_page_returns_to_a_socket_seamlessly_mid_answer(only: Only, agent: D
 
 @pytest.mark.parametrize("changes", [10, pytest.param(100, marks=pytest.mark.long)])
 def test_transport_changes_during_an_answer_leave_its_text_exact(
-    visitor: Visitor, agent: Dictation, changes: int
+    visitor: Visitor, agent: DictatedAgent, changes: int
 ) -> None:
     chance = random.Random(changes)
     telling = Telling(visitor, agent)
@@ -244,7 +246,7 @@ SHOW = """(shown) => {
 
 
 def test_after_ten_frozen_minutes_everything_appears_at_once_without_flicker(
-    visitor: Visitor, agent: Dictation
+    visitor: Visitor, agent: DictatedAgent
 ) -> None:
     telling = Telling(visitor, agent)
     telling.tell(3)
@@ -264,7 +266,7 @@ def test_after_ten_frozen_minutes_everything_appears_at_once_without_flicker(
     assert not ALARM & said(tab)
 
 
-def test_a_hidden_page_gives_up_its_connection(only: Only, agent: Dictation) -> None:
+def test_a_hidden_page_gives_up_its_connection(only: Only, agent: DictatedAgent) -> None:
     telling = Telling(only("stream"), agent)
     tab = telling.tab
     tab.page.clock.install()

@@ -1,7 +1,7 @@
 """Agents in a process of their own that write what a test dictates, chunk by chunk.
 
-As a program (`python -m tests.browser.dictation`) it reads `[session, chunk, …]`, one a line, and says when all of it
-is stored; `Dictation` starts it and speaks to it. A `start` begins another response in its session; a `message` is a
+As a program (`python -m tests.browser.dictated_agent`) it reads `[session, chunk, …]`, one a line, and says when all of it
+is stored; `DictatedAgent` starts it and speaks to it. A `start` begins another response in its session; a `message` is a
 whole one.
 """
 
@@ -36,12 +36,12 @@ def end(kind: str = "text") -> Chunk:
     return {"type": f"{kind}-end", "id": kind}
 
 
-class Dictation:
-    """The process; `with Dictation(server) as agent: agent.say(session, START, …)`. It ends with the block."""
+class DictatedAgent:
+    """The process; `with DictatedAgent(server) as agent: agent.say(session, START, …)`. It ends with the block."""
 
     def __init__(self, server: Server) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.browser.dictation"],
+            [sys.executable, "-m", "tests.browser.dictated_agent"],
             cwd=ROOT, env=server.environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
