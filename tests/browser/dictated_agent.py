@@ -1,8 +1,8 @@
-"""Agents in a process of their own that write what a test dictates, chunk by chunk.
+"""An agent process that writes what a test dictates, chunk by chunk.
 
-As a program (`python -m tests.browser.dictated_agent`) it reads `[session, chunk, …]`, one a line, and says when all of it
-is stored; `DictatedAgent` starts it and speaks to it. A `start` begins another response in its session; a `message` is a
-whole one.
+As a program (`python -m tests.browser.dictated_agent`) it reads `[session, chunk, …]`, one a line, and reports when all
+of it is stored; `DictatedAgent` starts it and writes to it. A `start` begins another response in its session; a
+`message` is a whole one.
 """
 
 import asyncio

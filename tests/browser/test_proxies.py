@@ -13,7 +13,7 @@ from sessions_app.core.fold import MessageState, fold
 from sessions_app.core.snapshot import apply_patch
 from tests.browser.conftest import Visit
 from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end
-from tests.browser.test_bad_networks import Telling
+from tests.browser.test_bad_networks import StreamedAnswer
 from tests.browser.visitor import Tab, Visitor
 from tests.support.harness import DEADLINE_S, Server, wait_for
 from tests.support.nginx import Route
@@ -166,12 +166,12 @@ def test_behind_a_buffering_proxy_the_page_polls_after_one_wait(
 
 
 @pytest.fixture
-def telling(visitor: Visitor, agent: DictatedAgent) -> Telling:
+def streamed(visitor: Visitor, agent: DictatedAgent) -> StreamedAnswer:
     """An answer in its middle."""
-    telling = Telling(visitor, agent)
-    telling.tell(3)
-    telling.is_shown()
-    return telling
+    streamed = StreamedAnswer(visitor, agent)
+    streamed.write(3)
+    streamed.is_shown()
+    return streamed
 
 
 @pytest.mark.parametrize(
@@ -180,18 +180,18 @@ def telling(visitor: Visitor, agent: DictatedAgent) -> Telling:
     indirect=True,
 )
 @pytest.mark.long
-def test_a_silently_dead_link_is_replaced_within_the_heartbeat_limit(route: Route, telling: Telling) -> None:
+def test_a_silently_dead_link_is_replaced_within_the_heartbeat_limit(route: Route, streamed: StreamedAnswer) -> None:
     def replacement_ms() -> float:
         began = time.monotonic()
         route.strand()
-        telling.tell()
-        telling.is_shown()
+        streamed.write()
+        streamed.is_shown()
         return (time.monotonic() - began) * 1000
 
     assert quickest(replacement_ms, 2 * BOUND_MS, tries=3) < 2 * BOUND_MS  # the server's pings: 70 s
-    assert transport(telling.tab) == FOUND[route.name]
-    is_calm(telling.tab)
-    telling.end()
+    assert transport(streamed.tab) == FOUND[route.name]
+    is_calm(streamed.tab)
+    streamed.end()
 
 
 def fill_pool(tab: Tab, route: Route) -> None:
@@ -212,22 +212,22 @@ def fill_pool(tab: Tab, route: Route) -> None:
     indirect=["route"],
 )
 def test_idle_connections_that_died_with_the_link_cause_no_delay(
-    route: Route, telling: Telling, record_property: Callable[[str, object], None]
+    route: Route, streamed: StreamedAnswer, record_property: Callable[[str, object], None]
 ) -> None:
     def replacement_ms() -> float:
-        fill_pool(telling.tab, route)
+        fill_pool(streamed.tab, route)
         began = time.monotonic()
         route.near.strand()
-        telling.tell()
-        telling.is_shown()
+        streamed.write()
+        streamed.is_shown()
         return (time.monotonic() - began) * 1000
 
     replaced = quickest(replacement_ms, BOUND_MS + 2000, tries=3)
     record_property("replaced_ms", replaced)
     assert replaced < BOUND_MS + 2000
-    assert transport(telling.tab) == FOUND[route.name]
-    is_calm(telling.tab)
-    telling.end()
+    assert transport(streamed.tab) == FOUND[route.name]
+    is_calm(streamed.tab)
+    streamed.end()
 
 
 class Phone:
@@ -238,8 +238,8 @@ class Phone:
 
     def __init__(self, visitor: Visitor, agent: DictatedAgent, route: Route) -> None:
         visitor.context.clock.install()
-        self.telling = Telling(visitor, agent)
-        self.page = self.telling.tab.page
+        self.streamed = StreamedAnswer(visitor, agent)
+        self.page = self.streamed.tab.page
         self.clock = self.page.clock
         self.route = route
         self.naps = 0
@@ -260,13 +260,13 @@ class Phone:
         self.show("hidden")
         self.clock.pause_at(self.page.evaluate("Date.now()") / 1000 + 1)
         self.route.strand()
-        self.telling.tell(50)
+        self.streamed.write(50)
         time.sleep(real_s)
         self.clock.set_system_time(self.page.evaluate("Date.now()") / 1000 + 600)
         began = time.monotonic()
         self.show("visible")
         self.clock.resume()
-        self.telling.is_shown()
+        self.streamed.is_shown()
         return (time.monotonic() - began) * 1000
 
 
@@ -284,13 +284,13 @@ def test_after_ten_minutes_asleep_a_phone_catches_up_once_without_alarm(
     route: Route, visitor: Visitor, agent: DictatedAgent, real_s: float
 ) -> None:
     phone = Phone(visitor, agent, route)
-    tab = phone.telling.tab
+    tab = phone.streamed.tab
     assert quickest(lambda: phone.sleep(real_s), BOUND_MS, tries=3) < BOUND_MS  # sooner than silence is noticed
     expect(tab.strip).to_contain_text("Caught up: 5")  # 50 words, and any that it had not been told of before
     notices = [text for text, _again in groupby(said["strip"] for said in tab.recorded()) if "Caught up" in text]
     assert len(notices) == phone.naps
     is_calm(tab)
-    phone.telling.end()
+    phone.streamed.end()
 
 
 # Faults on the way
@@ -337,18 +337,18 @@ CELLS = [
 def test_text_is_exact_through_every_proxy_and_fault(
     route: Route, server: Server, fault: Fault, visitor: Visitor, agent: DictatedAgent
 ) -> None:
-    telling = Telling(visitor, agent)
-    telling.tell(3)
-    telling.is_shown()
-    says_how(telling.tab, FOUND[route.name])
+    streamed = StreamedAnswer(visitor, agent)
+    streamed.write(3)
+    streamed.is_shown()
+    says_how(streamed.tab, FOUND[route.name])
     fault(route, server)
-    telling.tell(20)
-    telling.is_shown()
-    telling.tab.wait_connected()
-    is_calm(telling.tab)
+    streamed.write(20)
+    streamed.is_shown()
+    streamed.tab.wait_connected()
+    is_calm(streamed.tab)
     # A proxy's 502 while the server restarts may have sent it to a lesser transport, for a while.
-    expect(telling.tab.page.locator("body")).to_have_attribute("data-transport", FOUND[route.name], timeout=60_000)
-    telling.end()
+    expect(streamed.tab.page.locator("body")).to_have_attribute("data-transport", FOUND[route.name], timeout=60_000)
+    streamed.end()
 
 
 # The browser's own client

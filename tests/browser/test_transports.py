@@ -8,7 +8,7 @@ from playwright.sync_api import Request, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end
-from tests.browser.test_bad_networks import Telling
+from tests.browser.test_bad_networks import StreamedAnswer
 from tests.browser.visitor import Tab, Visitor
 
 pytestmark = pytest.mark.browser
@@ -170,16 +170,16 @@ def test_a_buffered_stream_becomes_a_long_poll_within_five_seconds(only: Only, a
 def test_a_dead_link_is_replaced_as_soon_as_the_page_is_visible(
     only: Only, agent: DictatedAgent, transport: str
 ) -> None:
-    telling = Telling(only(transport), agent)
-    telling.tell(3)
-    telling.is_shown()
-    wait_transport(telling.tab, transport)
-    telling.tab.page.evaluate("window.breaker.freeze()")
-    telling.tell(3)
-    telling.tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(telling.tab.answers.last).to_contain_text(telling.words[-1], timeout=20_000)  # 35 s if it were not seen
-    assert not ALARM & said(telling.tab)
-    telling.end()
+    streamed = StreamedAnswer(only(transport), agent)
+    streamed.write(3)
+    streamed.is_shown()
+    wait_transport(streamed.tab, transport)
+    streamed.tab.page.evaluate("window.breaker.freeze()")
+    streamed.write(3)
+    streamed.tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(streamed.tab.answers.last).to_contain_text(streamed.words[-1], timeout=20_000)  # 35 s if it were not seen
+    assert not ALARM & said(streamed.tab)
+    streamed.end()
 
 
 def caught_up(tab: Tab) -> str:
@@ -203,16 +203,16 @@ CHANGE = """async (wanted) => {
 
 
 def test_the_page_returns_to_a_socket_seamlessly_mid_answer(only: Only, agent: DictatedAgent) -> None:
-    telling = Telling(only("stream"), agent)
-    telling.tell(3)
-    telling.is_shown()
-    tab = telling.tab
+    streamed = StreamedAnswer(only("stream"), agent)
+    streamed.write(3)
+    streamed.is_shown()
+    tab = streamed.tab
     wait_transport(tab, "stream")
     tab.page.evaluate("window.breaker.refused.clear()")
     tab.page.evaluate("window.dispatchEvent(new Event('online'))")  # or after ten seconds
     while tab.page.evaluate("observed.transports.at(-1)") != "websocket":
-        telling.tell()
-    telling.end()
+        streamed.write()
+    streamed.end()
     assert tab.page.evaluate("observed.transports") == ["stream", "websocket"]
     assert said(tab) <= CALM
 
@@ -222,17 +222,17 @@ def test_transport_changes_during_an_answer_leave_its_text_exact(
     visitor: Visitor, agent: DictatedAgent, changes: int
 ) -> None:
     chance = random.Random(changes)
-    telling = Telling(visitor, agent)
-    telling.tell()
-    tab = telling.tab
+    streamed = StreamedAnswer(visitor, agent)
+    streamed.write()
+    tab = streamed.tab
     now = "websocket"
     wait_transport(tab, now)
     for _ in range(changes):
         now = chance.choice([name for name in TRANSPORTS if name != now])
         tab.page.evaluate(CHANGE, now)
-        telling.tell()
+        streamed.write()
         wait_transport(tab, now)
-    telling.end()
+    streamed.end()
     assert len(tab.page.evaluate("observed.transports")) > changes
     assert not ALARM & said(tab)
 
@@ -248,31 +248,31 @@ SHOW = """(shown) => {
 def test_after_ten_frozen_minutes_everything_appears_at_once_without_flicker(
     visitor: Visitor, agent: DictatedAgent
 ) -> None:
-    telling = Telling(visitor, agent)
-    telling.tell(3)
-    telling.is_shown()
-    tab = telling.tab
+    streamed = StreamedAnswer(visitor, agent)
+    streamed.write(3)
+    streamed.is_shown()
+    tab = streamed.tab
     tab.page.clock.install()
     tab.reload()
-    telling.is_shown()
+    streamed.is_shown()
     tab.page.evaluate(SHOW, False)
     tab.page.evaluate("window.breaker.freeze()")  # a phone's socket dies without a word
-    telling.tell(50)
+    streamed.write(50)
     tab.page.clock.fast_forward("10:00")  # what is due fires late, once
     tab.page.evaluate(SHOW, True)
-    telling.is_shown()
+    streamed.is_shown()
     tab.wait_until(lambda: bool(caught_up(tab)), "it doesn't say what the return has brought")
-    telling.end()
+    streamed.end()
     assert not ALARM & said(tab)
 
 
 def test_a_hidden_page_gives_up_its_connection(only: Only, agent: DictatedAgent) -> None:
-    telling = Telling(only("stream"), agent)
-    tab = telling.tab
+    streamed = StreamedAnswer(only("stream"), agent)
+    tab = streamed.tab
     tab.page.clock.install()
     tab.reload()
-    telling.tell()
-    telling.is_shown()
+    streamed.write()
+    streamed.is_shown()
     under_way: set[Request] = set()
 
     def asks_for(path: str) -> bool:
@@ -286,14 +286,14 @@ def test_a_hidden_page_gives_up_its_connection(only: Only, agent: DictatedAgent)
     tab.page.evaluate(SHOW, False)
     tab.page.clock.run_for(31_000)
     tab.wait_until(lambda: not asks_for("/api/"), "a request stays open")
-    telling.tell()
+    streamed.write()
     tab.page.clock.run_for(16_000)
-    telling.is_shown()  # late, and without waiting for more
+    streamed.is_shown()  # late, and without waiting for more
     tab.wait_until(lambda: not asks_for("/api/"), "a request stays open")
 
     tab.page.evaluate(SHOW, True)
-    telling.tell()
-    telling.is_shown()
+    streamed.write()
+    streamed.is_shown()
     tab.wait_until(lambda: asks_for("/api/stream/"), "it isn't back")
     assert said(tab) <= CALM | {caught_up(tab)}
-    telling.end()
+    streamed.end()
