@@ -147,13 +147,13 @@ async def test_a_clients_attach_precedes_the_servers_own_read(tab: Tab) -> None:
 async def test_an_attach_without_the_database_is_refused_and_may_be_retried(tab: Tab, monkeypatch: Any) -> None:
     session = await a_session_of()
     with monkeypatch.context() as patch:
-        patch.setattr(catchup, "read", lambda *_, **__: (_ for _ in ()).throw(OperationalError("away")))
+        patch.setattr(catchup, "read", lambda *_, **__: (_ for _ in ()).throw(OperationalError("unreadable")))
         answer = await error(tab, {"type": "attach", "session": session.pk})
         assert (answer["code"], answer["retryable"]) == ("storage_unavailable", True)
     assert (await tab.attach(session.pk)).attached
 
 
-class Away:
+class UnreadableStore:
     """While `on`, the store can't be read to catch up."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,18 +172,18 @@ class Away:
 
 async def test_a_reader_gets_its_lost_frames_when_the_database_is_back(tab: Tab, monkeypatch: Any) -> None:
     session = await a_session_of()
-    away = Away(monkeypatch)
+    unreadable = UnreadableStore(monkeypatch)
     followed = await tab.attach(session.pk)
     speaker = await Speaker(tab.process, session).begin()
     await speaker.say("one ")
     await tab.wait_until(lambda: followed.text == "one ")
-    away.on = True
+    unreadable.on = True
     tab.connection._followed[session.pk].lose()
     async with asyncio.timeout(DEADLINE_S):
-        while away.asked < 2:
+        while unreadable.asked < 2:
             await asyncio.sleep(0.01)
     await speaker.say("two ")
-    away.on = False
+    unreadable.on = False
     await tab.wait_until(lambda: followed.text == "one two ")
     await speaker.say("three")
     await tab.wait_until(lambda: followed.text == "one two three")

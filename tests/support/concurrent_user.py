@@ -13,7 +13,7 @@ from websockets.exceptions import WebSocketException
 
 from sessions_app.core.fold import ended
 from tests.support.follower import Follower
-from tests.support.http_followers import Away
+from tests.support.http_followers import ServerUnavailable
 from tests.support.person import Frame
 
 PATIENCE_S = 5.0  # for a receipt, before the same signal is sent again
@@ -46,7 +46,7 @@ class RetryingFollower(Follower):
         if self._failure:
             raise self._failure  # or it would be sent for ever
         # The server is away, or went meanwhile.
-        with suppress(OSError, httpx.TransportError, WebSocketException, AssertionError, Away):
+        with suppress(OSError, httpx.TransportError, WebSocketException, AssertionError, ServerUnavailable):
             await self.send({"type": "signal", "session": session, "id": id, "kind": kind, "payload": payload})
             socket = self.socket
             await self.wait_until(

@@ -4,7 +4,7 @@ from random import Random
 
 from tests.support.checker import Recorder
 from tests.support.concurrent_user import PATIENCE_S, RetryingFollower
-from tests.support.http_followers import Away
+from tests.support.http_followers import ServerUnavailable
 from tests.support.person import Frame, Person
 from tests.support.transport_hopper import TransportHopper
 
@@ -30,7 +30,7 @@ class RecordingTab(TransportHopper, RetryingFollower):
         is_ours = answer.headers["Content-Type"] == "application/json"
         if not is_ours or answer.json().get("type") != "receipt":
             assert answer.status_code >= 500, answer.text
-            raise Away
+            raise ServerUnavailable
         await self._take_one(answer.json())
 
     async def disconnect(self) -> None:

@@ -9,7 +9,7 @@ from websockets.exceptions import WebSocketException
 
 from sessions_app.core.cursor import Cursor
 from tests.support.follower import RETRY_S
-from tests.support.http_followers import Away, StreamFollower, check
+from tests.support.http_followers import ServerUnavailable, StreamFollower, check
 from tests.support.person import Followed, Frame, Person
 
 
@@ -38,7 +38,7 @@ class TransportHopper(StreamFollower):
                     await getattr(self, f"_{transport}")(session)
             except TimeoutError:
                 pass
-            except (OSError, EOFError, httpx.TransportError, WebSocketException, Away):
+            except (OSError, EOFError, httpx.TransportError, WebSocketException, ServerUnavailable):
                 await asyncio.sleep(RETRY_S)
             except Exception as failure:
                 self._failure = failure
