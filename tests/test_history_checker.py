@@ -1,10 +1,10 @@
-"""The checker of histories finds each kind of wrong."""
+"""The history_checker of histories finds each kind of wrong."""
 
 from typing import Any
 
 import pytest
 
-from tests.support.checker import STORE, Entry, check, summary
+from tests.support.history_checker import STORE, Entry, check, summary
 
 SESSION, EPOCH = "S", "e1"
 CANCEL = {"id": "c", "kind": "cancel", "code": None, "reason": None, "message": "m"}

@@ -2,7 +2,7 @@
 
 A rounds is a number of rounds, each with new sessions; at the end of one all that was seen is checked. What is done
 follows from the seed, when it happens does not. The history is in the directory of the test, for
-`python -m tests.support.checker`.
+`python -m tests.support.history_checker`.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ import pytest
 from agents_app.remote import Publisher
 from sessions_app.core.errors import HoldfastError
 from tests.services import require
-from tests.support import checker
-from tests.support.checker import Recorder
+from tests.support import history_checker
 from tests.support.cluster import FAULTS, LEASE_S, Cluster
 from tests.support.concurrent_user import ConcurrentUser
 from tests.support.harness import StartServer
 from tests.support.history import Rows, check, rows_of_postgres
+from tests.support.history_checker import Recorder
 from tests.support.recording_tab import RecordingTab
 from tests.support.scripted import EFFECTS, SETTINGS
 from tests.support.tokens import KEYS, token
@@ -114,7 +114,7 @@ async def fault_rounds(start_server: StartServer, place: Path, *, seed: int) -> 
             yield FaultRounds(cluster, random, recorder, effects)
         finally:
             recorder.close()
-            print(checker.summary(checker.read(recorder.path)))
+            print(history_checker.summary(history_checker.read(recorder.path)))
 
 
 class FaultRounds:
@@ -155,7 +155,7 @@ class FaultRounds:
             for person in asking:
                 check(person, await self.note_states(person), ran)
             await self.note_states(reader)
-        wrong = checker.check(self.recorder.entries)
+        wrong = history_checker.check(self.recorder.entries)
         assert not wrong, "\n".join(wrong)
         self.recorder.entries.clear()
         self.effects.write_text("")
@@ -232,7 +232,9 @@ class FaultRounds:
             self.recorder.note(
                 "approval", session=session, effect=effect, status=row["status"], execution=row["execution"]
             )
-        self.note_state(session, checker.STORE, rows.session["tail"], stored_messages(rows), stored_signals(rows))
+        self.note_state(
+            session, history_checker.STORE, rows.session["tail"], stored_messages(rows), stored_signals(rows)
+        )
         for web in self.cluster.webs:
             async with httpx.AsyncClient(base_url=web.url, cookies=person.tabs[0].http.cookies) as http:
                 path = f"/api/sessions/{session}"

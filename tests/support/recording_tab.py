@@ -2,8 +2,8 @@
 
 from random import Random
 
-from tests.support.checker import Recorder
 from tests.support.concurrent_user import PATIENCE_S, RetryingFollower
+from tests.support.history_checker import Recorder
 from tests.support.http_followers import ServerUnavailable
 from tests.support.person import Frame, Person
 from tests.support.transport_hopper import TransportHopper

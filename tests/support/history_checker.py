@@ -1,7 +1,7 @@
 """What must be true of everything that was seen, told from a recorded history alone.
 
 A history is a list of entries, one JSON object a line, in the order in which they were noted; `Recorder` notes them.
-`python -m tests.support.checker history.jsonl` checks a file again.
+`python -m tests.support.history_checker history.jsonl` checks a file again.
 
 | kind | what it notes |
 |---|---|
