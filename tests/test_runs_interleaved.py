@@ -18,7 +18,7 @@ from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.snapshot import apply_patch, held
 from sessions_app.delivery import catchup
-from tests.support import history
+from tests.support import session_invariants
 from tests.support.person import Followed, Frame
 from tests.support.session_simulation import OWNER, SessionSimulation
 from tests.support.stored import a_session

@@ -27,10 +27,10 @@ from tests.support import history_checker
 from tests.support.cluster import FAULTS, LEASE_S, Cluster
 from tests.support.concurrent_user import ConcurrentUser
 from tests.support.harness import StartServer
-from tests.support.history import Rows, check, rows_of_postgres
 from tests.support.history_checker import Recorder
 from tests.support.recording_tab import RecordingTab
 from tests.support.scripted import EFFECTS, SETTINGS
+from tests.support.session_invariants import Rows, check, rows_of_postgres
 from tests.support.tokens import KEYS, token
 
 MINUTES = float(os.environ.get("HOLDFAST_FAULT_MINUTES", "10"))  # of a long rounds

@@ -12,8 +12,8 @@ from tests.scenarios.test_faults import freeze_outside_a_transaction
 from tests.scenarios.test_kill import check_against_store, in_thread
 from tests.support.concurrent_user import ConcurrentUser, RoamingTab
 from tests.support.harness import Server, StartServer
-from tests.support.history import check, rows_of_file
 from tests.support.scripted import EFFECTS, SETTINGS
+from tests.support.session_invariants import check, rows_of_file
 
 LEASE_S = 3
 QUICK = {

@@ -1,6 +1,6 @@
 """A person with two tabs who asks, steers, stops and decides without waiting, whatever happens to the servers.
 
-Each tab keeps all that it was told, so that `tests.support.history` can compare it with what is stored.
+Each tab keeps all that it was told, so that `tests.support.session_invariants` can compare it with what is stored.
 """
 
 import asyncio
