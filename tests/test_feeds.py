@@ -37,7 +37,7 @@ def quick(settings: Any) -> None:
 @pytest.fixture
 def layer(settings: Any) -> Callable[[str], None]:
     def use(name: str) -> None:
-        settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"tests.support.layers.{name}"}}
+        settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"tests.support.channel_layers.{name}"}}
 
     return use
 

@@ -94,7 +94,7 @@ async def test_dropped_and_failed_hints_are_counted(
     settings: Any, gained: Callable[..., float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"FANOUT_BACKLOG": 1}
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "tests.support.layers.Failing"}}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "tests.support.channel_layers.Failing"}}
     process = Process()
     process.fanout.signal_came()
     process.fanout.signal_came()
