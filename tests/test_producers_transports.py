@@ -10,9 +10,9 @@ from sessions_app.database import threads
 from sessions_app.models import Worker
 from sessions_app.process import Process
 from sessions_app.transports.frame_dispatch import PUBLISHING
-from tests.support.bearer import Socket
 from tests.support.producers import UID, keys, run_of, session, stored
 from tests.support.requests import a_session_of, running, told
+from tests.support.token_socket import TokenSocket
 from tests.support.tokens import bearer, token
 from tests.support.writer import Chunk, begun, delta, finish
 
@@ -81,7 +81,7 @@ def frame(session: str, sequence: int, *chunks: Chunk, **changes: Any) -> dict[s
 
 async def test_a_socket_publishes_to_many_sessions_without_waiting_for_answers(session: str) -> None:
     sessions = [session, await a_session_of("ext:bob")]
-    async with Socket(token(sub="agent:billing", scope="publish")) as socket:
+    async with TokenSocket(token(sub="agent:billing", scope="publish")) as socket:
         for sequence, chunks in enumerate([begun(UID), *([delta(f"{n} ")] for n in range(100)), [finish()]], 1):
             for each in sessions:
                 socket.send(frame(each, sequence, *chunks))
@@ -94,7 +94,7 @@ async def test_a_socket_publishes_to_many_sessions_without_waiting_for_answers(s
 
 
 async def test_a_sockets_errors_name_the_batch_and_keep_it_open(session: str) -> None:
-    async with Socket(token(scope="read publish", sessions=[session])) as socket:
+    async with TokenSocket(token(scope="read publish", sessions=[session])) as socket:
         for sent, code in (
             (frame(session, 2, delta("x")), "out_of_order"), (frame(session, 1, delta("x")), "bad_chunk"),
             (frame(session, 1, *begun(UID), epoch="1"), "bad_frame"), (frame("B" * 22, 1, *begun(UID)), "not_found"),
@@ -111,19 +111,19 @@ async def test_a_sockets_errors_name_the_batch_and_keep_it_open(session: str) ->
 
 async def test_a_heartbeat_on_a_socket_renews_the_lease(session: str) -> None:
     beat = {"type": "beat", "producer": "producer", "epoch": 2}
-    async with Socket(token(sub="agent:billing", scope="publish")) as socket:
+    async with TokenSocket(token(sub="agent:billing", scope="publish")) as socket:
         socket.send(beat)
         assert (await socket.ask({"type": "ping"}))["type"] == "heartbeat"  # nothing is said to a beat
         worker = await threads.run(Worker.objects.get, producer="agent:billing producer")
         assert (worker.epoch, worker.beats) == (2, 1)
         assert (await socket.ask(beat | {"epoch": 1}))["code"] == "fenced"
-    async with Socket(token(scope="read")) as socket:
+    async with TokenSocket(token(scope="read")) as socket:
         assert (await socket.ask(beat))["code"] == "forbidden_scope"
 
 
 async def test_a_socket_that_publishes_too_fast_is_read_more_slowly(session: str, settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"PUBLISHES_PER_SECOND": 100, "FRAMES_PER_SECOND": 1}
-    async with Socket(token(scope="publish")) as socket, Socket(token(scope="read")) as reader:
+    async with TokenSocket(token(scope="publish")) as socket, TokenSocket(token(scope="read")) as reader:
         for each in (socket, reader):
             for _ in range(250):
                 each.send({"type": "ping"})
@@ -133,7 +133,7 @@ async def test_a_socket_that_publishes_too_fast_is_read_more_slowly(session: str
 
 
 async def test_unstored_batches_are_bounded(session: str, running: Process) -> None:
-    async with Socket(token(scope="publish")) as socket:
+    async with TokenSocket(token(scope="publish")) as socket:
         await socket.ask(frame(session, 1, *begun(UID)))
         with running.log_writer._changed:  # the writer stands still
             for sequence in range(2, 202):

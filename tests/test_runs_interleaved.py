@@ -117,12 +117,12 @@ def test_random_interleavings(writer: Writer, steps: list[tuple[str, ...]], poli
     for away in cuts:
         before = str(away.cursor)
         assert known(resume(session, away)) == known(there), before
-    rows = history.rows_of_models(session.pk)
-    history.check_all_has_ended(rows)
-    history.check_stops({event["serial"]: event for event in have}, rows)
-    history.check_approvals(there.messages, rows, simulation.effects)
-    history.check_steers(there.messages, rows)
-    history.check_words(there.messages)
+    rows = session_invariants.rows_of_models(session.pk)
+    session_invariants.check_all_has_ended(rows)
+    session_invariants.check_stops({event["serial"]: event for event in have}, rows)
+    session_invariants.check_approvals(there.messages, rows, simulation.effects)
+    session_invariants.check_steers(there.messages, rows)
+    session_invariants.check_words(there.messages)
     for id, (_, receipt) in simulation.receipts.items():
         if not isinstance(receipt, HoldfastError):
             assert rows.signals[id]["status"] not in signals.OPEN

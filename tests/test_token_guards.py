@@ -16,9 +16,9 @@ from sessions_app.auth import identity, tokens
 from sessions_app.database import threads
 from sessions_app.http.throttling import limiter
 from sessions_app.models import RevokedSubject, Session
-from tests.support.bearer import EVIL, Socket
 from tests.support.requests import GUEST, Events, a_session_of, running, says, speak, told
 from tests.support.stored import default_policy
+from tests.support.token_socket import EVIL, TokenSocket
 from tests.support.tokens import KEYS, OLD_KEY, SUB, bearer, token
 
 __all__ = ["running"]  # a fixture
@@ -56,7 +56,7 @@ async def code_of(way: str, text: str, session: str) -> str:
     """What somebody with this token is told: a refusal's code, or nothing."""
     method, path, body, _ = WAYS[way]
     if method == "WS":
-        async with Socket(text) as socket:
+        async with TokenSocket(text) as socket:
             if socket.said[0]["type"] == "error":
                 return str(socket.said[0]["code"])
             answer = await socket.ask(filled(body, session))
@@ -170,7 +170,7 @@ async def test_cookies_are_ignored_beside_a_token() -> None:
     for path in ("/api/policies/", "/api/tokens/"):
         response = await request("POST", path, {}, "", bearer(token(sub=SUB)), client=client)
         assert told(response) == (403, "forbidden")
-    async with Socket(token(), cookie=GUEST, origin="http://localhost") as socket:
+    async with TokenSocket(token(), cookie=GUEST, origin="http://localhost") as socket:
         assert (await socket.ask({"type": "attach", "session": guests}))["code"] == "not_found"
 
 
@@ -196,7 +196,7 @@ async def test_without_the_database_a_request_is_refused_and_may_be_retried(monk
     monkeypatch.setattr(tokens, "revoked", fails)
     for way in ("poll", "session", "attach"):
         assert await code_of(way, token(), S) == "storage_unavailable"
-    async with Socket(token()) as socket:
+    async with TokenSocket(token()) as socket:
         assert await socket.end() == ("storage_unavailable", 4503)
 
 
@@ -233,21 +233,21 @@ async def test_a_token_creates_sessions_for_its_subject() -> None:
 )
 async def test_a_socket_accepts_a_token_as_header_or_subprotocol(how: str, answered: str | None) -> None:
     session = await a_session_of(SUB)
-    async with Socket(token(), how=how) as socket:
+    async with TokenSocket(token(), how=how) as socket:
         assert socket.accepted["subprotocol"] == answered
         assert (await socket.ask({"type": "attach", "session": session}))["type"] == "attached"
 
 
 async def test_a_subprotocol_without_a_token_uses_the_cookies() -> None:
-    async with Socket("", how="holdfast", cookie=GUEST, origin="http://localhost") as socket:
+    async with TokenSocket("", how="holdfast", cookie=GUEST, origin="http://localhost") as socket:
         assert (socket.accepted["subprotocol"], socket.said[0]["type"]) == ("holdfast", "connected")
-    async with Socket("", how="holdfast", cookie=GUEST) as socket:
+    async with TokenSocket("", how="holdfast", cookie=GUEST) as socket:
         assert await socket.end() == ("forbidden_origin", 4403)
 
 
 async def test_a_socket_with_a_bad_token_is_closed_with_its_error() -> None:
     for how in ("header", "holdfast, bearer.{token}"):
-        async with Socket("nonsense", how=how) as socket:
+        async with TokenSocket("nonsense", how=how) as socket:
             assert await socket.end() == ("bad_token", 4401)
 
 
@@ -271,7 +271,7 @@ async def test_a_revocation_ends_sockets_streams_and_polls_within_seconds(
     settings.HOLDFAST = settings.HOLDFAST | {"POLL_MS": 60_000}
     session = await a_session_of(SUB)
     text = token(jti="gone", iat=int(time.time()) - 1)
-    async with Socket(text) as socket, Socket(token(sub="ext:bob", exp=int(time.time()) + 3600)) as other:
+    async with TokenSocket(text) as socket, TokenSocket(token(sub="ext:bob", exp=int(time.time()) + 3600)) as other:
         events = Events(await request("POST", "/api/stream/", {"attach": []}, session, bearer(text)))
         await events.next()
         poll = asyncio.create_task(request("POST", "/api/poll/", {"attach": []}, session, bearer(text)))
@@ -297,7 +297,7 @@ async def test_a_fresh_token_replaces_the_old_one_without_disconnecting(
     rechecked: None, running: process.Process
 ) -> None:
     session = await a_session_of(SUB)
-    async with Socket(token(jti="gone")) as socket:
+    async with TokenSocket(token(jti="gone")) as socket:
         await socket.ask({"type": "attach", "session": session})
         fresh, grant = tokens.issue(sub=SUB, scope="read", sessions=["*"], life_s=60)
         answer = await socket.ask({"type": "authenticate", "token": fresh})
@@ -312,7 +312,7 @@ async def test_a_fresh_token_replaces_the_old_one_without_disconnecting(
 
 async def test_sessions_not_covered_by_the_fresh_token_are_detached() -> None:
     kept, dropped = await a_session_of(SUB), await a_session_of(SUB)
-    async with Socket(token()) as socket:
+    async with TokenSocket(token()) as socket:
         for session in (kept, dropped):
             await socket.ask({"type": "attach", "session": session})
         told_ = await socket.ask({"type": "authenticate", "token": token(sessions=[kept], scope="read")})
@@ -330,13 +330,13 @@ async def test_an_invalid_fresh_token_closes_the_socket() -> None:
         (token(sub="ext:bob"), "bad_token"), (token(key="x" * 40), "bad_token"), ("", "bad_token"),
         (token(iat=now - 99, exp=now - 9), "token_expired"),
     ):  # fmt: skip
-        async with Socket(token()) as socket:
+        async with TokenSocket(token()) as socket:
             await socket.ask({"type": "authenticate", "token": fresh})
             assert await socket.end() == (code, 4401)
 
 
 async def test_a_cookie_login_cannot_be_refreshed_by_a_token() -> None:
-    async with Socket(None, cookie=GUEST, origin="http://localhost") as socket:
+    async with TokenSocket(None, cookie=GUEST, origin="http://localhost") as socket:
         for frame, code in (({"token": token()}, "bad_frame"), ({}, "bad_frame"), ({"token": 7}, "bad_frame")):
             assert (await socket.ask({"type": "authenticate", **frame}))["code"] == code
         assert socket.code is None
@@ -346,7 +346,7 @@ async def test_a_refresh_without_the_database_may_be_retried(monkeypatch: pytest
     def fails(token: str) -> Any:
         raise OperationalError("the server closed the connection unexpectedly")
 
-    async with Socket(token()) as socket:
+    async with TokenSocket(token()) as socket:
         with monkeypatch.context() as away:
             away.setattr(identity, "still_valid", fails)
             answer = await socket.ask({"type": "authenticate", "token": token()})

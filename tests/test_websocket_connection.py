@@ -147,7 +147,7 @@ async def test_a_clients_attach_precedes_the_servers_own_read(tab: Tab) -> None:
 async def test_an_attach_without_the_database_is_refused_and_may_be_retried(tab: Tab, monkeypatch: Any) -> None:
     session = await a_session_of()
     with monkeypatch.context() as patch:
-        patch.setattr(catchup, "read", lambda *_, **__: (_ for _ in ()).throw(OperationalError("unreadable")))
+        patch.setattr(catchup, "read", lambda *_, **__: (_ for _ in ()).throw(OperationalError("away")))
         answer = await error(tab, {"type": "attach", "session": session.pk})
         assert (answer["code"], answer["retryable"]) == ("storage_unavailable", True)
     assert (await tab.attach(session.pk)).attached

@@ -117,7 +117,7 @@ FOLLOWERS: dict[str, type[Follower]] = {
 
 
 def check(answer: httpx.Response) -> None:
-    """Raises `ServerUnavailable` for an error of the server's or a proxy's, after which a page makes a new `EventSource` too."""
+    """Raise `ServerUnavailable` for a server error, after which a page makes a new `EventSource` too."""
     if answer.status_code >= 500:
         raise ServerUnavailable
     assert answer.status_code == 200, answer

@@ -10,7 +10,7 @@ from tests.support.harness import DEADLINE_S
 EVIL = "http://evil.example"
 
 
-class Socket:
+class TokenSocket:
     """One WebSocket that shows a token. `said` is what the server sends."""
 
     def __init__(self, text: str | None, *, how: str = "header", origin: str = EVIL, cookie: str = "") -> None:
@@ -29,7 +29,7 @@ class Socket:
         self.code: int | None = None
         self._changed = asyncio.Condition()
 
-    async def __aenter__(self) -> "Socket":
+    async def __aenter__(self) -> "TokenSocket":
         self.inbox.put_nowait({"type": "websocket.connect"})
         self.task = asyncio.create_task(SessionConsumer()(self.scope, self.inbox.get, self._send))
         await self.until(lambda: self.said)
