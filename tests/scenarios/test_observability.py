@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sessions_app import __version__
 from sessions_app.models import Session
 from tests import services
-from tests.support.collector import Collector
 from tests.support.harness import DEADLINE_S, Server, StartServer, environment_of, manage, wait_for
 from tests.support.person import Person
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.trace_collector import TraceCollector
 
 TOKEN = "a scraper's token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -25,13 +25,13 @@ PHRASE = "xylophone-in-the-attic"  # what a person writes, and no log or trace m
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with Collector() as collector:
+def collector() -> Iterator[TraceCollector]:
+    with TraceCollector() as collector:
         yield collector
 
 
 @pytest.fixture(scope="module")
-def server(start_shared_server: StartServer, collector: Collector) -> Server:
+def server(start_shared_server: StartServer, collector: TraceCollector) -> Server:
     """A server with everything on, at its most talkative; the agent `ghost` isn't there, so that its runs fail."""
     return start_shared_server(
         HOLDFAST_METRICS_TOKEN=TOKEN,
@@ -244,7 +244,7 @@ def about(server: Server, connection_id: str) -> list[dict[str, Any]]:
     return [line for line in lines(server) if line.get("connection") == connection_id]
 
 
-async def test_the_log_contains_no_user_content(server: Server, person: Person, collector: Collector) -> None:
+async def test_the_log_contains_no_user_content(server: Server, person: Person, collector: TraceCollector) -> None:
     await answered(person)
     await answered(person, agent="ghost")
     assert PHRASE not in server.log
@@ -256,7 +256,7 @@ async def test_the_log_contains_no_user_content(server: Server, person: Person, 
 # Traces
 
 
-async def test_a_question_is_traced_to_its_run(person: Person, collector: Collector) -> None:
+async def test_a_question_is_traced_to_its_run(person: Person, collector: TraceCollector) -> None:
     session = await answered(person)
 
     def spans(name: str) -> list[Any]:

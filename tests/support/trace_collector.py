@@ -17,8 +17,8 @@ class Span:
     attributes: dict[str, str | int]
 
 
-class Collector:
-    """`with Collector() as collector:` it listens at `url`, and keeps `spans`."""
+class TraceCollector:
+    """`with TraceCollector() as collector:` it listens at `url`, and keeps `spans`."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
