@@ -16,7 +16,7 @@ from sessions_app.core.attachment import Frame
 from sessions_app.delivery import channel_layer
 from sessions_app.delivery.channel_layer import Fanout
 from tests.services import Redis
-from tests.support.deployed import make_certificate
+from tests.support.deployed_nginx import make_certificate
 
 SESSIONS = [f"session-{number}" for number in range(8)]  # on several shards
 WITHIN_S = 30

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from sessions_app import conf
-from tests.support.deployed import DEPLOY, NAME, DeployedNginx
+from tests.support.deployed_nginx import DEPLOY, NAME, DeployedNginx
 from tests.support.follower import Follower
 from tests.support.harness import (
     DEADLINE_S,
