@@ -114,7 +114,7 @@ def test_internal_paths_are_not_public(browser: httpx.Client, path: str) -> None
 
 
 def test_nginx_passes_the_clients_true_address(start_shared_server: StartServer) -> None:
-    echo = start_shared_server("daphne", application="tests.support.echo:application")
+    echo = start_shared_server("daphne", application="tests.support.echo_application:application")
     claims = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.example"}
     with DeployedNginx([echo.port]) as nginx:
         answer = httpx.get(f"{nginx.url}/headers", headers=claims | {"Forwarded": "for=6.6.6.6"}, verify=nginx.trust)

@@ -267,7 +267,7 @@ async def polled(client: httpx.AsyncClient, session: str) -> int:
 
 
 def test_a_response_that_fails_midway_is_cut_and_affects_no_other(start_server: StartServer) -> None:
-    server = start_server("daphne", application="tests.support.echo:application")
+    server = start_server("daphne", application="tests.support.echo_application:application")
     for _ in range(3):
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             httpx.get(f"{server.url}/breaks", timeout=DEADLINE_S)

@@ -16,7 +16,7 @@ TOO_BIG, MALFORMED, NOT_UTF8 = 1009, 1002, 1007
 def echo(start_shared_server: StartServer, request: Any) -> Server:
     return start_shared_server(
         request.param,
-        application="tests.support.echo:application",
+        application="tests.support.echo_application:application",
         arguments=f"--ws-max-size {2 * FRAME_BYTES}" if request.param == "uvicorn" else "",
         HOLDFAST_FRAME_BYTES=str(FRAME_BYTES),
     )

@@ -13,7 +13,7 @@ REFUSALS = {"no_upgrade_400": 400, "no_upgrade_403": 403, "no_upgrade_426": 426,
 
 @pytest.fixture(scope="module")
 def echo(start_shared_server: StartServer) -> Server:
-    return start_shared_server("daphne", application="tests.support.echo:application")
+    return start_shared_server("daphne", application="tests.support.echo_application:application")
 
 
 @pytest.mark.parametrize("name", UPGRADES)

@@ -8,7 +8,7 @@ from sessions_app import conf
 from tests.support.harness import DEADLINE_S, Server, StartServer, guest
 from tests.support.raw_socket import PING, PONG, TEXT, RawSocket
 
-ECHO = "tests.support.echo:application"
+ECHO = "tests.support.echo_application:application"
 
 
 # A server that stood still finds the time for a pong over before it reads the pong: in these tests it is long.

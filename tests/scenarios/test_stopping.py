@@ -12,7 +12,7 @@ import pytest
 from tests.support.harness import DEADLINE_S, ROOT, Server, StartServer, guest, wait_for
 from tests.support.raw_socket import CLOSE, TEXT, RawSocket, Refused
 
-ECHO = "tests.support.echo:application"
+ECHO = "tests.support.echo_application:application"
 LONG_DRAIN = {"ECHO_DRAIN_S": "60", "HOLDFAST_DRAIN_MS": "60000"}  # longer than any test looks at it
 SERVICE_RESTART = 1012
 
