@@ -22,13 +22,13 @@ SESSIONS = [f"session-{number}" for number in range(8)]  # on several shards
 WITHIN_S = 30
 
 
-class Ear:
+class HintRecorder:
     """A process's fan-out, and what it has heard."""
 
     def __init__(self) -> None:
-        self.heard: list[Frame] = []
+        self.received: list[Frame] = []
         self.signals = 0
-        self.fanout = Fanout(receive=self.heard.extend, signalled=self._signalled)
+        self.fanout = Fanout(receive=self.received.extend, signalled=self._signalled)
 
     def _signalled(self) -> None:
         self.signals += 1
@@ -45,14 +45,14 @@ def use(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @asynccontextmanager
-async def two() -> AsyncIterator[tuple[Ear, Ear]]:
-    """Two processes' ends; the second hears of every session."""
-    ears = Ear(), Ear()
-    running = [asyncio.create_task(ear.fanout.run()) for ear in ears]
+async def two() -> AsyncIterator[tuple[HintRecorder, HintRecorder]]:
+    """Yield the channel layers of two processes; the second joins every session's group."""
+    recorders = HintRecorder(), HintRecorder()
+    running = [asyncio.create_task(recorder.fanout.run()) for recorder in recorders]
     for session in SESSIONS:
-        await ears[1].fanout.join(session)
+        await recorders[1].fanout.join(session)
     try:
-        yield ears
+        yield recorders
     finally:
         async with asyncio.timeout(WITHIN_S):
             for task in running:
@@ -70,11 +70,11 @@ def frame(session: str, serial: int = 1) -> Frame:
     return Frame(session, "epoch", serial, serial, "{}", 2)
 
 
-async def hears(one: Ear, other: Ear, sessions: list[str] = SESSIONS) -> None:
-    """Waits until what one publishes about each session is heard by the other."""
-    other.heard.clear()
+async def wait_for_hints(one: HintRecorder, other: HintRecorder, sessions: list[str] = SESSIONS) -> None:
+    """Publish a hint about each session until the other process has received all of them."""
+    other.received.clear()
     async with asyncio.timeout(WITHIN_S):
-        while {each.session for each in other.heard} != set(sessions):
+        while {each.session for each in other.received} != set(sessions):
             one.fanout.publish([frame(session) for session in sessions])
             await asyncio.sleep(0.05)
 
@@ -101,9 +101,9 @@ async def flushed(redis: Redis) -> None:
 async def test_hints_resume_after_a_fault(use: Any, redis: Redis, fault: Any) -> None:
     use(redis.url)
     async with two() as (one, other):
-        await hears(one, other)
+        await wait_for_hints(one, other)
         await fault(redis)
-        await hears(one, other)
+        await wait_for_hints(one, other)
         one.fanout.signal_came()
         await until(lambda: other.signals == 1)
 
@@ -115,13 +115,13 @@ async def test_hints_start_once_redis_is_available(use: Any, redis: Redis) -> No
         one.fanout.publish([frame(SESSIONS[0])])
         await until(lambda: one.fanout.lost == 1)
         await asyncio.to_thread(redis.start)
-        await hears(one, other)
+        await wait_for_hints(one, other)
 
 
 async def test_a_hanging_server_delays_no_one(use: Any, redis: Redis) -> None:
     use(redis.url)
     async with two() as (one, other):
-        await hears(one, other)
+        await wait_for_hints(one, other)
         before = one.fanout.lost
         redis.freeze()
         for serial in range(1000):
@@ -130,7 +130,7 @@ async def test_a_hanging_server_delays_no_one(use: Any, redis: Redis) -> None:
         await until(lambda: one.fanout.lost == before + 1000)
         await other.fanout.join("a session of another shard")  # nor does a reader that comes now
         redis.thaw()
-        await hears(one, other, [*SESSIONS, "a session of another shard"])
+        await wait_for_hints(one, other, [*SESSIONS, "a session of another shard"])
 
 
 async def test_a_silently_dead_subscription_is_replaced(
@@ -139,18 +139,18 @@ async def test_a_silently_dead_subscription_is_replaced(
     monkeypatch.setattr(channel_layer, "ECHO_S", 0.2)
     use(redis.url)
     async with two() as (one, other):
-        await hears(one, other)
+        await wait_for_hints(one, other)
         [shard] = other.fanout.endpoints[0]._layer._shards
         shard._receive_task.cancel()  # as at an error that channels-redis doesn't expect
         await asyncio.wait({shard._receive_task})
-        await hears(one, other)
+        await wait_for_hints(one, other)
 
 
 async def test_a_quiet_subscription_is_kept(use: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel_layer, "ECHO_S", 0.3)
     use(redis.url)
     async with two() as (one, other):
-        await hears(one, other)
+        await wait_for_hints(one, other)
         mine = other.fanout.endpoints[0]._channel
         sent = published(redis)
         await until(lambda: published(redis) > sent + 2 * (channel_layer.ECHOES + 2))  # two processes' echoes
@@ -173,7 +173,7 @@ def published(redis: Redis) -> int:
 async def test_a_malformed_message_is_skipped(use: Any, redis: Redis, malformed: bytes) -> None:
     use(redis.url)
     async with two() as (one, other):
-        await hears(one, other)
+        await wait_for_hints(one, other)
         mine = other.fanout.endpoints[0]._channel
         async with Client.from_url(redis.url) as client:
             for group in [
@@ -181,7 +181,7 @@ async def test_a_malformed_message_is_skipped(use: Any, redis: Redis, malformed:
                 *(channel_layer.group_of(channel_layer.shard(session)) for session in SESSIONS),
             ]:
                 assert await client.publish(f"asgi__group__{group}", malformed)
-        await hears(one, other)
+        await wait_for_hints(one, other)
         assert other.fanout.endpoints[0]._channel == mine
 
 
@@ -190,7 +190,7 @@ async def test_a_different_number_of_shards_is_detected(
 ) -> None:
     use(redis.url)
     async with two() as (one, other):
-        await hears(one, other)
+        await wait_for_hints(one, other)
         settings.HOLDFAST = settings.HOLDFAST | {"FANOUT_SHARDS": 7}
         message = one.fanout._message("signals", shards=16)
         one.fanout.endpoints[0].put([(channel_layer.SIGNALS, message)])
@@ -204,13 +204,13 @@ async def test_one_hanging_server_of_two_does_not_delay_the_other(use: Any, redi
     try:
         use(redis.url, second.url)
         async with two() as (one, other):
-            await hears(one, other)
+            await wait_for_hints(one, other)
             on_first = [session for session in SESSIONS if channel_layer.shard(session) % 2 == 0]
             assert 0 < len(on_first) < len(SESSIONS)
             second.freeze()
-            await hears(one, other, on_first)
+            await wait_for_hints(one, other, on_first)
             second.thaw()
-            await hears(one, other)
+            await wait_for_hints(one, other)
     finally:
         second.end(signal.SIGKILL)
 
@@ -226,4 +226,4 @@ def with_tls(tmp_path: Path) -> Iterator[Redis]:
 async def test_the_layer_connects_over_tls(use: Any, with_tls: Redis) -> None:
     use(with_tls.url)
     async with two() as (one, other):
-        await hears(one, other)
+        await wait_for_hints(one, other)
