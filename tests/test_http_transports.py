@@ -15,10 +15,10 @@ from tests.support.requests import (
     Events,
     a_session_of,
     limit,
+    refusal_of,
     running,
     says,
     speak,
-    told,
     until_live,
 )
 
@@ -102,8 +102,8 @@ async def test_a_server_fault_is_reported_and_leaves_nothing_behind(
 
     monkeypatch.setattr(sse, "release_thread", fails)
     events = Events(await Browser().post("/api/stream/", {"attach": []}))
-    told = await events.frame()
-    assert (told["type"], told["code"], told["retryable"]) == ("error", "internal", True)
+    error = await events.frame()
+    assert (error["type"], error["code"], error["retryable"]) == ("error", "internal", True)
     with pytest.raises(StopAsyncIteration):
         await events.next()
     assert len(running.connections) == 0
@@ -197,7 +197,7 @@ async def test_a_refusal_is_a_frame_among_several_sessions_and_a_status_alone(li
     body = {"attach": [{"session": own, "cursor": cursor}, {"session": strangers}]}
     frames = (await asyncio.wait_for(Browser().post("/api/poll/", body), 40)).json()["frames"]
     assert [frame["type"] for frame in frames] == ["connected", "attached", "error"]
-    assert told(await Browser().get(f"/api/sessions/{strangers}/poll/")) == (404, "not_found")
+    assert refusal_of(await Browser().get(f"/api/sessions/{strangers}/poll/")) == (404, "not_found")
 
 
 async def test_a_poll_is_bounded_and_the_next_returns_the_rest(running: process.Process, limit: Any) -> None:

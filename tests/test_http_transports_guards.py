@@ -13,7 +13,7 @@ from sessions_app import conf, process
 from sessions_app.auth import identity
 from sessions_app.event_log import queries
 from sessions_app.http.throttling import limiter
-from tests.support.requests import GUEST, Browser, Events, a_session_of, limit, running, says, told
+from tests.support.requests import GUEST, Browser, Events, a_session_of, limit, refusal_of, running, says
 
 __all__ = ["limit", "running"]  # fixtures
 
@@ -34,13 +34,13 @@ async def ask(browser: Browser, path: str, **headers: str) -> Any:
 async def test_an_unauthenticated_client_is_refused(path: str) -> None:
     for guest in ("", "nonsense", f"{GUEST}x"):
         response = await ask(Browser(guest=guest), path)
-        assert told(response) == (401, "signed_out") and response["WWW-Authenticate"] == "Cookie"
+        assert refusal_of(response) == (401, "signed_out") and response["WWW-Authenticate"] == "Cookie"
 
 
 @pytest.mark.parametrize("path", POSTS)
 @pytest.mark.parametrize("token", ["", "x" * 32])
 async def test_a_change_requires_the_csrf_token(path: str, token: str) -> None:
-    assert told(await ask(Browser(token=token), path)) == (403, "csrf_failed")
+    assert refusal_of(await ask(Browser(token=token), path)) == (403, "csrf_failed")
 
 
 @pytest.mark.parametrize("path", POSTS + GETS)
@@ -52,7 +52,7 @@ async def test_a_change_requires_the_csrf_token(path: str, token: str) -> None:
 )  # fmt: skip
 async def test_another_origin_is_refused_without_cors_headers(path: str, headers: dict[str, str]) -> None:
     response = await ask(Browser(), path, **headers)
-    assert told(response) == (403, "forbidden_origin")
+    assert refusal_of(response) == (403, "forbidden_origin")
     assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
 
@@ -75,10 +75,10 @@ async def test_other_methods_are_refused(path: str) -> None:
 async def test_another_owners_session_looks_nonexistent(what: str) -> None:
     strangers = await a_session_of("guest:2")
     answers = [await Browser().get(f"/api/sessions/{each}/{what}/") for each in (strangers, S)]
-    assert [told(answer) for answer in answers] == [(404, "not_found")] * 2
+    assert [refusal_of(answer) for answer in answers] == [(404, "not_found")] * 2
     assert answers[0].content == answers[1].content
     expired = await a_session_of(hours=100)
-    assert told(await Browser().get(f"/api/sessions/{expired}/{what}/")) == (410, "expired")
+    assert refusal_of(await Browser().get(f"/api/sessions/{expired}/{what}/")) == (410, "expired")
 
 
 async def test_streams_and_polls_count_as_connections(limit: Any) -> None:
@@ -86,9 +86,9 @@ async def test_streams_and_polls_count_as_connections(limit: Any) -> None:
     session = await a_session_of()
     events = Events(await Browser().post("/api/stream/", {"attach": []}))
     await events.next()
-    assert told(await Browser().post("/api/stream/", {"attach": []})) == (429, "too_many_connections")
-    assert told(await Browser().post("/api/poll/", {"attach": []})) == (429, "too_many_connections")
-    assert told(await Browser().get(f"/api/sessions/{session}/poll/")) == (429, "too_many_connections")
+    assert refusal_of(await Browser().post("/api/stream/", {"attach": []})) == (429, "too_many_connections")
+    assert refusal_of(await Browser().post("/api/poll/", {"attach": []})) == (429, "too_many_connections")
+    assert refusal_of(await Browser().get(f"/api/sessions/{session}/poll/")) == (429, "too_many_connections")
     await events.close()
     assert (await Browser().get(f"/api/sessions/{session}/poll/?wait_ms=0")).status_code == 200
 
@@ -123,7 +123,7 @@ async def test_without_the_database_a_request_is_refused_and_may_be_retried(monk
     response = await Browser().get(f"/api/sessions/{S}/stream/")
     assert response.status_code == 200 and b'"storage_unavailable"' in response.content
     monkeypatch.setattr(queries, "view", fails)
-    assert told(await Browser().get(f"/api/sessions/{S}/poll/")) == (503, "storage_unavailable")
+    assert refusal_of(await Browser().get(f"/api/sessions/{S}/poll/")) == (503, "storage_unavailable")
 
 
 async def test_a_request_whose_identity_cannot_be_checked_may_be_retried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ async def test_a_request_whose_identity_cannot_be_checked_may_be_retried(monkeyp
     response = await browser.get(f"/api/sessions/{S}/stream/")
     assert response.status_code == 200 and b'"storage_unavailable"' in response.content
     for path in (f"/api/sessions/{S}/poll/", "/api/sessions/"):
-        assert told(await browser.get(path)) == (503, "storage_unavailable")
+        assert refusal_of(await browser.get(path)) == (503, "storage_unavailable")
     assert not (await browser.get("/")).cookies.get("holdfast_guest")  # who they are is only unknown
 
 
@@ -152,13 +152,13 @@ async def test_a_flood_is_refused_and_a_busy_poller_is_not(limit: Any) -> None:
     limit(LINKS_PER_MINUTE=5)
     limiter.cache_clear()
     refused = (await polls(12))[-1]
-    assert told(refused) == (429, "rate_limited") and int(refused["Retry-After"]) >= 1
+    assert refusal_of(refused) == (429, "rate_limited") and int(refused["Retry-After"]) >= 1
 
 
 async def test_a_handshake_without_its_upgrade_headers_is_refused_with_its_error() -> None:
     for method in ("get", "post"):
         response = await getattr(Browser(guest="").client, method)("/ws/")
-        assert told(response) == (426, "upgrade_required") and response["Upgrade"] == "websocket"
+        assert refusal_of(response) == (426, "upgrade_required") and response["Upgrade"] == "websocket"
 
 
 # What is asked
@@ -183,12 +183,12 @@ async def test_a_handshake_without_its_upgrade_headers_is_refused_with_its_error
     ids=lambda value: str(value)[:40],
 )  # fmt: skip
 async def test_an_invalid_body_is_refused_with_a_named_error(path: str, body: Any, code: str) -> None:
-    assert told(await Browser().post(path, body))[1] == code
+    assert refusal_of(await Browser().post(path, body))[1] == code
 
 
 @pytest.mark.parametrize("wait_ms", [-1, 1.5, "100", True, [], {}])
 async def test_an_invalid_wait_is_refused(wait_ms: Any) -> None:
-    assert told(await Browser().post("/api/poll/", {"attach": [], "wait_ms": wait_ms}))[1] == "bad_frame"
+    assert refusal_of(await Browser().post("/api/poll/", {"attach": [], "wait_ms": wait_ms}))[1] == "bad_frame"
 
 
 @pytest.mark.parametrize(
@@ -198,13 +198,13 @@ async def test_an_invalid_wait_is_refused(wait_ms: Any) -> None:
 )  # fmt: skip
 async def test_an_invalid_query_is_refused_with_a_named_error(query: str, code: str) -> None:
     for what in ("stream", "poll"):
-        assert told(await Browser().get(f"/api/sessions/{S}/{what}/?{query}"))[1] == code
-    assert told(await Browser().get(f"/api/sessions/{S}/poll/?wait_ms=soon"))[1] == "bad_frame"
+        assert refusal_of(await Browser().get(f"/api/sessions/{S}/{what}/?{query}"))[1] == code
+    assert refusal_of(await Browser().get(f"/api/sessions/{S}/poll/?wait_ms=soon"))[1] == "bad_frame"
 
 
 @pytest.mark.parametrize("type_", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 async def test_only_json_bodies_are_accepted(type_: str) -> None:
-    assert told(await Browser().post("/api/stream/", "{}", type=type_)) == (415, "unsupported_media_type")
+    assert refusal_of(await Browser().post("/api/stream/", "{}", type=type_)) == (415, "unsupported_media_type")
 
 
 anything = st.recursive(
@@ -244,6 +244,6 @@ async def test_arbitrary_input_gets_a_named_error(body: Any, query: str, last_id
     for answer in answers:
         assert answer.status_code < 500
         if answer.status_code != 200 and answer.json().get("type") != "receipt":
-            told(answer)
+            refusal_of(answer)
         elif hasattr(answer, "_body"):
             await answer._body.aclose()

@@ -11,7 +11,7 @@ from sessions_app.models import Worker
 from sessions_app.process import Process
 from sessions_app.transports.frame_dispatch import PUBLISHING
 from tests.support.producers import UID, keys, run_of, session, stored
-from tests.support.requests import a_session_of, running, told
+from tests.support.requests import a_session_of, refusal_of, running
 from tests.support.token_socket import TokenSocket
 from tests.support.tokens import bearer, token
 from tests.support.writer import Chunk, begun, delta, finish
@@ -39,12 +39,12 @@ async def test_a_batch_is_posted(session: str) -> None:
     for _ in range(2):
         response = await post(path, batch(1, *begun(UID, "a")), agent)
         assert response.json() == {"type": "published", "session": session, "message": UID, "sequence": 1, "serial": 3}
-    assert told(await post(path, batch(3, delta("x")), agent)) == (409, "out_of_order")
-    assert told(await post(path, batch(2, delta("x")), token(scope="read"))) == (403, "forbidden_scope")
+    assert refusal_of(await post(path, batch(3, delta("x")), agent)) == (409, "out_of_order")
+    assert refusal_of(await post(path, batch(2, delta("x")), token(scope="read"))) == (403, "forbidden_scope")
     assert (await post("/api/beat/", {"producer": "producer", "epoch": 1}, agent)).status_code == 204
     assert (await run_of(session)).worker.beats == 4
     assert (await post(path, batch(1, *begun("m_2"), message="m_2", epoch=2), agent)).status_code == 200
-    assert told(await post("/api/beat/", {"producer": "producer", "epoch": 1}, agent)) == (409, "fenced")
+    assert refusal_of(await post("/api/beat/", {"producer": "producer", "epoch": 1}, agent)) == (409, "fenced")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ async def test_a_batch_is_posted(session: str) -> None:
 )  # fmt: skip
 async def test_a_malformed_batch_is_refused_with_a_named_error(session: str, changes: dict[str, Any]) -> None:
     response = await post(f"/api/sessions/{session}/publish/", batch(1, *begun(UID)) | changes, token())
-    assert told(response) == (400, "bad_frame")
+    assert refusal_of(response) == (400, "bad_frame")
 
 
 async def test_a_flood_over_http_is_refused(session: str, settings: Any) -> None:
@@ -69,7 +69,7 @@ async def test_a_flood_over_http_is_refused(session: str, settings: Any) -> None
         answer = await post("/api/beat/", {"producer": "producer", "epoch": 1}, token())
         if answer.status_code != 204:
             break
-    assert told(answer) == (429, "rate_limited")
+    assert refusal_of(answer) == (429, "rate_limited")
 
 
 # On a socket

@@ -16,7 +16,7 @@ from sessions_app.auth import identity, tokens
 from sessions_app.database import threads
 from sessions_app.http.throttling import limiter
 from sessions_app.models import RevokedSubject, Session
-from tests.support.requests import GUEST, Events, a_session_of, running, says, speak, told
+from tests.support.requests import GUEST, Events, a_session_of, refusal_of, running, says, speak
 from tests.support.stored import default_policy
 from tests.support.token_socket import EVIL, TokenSocket
 from tests.support.tokens import KEYS, OLD_KEY, SUB, bearer, token
@@ -81,7 +81,7 @@ async def code_of_answer(response: Any) -> str:
     else:
         answer = response.json()
         if "code" in answer:
-            assert told(response)[1] == answer["code"]
+            assert refusal_of(response)[1] == answer["code"]
         frames = [answer, *answer.get("frames", [])]
     errors = [frame.get("error", frame) for frame in frames if "code" in frame or frame.get("type") == "receipt"]
     return str(errors[0].get("code", "")) if errors else ""
@@ -164,12 +164,12 @@ async def test_cookies_are_ignored_beside_a_token() -> None:
     client.cookies["holdfast_guest"], client.cookies["sessionid"] = GUEST, staff.cookies["sessionid"].value
     for path in (f"/api/sessions/{guests}/", f"/api/sessions/{guests}/poll/?wait_ms=0"):
         response = await request("GET", path, None, guests, bearer(token()), client=client)
-        assert told(response) == (404, "not_found")
+        assert refusal_of(response) == (404, "not_found")
     response = await request("GET", f"/api/sessions/{guests}/", None, guests, bearer("nonsense"), client=client)
-    assert told(response) == (401, "bad_token") and response["WWW-Authenticate"].startswith("Bearer")
+    assert refusal_of(response) == (401, "bad_token") and response["WWW-Authenticate"].startswith("Bearer")
     for path in ("/api/policies/", "/api/tokens/"):
         response = await request("POST", path, {}, "", bearer(token(sub=SUB)), client=client)
-        assert told(response) == (403, "forbidden")
+        assert refusal_of(response) == (403, "forbidden")
     async with TokenSocket(token(), cookie=GUEST, origin="http://localhost") as socket:
         assert (await socket.ask({"type": "attach", "session": guests}))["code"] == "not_found"
 
@@ -181,7 +181,7 @@ async def test_any_origin_may_use_a_token_but_no_cookie() -> None:
     headers["Authorization"] = "Basic " + headers["Authorization"].removeprefix("Bearer ")
     client = AsyncClient()
     client.cookies["holdfast_guest"] = GUEST
-    assert told(await request("POST", "/api/poll/", {}, session, headers, client=client))[1] == "forbidden_origin"
+    assert refusal_of(await request("POST", "/api/poll/", {}, session, headers, client=client))[1] == "forbidden_origin"
 
 
 async def test_a_page_opened_with_a_token_creates_no_guest() -> None:
@@ -208,7 +208,7 @@ async def test_a_token_lists_the_sessions_it_covers() -> None:
     for sessions, count in (["*"], 2), ([own], 1), ([f"{own[:-1]}*"], 1), ([S], 0):
         listed = await request("GET", "/api/sessions/", None, "", bearer(token(sessions=sessions)))
         assert len(listed.json()["results"]) == count
-    assert told(await request("GET", "/api/sessions/", None, "", bearer(token(scope="send")))) == (
+    assert refusal_of(await request("GET", "/api/sessions/", None, "", bearer(token(scope="send")))) == (
         403,
         "forbidden_scope",
     )
@@ -221,7 +221,7 @@ async def test_a_token_creates_sessions_for_its_subject() -> None:
     assert (await threads.run(Session.objects.get, pk=created.json()["id"])).owner == SUB
     for narrow in (token(scope="read"), token(sessions=[S])):
         refused = await request("POST", "/api/sessions/", {"agent": ""}, "", bearer(narrow))
-        assert told(refused) == (403, "forbidden_scope")
+        assert refusal_of(refused) == (403, "forbidden_scope")
 
 
 # A socket's handshake

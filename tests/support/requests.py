@@ -115,7 +115,7 @@ def says(id: str, text: str = "Hello") -> dict[str, Any]:
     return {"id": id, "kind": "message", "payload": {"parts": [{"type": "text", "text": text}]}}
 
 
-def told(response: Any) -> tuple[int, str]:
+def refusal_of(response: Any) -> tuple[int, str]:
     """The status and the code of a refusal, which has nothing else."""
     body = response.json()
     assert body.keys() == {"code", "message", "retryable"}, body
