@@ -64,7 +64,7 @@ async def a_session_of(owner: str = OWNER) -> models.Session:
     return await threads.run(a_session, owner)
 
 
-async def speak(process: Process, session: models.Session, words: int, *, pause: float = 0.01) -> str:
+async def publish_answer(process: Process, session: models.Session, words: int, *, pause: float = 0.01) -> str:
     """Publish an answer of so many words; gives its id."""
     response = process.writers.unprompted(session.pk, agent="test")
     await response.write(start(response.uid))
@@ -96,7 +96,7 @@ async def test_a_reader_in_another_process_gets_everything_once(processes: Any, 
     session = await a_session_of()
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
-        uid = await speak(one, session, 60)
+        uid = await publish_answer(one, session, 60)
         await tab.wait_until(lambda: followed.text == said(60))
         await tab.wait_until(lambda: followed.messages[uid].status == "complete")
         assert len(followed.serials) == len(set(followed.serials))
@@ -111,7 +111,7 @@ async def test_with_a_working_layer_no_event_waits_for_the_tail_check(processes:
     session = await a_session_of()
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
-        await speak(one, session, 10)
+        await publish_answer(one, session, 10)
         await tab.wait_until(lambda: followed.text == said(10))
         assert len(followed.attached) == 1
 
@@ -152,7 +152,7 @@ async def test_readers_of_one_process_get_the_same_bytes(processes: Any) -> None
         tabs = [await stack.enter_async_context(Tab(process, OWNER)) for _ in range(3)]
         for tab in tabs:
             await tab.attach(session.pk)
-        await speak(process, session, 20)
+        await publish_answer(process, session, 20)
         for tab in tabs:
             await tab.wait_until(lambda tab=tab: tab.sessions[session.pk].text == said(20))
         events = [[frame for frame in tab.frames if frame["type"] == "events"] for tab in tabs]
@@ -185,7 +185,7 @@ async def test_a_gap_in_conflated_content_is_filled_with_the_state(processes: An
     session = await a_session_of()
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
-        uid = await speak(one, session, 20)
+        uid = await publish_answer(one, session, 20)
         await tab.wait_until(lambda: followed.text == said(20))
         await tab.wait_until(lambda: followed.messages[uid].status == "complete")
         assert len(followed.attached) > 1
@@ -217,7 +217,7 @@ async def test_a_hint_ahead_of_the_store_is_harmless(processes: Any, monkeypatch
         process.feeds.deliver([lie])
         await asyncio.sleep(0.5)
         assert next(readings) < 30
-        await speak(process, session, 5)
+        await publish_answer(process, session, 5)
         await tab.wait_until(lambda: followed.text == said(5))
         assert followed.serials == list(range(1, len(followed.serials) + 1))
 
@@ -230,12 +230,12 @@ async def test_a_new_epoch_resets_attached_readers(processes: Any) -> None:
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
-        await speak(process, session, 3)
+        await publish_answer(process, session, 3)
         await tab.wait_until(lambda: followed.text == said(3))
         await threads.run(call_command, "new_epoch", session.pk, "--no-input")
         await tab.wait_until(lambda: followed.attached[-1]["reason"] == "epoch-changed")
         assert followed.text == said(3)
-        await speak(process, session, 4)
+        await publish_answer(process, session, 4)
         await tab.wait_until(lambda: followed.text == said(4))
         assert len(followed.messages) == 2
 
@@ -245,12 +245,12 @@ async def test_events_of_a_new_epoch_reach_readers_of_the_old_one(processes: Any
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
-        await speak(process, session, 3)
+        await publish_answer(process, session, 3)
         for task in process._tasks:  # the frame comes before the check of the tails
             if task.get_name() == "holdfast tail check":
                 task.cancel()
         await threads.run(call_command, "new_epoch", session.pk, "--no-input")
-        uid = await speak(process, session, 4)
+        uid = await publish_answer(process, session, 4)
         await tab.wait_until(lambda: uid in followed.messages and text_of(followed.messages[uid]) == said(4))
         assert [frame["reason"] for frame in followed.attached[1:] if not frame["resumed"]] == ["epoch-changed"]
 
@@ -266,11 +266,11 @@ async def test_a_restored_database_resets_attached_readers(processes: Any) -> No
     session = await a_session_of()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
-        await speak(process, session, 3)
+        await publish_answer(process, session, 3)
         await threads.run(set_back, session)
         await tab.wait_until(lambda: followed.attached[-1]["reason"] == "ahead")
         assert followed.messages == {}
-        await speak(process, session, 4)
+        await publish_answer(process, session, 4)
         await tab.wait_until(lambda: followed.text == said(4))
 
 
@@ -290,7 +290,7 @@ async def test_readers_of_a_deleted_session_are_detached(processes: Any) -> None
         followed = await tab.attach(other.pk)
         await threads.run(purge.delete_sessions, [session.pk])
         assert await detached(tab, session) == "not_found"
-        await speak(process, other, 3)
+        await publish_answer(process, other, 3)
         await tab.wait_until(lambda: followed.text == said(3))
 
 
@@ -313,7 +313,7 @@ async def test_a_former_owner_is_detached_and_the_owner_is_not(processes: Any) -
         async with Tab(process, "user:1") as new:
             followed = await new.attach(session.pk)
             assert await detached(tab, session) == "not_found"
-            await speak(process, session, 3)
+            await publish_answer(process, session, 3)
             await new.wait_until(lambda: followed.text == said(3))
             assert followed.detached is None
 

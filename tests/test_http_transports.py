@@ -15,10 +15,10 @@ from tests.support.requests import (
     Events,
     a_session_of,
     limit,
+    message_signal,
+    publish_answer,
     refusal_of,
     running,
-    says,
-    speak,
     until_live,
 )
 
@@ -41,7 +41,7 @@ async def test_a_stream_has_the_same_frames_as_a_socket(running: process.Process
     assert connected["heartbeat_ms"] <= 15_000
     attached = await events.frame()
     assert (attached["type"], attached["session"], attached["resumed"]) == ("attached", session, False)
-    await speak(running, session, "word")
+    await publish_answer(running, session, "word")
     assert (await events.frame())["events"][0]["serial"] == 1
     await events.close()
     assert len(running.connections) == 0 and running.connections._per_owner == {} and running.feeds._feeds == {}
@@ -56,13 +56,13 @@ async def test_the_first_piece_is_large_enough_for_proxies() -> None:
 
 async def test_an_event_source_resumes_by_the_last_id(running: process.Process) -> None:
     session = await a_session_of()
-    await speak(running, session, "before")
+    await publish_answer(running, session, "before")
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
     await events.next()
     first = await events.next()
     assert first["id"] == json.loads(first["data"])["cursor"]
     await events.close()
-    await speak(running, session, "after")
+    await publish_answer(running, session, "after")
     stale = "AAAA-1"  # in the address, which an EventSource can't change
     response = await Browser().get(f"/api/sessions/{session}/stream/?cursor={stale}", **{"Last-Event-ID": first["id"]})
     again = Events(response)
@@ -79,7 +79,7 @@ async def test_a_stream_of_several_sessions_continues_without_one(running: proce
     refusal = await events.frame()
     assert (refusal["type"], refusal["code"], refusal["session"]) == ("error", "not_found", strangers)
     assert (await events.frame())["session"] == own
-    await speak(running, own, "word")
+    await publish_answer(running, own, "word")
     assert (await events.frame())["type"] == "events"
     await events.close()
 
@@ -163,7 +163,7 @@ async def test_a_poll_waits_for_news(running: process.Process, limit: Any) -> No
     asking = asyncio.create_task(Browser().get(f"/api/sessions/{session}/poll/?cursor={first['cursor']}"))
     await until_live(running)
     assert not asking.done()
-    await speak(running, session, "word")
+    await publish_answer(running, session, "word")
     second = (await asyncio.wait_for(asking, 40)).json()
     assert [frame["type"] for frame in second["frames"]][:3] == ["connected", "attached", "events"]
     assert second["cursor"] == second["frames"][-1]["cursor"] != first["cursor"]
@@ -203,7 +203,7 @@ async def test_a_refusal_is_a_frame_among_several_sessions_and_a_status_alone(li
 async def test_a_poll_is_bounded_and_the_next_returns_the_rest(running: process.Process, limit: Any) -> None:
     sessions = [await a_session_of() for _ in range(4)]
     for session in sessions:
-        await speak(running, session, "x" * 3000)
+        await publish_answer(running, session, "x" * 3000)
     limit(SNAPSHOT_BYTES=5000)
     cursors: dict[str, str] = {}
     for _ in range(4):
@@ -242,7 +242,7 @@ async def test_an_abandoned_poll_leaves_nothing_behind(running: process.Process,
 async def test_a_signal_is_receipted_once() -> None:
     session = await a_session_of()
     for _ in range(2):
-        response = await Browser().post(f"/api/sessions/{session}/signals/", says("signal-0001"))
+        response = await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0001"))
         assert response.status_code == 200 and response["Content-Type"] == "application/json"
         assert response.json() == {
             "type": "receipt", "session": session, "id": "signal-0001", "status": "accepted", "serial": 1,
@@ -259,14 +259,14 @@ async def test_a_signal_is_receipted_once() -> None:
 )
 async def test_a_rejection_has_the_status_of_its_error(change: dict[str, Any], status: int, code: str) -> None:
     session = await a_session_of()
-    response = await Browser().post(f"/api/sessions/{session}/signals/", says("signal-0001") | change)
+    response = await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0001") | change)
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     assert response.json()["status"] == "rejected" and response.json()["id"] == "signal-0001"
 
 
 async def test_a_signal_to_another_owners_session_is_rejected_as_nonexistent() -> None:
     answers = [
-        await Browser().post(f"/api/sessions/{session}/signals/", says("signal-0001"))
+        await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0001"))
         for session in (await a_session_of("guest:2"), "A" * 22)
     ]
     assert [answer.status_code for answer in answers] == [404, 404]
@@ -277,7 +277,7 @@ async def test_a_signal_to_another_owners_session_is_rejected_as_nonexistent() -
 async def test_signals_have_the_same_rate_limit_as_on_a_socket(running: process.Process) -> None:
     running.signal_intake.rates = RateLimiter.per_minute(1, most=10)
     session = await a_session_of()
-    first = await Browser().post(f"/api/sessions/{session}/signals/", says("signal-0001"))
-    second = await Browser().post(f"/api/sessions/{session}/signals/", says("signal-0002"))
+    first = await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0001"))
+    second = await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0002"))
     assert (first.status_code, second.status_code) == (200, 429)
     assert second.json()["error"] | {"message": ""} == {"code": "rate_limited", "message": "", "retryable": True}

@@ -13,7 +13,7 @@ from sessions_app import conf, process
 from sessions_app.auth import identity
 from sessions_app.event_log import queries
 from sessions_app.http.throttling import limiter
-from tests.support.requests import GUEST, Browser, Events, a_session_of, limit, refusal_of, running, says
+from tests.support.requests import GUEST, Browser, Events, a_session_of, limit, message_signal, refusal_of, running
 
 __all__ = ["limit", "running"]  # fixtures
 
@@ -26,7 +26,7 @@ GETS = [f"/api/sessions/{S}/stream/", f"/api/sessions/{S}/poll/"]
 
 async def ask(browser: Browser, path: str, **headers: str) -> Any:
     if path in POSTS:
-        return await browser.post(path, {"attach": []} if S not in path else says("signal-0001"), **headers)
+        return await browser.post(path, {"attach": []} if S not in path else message_signal("signal-0001"), **headers)
     return await browser.get(path, **headers)
 
 

@@ -16,7 +16,7 @@ from sessions_app.auth import identity, tokens
 from sessions_app.database import threads
 from sessions_app.http.throttling import limiter
 from sessions_app.models import RevokedSubject, Session
-from tests.support.requests import GUEST, Events, a_session_of, refusal_of, running, says, speak
+from tests.support.requests import GUEST, Events, a_session_of, message_signal, publish_answer, refusal_of, running
 from tests.support.stored import default_policy
 from tests.support.token_socket import EVIL, TokenSocket
 from tests.support.tokens import KEYS, OLD_KEY, SUB, bearer, token
@@ -32,13 +32,13 @@ WAYS = {
     "session stream": ("GET", "/api/sessions/{session}/stream/", None, "read"),
     "poll": ("POST", "/api/poll/", {"attach": [{"session": "{session}"}], "wait_ms": 0}, "read"),
     "session poll": ("GET", "/api/sessions/{session}/poll/?wait_ms=0", None, "read"),
-    "signal": ("POST", "/api/sessions/{session}/signals/", says("signal-0001"), "send"),
+    "signal": ("POST", "/api/sessions/{session}/signals/", message_signal("signal-0001"), "send"),
     "session": ("GET", "/api/sessions/{session}/", None, "read"),
     "messages": ("GET", "/api/sessions/{session}/messages/", None, "read"),
     "rename": ("PATCH", "/api/sessions/{session}/", {"title": "x"}, "send"),
     "delete": ("DELETE", "/api/sessions/{session}/", None, "send"),
     "attach": ("WS", "", {"type": "attach", "session": "{session}"}, "read"),
-    "frame": ("WS", "", {"type": "signal", "session": "{session}", **says("signal-0002")}, "send"),
+    "frame": ("WS", "", {"type": "signal", "session": "{session}", **message_signal("signal-0002")}, "send"),
 }  # fmt: skip
 ways = pytest.mark.parametrize("way", WAYS)
 
@@ -141,7 +141,7 @@ async def test_each_operation_requires_its_scope(way: str) -> None:
 async def test_a_signal_requires_the_scope_of_its_kind(kind: str, scope: str) -> None:
     session = await a_session_of(SUB)
     path = f"/api/sessions/{session}/signals/"
-    body = says("signal-0001") | {"kind": kind}
+    body = message_signal("signal-0001") | {"kind": kind}
     response = await request("POST", path, body, session, bearer(token(scope="read send publish")))
     error = response.json()["error"]
     assert response.status_code == 403 and error["code"] == "forbidden_scope" and error["message"].endswith(scope)
@@ -305,7 +305,7 @@ async def test_a_fresh_token_replaces_the_old_one_without_disconnecting(
         await threads.run(tokens.revoke, "gone")
         here = await process.current()
         await here.connections.check_identities()
-        await speak(here, session, "still here")
+        await publish_answer(here, session, "still here")
         await socket.until(lambda: socket.said[-1]["type"] == "events")
         assert socket.code is None
 
@@ -318,7 +318,7 @@ async def test_sessions_not_covered_by_the_fresh_token_are_detached() -> None:
         told_ = await socket.ask({"type": "authenticate", "token": token(sessions=[kept], scope="read")})
         assert (told_["type"], told_["session"], told_["error"]["code"]) == ("detached", dropped, "not_found")
         await socket.until(lambda: socket.said[-1]["type"] == "authenticated")
-        frame = {"type": "signal", "session": kept, **says("signal-0001")}
+        frame = {"type": "signal", "session": kept, **message_signal("signal-0001")}
         assert (await socket.ask(frame))["error"]["code"] == "forbidden_scope"
         told_ = await socket.ask({"type": "authenticate", "token": token(scope="send")})
         assert (told_["session"], told_["error"]["code"]) == (kept, "forbidden_scope")
