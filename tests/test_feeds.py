@@ -60,7 +60,7 @@ async def processes(layer: Callable[[str], None]) -> AsyncIterator[Callable[...,
         await process.stop()
 
 
-async def a_session_of(owner: str = OWNER) -> models.Session:
+async def new_session(owner: str = OWNER) -> models.Session:
     return await threads.run(a_session, owner)
 
 
@@ -93,7 +93,7 @@ async def same_as_stored(session: models.Session, uid: str, followed: Followed) 
 @pytest.mark.parametrize("name", ["Layer", "Dropping", "Losing", "Unruly", "Failing", "Hanging"])
 async def test_a_reader_in_another_process_gets_everything_once(processes: Any, name: str) -> None:
     one, other = await processes(name, 2)
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
         uid = await publish_answer(one, session, 60)
@@ -108,7 +108,7 @@ async def test_a_reader_in_another_process_gets_everything_once(processes: Any, 
 async def test_with_a_working_layer_no_event_waits_for_the_tail_check(processes: Any, settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 60_000}
     one, other = await processes("Layer", 2)
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
         await publish_answer(one, session, 10)
@@ -119,7 +119,7 @@ async def test_with_a_working_layer_no_event_waits_for_the_tail_check(processes:
 async def test_a_commit_is_one_message_of_the_layer_per_shard(processes: Any, settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"FANOUT_SHARDS": 1}
     one, other = await processes("Layer", 2)
-    sessions = [await a_session_of() for _ in range(20)]
+    sessions = [await new_session() for _ in range(20)]
     async with Tab(other, OWNER) as tab:
         for session in sessions:
             await tab.attach(session.pk)
@@ -137,7 +137,7 @@ async def test_a_commit_is_one_message_of_the_layer_per_shard(processes: Any, se
 async def test_a_signal_stored_by_one_process_makes_the_others_look_for_it(processes: Any) -> None:
     one, other = await processes("Layer", 2)
     async with Tab(one, OWNER) as tab:
-        session = await a_session_of()
+        session = await new_session()
         await tab.attach(session.pk)
         while len(one.fanout.endpoints[0]._layer.groups[SIGNALS]) < 2:  # both hear of signals
             await asyncio.sleep(0.01)
@@ -147,7 +147,7 @@ async def test_a_signal_stored_by_one_process_makes_the_others_look_for_it(proce
 
 async def test_readers_of_one_process_get_the_same_bytes(processes: Any) -> None:
     [process] = await processes()
-    session = await a_session_of()
+    session = await new_session()
     async with AsyncExitStack() as stack:
         tabs = [await stack.enter_async_context(Tab(process, OWNER)) for _ in range(3)]
         for tab in tabs:
@@ -164,7 +164,7 @@ async def test_readers_of_one_process_get_the_same_bytes(processes: Any) -> None
 
 async def test_a_gap_is_filled_with_events_while_the_journal_has_them(processes: Any) -> None:
     one, other = await processes("Dropping", 2)
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
         response = one.writers.unprompted(session.pk, agent="test")
@@ -182,7 +182,7 @@ async def test_a_gap_is_filled_with_events_while_the_journal_has_them(processes:
 async def test_a_gap_in_conflated_content_is_filled_with_the_state(processes: Any, settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"JOURNAL_EVENTS": 1}
     one, other = await processes("Dropping", 2)
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
         uid = await publish_answer(one, session, 20)
@@ -195,7 +195,7 @@ async def test_a_gap_in_conflated_content_is_filled_with_the_state(processes: An
 
 async def test_the_last_event_is_found_without_a_hint(processes: Any) -> None:
     one, other = await processes("Dropping", 2)
-    session = await a_session_of()
+    session = await new_session()
     response = one.writers.unprompted(session.pk, agent="test")
     await response.write(start(response.uid))
     await response.flush()
@@ -207,7 +207,7 @@ async def test_the_last_event_is_found_without_a_hint(processes: Any) -> None:
 
 async def test_a_hint_ahead_of_the_store_is_harmless(processes: Any, monkeypatch: Any) -> None:
     [process] = await processes()
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         readings = itertools.count()
@@ -227,7 +227,7 @@ async def test_a_hint_ahead_of_the_store_is_harmless(processes: Any, monkeypatch
 
 async def test_a_new_epoch_resets_attached_readers(processes: Any) -> None:
     [process] = await processes()
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         await publish_answer(process, session, 3)
@@ -242,7 +242,7 @@ async def test_a_new_epoch_resets_attached_readers(processes: Any) -> None:
 
 async def test_events_of_a_new_epoch_reach_readers_of_the_old_one(processes: Any, settings: Any) -> None:
     [process] = await processes()
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         await publish_answer(process, session, 3)
@@ -263,7 +263,7 @@ def set_back(session: models.Session) -> None:
 
 async def test_a_restored_database_resets_attached_readers(processes: Any) -> None:
     [process] = await processes()
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         await publish_answer(process, session, 3)
@@ -284,7 +284,7 @@ async def detached(tab: Tab, session: models.Session) -> str:
 
 async def test_readers_of_a_deleted_session_are_detached(processes: Any) -> None:
     [process] = await processes()
-    session, other = await a_session_of(), await a_session_of()
+    session, other = await new_session(), await new_session()
     async with Tab(process, OWNER) as tab:
         await tab.attach(session.pk)
         followed = await tab.attach(other.pk)
@@ -296,7 +296,7 @@ async def test_readers_of_a_deleted_session_are_detached(processes: Any) -> None
 
 async def test_readers_of_an_expired_session_are_detached(processes: Any) -> None:
     [process] = await processes()
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab:
         await tab.attach(session.pk)
         long_ago = purge.timezone.now() - purge.timezone.timedelta(hours=100)
@@ -306,7 +306,7 @@ async def test_readers_of_an_expired_session_are_detached(processes: Any) -> Non
 
 async def test_a_former_owner_is_detached_and_the_owner_is_not(processes: Any) -> None:
     [process] = await processes()
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab:
         await tab.attach(session.pk)
         await threads.run(models.Session.objects.filter(pk=session.pk).update, owner="user:1")
@@ -320,7 +320,7 @@ async def test_a_former_owner_is_detached_and_the_owner_is_not(processes: Any) -
 
 async def test_a_session_without_readers_costs_no_query(processes: Any, monkeypatch: Any) -> None:
     [process] = await processes()
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab:
         await tab.attach(session.pk)
         await tab.send({"type": "detach", "session": session.pk})

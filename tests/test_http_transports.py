@@ -13,9 +13,9 @@ from sessions_app.transports import sse
 from tests.support.requests import (
     Browser,
     Events,
-    a_session_of,
     limit,
     message_signal,
+    new_session,
     publish_answer,
     refusal_of,
     running,
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def test_a_stream_has_the_same_frames_as_a_socket(running: process.Process) -> None:
-    session = await a_session_of()
+    session = await new_session()
     response = await Browser().post("/api/stream/", {"attach": [{"session": session}]})
     assert response["Content-Type"] == "text/event-stream"
     assert response["Cache-Control"] == "no-store, no-transform"
@@ -55,7 +55,7 @@ async def test_the_first_piece_is_large_enough_for_proxies() -> None:
 
 
 async def test_an_event_source_resumes_by_the_last_id(running: process.Process) -> None:
-    session = await a_session_of()
+    session = await new_session()
     await publish_answer(running, session, "before")
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
     await events.next()
@@ -73,7 +73,7 @@ async def test_an_event_source_resumes_by_the_last_id(running: process.Process) 
 
 
 async def test_a_stream_of_several_sessions_continues_without_one(running: process.Process) -> None:
-    own, strangers = await a_session_of(), await a_session_of("guest:2")
+    own, strangers = await new_session(), await new_session("guest:2")
     events = Events(await Browser().post("/api/stream/", {"attach": [{"session": strangers}, {"session": own}]}))
     await events.next()
     refusal = await events.frame()
@@ -85,7 +85,7 @@ async def test_a_stream_of_several_sessions_continues_without_one(running: proce
 
 
 async def test_a_stream_ends_when_no_session_is_left() -> None:
-    session = await a_session_of()
+    session = await new_session()
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
     assert [(await events.frame())["type"] for _ in range(2)] == ["connected", "attached"]
     await threads.run(models.Session.objects.filter(pk=session).delete)
@@ -130,7 +130,7 @@ async def test_heartbeats_are_frequent_enough_for_any_proxy(limit: Any) -> None:
 
 async def test_a_streams_duration_is_bounded(limit: Any) -> None:
     limit(STREAM_MS=1000)
-    session = await a_session_of()
+    session = await new_session()
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
     assert [(await events.frame())["type"] for _ in range(2)] == ["connected", "attached"]
     farewell = await events.next()
@@ -140,7 +140,7 @@ async def test_a_streams_duration_is_bounded(limit: Any) -> None:
 
 
 async def test_a_stopping_process_ends_a_stream_with_a_reconnection_time(running: process.Process) -> None:
-    session = await a_session_of()
+    session = await new_session()
     events = Events(await Browser().get(f"/api/sessions/{session}/stream/"))
     assert [(await events.frame())["type"] for _ in range(2)] == ["connected", "attached"]
     stopping = asyncio.create_task(running.stop())
@@ -156,7 +156,7 @@ async def test_a_stopping_process_ends_a_stream_with_a_reconnection_time(running
 
 async def test_a_poll_waits_for_news(running: process.Process, limit: Any) -> None:
     limit(POLL_MS=10_000)
-    session = await a_session_of()
+    session = await new_session()
     first = (await Browser().get(f"/api/sessions/{session}/poll/")).json()
     assert [frame["type"] for frame in first["frames"]] == ["connected", "attached"]
     assert first["frames"][0]["transport"] == "poll"
@@ -171,7 +171,7 @@ async def test_a_poll_waits_for_news(running: process.Process, limit: Any) -> No
 
 
 async def test_a_poll_without_news_ends_with_a_heartbeat() -> None:
-    session = await a_session_of()
+    session = await new_session()
     cursor = (await Browser().get(f"/api/sessions/{session}/poll/?wait_ms=0")).json()["cursor"]
     answer = (await Browser().get(f"/api/sessions/{session}/poll/?cursor={cursor}&wait_ms=99999999")).json()
     assert [frame["type"] for frame in answer["frames"]] == ["connected", "attached", "heartbeat"]
@@ -181,7 +181,7 @@ async def test_a_poll_without_news_ends_with_a_heartbeat() -> None:
 @pytest.mark.parametrize("cursor", ["other-1", "ahead"])
 async def test_a_reset_ends_a_poll(limit: Any, cursor: str) -> None:
     limit(POLL_MS=10_000)
-    session = await a_session_of()
+    session = await new_session()
     if cursor == "ahead":
         now = (await Browser().get(f"/api/sessions/{session}/poll/?wait_ms=0")).json()["cursor"]
         cursor = now.rpartition("-")[0] + "-99"
@@ -192,7 +192,7 @@ async def test_a_reset_ends_a_poll(limit: Any, cursor: str) -> None:
 
 async def test_a_refusal_is_a_frame_among_several_sessions_and_a_status_alone(limit: Any) -> None:
     limit(POLL_MS=10_000)
-    own, strangers = await a_session_of(), await a_session_of("guest:2")
+    own, strangers = await new_session(), await new_session("guest:2")
     cursor = (await Browser().get(f"/api/sessions/{own}/poll/?wait_ms=0")).json()["cursor"]
     body = {"attach": [{"session": own, "cursor": cursor}, {"session": strangers}]}
     frames = (await asyncio.wait_for(Browser().post("/api/poll/", body), 40)).json()["frames"]
@@ -201,7 +201,7 @@ async def test_a_refusal_is_a_frame_among_several_sessions_and_a_status_alone(li
 
 
 async def test_a_poll_is_bounded_and_the_next_returns_the_rest(running: process.Process, limit: Any) -> None:
-    sessions = [await a_session_of() for _ in range(4)]
+    sessions = [await new_session() for _ in range(4)]
     for session in sessions:
         await publish_answer(running, session, "x" * 3000)
     limit(SNAPSHOT_BYTES=5000)
@@ -217,7 +217,7 @@ async def test_a_poll_is_bounded_and_the_next_returns_the_rest(running: process.
 
 async def test_a_stopping_process_ends_a_poll(running: process.Process, limit: Any) -> None:
     limit(POLL_MS=10_000)
-    session = await a_session_of()
+    session = await new_session()
     cursor = (await Browser().get(f"/api/sessions/{session}/poll/?wait_ms=0")).json()["cursor"]
     asking = asyncio.create_task(Browser().get(f"/api/sessions/{session}/poll/?cursor={cursor}"))
     await until_live(running)
@@ -240,7 +240,7 @@ async def test_an_abandoned_poll_leaves_nothing_behind(running: process.Process,
 
 
 async def test_a_signal_is_receipted_once() -> None:
-    session = await a_session_of()
+    session = await new_session()
     for _ in range(2):
         response = await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0001"))
         assert response.status_code == 200 and response["Content-Type"] == "application/json"
@@ -258,7 +258,7 @@ async def test_a_signal_is_receipted_once() -> None:
     ],
 )
 async def test_a_rejection_has_the_status_of_its_error(change: dict[str, Any], status: int, code: str) -> None:
-    session = await a_session_of()
+    session = await new_session()
     response = await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0001") | change)
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     assert response.json()["status"] == "rejected" and response.json()["id"] == "signal-0001"
@@ -267,7 +267,7 @@ async def test_a_rejection_has_the_status_of_its_error(change: dict[str, Any], s
 async def test_a_signal_to_another_owners_session_is_rejected_as_nonexistent() -> None:
     answers = [
         await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0001"))
-        for session in (await a_session_of("guest:2"), "A" * 22)
+        for session in (await new_session("guest:2"), "A" * 22)
     ]
     assert [answer.status_code for answer in answers] == [404, 404]
     one, other = (answer.json() | {"session": ""} for answer in answers)
@@ -276,7 +276,7 @@ async def test_a_signal_to_another_owners_session_is_rejected_as_nonexistent() -
 
 async def test_signals_have_the_same_rate_limit_as_on_a_socket(running: process.Process) -> None:
     running.signal_intake.rates = RateLimiter.per_minute(1, most=10)
-    session = await a_session_of()
+    session = await new_session()
     first = await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0001"))
     second = await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0002"))
     assert (first.status_code, second.status_code) == (200, 429)

@@ -13,7 +13,7 @@ from sessions_app import conf, process
 from sessions_app.auth import identity
 from sessions_app.event_log import queries
 from sessions_app.http.throttling import limiter
-from tests.support.requests import GUEST, Browser, Events, a_session_of, limit, message_signal, refusal_of, running
+from tests.support.requests import GUEST, Browser, Events, limit, message_signal, new_session, refusal_of, running
 
 __all__ = ["limit", "running"]  # fixtures
 
@@ -58,7 +58,7 @@ async def test_another_origin_is_refused_without_cors_headers(path: str, headers
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])
 async def test_our_own_origin_may_read(site: str) -> None:
-    session = await a_session_of()
+    session = await new_session()
     response = await Browser().get(f"/api/sessions/{session}/poll/?wait_ms=0", **{"Sec-Fetch-Site": site})
     assert response.status_code == 200
 
@@ -73,17 +73,17 @@ async def test_other_methods_are_refused(path: str) -> None:
 
 @pytest.mark.parametrize("what", ["stream", "poll"])
 async def test_another_owners_session_looks_nonexistent(what: str) -> None:
-    strangers = await a_session_of("guest:2")
+    strangers = await new_session("guest:2")
     answers = [await Browser().get(f"/api/sessions/{each}/{what}/") for each in (strangers, S)]
     assert [refusal_of(answer) for answer in answers] == [(404, "not_found")] * 2
     assert answers[0].content == answers[1].content
-    expired = await a_session_of(hours=100)
+    expired = await new_session(hours=100)
     assert refusal_of(await Browser().get(f"/api/sessions/{expired}/{what}/")) == (410, "expired")
 
 
 async def test_streams_and_polls_count_as_connections(limit: Any) -> None:
     limit(CONNECTIONS_PER_OWNER=1, POLL_MS=10_000)
-    session = await a_session_of()
+    session = await new_session()
     events = Events(await Browser().post("/api/stream/", {"attach": []}))
     await events.next()
     assert refusal_of(await Browser().post("/api/stream/", {"attach": []})) == (429, "too_many_connections")
@@ -94,7 +94,7 @@ async def test_streams_and_polls_count_as_connections(limit: Any) -> None:
 
 
 async def test_an_event_source_is_not_stopped_from_reconnecting(limit: Any, running: process.Process) -> None:
-    session = await a_session_of()
+    session = await new_session()
     events = Events(await Browser().post("/api/stream/", {"attach": []}))
     await events.next()
     for refusal, cause in (

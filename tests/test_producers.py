@@ -18,7 +18,7 @@ from sessions_app.process import Process
 from sessions_app.publishing import producers as publishing
 from sessions_app.runs.leases import DEAD
 from tests.support.producers import AGENT, OTHER, UID, Producer, keys, producer, run_of, second, session, stored
-from tests.support.requests import a_session_of, running
+from tests.support.requests import new_session, running
 from tests.support.stored import a_message, hours_ago
 from tests.support.writer import Chunk, begun, delta, finish, said, start
 
@@ -197,7 +197,7 @@ async def test_one_response_has_one_producer(running: Process, producer: Produce
 @pytest.mark.parametrize("whose", ["nobody's", "expired", "being removed"])
 async def test_a_missing_session_stores_nothing(running: Process, whose: str) -> None:
     sessions = {"expired": {"hours": 100}, "being removed": {"removed_at": hours_ago(1)}}
-    session = await a_session_of(**{"owner": "ext:alice"} | sessions[whose]) if whose in sessions else "A" * 22
+    session = await new_session(**{"owner": "ext:alice"} | sessions[whose]) if whose in sessions else "A" * 22
     code = await Producer(session).code(running, 1, *begun(UID))
     assert code == ("expired" if whose == "expired" else "not_found")
 

@@ -11,7 +11,7 @@ from sessions_app.models import Worker
 from sessions_app.process import Process
 from sessions_app.transports.frame_dispatch import PUBLISHING
 from tests.support.producers import UID, keys, run_of, session, stored
-from tests.support.requests import a_session_of, refusal_of, running
+from tests.support.requests import new_session, refusal_of, running
 from tests.support.token_socket import TokenSocket
 from tests.support.tokens import bearer, token
 from tests.support.writer import Chunk, begun, delta, finish
@@ -80,7 +80,7 @@ def frame(session: str, sequence: int, *chunks: Chunk, **changes: Any) -> dict[s
 
 
 async def test_a_socket_publishes_to_many_sessions_without_waiting_for_answers(session: str) -> None:
-    sessions = [session, await a_session_of("ext:bob")]
+    sessions = [session, await new_session("ext:bob")]
     async with TokenSocket(token(sub="agent:billing", scope="publish")) as socket:
         for sequence, chunks in enumerate([begun(UID), *([delta(f"{n} ")] for n in range(100)), [finish()]], 1):
             for each in sessions:

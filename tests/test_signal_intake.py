@@ -44,7 +44,7 @@ async def tab(process: Process) -> AsyncIterator[Tab]:
         yield tab
 
 
-async def a_session_of(owner: str = OWNER, **fields: Any) -> models.Session:
+async def new_session(owner: str = OWNER, **fields: Any) -> models.Session:
     return await threads.run(lambda: a_session(owner, **fields))
 
 
@@ -63,7 +63,7 @@ async def count(model: type[Model]) -> int:
 
 
 async def test_a_message_is_stored_and_receipted(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     receipt = await signal(tab, session.pk)
     assert receipt == {
         "type": "receipt", "session": session.pk, "id": "signal-1", "status": "accepted", "serial": 1
@@ -73,7 +73,7 @@ async def test_a_message_is_stored_and_receipted(tab: Tab) -> None:
 
 
 async def test_a_sender_sees_its_message_as_every_other_reader_does(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(tab.process, OWNER) as other:
         for each in (tab, other):
             await each.attach(session.pk)
@@ -85,7 +85,7 @@ async def test_a_sender_sees_its_message_as_every_other_reader_does(tab: Tab) ->
 
 
 async def test_a_repeated_signal_gets_the_same_receipt_and_counts_once(tab: Tab) -> None:
-    session = await a_session_of(agent="test")
+    session = await new_session(agent="test")
     first = await signal(tab, session.pk)
     await signal(tab, session.pk, id="signal-2")
     assert await signal(tab, session.pk) == first
@@ -94,7 +94,7 @@ async def test_a_repeated_signal_gets_the_same_receipt_and_counts_once(tab: Tab)
 
 
 async def test_a_signal_sent_by_two_tabs_at_once_counts_once(tab: Tab) -> None:
-    session = await a_session_of(agent="test")
+    session = await new_session(agent="test")
     async with Tab(tab.process, OWNER) as other:
         receipts = await asyncio.gather(*(signal(each, session.pk) for each in (tab, other)))
     assert receipts[0] == receipts[1]
@@ -102,20 +102,20 @@ async def test_a_signal_sent_by_two_tabs_at_once_counts_once(tab: Tab) -> None:
 
 
 async def test_a_message_and_the_run_that_answers_it_are_one_transaction(tab: Tab) -> None:
-    session = await a_session_of(agent="test")
+    session = await new_session(agent="test")
     await signal(tab, session.pk)
     run = await threads.run(models.Run.objects.get)
     assert (run.session_id, run.agent, run.status, run.prompt) == (session.pk, "test", "waiting", "signal-1")
 
 
 async def test_without_an_agent_no_run_is_created(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     await signal(tab, session.pk)
     assert await count(models.Run) == 0
 
 
 async def test_the_first_message_sets_the_sessions_title(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     await signal(tab, session.pk, payload={"parts": [{"type": "text", "text": "  What\nis\u0000 " + "long " * 50}]})
     await signal(tab, session.pk, id="signal-2")
     await threads.run(session.refresh_from_db)
@@ -124,7 +124,7 @@ async def test_the_first_message_sets_the_sessions_title(tab: Tab) -> None:
 
 
 async def test_a_title_set_by_a_user_is_kept(tab: Tab) -> None:
-    session = await a_session_of(title="Mine")
+    session = await new_session(title="Mine")
     await signal(tab, session.pk)
     await threads.run(session.refresh_from_db)
     assert session.title == "Mine"
@@ -146,7 +146,7 @@ def text(value: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 async def test_an_invalid_payload_is_rejected_permanently(tab: Tab, payload: Any) -> None:
-    session = await a_session_of()
+    session = await new_session()
     receipt = await signal(tab, session.pk, payload=payload)
     assert (receipt["status"], receipt["error"]["code"]) == ("rejected", "bad_signal")
     assert receipt["error"]["retryable"] is False
@@ -154,7 +154,7 @@ async def test_an_invalid_payload_is_rejected_permanently(tab: Tab, payload: Any
 
 
 async def test_only_the_text_of_a_message_is_stored(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     part = {"type": "text", "text": "Hello", "state": "done", "providerMetadata": {"a": {}}, "x": 1}
     await signal(tab, session.pk, payload={"parts": [part], "role": "system", "metadata": {"admin": True}})
     message = await threads.run(queries.message, session.pk, "signal-1")
@@ -164,14 +164,14 @@ async def test_only_the_text_of_a_message_is_stored(tab: Tab) -> None:
 
 async def test_a_message_has_a_maximum_size_in_bytes(limit: Any, tab: Tab) -> None:
     limit(MESSAGE_BYTES=100)
-    session = await a_session_of()
+    session = await new_session()
     assert (await signal(tab, session.pk, payload=text("é" * 50)))["status"] == "accepted"
     receipt = await signal(tab, session.pk, id="signal-2", payload=text("é" * 50 + "x"))
     assert receipt["error"]["code"] == "message_too_large"
 
 
 async def test_an_unknown_kind_is_rejected(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     assert (await signal(tab, session.pk, kind="dance"))["error"]["code"] == "unknown_kind"
 
 
@@ -179,7 +179,7 @@ async def test_an_unknown_kind_is_rejected(tab: Tab) -> None:
 async def test_another_owners_session_rejects_signals_and_looks_nonexistent(tab: Tab, whose: str) -> None:
     session = models.new_id()
     if whose != "nobody's":
-        session = (await a_session_of("guest:2", hours=100 if "expired" in whose else 0)).pk
+        session = (await new_session("guest:2", hours=100 if "expired" in whose else 0)).pk
     receipt = await signal(tab, session)
     assert receipt["error"] == {
         "code": "not_found", "message": "Session not found, or it isn't yours", "retryable": False
@@ -188,19 +188,19 @@ async def test_another_owners_session_rejects_signals_and_looks_nonexistent(tab:
 
 
 async def test_an_expired_session_rejects_signals(tab: Tab) -> None:
-    session = await a_session_of(hours=100)
+    session = await new_session(hours=100)
     assert (await signal(tab, session.pk))["error"]["code"] == "expired"
 
 
 async def test_a_deleted_session_rejects_signals(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     await threads.run(purge.delete_sessions, [session.pk])
     assert (await signal(tab, session.pk))["error"]["code"] == "not_found"
 
 
 async def test_signals_beyond_the_rate_limit_are_rejected_and_may_be_retried(process: Process) -> None:
     process.signal_intake.rates = RateLimiter.per_minute(3, most=10)
-    session, strangers = await a_session_of(), await a_session_of("guest:2")
+    session, strangers = await new_session(), await new_session("guest:2")
     async with Tab(process, OWNER) as tab, Tab(process, OWNER) as second, Tab(process, "guest:2") as other:
         receipts = [await signal(each, session.pk, id=f"signal-{n}") for n, each in enumerate([tab, second, tab, tab])]
         assert [receipt["status"] for receipt in receipts] == ["accepted"] * 3 + ["rejected"]
@@ -210,7 +210,7 @@ async def test_signals_beyond_the_rate_limit_are_rejected_and_may_be_retried(pro
 
 
 async def test_the_id_of_an_answer_is_not_mistaken_for_a_repeated_signal(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     await threads.run(lambda: a_message(session, "An answer.", role="assistant", uid="m_answer"))
     receipt = await signal(tab, session.pk, id="m_answer")
     assert (receipt["status"], receipt["error"]["code"]) == ("rejected", "message_exists")

@@ -16,7 +16,7 @@ from sessions_app.auth import identity, tokens
 from sessions_app.database import threads
 from sessions_app.http.throttling import limiter
 from sessions_app.models import RevokedSubject, Session
-from tests.support.requests import GUEST, Events, a_session_of, message_signal, publish_answer, refusal_of, running
+from tests.support.requests import GUEST, Events, message_signal, new_session, publish_answer, refusal_of, running
 from tests.support.stored import default_policy
 from tests.support.token_socket import EVIL, TokenSocket
 from tests.support.tokens import KEYS, OLD_KEY, SUB, bearer, token
@@ -89,7 +89,7 @@ async def code_of_answer(response: Any) -> str:
 
 @ways
 async def test_the_subject_of_a_token_is_admitted(way: str) -> None:
-    session = await a_session_of(SUB)
+    session = await new_session(SUB)
     for text in (
         token(),
         token(kid="old", key=OLD_KEY),
@@ -97,7 +97,7 @@ async def test_the_subject_of_a_token_is_admitted(way: str) -> None:
         token(sessions=[f"{session[:9]}*"]),
     ):
         if way == "delete":
-            session = await a_session_of(SUB)
+            session = await new_session(SUB)
             text = token(sessions=[session])
         limiter.cache_clear()
         assert await code_of(way, text, session) == ""
@@ -105,7 +105,7 @@ async def test_the_subject_of_a_token_is_admitted(way: str) -> None:
 
 @ways
 async def test_an_invalid_token_is_refused(way: str) -> None:
-    session = await a_session_of(SUB)
+    session = await new_session(SUB)
     now = int(time.time())
     for text, code in (
         (token(key="x" * 40), "bad_token"), (token(kid="other"), "bad_token"), (token(alg="HS512"), "bad_token"),
@@ -118,7 +118,7 @@ async def test_an_invalid_token_is_refused(way: str) -> None:
 
 @ways
 async def test_uncovered_and_other_owners_sessions_look_nonexistent(way: str) -> None:
-    own, other, theirs = await a_session_of(SUB), await a_session_of(SUB), await a_session_of("ext:bob")
+    own, other, theirs = await new_session(SUB), await new_session(SUB), await new_session("ext:bob")
     for text, session in (
         (token(sessions=[own]), other),
         (token(), theirs),
@@ -131,7 +131,7 @@ async def test_uncovered_and_other_owners_sessions_look_nonexistent(way: str) ->
 
 @ways
 async def test_each_operation_requires_its_scope(way: str) -> None:
-    session = await a_session_of(SUB)
+    session = await new_session(SUB)
     needed = WAYS[way][3]
     others = " ".join({"read", "send", "approve", "cancel", "publish"} - {needed})
     assert await code_of(way, token(scope=others), session) == "forbidden_scope"
@@ -139,7 +139,7 @@ async def test_each_operation_requires_its_scope(way: str) -> None:
 
 @pytest.mark.parametrize(("kind", "scope"), [("approve", "approve"), ("deny", "approve"), ("cancel", "cancel")])
 async def test_a_signal_requires_the_scope_of_its_kind(kind: str, scope: str) -> None:
-    session = await a_session_of(SUB)
+    session = await new_session(SUB)
     path = f"/api/sessions/{session}/signals/"
     body = message_signal("signal-0001") | {"kind": kind}
     response = await request("POST", path, body, session, bearer(token(scope="read send publish")))
@@ -149,7 +149,7 @@ async def test_a_signal_requires_the_scope_of_its_kind(kind: str, scope: str) ->
 
 @ways
 async def test_a_revoked_token_is_refused(way: str) -> None:
-    session = await a_session_of(SUB)
+    session = await new_session(SUB)
     text = token(jti="gone")
     await threads.run(tokens.revoke, "gone")
     assert await code_of(way, text, session) == "token_expired"
@@ -157,7 +157,7 @@ async def test_a_revoked_token_is_refused(way: str) -> None:
 
 async def test_cookies_are_ignored_beside_a_token() -> None:
     """Neither may lend its rights to the other: a guest's session, a staff login, an Origin, a CSRF token."""
-    guests = await a_session_of(f"guest:{'0' * 32}")
+    guests = await new_session(f"guest:{'0' * 32}")
     staff = Client()
     await threads.run(lambda: staff.force_login(get_user_model().objects.create_user("olivia", is_staff=True)))
     client = AsyncClient(enforce_csrf_checks=True)
@@ -175,7 +175,7 @@ async def test_cookies_are_ignored_beside_a_token() -> None:
 
 
 async def test_any_origin_may_use_a_token_but_no_cookie() -> None:
-    session = await a_session_of(SUB)
+    session = await new_session(SUB)
     headers = bearer(token()) | {"Origin": EVIL, "Sec-Fetch-Site": "cross-site"}
     assert (await request("POST", WAYS["poll"][1], WAYS["poll"][2], session, headers)).status_code == 200
     headers["Authorization"] = "Basic " + headers["Authorization"].removeprefix("Bearer ")
@@ -204,7 +204,7 @@ async def test_without_the_database_a_request_is_refused_and_may_be_retried(monk
 
 
 async def test_a_token_lists_the_sessions_it_covers() -> None:
-    own, _, _ = [await a_session_of(SUB) for _ in range(2)] + [await a_session_of("ext:bob")]
+    own, _, _ = [await new_session(SUB) for _ in range(2)] + [await new_session("ext:bob")]
     for sessions, count in (["*"], 2), ([own], 1), ([f"{own[:-1]}*"], 1), ([S], 0):
         listed = await request("GET", "/api/sessions/", None, "", bearer(token(sessions=sessions)))
         assert len(listed.json()["results"]) == count
@@ -232,7 +232,7 @@ async def test_a_token_creates_sessions_for_its_subject() -> None:
     [("header", None), ("holdfast, bearer.{token}", "holdfast"), ("bearer.{token}, x, holdfast", "holdfast")],
 )
 async def test_a_socket_accepts_a_token_as_header_or_subprotocol(how: str, answered: str | None) -> None:
-    session = await a_session_of(SUB)
+    session = await new_session(SUB)
     async with TokenSocket(token(), how=how) as socket:
         assert socket.accepted["subprotocol"] == answered
         assert (await socket.ask({"type": "attach", "session": session}))["type"] == "attached"
@@ -269,7 +269,7 @@ async def test_a_revocation_ends_sockets_streams_and_polls_within_seconds(
     rechecked: None, monkeypatch: pytest.MonkeyPatch, settings: Any, how: str
 ) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"POLL_MS": 60_000}
-    session = await a_session_of(SUB)
+    session = await new_session(SUB)
     text = token(jti="gone", iat=int(time.time()) - 1)
     async with TokenSocket(text) as socket, TokenSocket(token(sub="ext:bob", exp=int(time.time()) + 3600)) as other:
         events = Events(await request("POST", "/api/stream/", {"attach": []}, session, bearer(text)))
@@ -296,7 +296,7 @@ async def test_a_revocation_ends_sockets_streams_and_polls_within_seconds(
 async def test_a_fresh_token_replaces_the_old_one_without_disconnecting(
     rechecked: None, running: process.Process
 ) -> None:
-    session = await a_session_of(SUB)
+    session = await new_session(SUB)
     async with TokenSocket(token(jti="gone")) as socket:
         await socket.ask({"type": "attach", "session": session})
         fresh, grant = tokens.issue(sub=SUB, scope="read", sessions=["*"], life_s=60)
@@ -311,7 +311,7 @@ async def test_a_fresh_token_replaces_the_old_one_without_disconnecting(
 
 
 async def test_sessions_not_covered_by_the_fresh_token_are_detached() -> None:
-    kept, dropped = await a_session_of(SUB), await a_session_of(SUB)
+    kept, dropped = await new_session(SUB), await new_session(SUB)
     async with TokenSocket(token()) as socket:
         for session in (kept, dropped):
             await socket.ask({"type": "attach", "session": session})

@@ -46,7 +46,7 @@ async def tab(process: Process) -> AsyncIterator[Tab]:
         yield tab
 
 
-async def a_session_of(owner: str = OWNER, **fields: Any) -> models.Session:
+async def new_session(owner: str = OWNER, **fields: Any) -> models.Session:
     return await threads.run(lambda: a_session(owner, **fields))
 
 
@@ -87,7 +87,7 @@ async def error(tab: Tab, frame: dict[str, Any] | str) -> dict[str, Any]:
 async def test_another_owners_session_looks_nonexistent(tab: Tab, whose: str) -> None:
     session = models.new_id()
     if whose != "nobody's":
-        session = (await a_session_of("guest:2" if whose == "a stranger's" else "")).pk
+        session = (await new_session("guest:2" if whose == "a stranger's" else "")).pk
     answer = await error(tab, {"type": "attach", "session": session})
     assert answer == {
         "type": "error", "code": "not_found", "message": "Session not found, or it isn't yours",
@@ -97,15 +97,15 @@ async def test_another_owners_session_looks_nonexistent(tab: Tab, whose: str) ->
 
 
 async def test_an_expired_session_is_reported_to_its_owner(tab: Tab) -> None:
-    session = await a_session_of(hours=100)
+    session = await new_session(hours=100)
     assert (await error(tab, {"type": "attach", "session": session.pk}))["code"] == "expired"
-    other = await a_session_of("guest:2", hours=100)
+    other = await new_session("guest:2", hours=100)
     assert (await error(tab, {"type": "attach", "session": other.pk}))["code"] == "not_found"
 
 
 async def test_the_sessions_of_a_connection_are_limited(limit: Any, tab: Tab) -> None:
     limit(SESSIONS_PER_CONNECTION=2)
-    sessions = [await a_session_of() for _ in range(3)]
+    sessions = [await new_session() for _ in range(3)]
     for session in sessions[:2]:
         await tab.attach(session.pk)
     assert (await error(tab, {"type": "attach", "session": sessions[2].pk}))["code"] == "too_many_sessions"
@@ -115,7 +115,7 @@ async def test_the_sessions_of_a_connection_are_limited(limit: Any, tab: Tab) ->
 
 
 async def test_nothing_is_sent_after_a_detach(tab: Tab) -> None:
-    session, other = await a_session_of(), await a_session_of()
+    session, other = await new_session(), await new_session()
     followed, fence = await tab.attach(session.pk), await tab.attach(other.pk)
     await tab.send({"type": "detach", "session": session.pk})
     for each in (session, other):
@@ -125,7 +125,7 @@ async def test_nothing_is_sent_after_a_detach(tab: Tab) -> None:
 
 
 async def test_repeated_attaches_repeat_and_lose_nothing(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     followed = await tab.attach(session.pk)
     speaker = await Speaker(tab.process, session).begin()
     for number in range(30):
@@ -135,7 +135,7 @@ async def test_repeated_attaches_repeat_and_lose_nothing(tab: Tab) -> None:
 
 
 async def test_a_clients_attach_precedes_the_servers_own_read(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     await threads.run(a_message, session, "a turn")
     followed = await tab.attach(session.pk)
     tab.connection._followed[session.pk].lose()  # the server will read, from where this client was
@@ -145,7 +145,7 @@ async def test_a_clients_attach_precedes_the_servers_own_read(tab: Tab) -> None:
 
 
 async def test_an_attach_without_the_database_is_refused_and_may_be_retried(tab: Tab, monkeypatch: Any) -> None:
-    session = await a_session_of()
+    session = await new_session()
     with monkeypatch.context() as patch:
         patch.setattr(catchup, "read", lambda *_, **__: (_ for _ in ()).throw(OperationalError("away")))
         answer = await error(tab, {"type": "attach", "session": session.pk})
@@ -171,7 +171,7 @@ class UnreadableStore:
 
 
 async def test_a_reader_gets_its_lost_frames_when_the_database_is_back(tab: Tab, monkeypatch: Any) -> None:
-    session = await a_session_of()
+    session = await new_session()
     unreadable = UnreadableStore(monkeypatch)
     followed = await tab.attach(session.pk)
     speaker = await Speaker(tab.process, session).begin()
@@ -192,7 +192,7 @@ async def test_a_reader_gets_its_lost_frames_when_the_database_is_back(tab: Tab,
 
 async def test_a_reader_behind_in_a_deleted_session_is_detached(limit: Any, process: Process) -> None:
     limit(WINDOW_BYTES=1024)
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab:
         tab.acknowledges = False
         followed = await tab.attach(session.pk)
@@ -211,13 +211,13 @@ async def test_a_reader_behind_in_a_deleted_session_is_detached(limit: Any, proc
 
 
 async def test_acknowledging_an_unattached_session_is_an_error(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     answer = await error(tab, {"type": "ack", "session": session.pk, "cursor": f"{session.epoch}-1"})
     assert (answer["code"], answer["session"]) == ("not_attached", session.pk)
 
 
 async def test_an_acknowledgement_of_another_epoch_is_ignored(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     await tab.attach(session.pk)
     tab.acknowledges = False
     await tab.send({"type": "ack", "session": session.pk, "cursor": "000000000000-5"})
@@ -229,7 +229,7 @@ async def test_a_reader_without_acknowledgements_falls_behind_and_gets_the_state
     limit: Any, process: Process
 ) -> None:
     limit(WINDOW_BYTES=4096)
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab:
         tab.acknowledges = False
         followed = await tab.attach(session.pk)
@@ -250,7 +250,7 @@ async def test_a_reader_without_acknowledgements_falls_behind_and_gets_the_state
 
 async def test_a_reader_behind_gets_only_the_missing_content(limit: Any, process: Process) -> None:
     limit(WINDOW_BYTES=4096)
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         speaker = await Speaker(process, session).begin()
@@ -267,7 +267,7 @@ async def test_a_reader_behind_gets_only_the_missing_content(limit: Any, process
 
 async def test_a_reader_that_stays_behind_is_closed_with_its_error(limit: Any, process: Process) -> None:
     limit(WINDOW_BYTES=1024, SLOW_READER_MS=200)
-    session = await a_session_of()
+    session = await new_session()
     async with Tab(process, OWNER) as tab, Tab(process, OWNER) as other:
         tab.acknowledges = False
         await tab.attach(session.pk)
@@ -286,7 +286,7 @@ async def test_a_reader_that_stays_behind_is_closed_with_its_error(limit: Any, p
 
 async def test_a_small_session_continues_while_a_large_one_fills_the_window(limit: Any, process: Process) -> None:
     limit(WINDOW_BYTES=2048)
-    large, small = await a_session_of(), await a_session_of()
+    large, small = await new_session(), await new_session()
     async with Tab(process, OWNER) as tab:
         await tab.attach(large.pk)
         followed = await tab.attach(small.pk)
@@ -340,7 +340,7 @@ async def test_the_connections_of_an_owner_are_limited(limit: Any, process: Proc
 )
 async def test_an_invalid_frame_gets_an_error_and_keeps_the_connection(tab: Tab, text: str, code: str) -> None:
     assert (await error(tab, text))["code"] == code
-    session = await a_session_of()
+    session = await new_session()
     assert (await tab.attach(session.pk)).attached
 
 
@@ -353,7 +353,7 @@ async def test_a_frame_that_is_too_large_closes_the_connection(tab: Tab) -> None
 
 
 async def test_a_ping_is_answered_with_the_tails(tab: Tab) -> None:
-    session = await a_session_of()
+    session = await new_session()
     await threads.run(a_message, session, "a turn")
     await tab.attach(session.pk)
     await tab.send({"type": "ping"})

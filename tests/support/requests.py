@@ -89,7 +89,7 @@ class Events:
         await self._body.aclose()
 
 
-async def a_session_of(owner: str = OWNER, **fields: Any) -> str:
+async def new_session(owner: str = OWNER, **fields: Any) -> str:
     return (await threads.run(lambda: a_session(owner, **fields))).pk
 
 
