@@ -15,19 +15,19 @@ def event(serial: int, chunk: dict[str, Any], message: str = "m") -> Entry:
     return {"serial": serial, "message": message, "at": 1, "chunk": chunk}
 
 
-def told(serial: int, **changes: Any) -> Entry:
+def signal_record(serial: int, **changes: Any) -> Entry:
     return {"serial": serial, "signal": CANCEL | {"status": "accepted"} | changes}
 
 
 EVENTS = [
     event(1, {"type": "start", "messageId": "m"}),
     event(2, {"type": "text-start", "id": "t"}),
-    told(3),
+    signal_record(3),
     event(4, {"type": "text-delta", "id": "t", "delta": "one "}),
     event(5, {"type": "text-delta", "id": "t", "delta": "two "}),
     event(6, {"type": "text-end", "id": "t"}),
     event(7, {"type": "abort", "reason": "Stopped."}),
-    told(8, status="applied"),
+    signal_record(8, status="applied"),
 ]
 
 
@@ -109,8 +109,8 @@ WRONG = {
     "was never answered": replaced(8),
     "was answered in several ways": [*RIGHT, note("ok", client="a", id="c", serial=4)],
     "accepted and refused": [*RIGHT, note("fail", client="a", id="c", code="busy")],
-    "was applied for good and became rejected": [*RIGHT, events(told(9, status="rejected"))],
-    "from applied back to accepted": [*RIGHT, events(told(9))],
+    "was applied for good and became rejected": [*RIGHT, events(signal_record(9, status="rejected"))],
+    "from applied back to accepted": [*RIGHT, events(signal_record(9))],
     "and is stored as": replaced(16, state(STORE, signal={"status": "expired"})),
     "a differs from the store in serial": replaced(17, state("a", serial=7)),
     "a differs from the store in messages": replaced(17, state("a", message={"status": "complete"})),
@@ -147,17 +147,17 @@ def test_each_fault_is_found(wrong: str) -> None:
 
 
 def test_a_stop_without_a_target_does_not_cover_later_signals() -> None:
-    everything = told(1, status="applied", message=None)
-    assert check([attached(0, resumed=False), events(everything, told(2, id="d"))]) == []
+    everything = signal_record(1, status="applied", message=None)
+    assert check([attached(0, resumed=False), events(everything, signal_record(2, id="d"))]) == []
 
 
 def test_a_status_that_regresses_is_found_before_it_is_final() -> None:
-    history = [attached(0, resumed=False), events(told(1, status="delivered"), told(2))]
+    history = [attached(0, resumed=False), events(signal_record(1, status="delivered"), signal_record(2))]
     assert check(history) == [f"{SESSION}: c went from delivered back to accepted"]
 
 
 def test_a_repeated_acceptance_is_found() -> None:
-    history = [attached(0, resumed=False), events(told(1), told(2))]
+    history = [attached(0, resumed=False), events(signal_record(1), signal_record(2))]
     assert check(history) == [f"{SESSION}: c was told twice to be accepted"]
 
 
