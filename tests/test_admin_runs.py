@@ -294,8 +294,8 @@ def test_an_unknown_outcome_of_a_call_is_shown(operator: Client) -> None:
     for _ in range(2):  # the second one's call was taken back by its agent
         an_approval(run, status="approved", execution="begun")
     act(operator, "interrupt", run, confirmed="yes")
-    (told,) = orjson.loads(Message.objects.get().parts)
-    assert (told["state"], told["errorText"]) == (
+    (call,) = orjson.loads(Message.objects.get().parts)
+    assert (call["state"], call["errorText"]) == (
         "output-error", "The agent stopped while this ran: whether it took effect is not known."
     )  # fmt: skip
 

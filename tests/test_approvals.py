@@ -209,8 +209,8 @@ async def test_only_a_tools_own_error_text_is_shown(process: Process) -> None:
 
             try:
                 await call.execute(fail)
-            except ToolFailed as told:
-                errors.append(str(told))
+            except ToolFailed as failure:
+                errors.append(str(failure))
 
     async with Conversation(process, agent) as talk:
         await talk.say("Send it")

@@ -118,10 +118,10 @@ def test_nginx_passes_the_clients_true_address(start_shared_server: StartServer)
     claims = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.example"}
     with DeployedNginx([echo.port]) as nginx:
         answer = httpx.get(f"{nginx.url}/headers", headers=claims | {"Forwarded": "for=6.6.6.6"}, verify=nginx.trust)
-    told = dict(line.split(": ", 1) for line in answer.text.splitlines())
-    assert told["x-forwarded-for"] == "127.0.0.1"
-    assert told["x-forwarded-proto"] == "https"
-    assert not {"x-forwarded-host", "forwarded"} & told.keys()
+    headers = dict(line.split(": ", 1) for line in answer.text.splitlines())
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-proto"] == "https"
+    assert not {"x-forwarded-host", "forwarded"} & headers.keys()
 
 
 def test_without_a_server_nginx_answers_in_the_clients_format() -> None:

@@ -54,15 +54,15 @@ class TestCommand:
         settings.HOLDFAST = settings.HOLDFAST | {"PING_INTERVAL_S": 90, "HEARTBEAT_MS": 600_000}
         ended(40, idle=60, headers="x-forwarded-for x-amzn-trace-id")
         ended(12, ended="client", code=1001)
-        told = run()
-        assert "websocket: 52 ended in the last 24 hours\n  12 closed by the client, 40 cut" in told
-        assert re.search(r"\n +60 – 62 \| #{50} 40\n", told) or re.search(r"\n +60 – 65 \| #{50} 40\n", told)
+        report = run()
+        assert "websocket: 52 ended in the last 24 hours\n  12 closed by the client, 40 cut" in report
+        assert re.search(r"\n +60 – 62 \| #{50} 40\n", report) or re.search(r"\n +60 – 65 \| #{50} 40\n", report)
         assert re.search(
-            r"Finding \(strong evidence\): 40 of 40 were cut 60\.\d to 60\.\d s without traffic; none", told
+            r"Finding \(strong evidence\): 40 of 40 were cut 60\.\d to 60\.\d s without traffic; none", report
         )
-        assert "AWS Application Load Balancer: ends connections after 60 s without traffic by default" in told
-        assert "> Set HOLDFAST_PING_INTERVAL_S (90) to 48 or less." in told
-        assert "idle_timeout.timeout_seconds" in told and "proxy_read_timeout" in told
+        assert "AWS Application Load Balancer: ends connections after 60 s without traffic by default" in report
+        assert "> Set HOLDFAST_PING_INTERVAL_S (90) to 48 or less." in report
+        assert "idle_timeout.timeout_seconds" in report and "proxy_read_timeout" in report
 
     def test_sufficient_pings_are_not_advised(self, settings: Any) -> None:
         settings.HOLDFAST = settings.HOLDFAST | {"HEARTBEAT_MS": 600_000}
@@ -71,20 +71,20 @@ class TestCommand:
 
     def test_a_limit_on_a_streams_life(self) -> None:
         ended(40, life=30, transport="stream", ended="left", code=None, exact=False, headers="x-cloud-trace-context")
-        told = run("--transport", "stream")
-        assert "Google Cloud Application Load Balancer" in told
-        assert "HOLDFAST_STREAM_MS (now 300000) of 24000 or less" in told
+        report = run("--transport", "stream")
+        assert "Google Cloud Application Load Balancer" in report
+        assert "HOLDFAST_STREAM_MS (now 300000) of 24000 or less" in report
 
     def test_our_own_clients_timeouts_are_not_reported_as_faults(self) -> None:
         ended(40, idle=4, transport="stream", ended="left", code=None, exact=False)
-        told = run()
-        assert "Holdfast's own client: leaves streams after 4 s on purpose." in told
-        assert "holds the beginning of a stream back" in told and "HOLDFAST_" not in told
+        report = run()
+        assert "Holdfast's own client: leaves streams after 4 s on purpose." in report
+        assert "holds the beginning of a stream back" in report and "HOLDFAST_" not in report
 
     def test_inconclusive_records_name_no_proxy(self) -> None:
         ended(60)
-        told = run()
-        assert "Nothing cuts them at a fixed time" in told and "Finding" not in told
+        report = run()
+        assert "Nothing cuts them at a fixed time" in report and "Finding" not in report
 
     def test_coincidentally_regular_idle_times_do_not_count(self) -> None:
         ended(60, idle=10, exact=False)
@@ -104,11 +104,11 @@ class TestCommand:
 
     def test_the_json_contains_everything_in_the_text(self) -> None:
         ended(40, idle=100, headers="cf-ray", ray="230b030023ae2822-SJC")
-        (told,) = json.loads(run("--json"))["transports"]
-        (finding,) = told["findings"]
+        (report,) = json.loads(run("--json"))["transports"]
+        (finding,) = report["findings"]
         assert (finding["measure"], finding["ends"], finding["confidence"]) == ("idle", 40, "strong")
         assert finding["culprits"][0]["proxy"] == "Cloudflare (Free and Pro)" and finding["advice"]
-        assert sum(bar["count"] for bar in told["idle"]) == 40 and len(told["rays"]) == 10
+        assert sum(bar["count"] for bar in report["idle"]) == 40 and len(report["rays"]) == 10
 
     @pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf", "1e9"])
     def test_invalid_options_are_refused(self, hours: str) -> None:

@@ -53,8 +53,8 @@ async def answer(port: int, request: bytes) -> tuple[int, bytes, bytes]:
 async def test_probes_are_answered_and_their_connection_ends(
     port: int, request_line: bytes, status: int, body: bytes
 ) -> None:
-    told, head, sent = await answer(port, request_line + b"\r\nHost: x\r\n\r\n")
-    assert (told, sent) == (status, body)
+    code, head, sent = await answer(port, request_line + b"\r\nHost: x\r\n\r\n")
+    assert (code, sent) == (status, body)
     assert b"connection: close" in head and b"server:" not in head
 
 

@@ -201,20 +201,20 @@ def a_producer() -> Worker:
 )
 def test_a_lease_renewal_blocks_no_other(work: Callable[[Worker], Any], threads: ThreadPoolExecutor) -> None:
     worker = a_producer()
-    beaten, told = threading.Event(), threading.Event()
+    renewed, confirmed = threading.Event(), threading.Event()
 
     def beat() -> None:
         with transaction.atomic():
             sql.beat_producers({worker.pk})
-            beaten.set()
-            assert told.wait(DEADLINE_S)
+            renewed.set()
+            assert confirmed.wait(DEADLINE_S)
         connection.close()
 
     beating = threads.submit(beat)
-    assert beaten.wait(DEADLINE_S)
+    assert renewed.wait(DEADLINE_S)
     with transaction.atomic():
         work(worker)  # would wait for the other to commit, which waits for this
-    told.set()
+    confirmed.set()
     beating.result(DEADLINE_S)
     worker.refresh_from_db()
     assert (worker.alive, worker.beats) == (True, 1)

@@ -132,7 +132,7 @@ def test_a_short_lock_delays_and_refuses_nothing(session: models.Session, monkey
 # One append that can't be stored
 
 
-class Poison(Exception):
+class AppendFault(Exception):
     pass
 
 
@@ -154,7 +154,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
     return poison
 
 
-@pytest.mark.parametrize("error", [Poison(), DataError("not to this column"), IntegrityError("twice")])
+@pytest.mark.parametrize("error", [AppendFault(), DataError("not to this column"), IntegrityError("twice")])
 def test_an_append_that_cannot_be_stored_fails_alone(poisoned: Callable[[Exception], None], error: Exception) -> None:
     sessions = [a_session("guest:1") for _ in range(5)]
     poisoned(error)

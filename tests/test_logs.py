@@ -27,23 +27,23 @@ def record(message: str, *args: Any, error: Exception | None = None, **extra: st
 async def test_a_line_contains_its_tasks_context_and_its_own_fields() -> None:
     async def work() -> str:
         log_context.work_on(run="r1", session="s1")
-        return await asyncio.create_task(told())
+        return await asyncio.create_task(logged())
 
-    async def told() -> str:
+    async def logged() -> str:
         return LineFormatter().format(record("it %s", "failed", session="s2"))
 
     assert (await asyncio.create_task(work())).endswith(
         "ERROR   sessions_app.delivery.feeds: it failed run=r1 session=s2"
     )
-    assert (await told()).endswith("it failed session=s2")  # the task that made it is about nothing
+    assert (await logged()).endswith("it failed session=s2")  # the task that made it is about nothing
 
 
 def test_an_exception_is_one_line_of_json() -> None:
     text = JsonFormatter().format(record("two\nlines", error=ValueError('"quoted"\nand \ud800 broken')))
     assert "\n" not in text
-    told = json.loads(text)
-    assert told["message"] == "two\nlines" and told["level"] == "ERROR"
-    assert told["exception"].startswith("Traceback") and '"quoted"\nand' in told["exception"]
+    line = json.loads(text)
+    assert line["message"] == "two\nlines" and line["level"] == "ERROR"
+    assert line["exception"].startswith("Traceback") and '"quoted"\nand' in line["exception"]
 
 
 @pytest.mark.parametrize("formatter", [LineFormatter(), JsonFormatter()])

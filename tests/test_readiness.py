@@ -13,8 +13,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def ready(process: Process | None) -> tuple[int, str]:
-    told = await probes.answer("GET", "readyz", "", process)
-    return told.status, told.body.decode()
+    answer = await probes.answer("GET", "readyz", "", process)
+    return answer.status, answer.body.decode()
 
 
 async def test_a_process_is_ready_from_start_to_stop() -> None:

@@ -24,7 +24,7 @@ def two() -> Iterator[tuple[Writer, Writer]]:
         yield own, other
 
 
-class Desk:
+class InboxReader:
     """A run's inbox, and the process's looks into it."""
 
     def __init__(self, writer: Writer, run: models.Run) -> None:
@@ -52,46 +52,46 @@ def steer(number: int) -> Sent:
 def test_new_signals_are_read_once(two: tuple[Writer, Writer], monkeypatch: pytest.MonkeyPatch) -> None:
     session = a_session("guest:1", agent="test")
     other, run = a_run(session, "m_other"), a_run(a_session("guest:1", agent="test"), "m_1")
-    desk, read, asked = Desk(two[0], run), inbox._read, []
+    reader, read, asked = InboxReader(two[0], run), inbox._read, []
     monkeypatch.setattr(inbox, "_read", lambda runs: asked.append(runs) or read(runs))
     a_signal(session, run=other, status="accepted")
     a_signal(run.session, run=run, status="applied")
-    assert desk.look() == []
+    assert reader.look() == []
     for number in (1, 2):
         two[1].change(run.session, signal_handlers.handle, steer(number)).result(DEADLINE_S)
-    assert (desk.look(), desk.look()) == (["steer-0001", "steer-0002"], [])
+    assert (reader.look(), reader.look()) == (["steer-0001", "steer-0002"], [])
     two[1].change(run.session, signal_handlers.handle, steer(3)).result(DEADLINE_S)
     first = models.Signal.objects.get(uid="steer-0001")
     two[0].change(run.session, lifecycle.settle_by_key, first.pk, signals.APPLIED).result(DEADLINE_S)
-    assert (desk.look(), desk.look()) == (["steer-0003"], [])
+    assert (reader.look(), reader.look()) == (["steer-0003"], [])
     assert asked == [[run.pk], [run.pk]]
 
 
 def test_reads_concurrent_with_two_writers_miss_nothing(two: tuple[Writer, Writer]) -> None:
     """On PostgreSQL their transactions overlap."""
     run = a_run(a_session("guest:1", agent="test"), "m_1")
-    desk, got = Desk(two[0], run), []
+    reader, got = InboxReader(two[0], run), []
     for number in range(0, STEERS, 2):
         stored = [two[n].change(run.session, signal_handlers.handle, steer(number + n)) for n in (0, 1)]
-        got += desk.look()
+        got += reader.look()
         for each in stored:
             each.result(DEADLINE_S)
-    got += desk.look()
+    got += reader.look()
     assert got == list(models.Signal.objects.order_by("serial").values_list("uid", flat=True))
     assert len(got) == STEERS
 
 
 def test_a_run_is_stopped_by_a_cancel_and_by_another_process_ending_it(two: tuple[Writer, Writer]) -> None:
     cancelled, ended, kept = (a_run(a_session("guest:1", agent="test"), "m_1") for _ in range(3))
-    desks = [Desk(two[0], run) for run in (cancelled, ended, kept)]
+    readers = [InboxReader(two[0], run) for run in (cancelled, ended, kept)]
     two[1].change(cancelled.session, signal_handlers.handle, Sent("stop-0001", "cancel", "guest:1")).result(DEADLINE_S)
-    for desk in desks:
-        desk.look()
-    assert [desk.stopped for desk in desks] == [True, False, False]
+    for reader in readers:
+        reader.look()
+    assert [reader.stopped for reader in readers] == [True, False, False]
     models.Run.objects.filter(pk=ended.pk).update(status="ended")
-    for desk in desks:
-        desk.check()  # it may just be being stored
-    assert [desk.stopped for desk in desks] == [True, False, False]
-    for desk in desks:
-        desk.check()
-    assert [desk.stopped for desk in desks] == [True, True, False]
+    for reader in readers:
+        reader.check()  # it may just be being stored
+    assert [reader.stopped for reader in readers] == [True, False, False]
+    for reader in readers:
+        reader.check()
+    assert [reader.stopped for reader in readers] == [True, True, False]

@@ -50,13 +50,13 @@ async def new_session(owner: str = OWNER, **fields: Any) -> models.Session:
     return await threads.run(lambda: a_session(owner, **fields))
 
 
-class Speaker:
+class AnswerWriter:
     """An answer that is written word by word."""
 
     def __init__(self, process: Process, session: models.Session) -> None:
         self.response = process.writers.unprompted(session.pk, agent="test")
 
-    async def begin(self) -> "Speaker":
+    async def begin(self) -> "AnswerWriter":
         await self.response.write(start(self.response.uid))
         await self.response.write(text_start())
         await self.response.flush()
@@ -119,7 +119,7 @@ async def test_nothing_is_sent_after_a_detach(tab: Tab) -> None:
     followed, fence = await tab.attach(session.pk), await tab.attach(other.pk)
     await tab.send({"type": "detach", "session": session.pk})
     for each in (session, other):
-        await Speaker(tab.process, each).begin()
+        await AnswerWriter(tab.process, each).begin()
     await tab.wait_until(lambda: fence.serials)
     assert followed.serials == []
 
@@ -127,9 +127,9 @@ async def test_nothing_is_sent_after_a_detach(tab: Tab) -> None:
 async def test_repeated_attaches_repeat_and_lose_nothing(tab: Tab) -> None:
     session = await new_session()
     followed = await tab.attach(session.pk)
-    speaker = await Speaker(tab.process, session).begin()
+    answer = await AnswerWriter(tab.process, session).begin()
     for number in range(30):
-        await asyncio.gather(speaker.say(f"{number} "), tab.attach(session.pk))
+        await asyncio.gather(answer.say(f"{number} "), tab.attach(session.pk))
     await tab.wait_until(lambda: followed.text == "".join(f"{number} " for number in range(30)))
     assert followed.gaps == 0
 
@@ -174,18 +174,18 @@ async def test_a_reader_gets_its_lost_frames_when_the_database_is_back(tab: Tab,
     session = await new_session()
     unreadable = UnreadableStore(monkeypatch)
     followed = await tab.attach(session.pk)
-    speaker = await Speaker(tab.process, session).begin()
-    await speaker.say("one ")
+    answer = await AnswerWriter(tab.process, session).begin()
+    await answer.say("one ")
     await tab.wait_until(lambda: followed.text == "one ")
     unreadable.on = True
     tab.connection._followed[session.pk].lose()
     async with asyncio.timeout(DEADLINE_S):
         while unreadable.asked < 2:
             await asyncio.sleep(0.01)
-    await speaker.say("two ")
+    await answer.say("two ")
     unreadable.on = False
     await tab.wait_until(lambda: followed.text == "one two ")
-    await speaker.say("three")
+    await answer.say("three")
     await tab.wait_until(lambda: followed.text == "one two three")
     assert tab.errors == []
 
@@ -196,9 +196,9 @@ async def test_a_reader_behind_in_a_deleted_session_is_detached(limit: Any, proc
     async with Tab(process, OWNER) as tab:
         tab.acknowledges = False
         followed = await tab.attach(session.pk)
-        speaker = await Speaker(process, session).begin()
+        answer = await AnswerWriter(process, session).begin()
         for _ in range(5):
-            await speaker.say("x" * 400)
+            await answer.say("x" * 400)
         await threads.run(models.Session.objects.filter(pk=session.pk).update, owner="user:1")
         tab.acknowledges = True
         await tab._acknowledge(session.pk)
@@ -233,17 +233,17 @@ async def test_a_reader_without_acknowledgements_falls_behind_and_gets_the_state
     async with Tab(process, OWNER) as tab:
         tab.acknowledges = False
         followed = await tab.attach(session.pk)
-        speaker = await Speaker(process, session).begin()
+        answer = await AnswerWriter(process, session).begin()
         for number in range(40):
-            await speaker.say(f"{number:03} " * 50)
+            await answer.say(f"{number:03} " * 50)
         attachment = tab.connection._followed[session.pk].attachment
         assert attachment.state is State.BEHIND
         assert attachment.window.used <= 4096
         assert len(followed.text) < 40 * 200
-        await speaker.end()
+        await answer.end()
         tab.acknowledges = True
         await tab._acknowledge(session.pk)
-        await tab.wait_until(lambda: followed.messages[speaker.response.uid].status == "complete")
+        await tab.wait_until(lambda: followed.messages[answer.response.uid].status == "complete")
         assert followed.text == "".join(f"{number:03} " * 50 for number in range(40))
         assert (followed.attached[-1]["resumed"], len(followed.attached), followed.gaps) == (True, 2, 0)
 
@@ -253,14 +253,14 @@ async def test_a_reader_behind_gets_only_the_missing_content(limit: Any, process
     session = await new_session()
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
-        speaker = await Speaker(process, session).begin()
-        await speaker.say("x" * 3000)
+        answer = await AnswerWriter(process, session).begin()
+        await answer.say("x" * 3000)
         await tab.wait_until(lambda: len(followed.text) == 3000)
         window = tab.connection._followed[session.pk].attachment.window
         async with asyncio.timeout(DEADLINE_S):
             while window.used:  # until it is acknowledged
                 await asyncio.sleep(0.01)
-        await speaker.say("y" * 5000)  # more than a window
+        await answer.say("y" * 5000)  # more than a window
         await tab.wait_until(lambda: len(followed.text) == 8000)
         assert len(json.dumps(followed.attached[-1])) < 9000
 
@@ -272,9 +272,9 @@ async def test_a_reader_that_stays_behind_is_closed_with_its_error(limit: Any, p
         tab.acknowledges = False
         await tab.attach(session.pk)
         followed = await other.attach(session.pk)
-        speaker = await Speaker(process, session).begin()
+        answer = await AnswerWriter(process, session).begin()
         for _ in range(5):
-            await speaker.say("x" * 300)
+            await answer.say("x" * 300)
         await tab.wait_until(lambda: tab.close_codes)
         assert (tab.close_codes, tab.errors[-1]["code"]) == ([4408], "slow_reader")
         await other.wait_until(lambda: len(followed.text) == 1500)
@@ -291,9 +291,9 @@ async def test_a_small_session_continues_while_a_large_one_fills_the_window(limi
         await tab.attach(large.pk)
         followed = await tab.attach(small.pk)
         for session, text in ((large, "x" * 4000), (small, "a word")):
-            speaker = await Speaker(process, session).begin()
-            await speaker.say(text)
-            await speaker.end()
+            answer = await AnswerWriter(process, session).begin()
+            await answer.say(text)
+            await answer.end()
         await tab.wait_until(lambda: followed.text == "a word")
         await tab.wait_until(lambda: len(tab.sessions[large.pk].text) == 4000)
 

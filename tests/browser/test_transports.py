@@ -184,9 +184,9 @@ def test_a_dead_link_is_replaced_as_soon_as_the_page_is_visible(
 
 def caught_up(tab: Tab) -> str:
     """The one sentence that tells what a return has brought, if there is one."""
-    told = {entry["strip"] for entry in tab.recorded() if entry["strip"].startswith("Caught up")}
-    assert len(told) <= 1, told
-    return next(iter(told), "")
+    sentences = {entry["strip"] for entry in tab.recorded() if entry["strip"].startswith("Caught up")}
+    assert len(sentences) <= 1, sentences
+    return next(iter(sentences), "")
 
 
 # Cuts what there is and refuses some transports. It tries again at once, without the pauses after one loss on another.

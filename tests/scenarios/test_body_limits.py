@@ -63,8 +63,8 @@ def is_refused(client: Client) -> bool:
     response, body = client.answer()
     if response.status != 413 or str(LIMIT) not in body.decode():
         return False
-    told = json.loads(body)
-    assert (told["code"], told["retryable"]) == ("body_too_large", False)
+    error = json.loads(body)
+    assert (error["code"], error["retryable"]) == ("body_too_large", False)
     assert "close" in response.headers["Connection"]
     return True
 

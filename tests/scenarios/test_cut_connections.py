@@ -39,15 +39,15 @@ def recorded(server: Server) -> int:
 
 def diagnosed(server: Server, ends: int) -> dict[str, Any]:
     """What is known of a server's connections, of one transport, when so many have ended."""
-    (told,) = all_diagnosed(server, ends)
-    return told
+    (report,) = all_diagnosed(server, ends)
+    return report
 
 
 def all_diagnosed(server: Server, ends: int) -> list[dict[str, Any]]:
     wait_for(lambda: recorded(server) >= ends, DEADLINE_S, lambda: f"{recorded(server)} records:\n{server.log}")
-    told: list[dict[str, Any]]
-    told = json.loads(server.manage("diagnose_connections", "--hours", "1", "--json"))["transports"]
-    return told
+    report: list[dict[str, Any]]
+    report = json.loads(server.manage("diagnose_connections", "--hours", "1", "--json"))["transports"]
+    return report
 
 
 @pytest.mark.long
@@ -63,10 +63,10 @@ async def test_a_proxys_limit_shows_as_a_peak_and_pings_stay_below_it(start_serv
             for _ in range(LINKS):
                 links += [opened(proxy.port, visitor), RawStream(proxy, person, session)]
                 await asyncio.sleep(APART_S)
-            told = await asyncio.to_thread(all_diagnosed, silent, 2 * LINKS)
+            report = await asyncio.to_thread(all_diagnosed, silent, 2 * LINKS)
         assert not await is_cut
-    assert [one["ended"] for one in told] == [{"cut": LINKS}, {"left": LINKS}]
-    for one in told:
+    assert [one["ended"] for one in report] == [{"cut": LINKS}, {"left": LINKS}]
+    for one in report:
         (finding,) = one["findings"]
         assert finding["measure"] == "idle" and finding["ends"] == LINKS
         assert LIMIT_S - 0.1 < finding["low"] <= finding["high"] < LIMIT_S + 1
@@ -91,8 +91,8 @@ def test_each_kind_of_end_is_distinguished(start_server: StartServer, command: s
     for _ in range(200):  # more than anybody may send a second
         closed.send_text("no JSON")
     closed.send(CLOSE, closed.read_until(CLOSE).payload)
-    told = diagnosed(server, ends=3)
-    assert told["ended"] == {"cut": 1, "client": 1, "server": 1} and not told["findings"]
+    report = diagnosed(server, ends=3)
+    assert report["ended"] == {"cut": 1, "client": 1, "server": 1} and not report["findings"]
 
 
 @pytest.mark.long
@@ -114,8 +114,8 @@ def test_hostile_headers_are_bounded(start_server: StartServer) -> None:
     opened(server.port, guest(server) | hostile).cut()
     wait_for(lambda: "WebSocket DISCONNECT" in server.log, DEADLINE_S, lambda: server.log)
     assert server.terminate() == 0  # it stores the last of them when it stops
-    told = diagnosed(server, ends=1)
-    assert (told["ended"], told["rays"]) == ({"cut": 1}, [])
+    report = diagnosed(server, ends=1)
+    assert (report["ended"], report["rays"]) == ({"cut": 1}, [])
 
 
 @SERVERS

@@ -187,8 +187,8 @@ def test_nearly_valid_signals(site: Site, sent: list[tuple[str, str, Any]]) -> N
     received, code = answers(socket)
     check(received, code)
     assert code is None
-    told = [frame["id"] for frame in received if frame["type"] in ("receipt", "error")]
-    assert told == [id for id, _, _ in sent]
+    answered = [frame["id"] for frame in received if frame["type"] in ("receipt", "error")]
+    assert answered == [id for id, _, _ in sent]
     socket.close()
     id, kind, payload = sent[0]
     answer = site.post(f"/api/sessions/{session}/signals/", {"id": id, "kind": kind, "payload": payload})

@@ -223,8 +223,8 @@ async def test_a_body_after_an_early_response_is_not_read_as_a_request(start_ser
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 500\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(head.encode())
-    told = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 20)
     rest = await asyncio.wait_for(reader.read(), DEADLINE_S)
-    assert told.startswith(b"HTTP/1.1 401") and b"HTTP/1.1" not in rest
+    assert head.startswith(b"HTTP/1.1 401") and b"HTTP/1.1" not in rest
     writer.close()

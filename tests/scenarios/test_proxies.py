@@ -185,5 +185,5 @@ def test_the_ray_id_of_a_connection_cut_behind_cloudflare_is_recorded(start_serv
         route.far.cut()
         assert socket.is_cut(within=DEADLINE_S)
     assert server.terminate() == 0  # it stores the last of its records when it stops
-    (told,) = json.loads(server.manage("diagnose_connections", "--json"))["transports"]
-    assert (told["ended"], [kept["ray"] for kept in told["rays"]]) == ({"cut": 1}, [ray])
+    (report,) = json.loads(server.manage("diagnose_connections", "--json"))["transports"]
+    assert (report["ended"], [kept["ray"] for kept in report["rays"]]) == ({"cut": 1}, [ray])

@@ -43,13 +43,13 @@ class RecordingTab(TransportHopper, RetryingFollower):
         await super()._take(frame, size)
 
     async def _try(self, session: str, kind: str, payload: Frame, id: str) -> Frame | None:
-        told = {"client": self.name, "session": session, "id": id}
-        self._recorder.note("invoke", **told, signal=kind)
+        fields = {"client": self.name, "session": session, "id": id}
+        self._recorder.note("invoke", **fields, signal=kind)
         receipt = await super()._try(session, kind, payload, id)
         if receipt is None or (receipt["status"] == "rejected" and receipt["error"]["retryable"]):
-            self._recorder.note("unknown", **told)
+            self._recorder.note("unknown", **fields)
         elif receipt["status"] == "rejected":
-            self._recorder.note("fail", **told, code=receipt["error"]["code"])
+            self._recorder.note("fail", **fields, code=receipt["error"]["code"])
         else:
-            self._recorder.note("ok", **told, serial=receipt["serial"])
+            self._recorder.note("ok", **fields, serial=receipt["serial"])
         return receipt

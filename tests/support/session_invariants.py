@@ -105,13 +105,13 @@ def check_all_has_ended(rows: Rows) -> None:
 def check_receipts(person: ConcurrentUser, rows: Rows, timeline: Timeline) -> None:
     """A signal that was accepted is stored once, and has one final status, the same for everybody."""
     for id, (kind, _) in person.sent.items():
-        told = [receipt for tab in person.tabs for receipt in tab.all_receipts.get(id, [])]
-        assert told, f"{id} has no receipt"
-        assert all(_meaning(receipt) == _meaning(told[0]) for receipt in told), told
+        receipts = [receipt for tab in person.tabs for receipt in tab.all_receipts.get(id, [])]
+        assert receipts, f"{id} has no receipt"
+        assert all(_meaning(receipt) == _meaning(receipts[0]) for receipt in receipts), receipts
         row = rows.signals.get(id)
-        if told[0]["status"] == "accepted":
+        if receipts[0]["status"] == "accepted":
             assert row, f"{id} was accepted and isn't stored"
-            assert (row["kind"], row["serial"]) == (kind, told[0]["serial"])
+            assert (row["kind"], row["serial"]) == (kind, receipts[0]["serial"])
     for id, row in rows.signals.items():
         assert row["status"] not in OPEN, row
         for tab in person.tabs:
@@ -120,7 +120,7 @@ def check_receipts(person: ConcurrentUser, rows: Rows, timeline: Timeline) -> No
             known = record["status"], record["code"] or "", record["reason"] or "", record["message"] or ""
             assert known == (row["status"], row["code"], row["reason"], row["message"]), (record, row)
     for tab in person.tabs:
-        _check_statuses(_told_of_signals(tab, person.session))
+        _check_statuses(_records_by_signal(tab, person.session))
         _check_against_timeline(tab, person.session, timeline)
 
 
@@ -129,26 +129,26 @@ def _meaning(receipt: Frame) -> Any:
     return receipt["status"], receipt.get("serial"), receipt.get("error", {}).get("code")
 
 
-def _told_of_signals(tab: RetryingFollower, session: str) -> dict[str, list[tuple[int, Frame]]]:
+def _records_by_signal(tab: RetryingFollower, session: str) -> dict[str, list[tuple[int, Frame]]]:
     """By signal: what the tab was told of it, and as of which serial; in that order."""
-    told: dict[str, list[tuple[int, Frame]]] = {}
+    receipts: dict[str, list[tuple[int, Frame]]] = {}
     for frame in tab.frames:
         if frame.get("session") != session:
             continue
         if frame["type"] == "attached":
             serial = int(frame["cursor"].rpartition("-")[2])
             for record in frame["signals"]:
-                told.setdefault(record["id"], []).append((serial, record))
+                receipts.setdefault(record["id"], []).append((serial, record))
         elif frame["type"] == "events":
             for event in frame["events"]:
                 if "signal" in event:
-                    told.setdefault(event["signal"]["id"], []).append((event["serial"], event["signal"]))
-    return {id: sorted(records, key=lambda record: record[0]) for id, records in told.items()}
+                    receipts.setdefault(event["signal"]["id"], []).append((event["serial"], event["signal"]))
+    return {id: sorted(records, key=lambda record: record[0]) for id, records in receipts.items()}
 
 
-def _check_statuses(told: dict[str, list[tuple[int, Frame]]]) -> None:
+def _check_statuses(receipts: dict[str, list[tuple[int, Frame]]]) -> None:
     rank = {"accepted": 0, "delivered": 1}
-    for records in told.values():
+    for records in receipts.values():
         ranks = [rank.get(record["status"], 2) for _, record in records]
         assert ranks == sorted(ranks), records
         final = [record for _, record in records if record["status"] not in rank]
