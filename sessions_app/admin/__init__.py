@@ -1,10 +1,10 @@
-"""The operator's view of a site. What the writer of the log owns is shown and can't be edited."""
+"""Django admin for operators. Tables owned by the log writer are read-only."""
 
 from django.contrib import admin
 
 from sessions_app.admin import approvals, connections, messages, policies, sessions, signals, tokens, work
 
 admin.site.site_header = admin.site.site_title = "Holdfast"
-admin.site.index_title = "What there is"
+admin.site.index_title = "Site administration"
 
 __all__ = ["approvals", "connections", "messages", "policies", "sessions", "signals", "tokens", "work"]

@@ -1,4 +1,4 @@
-"""Messages as text for people who look after a site: every part readable, nothing of it markup."""
+"""Messages as plain text for operators: every part readable, none of it rendered as markup."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import orjson
 
 from sessions_app.core import fold
 
-MOST_CHARACTERS = 20_000  # of one part: beyond it a page is of no use to a reader
+MAX_CHARACTERS = 20_000  # of one part; a longer page is unreadable
 
 
 class Passage(NamedTuple):
-    """One part. `label` is empty for what was simply said."""
+    """One part of a message. `label` is empty for plain text."""
 
     label: str
     text: str
@@ -45,7 +45,7 @@ def _passage(part: dict[str, Any]) -> Passage:
 
 def _tool(part: dict[str, Any]) -> Passage:
     name = part.get("toolName") or part["type"].removeprefix("tool-")
-    told = [
+    lines = [
         f"{title}: {value if isinstance(value, str) else _json(value)}"
         for title, value in (
             ("input", part.get("input", part.get("rawInput"))),
@@ -55,18 +55,18 @@ def _tool(part: dict[str, Any]) -> Passage:
         )
         if value is not None
     ]
-    return Passage(f"Tool: {name} ({part.get('state', '')})", "\n".join(told))
+    return Passage(f"Tool: {name} ({part.get('state', '')})", "\n".join(lines))
 
 
 def _file(part: dict[str, Any]) -> Passage:
     url = part.get("url", "")
-    where = f"{len(url)} characters of data" if url.startswith("data:") else url
-    return Passage("File", f"{part.get('mediaType', '')} {where}".strip())
+    location = f"{len(url)} characters of data" if url.startswith("data:") else url
+    return Passage("File", f"{part.get('mediaType', '')} {location}".strip())
 
 
 def _source(part: dict[str, Any]) -> Passage:
-    told = (part.get("title"), part.get("filename"), part.get("url"))
-    return Passage("Source", " · ".join(text for text in told if text))
+    facts = (part.get("title"), part.get("filename"), part.get("url"))
+    return Passage("Source", " · ".join(text for text in facts if text))
 
 
 def _unknown(part: dict[str, Any]) -> Passage:
@@ -85,7 +85,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Passage]] = {
 
 
 def readable(json: str) -> str:
-    """JSON of a row as text."""
+    """Return stored JSON as indented text."""
     return _cut(_json(orjson.loads(json)))
 
 
@@ -94,6 +94,6 @@ def _json(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    if len(text) <= MOST_CHARACTERS:
+    if len(text) <= MAX_CHARACTERS:
         return text
-    return f"{text[:MOST_CHARACTERS]}\n… and {len(text) - MOST_CHARACTERS} characters more"
+    return f"{text[:MAX_CHARACTERS]}\n… and {len(text) - MAX_CHARACTERS} more characters"
