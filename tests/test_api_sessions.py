@@ -127,7 +127,7 @@ def test_it_refuses_a_policy_that_is_longer_than_the_site_allows(alice: Any) -> 
     RetentionPolicy.objects.create(name="For ever", hours=100_000)
     response = patch(alice, a_session(alice.owner), policy="For ever")
     assert response.json()["fields"] == {
-        "policy": ["There is no such policy. There are: One day, Two days, Three days."]
+        "policy": ["Unknown policy. Available: One day, Two days, Three days."]
     }
 
 
