@@ -138,7 +138,7 @@ async def test_what_the_client_asks_for_comes_before_what_the_server_was_about_t
     session = await a_session_of()
     await threads.run(a_message, session, "a turn")
     followed = await tab.attach(session.pk)
-    tab.connection._followed[session.pk].lose()  # the server will read, from where this client was
+    tab.connection._followed[session.pk].resync()  # the server will read, from where this client was
     await tab._attach(session.pk, cursor=None)  # but it has lost everything
     await tab.wait_until(lambda: len(followed.attached) > 1)
     assert (followed.attached[1]["resumed"], len(followed.attached[1]["messages"])) == (False, 1)
@@ -182,7 +182,7 @@ async def test_a_reader_whose_lost_frames_could_not_be_read_gets_them_when_the_d
     await speaker.say("one ")
     await tab.wait_until(lambda: followed.text == "one ")
     away.on = True
-    tab.connection._followed[session.pk].lose()
+    tab.connection._followed[session.pk].resync()
     async with asyncio.timeout(DEADLINE_S):
         while away.asked < 2:
             await asyncio.sleep(0.01)

@@ -28,7 +28,7 @@ class Ear:
     def __init__(self) -> None:
         self.heard: list[Frame] = []
         self.signals = 0
-        self.fanout = Fanout(receive=self.heard.extend, signalled=self._signalled)
+        self.fanout = Fanout(receive=self.heard.extend, on_signal=self._signalled)
 
     def _signalled(self) -> None:
         self.signals += 1
@@ -104,7 +104,7 @@ async def test_hints_come_again(use: Any, redis: Redis, fault: Any) -> None:
         await hears(one, other)
         await fault(redis)
         await hears(one, other)
-        one.fanout.signal_came()
+        one.fanout.announce_signal()
         await until(lambda: other.signals == 1)
 
 
@@ -153,7 +153,7 @@ async def test_quiet_is_not_death(use: Any, redis: Redis, monkeypatch: pytest.Mo
         await hears(one, other)
         mine = other.fanout.endpoints[0]._channel
         sent = published(redis)
-        await until(lambda: published(redis) > sent + 2 * (channel_layer.ECHOES + 2))  # two processes' echoes
+        await until(lambda: published(redis) > sent + 2 * (channel_layer.MAX_UNANSWERED + 2))  # two processes' echoes
         assert other.fanout.endpoints[0]._channel == mine
 
 

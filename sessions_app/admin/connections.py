@@ -82,7 +82,7 @@ def _diagnosis_context(one: Diagnosis) -> dict[str, Any]:
         "transport": one.transport,
         "total": one.total,
         "summary": report.summary(one),
-        "wordless": one.wordless,
+        "unannounced": one.unannounced,
         "charts": [
             _chart("Seconds without traffic before an unannounced end", "idle", one.idle, one.findings),
             _chart("Seconds of lifetime before an unannounced end", "life", one.life, one.findings),
@@ -95,7 +95,7 @@ def _diagnosis_context(one: Diagnosis) -> dict[str, Any]:
 def _finding_context(finding: Finding, one: Diagnosis) -> dict[str, Any]:
     return {
         "confidence": finding.confidence,
-        "what": report.what(finding, one.wordless),
+        "what": report.observation(finding, one.unannounced),
         "suspicions": [(report.suspicion(culprit), culprit.limit) for culprit in finding.culprits],
         "advice": report.advice(finding, one.transport),
     }
