@@ -7,6 +7,9 @@ BIN := .venv/bin
 run types bench soak faults cluster-faults: export HOLDFAST_DEBUG ?= true
 HOLDFAST_ADDRESS ?= 127.0.0.1:8000
 
+# Containers often forbid bytecode. Tests start hundreds of processes, each of which would compile everything.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak faults cluster-faults clean
 
 help: ## list the targets
@@ -22,8 +25,8 @@ setup: .venv/.tests ## install what the tests need
 
 test: test-sqlite test-postgres test-js ## every test but the long ones
 
-# Two at a time: most tests wait, and those of one file share their servers.
-TOGETHER = --numprocesses 2 --dist loadfile
+# Four at a time, on two cores too: most tests wait, and those of one file share their servers.
+TOGETHER = --numprocesses 4 --dist loadfile
 
 test-sqlite: setup
 	$(BIN)/pytest $(TOGETHER)
@@ -66,7 +69,8 @@ bench: setup ## measure Holdfast beside its peers (a quarter of an hour)
 soak: setup ## run for long and watch memory (tens of minutes)
 	$(BIN)/pytest tests/scenarios -s -m "long and soak"
 
-faults: setup ## kill, cut and fill up, many times (minutes)
+faults: setup ## kill, cut and fill up, many times; property tests with many examples (minutes)
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -m "hypothesis and not long"
 	$(BIN)/pytest -m "long and not soak" --ignore tests/scenarios/test_cluster.py
 
 cluster-faults: setup ## the large size under every fault: three plays of HOLDFAST_FAULT_MINUTES (10) each

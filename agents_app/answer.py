@@ -6,7 +6,7 @@ Pure: `Turn` extends it for agents that are asked, `agents_app.remote` for publi
 from __future__ import annotations
 
 from agents_app.backend import Arguments, ChunkWriter
-from sessions_app.core.vocabulary import Chunk
+from sessions_app.core.wire_types import Chunk
 
 
 class Call:
@@ -20,11 +20,11 @@ class Call:
 
     async def begin(self, *, title: str | None = None) -> None:
         """Write the call with its arguments."""
-        call: Chunk = {"toolCallId": self.id, "toolName": self.name}
+        call: Chunk = {"type": "tool-input-start", "toolCallId": self.id, "toolName": self.name}
         if title is not None:
             call["title"] = title
-        await self._writer.write({"type": "tool-input-start", **call})
-        await self._writer.write({"type": "tool-input-available", **call, "input": self.input})
+        await self._writer.write(call)
+        await self._writer.write({**call, "type": "tool-input-available", "input": self.input})
 
     async def output(self, output: object) -> None:
         """End the call with its output: any JSON value."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sessions_app.core.signals import AgentSignal, input_hash
-from sessions_app.core.vocabulary import Chunk
+from sessions_app.core.wire_types import Chunk
 
 Arguments = dict[str, Any]
 

@@ -19,9 +19,8 @@ from agents_app.registry import Agent
 from agents_app.tool_call import ToolFailed
 from agents_app.turn import AgentFailed, Mode, Turn
 from sessions_app.core import fold, vocabulary
-from sessions_app.core.message import Part
-from sessions_app.core.signals import AgentSignal, Payload
-from sessions_app.core.vocabulary import Chunk
+from sessions_app.core.signals import AgentSignal
+from sessions_app.core.wire_types import Chunk, Part, Payload
 
 USER = "user:1"
 CHUNK_BYTES = 65_536  # a site's default
@@ -32,14 +31,16 @@ class Decided:
     """A scripted decision about an approval; `approve`, `deny` and `expire` make it."""
 
     kind: Literal["approve", "deny", "expire"]
-    payload: Payload = field(default_factory=dict)
+    payload: Payload = field(default_factory=Payload)
     actor: str = USER
 
 
 def approve(input: Arguments | None = None, *, reason: str = "", actor: str = USER) -> Decided:
     """A person approves, and edits the arguments if `input` is given."""
-    edited = {} if input is None else {"input": input}
-    return Decided("approve", {"reason": reason, **edited}, actor)
+    payload: Payload = {"reason": reason}
+    if input is not None:
+        payload["input"] = input
+    return Decided("approve", payload, actor)
 
 
 def deny(reason: str = "", *, actor: str = USER) -> Decided:
@@ -52,18 +53,18 @@ def expire() -> Decided:
     return Decided("expire")
 
 
-def person(text: str) -> fold.Message:
+def person(text: str) -> fold.MessageState:
     """A person's message, for a history."""
     return _message("user", "complete", text)
 
 
-def response(text: str, *, status: str = "complete") -> fold.Message:
+def response(text: str, *, status: str = "complete") -> fold.MessageState:
     """An agent's message, for a history or to be continued."""
     return _message("assistant", status, text)
 
 
-def _message(role: str, status: str, text: str) -> fold.Message:
-    return fold.Message(_uid(), role, status, 1, 1, 0, parts=[{"type": "text", "text": text}])
+def _message(role: str, status: str, text: str) -> fold.MessageState:
+    return fold.MessageState(_uid(), role, status, 1, 1, 0, parts=[{"type": "text", "text": text}])
 
 
 def _uid() -> str:
@@ -74,7 +75,7 @@ def _uid() -> str:
 class Rehearsal:
     """The outcome: the response's message as its readers have it, and the chunks that made it."""
 
-    message: fold.Message
+    message: fold.MessageState
     chunks: list[Chunk]
     unread: list[str]  # steers of the script that came too late: in a session, each is the next question
     input_tokens: int
@@ -108,9 +109,9 @@ async def rehearse(
     agent: Agent,
     prompt: str,
     *,
-    history: Iterable[fold.Message] = (),
+    history: Iterable[fold.MessageState] = (),
     mode: Mode = "answer",
-    earlier: fold.Message | None = None,
+    earlier: fold.MessageState | None = None,
     steers: Mapping[int, str | Sequence[str]] | None = None,
     decisions: Iterable[Decided] = (),
     results: Iterable[object] = (),
@@ -189,12 +190,12 @@ class _Stage:
         self.script = script
         self.chunks: list[Chunk] = []
         self.input_tokens = self.output_tokens = 0
-        self._messages: dict[str, fold.Message] = {}
+        self._messages: dict[str, fold.MessageState] = {}
         self._requests: dict[str, ApprovalRequest] = {}
         self._approved: set[str] = set()  # and not called yet
 
     @property
-    def message(self) -> fold.Message:
+    def message(self) -> fold.MessageState:
         return self._messages[self.uid]
 
     async def write(self, chunk: Chunk, *, settles: AgentSignal | None = None) -> None:

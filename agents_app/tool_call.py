@@ -16,7 +16,7 @@ from agents_app.backend import ApprovalRequest, Arguments, Backend
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.tools import UNKNOWN_OUTCOME
-from sessions_app.core.vocabulary import Chunk
+from sessions_app.core.wire_types import Chunk
 
 T = TypeVar("T")
 
@@ -82,8 +82,8 @@ class ToolCall(Call):
         """Write the decision for all readers, and give its signal the final receipt with it."""
         if decision.input != self.input:
             self.input = decision.input
-            call = {"toolCallId": self.id, "toolName": self.name}
-            await self._backend.write({"type": "tool-input-available", **call, "input": self.input})
+            call: Chunk = {"type": "tool-input-available", "toolCallId": self.id, "toolName": self.name}
+            await self._backend.write({**call, "input": self.input})
         decided = {
             "decided_by": decision.actor,
             "decided_at": time.time_ns() // 1_000_000,
@@ -114,7 +114,7 @@ class ToolCall(Call):
         if approval is None or not await self._backend.begin_call(approval):
             raise ToolFailed(NOT_APPROVED)
         output = await self._call(function, approval)
-        chunk = {"type": "tool-output-available", "toolCallId": self.id, "output": output}
+        chunk: Chunk = {"type": "tool-output-available", "toolCallId": self.id, "output": output}
         try:
             await self._backend.end_call(approval, chunk, failed=False)
         except HoldfastError as problem:
@@ -147,7 +147,7 @@ class ToolCall(Call):
             await self._backend.write(self._error(signal.payload["error"]), settles=signal)
             raise ToolFailed(signal.payload["error"])
         output = signal.payload["output"]
-        chunk = {"type": "tool-output-available", "toolCallId": self.id, "output": output}
+        chunk: Chunk = {"type": "tool-output-available", "toolCallId": self.id, "output": output}
         await self._backend.write(chunk, settles=signal)
         return output
 

@@ -7,8 +7,9 @@ from typing import Literal
 from agents_app.answer import Answer
 from agents_app.backend import Arguments, Backend
 from agents_app.tool_call import ToolCall
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 from sessions_app.core.signals import AgentSignal
+from sessions_app.core.wire_types import Chunk
 
 Mode = Literal["answer", "continue", "regenerate"]
 
@@ -26,7 +27,7 @@ class Turn(Answer):
     stops the agent, `asyncio.CancelledError` is raised in it; its text stays, and its response ends by itself.
     """
 
-    def __init__(self, backend: Backend, history: list[Message], *, mode: Mode = "answer") -> None:
+    def __init__(self, backend: Backend, history: list[MessageState], *, mode: Mode = "answer") -> None:
         super().__init__(backend)
         self.history = history
         self.prompt = next((_text_of(message) for message in reversed(history) if message.role == "user"), "")
@@ -46,7 +47,7 @@ class Turn(Answer):
         await self._end_step()
         steers = self._backend.take_steers()
         for steer in steers:
-            chunk = {"type": "steering-message", "id": steer.id, "parts": steer.payload["parts"]}
+            chunk: Chunk = {"type": "steering-message", "id": steer.id, "parts": steer.payload["parts"]}
             await self._backend.write(chunk, settles=steer)
         await self._backend.write({"type": "start-step"})
         return list(map(_text_of_steer, steers))
@@ -67,7 +68,7 @@ class Turn(Answer):
         self._backend.count_usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
 
-def _text_of(message: Message) -> str:
+def _text_of(message: MessageState) -> str:
     return "\n".join(part["text"] for part in message.parts if part["type"] == "text")
 
 

@@ -23,6 +23,7 @@ from sessions_app.publishing.local_writer import LocalWriters
 from sessions_app.publishing.producers import Producers
 from sessions_app.publishing.response_writer import Ticker
 from sessions_app.retention import purge
+from sessions_app.runs import lifecycle
 from sessions_app.runs.claims import Claims
 from sessions_app.runs.inbox import RunInboxes
 from sessions_app.runs.leases import Lease, Reaper
@@ -84,7 +85,7 @@ class Process:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         # In: what is published is written to the log,
-        self.log_writer = LogWriter(loop, self._committed)
+        self.log_writer = LogWriter(loop, self._committed, lifecycle.follow)
         self.lease = Lease(self.log_writer)
         self.writers = LocalWriters(self.log_writer, Ticker(loop, conf.settings.rollup_ms), lambda: self.lease.worker)
         self.producers = Producers(self.log_writer)

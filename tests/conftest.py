@@ -1,24 +1,31 @@
 """What every test may use: databases in their own place, servers of PostgreSQL and Redis, the database mark."""
 
+import gc
+import os
 import signal
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management.commands import flush
 from django.db import connections
 from hypothesis import HealthCheck, settings
 
 from sessions_app.models import RetentionPolicy
 from tests import services
 
+# Tables that every test finds as the migrations filled them, and leaves so.
+KEPT_TABLES = {"django_content_type", "auth_permission"}
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "django_db_serialized_rollback"}
 
-# What every property test starts from. On a busy machine making an example may take long, which is nobody's fault.
-settings.register_profile(
-    "holdfast", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("holdfast")
+# Property tests: the same few examples in every run, or with HYPOTHESIS_PROFILE=long many, different in every run.
+# On a busy machine making an example may take long, which is not the test's fault.
+BASE = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("short", BASE, max_examples=10, derandomize=True)
+settings.register_profile("long", BASE, max_examples=200, derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
@@ -27,6 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES:
             item.add_marker("database")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # all that was imported stays: to look through it again and again takes a tenth of tests/core's time
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +49,23 @@ def django_db_modify_db_settings(
     database = connections["default"]
     if database.vendor == "sqlite":
         database.settings_dict["TEST"]["NAME"] = str(place / "test.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_flush() -> Iterator[None]:
+    """After a test that commits, deletes rows alone.
+
+    Django truncates every table, then makes its content types and permissions anew: longer than most tests.
+    """
+
+    def delete_rows(style: Any, connection: Any, **options: Any) -> list[str]:
+        tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        return [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables if table not in KEPT_TABLES]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "sql_flush", delete_rows)
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *arguments: None)
+        yield
 
 
 @pytest.fixture(scope="session")

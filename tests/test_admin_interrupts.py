@@ -10,13 +10,12 @@ from django.test import Client
 from agents_app.tool_call import EXPIRED
 from agents_app.turn import Turn
 from sessions_app import models
-from sessions_app.admin.work import INTERRUPTED
+from sessions_app.admin.runs import INTERRUPTED
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import input_hash
 from sessions_app.database import threads
-from sessions_app.event_log import writer as log_writer
 from sessions_app.process import Process
-from sessions_app.runs import lifecycle
+from sessions_app.runs import admin_changes, lifecycle
 from tests.support.agents import Conversation, endless, process
 from tests.support.person import text_of
 from tests.support.stored import a_session
@@ -115,7 +114,7 @@ def test_what_the_worker_writes_after_an_interruption_is_fenced() -> None:
     with Writer() as writer:
         run = a_run(session, "m_1")
         writer.append(session, "m_1", begun("m_1", "mine"), **of(run))
-        assert log_writer.change_here(session.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is True
+        assert admin_changes.change_session(session.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is True
         for chunk in (delta(" more"), finish()):
             with pytest.raises(HoldfastError) as refusal:
                 writer.append(session, "m_1", [chunk], after=3, **of(run))
@@ -124,15 +123,15 @@ def test_what_the_worker_writes_after_an_interruption_is_fenced() -> None:
         assert (message.status, message.last_serial) == ("interrupted", 4)
         assert '"text":"mine"' in message.parts and not models.JournalEntry.objects.exists()
         # A second administrator was slower.
-        assert log_writer.change_here(session.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is False
+        assert admin_changes.change_session(session.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is False
         assert models.Session.objects.get().tail == 4
 
 
 def test_of_a_run_of_another_session_nothing_is_interrupted() -> None:
     session, other = a_session("guest:1"), a_session("guest:1")
     run = a_run(session, "m_1")
-    assert log_writer.change_here(other.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is False
+    assert admin_changes.change_session(other.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is False
     with pytest.raises(HoldfastError) as refusal:
-        log_writer.change_here(models.new_id(), lifecycle.interrupt, run.pk, INTERRUPTED)
+        admin_changes.change_session(models.new_id(), lifecycle.interrupt, run.pk, INTERRUPTED)
     assert refusal.value.code == "not_found"
     assert models.Run.objects.get().status == "running"

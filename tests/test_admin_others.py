@@ -118,7 +118,7 @@ def test_a_policy_that_is_needed_cant_be_deleted(operator: Client) -> None:
 
 
 def passages(*parts: dict[str, Any]) -> list[tuple[str, str]]:
-    message = fold.Message(
+    message = fold.MessageState(
         "m", "assistant", "complete", 1, 1, 0, parts=[orjson.loads(orjson.dumps(part)) for part in parts]
     )
     return [tuple(passage) for passage in transcript.entry(message).passages]

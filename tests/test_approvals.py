@@ -120,7 +120,7 @@ async def test_the_first_of_two_tabs_decides_and_the_other_is_told(process: Proc
         assert sorted(receipt["status"] for receipt in receipts) == ["accepted", "rejected"]
         (loser,) = [receipt for receipt in receipts if receipt["status"] == "rejected"]
         assert loser["error"]["code"] == "already_decided"
-        assert loser["error"]["message"].startswith("That was decided already: you ")
+        assert loser["error"]["message"].startswith("This was already decided: you ")
         assert len(sender.sent) == (1 if receipts[0]["status"] == "accepted" else 0)
         # All tabs see it, and the same signal is answered as the first time when it is repeated.
         record = await talk.final(loser["id"])

@@ -7,8 +7,9 @@ import pytest
 from agents_app.testing import approve, deny, rehearse
 from agents_app.tool_call import ToolCall, ToolFailed
 from agents_app.turn import Turn
-from sessions_app.core.message import Message, Part
+from sessions_app.core.message import MessageState
 from sessions_app.core.signals import input_hash
+from sessions_app.core.wire_types import Part
 from sessions_app.process import Process
 from tests.support.agents import Conversation, process
 
@@ -46,7 +47,7 @@ async def send(arguments: dict[str, Any]) -> str:
     return f"sent to {arguments['to']}"
 
 
-async def in_a_session(process: Process) -> tuple[Message, list[int]]:
+async def in_a_session(process: Process) -> tuple[MessageState, list[int]]:
     """Have the agent answer in a session; return its message, and its run's tokens."""
     async with Conversation(process, agent) as talk:
         await talk.say("Send it")
@@ -72,11 +73,11 @@ async def asked(talk: Conversation, number: int) -> str:
     return approval
 
 
-def named(message: Message, tool: str) -> list[Part]:
+def named(message: MessageState, tool: str) -> list[Part]:
     return [part for part in message.parts if part["type"] == f"tool-{tool}"]
 
 
-def comparable(message: Message) -> tuple[str, list[Part]]:
+def comparable(message: MessageState) -> tuple[str, list[Part]]:
     """Return a message's status and parts without the ids and times that differ in every run."""
     for part in message.parts:
         if "approval" in part:

@@ -22,7 +22,7 @@ from tests.support.writer import Writer, begun, delta, finish, said
 pytestmark = pytest.mark.django_db(transaction=True)
 
 OWNER = "guest:1"
-Messages = dict[str, fold.Message]
+Messages = dict[str, fold.MessageState]
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ async def test_a_stranger_is_told_what_he_is_told_of_a_session_that_does_not_exi
         session = (await a_session_of("guest:2" if whose == "a stranger's" else "")).pk
     answer = await error(tab, {"type": "attach", "session": session})
     assert answer == {
-        "type": "error", "code": "not_found", "message": "There is no such session, or it isn't yours",
+        "type": "error", "code": "not_found", "message": "Session not found, or it isn't yours",
         "retryable": False, "session": session,
     }  # fmt: skip
     assert tab.connection._followed == {} and tab.process.feeds._feeds == {}
@@ -260,7 +260,10 @@ async def test_who_is_behind_gets_only_what_he_lacks(limit: Any, process: Proces
         speaker = await Speaker(process, session).begin()
         await speaker.say("x" * 3000)
         await tab.wait_until(lambda: len(followed.text) == 3000)
-        await asyncio.sleep(0.2)  # the acknowledgement of it
+        window = tab.connection._followed[session.pk].attachment.window
+        async with asyncio.timeout(DEADLINE_S):
+            while window.used:  # until it is acknowledged
+                await asyncio.sleep(0.01)
         await speaker.say("y" * 5000)  # more than a window
         await tab.wait_until(lambda: len(followed.text) == 8000)
         assert len(json.dumps(followed.attached[-1])) < 9000

@@ -13,7 +13,7 @@ from agents_app.builtin.demo import ANSWER
 from agents_app.builtin.demo_report import Draft, Findings
 from agents_app.local.runner import FAILED, STOPPED, Runner
 from sessions_app import models
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 from sessions_app.core.tools import UNKNOWN_OUTCOME
 from sessions_app.database import threads
 from sessions_app.process import Process
@@ -57,7 +57,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return over
 
 
-def part(message: Message, tool: str) -> Frame:
+def part(message: MessageState, tool: str) -> Frame:
     """Return the last call of a tool in an answer."""
     return [part for part in message.parts if part["type"] == f"tool-{tool}"][-1]
 

@@ -348,7 +348,7 @@ def test_what_is_stored_is_the_fold_of_what_was_shown(journal_events: None, writ
             writer.append(session, uid, begun(uid))
         else:
             writer.append(session, uid, [delta(f"{number} ")] * random.randint(1, 3))
-    messages: dict[str, fold.Message] = {}
+    messages: dict[str, fold.MessageState] = {}
     for event in shown(writer, session):
         fold.fold(messages, event)
     for uid, message in messages.items():

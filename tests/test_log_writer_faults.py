@@ -12,7 +12,7 @@ from django.db.backends.signals import connection_created
 from sessions_app import models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries, sql
-from sessions_app.event_log.transaction import AppendResult
+from sessions_app.event_log.commands import AppendResult
 from sessions_app.runs import lifecycle
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, a_signal
@@ -217,7 +217,7 @@ def test_after_the_stop_publishers_are_told_to_go_elsewhere() -> None:
     with Writer() as writer:
         writer.run(writer.log_writer.stop())
         with pytest.raises(HoldfastError) as refused:
-            writer.run(writer.log_writer.append(session=session.pk, uid="m_1", chunks=[said("Hi")]))
+            writer.run(writer.log_writer.append(session.pk, "m_1", [said("Hi")]))
         assert refused.value.code == "going_away"
 
 

@@ -118,7 +118,7 @@ def test_an_end_goes_at_once(writer: Writer, session: models.Session) -> None:
         await write(response, delta("first"))
         await response.flush()
         await write(response, delta(" last"), finish())
-        await response._wait(lambda: not response._in_flight and not response._rollup)
+        await response._writer._wait(lambda: not response._writer._in_flight and not response._writer._rollup)
 
     writer.run(agent())
     assert text_of(response) == "first last"
@@ -131,7 +131,7 @@ def test_a_fast_writer_waits_for_the_database(writer: Writer, session: models.Se
         await begin(response)
         for _ in range(200):
             await response.write(delta("x" * 10_000))
-            assert response._rollup.size < response_writer.BUFFER_BYTES + 20_000
+            assert response._writer._rollup.size < response_writer.BUFFER_BYTES + 20_000
         await response.flush()
 
     writer.run(agent())

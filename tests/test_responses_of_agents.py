@@ -14,7 +14,7 @@ from agents_app.local.runner import FAILED, GONE, Runner
 from agents_app.turn import Turn
 from sessions_app import conf, models
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 from sessions_app.database import threads
 from sessions_app.process import Process
 from sessions_app.publishing import local_writer
@@ -45,7 +45,7 @@ async def process(settings: Any) -> AsyncIterator[Process]:
 def answer(process: Process, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`await answer(agent)`: the ended answer of this agent, as its reader sees it."""
 
-    async def ask(agent: registry.Agent | None, meanwhile: Callable[[], Any] | None = None) -> Message:
+    async def ask(agent: registry.Agent | None, meanwhile: Callable[[], Any] | None = None) -> MessageState:
         monkeypatch.setattr(registry, "_agents", {"test": agent} if agent else {})
         session = await threads.run(lambda: a_session(OWNER, agent="test"))
         async with Tab(process, OWNER) as tab:
@@ -181,7 +181,7 @@ async def test_an_answer_survives_a_short_database_outage_and_fails_in_a_long_on
 
     def has_lasted() -> bool:
         """Return whether the commit was retried a few times, or the writer has given up."""
-        return outage.refused > 5 if status == "complete" else bool(speaking and speaking[0]._problem)
+        return outage.refused > 5 if status == "complete" else bool(speaking and speaking[0]._writer._problem)
 
     async def meanwhile() -> None:
         async with asyncio.timeout(DEADLINE_S):

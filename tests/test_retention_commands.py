@@ -11,8 +11,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from sessions_app.models import Session
-from tests.support.harness import DEADLINE_S, environment_of
+from tests.support.harness import DEADLINE_S, environment_of, migrated, own_database
 from tests.support.stored import a_message, a_session, a_signal, an_ended_run, hours_ago
+
+__all__ = ["migrated"]  # a fixture
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.django_db
@@ -67,12 +69,10 @@ def test_it_refuses_nonsense(arguments: list[str], problem: str) -> None:
         run("enforce_retention", *arguments)
 
 
-def test_a_loop_ends_cleanly_when_it_is_stopped(tmp_path: Path) -> None:
-    environment = environment_of(f"sqlite:///{tmp_path}/loop.sqlite3", {})
-    manage = [sys.executable, "manage.py"]
-    subprocess.run([*manage, "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True)
+def test_a_loop_ends_cleanly_when_it_is_stopped(tmp_path: Path, migrated: Path) -> None:
+    environment = environment_of(own_database(tmp_path, migrated), {})
     loop = subprocess.Popen(
-        [*manage, "enforce_retention", "--loop", "3600"],
+        [sys.executable, "manage.py", "enforce_retention", "--loop", "3600"],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert loop.stdout and loop.stdout.readline() == "Removed 0 sessions, 0 messages.\n"

@@ -97,17 +97,9 @@ steps = st.lists(
 )
 
 
-@pytest.mark.parametrize("examples", [10, pytest.param(150, marks=pytest.mark.long)])
-def test_whatever_comes_between(writer: Writer, examples: int) -> None:
-    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
-    @given(steps=steps, policy=st.sampled_from(POLICIES), seed=st.integers(0, 99))
-    def check(steps: list[tuple[str, ...]], policy: Any, seed: int) -> None:
-        check_play(writer, steps, policy, seed)
-
-    check()
-
-
-def check_play(writer: Writer, steps: list[tuple[str, ...]], policy: Any, seed: int) -> None:
+@settings(suppress_health_check=list(HealthCheck))
+@given(steps=steps, policy=st.sampled_from(POLICIES), seed=st.integers(0, 99))
+def test_whatever_comes_between(writer: Writer, steps: list[tuple[str, ...]], policy: Any, seed: int) -> None:
     busy.set_policy("test", policy)
     writer.frames.clear()
     session = a_session(OWNER, agent="test")

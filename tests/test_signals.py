@@ -182,7 +182,7 @@ async def test_a_stranger_may_not_send_and_is_not_told_more_than_of_nothing(tab:
         session = (await a_session_of("guest:2", hours=100 if "expired" in whose else 0)).pk
     receipt = await signal(tab, session)
     assert receipt["error"] == {
-        "code": "not_found", "message": "There is no such session, or it isn't yours", "retryable": False
+        "code": "not_found", "message": "Session not found, or it isn't yours", "retryable": False
     }  # fmt: skip
     assert await count(models.Message) == 0
 

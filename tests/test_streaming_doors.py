@@ -234,7 +234,7 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@hypothesis(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@hypothesis(suppress_health_check=list(HealthCheck))
 @given(body=bodies | anything, query=st.text(max_size=30), last_id=st.text("aZ09-\u00ff %", max_size=12))
 async def test_nonsense_is_always_named(body: Any, query: str, last_id: str) -> None:
     browser = Browser()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 from agents_app.builtin.demo_report import write_report
 from agents_app.builtin.demo_speech import earlier, in_short, is_to_crash, pause, speak, texts
@@ -106,5 +107,5 @@ def _said(turn: Turn) -> int:
     before = earlier(turn)
     if before is None:
         return 0
-    begins_at: int = (before.metadata or {}).get("begins_at", 0)
+    begins_at = cast(int, (before.metadata or {}).get("begins_at", 0))
     return begins_at + len("".join(texts(before)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, field
 from random import Random
+from typing import Any, cast
 
 from agents_app.backend import Arguments
 from agents_app.builtin.demo_speech import earlier, in_short, is_to_crash, pause, speak, texts
@@ -178,7 +179,7 @@ def _draft(turn: Turn, findings: Findings) -> Draft:
     before = earlier(turn)
     if before is None:
         return Draft()
-    draft = Draft(**(before.metadata or {}).get("draft", {}))
+    draft = Draft(**cast(dict[str, Any], (before.metadata or {}).get("draft", {})))
     if FIRST_SECTION <= draft.stage < SEND and (said := texts(before)[-1:]):
         section = findings.section(draft.stage - FIRST_SECTION, draft)
         if section.startswith(said[0], draft.said):  # else it is the previous section: this one has no text yet

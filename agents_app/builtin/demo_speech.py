@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from agents_app.turn import Turn
 from sessions_app import conf
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 
 TOKEN = re.compile(r"\s*\S+")  # a word with the space before it: about what a model's token is
 CRASH = re.compile(r"\bcrash\b", re.IGNORECASE)
@@ -45,13 +45,13 @@ def tokens(text: str) -> Iterator[str]:
         yield text[end:]
 
 
-def earlier(turn: Turn) -> Message | None:
+def earlier(turn: Turn) -> MessageState | None:
     """Return the answer to continue, if the turn continues one."""
     last = turn.history[-1] if turn.mode == "continue" and turn.history else None
     return last if last is not None and last.role == "assistant" else None
 
 
-def texts(message: Message) -> list[str]:
+def texts(message: MessageState) -> list[str]:
     """Return a message's text parts."""
     return [part["text"] for part in message.parts if part["type"] == "text"]
 

@@ -14,9 +14,9 @@ from sessions_app import conf
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import AgentSignal
-from sessions_app.core.vocabulary import Chunk
+from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import queries
-from sessions_app.event_log.transaction import Log
+from sessions_app.event_log.commands import SessionLog
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Approval, Run, new_id
 from sessions_app.publishing.local_writer import LocalWriter
@@ -92,18 +92,18 @@ class LocalBackend:
 # Within a transaction
 
 
-def apply_signal(key: int, log: Log) -> None:
+def apply_signal(key: int, log: SessionLog) -> None:
     """Give a signal its final receipt."""
     lifecycle.settle_by_key(log, key, signals.APPLIED)
 
 
-def insert_approval(approval: Approval, log: Log) -> None:
+def insert_approval(approval: Approval, log: SessionLog) -> None:
     """Store an approval. Called again if the transaction was rolled back."""
     approval.pk = None  # of the rolled-back attempt: the database may have given it to another row since
     approval.save(force_insert=True)
 
 
-def begin_call(log: Log, approval: str, run: str) -> bool | None:
+def begin_call(log: SessionLog, approval: str, run: str) -> bool | None:
     """Record that an approved call begins, the first time; None if its run is to stop. Raises fenced."""
     running = Run.objects.running().filter(pk=run).first()
     if running is None:
@@ -114,11 +114,11 @@ def begin_call(log: Log, approval: str, run: str) -> bool | None:
     return bool(approved.filter(execution=Execution.NONE).update(execution=Execution.BEGUN))
 
 
-def end_call(approval: str, execution: Approval.Execution, log: Log) -> None:
+def end_call(approval: str, execution: Approval.Execution, log: SessionLog) -> None:
     """Record how a call ended."""
     Approval.objects.filter(session=log.session, uid=approval).update(execution=execution)
 
 
-def add_usage(run: str, input_tokens: int, output_tokens: int, log: Log) -> None:
+def add_usage(run: str, input_tokens: int, output_tokens: int, log: SessionLog) -> None:
     """Add to the tokens that a run's model has read and written."""
     lifecycle.add_usage(run, input_tokens, output_tokens)

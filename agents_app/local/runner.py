@@ -14,6 +14,7 @@ from agents_app.turn import AgentFailed, Mode, Turn
 from sessions_app import conf, models
 from sessions_app.core import fold, vocabulary
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk
 from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.process import Process
@@ -190,7 +191,7 @@ async def _speak(process: Process, response: LocalWriter, inbox: RunInbox) -> No
     await turn.finish()
 
 
-async def _end(process: Process, response: LocalWriter, chunk: dict[str, str]) -> None:
+async def _end(process: Process, response: LocalWriter, chunk: Chunk) -> None:
     try:
         await response.close(chunk)
     except HoldfastError as problem:
@@ -198,7 +199,7 @@ async def _end(process: Process, response: LocalWriter, chunk: dict[str, str]) -
         process.reaper.end_later(response.run, chunk)
 
 
-def _asked(history: list[fold.Message], run: models.Run) -> list[fold.Message]:
+def _asked(history: list[fold.MessageState], run: models.Run) -> list[fold.MessageState]:
     """Return the part of the history that a run answers: people may have asked more since.
 
     It ends with the prompt, or, to continue an earlier answer, with that answer; to repeat one, it is left out.

@@ -14,7 +14,7 @@ from agents_app.answer import Answer, Call
 from agents_app.backend import Arguments
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.vocabulary import Chunk
+from sessions_app.core.wire_types import Chunk
 from sessions_app.publishing.response_writer import ResponseWriter, Ticker
 
 logger = logging.getLogger(__name__)
@@ -32,62 +32,68 @@ FAILED = "The agent failed."
 STOPPED = "The agent was stopped before it finished."
 
 
-class RemoteResponse(ResponseWriter):
+class RemoteResponse:
     """A response at a site. `submit` is called for each batch to send, and answered by `take` or `refuse`.
 
     `write` and `flush` raise HoldfastError if it can't go on, `Fenced` if another has ended it.
     """
 
     def __init__(self, session: str, uid: str, *, ticker: Ticker, submit: Callable[[RemoteResponse], None]) -> None:
-        super().__init__(session, uid, ticker=ticker, chunk_bytes=CHUNK_BYTES)
+        self.session = session
+        self.uid = uid
         self.sequence = 0  # of the batch in flight, or of the last one
+        self.batch: list[Chunk] = []  # in flight
         self._batches: list[list[Chunk]] = []  # that follow it
         self._hand_over = submit
+        self._writer = ResponseWriter(uid, ticker=ticker, check=check, submit=self._submit)
 
-    @property
-    def batch(self) -> list[Chunk]:
-        """The batch in flight."""
-        return self._in_flight
+    async def write(self, chunk: Chunk) -> None:
+        """Add one chunk; see `ResponseWriter.write`."""
+        await self._writer.write(chunk)
+
+    async def flush(self) -> None:
+        """Wait until everything written is stored."""
+        await self._writer.flush()
+
+    async def close(self, chunk: Chunk) -> None:
+        """End the response; see `ResponseWriter.close`."""
+        await self._writer.close(chunk)
 
     def take(self, serial: int) -> None:
         """Note that the site has stored the batch."""
-        self._stored(serial)
+        if self._batches:
+            self._writer.advance(serial)
+            self._send()
+        else:
+            self._writer.stored(serial)
 
     def refuse(self, problem: HoldfastError) -> None:
         """Note that the site refused the batch. Chunks before a malformed one are sent again."""
         if problem.code in REFUSE_WHOLE:
             self.sequence -= 1
-            if len(self._in_flight) > 1:
-                self._divide()
+            if len(self.batch) > 1:
+                half = len(self.batch) // 2
+                self._batches[:0] = [self.batch[:half], self.batch[half:]]
+                self._send()
                 return
-        self._fail(problem)
+        self._batches.clear()
+        self._writer.fail(problem)
 
-    def _divide(self) -> None:
-        chunks, self._in_flight = self._in_flight, []
-        half = len(chunks) // 2
-        self._batches[:0] = [chunks[:half], chunks[half:]]
+    def _submit(self, writer: ResponseWriter, chunks: list[Chunk]) -> None:
+        self._batches = list(batches(chunks))
         self._send()
 
-    def _give_up(self, problem: HoldfastError) -> None:
-        super()._give_up(problem)
-        self._batches.clear()
-
-    def _check(self, chunk: Chunk) -> None:
-        super()._check(chunk)
-        if chunk["type"] not in vocabulary.APPENDS and len(orjson.dumps(chunk)) > CHUNK_BYTES:
-            raise HoldfastError("bad_chunk", f"{chunk['type']} takes more than {CHUNK_BYTES} bytes on the wire")
-
-    def _has_more(self) -> bool:
-        return bool(self._batches) or super()._has_more()
-
-    def _take(self) -> list[Chunk]:
-        if not self._batches:
-            self._batches = list(batches(super()._take()))
-        return self._batches.pop(0)
-
-    def _submit(self) -> None:
+    def _send(self) -> None:
+        self.batch = self._batches.pop(0)
         self.sequence += 1
         self._hand_over(self)
+
+
+def check(chunk: Chunk) -> None:
+    """Raise bad_chunk or unknown_chunk for a chunk that no frame holds."""
+    vocabulary.check(chunk, max_bytes=CHUNK_BYTES)
+    if chunk["type"] not in vocabulary.APPENDS and len(orjson.dumps(chunk)) > CHUNK_BYTES:
+        raise HoldfastError("bad_chunk", f"{chunk['type']} takes more than {CHUNK_BYTES} bytes on the wire")
 
 
 def batches(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
@@ -113,7 +119,10 @@ def pieces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
             yield chunk
         else:
             text = chunk[append[1]]
-            yield from ({**chunk, append[1]: text[start : start + PIECE]} for start in range(0, len(text), PIECE))
+            for start in range(0, len(text), PIECE):
+                piece = chunk.copy()
+                piece[append[1]] = text[start : start + PIECE]
+                yield piece
 
 
 class RemoteAnswer(Answer):

@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from sessions_app.admin import approvals, connections, messages, policies, sessions, signals, tokens, work
+from sessions_app.admin import approvals, connections, messages, policies, runs, sessions, signals, tokens, workers
 
 admin.site.site_header = admin.site.site_title = "Holdfast"
 admin.site.index_title = "Site administration"
 
-__all__ = ["approvals", "connections", "messages", "policies", "sessions", "signals", "tokens", "work"]
+__all__ = ["approvals", "connections", "messages", "policies", "runs", "sessions", "signals", "tokens", "workers"]

@@ -14,9 +14,8 @@ from django.utils.text import Truncator
 from sessions_app.admin import actions
 from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, link, text
 from sessions_app.core.errors import HoldfastError
-from sessions_app.event_log import writer
 from sessions_app.models import Approval, ApprovalQuerySet
-from sessions_app.runs import lifecycle
+from sessions_app.runs import admin_changes, lifecycle
 
 ARGUMENTS_LENGTH = 80  # characters of a call's arguments in a list
 
@@ -93,7 +92,7 @@ class ApprovalAdmin(ApprovalColumns, ReadOnlyAdmin):
         expired = 0
         for approval in due:
             try:
-                expired += writer.change_here(approval.session_id, lifecycle.expire, approval.uid)
+                expired += admin_changes.change_session(approval.session_id, lifecycle.expire, approval.uid)
             except HoldfastError as problem:
                 self.message_user(request, f"{approval}: {problem.message}", messages.ERROR)
         self.message_user(request, f"Approvals expired: {expired}.", messages.SUCCESS)

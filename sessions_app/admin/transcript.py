@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from sessions_app.core import fold
+from sessions_app.core.wire_types import Part
 
 MAX_CHARACTERS = 20_000  # of one part; a longer page is unreadable
 
@@ -23,18 +24,18 @@ class Passage(NamedTuple):
 class Entry(NamedTuple):
     """One message."""
 
-    message: fold.Message
+    message: fold.MessageState
     created_at: datetime
     passages: list[Passage]
 
 
-def entry(message: fold.Message) -> Entry:
+def entry(message: fold.MessageState) -> Entry:
     passages = [passage for part in message.parts if (passage := _passage(part)).text or passage.label]
     created_at = datetime.fromtimestamp(message.created_at / 1000, UTC)
     return Entry(message, created_at, [Passage(label, _cut(text)) for label, text in passages])
 
 
-def _passage(part: dict[str, Any]) -> Passage:
+def _passage(part: Part) -> Passage:
     kind = part["type"]
     if kind.startswith("tool-") or kind == "dynamic-tool":
         return _tool(part)
@@ -43,7 +44,7 @@ def _passage(part: dict[str, Any]) -> Passage:
     return _READERS.get(kind, _unknown)(part)
 
 
-def _tool(part: dict[str, Any]) -> Passage:
+def _tool(part: Part) -> Passage:
     name = part.get("toolName") or part["type"].removeprefix("tool-")
     lines = [
         f"{title}: {value if isinstance(value, str) else _json(value)}"
@@ -58,22 +59,22 @@ def _tool(part: dict[str, Any]) -> Passage:
     return Passage(f"Tool: {name} ({part.get('state', '')})", "\n".join(lines))
 
 
-def _file(part: dict[str, Any]) -> Passage:
+def _file(part: Part) -> Passage:
     url = part.get("url", "")
     location = f"{len(url)} characters of data" if url.startswith("data:") else url
     return Passage("File", f"{part.get('mediaType', '')} {location}".strip())
 
 
-def _source(part: dict[str, Any]) -> Passage:
+def _source(part: Part) -> Passage:
     facts = (part.get("title"), part.get("filename"), part.get("url"))
     return Passage("Source", " · ".join(text for text in facts if text))
 
 
-def _unknown(part: dict[str, Any]) -> Passage:
+def _unknown(part: Part) -> Passage:
     return Passage(part["type"], _json({name: value for name, value in part.items() if name != "type"}))
 
 
-_READERS: dict[str, Callable[[dict[str, Any]], Passage]] = {
+_READERS: dict[str, Callable[[Part], Passage]] = {
     "text": lambda part: Passage("", part.get("text", "")),
     "reasoning": lambda part: Passage("Reasoning", part.get("text", "")),
     "step-start": lambda part: Passage("", ""),
@@ -89,7 +90,7 @@ def readable(json: str) -> str:
     return _cut(_json(orjson.loads(json)))
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -13,6 +13,7 @@ from rest_framework.request import Request
 
 from sessions_app.api.serializers import PageQuery
 from sessions_app.core import fold
+from sessions_app.core.wire_types import SignalRecord, WireMessage
 from sessions_app.event_log import queries
 from sessions_app.http.errors import ApiError
 
@@ -44,31 +45,31 @@ def _path(link: str | None) -> str | None:
     return urlsplit(link)._replace(scheme="", netloc="").geturl() if link else None
 
 
-class HistorySlice(NamedTuple):
+class HistoryPage(NamedTuple):
     """Part of a history, oldest first, each item with its serial. `more`: the history continues beyond it."""
 
-    items: list[tuple[int, dict[str, Any]]]
+    items: Sequence[tuple[int, WireMessage | SignalRecord]]
     more: bool
 
 
-def messages(session_id: str, **where: Any) -> HistorySlice:
-    page = queries.history(session_id, **where)
-    return HistorySlice([(message.first_serial, fold.to_wire(message)) for message in page.messages], page.more)
+def messages(session_id: str, *, limit: int, before: int | None = None, after: int | None = None) -> HistoryPage:
+    page = queries.history(session_id, limit=limit, before=before, after=after)
+    return HistoryPage([(message.first_serial, fold.to_wire(message)) for message in page.messages], page.more)
 
 
-def signals(session_id: str, **where: Any) -> HistorySlice:
-    return HistorySlice(*queries.signal_history(session_id, **where))
+def signals(session_id: str, *, limit: int, before: int | None = None, after: int | None = None) -> HistoryPage:
+    return HistoryPage(*queries.signal_history(session_id, limit=limit, before=before, after=after))
 
 
 def history_page(
     path: str,
-    read: Callable[..., HistorySlice],
+    read: Callable[..., HistoryPage],
     *,
     limit: int,
     order: str,
     before: int | None = None,
     after: int | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return a page of history, `{"next", "previous", "results"}`. Its links are below `path`."""
     if after is None and before is None and order == "oldest":
         after = 0

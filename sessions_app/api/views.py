@@ -43,6 +43,7 @@ from sessions_app.api.serializers import (
     TokenSerializer,
 )
 from sessions_app.auth import tokens
+from sessions_app.core.cursor import Cursor
 from sessions_app.core.frames import SESSION_ID
 from sessions_app.core.tokens import ALL
 from sessions_app.delivery import catchup
@@ -187,12 +188,12 @@ class SessionViewSet(
             return Response(self._changes(session, since))
         return Response(pagination.history_page(request.path, partial(pagination.messages, session.pk), **where))
 
-    def _changes(self, session: Session, since: Any) -> dict[str, Any]:
+    def _changes(self, session: Session, since: Cursor) -> dict[str, object]:
         attached = catchup.read(session.pk, session.owner, cursor=since)
         if not attached["resumed"]:
-            raise ApiError("reset", attached["reason"], reason=attached["reason"], cursor=attached["cursor"])
-        del attached["type"]
-        return attached
+            reason = attached["reason"] or ""
+            raise ApiError("reset", reason, reason=reason, cursor=attached["cursor"])
+        return {name: value for name, value in attached.items() if name != "type"}
 
     @extend_schema(
         summary="Read signals",

@@ -1,13 +1,12 @@
-"""The fold: what a message is after each of its chunks, as the AI SDK would build it."""
+"""The fold: applies chunks to a message, as the AI SDK does."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Literal, cast
 
 from sessions_app.core import tools
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.message import (
-    Message,
-    Part,
+    MessageState,
     append_text,
     ended,
     from_wire,
@@ -18,18 +17,16 @@ from sessions_app.core.message import (
     to_wire,
     touch,
 )
-from sessions_app.core.vocabulary import BEGINS, ENDS, Chunk
+from sessions_app.core.vocabulary import BEGINS, ENDS
+from sessions_app.core.wire_types import Chunk, Event, JsonObject, MessageEvent, Part
 
-__all__ = ["Event", "Message", "apply", "begin", "ended", "fold", "from_wire", "to_wire"]
-
-# {"serial": int, "message": str, "chunk": Chunk}, and "at" if it creates its message; or {"serial": int, "signal": …}
-Event = dict[str, Any]
+__all__ = ["Event", "MessageState", "apply", "begin", "ended", "fold", "from_wire", "to_wire"]
 
 
-def fold(messages: dict[str, Message], event: Event) -> None:
-    """Apply an event to the messages of its session, by id; raises what `begin` and `apply` raise.
+def fold(messages: dict[str, MessageState], event: Event) -> None:
+    """Apply an event to the messages of its session, by id. A signal's event changes none.
 
-    One that tells of a signal changes no message.
+    Raises as `begin` and `apply`.
     """
     if "message" not in event:
         return
@@ -40,30 +37,30 @@ def fold(messages: dict[str, Message], event: Event) -> None:
         apply(message, event["serial"], event["chunk"])
 
 
-def begin(event: Event) -> Message:
-    """The message that a `start` or `message` chunk creates; raises `no_such_message`, `bad_chunk`."""
+def begin(event: MessageEvent) -> MessageState:
+    """Return the message that a `start` or `message` chunk creates. Raises no_such_message and bad_chunk."""
     id, serial, chunk = event["message"], event["serial"], event["chunk"]
     if chunk["type"] not in BEGINS:
         raise HoldfastError("no_such_message", f"{id} at {chunk['type']}")
     if chunk["type"] == "message":
-        return _whole(Message(id, chunk["role"], "complete", serial, serial, event["at"]), chunk)
+        return _whole(MessageState(id, chunk["role"], "complete", serial, serial, event["at"]), chunk)
     if chunk.get("messageId", id) != id:
         raise HoldfastError("bad_chunk", f"a start of {chunk['messageId']} in an event of {id}")
     metadata = chunk.get("messageMetadata")
-    return Message(id, "assistant", "streaming", serial, serial, event["at"], metadata=metadata)
+    return MessageState(id, "assistant", "streaming", serial, serial, event["at"], metadata=metadata)
 
 
-def _whole(message: Message, chunk: Chunk) -> Message:
+def _whole(message: MessageState, chunk: Chunk) -> MessageState:
     message.metadata = chunk.get("metadata")
     for part in chunk["parts"]:
         push(message, message.first_serial, part)
     return message
 
 
-def apply(message: Message, serial: int, chunk: Chunk) -> None:
-    """Apply a chunk that `vocabulary.check` has passed; its values become the message's, so leave them alone.
+def apply(message: MessageState, serial: int, chunk: Chunk) -> None:
+    """Apply a checked chunk (see `vocabulary.check`); its values become the message's, so don't change them.
 
-    Raises `unknown_part`, `message_ended`, `message_exists`, and has changed nothing then.
+    Raises unknown_part, message_ended or message_exists, and then nothing has changed.
     """
     if message.status != "streaming":
         raise HoldfastError("message_exists" if chunk["type"] in BEGINS else "message_ended", message.id)
@@ -71,21 +68,21 @@ def apply(message: Message, serial: int, chunk: Chunk) -> None:
     message.last_serial = serial
 
 
-# --- Begin, metadata, end ---
+# Begin, metadata, end
 
 
-def _start_again(message: Message, serial: int, chunk: Chunk) -> None:
+def _start_again(message: MessageState, serial: int, chunk: Chunk) -> None:
     raise HoldfastError("message_exists", message.id)
 
 
-def _metadata(message: Message, serial: int, chunk: Chunk) -> None:
+def _metadata(message: MessageState, serial: int, chunk: Chunk) -> None:
     new = chunk.get("messageMetadata")
     if new is not None:
         message.metadata = new if message.metadata is None else _merge(message.metadata, new)
 
 
-def _merge(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """A deep merge, as the AI SDK's: arrays are replaced, names of JavaScript's prototypes ignored."""
+def _merge(base: JsonObject, new: JsonObject) -> JsonObject:
+    """Merge deeply, as the AI SDK does: arrays are replaced, names of JavaScript's prototypes ignored."""
     merged = dict(base)
     for key, value in new.items():
         if key in ("__proto__", "constructor", "prototype"):
@@ -95,10 +92,15 @@ def _merge(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-_REASONS = {"finish": "finishReason", "abort": "reason", "error": "errorText", "interrupt": "reason"}
+_REASONS: dict[str, Literal["finishReason", "reason", "errorText"]] = {
+    "finish": "finishReason",
+    "abort": "reason",
+    "error": "errorText",
+    "interrupt": "reason",
+}
 
 
-def _end(message: Message, serial: int, chunk: Chunk) -> None:
+def _end(message: MessageState, serial: int, chunk: Chunk) -> None:
     if chunk["type"] == "finish":
         _metadata(message, serial, chunk)
     _close_everything(message, serial)
@@ -106,32 +108,33 @@ def _end(message: Message, serial: int, chunk: Chunk) -> None:
     message.reason = chunk.get(_REASONS[chunk["type"]])
 
 
-def _close_everything(message: Message, serial: int) -> None:
+def _close_everything(message: MessageState, serial: int) -> None:
     for call in list(message.open["tools"]):
         tools.close_input(message, serial, call)
     message.open = nothing_open()
 
 
-# --- Parts ---
+# Parts
 
 
 def _part_of(*names: str) -> "_Handler":
-    """A handler for chunks that are a whole part: its type and these of its fields."""
+    """Return a handler for chunks that are a whole part: its type and these fields."""
     fields = ("type", *names)
 
-    def push_part(message: Message, serial: int, chunk: Chunk) -> None:
-        push(message, serial, {name: chunk[name] for name in fields if name in chunk})
+    def push_part(message: MessageState, serial: int, chunk: Chunk) -> None:
+        values: Mapping[str, object] = chunk
+        push(message, serial, cast(Part, {name: values[name] for name in fields if name in values}))
 
     return push_part
 
 
-def _data(message: Message, serial: int, chunk: Chunk) -> None:
-    """A data part, or with the id of an earlier one of its type its new data. Transient data isn't kept."""
+def _data(message: MessageState, serial: int, chunk: Chunk) -> None:
+    """Push a data part, or replace the data of the one with the same type and id. Transient data isn't kept."""
     if chunk.get("transient"):
         return
     index = _find_data(message, chunk)
     if index is None:
-        push(message, serial, dict(chunk))
+        push(message, serial, cast(Part, dict(chunk)))
         return
     part = touch(message, serial, index)
     part.pop("data", None)
@@ -139,7 +142,7 @@ def _data(message: Message, serial: int, chunk: Chunk) -> None:
         part["data"] = chunk["data"]
 
 
-def _find_data(message: Message, chunk: Chunk) -> int | None:
+def _find_data(message: MessageState, chunk: Chunk) -> int | None:
     if "id" not in chunk:
         return None
     for index, part in enumerate(message.parts):
@@ -148,66 +151,66 @@ def _find_data(message: Message, chunk: Chunk) -> int | None:
     return None
 
 
-# --- Steps ---
+# Steps
 
 
-def _start_step(message: Message, serial: int, chunk: Chunk) -> None:
+def _start_step(message: MessageState, serial: int, chunk: Chunk) -> None:
     push(message, serial, {"type": "step-start"})
 
 
-def _finish_step(message: Message, serial: int, chunk: Chunk) -> None:
-    """Nothing: parts are closed by their own ends, and another stream's may go on beyond this step."""
+def _finish_step(message: MessageState, serial: int, chunk: Chunk) -> None:
+    """Do nothing: parts are closed by their own ends, and another stream's may continue after this step."""
 
 
-def _reset_step(message: Message, serial: int, chunk: Chunk) -> None:
+def _reset_step(message: MessageState, serial: int, chunk: Chunk) -> None:
     """Drop the parts of the current step: it is tried again."""
     _close_everything(message, serial)
     first = step_start(message)
     del message.parts[first:], message.marks[first:]
 
 
-# --- Text and reasoning ---
+# Text and reasoning
 
 
-def _text_start(message: Message, serial: int, chunk: Chunk) -> None:
-    part = {"type": "text", "text": "", "state": "streaming"}
+def _text_start(message: MessageState, serial: int, chunk: Chunk) -> None:
+    part: Part = {"type": "text", "text": "", "state": "streaming"}
     message.open["text"][chunk["id"]] = push(message, serial, _with_provider(part, chunk))
 
 
-def _reasoning_start(message: Message, serial: int, chunk: Chunk) -> None:
-    part = {"type": "reasoning", "id": chunk["id"], "text": "", "state": "streaming"}
+def _reasoning_start(message: MessageState, serial: int, chunk: Chunk) -> None:
+    part: Part = {"type": "reasoning", "id": chunk["id"], "text": "", "state": "streaming"}
     message.open["reasoning"][chunk["id"]] = push(message, serial, _with_provider(part, chunk))
 
 
-def _text_delta(message: Message, serial: int, chunk: Chunk) -> None:
+def _text_delta(message: MessageState, serial: int, chunk: Chunk) -> None:
     _append(message, message.open["text"], serial, chunk)
 
 
-def _reasoning_delta(message: Message, serial: int, chunk: Chunk) -> None:
+def _reasoning_delta(message: MessageState, serial: int, chunk: Chunk) -> None:
     _append(message, message.open["reasoning"], serial, chunk)
 
 
-def _append(message: Message, opened: dict[str, int], serial: int, chunk: Chunk) -> None:
+def _append(message: MessageState, opened: dict[str, int], serial: int, chunk: Chunk) -> None:
     index = opened.get(chunk["id"])
     if index is None:
         raise not_open(chunk)
     part = touch(message, serial, index)
-    append_text(part, "text", chunk["delta"])
+    append_text(part, chunk["delta"])
     if len(chunk) > 3:
         _with_provider(part, chunk)
 
 
-def _text_end(message: Message, serial: int, chunk: Chunk) -> None:
+def _text_end(message: MessageState, serial: int, chunk: Chunk) -> None:
     part = _close(message, message.open["text"], serial, chunk)
     if "citations" in chunk:
         part["citations"] = chunk["citations"]
 
 
-def _reasoning_end(message: Message, serial: int, chunk: Chunk) -> None:
+def _reasoning_end(message: MessageState, serial: int, chunk: Chunk) -> None:
     _close(message, message.open["reasoning"], serial, chunk)
 
 
-def _close(message: Message, opened: dict[str, int], serial: int, chunk: Chunk) -> Part:
+def _close(message: MessageState, opened: dict[str, int], serial: int, chunk: Chunk) -> Part:
     index = opened.pop(chunk["id"], None)
     if index is None:
         raise not_open(chunk)
@@ -222,7 +225,7 @@ def _with_provider(part: Part, chunk: Chunk) -> Part:
     return part
 
 
-_Handler = Callable[[Message, int, Chunk], None]
+_Handler = Callable[[MessageState, int, Chunk], None]
 _HANDLERS: dict[str, _Handler] = {
     "start": _start_again,
     "message": _start_again,

@@ -1,4 +1,4 @@
-"""The frames of PROTOCOL.md §4 and §5: client frames checked against a table, server frames built."""
+"""Frames of PROTOCOL.md §4 and §5: checks clients' frames against a table, builds the server's."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import orjson
 from sessions_app.core.attachment import Frame
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk, ErrorFrame, FrameReference, JsonObject, ServerFrame, SignalRecord
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 SIGNAL_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
 MESSAGE_UID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")  # its characters need no escape in JSON
 RESPONSE_UID = re.compile(r"m_[A-Za-z0-9_.:-]{1,62}\Z")
-MOST_EPOCH = 2**53  # where JavaScript's whole numbers end: a time in milliseconds fits
+MOST_EPOCH = 2**53  # the end of JavaScript's exact integers; a time in milliseconds fits
 BATCH_CHUNKS = 1024
 HELD_MESSAGES = 64  # in one attach; a session has one or two streaming messages
 HELD_PARTS = 4096  # in one message
@@ -30,7 +31,7 @@ Held = dict[str, list[int]]
 
 @dataclass(frozen=True, slots=True)
 class ClientFrame:
-    """A checked frame: the fields that its type doesn't have are None."""
+    """A checked frame. Fields that its type doesn't have are None or empty."""
 
     type: str
     session: str = ""
@@ -39,13 +40,13 @@ class ClientFrame:
     held: Held | None = None
     id: str = ""
     kind: str = ""
-    payload: dict[str, Any] | None = None
+    payload: JsonObject | None = None
     token: str = ""
     message: str = ""
     producer: str = ""
     epoch: int = 0
     sequence: int = 0
-    chunks: list[Any] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)  # not checked yet: see `vocabulary.check`
 
 
 def _session(value: object) -> str:
@@ -92,7 +93,7 @@ def _kind(value: object) -> str:
     raise HoldfastError("bad_signal", "Its `kind` is a short string.")
 
 
-def _payload(value: object) -> dict[str, Any]:
+def _payload(value: object) -> JsonObject:
     if isinstance(value, dict):
         return value
     raise HoldfastError("bad_signal", "Its `payload` is an object.")
@@ -125,10 +126,10 @@ def _epoch(value: object) -> int:
 def _sequence(value: object) -> int:
     if isinstance(value, int) and value and _is_whole(value, MAX_LENGTH):
         return value
-    raise HoldfastError("bad_frame", "`sequence` is 1 for a message's first batch, 2 for the next one, …")
+    raise HoldfastError("bad_frame", "`sequence` is 1 for a message's first batch, 2 for the next, …")
 
 
-def _chunks(value: object) -> list[Any]:
+def _chunks(value: object) -> list[Chunk]:
     if isinstance(value, list) and 0 < len(value) <= BATCH_CHUNKS:
         return value
     raise HoldfastError("bad_frame", f"`chunks` is a list of 1 to {BATCH_CHUNKS} chunks.")
@@ -155,8 +156,8 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
 }  # fmt: skip
 
 
-def parse(text: str) -> dict[str, Any]:
-    """Read the JSON of a client's frame. Raises bad_json and bad_frame."""
+def parse(text: str) -> JsonObject:
+    """Parse the JSON of a client's frame. Raises bad_json and bad_frame."""
     try:
         data = orjson.loads(text)
     except (orjson.JSONDecodeError, RecursionError) as error:
@@ -166,22 +167,27 @@ def parse(text: str) -> dict[str, Any]:
     return data
 
 
-def about(data: dict[str, Any]) -> dict[str, Any]:
-    """Return what an error about this frame names, as far as the frame has it: `session`, `id`, `sequence`.
+def about(data: JsonObject) -> FrameReference:
+    """Return the names by which an error refers to this frame, as far as it has them.
 
-    The id of what is published is its message's.
+    The `id` of a published batch is its message's.
     """
-    fields = {"session": data.get("session"), "id": data.get("id", data.get("message"))}
-    named = {name: value for name, value in fields.items() if isinstance(value, str) and len(value) <= NAME}
-    sequence = data.get("sequence")
-    return named | ({"sequence": sequence} if _is_whole(sequence, MAX_LENGTH) else {})
+    reference: FrameReference = {}
+    session, id, sequence = data.get("session"), data.get("id", data.get("message")), data.get("sequence")
+    if isinstance(session, str) and len(session) <= NAME:
+        reference["session"] = session
+    if isinstance(id, str) and len(id) <= NAME:
+        reference["id"] = id
+    if isinstance(sequence, int) and _is_whole(sequence, MAX_LENGTH):
+        reference["sequence"] = sequence
+    return reference
 
 
-def read(data: dict[str, Any]) -> ClientFrame:
+def read(data: JsonObject) -> ClientFrame:
     """Check a client's frame against the table. Raises bad_frame, unknown_type or the field's own error."""
-    kind = data["type"]
+    kind = str(data["type"])
     if kind not in CLIENT_FRAMES:
-        raise HoldfastError("unknown_type", f"This server knows {', '.join(CLIENT_FRAMES)}.")
+        raise HoldfastError("unknown_type", f"The server takes {', '.join(CLIENT_FRAMES)}.")
     required, optional = CLIENT_FRAMES[kind]
     missing = required.keys() - data.keys()
     if missing:
@@ -193,30 +199,30 @@ def read(data: dict[str, Any]) -> ClientFrame:
     return ClientFrame(kind, **fields)
 
 
-def encode(frame: dict[str, Any]) -> str:
-    """Return a server frame as it goes on the wire."""
+def encode(frame: ServerFrame) -> str:
+    """Return a server frame as it is sent."""
     return orjson.dumps(frame).decode()
 
 
 def event_text(*, serial: int, uid: str, chunk: str, at: int | None = None) -> str:
-    """Encode an event from its chunk's JSON. `uid` is safe in JSON as it is (MESSAGE_UID)."""
+    """Encode an event from its chunk's JSON. `uid` needs no escapes (MESSAGE_UID)."""
     when = "" if at is None else f'"at":{at},'
     return f'{{"serial":{serial},"message":"{uid}",{when}"chunk":{chunk}}}'
 
 
-def signal_event(*, serial: int, record: dict[str, Any]) -> str:
-    """Encode an event that says what has become of a signal."""
-    return f'{{"serial":{serial},"signal":{encode(record)}}}'
+def signal_event(*, serial: int, record: SignalRecord) -> str:
+    """Encode an event with a signal's new record."""
+    return f'{{"serial":{serial},"signal":{orjson.dumps(record).decode()}}}'
 
 
 def events(*, session: str, epoch: str, first: int, last: int, texts: Iterable[str]) -> Frame:
-    """Build the `events` frame of one session in one commit from its events' JSON."""
+    """Build one session's `events` frame of one commit from its events' JSON."""
     text = f'{{"type":"events","session":"{session}","cursor":"{epoch}-{last}","events":[{",".join(texts)}]}}'
     return Frame(session, epoch, first, last, text, size(text))
 
 
 def size(text: str) -> int:
-    """Return the bytes that a text has in UTF-8."""
+    """Return the bytes of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 
@@ -240,13 +246,32 @@ def authenticated(expires_at: int) -> str:
 
 def error(problem: HoldfastError, *, session: str = "", id: str = "", sequence: int = 0) -> str:
     """Build an `error` frame; `session`, `id` and `sequence` name the frame that it answers."""
-    about = {key: value for key, value in (("session", session), ("id", id), ("sequence", sequence)) if value}
-    return encode({"type": "error", **problem.as_dict(), **about})
+    body = problem.as_dict()
+    frame: ErrorFrame = {
+        "type": "error",
+        "code": body["code"],
+        "message": body["message"],
+        "retryable": body["retryable"],
+    }
+    if session:
+        frame["session"] = session
+    if id:
+        frame["id"] = id
+    if sequence:
+        frame["sequence"] = sequence
+    return encode(frame)
 
 
 def published(frame: ClientFrame, serial: int) -> str:
-    place = {"session": frame.session, "message": frame.message, "sequence": frame.sequence, "serial": serial}
-    return encode({"type": "published", **place})
+    return encode(
+        {
+            "type": "published",
+            "session": frame.session,
+            "message": frame.message,
+            "sequence": frame.sequence,
+            "serial": serial,
+        }
+    )
 
 
 def detached(session: str, problem: HoldfastError) -> str:
@@ -258,5 +283,5 @@ def receipt(session: str, id: str, *, serial: int) -> str:
 
 
 def rejection(session: str, id: str, problem: HoldfastError) -> str:
-    """A retryable problem is also a rejection: of this attempt, and the client sends the signal again."""
+    """Build the receipt of a rejected signal. If the problem is retryable, the client sends the signal again."""
     return encode({"type": "receipt", "session": session, "id": id, "status": "rejected", "error": problem.as_dict()})

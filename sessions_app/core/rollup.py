@@ -1,24 +1,21 @@
-"""Roll-up: adjacent appends to the same part become one, and the fold doesn't notice."""
+"""Roll-up: joins adjacent appends to the same part; the fold is the same."""
 
 from collections.abc import Iterable, Iterator
 
-from sessions_app.core.fold import Event
-from sessions_app.core.vocabulary import APPENDS, Chunk, json_bytes, utf8_bytes
+from sessions_app.core.vocabulary import APPENDS, PartName, json_bytes, utf8_bytes
+from sessions_app.core.wire_types import Chunk, MessageEvent
 
-PLAIN_BYTES = 64  # what an append takes beside its text, about
+PLAIN_BYTES = 64  # of an append beside its text, about
 
 
 class Rollup:
-    """The chunks of one message that wait to be published together, in order.
-
-    `size` is what they take, in bytes of UTF-8 JSON: 0 when there are none.
-    """
+    """The chunks of one message that wait to be published together, in order. `size`: bytes of their UTF-8 JSON."""
 
     __slots__ = ("_chunks", "_texts", "size")
 
     def __init__(self) -> None:
         self._chunks: list[Chunk] = []
-        self._texts: list[str] = []  # what the last chunk, an append, appends
+        self._texts: list[str] = []  # appended by the last chunk, an append
         self.size = 0
 
     def __len__(self) -> int:
@@ -40,38 +37,39 @@ class Rollup:
             self.size += len(more) if more.isascii() else utf8_bytes(more)
         else:
             self._join()
-            self._chunks.append(dict(chunk))
+            self._chunks.append(chunk.copy())
             self.size += PLAIN_BYTES + utf8_bytes(more) if plain else json_bytes(chunk)
         self._texts.append(more)
 
     def take(self) -> list[Chunk]:
-        """The chunks so far, joined; what is added from now on starts anew."""
+        """Remove the chunks and return them, joined."""
         self._join()
         chunks, self._chunks, self.size = self._chunks, [], 0
         return chunks
 
-    def _continues(self, chunk: Chunk, part: str) -> bool:
+    def _continues(self, chunk: Chunk, part: PartName) -> bool:
         last = self._chunks[-1]
         return bool(last["type"] == chunk["type"] and last[part] == chunk[part])
 
     def _join(self) -> None:
         if self._texts:
             last = self._chunks[-1]
-            last[APPENDS[last["type"]][1]] = "".join(self._texts)
+            text = APPENDS[last["type"]][1]
+            last[text] = "".join(self._texts)
             self._texts = []
 
 
 def rollup(chunks: Iterable[Chunk]) -> list[Chunk]:
-    """The same changes to one message in as few chunks as possible."""
+    """Return the same changes to one message in as few chunks as possible."""
     rolled = Rollup()
     for chunk in chunks:
         rolled.add(chunk)
     return rolled.take()
 
 
-def rollup_events(events: Iterable[Event]) -> Iterator[Event]:
-    """The same changes to a session in as few events as possible: a joined one has the serial of its last."""
-    group: list[Event] = []
+def rollup_events(events: Iterable[MessageEvent]) -> Iterator[MessageEvent]:
+    """Yield the same changes in as few events as possible. A joined event has the serial of its last."""
+    group: list[MessageEvent] = []
     for event in events:
         if group and _continue(group[-1], event):
             group.append(event)
@@ -83,7 +81,7 @@ def rollup_events(events: Iterable[Event]) -> Iterator[Event]:
         yield _joined(group)
 
 
-def _continue(before: Event, event: Event) -> bool:
+def _continue(before: MessageEvent, event: MessageEvent) -> bool:
     chunk, last = event["chunk"], before["chunk"]
     append = APPENDS.get(chunk["type"])
     return bool(
@@ -94,12 +92,14 @@ def _continue(before: Event, event: Event) -> bool:
     )
 
 
-def _joined(group: list[Event]) -> Event:
+def _joined(group: list[MessageEvent]) -> MessageEvent:
     if len(group) == 1:
         return group[0]
-    last: Event = group[-1]
+    last = group[-1].copy()
     text = APPENDS[last["chunk"]["type"]][1]
-    chunk: Chunk = {}
-    for event in group:
+    chunk = group[0]["chunk"].copy()
+    for event in group[1:]:
         chunk |= event["chunk"]
-    return {**last, "chunk": {**chunk, text: "".join(event["chunk"][text] for event in group)}}
+    chunk[text] = "".join(event["chunk"][text] for event in group)
+    last["chunk"] = chunk
+    return last

@@ -1,4 +1,4 @@
-"""Signals: what a person sends into a session, how far it has come, and what its payload may be."""
+"""Signals that people send into sessions: their statuses, and the payload that each kind has."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeGuard
+from typing import NamedTuple, TypeGuard, cast
 
 import orjson
 
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import MESSAGE_UID, size
+from sessions_app.core.wire_types import Part, Payload
 
 ACCEPTED, DELIVERED, APPLIED, REJECTED, EXPIRED = "accepted", "delivered", "applied", "rejected", "expired"
 OPEN = (ACCEPTED, DELIVERED)
 
-# status → what may follow it. What has none is final.
+# status → the statuses that may follow it. One without any is final.
 TRANSITIONS: dict[str, tuple[str, ...]] = {
     ACCEPTED: (DELIVERED, APPLIED, REJECTED, EXPIRED),
     DELIVERED: (APPLIED, REJECTED, EXPIRED),
@@ -33,12 +34,10 @@ NAME = 256  # characters of an approval's or a tool call's id
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-Payload = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a payload may take, in bytes of UTF-8: a person's text, and a tool's arguments or result."""
+    """Limits of a payload in bytes of UTF-8: of a person's text, and of a tool's arguments or result."""
 
     message_bytes: int
     chunk_bytes: int
@@ -46,12 +45,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A signal as it came in, checked. `actor`: who sends it."""
+    """A checked signal. `actor`: its sender."""
 
     id: str
     kind: str
     actor: str
-    payload: Payload = field(default_factory=dict)
+    payload: Payload = field(default_factory=Payload)
 
 
 class AgentSignal(NamedTuple):
@@ -65,29 +64,34 @@ class AgentSignal(NamedTuple):
     payload: Payload
 
 
-def read(id: str, kind: str, payload: Mapping[str, Any], *, actor: str, limits: Limits) -> Sent:
-    """Check a signal's payload, and keep what its kind knows. Raises unknown_kind, bad_signal, message_too_large."""
+def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limits: Limits) -> Sent:
+    """Check a signal's payload, and keep the fields of its kind.
+
+    Raises unknown_kind, bad_signal and message_too_large.
+    """
     reader = KINDS.get(kind)
     if reader is None:
-        raise HoldfastError("unknown_kind", f"This server knows {', '.join(KINDS)}.")
+        raise HoldfastError("unknown_kind", f"The server takes {', '.join(KINDS)}.")
     return Sent(id, kind, actor, reader(payload, limits))
 
 
 def may_follow(status: str, next: str) -> bool:
-    """Whether a signal in this status may get the next one. A final status stays."""
+    """Whether a signal in this status may get the next one."""
     return next in TRANSITIONS[status]
 
 
-def input_hash(arguments: Any) -> str:
-    """Return the name of exact arguments: what is approved is what is run."""
+def input_hash(arguments: object) -> str:
+    """Return the hash that binds an approval to a call's exact arguments."""
     canonical = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
 
 
 def shown(kind: str, payload: Payload) -> Payload:
-    """What everybody is told of a signal's payload: a result may be large, and a message is a message."""
-    told = {name: payload[name] for name in _SHOWN[kind] if name in payload}
-    return {**told, "edited": "input" in payload} if kind in ("approve", "deny") else told
+    """Return the part of a signal's payload that every reader gets: no results, and no texts of messages."""
+    public = cast(Payload, {name: value for name, value in payload.items() if name in _SHOWN[kind]})
+    if kind in ("approve", "deny"):
+        public["edited"] = "input" in payload
+    return public
 
 
 _SHOWN: dict[str, tuple[str, ...]] = {
@@ -104,8 +108,8 @@ _SHOWN: dict[str, tuple[str, ...]] = {
 # Payloads
 
 
-def _text(payload: Mapping[str, Any], limits: Limits) -> Payload:
-    """A text in parts, of which only the text is taken."""
+def _text(payload: Mapping[str, object], limits: Limits) -> Payload:
+    """Read a text in parts, of which only the text is kept."""
     parts = payload.get("parts")
     if not isinstance(parts, list) or not 0 < len(parts) <= MOST_PARTS:
         raise HoldfastError("bad_signal", f"A message has 1 to {MOST_PARTS} `parts`.")
@@ -115,57 +119,66 @@ def _text(payload: Mapping[str, Any], limits: Limits) -> Payload:
         raise HoldfastError("bad_signal", 'A message\'s parts are `{"type": "text", "text"}`, not all blank.')
     if sum(map(size, checked)) > limits.message_bytes:
         raise HoldfastError("message_too_large", f"A person's message has at most {limits.message_bytes} bytes.")
-    return {"parts": [{"type": "text", "text": text} for text in checked]}
+    told: list[Part] = [{"type": "text", "text": text} for text in checked]
+    return {"parts": told}
 
 
-def _cancel(payload: Mapping[str, Any], limits: Limits) -> Payload:
+def _cancel(payload: Mapping[str, object], limits: Limits) -> Payload:
     return {} if payload.get("message") is None else {"message": _message(payload)}
 
 
-def _approve(payload: Mapping[str, Any], limits: Limits) -> Payload:
+def _approve(payload: Mapping[str, object], limits: Limits) -> Payload:
     input_hash = _string(payload, "input_hash")
-    checked = {"approval": _string(payload, "approval"), "input_hash": input_hash, **_reason(payload)}
-    if payload.get("input") is not None:
-        if not isinstance(payload["input"], dict):
+    checked: Payload = {"approval": _string(payload, "approval"), "input_hash": input_hash, **_reason(payload)}
+    arguments = payload.get("input")
+    if arguments is not None:
+        if not isinstance(arguments, dict):
             raise HoldfastError("bad_signal", "`input` is an object: the tool's arguments.")
-        checked["input"] = _json(payload["input"], "input", limits)
+        _check_json(arguments, "input", limits)
+        checked["input"] = arguments
     return checked
 
 
-def _deny(payload: Mapping[str, Any], limits: Limits) -> Payload:
+def _deny(payload: Mapping[str, object], limits: Limits) -> Payload:
     return {"approval": _string(payload, "approval"), **_reason(payload)}
 
 
-def _tool_result(payload: Mapping[str, Any], limits: Limits) -> Payload:
-    about = {"message": _message(payload), "call": _string(payload, "call")}
-    if isinstance(payload.get("error"), str):
-        return {**about, "error": _json(payload["error"], "error", limits)}
+def _tool_result(payload: Mapping[str, object], limits: Limits) -> Payload:
+    checked: Payload = {"message": _message(payload), "call": _string(payload, "call")}
+    error = payload.get("error")
+    if isinstance(error, str):
+        _check_json(error, "error", limits)
+        checked["error"] = error
+        return checked
     if "output" not in payload:
-        raise HoldfastError("bad_signal", "A tool's result is its `output`, or an `error` in words.")
-    return {**about, "output": _json(payload["output"], "output", limits)}
+        raise HoldfastError("bad_signal", "A tool's result is its `output`, or an `error` string.")
+    _check_json(payload["output"], "output", limits)
+    checked["output"] = payload["output"]
+    return checked
 
 
-def _retry(payload: Mapping[str, Any], limits: Limits) -> Payload:
-    if payload.get("mode") not in MODES:
+def _retry(payload: Mapping[str, object], limits: Limits) -> Payload:
+    mode = payload.get("mode")
+    if not isinstance(mode, str) or mode not in MODES:
         raise HoldfastError("bad_signal", f"`mode` is one of {', '.join(MODES)}.")
-    return {"message": _message(payload), "mode": payload["mode"]}
+    return {"message": _message(payload), "mode": mode}
 
 
-def _message(payload: Mapping[str, Any]) -> str:
+def _message(payload: Mapping[str, object]) -> str:
     message = payload.get("message")
     if isinstance(message, str) and MESSAGE_UID.match(message):
         return message
     raise HoldfastError("bad_signal", "`message` is the id of a response.")
 
 
-def _string(payload: Mapping[str, Any], name: str) -> str:
+def _string(payload: Mapping[str, object], name: str) -> str:
     value = payload.get(name)
     if _is_text(value) and 0 < len(value) <= NAME and "\0" not in value:
         return value
     raise HoldfastError("bad_signal", f"It needs `{name}`, a string of at most {NAME} characters.")
 
 
-def _reason(payload: Mapping[str, Any]) -> Payload:
+def _reason(payload: Mapping[str, object]) -> Payload:
     reason = payload.get("reason")
     if reason is None:
         return {}
@@ -175,22 +188,21 @@ def _reason(payload: Mapping[str, Any]) -> Payload:
 
 
 def _is_text(value: object) -> TypeGuard[str]:
-    """Whether it is a string that can be written: nothing in it is half of a surrogate pair."""
+    """Whether it is a string that UTF-8 can encode: no half of a surrogate pair."""
     return isinstance(value, str) and not _SURROGATE.search(value)
 
 
-def _json(value: Any, name: str, limits: Limits) -> Any:
+def _check_json(value: object, name: str, limits: Limits) -> None:
     try:
         taken = vocabulary.json_bytes(value)
     except HoldfastError as problem:
         raise HoldfastError("bad_signal", f"`{name}`: {problem.message}") from None
     if taken > limits.chunk_bytes:
         raise HoldfastError("message_too_large", f"`{name}` has at most {limits.chunk_bytes} bytes.")
-    return value
 
 
 CAUSES = ("message", "steer", "retry")  # those that may cause a run
-KINDS: dict[str, Callable[[Mapping[str, Any], Limits], Payload]] = {
+KINDS: dict[str, Callable[[Mapping[str, object], Limits], Payload]] = {
     "message": _text,
     "steer": _text,
     "cancel": _cancel,

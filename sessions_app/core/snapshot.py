@@ -1,23 +1,24 @@
-"""Catch-up of one message: what a client with an older state of it is sent, and how it applies that."""
+"""Patches: the catch-up of one message for a client that has an older state of it."""
 
-from typing import Any
+from typing import cast
 
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.message import Message, Part, from_wire, to_wire
+from sessions_app.core.message import MessageState, from_wire, to_wire
+from sessions_app.core.wire_types import Part, Patch, WireMessage
 
 
 def utf16_length(text: str) -> int:
-    """The length that JavaScript counts, and the wire with it."""
+    """Return a text's length in UTF-16 units, as JavaScript and the wire count it."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
-def held(message: Message) -> list[int]:
-    """The length of each part's text in UTF-16 units, 0 for other parts: what a client says that it has."""
+def held(message: MessageState) -> list[int]:
+    """Return the length of each part's text in UTF-16 units, 0 for other parts, as a client reports what it has."""
     return [_text_length(part) for part in message.parts]
 
 
-def patch(message: Message, *, after: int, held: list[int] | None) -> dict[str, Any]:
-    """The message for a client that has its state at serial `after`, and `held` in it: see PROTOCOL.md §6.
+def patch(message: MessageState, *, after: int, held: list[int] | None) -> Patch:
+    """Return the message for a client that has its state at serial `after`, and `held` in it; PROTOCOL.md §6.
 
     Parts are only ever added and removed at the end, so those that nothing has touched since are the client's
     first ones, and dropping its others also undoes the steps that were reset meanwhile.
@@ -26,32 +27,38 @@ def patch(message: Message, *, after: int, held: list[int] | None) -> dict[str, 
     parts = message.parts[first:]
     at = _text_held(message, first, after, held) if parts and held else 0
     if at:
-        parts[0] = {**parts[0], "text": _utf16_from(parts[0]["text"], at)}
+        parts[0] = _with_text(parts[0], _utf16_from(parts[0]["text"], at))
     return {**to_wire(message), "from": first, "at": at, "parts": parts}
 
 
-def apply_patch(have: Message | None, patch: dict[str, Any]) -> Message:
-    """The state that a patch describes; raises `reset` if it builds on what `have` hasn't."""
-    fields = dict(patch)
-    first, at = fields.pop("from"), fields.pop("at")
+def apply_patch(have: MessageState | None, patch: Patch) -> MessageState:
+    """Return the state that a patch describes. Raises reset if it builds on more than `have`."""
+    first, at = patch["from"], patch["at"]
     kept = have.parts if have else []
     if first > len(kept) or (at and not (first < len(kept) and at <= _text_length(kept[first]))):
-        raise HoldfastError("reset", f"{patch['id']} goes on from part {first}, unit {at}")
-    parts = list(fields["parts"])
+        raise HoldfastError("reset", f"{patch['id']} continues from part {first}, unit {at}")
+    parts = list(patch["parts"])
     if at:
-        parts[0] = {**parts[0], "text": _utf16_until(kept[first]["text"], at) + parts[0]["text"]}
-    return from_wire({**fields, "parts": kept[:first] + parts})
+        parts[0] = _with_text(parts[0], _utf16_until(kept[first]["text"], at) + parts[0]["text"])
+    whole = {name: value for name, value in patch.items() if name not in ("from", "at")}
+    return from_wire(cast(WireMessage, {**whole, "parts": kept[:first] + parts}))
 
 
-def _first_touched(message: Message, after: int) -> int:
+def _with_text(part: Part, text: str) -> Part:
+    changed = part.copy()
+    changed["text"] = text
+    return changed
+
+
+def _first_touched(message: MessageState, after: int) -> int:
     for index, (_, touched) in enumerate(message.marks):
         if touched > after:
             return index
     return len(message.marks)
 
 
-def _text_held(message: Message, index: int, after: int, held: list[int]) -> int:
-    """How much of a part's text the client has, as far as the rest can follow it: 0 means send it whole."""
+def _text_held(message: MessageState, index: int, after: int, held: list[int]) -> int:
+    """Return the units of a part's text that the client has and that the rest can follow; 0 to send it whole."""
     part, born = message.parts[index], message.marks[index][0]
     if born > after or index >= len(held) or not _has_text(part):
         return 0
@@ -59,7 +66,7 @@ def _text_held(message: Message, index: int, after: int, held: list[int]) -> int
 
 
 def _is_boundary(text: str, units: int) -> bool:
-    """Whether a text has so many UTF-16 units, and a character begins after them."""
+    """Whether a text has at least this many UTF-16 units, and a character begins after them."""
     if text.isascii():
         return 0 < units <= len(text)
     encoded = text.encode("utf-16-le")

@@ -1,29 +1,35 @@
 """The fold of tool calls: input, approval, output."""
 
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.message import Message, Part, append_text, not_open, push, step_start, touch
-from sessions_app.core.vocabulary import Chunk
+from sessions_app.core.message import MessageState, append_text, not_open, push, step_start, touch
+from sessions_app.core.wire_types import Chunk, Part, PartApproval
+
+_TakenField = Literal["input", "inputEncoding", "output", "errorText", "preliminary"]
+_StateField = Literal[_TakenField, "rawInput"]
+_LastingField = Literal["title", "toolMetadata", "providerExecuted"]
+_Provider = Literal["callProviderMetadata", "resultProviderMetadata"]
 
 UNKNOWN_OUTCOME = "The agent stopped while this ran: whether it took effect is not known."  # of a call that had begun
 
 
 class ToolChange(NamedTuple):
-    """What a chunk does to its tool part."""
+    """A chunk's effect on its tool part."""
 
     state: str
-    takes: tuple[str, ...]  # state fields that come from the chunk
-    keeps: tuple[str, ...]  # state fields that stay; all others go with the state that they belonged to
-    sets: tuple[str, ...]  # lasting fields that the chunk sets if it has them
-    provider: str  # the part's name for the chunk's providerMetadata
+    takes: tuple[_TakenField, ...]  # state fields that come from the chunk
+    keeps: tuple[_StateField, ...]  # state fields that stay; all others go with the state that they belonged to
+    sets: tuple[_LastingField, ...]  # lasting fields that the chunk sets if it has them
+    provider: _Provider  # the part's name for the chunk's providerMetadata
 
 
-_STATE_FIELDS = ("input", "inputEncoding", "rawInput", "output", "errorText", "preliminary")
-_LASTING = ("toolMetadata", "providerExecuted")
-_TITLED = ("title", *_LASTING)
-_CALL, _RESULT = "callProviderMetadata", "resultProviderMetadata"
-_OUTPUT = ("output", "preliminary")
+_STATE_FIELDS: tuple[_StateField, ...] = ("input", "inputEncoding", "rawInput", "output", "errorText", "preliminary")
+_LASTING: tuple[_LastingField, ...] = ("toolMetadata", "providerExecuted")
+_TITLED: tuple[_LastingField, ...] = ("title", *_LASTING)
+_CALL: _Provider = "callProviderMetadata"
+_RESULT: _Provider = "resultProviderMetadata"
+_OUTPUT: tuple[_TakenField, ...] = ("output", "preliminary")
 _CHANGES = {
     "tool-input-start": ToolChange("input-streaming", ("inputEncoding",), (), _TITLED, _CALL),
     "tool-input-available": ToolChange("input-available", ("input",), (), _TITLED, _CALL),
@@ -36,23 +42,24 @@ _CHANGES = {
 def _change(part: Part, chunk: Chunk) -> None:
     change = _CHANGES[chunk["type"]]
     part["state"] = change.state
-    for name in _STATE_FIELDS:
-        if name in change.takes and name in chunk:
-            part[name] = chunk[name]
-        elif name not in change.keeps:
-            part.pop(name, None)
-    for name in change.sets:
-        if name in chunk:
-            part[name] = chunk[name]
+    taken = [name for name in change.takes if name in chunk]
+    for field in _STATE_FIELDS:
+        if field not in taken and field not in change.keeps:
+            part.pop(field, None)
+    for name in taken:
+        part[name] = chunk[name]
+    for lasting in change.sets:
+        if lasting in chunk:
+            part[lasting] = chunk[lasting]
     if "providerMetadata" in chunk:
         part[change.provider] = chunk["providerMetadata"]
 
 
-# --- Input ---
+# Input
 
 
-def tool_input(message: Message, serial: int, chunk: Chunk) -> None:
-    """A call's input begins, is there, or is no good."""
+def tool_input(message: MessageState, serial: int, chunk: Chunk) -> None:
+    """Begin a call's input, complete it, or end it with an error."""
     call = chunk["toolCallId"]
     close_input(message, serial, call)
     index = _find_in_step(message, chunk)
@@ -69,8 +76,8 @@ def tool_input(message: Message, serial: int, chunk: Chunk) -> None:
         message.open["tools"][call] = {"part": index, "text": ""}
 
 
-def _find_in_step(message: Message, chunk: Chunk) -> int | None:
-    """The call's part in the current step: some models use the same ids again in each step.
+def _find_in_step(message: MessageState, chunk: Chunk) -> int | None:
+    """Return the call's part in the current step: some models reuse ids in each step.
 
     Dynamic and static tools are apart, but a `tool-input-error` goes to either.
     """
@@ -84,26 +91,26 @@ def _find_in_step(message: Message, chunk: Chunk) -> int | None:
     return None
 
 
-def tool_input_delta(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_input_delta(message: MessageState, serial: int, chunk: Chunk) -> None:
     opened = message.open["tools"].get(chunk["toolCallId"])
     if opened is None:
         raise not_open(chunk)
-    append_text(opened, "text", chunk["inputTextDelta"])
+    append_text(opened, chunk["inputTextDelta"])
 
 
-def close_input(message: Message, serial: int, call: str) -> None:
-    """Keep the raw text of an input that never became available: nothing else tells what it was."""
+def close_input(message: MessageState, serial: int, call: str) -> None:
+    """Keep the raw text of an input that never became available: nothing else records it."""
     opened = message.open["tools"].pop(call, None)
     if opened is not None and opened["text"]:
         touch(message, serial, opened["part"])["rawInput"] = opened["text"]
 
 
-# --- Approval ---
+# Approval
 
 
-def tool_approval_request(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_approval_request(message: MessageState, serial: int, chunk: Chunk) -> None:
     part = touch(message, serial, _find_call(message, chunk))
-    approval: dict[str, Any] = {"id": chunk["approvalId"]}
+    approval: PartApproval = {"id": chunk["approvalId"]}
     if chunk.get("approvalDescriptor") is not None:
         approval["descriptor"] = chunk["approvalDescriptor"]
     if "inputSchemaInput" in chunk:
@@ -114,41 +121,44 @@ def tool_approval_request(message: Message, serial: int, chunk: Chunk) -> None:
         approval["isAutomatic"] = True
     if "signature" in chunk:
         approval["signature"] = chunk["signature"]
-    part.update(state="approval-requested", approval=approval)
+    part["state"] = "approval-requested"
+    part["approval"] = approval
 
 
-def tool_approval_response(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_approval_response(message: MessageState, serial: int, chunk: Chunk) -> None:
     part = touch(message, serial, _find_approval(message, chunk))
-    approval = {**part["approval"], "approved": chunk["approved"]}
+    approval = part["approval"].copy()
+    approval["approved"] = chunk["approved"]
     if "reason" in chunk:
         approval["reason"] = chunk["reason"]
-    part.update(state="approval-responded", approval=approval)
+    part["state"] = "approval-responded"
+    part["approval"] = approval
     if "providerExecuted" in chunk:
         part["providerExecuted"] = chunk["providerExecuted"]
     if "providerMetadata" in chunk:
         part["callProviderMetadata"] = chunk["providerMetadata"]
 
 
-def _find_approval(message: Message, chunk: Chunk) -> int:
+def _find_approval(message: MessageState, chunk: Chunk) -> int:
     for index, part in enumerate(message.parts):
-        if _is_tool(part) and part.get("approval", {}).get("id") == chunk["approvalId"]:
+        if _is_tool(part) and "approval" in part and part["approval"]["id"] == chunk["approvalId"]:
             return _with_input(message, index, chunk)
     raise HoldfastError("unknown_part", f"no tool call asks for approval {chunk['approvalId']}")
 
 
-# --- Output ---
+# Output
 
 
-def tool_output(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_output(message: MessageState, serial: int, chunk: Chunk) -> None:
     _change(touch(message, serial, _find_call(message, chunk)), chunk)
 
 
-def tool_output_denied(message: Message, serial: int, chunk: Chunk) -> None:
+def tool_output_denied(message: MessageState, serial: int, chunk: Chunk) -> None:
     touch(message, serial, _find_call(message, chunk))["state"] = "output-denied"
 
 
-def _find_call(message: Message, chunk: Chunk) -> int:
-    """A call's part: in the current step the first with its id, else the newest."""
+def _find_call(message: MessageState, chunk: Chunk) -> int:
+    """Return a call's part: in the current step the first with its id, else the newest."""
     first = step_start(message)
     for index in (*range(first, len(message.parts)), *range(first - 1, -1, -1)):
         part = message.parts[index]
@@ -161,8 +171,8 @@ def _is_tool(part: Part) -> bool:
     return bool(part["type"].startswith(("tool-", "dynamic-tool")))
 
 
-def _with_input(message: Message, index: int, chunk: Chunk) -> int:
-    """Refuse a decision or result about a call whose input isn't complete: about what would it be?"""
+def _with_input(message: MessageState, index: int, chunk: Chunk) -> int:
+    """Return the index, but refuse a decision or result about a call whose input isn't complete."""
     if message.parts[index]["state"] == "input-streaming":
         raise HoldfastError("unknown_part", f"{chunk['type']} for a tool call whose input is still streaming")
     return index

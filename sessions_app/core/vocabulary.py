@@ -1,19 +1,21 @@
-"""The chunks that a message is made of: the AI SDK's 30 UI message chunk types and two of Holdfast's own."""
+"""Vocabulary: the AI SDK's 30 UI message chunk types and two of Holdfast's own, checked against a table."""
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from sessions_app.core.errors import HoldfastError
-
-Chunk = dict[str, Any]
+from sessions_app.core.wire_types import JsonObject
 
 ROLES = ("user", "assistant", "system")
 BEGINS = ("start", "message")
 ENDS = {"finish": "complete", "abort": "cancelled", "error": "failed", "interrupt": "interrupted"}
 
-# Chunks that append text to an open part: by which field they name it, and where the text is.
-APPENDS = {
+PartName = Literal["id", "toolCallId"]
+TextName = Literal["delta", "inputTextDelta"]
+
+# Chunks that append text to an open part: the field that names the part, and the field with the text.
+APPENDS: dict[str, tuple[PartName, TextName]] = {
     "text-delta": ("id", "delta"),
     "reasoning-delta": ("id", "delta"),
     "tool-input-delta": ("toolCallId", "inputTextDelta"),
@@ -24,14 +26,14 @@ MAX_DEPTH = 64
 
 
 class Field(NamedTuple):
-    """What a chunk's field may hold."""
+    """The values that a chunk's field may have. `what` names them."""
 
     what: str
-    fits: Callable[[Any], bool]
+    fits: Callable[[object], bool]
 
 
 class Shape(NamedTuple):
-    """A chunk type's fields. Fields that it doesn't name are allowed, as in the AI SDK."""
+    """A chunk type's fields. Others are allowed, as in the AI SDK."""
 
     required: dict[str, Field]
     optional: dict[str, Field]
@@ -71,7 +73,7 @@ def _one_of(*names: str) -> Field:
     return Field("one of " + ", ".join(names), lambda value: value in names)
 
 
-def _list_of(what: str, fits: Callable[[Any], bool]) -> Field:
+def _list_of(what: str, fits: Callable[[object], bool]) -> Field:
     return Field(f"a list of {what}", lambda value: isinstance(value, list) and all(map(fits, value)))
 
 
@@ -151,9 +153,9 @@ _PLAIN_DELTA_BYTES = len('{"type":"text-delta","id":"","delta":""}')
 
 
 def check(chunk: object, *, max_bytes: int) -> None:
-    """Refuse what isn't a chunk: `bad_chunk`, `unknown_chunk`.
+    """Raise bad_chunk or unknown_chunk for a value that isn't a chunk. A chunk that passes, orjson can write.
 
-    `max_bytes` bounds the chunk's JSON in UTF-8, escapes not counted. What passes, orjson can write.
+    `max_bytes` bounds the chunk's JSON in UTF-8, escapes not counted.
     """
     if _is_plain_delta(chunk, max_bytes):
         return
@@ -166,7 +168,7 @@ def check(chunk: object, *, max_bytes: int) -> None:
 
 
 def _is_plain_delta(chunk: object, max_bytes: int) -> bool:
-    """Whether this is by far the most frequent chunk, with nothing unusual in it."""
+    """Whether this is a text-delta with nothing unusual in it: by far the most frequent chunk."""
     if type(chunk) is not dict or len(chunk) != 3 or chunk.get("type") != "text-delta":
         return False
     part, delta = chunk.get("id"), chunk.get("delta")
@@ -182,7 +184,7 @@ def _shape(kind: str) -> Shape:
     return shape
 
 
-def _check_fields(chunk: Chunk, shape: Shape) -> None:
+def _check_fields(chunk: JsonObject, shape: Shape) -> None:
     for name, field in shape.required.items():
         if name not in chunk or not field.fits(chunk[name]):
             raise HoldfastError("bad_chunk", f'{chunk["type"]} needs "{name}", {field.what}')
@@ -192,9 +194,9 @@ def _check_fields(chunk: Chunk, shape: Shape) -> None:
 
 
 def json_bytes(value: object, depth: int = MAX_DEPTH) -> int:
-    """Bytes of a value's JSON in UTF-8, escapes not counted.
+    """Return the bytes of a value's JSON in UTF-8, escapes not counted.
 
-    Raises `bad_chunk` for what orjson would refuse or change, and for a nesting deeper than `depth`.
+    Raises bad_chunk for a value that orjson would refuse or change, and for nesting deeper than `depth`.
     """
     match value:
         case str():
@@ -225,7 +227,7 @@ def _key_bytes(key: object) -> int:
 
 
 def utf8_bytes(text: str) -> int:
-    """Bytes of a text in UTF-8; raises `bad_chunk` for half of a surrogate pair."""
+    """Return the bytes of a text in UTF-8. Raises bad_chunk for half of a surrogate pair."""
     if text.isascii():
         return len(text)
     try:

@@ -14,11 +14,13 @@ SQLite has one write lock, which a transaction takes at its beginning.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from sessions_app import models
+
+M = TypeVar("M", bound=Model)
 
 
 def sessions(ids: Iterable[str]) -> None:
@@ -26,6 +28,6 @@ def sessions(ids: Iterable[str]) -> None:
     list(models.Session.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
 
 
-def skip_locked(rows: QuerySet[Any], most: int | None = None) -> list[Any]:
+def skip_locked(rows: QuerySet[M], most: int | None = None) -> list[object]:
     """Lock those of the rows that nobody else has locked; return their keys."""
     return list(rows.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True)[:most])

@@ -5,8 +5,6 @@ A migration that has one is `atomic = False`, and may be run again after it has 
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
@@ -60,7 +58,7 @@ class SetStorage(Operation):
 
     def _alter(self, what: str, app_label: str, schema_editor: BaseDatabaseSchemaEditor, state: ProjectState) -> None:
         if schema_editor.connection.vendor == "postgresql":
-            table: Any = state.apps.get_model(app_label, self.model_name)._meta.db_table
+            table: str = state.apps.get_model(app_label, self.model_name)._meta.db_table
             schema_editor.execute(f"ALTER TABLE {schema_editor.quote_name(table)} {what}")
 
     def describe(self) -> str:

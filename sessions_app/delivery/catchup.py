@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -10,6 +10,7 @@ from sessions_app import conf
 from sessions_app.core import fold, frames, plan, snapshot
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.plan import Position, Resume, Rewind
+from sessions_app.core.wire_types import AttachedFrame, Patch
 from sessions_app.event_log import queries
 from sessions_app.telemetry import metrics
 
@@ -29,7 +30,7 @@ def read(
     cursor: Cursor | None,
     rewind: int | None = None,
     held: frames.Held | None = None,
-) -> dict[str, Any]:
+) -> AttachedFrame:
     """Return the `attached` frame (PROTOCOL.md §5) that brings a client from `cursor` to the tail.
 
     Raises not_found and expired, like `queries.readable`.
@@ -48,16 +49,23 @@ def read(
     return _attached(session, view, patches, decided)
 
 
-def read_encoded(session: str, owner: str, **position: Any) -> CatchUp:
+def read_encoded(
+    session: str,
+    owner: str,
+    *,
+    cursor: Cursor | None,
+    rewind: int | None = None,
+    held: frames.Held | None = None,
+) -> CatchUp:
     """Run `read` and encode its frame, all in the database thread."""
-    frame = read(session, owner, **position)
+    frame = read(session, owner, cursor=cursor, rewind=rewind, held=held)
     epoch, serial = Cursor.parse(frame["cursor"])
     text = frames.encode(frame)
     metrics.caught_up(resumed=frame["resumed"], reason=frame["reason"], size=frames.size(text))
     return CatchUp(epoch, serial, text)
 
 
-def _patch(message: fold.Message, after: int, held: frames.Held | None) -> dict[str, Any]:
+def _patch(message: fold.MessageState, after: int, held: frames.Held | None) -> Patch:
     """Return the changes of a message.
 
     If a message was streaming at the cursor and the client doesn't list it, the client doesn't have it: it is older
@@ -68,16 +76,14 @@ def _patch(message: fold.Message, after: int, held: frames.Held | None) -> dict[
     return snapshot.patch(message, after=after, held=held.get(message.id) if held else None)
 
 
-def _rewound(session: str, owner: str, rewind: int | None, *, reason: str | None) -> dict[str, Any]:
+def _rewound(session: str, owner: str, rewind: int | None, *, reason: str | None) -> AttachedFrame:
     limit = conf.settings.history_default if rewind is None else min(rewind, conf.settings.history_max)
     view = queries.view(session, owner, changed_after=None, limit=limit)
     patches = [snapshot.patch(message, after=0, held=None) for message in view.messages]
     return _attached(session, view, patches, Rewind(reason))
 
 
-def _attached(
-    session: str, view: queries.View, patches: list[dict[str, Any]], decided: Resume | Rewind
-) -> dict[str, Any]:
+def _attached(session: str, view: queries.View, patches: list[Patch], decided: Resume | Rewind) -> AttachedFrame:
     position: Position = view.position
     return {
         "type": "attached",
@@ -92,5 +98,5 @@ def _attached(
     }
 
 
-def _size(patch: dict[str, Any]) -> int:
+def _size(patch: Patch) -> int:
     return len(orjson.dumps(patch["parts"]))

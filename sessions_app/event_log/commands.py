@@ -1,19 +1,37 @@
-"""What a publisher hands to `LogWriter`, and what becomes of it."""
+"""Commands of the log writer: appends, session changes, database jobs, and their results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from sessions_app import models
-from sessions_app.core import vocabulary
+from sessions_app.core import fold, vocabulary
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk, SignalRecord
 
-if TYPE_CHECKING:
-    from sessions_app.event_log.transaction import Log
+T = TypeVar("T")
 
-Chunk = dict[str, Any]
+
+class SessionLog(Protocol):
+    """One session's log within a transaction that holds the lock of its row. `now` is the transaction's time."""
+
+    @property
+    def session(self) -> str: ...
+
+    @property
+    def now(self) -> datetime: ...
+
+    @property
+    def next_serial(self) -> int: ...
+
+    def append(self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "") -> AppendResult:
+        """Append chunks to a message and write them. Raises HoldfastError if one is refused."""
+
+    def say(self, signal: SignalRecord) -> None:
+        """Append an event with a signal's new record."""
 
 
 class AppendResult(NamedTuple):
@@ -28,36 +46,79 @@ class AppendResult(NamedTuple):
 
 
 OnResult = Callable[[AppendResult | HoldfastError], None]
+Also = Callable[[SessionLog], None]  # work for the transaction that stores a chunk
 
 
-def _nobody(outcome: AppendResult | HoldfastError) -> None:
-    """Whoever stages an append within a transaction is given its outcome there."""
+def _ignore(outcome: AppendResult | HoldfastError) -> None:
+    """The default `on_result`: within a transaction the outcome is returned."""
 
 
 @dataclass(slots=True)
 class Append:
-    """What a publisher adds to one message. Chunks are taken in order; the first that is refused ends it.
+    """Chunks for one message, applied in order up to the first that is refused.
 
-    `run` and `worker`: whose response it is; refused as fenced when the run is no longer that worker's.
-    `after`: the message's last serial that the publisher knows of, 0 for none. A message that is further has
-    the append already (its publisher was not told, because the connection to the database broke at COMMIT).
-    `starts`: a run to create in the same transaction. `also`: what else is done in it, each once the chunk at this
-    position is taken. `sequence`: of a producer elsewhere, instead of `after`: the number of this append among the
-    message's, from 1 on.
+    `run` and `worker`: the run that writes the message; refused as fenced unless the run is that worker's.
+    `after`: the message's last serial known to the publisher, 0 for none. A message that is further already holds the
+    append: the connection to the database broke at COMMIT, so its publisher was not told.
+    `starts`: a run to create in the same transaction. `also`: work for the transaction, each item done once the chunk
+    at its position is applied. `sequence`: a remote producer's number for this append to the message, from 1; it
+    replaces `after`.
     """
 
     session: str
     uid: str
     chunks: list[Chunk]
-    on_result: OnResult = _nobody
+    on_result: OnResult = _ignore
     run: str = ""
     worker: str = ""
     after: int | None = None
     starts: models.Run | None = None
-    also: tuple[tuple[int, Callable[[Log], None]], ...] = ()
+    also: tuple[tuple[int, Also], ...] = ()
     sequence: int = 0
 
     @property
     def begins(self) -> bool:
-        """Whether it is to create its message."""
+        """Whether it creates its message."""
         return self.chunks[0]["type"] in vocabulary.BEGINS
+
+
+@dataclass(slots=True)
+class SessionChange(Generic[T]):
+    """A change of a session's log other than an append, such as a signal. `work` makes it in the transaction.
+
+    Session changes follow the appends of their transaction. A HoldfastError raised by `work` is its outcome, and what
+    `work` has done is undone.
+    """
+
+    session: str
+    work: Callable[[SessionLog], T]
+    on_result: Callable[[T | HoldfastError], None]
+
+
+@dataclass(slots=True)
+class DatabaseJob(Generic[T]):
+    """A small write of this process that shares the transaction of what is published meanwhile.
+
+    SQLite has one write lock and no queue for it: a process that competes with itself can starve its own lease.
+    Jobs come last in their transaction, those with an `order` in that order, the same in every process: see
+    `database.locking`.
+    """
+
+    work: Callable[[], T]
+    on_result: Callable[[T | HoldfastError], None]
+    order: str = ""
+
+
+Write = Append | SessionChange[Any] | DatabaseJob[Any]
+Outcome = Any  # an AppendResult, or what `work` has returned; or the HoldfastError that refused it
+
+
+class RunChanges(NamedTuple):
+    """Runs whose responses began or ended in a transaction; those that ended with their message."""
+
+    begun: list[str]
+    ended: list[tuple[str, fold.MessageState]]
+
+
+OpenLog = Callable[[str], SessionLog]  # of a session that the transaction has locked; raises not_found
+Follow = Callable[[RunChanges, OpenLog], None]  # does what follows from them, in their transaction

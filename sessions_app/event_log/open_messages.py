@@ -1,15 +1,17 @@
-"""The messages that this process is writing, in memory: their folds are ahead of their rows."""
+"""Open messages: the messages that this process is writing, folded in memory ahead of their rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 
 from sessions_app import conf
-from sessions_app.core import fold
+from sessions_app.core import fold, frames, vocabulary
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk, MessageEvent
 from sessions_app.event_log import queries
 from sessions_app.event_log.sql import Key
 
@@ -18,31 +20,60 @@ from sessions_app.event_log.sql import Key
 class OpenMessage:
     """A message that this process is writing: its fold, and how much of it is in the journal only."""
 
-    message: fold.Message
-    key: int  # of its row; 0 while it has none
-    is_new: bool  # has no row yet
+    message: fold.MessageState
+    key: int  # of its row; 0 until that is written
+    is_new: bool  # not staged yet
     size: int = 0  # bytes of all its events
     journal_events: int = 0
-    shared: bool = False  # of a producer elsewhere, who may have gone on at another process
+    shared: bool = False  # of a remote producer, which may have continued at another process
 
 
 class OpenMessages:
-    """The messages that this process is writing."""
+    """The messages that this process is writing, by session and uid."""
 
     def __init__(self) -> None:
         self.open: dict[Key, OpenMessage] = {}
 
+    def load(self, key: Key) -> None:
+        """Read a message from the database. Raises no_such_message."""
+        found = queries.keyed_message(*key)
+        if found is None:
+            raise HoldfastError("no_such_message")
+        row, message = found
+        # Its size and journal are bounded again from here: they are limits, not accounts.
+        size = len(orjson.dumps(message.parts))
+        self.open[key] = OpenMessage(message, row, is_new=False, size=size, journal_events=conf.settings.journal_events)
+
+    def apply(self, key: Key, serial: int, chunk: Chunk, now: datetime) -> str:
+        """Apply one chunk, which begins the message if it isn't open; return the event's JSON.
+
+        Raises HoldfastError, and then nothing has changed.
+        """
+        json = orjson.dumps(chunk).decode()
+        opened = self.open.get(key)
+        if opened is None:
+            return self._begin(key, serial, chunk, json, now)
+        most = conf.settings.response_bytes
+        if opened.size + len(json) > most and chunk["type"] not in vocabulary.ENDS:
+            raise HoldfastError("response_too_large", f"A response has at most {most} bytes.")
+        fold.apply(opened.message, serial, chunk)
+        opened.size += len(json)
+        return frames.event_text(serial=serial, uid=key[1], chunk=json)
+
+    def _begin(self, key: Key, serial: int, chunk: Chunk, json: str, now: datetime) -> str:
+        uid = key[1]
+        if not frames.MESSAGE_UID.match(uid):
+            raise HoldfastError("bad_chunk", "A message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -.")
+        at = queries.milliseconds(now)
+        event: MessageEvent = {"serial": serial, "message": uid, "at": at, "chunk": chunk}
+        self.open[key] = OpenMessage(fold.begin(event), key=0, is_new=True, size=len(json))
+        return frames.event_text(serial=serial, uid=uid, chunk=json, at=at)
+
     def forget(self, keys: Iterable[Key]) -> None:
-        """Read them anew when they are needed."""
+        """Drop messages from memory; they are read from the database when they are needed again."""
         for key in keys:
             self.open.pop(key, None)
 
-
-def load(key: Key) -> OpenMessage:
-    found = queries.keyed_message(*key)
-    if found is None:
-        raise HoldfastError("no_such_message")
-    row, message = found
-    # Its size and journal are bounded again from here: they are limits, not accounts.
-    size = len(orjson.dumps(message.parts))
-    return OpenMessage(message, row, is_new=False, size=size, journal_events=conf.settings.journal_events)
+    def forget_sessions(self, sessions: set[str]) -> None:
+        """Drop all messages of these sessions."""
+        self.forget([key for key in self.open if key[0] in sessions])

@@ -54,12 +54,12 @@ class ProducerBatches:
             raise HoldfastError("out_of_order", f"{last.sequence + 1} is expected.")
         return None
 
-    def is_current(self, batch: Append, message: fold.Message) -> bool:
+    def is_current(self, batch: Append, message: fold.MessageState) -> bool:
         """Whether a fold in memory is what is stored: the producer may have gone on at another process since."""
         last = self._runs.get(batch.run)
         return last is not None and last.serial == message.last_serial
 
-    def note(self, batch: Append, message: fold.Message, refusal: HoldfastError | None) -> None:
+    def note(self, batch: Append, message: fold.MessageState, refusal: HoldfastError | None) -> None:
         """A batch is staged. One that was cut short counts, too: what comes again is answered as the first time."""
         running, code = not fold.ended(message), refusal.code if refusal else ""
         last = Published(batch.worker, running, batch.sequence, message.last_serial, code)

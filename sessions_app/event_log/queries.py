@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from django.db import connection
@@ -19,19 +19,22 @@ from sessions_app.core import fold, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.plan import Position
 from sessions_app.core.rollup import rollup_events
+from sessions_app.core.wire_types import MessageEvent, SignalRecord
 
 MESSAGE_FIELDS = (
     "uid", "role", "status", "reason", "metadata", "parts", "open", "marks",
     "first_serial", "last_serial", "created_at",
 )  # fmt: skip
-PARTS, FIRST_SERIAL = MESSAGE_FIELDS.index("parts"), MESSAGE_FIELDS.index("first_serial")
+PARTS = MESSAGE_FIELDS.index("parts")
 ROWS_AT_ONCE = 10  # read ahead: with the largest responses some 40 MB
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 SETTLED = 32  # settled signals that an answer without a cursor carries: what the newest messages' ticks need
 STREAMING = 1000  # messages of one session that stream at once and are read
 
-Row = tuple[Any, ...]
+SqlValue = str | int | datetime | None
+# The columns of MESSAGE_FIELDS. A tuple: a row is made for every message of every attach.
+MessageRow = tuple[str, str, str, str | None, str | None, str, str, str, int, int, datetime]
 
 
 class SignalRow(NamedTuple):
@@ -86,7 +89,7 @@ SELECT_JOURNAL = {
 }
 
 
-class Session(NamedTuple):
+class SessionRow(NamedTuple):
     """What reading a session needs of its row, and the hours of its policy."""
 
     id: str
@@ -99,7 +102,7 @@ class Session(NamedTuple):
     held: bool
     hours: int
     active_at: datetime
-    removed_at: Any  # None, or when its removal began, as the database has it
+    removed_at: object  # None, or when its removal began, as the database has it
 
 
 class Tail(NamedTuple):
@@ -119,22 +122,22 @@ class View:
 
     position: Position
     title: str
-    messages: list[fold.Message]
-    signals: list[dict[str, Any]]
+    messages: list[fold.MessageState]
+    signals: list[SignalRecord]
     more: bool
 
 
 class SignalPage(NamedTuple):
     """Signals in order, each with its serial. `more`: there are others beyond, in the direction that was asked for."""
 
-    records: list[tuple[int, dict[str, Any]]]
+    records: list[tuple[int, SignalRecord]]
     more: bool
 
 
 class Page(NamedTuple):
     """Messages in order. `more`: there are others beyond, in the direction that was asked for."""
 
-    messages: list[fold.Message]
+    messages: list[fold.MessageState]
     more: bool
 
 
@@ -155,7 +158,7 @@ def consistent_read() -> Iterator[None]:
             cursor.execute("ROLLBACK")
 
 
-def readable(session_id: str, owner: str) -> Session:
+def readable(session_id: str, owner: str) -> SessionRow:
     """Return the owner's session. Raises not_found, also for a stranger, and expired for its owner."""
     session = _session(session_id)
     if session.owner != owner or session.removed_at is not None:
@@ -240,13 +243,13 @@ def _that_fit(sizes: list[tuple[int, int]]) -> list[int]:
     return keys
 
 
-def message(session_id: str, uid: str) -> fold.Message | None:
+def message(session_id: str, uid: str) -> fold.MessageState | None:
     """Return one message with its journal folded in. Call it within the transaction that needs it."""
     rows, _ = _select(session_id, LONG_AGO, 1, "uid = %s", [uid], order="first_serial")
     return next(iter(_folded(session_id, rows)), None)
 
 
-def keyed_message(session_id: str, uid: str) -> tuple[int, fold.Message] | None:
+def keyed_message(session_id: str, uid: str) -> tuple[int, fold.MessageState] | None:
     """As `message`, with its row's key."""
     key = models.Message.objects.filter(session=session_id, uid=uid).values_list("pk", flat=True).first()
     found = None if key is None else message(session_id, uid)
@@ -260,7 +263,7 @@ def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     return list(entries.order_by("serial").values_list("serial", "event"))
 
 
-def signal_record(signal: models.Signal | SignalRow) -> dict[str, Any]:
+def signal_record(signal: models.Signal | SignalRow) -> SignalRecord:
     """Return a signal as the wire has it: PROTOCOL.md §5."""
     return {
         "id": signal.uid,
@@ -281,17 +284,17 @@ def tails(session_ids: Iterable[str]) -> dict[str, Tail]:
     return {pk: Tail(epoch, tail, owner) for pk, epoch, tail, owner in rows.values_list("pk", "epoch", "tail", "owner")}
 
 
-def _session(session_id: str) -> Session:
+def _session(session_id: str) -> SessionRow:
     with connection.cursor() as cursor:
         cursor.execute(SELECT_SESSION, [session_id])
         row = cursor.fetchone()
     if row is None:
         raise HoldfastError("not_found")
-    session = Session(*row)
+    session = SessionRow(*row)
     return session._replace(active_at=moment(session.active_at))
 
 
-def _cutoff(session: Session) -> datetime:
+def _cutoff(session: SessionRow) -> datetime:
     """What last changed before this has expired."""
     return LONG_AGO if session.held else timezone.now() - timedelta(hours=session.hours)
 
@@ -304,7 +307,7 @@ def _hidden_serial(session_id: str, cutoff: datetime) -> int:
         return cursor.fetchone()[0] or 0
 
 
-def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[list[Row], bool]:
+def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[list[MessageRow], bool]:
     # A streaming message's row may be older than its journal, so all of them are read. Two queries, each by
     # its own index: an OR of the two makes SQLite scan the session.
     streaming, _ = _select(session_id, cutoff, STREAMING, "status = 'streaming'", order="first_serial")
@@ -313,7 +316,7 @@ def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple
     return streaming + rows, more
 
 
-def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[dict[str, Any]]:
+def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[SignalRecord]:
     """Records of the signals changed since a serial, or of those that are open and the newest others; in order."""
     if after is not None:
         rows = _select_signals(
@@ -331,19 +334,19 @@ def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[dict[
     return [signal_record(signal) for signal in sorted(rows, key=lambda signal: signal.serial)]
 
 
-def _select_signals(session_id: str, where: str, *values: Any) -> list[SignalRow]:
+def _select_signals(session_id: str, where: str, *values: SqlValue) -> list[SignalRow]:
     with connection.cursor() as cursor:
         cursor.execute(f"{SELECT_SIGNALS} AND {where} LIMIT %s", [session_id, *values])
         return list(map(SignalRow._make, cursor.fetchall()))
 
 
 def _select(
-    session_id: str, cutoff: datetime, limit: int, where: str = "", values: Iterable[Any] = (), *, order: str
-) -> tuple[list[Row], bool]:
+    session_id: str, cutoff: datetime, limit: int, where: str = "", values: Iterable[SqlValue] = (), *, order: str
+) -> tuple[list[MessageRow], bool]:
     """Take messages while they are within the bounds of one answer; return whether there are more."""
     query = SELECT_MESSAGES + (f" AND {where}" if where else "") + f" ORDER BY {order} LIMIT %s"
     since = connection.ops.adapt_datetimefield_value(cutoff)
-    taken: list[Row] = []
+    taken: list[MessageRow] = []
     size = 0
     # A server-side cursor where there is one: PostgreSQL's client would fetch all rows before the first is seen.
     with connection.chunked_cursor() as cursor:
@@ -357,8 +360,12 @@ def _select(
     return taken, False
 
 
-def _folded(session_id: str, rows: list[Row]) -> list[fold.Message]:
-    messages = {row[0]: from_row(row) for row in sorted(rows, key=lambda row: row[FIRST_SERIAL])}
+def _first_serial(row: MessageRow) -> int:
+    return row[8]
+
+
+def _folded(session_id: str, rows: list[MessageRow]) -> list[fold.MessageState]:
+    messages = {row[0]: from_row(row) for row in sorted(rows, key=_first_serial)}
     if any(not fold.ended(message) for message in messages.values()):
         for event in rollup_events(_journal(session_id)):  # a long text is copied once, not once per event
             streaming = messages.get(event["message"])
@@ -367,18 +374,18 @@ def _folded(session_id: str, rows: list[Row]) -> list[fold.Message]:
     return list(messages.values())
 
 
-def _journal(session_id: str) -> list[dict[str, Any]]:
+def _journal(session_id: str) -> list[MessageEvent]:
     """The session's journal as one row: see `statements` for why."""
     with connection.cursor() as cursor:
         cursor.execute(SELECT_JOURNAL[connection.vendor], [session_id])
-        events: list[dict[str, Any]] = orjson.loads(f"[{cursor.fetchone()[0] or ''}]")
+        events: list[MessageEvent] = orjson.loads(f"[{cursor.fetchone()[0] or ''}]")
     return sorted(events, key=lambda event: event["serial"])
 
 
-def from_row(row: Row) -> fold.Message:
+def from_row(row: MessageRow) -> fold.MessageState:
     """Build a message from MESSAGE_FIELDS."""
     uid, role, status, reason, metadata, parts, open_, marks, first_serial, last_serial, created_at = row
-    return fold.Message(
+    return fold.MessageState(
         id=uid,
         role=role,
         status=status,

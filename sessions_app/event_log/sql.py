@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from django.db import connection
@@ -151,7 +151,7 @@ def existing_messages(keys: set[Key]) -> dict[Key, tuple[str, int, int]]:
     return {(session, uid): (role, first, last) for session, uid, role, first, last in rows if (session, uid) in keys}
 
 
-def insert_messages(messages: Iterable[tuple[Key, fold.Message]], now: datetime) -> list[int]:
+def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: datetime) -> list[int]:
     """Return their keys, in the same order."""
     rows = models.Message.objects.bulk_create(
         models.Message(
@@ -161,26 +161,23 @@ def insert_messages(messages: Iterable[tuple[Key, fold.Message]], now: datetime)
             first_serial=message.first_serial,
             created_at=now,
             updated_at=now,
-            **_columns(message),
+            **_columns(message)._asdict(),
         )
         for (session, uid), message in messages
     )
     return [row.pk for row in rows]
 
 
-def conflate(messages: Sequence[tuple[int, fold.Message]], now: datetime) -> None:
+def conflate(messages: Sequence[tuple[int, fold.MessageState]], now: datetime) -> None:
     """Write the messages, given with their keys, as they are folded, and remove their events from the journal."""
     if not messages:
         return
-    columns = [_columns(message) for _, message in messages]
-    assignments = ", ".join(f'"{name}" = %s' for name in columns[0])
+    assignments = ", ".join(f'"{name}" = %s' for name in _Columns._fields)
     update = f"UPDATE {MESSAGES} SET {assignments}, updated_at = %s WHERE id = %s"
     moment = connection.ops.adapt_datetimefield_value(now)
     folded = f"DELETE FROM {JOURNAL} WHERE message_id IN ({','.join(['%s'] * len(messages))})"
     with connection.cursor() as cursor:
-        cursor.executemany(
-            update, [(*values.values(), moment, key) for values, (key, _) in zip(columns, messages, strict=True)]
-        )
+        cursor.executemany(update, [(*_columns(message), moment, key) for key, message in messages])
         cursor.execute(folded, [key for key, _ in messages])
 
 
@@ -221,14 +218,25 @@ def _places(values: int, rows: int) -> str:
     return ",".join([row] * rows)
 
 
-def _columns(message: fold.Message) -> dict[str, Any]:
-    """Return what conflating writes: the fold as a row keeps it."""
-    return {
-        "status": message.status,
-        "reason": None if message.reason is None else orjson.dumps(message.reason).decode(),
-        "metadata": None if message.metadata is None else orjson.dumps(message.metadata).decode(),
-        "parts": orjson.dumps(message.parts).decode(),
-        "open": orjson.dumps(message.open).decode(),
-        "marks": orjson.dumps(message.marks).decode(),
-        "last_serial": message.last_serial,
-    }
+class _Columns(NamedTuple):
+    """The columns that conflating writes: the fold as a row keeps it."""
+
+    status: str
+    reason: str | None
+    metadata: str | None
+    parts: str
+    open: str
+    marks: str
+    last_serial: int
+
+
+def _columns(message: fold.MessageState) -> _Columns:
+    return _Columns(
+        status=message.status,
+        reason=None if message.reason is None else orjson.dumps(message.reason).decode(),
+        metadata=None if message.metadata is None else orjson.dumps(message.metadata).decode(),
+        parts=orjson.dumps(message.parts).decode(),
+        open=orjson.dumps(message.open).decode(),
+        marks=orjson.dumps(message.marks).decode(),
+        last_serial=message.last_serial,
+    )

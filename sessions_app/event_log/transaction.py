@@ -1,128 +1,116 @@
-"""One transaction of the log: what it has read, what it folds, what it writes. Made by `LogWriter`, in its thread."""
+"""One transaction of the log: it reads, stages appends, does what follows from them, and writes.
+
+Made by `LogWriter`, in its thread. An append's way through it: `stage` finds its message, folds its chunks and stages
+its rows; `follow_up` does what its chunks, and the beginnings and ends of runs, cause; `finish` writes what is left and
+returns the frames for readers; `settle` lets go of ended messages once all is committed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
 
-import orjson
 from django.db import transaction
 from django.utils import timezone
 
-from sessions_app import conf, models
-from sessions_app.core import fold, frames, vocabulary
+from sessions_app.core import fold, frames
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
-from sessions_app.event_log import queries, sql
-from sessions_app.event_log.commands import Append, AppendResult, Chunk
-from sessions_app.event_log.open_messages import OpenMessage, OpenMessages, load
-from sessions_app.event_log.producer_batches import ProducerBatches
+from sessions_app.core.wire_types import Chunk, SignalRecord
+from sessions_app.event_log import sql
+from sessions_app.event_log.commands import Also, Append, AppendResult, Follow, RunChanges, SessionLog
+from sessions_app.event_log.open_messages import OpenMessage, OpenMessages
 from sessions_app.event_log.sql import Key
+from sessions_app.event_log.staged_writes import StagedActivity, StagedMessages
+from sessions_app.event_log.transaction_reads import AlreadyStored, TransactionReads
 from sessions_app.telemetry import metrics
 
-CONFLATED = 16  # messages that a transaction conflates before they have ended; the others wait for the next ones
-TITLE_LENGTH = 60  # characters of a first message that become its session's title
+Events = list[tuple[int, str]]  # each with its serial: JSON
 
 
 @dataclass(slots=True)
-class _Changed:
-    """A session in the transaction."""
+class StagedSession:
+    """A locked session: its epoch, its tail with what is staged, the first new serial, every new event's JSON."""
 
     epoch: str
     tail: int
     first: int
-    texts: list[str] = field(default_factory=list)  # every new event's JSON, in order
+    texts: list[str] = field(default_factory=list)
+
+
+class FollowUps:
+    """What is to follow from staged appends, within their transaction."""
+
+    def __init__(self) -> None:
+        self._also: list[tuple[str, Also]] = []
+        self._begun: list[str] = []
+        self._ended: list[tuple[str, fold.MessageState]] = []
+
+    def add_also(self, append: Append, stored: int) -> None:
+        """Add the append's own work for those of its chunks that were taken."""
+        self._also += [(append.session, also) for position, also in append.also if position < stored]
+
+    def add_beginning(self, run: str) -> None:
+        self._begun.append(run)
+
+    def add_end(self, run: str, message: fold.MessageState) -> None:
+        self._ended.append((run, message))
+
+    def take_also(self) -> list[tuple[str, Also]]:
+        """Return the work added since the last call, each with its session."""
+        also, self._also = self._also, []
+        return also
+
+    def take_runs(self) -> RunChanges | None:
+        """Return the runs whose responses began or ended since the last call; None if there are none."""
+        if not (self._begun or self._ended):
+            return None
+        runs = RunChanges(self._begun, self._ended)
+        self._begun, self._ended = [], []
+        return runs
 
 
 class Transaction:
     """The transaction under way. Locks the rows of its sessions when it is made."""
 
-    def __init__(self, folds: OpenMessages, appends: list[Append], sessions: set[str]) -> None:
+    def __init__(self, open_messages: OpenMessages, appends: list[Append], sessions: set[str]) -> None:
         self.now = timezone.now()
-        self._open_messages = folds
-        locked = sql.lock_sessions({append.session for append in appends} | sessions, _held(appends))
-        self._sessions = {id_: _Changed(epoch, tail, first=tail + 1) for id_, epoch, tail in locked.sessions}
-        self._fenced = locked.fenced  # run and worker, where the run is not, or no longer, that worker's
-        self._known: dict[Key, tuple[str, int, int]] = {}  # that were to begin and exist: role, first and last serial
-        self._batches = ProducerBatches()
+        self._open_messages = open_messages
+        self._reads = TransactionReads(appends, sessions)
+        self._sessions = {id_: StagedSession(epoch, tail, tail + 1) for id_, epoch, tail in self._reads.sessions}
+        self._messages = StagedMessages()
+        self._activity = StagedActivity()
+        self._follow_ups = FollowUps()
         self._current: set[Key] = set()  # messages whose folds are known to be as stored
-        self._look_up(appends)
-        self._begun: list[str] = []
-        self._ended: list[tuple[str, fold.Message]] = []
-        self._also: list[tuple[str, Callable[[Log], None]]] = []
-        self._touched: set[Key] = set()  # messages whose rows were written
-        self._refused: set[Key] = set()  # messages of which this process has to know no more
-        self._new_rows: dict[Key, OpenMessage] = {}
-        self._conflated: dict[Key, OpenMessage] = {}
-        self._journal: list[sql.JournalRow] = []
-        self._active: set[str] = set()
-        self._titles: dict[str, str] = {}
-        self._new_runs: list[models.Run] = []
-        self._ended_runs: set[str] = set()
+        self._refused: set[Key] = set()  # messages that this process need not keep in memory
 
-    def _look_up(self, appends: list[Append]) -> None:
-        self._known |= sql.existing_messages({(append.session, append.uid) for append in appends if append.begins})
-        self._batches.look_up(appends)
-
-    def take_runs(self) -> tuple[list[str], list[tuple[str, fold.Message]]]:
-        """Runs whose response has begun, and those whose response has ended, with it, since this was last asked."""
-        begun, ended = self._begun, self._ended
-        self._begun, self._ended = [], []
-        if begun or ended:
-            self.write()
-        return begun, ended
-
-    def take_also(self) -> list[tuple[str, Callable[[Log], None]]]:
-        """What else is to be done for the chunks that were taken, each with its session, since this was last asked."""
-        also, self._also = self._also, []
-        return also
-
-    def log(self, session: str) -> Log:
-        """Return the log of a session that is locked here, with all that was staged. Raises not_found."""
-        self.write()
-        changed = self._sessions.get(session)
-        if changed is None:
-            raise HoldfastError("not_found", "It was deleted or has expired.")
-        return Log(self, session, changed)
+    # Staging an append
 
     def stage(self, append: Append) -> AppendResult | HoldfastError:
-        """Fold an append into its message and note what to write."""
+        """Fold an append into its message and stage what to write."""
         key = append.session, append.uid
         try:
-            changed, opened = self._find(append, key)
+            session = self._find(append, key)
         except HoldfastError as problem:
             self._refused.add(key)
             return problem
-        except _Repeated as repeated:
-            return AppendResult(repeated.serial, repeated=True)
-        refusal = None
-        serial = changed.tail
-        staged: list[tuple[int, str]] = []  # serial, event
-        for chunk in append.chunks:
-            try:
-                text = self._fold(opened, changed.tail + 1, chunk, key)
-            except HoldfastError as problem:
-                refusal = problem
-                break
-            changed.tail = serial = changed.tail + 1
-            changed.texts.append(text)
-            staged.append((serial, text))
-        if append.sequence and (staged or self._batches.has_begun(append)):
-            self._open_messages.open[key].shared = True
-            self._batches.note(append, self._open_messages.open[key].message, refusal)
-        if not staged:
-            return refusal or AppendResult(serial)
-        if append.also:
-            self._also += [(append.session, also) for position, also in append.also if position < len(staged)]
-        self._note(append, key, opened or self._open_messages.open[key], staged)
-        return AppendResult(serial, refusal=refusal)
+        except AlreadyStored as stored:
+            return AppendResult(stored.serial, repeated=True)
+        events, refusal = self._fold(append, session, key)
+        opened = self._open_messages.open.get(key)
+        if opened is not None and append.sequence and (events or self._reads.batches.has_begun(append)):
+            opened.shared = True
+            self._reads.batches.note(append, opened.message, refusal)
+        if opened is not None and events:
+            self._stage_rows(append, key, opened, events)
+            return AppendResult(session.tail, refusal=refusal)
+        return refusal or AppendResult(session.tail)
 
     def stage_now(self, append: Append) -> AppendResult:
-        """Stage an append that isn't one of the transaction's own, and write it. Raises what refuses it."""
-        self._fenced |= sql.fenced_runs(_held([append]))
-        self._look_up([append])
+        """Stage an append that joins the transaction later, and write it. Raises HoldfastError if it is refused."""
+        self._reads.add(append)
         outcome = self.stage(append)
         self.write()
         if isinstance(outcome, HoldfastError):
@@ -131,209 +119,151 @@ class Transaction:
             raise outcome.refusal
         return outcome
 
-    def _find(self, append: Append, key: Key) -> tuple[_Changed, OpenMessage | None]:
-        """Return the append's session and message (None: it is to begin), or raise why it can't be stored."""
-        changed = self._sessions.get(append.session)
-        if changed is None:
-            raise HoldfastError("not_found", "It was deleted or has expired.")
-        if self._fenced and (append.run, append.worker) in self._fenced:
-            raise _repeated_end(append) or HoldfastError("fenced")
-        begins = append.begins
-        if append.sequence:
-            serial = self._batches.stored(append, exists=key in self._known or key in self._new_rows)
-            if serial is not None:
-                raise _Repeated(serial)
-            begins = not self._batches.has_begun(append)
-        elif key in self._known:
-            role, first, last = self._known[key]
-            if role != ("assistant" if append.run else "user"):
-                raise HoldfastError("message_exists")
-            raise _Repeated(last if append.run else first)
-        elif begins and key in self._new_rows:  # the same signal twice in one group
-            raise _Repeated(self._new_rows[key].message.first_serial)
-        opened = self._opened(append, key)
-        if opened is None and not begins:
-            opened = self._open_messages.open[key] = load(key)
+    def _find(self, append: Append, key: Key) -> StagedSession:
+        """Return the append's session, its message open unless it is to begin. Raises what refuses the append."""
+        session = self._session(append.session)
+        self._reads.check_fence(append)
+        begins = self._reads.begins(append, key, self._messages.new(key))
+        self._forget_if_stale(append, key)
+        if key not in self._open_messages.open and not begins:
+            self._open_messages.load(key)
         self._current.add(key)
+        opened = self._open_messages.open.get(key)
         if opened is not None and append.after is not None and opened.message.last_serial != append.after:
             if opened.message.last_serial < append.after:
                 raise HoldfastError("storage_unavailable", "What was published before this was not stored.")
-            raise _Repeated(opened.message.last_serial)
-        return changed, opened
+            raise AlreadyStored(opened.message.last_serial)
+        return session
 
-    def _opened(self, append: Append, key: Key) -> OpenMessage | None:
-        """Return the fold in memory of an append's message, if it is what is stored."""
+    def _session(self, session: str) -> StagedSession:
+        staged = self._sessions.get(session)
+        if staged is None:
+            raise HoldfastError("not_found", "It was deleted or has expired.")
+        return staged
+
+    def _forget_if_stale(self, append: Append, key: Key) -> None:
+        """Forget an append's message if another process may have written to it since it was folded here."""
         opened = self._open_messages.open.get(key)
         if opened is None or key in self._current:
-            return opened
-        if self._batches.is_current(append, opened.message) if append.sequence else not opened.shared:
-            return opened
-        self._open_messages.forget([key])
-        return None
+            return
+        batches = self._reads.batches
+        if not (batches.is_current(append, opened.message) if append.sequence else not opened.shared):
+            self._open_messages.forget([key])
 
-    def _fold(self, opened: OpenMessage | None, serial: int, chunk: Chunk, key: Key) -> str:
-        """Apply one chunk; return its event's JSON. Raises HoldfastError, and then nothing has changed."""
-        json = orjson.dumps(chunk).decode()
-        opened = opened or self._open_messages.open.get(key)
-        if opened is None:
-            if not frames.MESSAGE_UID.match(key[1]):
-                raise HoldfastError("bad_chunk", "A message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -.")
-            at = queries.milliseconds(self.now)
-            event = {"serial": serial, "message": key[1], "at": at, "chunk": chunk}
-            self._open_messages.open[key] = OpenMessage(fold.begin(event), key=0, is_new=True, size=len(json))
-            return frames.event_text(serial=serial, uid=key[1], chunk=json, at=at)
-        if opened.size + len(json) > conf.settings.response_bytes and chunk["type"] not in vocabulary.ENDS:
-            raise HoldfastError("response_too_large", f"A response has at most {conf.settings.response_bytes} bytes.")
-        fold.apply(opened.message, serial, chunk)
-        opened.size += len(json)
-        return frames.event_text(serial=serial, uid=key[1], chunk=json)
+    def _fold(self, append: Append, session: StagedSession, key: Key) -> tuple[Events, HoldfastError | None]:
+        """Fold chunks up to the first that is refused; return their events, and why the rest was refused."""
+        events: Events = []
+        for chunk in append.chunks:
+            serial = session.tail + 1
+            try:
+                text = self._open_messages.apply(key, serial, chunk, self.now)
+            except HoldfastError as problem:
+                return events, problem
+            session.tail = serial
+            session.texts.append(text)
+            events.append((serial, text))
+        return events, None
 
-    def _note(self, append: Append, key: Key, opened: OpenMessage, staged: list[tuple[int, str]]) -> None:
-        ended = fold.ended(opened.message)
-        opened.journal_events += len(staged)
-        if opened.is_new:
-            opened.is_new, opened.journal_events = False, 0
-            self._new_rows[key] = opened
-        elif key in self._new_rows:
-            opened.journal_events = 0  # its row is written with this in it
-        elif ended or key in self._conflated or self._is_due(opened):
-            opened.journal_events = 0
-            self._conflated[key] = opened
-        else:
-            self._journal += [(opened.key, serial, text) for serial, text in staged]
-        if key in self._new_rows:
-            self._note_beginning(append, opened.message)
-        if ended:
-            self._active.add(append.session)
+    def _stage_rows(self, append: Append, key: Key, opened: OpenMessage, events: Events) -> None:
+        begins = opened.is_new
+        self._messages.add(key, opened, events)
+        if append.also:
+            self._follow_ups.add_also(append, len(events))
+        if begins:
+            self._activity.add_beginning(append, opened.message)
             if append.run:
-                self._ended_runs.add(append.run)
-                self._ended.append((append.run, opened.message))
+                self._follow_ups.add_beginning(append.run)
+        if fold.ended(opened.message):
+            self._activity.add_end(append)
+            if append.run:
+                self._follow_ups.add_end(append.run, opened.message)
 
-    def _note_beginning(self, append: Append, message: fold.Message) -> None:
-        self._active.add(append.session)
-        if append.run:
-            self._begun.append(append.run)
-        if append.starts is not None:
-            self._new_runs.append(append.starts)
-        if message.role == "user":
-            self._titles[append.session] = _title(message)
+    # What follows
 
-    def _is_due(self, opened: OpenMessage) -> bool:
-        # Answers that began together are due together: a commit that conflates them all would hold up everybody.
-        return opened.journal_events >= conf.settings.journal_events and len(self._conflated) < CONFLATED
+    def follow_up(self, follow: Follow) -> None:
+        """Do what follows from the appends staged since the last call."""
+        for session, also in self._follow_ups.take_also():
+            also(self.log(session))
+        runs = self._follow_ups.take_runs()
+        if runs is not None:
+            self.write()
+            follow(runs, self.log)
 
-    def write(self) -> None:
-        """Write what was staged, so that queries see it."""
-        if self._new_rows or self._conflated or self._journal:
-            self._write_events()
-        self._batches.write()
-
-    def _write_events(self) -> None:
-        new = self._new_rows.values()
-        rows = sql.insert_messages([(key, opened.message) for key, opened in self._new_rows.items()], self.now)
-        for opened, row in zip(new, rows, strict=True):
-            opened.key = row
-        conflated = {opened.key: opened.message for opened in self._conflated.values()}
-        sql.conflate(list(conflated.items()), self.now)
-        sql.insert_journal([entry for entry in self._journal if entry[0] not in conflated])
-        sql.note_activity(self._active, self._titles, self.now)
-        sql.note_runs(self._new_runs, self._ended_runs)
-        self._touched |= self._conflated.keys() | self._new_rows.keys()
-        for staged in (
-            self._new_rows, self._conflated, self._journal, self._active, self._titles, self._new_runs,
-            self._ended_runs,
-        ):  # fmt: skip
-            staged.clear()
+    def log(self, session: str) -> StagedLog:
+        """Return a locked session's log, with all that is staged. Raises not_found."""
+        self.write()
+        return StagedLog(self, session, self._session(session))
 
     def abandon(self, session: str) -> None:
-        """What was folded of a session was taken back: read it anew when it is needed."""
-        self._open_messages.forget([key for key in self._open_messages.open if key[0] == session])
-        self.take_runs()
+        """Drop what was folded of a session whose changes were rolled back."""
+        self._open_messages.forget_sessions({session})
+        self._follow_ups.take_runs()
+
+    # Writing
+
+    def write(self) -> None:
+        """Write what is staged, so that queries see it."""
+        if self._messages.write(self.now):
+            self._activity.write(self.now)
+        self._reads.batches.write()
 
     def finish(self) -> list[Frame]:
         """Write what is left, and the tails; return the frames for readers, to be shown once all of it is committed."""
         self.write()
-        changed = {session: changed for session, changed in self._sessions.items() if changed.texts}
+        changed = {id_: session for id_, session in self._sessions.items() if session.texts}
         if changed:
-            sql.advance_tails([(session, changed.tail) for session, changed in changed.items()])
-        return [_frame(session, changed) for session, changed in changed.items()]
+            sql.advance_tails([(id_, session.tail) for id_, session in changed.items()])
+        return [_frame(id_, session) for id_, session in changed.items()]
 
     def settle(self) -> None:
-        """It is committed: let go of the folds of what has ended, or was refused."""
-        ended = [
-            key
-            for key in self._touched
-            if key in self._open_messages.open and fold.ended(self._open_messages.open[key].message)
-        ]
+        """Let go of messages that have ended or were refused. Call it after COMMIT."""
+        opened = self._open_messages.open
+        ended = [key for key in self._messages.written if key in opened and fold.ended(opened[key].message)]
         # The refused not before: another append of this transaction may have changed its fold.
         self._open_messages.forget([*ended, *self._refused])
 
 
-class Log:
-    """One session's log within a transaction: what a signal or a run's end adds to it."""
+class StagedLog(SessionLog):
+    """One session's log within a transaction, for what a signal or a run's end adds to it."""
 
-    def __init__(self, work: Transaction, session: str, changed: _Changed) -> None:
-        self.session = session
-        self.now = work.now
+    def __init__(self, work: Transaction, session: str, staged: StagedSession) -> None:
         self._work = work
-        self._changed = changed
+        self._id = session
+        self._staged = staged
+
+    @property
+    def session(self) -> str:
+        return self._id
+
+    @property
+    def now(self) -> datetime:
+        return self._work.now
 
     @property
     def next_serial(self) -> int:
-        return self._changed.tail + 1
+        return self._staged.tail + 1
 
     @contextmanager
     def undone_by_refusal(self) -> Iterator[None]:
-        """Take back all that is done within when it raises a HoldfastError."""
-        tail, events = self._changed.tail, len(self._changed.texts)
+        """Undo all that is done within if it raises a HoldfastError."""
+        tail, events = self._staged.tail, len(self._staged.texts)
         try:
             with transaction.atomic():
                 yield
         except HoldfastError:
-            self._changed.tail = tail
-            del self._changed.texts[events:]
-            self._work.abandon(self.session)
+            self._staged.tail = tail
+            del self._staged.texts[events:]
+            self._work.abandon(self._id)
             raise
 
-    def append(self, uid: str, chunks: list[Chunk], **fields: Any) -> AppendResult:
-        """Add chunks to a message, at once. Raises what refuses them."""
-        return self._work.stage_now(Append(self.session, uid, chunks, **fields))
+    def append(self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "") -> AppendResult:
+        return self._work.stage_now(Append(self._id, uid, chunks, run=run, worker=worker))
 
-    def say(self, signal: dict[str, Any]) -> None:
-        """Add an event: a signal's record as it is from now on."""
-        self._changed.tail += 1
-        self._changed.texts.append(frames.signal_event(serial=self._changed.tail, record=signal))
+    def say(self, signal: SignalRecord) -> None:
+        self._staged.tail += 1
+        self._staged.texts.append(frames.signal_event(serial=self._staged.tail, record=signal))
         transaction.on_commit(metrics.receipts.labels(signal["kind"], signal["status"]).inc)
 
 
-class _Repeated(Exception):
-    """The append is stored already."""
-
-    def __init__(self, serial: int) -> None:
-        self.serial = serial
-
-
-def _repeated_end(append: Append) -> _Repeated | None:
-    """Whether the append is an end that is stored already, and has ended its run with it."""
-    status = vocabulary.ENDS.get(append.chunks[-1]["type"])
-    if status is None or append.after is None:
-        return None
-    ended = models.Message.objects.filter(session=append.session, uid=append.uid, status=status)
-    serial = ended.filter(last_serial__gt=append.after).values_list("last_serial", flat=True).first()
-    return None if serial is None else _Repeated(serial)
-
-
-def _held(appends: list[Append]) -> set[tuple[str, str]]:
-    """Runs and workers by which appends are to be checked; batches of producers elsewhere are by their own."""
-    return {(append.run, append.worker) for append in appends if append.run and not (append.starts or append.sequence)}
-
-
-def _frame(session: str, changed: _Changed) -> Frame:
-    return frames.events(
-        session=session, epoch=changed.epoch, first=changed.first, last=changed.tail, texts=changed.texts
-    )
-
-
-def _title(message: fold.Message) -> str:
-    text = " ".join(" ".join(part.get("text", "") for part in message.parts).replace("\0", "").split())
-    return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1].rstrip() + "…"
+def _frame(id_: str, session: StagedSession) -> Frame:
+    return frames.events(session=id_, epoch=session.epoch, first=session.first, last=session.tail, texts=session.texts)

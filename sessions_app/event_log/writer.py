@@ -1,4 +1,4 @@
-"""The one writer of the log: group commit of everything that is published, in a thread of its own.
+"""The log writer: group commit of everything that a process publishes, in a thread of its own.
 
 All that arrives while one transaction is under way goes into the next one, whatever sessions it is for. What is
 committed is then handed to the event loop, in commit order: first the frames for readers, then each publisher's
@@ -13,63 +13,48 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from django.db import DatabaseError, DataError, IntegrityError, connection, reset_queries, transaction
 
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import sql
-from sessions_app.event_log.commands import Append, AppendResult
+from sessions_app.event_log.commands import (
+    Append,
+    AppendResult,
+    DatabaseJob,
+    Follow,
+    Outcome,
+    SessionChange,
+    SessionLog,
+    Write,
+)
 from sessions_app.event_log.open_messages import OpenMessages
-from sessions_app.event_log.transaction import Log, Transaction
-from sessions_app.runs import lifecycle
+from sessions_app.event_log.transaction import Transaction
 from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
 
 GROUP = 512  # writes in one transaction: bounds how long the next ones wait
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class SessionChange:
-    """Another change of a session's log, such as a signal: `work` makes it, in the transaction.
-
-    It comes after the appends of its transaction. What `work` raises as a HoldfastError is its outcome, and undoes it.
-    """
-
-    session: str
-    work: Callable[[Log], Any]
-    on_result: Callable[[Any], None]
-
-
-@dataclass(slots=True)
-class DatabaseJob:
-    """Another small write of this process, done in the same transaction as what is published meanwhile.
-
-    SQLite has one write lock and no queue for it: a process that competes with itself can starve its own lease.
-    Jobs come last in their transaction, those with an `order` in that one, the same in every process: see `locks`.
-    """
-
-    work: Callable[[], Any]
-    on_result: Callable[[Any], None]
-    order: str = ""
-
-
-Write = Append | SessionChange | DatabaseJob
-
-
 class LogWriter:
-    """The writer of one process. `deliver` is called in the loop with each commit's frames."""
+    """The log writer of one process.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[list[Frame]], None]) -> None:
+    `deliver` is called in the loop with each commit's frames, `follow` in the transaction in which runs began or ended.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[list[Frame]], None], follow: Follow) -> None:
         self._loop = loop
         self._deliver = deliver
+        self._follow = follow
         self._waiting: list[Write] = []
         self._changed = threading.Condition()
         self._stopping = False
@@ -79,7 +64,7 @@ class LogWriter:
 
     @property
     def waiting(self) -> int:
-        """How many writes wait for the next transaction."""
+        """The number of writes that wait for the next transaction."""
         return len(self._waiting)
 
     def submit(self, item: Write) -> None:
@@ -91,40 +76,33 @@ class LogWriter:
                 return
         self._loop.call_soon(item.on_result, HoldfastError("going_away"))
 
-    async def append(self, **fields: Any) -> AppendResult:
+    async def append(
+        self, session: str, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = ""
+    ) -> AppendResult:
         """Submit an append and wait until it is committed. Raises HoldfastError."""
-        stored: AppendResult = await self._outcome(lambda on_result: Append(on_result=on_result, **fields))
+        outcome: asyncio.Future[AppendResult | HoldfastError] = self._loop.create_future()
+        self.submit(Append(session, uid, chunks, partial(_resolve, outcome), run=run, worker=worker))
+        stored = await _result(outcome)
         if stored.refusal:
             raise stored.refusal
         return stored
 
-    def change(self, session: str, work: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
-        """Have `work(log, *args)` change a session's log in the next transaction; await it until it is committed.
+    def change(
+        self, session: str, work: Callable[Concatenate[SessionLog, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[None, None, T]:
+        """Have `work(log, …)` change a session's log in the next transaction; await the result to wait for its commit.
 
         It is queued at once, before it is awaited. Raises HoldfastError.
         """
-        return self._outcome(lambda on_result: SessionChange(session, lambda log: work(log, *args), on_result))
+        outcome: asyncio.Future[T | HoldfastError] = self._loop.create_future()
+        self.submit(SessionChange(session, lambda log: work(log, *args, **kwargs), partial(_resolve, outcome)))
+        return _result(outcome)
 
-    async def do(self, work: Callable[..., T], *args: Any, order: str = "") -> T:
-        """Have a function write in the next transaction, and wait until it is committed. Raises HoldfastError."""
-        result: T = await self._outcome(lambda on_result: DatabaseJob(partial(work, *args), on_result, order))
-        return result
-
-    def _outcome(self, make: Callable[[Callable[[Any], None]], Write]) -> Coroutine[Any, Any, Any]:
-        outcome: asyncio.Future[Any] = self._loop.create_future()
-
-        def on_result(result: Any) -> None:
-            if not outcome.done():  # its waiter may have been cancelled; what it asked for is done all the same
-                outcome.set_result(result)
-
-        self.submit(make(on_result))
-        return self._result(outcome)
-
-    async def _result(self, outcome: asyncio.Future[Any]) -> Any:
-        result = await outcome
-        if isinstance(result, HoldfastError):
-            raise result
-        return result
+    async def do(self, work: Callable[..., T], *args: object, order: str = "") -> T:
+        """Call a function that writes in the next transaction, and wait for its commit. Raises HoldfastError."""
+        outcome: asyncio.Future[T | HoldfastError] = self._loop.create_future()
+        self.submit(DatabaseJob(partial(work, *args), partial(_resolve, outcome), order))
+        return await _result(outcome)
 
     async def stop(self) -> None:
         """Commit what is queued, then end the thread."""
@@ -147,8 +125,8 @@ class LogWriter:
             settled = list(zip(group, outcomes, strict=True))
             try:
                 self._loop.call_soon_threadsafe(self._publish, committed, settled, ended)
-            except RuntimeError:  # the loop is closed: nobody is left to be told
-                logger.warning("stopped with %d outcomes untold", len(settled))
+            except RuntimeError:  # the loop is closed: its publishers are gone
+                logger.warning("%d outcomes were not reported: the event loop is closed", len(settled))
         connection.close()
 
     def _next_group(self) -> list[Write]:
@@ -158,19 +136,19 @@ class LogWriter:
             group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
             return group
 
-    def _publish(self, committed: list[Frame], settled: list[tuple[Write, Any]], at: float) -> None:
+    def _publish(self, committed: list[Frame], settled: list[tuple[Write, Outcome]], at: float) -> None:
         try:
             if committed:
                 self._deliver(committed)
                 metrics.stored(committed)
-                self._loop.call_soon(metrics.lag_since, at)  # after the pump, which the frames have woken
+                self._loop.call_soon(metrics.lag_since, at)  # after the flusher, which the frames have woken
         except Exception:
             logger.exception("%d frames were not delivered: the tail check finds them", len(committed))
         for item, outcome in settled:
             item.on_result(outcome)
 
-    def _commit_or_split(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
-        """Commit a group; when it fails for a reason of our own, one by one, so that one item fails alone."""
+    def _commit_or_split(self, group: list[Write]) -> tuple[list[Outcome], list[Frame]]:
+        """Commit a group; if a write in it makes it fail, commit them one by one, so that it fails alone."""
         problem: Exception
         try:
             return self._commit(group)
@@ -178,10 +156,10 @@ class LogWriter:
             problem = error
         except DatabaseError as error:
             logger.error("%d writes were not stored: %s", len(group), error)
-            connection.close()  # whatever state it is in; the next transaction opens a new one
+            connection.close()  # it may be broken; the next transaction opens a new one
             metrics.commits_failed.inc()
             self._forget(group)
-            return [HoldfastError("storage_unavailable")] * len(group), []  # its words are for the log, not for people
+            return [HoldfastError("storage_unavailable")] * len(group), []  # the error's text is for the log alone
         except Exception as error:
             problem = error
         metrics.commits_failed.inc()
@@ -189,32 +167,34 @@ class LogWriter:
         if len(group) == 1:
             logger.error("a write failed", exc_info=problem)
             return [HoldfastError("internal", type(problem).__name__)], []
-        alone = [self._commit_or_split([item]) for item in group]
-        return [outcome for outcomes, _ in alone for outcome in outcomes], [
-            frame for _, committed in alone for frame in committed
-        ]
+        return self._commit_each(group)
+
+    def _commit_each(self, group: list[Write]) -> tuple[list[Outcome], list[Frame]]:
+        outcomes: list[Outcome] = []
+        committed: list[Frame] = []
+        for item in group:
+            outcome, frames = self._commit_or_split([item])
+            outcomes += outcome
+            committed += frames
+        return outcomes, committed
 
     def _forget(self, group: list[Write]) -> None:
         # The folds in memory are ahead of what was stored: what follows from an append may have folded anything of its
         # session, as the turns that a run's end makes of unread steers.
-        sessions = {item.session for item in group if not isinstance(item, DatabaseJob)}
-        self._open_messages.forget([key for key in self._open_messages.open if key[0] in sessions])
+        self._open_messages.forget_sessions({item.session for item in group if not isinstance(item, DatabaseJob)})
 
-    def _commit(self, group: list[Write]) -> tuple[list[Any], list[Frame]]:
+    def _commit(self, group: list[Write]) -> tuple[list[Outcome], list[Frame]]:
         appends = [item for item in group if isinstance(item, Append)]
+        changes = [item for item in group if isinstance(item, SessionChange)]
+        jobs = [item for item in group if isinstance(item, DatabaseJob)]
         with ExitStack() as last, transaction.atomic():
-            work = Transaction(
-                self._open_messages, appends, {item.session for item in group if isinstance(item, SessionChange)}
-            )
+            work = Transaction(self._open_messages, appends, {change.session for change in changes})
             # A dictionary by identity: the outcomes are in the group's order, the appends are made first.
-            outcomes = {id(append): work.stage(append) for append in appends}
-            for session, also in work.take_also():
-                also(work.log(session))
-            lifecycle.follow(work)
-            for item in group:
-                if isinstance(item, SessionChange):
-                    outcomes[id(item)] = self._change(item, work)
-            for job in sorted((item for item in group if isinstance(item, DatabaseJob)), key=attrgetter("order")):
+            outcomes: dict[int, Outcome] = {id(append): work.stage(append) for append in appends}
+            work.follow_up(self._follow)
+            for change in changes:
+                outcomes[id(change)] = self._change(change, work)
+            for job in sorted(jobs, key=attrgetter("order")):
                 work.write()
                 outcomes[id(job)] = job.work()
             last.enter_context(sql.pipelined())  # nothing is asked from here to the end of COMMIT
@@ -222,26 +202,24 @@ class LogWriter:
         work.settle()
         return [outcomes[id(item)] for item in group], committed
 
-    def _change(self, change: SessionChange, work: Transaction) -> Any:
+    def _change(self, change: SessionChange[Outcome], work: Transaction) -> Outcome:
         try:
             log = work.log(change.session)
             with log.undone_by_refusal():
                 result = change.work(log)
-                lifecycle.follow(work)
+                work.follow_up(self._follow)
         except HoldfastError as problem:
             return problem
         return result
 
 
-def change_here(session: str, work: Callable[..., T], *args: Any) -> T:
-    """Make a change of a session's log in a transaction of the caller's own: for the admin, which has no process.
+def _resolve(outcome: asyncio.Future[T], result: T) -> None:
+    if not outcome.done():  # its waiter may have been cancelled; what it asked for is done all the same
+        outcome.set_result(result)
 
-    Readers learn of it when their feeds compare tails, agents at work by the next look into their inboxes.
-    Raises HoldfastError.
-    """
-    with transaction.atomic():
-        staged = Transaction(OpenMessages(), [], {session})
-        result = work(staged.log(session), *args)
-        lifecycle.follow(staged)
-        staged.finish()
+
+async def _result(outcome: asyncio.Future[T | HoldfastError]) -> T:
+    result = await outcome
+    if isinstance(result, HoldfastError):
+        raise result
     return result

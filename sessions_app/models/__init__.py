@@ -1,9 +1,11 @@
-"""What is stored: sessions, their messages, the journal, and who is writing to them."""
+"""Everything stored: sessions, messages, the journal, runs, signals, connection records, revoked tokens."""
 
-from sessions_app.models.connections import ConnectionRecord, RevokedSubject, RevokedToken, when_all_have_expired
+from sessions_app.models.connection_records import ConnectionRecord
 from sessions_app.models.ids import derived_id, new_epoch, new_id, new_uid
-from sessions_app.models.runs import Approval, ApprovalQuerySet, Run, RunQuerySet, Signal, Worker
+from sessions_app.models.revoked_tokens import RevokedSubject, RevokedToken, when_all_have_expired
+from sessions_app.models.runs import Run, RunQuerySet, Worker
 from sessions_app.models.sessions import JournalEntry, Message, RetentionPolicy, Session, SessionQuerySet
+from sessions_app.models.signals import Approval, ApprovalQuerySet, Signal
 
 __all__ = [
     "Approval",

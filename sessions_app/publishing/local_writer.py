@@ -1,92 +1,128 @@
-"""What an agent in this process writes a response with: it hands what is written to the log writer."""
+"""Local writer: writes the response of an agent in this process to this site's log."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from sessions_app import conf
+from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
-from sessions_app.event_log.commands import Append, AppendResult
-from sessions_app.event_log.transaction import Log
+from sessions_app.core.wire_types import Chunk
+from sessions_app.event_log.commands import Also, Append, AppendResult
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
-from sessions_app.publishing.response_writer import Chunk, ResponseWriter, Ticker
+from sessions_app.publishing.response_writer import ResponseWriter, Ticker
 
-RETRY_S = 30.0  # how long a commit that fails is tried again before the publisher is told
+RETRY_S = 30.0  # how long a failed commit is retried before the publisher is told
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 
-Also = Callable[[Log], None]
 
+class LocalWriter:
+    """The response of a run in this process, written to this site's log. `LocalWriters` makes it.
 
-class LocalWriter(ResponseWriter):
-    """One response being written. `LocalWriters` makes them.
-
-    `write` and `flush` raise HoldfastError when the response can't go on: fenced (its lease ran out), not_found (the
-    session is gone), storage_unavailable (for longer than RETRY_S), or a chunk of the publisher's that was refused.
+    `write` and `flush` raise HoldfastError if the response can't continue: fenced (its lease ran out), not_found (the
+    session is gone), storage_unavailable (for longer than RETRY_S), or the refusal of a chunk.
     """
 
     def __init__(self, run: Run, *, starts: bool, log_writer: LogWriter, ticker: Ticker) -> None:
-        """`run` is held by this process's worker; `starts` says that it is to be stored with the first append."""
-        super().__init__(run.session_id, run.uid, ticker=ticker, chunk_bytes=conf.settings.chunk_bytes)
+        """`run` is held by this process's worker; `starts`: store it with the first append."""
         self.run = run
+        self.session = run.session_id
+        self.uid = run.uid
+        self._appends = _Appends(run, starts=starts, log_writer=log_writer)
+        check = partial(vocabulary.check, max_bytes=conf.settings.chunk_bytes)
+        self._writer = ResponseWriter(run.uid, ticker=ticker, check=check, submit=self._appends.submit)
+
+    async def write(self, chunk: Chunk, *, also: Also | None = None) -> None:
+        """Add one chunk, as `ResponseWriter.write`. `also` is called in the transaction that stores it."""
+        position = self._writer.add(chunk)
+        if also is not None:
+            self._appends.also.append((position, also))
+        if self._writer.is_full:
+            await self._writer.wait_for_room()
+
+    def with_next(self, also: Also) -> None:
+        """Call this in the transaction that stores the next batch."""
+        self._appends.also.append((-1, also))
+
+    async def flush(self) -> None:
+        """Wait until everything written is stored."""
+        await self._writer.flush()
+
+    async def close(self, chunk: Chunk) -> None:
+        """End the response; see `ResponseWriter.close`."""
+        await self._writer.close(chunk)
+
+    @property
+    def serial(self) -> int:
+        """The serial of the last stored chunk; 0 if none is stored."""
+        return self._writer.serial
+
+    @property
+    def end(self) -> str:
+        """The type of the chunk that ended it; empty if it hasn't ended."""
+        return self._writer.end
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was written."""
+        return self._writer.begun
+
+
+class _Appends:
+    """Stores the batches of one response: each is an append, retried while the database is unavailable.
+
+    Holds no reference to the response's writer between batches: both are freed without the garbage collector.
+    """
+
+    def __init__(self, run: Run, *, starts: bool, log_writer: LogWriter) -> None:
+        self.also: list[tuple[int, Also]] = []  # for the next batch: each with the position of its chunk, -1 for any
+        self._run = run
         self._starts = starts
         self._log_writer = log_writer
-        self._also: list[tuple[int, Also]] = []  # each with the position of its chunk, -1 for any
-        self._also_in_flight: tuple[tuple[int, Also], ...] = ()
+        self._in_flight: Append | None = None
         self._retry_s = RETRY_FIRST_S
         self._retry_until: float | None = None
 
-    async def write(self, chunk: Chunk, *, also: Also | None = None) -> None:
-        """Add one chunk, as `ResponseWriter.write`. `also` is done in the transaction that stores it."""
-        self._add(chunk)
-        if also is not None:
-            self._also.append((len(self._rollup) - 1, also))
-        if self._is_full():
-            await self._wait_for_room()
-
-    def with_next(self, also: Also) -> None:
-        """Do this in the transaction that stores the next chunk, or what waits now."""
-        self._also.append((-1, also))
-
-    def _take(self) -> list[Chunk]:
-        self._also_in_flight = tuple(self._also)
-        self._also.clear()
-        return super()._take()
-
-    def _submit(self) -> None:
-        self._log_writer.submit(
-            Append(
-                session=self.session,
-                uid=self.uid,
-                chunks=self._in_flight,
-                on_result=self._on_result,
-                run=self.run.pk,
-                worker=self.run.worker_id or "",
-                after=self.serial,
-                starts=self.run if self._starts and not self.serial else None,
-                also=self._also_in_flight,
-            )
+    def submit(self, writer: ResponseWriter, chunks: list[Chunk]) -> None:
+        """Have a batch stored, and report the outcome to the writer."""
+        also, self.also = tuple(self.also), []
+        self._in_flight = Append(
+            session=self._run.session_id,
+            uid=self._run.uid,
+            chunks=chunks,
+            on_result=partial(self._on_result, writer),
+            run=self._run.pk,
+            worker=self._run.worker_id or "",
+            after=writer.serial,
+            starts=self._run if self._starts and not writer.serial else None,
+            also=also,
         )
+        self._log_writer.submit(self._in_flight)
 
-    def _on_result(self, outcome: AppendResult | HoldfastError) -> None:
-        if isinstance(outcome, AppendResult):
-            self._retry_s, self._retry_until = RETRY_FIRST_S, None
-            self._stored(outcome.serial, outcome.refusal)
-        elif not self._retry(outcome):
-            self._fail(outcome)
-
-    def _give_up(self, problem: HoldfastError) -> None:
-        super()._give_up(problem)
-        self._also = [each for each in self._also if each[0] < 0]
+    def _on_result(self, writer: ResponseWriter, outcome: AppendResult | HoldfastError) -> None:
+        if isinstance(outcome, HoldfastError) and self._retry(outcome):
+            return
+        self._in_flight = None
+        self._retry_s, self._retry_until = RETRY_FIRST_S, None
+        refusal = outcome if isinstance(outcome, HoldfastError) else outcome.refusal
+        if refusal:  # the chunks after the refused one are dropped, and their work with them
+            self.also = [each for each in self.also if each[0] < 0]
+        if isinstance(outcome, HoldfastError):
+            writer.fail(outcome)
+        else:
+            writer.stored(outcome.serial, outcome.refusal)
 
     def _retry(self, problem: HoldfastError) -> bool:
+        assert self._in_flight is not None  # it is what failed
         loop = asyncio.get_running_loop()
         if self._retry_until is None:
             self._retry_until = loop.time() + RETRY_S
         if not problem.kind.retryable or loop.time() > self._retry_until:
             return False
-        loop.call_later(self._retry_s, self._submit)
+        loop.call_later(self._retry_s, self._log_writer.submit, self._in_flight)
         self._retry_s = min(2 * self._retry_s, RETRY_MOST_S)
         return True
 

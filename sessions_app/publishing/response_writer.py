@@ -1,87 +1,118 @@
-"""What a response is written with, wherever its agent runs: it rolls chunks up and hands them on, one batch at a time.
+"""Response writer: rolls up the chunks of one response and submits them, one batch at a time.
 
-Nothing here knows where to: `responses` writes to this site's database, `agents_app.remote` to a site elsewhere.
+It does not know where to: `local_writer` hands batches to this site's log writer, `agents_app.remote` sends them to
+another site.
 """
 
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import Fault, HoldfastError
 from sessions_app.core.rollup import Rollup
+from sessions_app.core.wire_types import Chunk
 
-BUFFER_BYTES = 1 << 18  # of text not yet stored; beyond it `write` waits
+BUFFER_BYTES = 1 << 18  # of text not yet submitted; beyond it `write` waits
 BUFFER_CHUNKS = 1024  # likewise
 
-Chunk = dict[str, Any]
-
 # The end of a response whose own end can't be stored: too long an error, or half of a surrogate pair in it.
-UNTOLD: Chunk = {"type": "error", "errorText": "The agent failed, and its message about it can't be stored."}
+UNTOLD: Chunk = {"type": "error", "errorText": "The agent failed, and its error message can't be stored."}
 
 
 class Ticker:
-    """Flushes all responses that have something to say at the same moment, so that one commit takes them all."""
+    """Sends what all responses have at the same moments, so that one commit takes it all."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, window_ms: int) -> None:
         self._loop = loop
         self._window = window_ms / 1000
-        self._due: list[ResponseWriter] = []
+        self._due: list[Callable[[], None]] = []
 
-    def flush_soon(self, response: ResponseWriter, *, at_once: bool) -> None:
-        """Flush at the next tick, or, `at_once`, when the caller's task lets go."""
+    def schedule(self, send: Callable[[], None], *, at_once: bool) -> None:
+        """Call `send` at the next tick, or, `at_once`, when the caller's task yields."""
         if at_once or not self._window:
-            self._loop.call_soon(response._send)
+            self._loop.call_soon(send)
             return
         if not self._due:
             self._loop.call_later(self._window, self._tick)
-        self._due.append(response)
+        self._due.append(send)
 
     def _tick(self) -> None:
         due, self._due = self._due, []
-        for response in due:
-            response._send()
+        for send in due:
+            send()
 
 
-class ResponseWriter(ABC):
+class ResponseWriter:
     """One response being written.
 
-    `write` returns at once; `flush` returns when all that was written is stored. Both raise HoldfastError when the
-    response can't go on.
+    `write` returns at once; `flush` returns when all that was written is stored. Both raise HoldfastError if the
+    response can't continue.
+
+    `check` raises bad_chunk or unknown_chunk for a chunk that can't be written. `submit` is called with this
+    writer and each batch, and must be answered by `stored` or `fail`: the next batch is submitted then.
     """
 
-    def __init__(self, session: str, uid: str, *, ticker: Ticker, chunk_bytes: int) -> None:
-        self.session = session
-        self.uid = uid
+    def __init__(
+        self,
+        uid: str,
+        *,
+        ticker: Ticker,
+        check: Callable[[Chunk], None],
+        submit: Callable[[ResponseWriter, list[Chunk]], None],
+    ) -> None:
         self.serial = 0  # of the last stored chunk
         self.end = ""  # the type of the chunk that ended it
-        self._chunk_bytes = chunk_bytes
+        self._uid = uid
         self._ticker = ticker
+        self._check = check
+        self._submit = submit
         self._rollup = Rollup()
-        self._in_flight: list[Chunk] = []
+        self._in_flight = False
         self._scheduled = False
         self._spoken = False  # has its first token been sent
         self._problem: HoldfastError | None = None
-        self._settled = asyncio.Event()  # something was stored or refused
+        self._changed = asyncio.Event()  # set when a batch was stored or refused
 
-    @abstractmethod
-    def _submit(self) -> None:
-        """Have `_in_flight` stored, and `_on_result` called with the outcome."""
+    # Writing
 
     async def write(self, chunk: Chunk) -> None:
-        """Add one chunk. Waits only when more than BUFFER_BYTES or BUFFER_CHUNKS is not yet stored."""
-        self._add(chunk)
-        if self._is_full():
-            await self._wait_for_room()
+        """Add one chunk. Wait only while more than BUFFER_BYTES or BUFFER_CHUNKS is not submitted."""
+        self.add(chunk)
+        if self.is_full:
+            await self.wait_for_room()
+
+    def add(self, chunk: Chunk) -> int:
+        """Add one chunk; return its position in the batch to come. Raises HoldfastError."""
+        self._check(chunk)
+        if self._problem is not None:
+            raise self._problem
+        if self.end:
+            raise HoldfastError("message_ended")
+        kind = chunk["type"]
+        if kind in vocabulary.ENDS:
+            self.end = kind
+        self._rollup.add(chunk)
+        if not self._scheduled or not self._spoken or self.end:
+            self._schedule(at_once=not self._spoken or self.ended)
+            self._spoken = self._spoken or kind in vocabulary.APPENDS
+        return len(self._rollup) - 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that `wait_for_room` is to be called."""
+        return self._rollup.size > BUFFER_BYTES or len(self._rollup) > BUFFER_CHUNKS
+
+    async def wait_for_room(self) -> None:
+        """Wait until less waits to be submitted. Raises HoldfastError."""
+        await self._wait(lambda: not self.is_full)
 
     async def flush(self) -> None:
-        """Wait until everything written is stored."""
-        if self._has_more():
+        """Wait until everything written is stored. Raises HoldfastError."""
+        if self._rollup.size:
             self._schedule(at_once=True)
-        await self._wait(lambda: not self._in_flight and not self._has_more())
+        await self._wait(lambda: not self._in_flight and not self._rollup.size)
 
     @property
     def ended(self) -> bool:
@@ -91,7 +122,7 @@ class ResponseWriter(ABC):
     @property
     def begun(self) -> bool:
         """Whether anything was written."""
-        return bool(self.serial or self._in_flight or self._has_more())
+        return bool(self.serial or self._in_flight or self._rollup.size)
 
     async def close(self, chunk: Chunk) -> None:
         """End the response with this chunk if it hasn't ended, beginning it if it hasn't begun.
@@ -116,81 +147,55 @@ class ResponseWriter(ABC):
         self._problem = None
         if not self.ended:
             if not self.begun:
-                await self.write({"type": "start", "messageId": self.uid})
+                await self.write({"type": "start", "messageId": self._uid})
             await self.write(chunk)
         await self.flush()
-
-    def _check(self, chunk: Chunk) -> None:
-        """Refuse what can't be a chunk of this response; nothing has changed then."""
-        vocabulary.check(chunk, max_bytes=self._chunk_bytes)
-
-    def _add(self, chunk: Chunk) -> None:
-        self._check(chunk)
-        if self._problem is not None:
-            raise self._problem
-        if self.end:
-            raise HoldfastError("message_ended")
-        kind = chunk["type"]
-        if kind in vocabulary.ENDS:
-            self.end = kind
-        self._rollup.add(chunk)
-        if not self._scheduled or not self._spoken or self.end:
-            self._schedule(at_once=not self._spoken or self.ended)
-            self._spoken = self._spoken or kind in vocabulary.APPENDS
-
-    def _has_more(self) -> bool:
-        """Whether something was written that is not in flight yet."""
-        return self._rollup.size > 0
-
-    def _take(self) -> list[Chunk]:
-        """Take what is to be stored next."""
-        return self._rollup.take()
-
-    def _is_full(self) -> bool:
-        return self._rollup.size > BUFFER_BYTES or len(self._rollup) > BUFFER_CHUNKS
-
-    async def _wait_for_room(self) -> None:
-        await self._wait(lambda: not self._is_full())
 
     async def _wait(self, done: Callable[[], bool]) -> None:
         while not done():
             if self._problem is not None:
                 raise self._problem
-            self._settled.clear()
-            await self._settled.wait()
+            self._changed.clear()
+            await self._changed.wait()
         if self._problem is not None:
             raise self._problem
+
+    # Submitting
 
     def _schedule(self, *, at_once: bool) -> None:
         if not self._scheduled or at_once:
             self._scheduled = True
-            self._ticker.flush_soon(self, at_once=at_once)
+            self._ticker.schedule(self._send, at_once=at_once)
 
     def _send(self) -> None:
         # One batch at a time: what is written meanwhile is rolled up and goes with the next one, and a retry
         # can't be overtaken.
         self._scheduled = False
-        if not self._in_flight and self._has_more() and self._problem is None:
-            self._in_flight = self._take()
-            self._submit()
+        if not self._in_flight and self._rollup.size and self._problem is None:
+            self._in_flight = True
+            self._submit(self, self._rollup.take())
 
-    def _stored(self, serial: int, refusal: HoldfastError | None = None) -> None:
-        """What was in flight is stored; `refusal`: why not all of it."""
-        self.serial, self._in_flight = serial, []
+    def advance(self, serial: int) -> None:
+        """Note that a part of the batch is stored, up to this serial; the rest is still in flight."""
+        self.serial = serial
+
+    def stored(self, serial: int, refusal: HoldfastError | None = None) -> None:
+        """Note that the batch is stored up to this serial. `refusal`: why not all of it."""
+        self.serial, self._in_flight = serial, False
         if refusal:
             self._give_up(refusal)
-        if self._has_more() and not self._scheduled:
+        if self._rollup.size and not self._scheduled:
             self._schedule(at_once=self.ended)
-        self._settled.set()
+        self._changed.set()
 
-    def _fail(self, problem: HoldfastError) -> None:
-        """What was in flight is not stored, and won't be."""
-        self._in_flight = []
+    def fail(self, problem: HoldfastError) -> None:
+        """Note that the batch is not stored, and won't be."""
+        self._in_flight = False
         self._give_up(problem)
-        self._settled.set()
+        self._changed.set()
 
     def _give_up(self, problem: HoldfastError) -> None:
-        """What was written after what was refused isn't stored either: an end among it has not ended the response."""
+        """Drop what was written after the refused chunk: an end among it has not ended the response."""
         self._problem = problem
         self._rollup.take()
         self.end = ""

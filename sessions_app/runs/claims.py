@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Container, Coroutine
-from typing import Any
 
 from sessions_app import models
 from sessions_app.core.errors import HoldfastError
@@ -39,7 +38,7 @@ class Claims:
         """
         return [*self._unsure, *await threads.run(lifecycle.claimable, most)]
 
-    def claim(self, session: str, held: Container[str]) -> Coroutine[Any, Any, models.Run | None]:
+    def claim(self, session: str, held: Container[str]) -> Coroutine[None, None, models.Run | None]:
         """Take the run of a session that waits, in the transaction of what was handed over just before.
 
         One at a time of a session; `held`: the runs that were taken before.

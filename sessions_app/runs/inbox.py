@@ -20,7 +20,7 @@ from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import AgentSignal
 from sessions_app.database import threads
-from sessions_app.event_log.transaction import Log
+from sessions_app.event_log.commands import SessionLog
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.runs import lifecycle
 
@@ -50,7 +50,7 @@ SELECT_RUNNING = {
 }
 
 
-class Found(NamedTuple):
+class RunSignals(NamedTuple):
     """A run for which there is something: the key of the signal that stops it, or of the newest for its agent, or both.
 
     Keys of one run's signals go up, since each is stored under the lock of its session: who has the newest has all.
@@ -196,7 +196,7 @@ class RunInboxes:
         task.add_done_callback(_log_failure)
 
 
-def _delivered(log: Log, key: int) -> None:
+def _delivered(log: SessionLog, key: int) -> None:
     lifecycle.settle_by_key(log, key, signals.DELIVERED)
 
 
@@ -205,9 +205,9 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.warning("a receipt was not stored: %s", task.exception())
 
 
-def _find(workers: Sequence[str]) -> list[Found]:
+def _find(workers: Sequence[str]) -> list[RunSignals]:
     """What there is for the workers' runs; nearly always nothing."""
-    return [Found(*row) for row in _ask(SELECT_OPEN, workers)]
+    return [RunSignals(*row) for row in _ask(SELECT_OPEN, workers)]
 
 
 def _read(runs: Collection[str]) -> list[tuple[str, AgentSignal]]:

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from sessions_app import conf, models
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import Chunk
 from sessions_app.database import locking, threads
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.runs import lifecycle
@@ -77,7 +78,7 @@ class Reaper:
         self._own = own
         self._seen: dict[str, tuple[int, float]] = {}  # worker → its count, and when it was first seen at that
         self._looked_at = 0.0
-        self._late: dict[str, dict[str, str]] = {}  # runs of this process that it couldn't end → the chunk to end with
+        self._late: dict[str, Chunk] = {}  # runs of this process that it couldn't end → the chunk to end with
         self._stops: dict[str, float] = {}  # runs that are to stop → when that was first seen
 
     async def look(self) -> None:
@@ -105,7 +106,7 @@ class Reaper:
         self._stops = {run: self._stops.get(run, now) for run in stops}
         return [run for run, since in self._stops.items() if now - since > PATIENCE_S]
 
-    def end_later(self, run: models.Run, chunk: dict[str, str]) -> None:
+    def end_later(self, run: models.Run, chunk: Chunk) -> None:
         """End a run of this process's own that it could not end."""
         self._late[run.pk] = chunk
 
@@ -130,17 +131,15 @@ class Reaper:
             elif problem.code != "fenced":  # which says that another process was faster
                 logger.warning("run %s can't be ended yet: %s", run.pk, problem.message)
 
-    async def _end_unbegun(self, run: models.Run, end: dict[str, str]) -> None:
+    async def _end_unbegun(self, run: models.Run, end: Chunk) -> None:
         """People wait for an answer of which nothing was stored: show them that it won't come."""
         try:
             await self._append(run, [{"type": "start", "messageId": run.uid}, end])
         except HoldfastError as problem:
             logger.warning("run %s can't be ended yet: %s", run.pk, problem.message)
 
-    async def _append(self, run: models.Run, chunks: list[dict[str, str]]) -> None:
-        await self._log_writer.append(
-            session=run.session_id, uid=run.uid, chunks=chunks, run=run.pk, worker=run.worker_id
-        )
+    async def _append(self, run: models.Run, chunks: list[Chunk]) -> None:
+        await self._log_writer.append(run.session_id, run.uid, chunks, run=run.pk, worker=run.worker_id or "")
 
 
 def _beats(own: str) -> dict[str, int]:
@@ -162,7 +161,7 @@ def _stops() -> list[str]:
     return list(models.Run.objects.running().exclude(cancel=None).values_list("pk", flat=True))
 
 
-def _end_of(run: models.Run) -> dict[str, str]:
+def _end_of(run: models.Run) -> Chunk:
     """How a run ends whose worker doesn't end it: who asked for a stop gets one."""
     alive = run.worker is not None and run.worker.alive
     if run.cancel_id is None:

@@ -1,12 +1,11 @@
 """Runs in the log's transactions: how they come about, are claimed, begin and end, and what that does to their signals.
 
-Everything here is called in a transaction that holds the lock of the session's row, through its `Log`.
+Everything here is called in a transaction that holds the lock of the session's row, through its `SessionLog`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any
 
 import orjson
 from django.db.models import Exists, F, OuterRef, QuerySet
@@ -15,8 +14,9 @@ from sessions_app import models
 from sessions_app.core import fold, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tools import UNKNOWN_OUTCOME
+from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import queries
-from sessions_app.event_log.transaction import Log, Transaction
+from sessions_app.event_log.commands import OpenLog, RunChanges, SessionLog
 
 UNREAD_STOPPED = "The agent was stopped before it read this. It is kept in the conversation."
 UNREAD_NEXT = "It came too late for that answer, and is the next question instead."
@@ -42,9 +42,19 @@ def is_elsewhere(run: models.Run) -> bool:
     return not run.agent
 
 
-def create(log: Log, signal: models.Signal, *, agent: str, prompt: str, **fields: Any) -> models.Run:
-    """Add a run that a signal causes; store the signal with `store_signal` first."""
-    run = models.Run.objects.create(session_id=log.session, agent=agent, prompt=prompt, cause=signal, **fields)
+def create(
+    log: SessionLog,
+    signal: models.Signal,
+    *,
+    agent: str,
+    prompt: str,
+    mode: str = models.Run.Mode.ANSWER,
+    earlier: str = "",
+) -> models.Run:
+    """Create a run that a signal causes. The signal must have been saved."""
+    run = models.Run.objects.create(
+        session_id=log.session, agent=agent, prompt=prompt, cause=signal, mode=mode, earlier=earlier
+    )
     signal.run, signal.message = run, run.uid
     signal.save(update_fields=["run", "message", "reason"])
     return run
@@ -57,7 +67,7 @@ def claimable(most: int) -> list[str]:
     return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
 
 
-def claim(log: Log, worker: str, held: Container[str] = ()) -> models.Run | None:
+def claim(log: SessionLog, worker: str, held: Container[str] = ()) -> models.Run | None:
     """Give a worker the session's oldest run that waits, unless another one is at work there.
 
     `held`: the runs that the worker knows of. One that is its own, and that it doesn't know of, it is given again.
@@ -75,7 +85,7 @@ def claim(log: Log, worker: str, held: Container[str] = ()) -> models.Run | None
     return run
 
 
-def hand_back(log: Log, run: str, worker: str) -> bool:
+def hand_back(log: SessionLog, run: str, worker: str) -> bool:
     """Let another worker have a run that this one has not begun to answer."""
     held = models.Run.objects.running().filter(pk=run, worker=worker, cancel=None)
     return not any(map(_has_begun, held)) and bool(held.update(status=WAITING, worker=None, started_at=None))
@@ -85,7 +95,7 @@ def _has_begun(run: models.Run) -> bool:
     return models.Message.objects.filter(session=run.session_id, uid=run.uid).exists()
 
 
-def end_unbegun(log: Log, run: models.Run, end: dict[str, Any]) -> None:
+def end_unbegun(log: SessionLog, run: models.Run, end: Chunk) -> None:
     """End a run that waits, with an empty response."""
     models.Run.objects.filter(pk=run.pk).update(status=ENDED, ended_at=log.now)
     log.append(run.uid, [{"type": "start", "messageId": run.uid}, end])
@@ -94,7 +104,7 @@ def end_unbegun(log: Log, run: models.Run, end: dict[str, Any]) -> None:
     _conclude(log, models.Run.objects.select_related("cause").get(pk=run.pk), message)
 
 
-def interrupt(log: Log, run_id: str, reason: str) -> bool:
+def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
     """End a run, whoever is at work on it: what its worker still writes is fenced. False when it has ended already.
 
     What its agent hasn't read is kept in the conversation, as after a cancel, and begins no run.
@@ -104,28 +114,28 @@ def interrupt(log: Log, run_id: str, reason: str) -> bool:
         return False
     for steer in _open_signals(run).filter(kind="steer"):
         _conclude_steer(log, steer, run, stopped=True)
-    end = {"type": "interrupt", "reason": reason}
+    end: Chunk = {"type": "interrupt", "reason": reason}
     if run.status == WAITING:
         end_unbegun(log, run, end)
         return True
     begun = queries.message(log.session, run.uid)
     if begun is None:
-        chunks = [{"type": "start", "messageId": run.uid}, end]
+        chunks: list[Chunk] = [{"type": "start", "messageId": run.uid}, end]
     else:
         calls = {part.get("toolCallId") for part in begun.parts}
         chunks = [*(word for word in last_words(run.pk) if word["toolCallId"] in calls), end]
-    log.append(run.uid, chunks, run=run.pk, worker=run.worker_id)
+    log.append(run.uid, chunks, run=run.pk, worker=run.worker_id or "")
     return True
 
 
-def expire(log: Log, approval: str) -> bool:
+def expire(log: SessionLog, approval: str) -> bool:
     """Let nobody decide about a tool call any more. False when somebody has."""
     asked = models.Approval.objects.filter(session=log.session, uid=approval)
     asked.pending().update(status=models.Approval.Status.EXPIRED)
     return asked.filter(status=models.Approval.Status.EXPIRED).exists()
 
 
-def settle(log: Log, signal: models.Signal, status: str, *, code: str = "", reason: str = "") -> bool:
+def settle(log: SessionLog, signal: models.Signal, status: str, *, code: str = "", reason: str = "") -> bool:
     """Give a signal its next status, and tell everybody. False when it has a later one already."""
     if not signals.may_follow(signal.status, status):
         return False
@@ -134,17 +144,17 @@ def settle(log: Log, signal: models.Signal, status: str, *, code: str = "", reas
     return True
 
 
-def announce(log: Log, signal: models.Signal) -> None:
+def announce(log: SessionLog, signal: models.Signal) -> None:
     """Store a signal as it is now, and tell everybody."""
     signal.last_serial, signal.changed_at = log.next_serial, log.now
     signal.save()
     log.say(queries.signal_record(signal))
 
 
-def settle_by_key(log: Log, key: int, status: str, **why: str) -> bool:
-    """`settle` for who holds only the key of a signal's row."""
+def settle_by_key(log: SessionLog, key: int, status: str) -> bool:
+    """`settle` the signal with this key."""
     signal = models.Signal.objects.filter(pk=key).first()
-    return signal is not None and settle(log, signal, status, **why)
+    return signal is not None and settle(log, signal, status)
 
 
 def add_usage(run: str, input_tokens: int, output_tokens: int) -> None:
@@ -158,23 +168,23 @@ def add_usage(run: str, input_tokens: int, output_tokens: int) -> None:
 # What follows from a response's beginning and end
 
 
-def follow(work: Transaction) -> None:
-    """Do what follows from the responses that have begun or ended in this transaction."""
-    begun, ended = work.take_runs()
+def follow(changes: RunChanges, open_log: OpenLog) -> None:
+    """Do what follows from the responses that have begun or ended in a transaction. The log writer calls this."""
+    begun, ended = changes
     ended_runs = {run for run, _ in ended}
     if began := [run for run in begun if run not in ended_runs]:
         for run in models.Run.objects.filter(pk__in=began).exclude(cause=None).select_related("cause"):
             assert run.cause is not None  # the query says so
-            settle(work.log(run.session_id), run.cause, signals.APPLIED)
+            settle(open_log(run.session_id), run.cause, signals.APPLIED)
     if not ended:
         return
     found = models.Run.objects.select_related("cause").in_bulk(ended_runs)
     for run_id, message in ended:
         if run_id in found:
-            _conclude(work.log(found[run_id].session_id), found[run_id], message)
+            _conclude(open_log(found[run_id].session_id), found[run_id], message)
 
 
-def _conclude(log: Log, run: models.Run, message: fold.Message) -> None:
+def _conclude(log: SessionLog, run: models.Run, message: fold.MessageState) -> None:
     """A run has ended: each of its signals gets its final receipt, or becomes the next turn."""
     if run.cause:
         _conclude_cause(log, run.cause, message)
@@ -195,7 +205,7 @@ def _open_signals(run: models.Run) -> QuerySet[models.Signal]:
     return sent.order_by("serial")
 
 
-def _conclude_cause(log: Log, cause: models.Signal, message: fold.Message) -> None:
+def _conclude_cause(log: SessionLog, cause: models.Signal, message: fold.MessageState) -> None:
     if message.parts or message.status not in UNBEGUN:
         settle(log, cause, signals.APPLIED)
     else:
@@ -203,7 +213,7 @@ def _conclude_cause(log: Log, cause: models.Signal, message: fold.Message) -> No
         settle(log, cause, signals.REJECTED, code=code, reason=reason or message.reason or "")
 
 
-def _conclude_cancel(log: Log, cancel: models.Signal, message: fold.Message) -> None:
+def _conclude_cancel(log: SessionLog, cancel: models.Signal, message: fold.MessageState) -> None:
     concerned = models.Run.objects.filter(session=log.session).exclude(cancel=None)
     if not cancel.message and concerned.active().exists():
         return  # it is about others too
@@ -219,7 +229,7 @@ def _conclude_cancel(log: Log, cancel: models.Signal, message: fold.Message) -> 
         settle(log, cancel, signals.REJECTED, code="nothing_to_stop", reason=COMPLETE_FIRST)
 
 
-def _conclude_steer(log: Log, signal: models.Signal, run: models.Run, *, stopped: bool) -> None:
+def _conclude_steer(log: SessionLog, signal: models.Signal, run: models.Run, *, stopped: bool) -> None:
     try:
         say_turn(log, signal)
     except HoldfastError as problem:  # somebody else's message has its id
@@ -233,7 +243,7 @@ def _conclude_steer(log: Log, signal: models.Signal, run: models.Run, *, stopped
     announce(log, signal)
 
 
-def say_turn(log: Log, signal: models.Signal) -> int:
+def say_turn(log: SessionLog, signal: models.Signal) -> int:
     """Add a signal's text as a person's message; return its serial."""
     parts = orjson.loads(signal.payload)["parts"]
     return log.append(signal.uid, [{"type": "message", "role": "user", "parts": parts}]).serial
@@ -242,8 +252,8 @@ def say_turn(log: Log, signal: models.Signal) -> int:
 # What the dead leave behind
 
 
-def last_words(run: str) -> list[dict[str, Any]]:
-    """Chunks that say what isn't known of a dead run's calls: they come before its response's end."""
+def last_words(run: str) -> list[Chunk]:
+    """Return chunks that end a dead run's calls as unknown; they come before its response's end."""
     begun = models.Approval.objects.filter(run=run, execution=models.Approval.Execution.BEGUN)
     return [
         {"type": "tool-output-error", "toolCallId": call, "errorText": UNKNOWN_OUTCOME}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -16,8 +16,9 @@ from sessions_app import models
 from sessions_app.core import busy, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Sent
+from sessions_app.core.wire_types import Chunk, Part
 from sessions_app.event_log import queries
-from sessions_app.event_log.transaction import Log
+from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, Run, Signal, new_id
 from sessions_app.runs import lifecycle
 
@@ -33,7 +34,18 @@ class Receipt(NamedTuple):
     problem: HoldfastError | None = None
 
 
-def handle(log: Log, sent: Sent) -> Receipt:
+class About(NamedTuple):
+    """What a signal is about. `target`: an approval or a tool call."""
+
+    run: Run | None = None
+    message: str = ""
+    target: str = ""
+
+
+NOTHING = About()
+
+
+def handle(log: SessionLog, sent: Sent) -> Receipt:
     """Store a signal and do what it asks for. A repeated id gets the first time's receipt. Raises HoldfastError."""
     known = Signal.objects.filter(session=log.session, uid=sent.id).first()
     if known is None:
@@ -51,7 +63,7 @@ def _was_refused(signal: Signal) -> bool:
 # Messages, steers, retries: what an agent is to answer
 
 
-def _message(log: Log, sent: Sent) -> Receipt:
+def _message(log: SessionLog, sent: Sent) -> Receipt:
     agent = _agent(log)
     active = lifecycle.at_work(log.session)
     policy = busy.policy_of(agent) if active else "queue"
@@ -64,7 +76,7 @@ def _message(log: Log, sent: Sent) -> Receipt:
     return _turn(log, sent, agent)
 
 
-def _steer(log: Log, sent: Sent) -> Receipt:
+def _steer(log: SessionLog, sent: Sent) -> Receipt:
     active = [
         run for run in lifecycle.at_work(log.session) if run.cancel_id is None and not lifecycle.is_elsewhere(run)
     ]
@@ -72,11 +84,11 @@ def _steer(log: Log, sent: Sent) -> Receipt:
         return _turn(log, sent, _agent(log), reason=NOBODY_AT_WORK)
     if models.Message.objects.filter(session=log.session, uid=sent.id).exists():
         raise HoldfastError("message_exists")
-    signal = _store(log, sent, run=active[0], message=active[0].uid)
+    signal = _store(log, sent, About(active[0], active[0].uid))
     return Receipt(signal.serial)
 
 
-def _turn(log: Log, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
+def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
     """Add a person's message, and the run that answers it."""
     stored = log.append(sent.id, [{"type": "message", "role": "user", "parts": sent.payload["parts"]}])
     if stored.repeated:  # it was written as a message alone
@@ -91,7 +103,7 @@ def _turn(log: Log, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
     return Receipt(stored.serial)
 
 
-def _retry(log: Log, sent: Sent) -> Receipt:
+def _retry(log: SessionLog, sent: Sent) -> Receipt:
     earlier = Run.objects.ended().filter(session=log.session, uid=sent.payload["message"]).first()
     if earlier is None or not earlier.prompt:
         raise HoldfastError("not_retryable", "It isn't an answer that has ended.")
@@ -104,8 +116,8 @@ def _retry(log: Log, sent: Sent) -> Receipt:
         raise HoldfastError("not_retryable", "The answer is complete.")
     signal = _row(log, sent, serial=log.next_serial)
     signal.save()
-    fields = {"mode": sent.payload["mode"], "earlier": earlier.uid}
-    lifecycle.create(log, signal, agent=_agent(log) or earlier.agent, prompt=earlier.prompt, **fields)
+    agent, mode = _agent(log) or earlier.agent, sent.payload["mode"]
+    lifecycle.create(log, signal, agent=agent, prompt=earlier.prompt, mode=mode, earlier=earlier.uid)
     lifecycle.announce(log, signal)
     return Receipt(signal.serial)
 
@@ -113,48 +125,48 @@ def _retry(log: Log, sent: Sent) -> Receipt:
 # Cancelling
 
 
-def _cancel(log: Log, sent: Sent) -> Receipt:
+def _cancel(log: SessionLog, sent: Sent) -> Receipt:
     wanted = sent.payload.get("message")
     active = [run for run in lifecycle.at_work(log.session) if wanted in (None, run.uid)]
     if not active:
         raise HoldfastError("nothing_to_stop")
-    signal = _store(log, sent, message=wanted or (active[0].uid if len(active) == 1 else ""))
+    signal = _store(log, sent, About(message=wanted or (active[0].uid if len(active) == 1 else "")))
     _stop(log, active, signal)
     return Receipt(signal.serial)
 
 
-def _stop(log: Log, active: list[Run], signal: Signal) -> None:
+def _stop(log: SessionLog, active: list[Run], signal: Signal) -> None:
     """End the runs that wait, and have those at work stopped; see `inbox` and `leases` for how."""
     Run.objects.filter(pk__in=[run.pk for run in active], cancel=None).update(cancel=signal)
     for run in active:
         if run.status == Run.Status.WAITING:
             lifecycle.end_unbegun(log, run, {"type": "abort", "reason": STOPPED})
         elif lifecycle.is_elsewhere(run):
-            end = {"type": "abort", "reason": STOPPED_ELSEWHERE}
+            end: Chunk = {"type": "abort", "reason": STOPPED_ELSEWHERE}
             log.append(run.uid, [end], run=run.pk, worker=run.worker_id or "")
 
 
 # Approvals and tools
 
 
-def _decide(log: Log, sent: Sent) -> Receipt:
+def _decide(log: SessionLog, sent: Sent) -> Receipt:
     approval = Approval.objects.select_related("run", "decision").filter(
         session=log.session, uid=sent.payload["approval"]
     ).first()  # fmt: skip
     if approval is None:
         raise HoldfastError("no_such_approval")
-    about = {"run": approval.run, "message": approval.run.uid, "target": approval.uid}
+    about = About(approval.run, approval.run.uid, approval.uid)
     problem = _undecidable(log, approval, sent)
     if problem:
-        return _refuse(log, sent, problem, **about)
-    signal = _store(log, sent, **about)
+        return _refuse(log, sent, problem, about)
+    signal = _store(log, sent, about)
     approval.status = Approval.Status.APPROVED if sent.kind == "approve" else Approval.Status.DENIED
     approval.decision, approval.decided_at = signal, log.now
     approval.save(update_fields=["status", "decision", "decided_at"])
     return Receipt(signal.serial)
 
 
-def _undecidable(log: Log, approval: Approval, sent: Sent) -> HoldfastError | None:
+def _undecidable(log: SessionLog, approval: Approval, sent: Sent) -> HoldfastError | None:
     if approval.decision is not None:
         word = "approved" if approval.status == Approval.Status.APPROVED else "denied"
         who = "you" if approval.decision.actor == sent.actor else approval.decision.actor
@@ -171,27 +183,27 @@ def _undecidable(log: Log, approval: Approval, sent: Sent) -> HoldfastError | No
     return None
 
 
-def _tool_result(log: Log, sent: Sent) -> Receipt:
+def _tool_result(log: SessionLog, sent: Sent) -> Receipt:
     message, call = sent.payload["message"], sent.payload["call"]
     run = Run.objects.running().filter(session=log.session, uid=message).first()
     if run is None:
         raise HoldfastError("no_such_call", "The answer that asked for it has ended.")
-    about = {"run": run, "message": message, "target": call}
+    about = About(run, message, call)
     given = Signal.objects.filter(run=run, kind="tool-result", target=call).exclude(status=signals.REJECTED)
     if given.exists():
-        return _refuse(log, sent, HoldfastError("already_decided", "The result was given."), **about)
+        return _refuse(log, sent, HoldfastError("already_decided", "The result was given."), about)
     response = queries.message(log.session, message)
     if response is None or not any(map(_waits(call), response.parts)):
         raise HoldfastError("no_such_call")
-    return Receipt(_store(log, sent, **about).serial)
+    return Receipt(_store(log, sent, about).serial)
 
 
-def _waits(call: str) -> Callable[[dict[str, Any]], bool]:
-    """Whether a part is this call, without a result yet."""
+def _waits(call: str) -> Callable[[Part], bool]:
+    """Return a test for the part that is this call, without a result yet."""
     return lambda part: part.get("toolCallId") == call and part["state"] in ("input-available", "approval-responded")
 
 
-_HANDLERS: dict[str, Callable[[Log, Sent], Receipt]] = {
+_HANDLERS: dict[str, Callable[[SessionLog, Sent], Receipt]] = {
     "message": _message,
     "steer": _steer,
     "cancel": _cancel,
@@ -205,20 +217,30 @@ _HANDLERS: dict[str, Callable[[Log, Sent], Receipt]] = {
 # Storing
 
 
-def _store(log: Log, sent: Sent, **fields: Any) -> Signal:
-    """Store a signal and tell everybody."""
-    signal = _row(log, sent, serial=log.next_serial, **fields)
+def _store(log: SessionLog, sent: Sent, about: About = NOTHING) -> Signal:
+    """Store a signal and announce it."""
+    signal = _row(log, sent, about, serial=log.next_serial)
     lifecycle.announce(log, signal)
     return signal
 
 
-def _refuse(log: Log, sent: Sent, problem: HoldfastError, **fields: Any) -> Receipt:
-    """Store a signal that is too late or about something else: who sent it may have left, and the others see it."""
-    fields |= {"status": signals.REJECTED, "code": problem.code, "reason": problem.message}
-    return Receipt(_store(log, sent, **fields).serial, problem)
+def _refuse(log: SessionLog, sent: Sent, problem: HoldfastError, about: About) -> Receipt:
+    """Store a signal as rejected: its sender may have left, and the other clients see it."""
+    signal = _row(log, sent, about, serial=log.next_serial, status=signals.REJECTED, reason=problem.message)
+    signal.code = problem.code
+    lifecycle.announce(log, signal)
+    return Receipt(signal.serial, problem)
 
 
-def _row(log: Log, sent: Sent, *, serial: int, **fields: Any) -> Signal:
+def _row(
+    log: SessionLog,
+    sent: Sent,
+    about: About = NOTHING,
+    *,
+    serial: int,
+    status: str = signals.ACCEPTED,
+    reason: str = "",
+) -> Signal:
     return Signal(
         session_id=log.session,
         uid=sent.id,
@@ -229,9 +251,13 @@ def _row(log: Log, sent: Sent, *, serial: int, **fields: Any) -> Signal:
         last_serial=serial,
         created_at=log.now,
         changed_at=log.now,
-        **fields,
+        run=about.run,
+        message=about.message,
+        target=about.target,
+        status=status,
+        reason=reason,
     )
 
 
-def _agent(log: Log) -> str:
+def _agent(log: SessionLog) -> str:
     return models.Session.objects.values_list("agent", flat=True).get(pk=log.session)

@@ -122,19 +122,19 @@ def lag_since(committed_at: float) -> None:
     delivery_lag.observe(time.perf_counter() - committed_at)
 
 
-class Run:
+class RunOutcome:
     """`status`: what became of it; to be set before it is over."""
 
     status = ""
 
 
 @contextmanager
-def run(agent: str, caused_at: datetime, claimed_at: datetime | None) -> Iterator[Run]:
+def run(agent: str, caused_at: datetime, claimed_at: datetime | None) -> Iterator[RunOutcome]:
     """An agent is at work within. `agent`: a registered name. `claimed_at`: None for a run that nobody waited for."""
     began = time.monotonic()
     if claimed_at is not None:
         run_wait_seconds.observe(max(0.0, (claimed_at - caused_at).total_seconds()))  # clocks of two machines
-    watched = Run()
+    watched = RunOutcome()
     try:
         with runs.labels(agent).track_inprogress():
             yield watched

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from django.db import DatabaseError
 
@@ -13,6 +12,7 @@ from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.limits import TokenBucket
+from sessions_app.core.wire_types import FrameReference
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.event_log.commands import AppendResult
@@ -51,7 +51,7 @@ class FrameDispatch:
             await asyncio.sleep(self._rate.wait_s)
             now = asyncio.get_running_loop().time()
         connection.heard_at = now
-        about: dict[str, Any] = {}
+        about: FrameReference = {}
         try:
             if text is None:
                 raise HoldfastError("bad_frame", "frames are text, not binary")

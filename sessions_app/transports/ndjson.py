@@ -24,6 +24,7 @@ from sessions_app.auth.identity import Identity, identify_by_token, token_in
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import RESPONSE_UID, SESSION_ID
+from sessions_app.core.wire_types import Chunk
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.event_log import queries
@@ -31,7 +32,6 @@ from sessions_app.http import errors, throttling
 from sessions_app.http.guards import json_response, publishes, refused
 from sessions_app.models import new_uid
 from sessions_app.publishing.local_writer import LocalWriter
-from sessions_app.publishing.response_writer import Chunk
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from typing import cast
 
 import orjson
 from asgiref.sync import SyncToAsync
@@ -20,6 +21,7 @@ from sessions_app.auth.identity import Identity
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.core.wire_types import ErrorFrame
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, headers_of
@@ -189,7 +191,7 @@ def _for_now(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
     # An EventSource gives up for good at any other status than 200.
     if not refusal.kind.retryable:
         return refused(refusal, headers)
-    told = retry() + event(frames.encode({"type": "error", **refusal.as_dict()}))
+    told = retry() + event(frames.encode(cast(ErrorFrame, {"type": "error", **refusal.as_dict()})))
     return HttpResponse(told, headers=HEADERS)
 
 

@@ -56,7 +56,7 @@ WHOLE: list[Chunk] = [
 CANCELLED: list[Chunk] = [START, *text("Cancelled half way"), {"type": "abort"}]
 FAILED: list[Chunk] = [START, *text("Failed half way"), {"type": "error", "errorText": "The model is overloaded."}]
 INTERRUPTED: list[Chunk] = [START, *text("Interrupted half way"), {"type": "interrupt", "reason": "stopped"}]
-STREAMING: list[Chunk] = [START, begin(), delta("ResponseWriter")]
+STREAMING: list[Chunk] = [START, begin(), delta("Writing")]
 
 # Text that can be seen, with the contrast between its colour and what is behind it; WCAG 2 §1.4.3.
 FAINT = """() => {

@@ -108,7 +108,7 @@ def test_of_two_devices_one_decides_and_the_other_is_told(visit: Visit) -> None:
     word = "approved" if approved else "denied"
     for each in (tab, second):
         expect(decision(each)).to_have_text(re.compile(f"{word.capitalize()} by you at"))
-    refused = f"Your decision was not accepted: That was decided already: you {word} it."
+    refused = f"Your decision was not accepted: This was already decided: you {word} it."
     expect(loser.page.get_by_test_id("decision-refused")).to_have_text(refused)
     expect(winner.page.get_by_test_id("decision-refused")).to_be_hidden()
 

@@ -118,7 +118,7 @@ def test_a_hostile_question_about_a_call_does_nothing(visitor: Visitor, agent: D
     check_harmless(tab.page, set())
     card.get_by_role("button", name="Deny").click()
     # The agent that asks isn't one that can be answered.
-    expect(tab.page.get_by_test_id("decision-refused")).to_contain_text("No tool call asks for this approval")
+    expect(tab.page.get_by_test_id("decision-refused")).to_contain_text("Approval not found")
 
 
 # Small texts, nested so deeply that a parser may overflow its stack.

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from sessions_app.core.cursor import Cursor
-from sessions_app.core.fold import Message, fold
+from sessions_app.core.fold import MessageState, fold
 from sessions_app.core.snapshot import apply_patch
 from tests.browser.conftest import Visit
 from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end
@@ -379,7 +379,7 @@ def test_an_unmodified_event_source_that_is_cut_again_and_again_ends_with_the_ex
 
 def heard(tab: Tab) -> tuple[str, str]:
     """The status and text of the one answer, by the frames that the page has heard and PROTOCOL.md's rules."""
-    messages: dict[str, Message] = {}
+    messages: dict[str, MessageState] = {}
     at = 0
     for frame in tab.page.evaluate("heard.frames"):
         if frame["type"] == "attached":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from sessions_app.core.fold import Message, apply, begin
+from sessions_app.core.fold import MessageState, apply, begin
 
 Chunk = dict[str, Any]
 
@@ -297,7 +297,7 @@ def events(chunks: list[Chunk]) -> list[dict[str, Any]]:
     ]
 
 
-def folded(chunks: list[Chunk]) -> Message:
+def folded(chunks: list[Chunk]) -> MessageState:
     """The message that the chunks make."""
     first, *others = events(chunks)
     message = begin(first)

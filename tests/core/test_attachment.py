@@ -361,7 +361,5 @@ class Delivery(RuleBasedStateMachine):
         assert self.window.used == 0
 
 
-Delivery.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, derandomize=True, phases=[Phase.generate]
-)
+Delivery.TestCase.settings = settings(stateful_step_count=40, phases=[Phase.generate])
 TestDelivery = Delivery.TestCase

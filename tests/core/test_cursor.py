@@ -1,7 +1,7 @@
 """A cursor goes out and comes back as it was, and nothing else is taken for one."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.core.cursor import Cursor
@@ -9,7 +9,6 @@ from sessions_app.core.errors import HoldfastError
 
 
 @given(epoch=st.text("abcXYZ019_-", min_size=1, max_size=64), serial=st.integers(0, 10**15 - 1))
-@settings(max_examples=50, deadline=None, derandomize=True)
 def test_it_comes_back_as_it_was(epoch: str, serial: int) -> None:
     assert Cursor.parse(str(Cursor(epoch, serial))) == (epoch, serial)
 

@@ -19,4 +19,4 @@ def test_the_fixture_is_the_table() -> None:
         }
         for code, kind in ERRORS.items()
     }
-    assert json.loads(FIXTURE.read_text()) == table, f"write it anew:\n{json.dumps(table, indent=1)}"
+    assert json.loads(FIXTURE.read_text()) == table, f"write it again:\n{json.dumps(table, indent=1)}"

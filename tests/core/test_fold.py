@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.core.errors import HoldfastError
@@ -109,7 +109,6 @@ def test_the_chunks_of_the_log_stay_as_they_were() -> None:
 
 
 @given(seed=SEEDS, length=LENGTHS)
-@settings(max_examples=100, deadline=None, derandomize=True)
 def test_a_message_goes_over_the_wire_and_folds_on(seed: int, length: int) -> None:
     chunks = response(seed, length)
     cut = Random(seed).randint(1, len(chunks))
@@ -120,7 +119,6 @@ def test_a_message_goes_over_the_wire_and_folds_on(seed: int, length: int) -> No
 
 
 @given(seed=SEEDS, length=LENGTHS, other=SEEDS)
-@settings(max_examples=60, deadline=None, derandomize=True)
 def test_a_refused_chunk_changes_nothing(seed: int, length: int, other: int) -> None:
     message = folded(response(seed, length))
     refused = 0

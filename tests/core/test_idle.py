@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.core.idle import PEAK_ENDS, Bar, End, Finding, findings, histogram, width
@@ -150,7 +150,6 @@ class TestLives:
         assert the_one(self.lives(60, idle=59.9)).peak.measure == "idle"
 
 
-@settings(deadline=None)
 @given(
     limit=st.floats(2, 3600),
     count=st.integers(PEAK_ENDS, 200),

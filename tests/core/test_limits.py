@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.core.limits import RateLimiter, TokenBucket
@@ -42,7 +42,6 @@ def test_a_clock_that_goes_back_gives_nothing_away_and_takes_nothing() -> None:
     assert bucket.take(51.0)
 
 
-@settings(max_examples=50, derandomize=True, deadline=None, database=None)
 @given(
     rate=st.floats(0.1, 100),
     burst=st.integers(1, 50),
@@ -117,7 +116,6 @@ KEYS = st.sampled_from("KABCD")
 REQUESTS = st.lists(st.tuples(KEYS, st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, 3.0])), max_size=150)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 @given(rate=st.sampled_from([0.5, 1, 3]), burst=st.integers(1, 4), most=st.integers(1, 4), requests=REQUESTS)
 def test_no_requests_of_others_give_a_key_more_than_its_rate_and_burst(
     rate: float, burst: int, most: int, requests: list[tuple[str, float]]
@@ -134,7 +132,6 @@ def test_no_requests_of_others_give_a_key_more_than_its_rate_and_burst(
                 assert last <= burst + rate * (ended - began) + 1e-6
 
 
-@settings(max_examples=50, derandomize=True, deadline=None, database=None)
 @given(requests=REQUESTS)
 def test_with_room_for_all_no_requests_of_others_take_anything_from_a_key(requests: list[tuple[str, float]]) -> None:
     limiter, alone, now = RateLimiter(1, 3, most=5), TokenBucket(1, 3), 0.0

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from sessions_app.core.fold import to_wire
 from sessions_app.core.snapshot import held, patch
@@ -16,12 +17,15 @@ from sessions_app.core.vocabulary import CHUNKS, check
 from tests.core.sequences import events, folded, response
 from tests.services import require
 
+pytestmark = pytest.mark.hypothesis  # its profile says how many responses
+
 JS = Path(__file__).parents[1] / "js"
 
 
 @cache
 def responses() -> list[list[dict[str, Any]]]:
-    return [response(seed, length=seed % 50) for seed in range(3000)]
+    """Return as many random responses as the profile says: 3,000 in a long run."""
+    return [response(seed, length=seed % 50) for seed in range(15 * settings().max_examples)]
 
 
 def run_node(script: str, lines: list[dict[str, Any]]) -> list[Any]:

@@ -1,7 +1,7 @@
 """The resume plan: every reason for a fresh state, which one wins, and a resume in all other cases."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.core.cursor import Cursor
@@ -40,7 +40,6 @@ def test_a_session_of_which_all_was_trimmed_is_resumed_from_its_tail_alone() -> 
     assert plan(position, Cursor("here", 6)) == Rewind("trimmed")
 
 
-@settings(max_examples=50, derandomize=True, deadline=None, database=None)
 @given(
     tail=st.integers(0, 30), trimmed=st.integers(0, 30), serial=st.integers(0, 40), epoch=st.sampled_from(["here", "x"])
 )

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.core.fold import Message, fold, to_wire
+from sessions_app.core.fold import MessageState, fold, to_wire
 from sessions_app.core.rollup import Rollup, rollup, rollup_events
 from sessions_app.core.vocabulary import check
 from tests.core.sequences import events, folded, response
@@ -67,7 +67,6 @@ def test_its_size_counts_bytes_and_is_0_only_when_it_is_empty() -> None:
 
 
 @given(seed=st.integers(0, 10**6), length=st.integers(0, 60), window=st.integers(1, 10))
-@settings(max_examples=200, deadline=None, derandomize=True)
 def test_the_fold_is_the_same(seed: int, length: int, window: int) -> None:
     chunks = response(seed, length)
     windows = [rollup(chunks[index : index + window]) for index in range(0, len(chunks), window)]
@@ -80,10 +79,9 @@ def test_the_fold_is_the_same(seed: int, length: int, window: int) -> None:
 
 
 @given(seed=st.integers(0, 10**6), length=st.integers(0, 60))
-@settings(max_examples=200, deadline=None, derandomize=True)
 def test_the_fold_of_rolled_up_events_is_the_same_to_the_serials(seed: int, length: int) -> None:
-    whole: dict[str, Message] = {}
-    rolled: dict[str, Message] = {}
+    whole: dict[str, MessageState] = {}
+    rolled: dict[str, MessageState] = {}
     for event in events(response(seed, length)):
         fold(whole, event)
     for event in rollup_events(events(response(seed, length))):

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.core.errors import HoldfastError
@@ -31,7 +31,6 @@ def test_it_sends_what_changed(case: dict[str, Any]) -> None:
 
 
 @given(seed=st.integers(0, 10**6), length=st.integers(0, 40))
-@settings(max_examples=30, deadline=None, derandomize=True)
 def test_catching_up_equals_live_at_every_cut_point(seed: int, length: int) -> None:
     """The client leaves after serial k; the server has folded up to m when it returns, and the rest comes live."""
     log = events(response(seed, length))
@@ -58,7 +57,6 @@ def test_catching_up_equals_live_at_every_cut_point(seed: int, length: int) -> N
     lengths=st.none() | st.lists(st.integers(-1, 300), max_size=6),
     after=st.integers(0, 50),
 )
-@settings(max_examples=150, deadline=None, derandomize=True)
 def test_whatever_a_client_says_it_holds_the_answer_is_sound(seed: int, lengths: list[int] | None, after: int) -> None:
     message = folded(response(seed))
     update = over_the_wire(patch(message, after=after, held=lengths))

@@ -250,7 +250,7 @@ for (const [how, refuse] of [
 test("an error that leaves the connection open is reported", () => {
   const { holdfast, server, clock } = following();
   const errors = record(holdfast, "error");
-  server.sendAll({ type: "error", code: "unknown_type", message: "No frame has this type", retryable: false });
+  server.sendAll({ type: "error", code: "unknown_type", message: "Unknown frame type", retryable: false });
   clock.advance(10);
   assert.deepEqual(errors.map(([, { code }]) => code), ["unknown_type"]);
   assert.equal(holdfast.connection.state, "connected");

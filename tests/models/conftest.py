@@ -10,7 +10,7 @@ from pydantic_ai import Agent
 from agents_app import registry
 from agents_app.adapters.pydantic_ai.agent import register
 from agents_app.local.runner import Runner
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 from sessions_app.process import Process
 from tests.support.agents import Conversation
 
@@ -31,11 +31,11 @@ class Talk(Conversation):
     asked = 0
 
     @property
-    def answer(self) -> Message | None:
+    def answer(self) -> MessageState | None:
         """The answer to the last question, once it has begun."""
         return self.answers[-1] if len(self.answers) == self.asked else None
 
-    async def ask(self, text: str) -> Message:
+    async def ask(self, text: str) -> MessageState:
         """Ask, and return the answer once it has ended."""
         await self.begin(text)
         return await self.ended()
@@ -44,7 +44,7 @@ class Talk(Conversation):
         self.asked += 1
         await self.say(text)
 
-    async def retry(self, mode: str) -> Message:
+    async def retry(self, mode: str) -> MessageState:
         """Continue or regenerate the last answer; return the new one once it has ended."""
         assert self.answer
         receipt = await self.send("retry", message=self.answer.id, mode=mode)
@@ -52,7 +52,7 @@ class Talk(Conversation):
         self.asked += 1
         return await self.ended()
 
-    async def ended(self) -> Message:
+    async def ended(self) -> MessageState:
         return await self.answered(self.asked)
 
 

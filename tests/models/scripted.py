@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 
 
 def scripted(*steps: Any) -> tuple[FunctionModel, list[list[ModelMessage]]]:
@@ -26,7 +26,7 @@ def call(name: str, arguments: str, id: str = "call_1", *, index: int = 1) -> di
     return {index: DeltaToolCall(name, arguments, tool_call_id=id)}
 
 
-def tool(message: Message, name: str = "look") -> dict[str, Any]:
+def tool(message: MessageState, name: str = "look") -> dict[str, Any]:
     """Return the part of the first call of a tool."""
     return next(part for part in message.parts if part["type"] == f"tool-{name}")
 

@@ -23,14 +23,14 @@ from pydantic_ai.models.test import TestModel
 from agents_app.adapters.pydantic_ai.stream import EventWriter, storable
 from agents_app.testing import CHUNK_BYTES, rehearse
 from agents_app.turn import Turn
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 from tests.models.scripted import call, scripted, told, tool
 from tests.support.person import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def kinds(message: Message) -> list[str]:
+def kinds(message: MessageState) -> list[str]:
     return [part["type"] for part in message.parts]
 
 

@@ -13,7 +13,7 @@ from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
 from agents_app.adapters.pydantic_ai.errors import FILTERED, TOO_LONG
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 from tests.support.model_server import (
     Answer,
     Exchange,
@@ -200,7 +200,7 @@ async def test_a_stopped_agent_closes_its_connection_and_keeps_its_text(talk: An
         await conversation.wait_until(lambda: conversation.answer and text_of(conversation.answer) == "So far")
         await process.stop()
         await asyncio.wait_for(closed.wait(), 10)
-        message: Message = await conversation.ended()
+        message: MessageState = await conversation.ended()
     assert (message.status, text_of(message)) == ("interrupted", "So far")
 
 

@@ -5,14 +5,14 @@ from typing import Any
 from pydantic_ai.messages import ModelMessage, ToolReturnPart
 
 from agents_app.adapters.pydantic_ai.history import DENIED, INTERRUPTED, model_messages
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 
 PERSON = {"type": "text", "text": "Where?"}
 STEP = {"type": "step-start"}
 
 
-def message(role: str, *parts: dict[str, Any], status: str = "complete") -> Message:
-    return Message(f"m_{role}", role, status, 1, 1, 0, parts=list(parts))
+def message(role: str, *parts: dict[str, Any], status: str = "complete") -> MessageState:
+    return MessageState(f"m_{role}", role, status, 1, 1, 0, parts=list(parts))
 
 
 def call(state: str, id: str = "call_1", **fields: Any) -> dict[str, Any]:

@@ -9,18 +9,22 @@ import httpx
 import pytest
 
 from tests.services import require
-from tests.support.harness import StartServer, guest
+from tests.support.harness import Server, StartServer, guest
 
 TESTS = Path(__file__).parents[1]
 PROGRAM = TESTS / "js" / "support" / "headless.mjs"
 DEADLINE_S = 60
 
 
+@pytest.fixture(scope="module")
+def server(start_shared_server: StartServer) -> Server:
+    return start_shared_server(HOLDFAST_DEMO_TOKENS_PER_S="500")
+
+
 @pytest.mark.parametrize("transport", ["websocket", "stream"])
-def test_it_sends_and_follows_the_answer_and_ends(start_server: StartServer, transport: str) -> None:
+def test_it_sends_and_follows_the_answer_and_ends(server: Server, transport: str) -> None:
     if not (TESTS / "node_modules" / "undici").is_dir() and os.environ.get("CI") != "true":
         pytest.skip("undici is not installed: `make setup` installs it")
-    server = start_server(HOLDFAST_DEMO_TOKENS_PER_S="500")
     headers = guest(server)
     headers["X-CSRFToken"] = headers["Cookie"].partition("csrftoken=")[2].partition(";")[0]
     session = (

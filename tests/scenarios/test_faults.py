@@ -161,7 +161,8 @@ async def test_a_publisher_that_was_frozen_for_longer_than_its_lease_is_fenced(
         await in_thread(wait_for, lambda: publisher.notes[-1]["error"], DEADLINE_S, lambda: publisher.log)
         assert publisher.notes[-1]["error"] == "fenced"
         assert await in_thread(publisher.wait) == 0
-        await asyncio.sleep(1)
+        turn = await reader.say(session, "Is there more?")  # what the publisher had stored would come before it
+        await reader.wait_until(lambda: turn in reader.sessions[session].messages)
         assert text_of(reader.messages(session)[0]) == text
         assert is_what_was_sent(message.id, text)
         assert reader.taken_back == []

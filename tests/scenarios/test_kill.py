@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from sessions_app.core.fold import Message, ended
+from sessions_app.core.fold import MessageState, ended
 from tests.support.follower import Follower
 from tests.support.harness import Server, StartServer
 from tests.support.person import Person, text_of
@@ -173,5 +173,5 @@ async def check_against_store(server: Server, reader: Follower) -> None:
             assert followed.cursor == reader.sessions[session].cursor
 
 
-def outcome(messages: dict[str, Message]) -> list[tuple[str, str, str | None, list[object]]]:
+def outcome(messages: dict[str, MessageState]) -> list[tuple[str, str, str | None, list[object]]]:
     return [(message.id, message.status, message.reason, list(message.parts)) for message in messages.values()]

@@ -2,17 +2,20 @@
 
 import asyncio
 import signal
+import socket
 import time
 from argparse import ArgumentTypeError
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
+from django.core.management import CommandError, call_command
 
 from agents_app.management.commands.runagents import address
 from tests.services import free_port
 from tests.support.follower import Follower
-from tests.support.harness import DEADLINE_S, Server, StartServer, wait_for
+from tests.support.harness import DEADLINE_S, Server, StartServer, environment_of, manage, own_database, wait_for
 from tests.support.person import Followed, text_of
 
 LEASE_S = 3
@@ -161,13 +164,16 @@ async def test_a_stop_at_the_web_server_reaches_the_agent_within_a_second(
     assert took < 10  # a few hundred milliseconds, unless the machine stands still
 
 
-def test_nonsense_is_refused(web: Server) -> None:
-    with pytest.raises(AssertionError, match="--concurrency 0: use 1 or more"):
-        web.manage("runagents", "--concurrency", "0")
+def test_nonsense_is_refused(tmp_path: Path, migrated: Path) -> None:
+    with pytest.raises(CommandError, match="--concurrency 0: use 1 or more"):
+        call_command("runagents", "--concurrency", "0")
+    with pytest.raises(CommandError, match="--drain -1: use 0 to 86400 seconds"):
+        call_command("runagents", "--drain", "-1")
     for text in ("here", "here:", "0", "1:65536", "-1"):
         with pytest.raises(ArgumentTypeError, match=f"{text}: use a port, or host:port"):
             address(text)
-    with pytest.raises(AssertionError, match=f"--metrics 127.0.0.1:{web.port}: Address already in use"):
-        web.manage("runagents", "--metrics", str(web.port))
-    with pytest.raises(AssertionError, match="--drain -1: use 0 to 86400 seconds"):
-        web.manage("runagents", "--drain", "-1")
+    environment = environment_of(own_database(tmp_path, migrated), SITE)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AssertionError, match=f"--metrics 127.0.0.1:{port}: .*[Aa]ddress already in use"):
+            manage("runagents", "--metrics", str(port), environment=environment)

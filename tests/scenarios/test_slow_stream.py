@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sessions_app.core.fold import Message, fold
+from sessions_app.core.fold import MessageState, fold
 from sessions_app.core.snapshot import apply_patch
 from tests.scenarios.test_slow_reader import MIB, resident
 from tests.support.harness import DEADLINE_S, StartServer
@@ -32,9 +32,9 @@ async def talk(person: Person, session: str, turns: int = TURNS) -> None:
     await person.disconnect()
 
 
-def read_until(stream: RawStream, turns: int) -> tuple[list[dict[str, Any]], dict[str, Message]]:
+def read_until(stream: RawStream, turns: int) -> tuple[list[dict[str, Any]], dict[str, MessageState]]:
     """Reads as a client does until it has so many messages."""
-    messages: dict[str, Message] = {}
+    messages: dict[str, MessageState] = {}
     read: list[dict[str, Any]] = []
     cursor = 0
     for frame in stream.frames():

@@ -11,7 +11,7 @@ from agents_app.local.runner import Runner
 from agents_app.turn import Turn
 from sessions_app import models
 from sessions_app.core import busy
-from sessions_app.core.fold import Message
+from sessions_app.core.fold import MessageState
 from sessions_app.database import threads
 from sessions_app.process import Process
 from tests.support.person import Frame
@@ -64,11 +64,11 @@ class Conversation:
         return tab
 
     @property
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[MessageState]:
         return list(self.followed.messages.values())
 
     @property
-    def answers(self) -> list[Message]:
+    def answers(self) -> list[MessageState]:
         return [message for message in self.messages if message.role == "assistant"]
 
     @property
@@ -87,7 +87,7 @@ class Conversation:
         """Wait for the final record of a signal."""
         return await self.tab.wait_status(self.session, id, "applied", "rejected", "expired")
 
-    async def answered(self, number: int = 1) -> Message:
+    async def answered(self, number: int = 1) -> MessageState:
         """Wait until so many answers have ended; return the one with this number."""
         await self.tab.wait_until(lambda: len([a for a in self.answers if a.status != "streaming"]) >= number)
         return self.answers[number - 1]

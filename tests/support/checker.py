@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sessions_app.core.fold import Message, fold
+from sessions_app.core.fold import MessageState, fold
 
 Entry = dict[str, Any]
 STORE = "store"  # the `state` that all others are compared with
@@ -242,7 +242,7 @@ class _Session:
         for id, stored in self.messages.items():
             span = range(stored["first_serial"], stored["last_serial"] + 1)
             if all(serial in self.timeline for serial in span):
-                folded: dict[str, Message] = {}
+                folded: dict[str, MessageState] = {}
                 for serial in span:
                     fold(folded, self.timeline[serial])
                 parts = folded[id].parts if id in folded else None

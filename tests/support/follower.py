@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from websockets.exceptions import WebSocketException
 
-from sessions_app.core.fold import Message, ended
+from sessions_app.core.fold import MessageState, ended
 from tests.support.person import Frame, Person, text_of
 
 RETRY_S = 0.05
@@ -36,7 +36,7 @@ class Follower(Person):
         await self.wait_until(lambda: all(self._has(session) for session in self.following))
         return self
 
-    def messages(self, session: str) -> list[Message]:
+    def messages(self, session: str) -> list[MessageState]:
         return list(self.sessions[session].messages.values())
 
     def all_ended(self) -> bool:

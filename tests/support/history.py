@@ -14,7 +14,7 @@ from typing import Any
 from django.apps import apps
 
 from agents_app.local.runner import FAILED
-from sessions_app.core.fold import Message, ended
+from sessions_app.core.fold import MessageState, ended
 from sessions_app.core.signals import OPEN
 from sessions_app.runs import lifecycle
 from tests.services import Postgres
@@ -30,7 +30,7 @@ OWN = {
 
 Row = dict[str, Any]
 Timeline = dict[int, Frame]  # events by serial
-Messages = dict[str, Message]
+Messages = dict[str, MessageState]
 
 
 class Rows:

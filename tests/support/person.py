@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from sessions_app.core.cursor import Cursor
-from sessions_app.core.fold import Message, ended, fold
+from sessions_app.core.fold import MessageState, ended, fold
 from sessions_app.core.snapshot import apply_patch, held
 from tests.support.harness import DEADLINE_S
 
@@ -26,7 +26,7 @@ class Followed:
     """A session as its client has it."""
 
     cursor: Cursor
-    messages: dict[str, Message] = field(default_factory=dict)  # by id, oldest first
+    messages: dict[str, MessageState] = field(default_factory=dict)  # by id, oldest first
     signals: dict[str, Frame] = field(default_factory=dict)  # records, by id
     serials: list[int] = field(default_factory=list)  # of every event that came live, in the order applied
     attached: list[Frame] = field(default_factory=list)  # the answers to attaching, and the unasked ones
@@ -39,7 +39,7 @@ class Followed:
         return text_of(list(self.messages.values())[-1]) if self.messages else ""
 
 
-def text_of(message: Message) -> str:
+def text_of(message: MessageState) -> str:
     return "".join(part["text"] for part in message.parts if part["type"] == "text")
 
 
@@ -151,10 +151,10 @@ class Person:
                     return
                 raise AssertionError(f"not within {within} s; the newest frames: {self.frames[-5:]}") from None
 
-    async def wait_for_end(self, session: str, within: float = DEADLINE_S) -> Message:
+    async def wait_for_end(self, session: str, within: float = DEADLINE_S) -> MessageState:
         """Waits until the session's newest message is an answer that has ended."""
 
-        def answer() -> Message | None:
+        def answer() -> MessageState | None:
             newest = list(self.sessions[session].messages.values())[-1:]
             return newest[0] if newest and newest[0].role == "assistant" and ended(newest[0]) else None
 

@@ -13,9 +13,10 @@ import pytest
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
-from sessions_app.event_log.commands import Append, AppendResult
-from sessions_app.event_log.writer import LogWriter, SessionChange
+from sessions_app.event_log.commands import Append, AppendResult, SessionChange
+from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run, Session, Worker
+from sessions_app.runs import lifecycle
 from tests.support.harness import DEADLINE_S
 
 Chunk = dict[str, Any]
@@ -33,7 +34,7 @@ class Writer:
 
     def __enter__(self) -> Self:
         self.thread.start()
-        self.log_writer = LogWriter(self.loop, self.frames.extend)
+        self.log_writer = LogWriter(self.loop, self.frames.extend, lifecycle.follow)
         return self
 
     def __exit__(self, *_: object) -> None:

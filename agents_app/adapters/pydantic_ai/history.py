@@ -19,13 +19,13 @@ from pydantic_ai.messages import (
 )
 
 from sessions_app.core import fold
-from sessions_app.core.message import Part
+from sessions_app.core.wire_types import Part
 
 INTERRUPTED = "The answer was broken off before this tool had a result."
 DENIED = "The person denied this tool call."
 
 
-def model_messages(history: list[fold.Message]) -> list[ModelMessage]:
+def model_messages(history: list[fold.MessageState]) -> list[ModelMessage]:
     """Return them oldest first, from the first user message: providers refuse a history that begins with an answer.
 
     Reasoning is left out, since it was signed for the requests of its own run; so are files, sources and data.
@@ -49,7 +49,7 @@ def unused(id: str, used: set[str]) -> str:
     return free
 
 
-def _told(message: fold.Message, used: set[str]) -> Iterator[ModelMessage]:
+def _told(message: fold.MessageState, used: set[str]) -> Iterator[ModelMessage]:
     if message.role == "assistant":
         yield from _Transcript(used).told(message.parts)
     elif text := text_of(message.parts):

@@ -32,7 +32,7 @@ from agents_app.tool_call import ToolCall
 from agents_app.turn import Turn
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.vocabulary import Chunk
+from sessions_app.core.wire_types import Chunk
 
 AROUND = 1024  # bytes of a chunk beside the value that it carries
 CUT = "\n… cut here. It has {} bytes, and the agent has all of them."
@@ -130,7 +130,7 @@ class EventWriter:
 
     async def _input(self, delta: str) -> None:
         for piece in self._pieces(delta):
-            chunk = {"type": "tool-input-delta", "toolCallId": self._ids[self._open], "inputTextDelta": piece}
+            chunk: Chunk = {"type": "tool-input-delta", "toolCallId": self._ids[self._open], "inputTextDelta": piece}
             await self._turn.write(chunk)
 
     async def _decided(self, call: ToolCallPart, fits: bool | None) -> None:

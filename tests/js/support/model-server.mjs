@@ -5,7 +5,7 @@ import { fold } from "../../../static/holdfast/fold.js";
 export const LIMITS = { frame_bytes: 65_536, window_bytes: 4_000, ack_bytes: 1_000, ack_ms: 500, sessions: 100 };
 export const HEARTBEAT_MS = 15_000;
 export const ACTOR = "guest:1";
-const NOT_FOUND = { code: "not_found", message: "There is no such session, or it isn't yours", retryable: false };
+const NOT_FOUND = { code: "not_found", message: "Session not found, or it isn't yours", retryable: false };
 const REWIND = 30;
 const RECENT = 32;
 const TOO_FAR = 400;

@@ -1,12 +1,9 @@
-"""Admin for workers and runs."""
+"""Admin for runs."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE
-from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.timesince import timesince
 
@@ -15,31 +12,10 @@ from sessions_app.admin.approvals import ApprovalInline
 from sessions_app.admin.readonly import ReadOnlyAdmin, ago, link
 from sessions_app.admin.signals import SignalInline
 from sessions_app.core.errors import HoldfastError
-from sessions_app.event_log import writer
-from sessions_app.models import Run, RunQuerySet, Worker
-from sessions_app.runs import lifecycle
+from sessions_app.models import Run, RunQuerySet
+from sessions_app.runs import admin_changes, lifecycle
 
 INTERRUPTED = "Interrupted by an administrator."
-
-
-@admin.register(Worker)
-class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ["name", "alive", "running", "seen", "beats", "started_at"]
-    list_filter = ["alive"]
-    search_fields = ["=id", "name"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        running = Count("runs", filter=Q(runs__status=Run.Status.RUNNING))
-        annotated: QuerySet[Any] = super().get_queryset(request).annotate(running_count=running)
-        return annotated
-
-    @admin.display(description="active runs", ordering="running_count")
-    def running(self, worker: Any) -> Any:
-        return worker.running_count
-
-    @admin.display(description="last seen", ordering="seen_at")
-    def seen(self, worker: Worker) -> str:
-        return ago(worker.seen_at)
 
 
 @admin.register(Run)
@@ -113,7 +89,7 @@ class RunAdmin(ReadOnlyAdmin):
         interrupted = 0
         for run in due:
             try:
-                interrupted += writer.change_here(run.session_id, lifecycle.interrupt, run.pk, INTERRUPTED)
+                interrupted += admin_changes.change_session(run.session_id, lifecycle.interrupt, run.pk, INTERRUPTED)
             except HoldfastError as problem:
                 self.message_user(request, f"{run}: {problem.message}", messages.ERROR)
         self.message_user(request, f"Runs interrupted: {interrupted}.", messages.SUCCESS)

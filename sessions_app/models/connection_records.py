@@ -1,20 +1,16 @@
-"""How connections ended, and which tokens ended early."""
+"""Connection records: how connections ended."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from django.db import models
-from django.utils import timezone
 
-from sessions_app import conf
 from sessions_app.core import proxies
-
-CLOCKS_S = 60  # by which the clocks of those who issue tokens may differ from ours, and more
 
 
 class ConnectionRecord(models.Model):
-    """How one connection ended, kept for a while to find out what cuts connections. Nothing in it says whose it was."""
+    """The end of one connection, kept for a while to diagnose what cuts connections. Holds no personal data."""
 
     class Ended(models.TextChoices):
         BY_CLIENT = "client", "closed by client"
@@ -57,42 +53,3 @@ class ConnectionRecord(models.Model):
     @property
     def began_at(self) -> datetime:
         return self.ended_at - timedelta(seconds=self.life_s)
-
-
-# Tokens that have ended early
-
-
-def when_all_have_expired() -> datetime:
-    """When every token that there is now has expired by itself: of another back end's nobody here knows more."""
-    return timezone.now() + timedelta(seconds=conf.settings.token_max_s + CLOCKS_S)
-
-
-class RevokedToken(models.Model):
-    """One token that is valid no more."""
-
-    jti = models.CharField("token id", primary_key=True, max_length=64, help_text="Its `jti` claim.")
-    expires_at = models.DateTimeField(default=when_all_have_expired, help_text="When this row is needed no more.")
-
-    class Meta:
-        ordering = ["-expires_at"]
-        permissions = [  # here because tokens that are issued have no table
-            ("issue_token", "Can issue tokens"),
-            ("issue_token_for_others", "Can issue tokens for others"),
-        ]
-
-    def __str__(self) -> str:
-        return self.jti
-
-
-class RevokedSubject(models.Model):
-    """All tokens of somebody that were issued before a moment."""
-
-    sub = models.CharField("subject", max_length=80, db_index=True, help_text="Whom they act as: their `sub` claim.")
-    issued_before = models.DateTimeField(default=timezone.now)
-    expires_at = models.DateTimeField(default=when_all_have_expired, help_text="When this row is needed no more.")
-
-    class Meta:
-        ordering = ["-issued_before"]
-
-    def __str__(self) -> str:
-        return f"{self.sub} before {self.issued_before:%Y-%m-%d %H:%M:%S}"

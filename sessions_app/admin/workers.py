@@ -1,0 +1,32 @@
+"""Admin of workers: the processes and producers that write responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+
+from sessions_app.admin.readonly import ReadOnlyAdmin, ago
+from sessions_app.models import Run, Worker
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin):
+    list_display = ["name", "alive", "running", "seen", "beats", "started_at"]
+    list_filter = ["alive"]
+    search_fields = ["=id", "name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        running = Count("runs", filter=Q(runs__status=Run.Status.RUNNING))
+        annotated: QuerySet[Any] = super().get_queryset(request).annotate(running_count=running)
+        return annotated
+
+    @admin.display(description="runs at work", ordering="running_count")
+    def running(self, worker: Any) -> Any:
+        return worker.running_count
+
+    @admin.display(description="last seen", ordering="seen_at")
+    def seen(self, worker: Worker) -> str:
+        return ago(worker.seen_at)

@@ -1,0 +1,80 @@
+"""Transaction reads: what a transaction reads before it stages anything, and which appends that refuses."""
+
+from __future__ import annotations
+
+from sessions_app import models
+from sessions_app.core import vocabulary
+from sessions_app.core.errors import HoldfastError
+from sessions_app.event_log import sql
+from sessions_app.event_log.commands import Append
+from sessions_app.event_log.open_messages import OpenMessage
+from sessions_app.event_log.producer_batches import ProducerBatches
+from sessions_app.event_log.sql import Key
+
+
+class AlreadyStored(Exception):
+    """Raised for an append that was stored before."""
+
+    def __init__(self, serial: int) -> None:
+        self.serial = serial
+
+
+class TransactionReads:
+    """Sessions locked, runs fenced, messages that exist, and producers' batches, as one transaction has read them."""
+
+    def __init__(self, appends: list[Append], sessions: set[str]) -> None:
+        """Lock the rows of the sessions and of the appends' sessions."""
+        locked = sql.lock_sessions({append.session for append in appends} | sessions, _owned(appends))
+        self.sessions = locked.sessions
+        self.batches = ProducerBatches()
+        self._fenced = locked.fenced  # (run, worker) where the run is no longer that worker's
+        self._existing: dict[Key, tuple[str, int, int]] = {}  # role, first and last serial of messages to begin
+        self._look_up(appends)
+
+    def add(self, append: Append) -> None:
+        """Read what an append needs that joins the transaction later."""
+        self._fenced |= sql.fenced_runs(_owned([append]))
+        self._look_up([append])
+
+    def check_fence(self, append: Append) -> None:
+        """Raise fenced if the append's run is no longer its worker's, AlreadyStored if the append has ended it."""
+        if self._fenced and (append.run, append.worker) in self._fenced:
+            raise _stored_end(append) or HoldfastError("fenced")
+
+    def begins(self, append: Append, key: Key, staged: OpenMessage | None) -> bool:
+        """Return whether an append is to begin its message. Raises AlreadyStored, and HoldfastError to refuse it.
+
+        `staged`: its message, if this transaction has begun it.
+        """
+        if append.sequence:
+            serial = self.batches.stored(append, exists=key in self._existing or staged is not None)
+            if serial is not None:
+                raise AlreadyStored(serial)
+            return not self.batches.has_begun(append)
+        if key in self._existing:
+            role, first, last = self._existing[key]
+            if role != ("assistant" if append.run else "user"):
+                raise HoldfastError("message_exists")
+            raise AlreadyStored(last if append.run else first)
+        if append.begins and staged is not None:  # the same signal twice in one group
+            raise AlreadyStored(staged.message.first_serial)
+        return append.begins
+
+    def _look_up(self, appends: list[Append]) -> None:
+        self._existing |= sql.existing_messages({(append.session, append.uid) for append in appends if append.begins})
+        self.batches.look_up(appends)
+
+
+def _owned(appends: list[Append]) -> set[tuple[str, str]]:
+    """Return the (run, worker) of appends whose fence is checked here; producers' batches are checked by their own."""
+    return {(append.run, append.worker) for append in appends if append.run and not (append.starts or append.sequence)}
+
+
+def _stored_end(append: Append) -> AlreadyStored | None:
+    """Return AlreadyStored if the append ends its message and is what ended it."""
+    status = vocabulary.ENDS.get(append.chunks[-1]["type"])
+    if status is None or append.after is None:
+        return None
+    ended = models.Message.objects.filter(session=append.session, uid=append.uid, status=status)
+    serial = ended.filter(last_serial__gt=append.after).values_list("last_serial", flat=True).first()
+    return None if serial is None else AlreadyStored(serial)

@@ -1,0 +1,48 @@
+"""Revoked tokens: those that ended before they expired."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.utils import timezone
+
+from sessions_app import conf
+
+CLOCKS_S = 60  # the most by which the clocks of token issuers and ours may differ, with a margin
+
+
+def when_all_have_expired() -> datetime:
+    """Return the moment at which every token issued until now has expired, by whichever back end."""
+    return timezone.now() + timedelta(seconds=conf.settings.token_max_s + CLOCKS_S)
+
+
+class RevokedToken(models.Model):
+    """One token that was revoked before it expired."""
+
+    jti = models.CharField("token id", primary_key=True, max_length=64, help_text="Its `jti` claim.")
+    expires_at = models.DateTimeField(default=when_all_have_expired, help_text="When this row is needed no more.")
+
+    class Meta:
+        ordering = ["-expires_at"]
+        permissions = [  # here because tokens that are issued have no table
+            ("issue_token", "Can issue tokens"),
+            ("issue_token_for_others", "Can issue tokens for others"),
+        ]
+
+    def __str__(self) -> str:
+        return self.jti
+
+
+class RevokedSubject(models.Model):
+    """A subject whose tokens issued before a moment are revoked."""
+
+    sub = models.CharField("subject", max_length=80, db_index=True, help_text="Whom they act as: their `sub` claim.")
+    issued_before = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(default=when_all_have_expired, help_text="When this row is needed no more.")
+
+    class Meta:
+        ordering = ["-issued_before"]
+
+    def __str__(self) -> str:
+        return f"{self.sub} before {self.issued_before:%Y-%m-%d %H:%M:%S}"
