@@ -1,4 +1,4 @@
-"""The demo agent: the long answer, and the report that people steer, stop, continue and approve."""
+"""The demo agent: the long answer, and the report that users steer, stop, continue and approve."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""axe finds nothing wrong with the page, in any state that a person may meet it in, in both schemes and on a phone."""
+"""Accessibility: axe finds nothing wrong with the page in any state, in both colour schemes and on a phone."""
 
 import os
 from collections.abc import Callable, Sequence
