@@ -14,7 +14,7 @@ NOTICE_S = 1.0  # before writers begin
 
 
 class Order(NamedTuple):
-    """A prompt's contents. Writers begin together, at the time in the file `start` once it exists, or at once if empty."""
+    """A prompt's contents. Writers begin together, when the file `start` says, or at once if it is empty."""
 
     rate: float  # tokens a second
     tokens: int
