@@ -20,7 +20,7 @@ SETTINGS = {
     "HOLDFAST_RECHECK_MS": "200",
     "HOLDFAST_LEASE_MS": "3000",
 }
-README = (Path(__file__).parents[2] / "README.md").read_text()
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "publishing.md").read_text()
 
 
 @pytest.fixture(scope="module", params=["daphne", "uvicorn"])
@@ -202,8 +202,8 @@ async def test_a_stopping_server_ends_uploads_first(mortal: Server) -> None:
         assert (await reader.wait_for_end(session)).status == "interrupted"
 
 
-async def test_the_example_in_the_readme_works(server: Server) -> None:
-    [example] = re.findall(r"```sh\n([^`]*x-ndjson[^`]*)```", README)
+async def test_the_example_in_the_documents_works(server: Server) -> None:
+    [example] = re.findall(r"```sh\n([^`]*x-ndjson[^`]*)```", DOCUMENT)
     reader, session = await a_reader(server)
     async with reader:
         environment = {"session": session, "token": token(sub="agent:shell", scope="publish"), "PATH": "/usr/bin:/bin"}
