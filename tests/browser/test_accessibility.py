@@ -163,7 +163,7 @@ def test_the_drawer(visitor: Visitor, check: Check) -> None:
     check(tab.page, "drawer", [PHONE])
 
 
-def test_the_pages_around_it(visitor: Visitor, check: Check) -> None:
+def test_the_surrounding_pages(visitor: Visitor, check: Check) -> None:
     page = visitor.open().page
     page.goto("/login/")
     check(page, "login")
