@@ -146,7 +146,7 @@ class SocketProtocol(Producer, WebSocketProtocol):
             self.serverReject()
 
 
-def kernel_idle_s(connection: Any) -> float | None:
+def kernel_idle_s(connection: socket.socket) -> float | None:
     """Seconds since a TCP socket last sent or received data, pings included; None where the kernel doesn't say.
 
     Linux keeps account of it, so that nobody else has to at each frame.
