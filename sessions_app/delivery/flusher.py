@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from typing import Any, Protocol
+from typing import Protocol
+
+Work = Coroutine[object, None, None]  # of a task
 
 
 class Sender(Protocol):
@@ -13,7 +15,7 @@ class Sender(Protocol):
     async def flush(self) -> None:
         """Send what is queued."""
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Work) -> None:
         """Do something in a task that ends with the connection."""
 
 
@@ -45,7 +47,7 @@ class Flusher:
             _begin(connection, connection.flush())
 
 
-def _begin(connection: Sender, work: Coroutine[Any, Any, None]) -> None:
+def _begin(connection: Sender, work: Work) -> None:
     """Do as much as needs no waiting, and only if there is more to do make a task of it."""
     try:
         waits_for = work.send(None)
@@ -54,17 +56,17 @@ def _begin(connection: Sender, work: Coroutine[Any, Any, None]) -> None:
     connection.start(_go_on(work, waits_for))
 
 
-async def _go_on(work: Coroutine[Any, Any, None], waits_for: Any) -> None:
+async def _go_on(work: Work, waits_for: object) -> None:
     await _Rest(work, waits_for)
 
 
 class _Rest:
     """A coroutine that has begun and waits."""
 
-    def __init__(self, work: Coroutine[Any, Any, None], waits_for: Any) -> None:
+    def __init__(self, work: Work, waits_for: object) -> None:
         self._work = work
         self._waits_for = waits_for
 
-    def __await__(self) -> Generator[Any, None, None]:
+    def __await__(self) -> Generator[object, None, None]:
         yield self._waits_for
         yield from self._work.__await__()
