@@ -20,10 +20,10 @@ T = TypeVar("T")
 MOST_SERIAL = 2**53  # where JavaScript's whole numbers end
 
 
-class Strict(serializers.Serializer[Any]):
+class Strict(serializers.Serializer[T]):
     """Refuses fields that it doesn't take, instead of ignoring a misspelt one."""
 
-    def to_internal_value(self, data: Any) -> Any:
+    def to_internal_value(self, data: object) -> Any:
         if isinstance(data, dict):
             taken = {name for name, field in self.fields.items() if not field.read_only}
             unknown = {name: [f"Not taken here. These are: {', '.join(taken)}."] for name in data if name not in taken}
@@ -33,7 +33,7 @@ class Strict(serializers.Serializer[Any]):
 
 
 @extend_schema_field({"type": "integer", "format": "int64", "description": "Milliseconds since 1970, UTC."})
-class MillisecondsField(serializers.Field[Any, Any, int, datetime]):
+class MillisecondsField(serializers.Field[datetime, object, int, datetime]):
     """A moment as the wire has it."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -52,14 +52,14 @@ class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):
     def get_queryset(self) -> QuerySet[RetentionPolicy]:
         return RetentionPolicy.objects.allowed()
 
-    def to_internal_value(self, data: Any) -> RetentionPolicy:
+    def to_internal_value(self, data: object) -> RetentionPolicy:
         policies = {policy.name: policy for policy in self.get_queryset()}
         if not isinstance(data, str) or data not in policies:
             self.fail("does_not_exist", names=", ".join(policies))
         return policies[data]
 
 
-class SessionSerializer(Strict, serializers.ModelSerializer[Session]):
+class SessionSerializer(Strict[Session], serializers.ModelSerializer[Session]):
     title = serializers.CharField(
         max_length=200, allow_blank=True, required=False, help_text="Its first message's beginning, until it is set."
     )
@@ -110,7 +110,7 @@ class SessionSerializer(Strict, serializers.ModelSerializer[Session]):
         return session
 
 
-class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
+class PolicySerializer(Strict[RetentionPolicy], serializers.ModelSerializer[RetentionPolicy]):
     hours = serializers.IntegerField(min_value=1, max_value=10**6, help_text="After the last change, at least 24.")
     is_default = serializers.BooleanField(
         required=False, help_text="New sessions get it. The one that was the default before no longer is."
@@ -120,7 +120,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
     class Meta:
         model = RetentionPolicy
         fields = ["id", "name", "hours", "is_default", "sessions"]
-        validators: list[Any] = []  # not the constraint's: a new default takes the old one's place
+        validators: list[object] = []  # not the constraint's: a new default takes the old one's place
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         current = self.instance or RetentionPolicy()
@@ -140,7 +140,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
         return policy
 
 
-class TokenSerializer(Strict):
+class TokenSerializer(Strict[None]):
     """A token to be issued: what PROTOCOL.md §13 says of its claims."""
 
     sub = serializers.CharField(help_text="Whom it acts as: user:5, ext:alice, agent:billing.")
@@ -171,14 +171,14 @@ def _taken(value: T, problem: str) -> T:
     return value
 
 
-class PageQuery(Strict):
+class PageQuery(Strict[None]):
     """Which page of a list."""
 
     limit = serializers.IntegerField(min_value=1, max_value=200, required=False)
     cursor = serializers.CharField(max_length=1000, required=False)
 
 
-class PartQuery(Strict):
+class PartQuery(Strict[None]):
     """Which part of a session's history. `before` and `after` exclude each other.
 
     A message's serial is its `first_serial`, a signal's the one in its receipt.
