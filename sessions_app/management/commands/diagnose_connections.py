@@ -6,7 +6,6 @@ import json
 from argparse import ArgumentParser
 from itertools import groupby
 from math import ceil
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -30,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--transport", choices=report.TRANSPORTS, help="only this one")
         parser.add_argument("--json", action="store_true", help="for programs")
 
-    def handle(self, *, hours: float, transport: str | None, json: bool, **options: Any) -> None:
+    def handle(self, *, hours: float, transport: str | None, json: bool, **options: object) -> None:
         if not 0 < hours <= 10_000:
             raise CommandError(f"--hours {hours:g}: use more than 0 and at most 10000.")
         found = report.diagnose(hours=hours, transport=transport)
@@ -51,7 +50,7 @@ class Command(BaseCommand):
     def _tell(self, one: Diagnosis, hours: float) -> None:
         self.stdout.write(f"{one.transport}: {one.total} ended in the last {hours:g} hours")
         self.stdout.write(f"  {report.summary(one)}\n\n")
-        if not one.wordless:
+        if not one.unannounced:
             self.stdout.write("  None ended without a word.\n\n")
             return
         self._draw("Seconds without traffic before an end without a word", one.idle)
@@ -83,7 +82,7 @@ class Command(BaseCommand):
         self.stdout.write("")
 
     def _accuse(self, finding: Finding, one: Diagnosis) -> None:
-        self.stdout.write(f"  Finding ({finding.confidence} evidence): {report.what(finding, one.wordless)}")
+        self.stdout.write(f"  Finding ({finding.confidence} evidence): {report.observation(finding, one.unannounced)}")
         for culprit in finding.culprits:
             self.stdout.write(f"    {report.suspicion(culprit)}")
             self.stdout.write(f"      “{culprit.limit.says}” {culprit.limit.source}")
