@@ -27,7 +27,7 @@ Messages = dict[str, fold.MessageState]
 
 @pytest.fixture
 def limit(settings: Any) -> Any:
-    """Sets Holdfast's settings, for the writers that are made after it."""
+    """Set Holdfast's settings, for writers made afterwards."""
 
     def set_(**values: int) -> None:
         settings.HOLDFAST = settings.HOLDFAST | values

@@ -44,7 +44,7 @@ def layer(settings: Any) -> Callable[[str], None]:
 
 @pytest.fixture
 async def processes(layer: Callable[[str], None]) -> AsyncIterator[Callable[..., Any]]:
-    """`await processes("Dropping", 2)`: so many, on one database and one such layer."""
+    """Start processes on one database and one such layer: `await processes("Dropping", 2)`."""
     running: list[Process] = []
 
     async def begin(name: str = "", count: int = 1) -> list[Process]:

@@ -36,7 +36,7 @@ WRITERS, LASTING, PASSING, ROUNDS = 3, 12, 12, 12
 
 @pytest.fixture
 def writers() -> Iterator[list[Writer]]:
-    """As many processes would have."""
+    """Writers as of several processes."""
     with ExitStack() as stack:
         yield [stack.enter_context(Writer()) for _ in range(WRITERS)]
 
@@ -48,7 +48,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def write_all(writer: Writer, uid: str, sessions: list[Session], rng: random.Random) -> list[Future[Any]]:
-    """One transaction that adds to all the sessions, in no order: to a response, and a person's turn."""
+    """Commit one transaction that adds to all the sessions, in random order: to a response, and a user's message."""
     futures: list[Future[Any]] = []
     with writer.together():
         for session in rng.sample(sessions, len(sessions)):
@@ -157,7 +157,7 @@ def test_two_processes_registering_the_same_producers_do_not_deadlock(
 
 @contextmanager
 def registered_together(writer: Writer, *frames: ClientFrame) -> Iterator[list[Future[str]]]:
-    """Has producers registered in this order, in the transaction that begins at the end of the block."""
+    """Have producers registered in this order, in the transaction that begins at the end of the block."""
     begun, ended = threading.Event(), threading.Event()
 
     def be_busy() -> None:

@@ -55,7 +55,7 @@ def locked() -> Iterator[None]:
 
 @contextmanager
 def opened_with(pragma: str) -> Iterator[None]:
-    """Connections that are opened meanwhile get this pragma."""
+    """Give connections that are opened within the block this pragma."""
 
     def prepare(connection: Any, **_: Any) -> None:
         with connection.cursor() as cursor:
@@ -138,7 +138,7 @@ class AppendFault(Exception):
 
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
-    """From now on a transaction with a message that says "poison" fails with this."""
+    """Let every later transaction with a message that says "poison" fail with an exception."""
 
     def poison(error: Exception) -> None:
         original = sql._columns

@@ -84,7 +84,7 @@ AT = {
 
 @contextmanager
 def serving(ws: str, **options: Any) -> Iterator[int]:
-    """Serves the application on a port, in a thread; under uvloop, as a site does."""
+    """Serve the application on a port, in a thread; under uvloop, as a site does."""
     options = {"ws_per_message_deflate": False, "ws_ping_interval": None, "proxy_headers": False} | options
     server = uvicorn.Server(
         uvicorn.Config(application, port=free_port(), ws=ws, loop="uvloop", lifespan="off", log_config=None, **options)

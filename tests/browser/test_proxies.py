@@ -64,7 +64,7 @@ def keepalive_s() -> int:
 
 @pytest.fixture
 def route(request: pytest.FixtureRequest, server: Server, keepalive_s: int) -> Iterator[Route]:
-    """Through the proxy that the test names."""
+    """The route through the proxy that the test names."""
     with Route(request.param, server.port, keepalive_s=keepalive_s) as route:
         yield route
 

@@ -86,7 +86,7 @@ Only = Callable[[str], Visitor]
 
 @pytest.fixture
 def only(visitor: Visitor) -> Only:
-    """Lets a visitor's next pages have one transport, and worse ones."""
+    """Limit a visitor's next pages to one transport, and worse ones."""
 
     def limit(transport: str) -> Visitor:
         better = TRANSPORTS[: TRANSPORTS.index(transport)]
@@ -101,7 +101,7 @@ def wait_transport(tab: Tab, transport: str) -> None:
 
 
 def spoken_after_load_ms(tab: Tab) -> float:
-    """When an answer first said something, after the page was loaded."""
+    """Return the ms from a page's load until an answer first said something."""
     milliseconds: float = tab.page.evaluate(
         "observed.spoken - performance.getEntriesByType('navigation')[0].loadEventEnd"
     )

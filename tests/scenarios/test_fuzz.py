@@ -178,7 +178,7 @@ def test_nearly_valid_frames(site: Site, data: st.DataObject) -> None:
 @EXAMPLES
 @given(sent=st.lists(st.tuples(ids, kinds, payloads | st.just(TEXT_PART)), min_size=1, max_size=8))
 def test_nearly_valid_signals(site: Site, sent: list[tuple[str, str, Any]]) -> None:
-    """Each has one receipt, or an error that names it, over a socket and over HTTP."""
+    """Each gets one receipt, or an error that names it, over a socket and over HTTP."""
     socket = site.connect()
     session = site.own[1]
     for id, kind, payload in sent:
@@ -347,7 +347,7 @@ async def test_a_flood_does_not_affect_other_clients(server: Server, site: Site)
 
 
 def pour(site: Site, random: Random) -> None:
-    """Sockets that send nonsense as fast as they can, and read nothing."""
+    """Open sockets that send arbitrary bytes as fast as they can, and read nothing."""
     for _ in range(6):
         socket = site.connect()
         try:

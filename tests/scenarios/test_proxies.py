@@ -98,7 +98,7 @@ async def freezes(route: Route) -> None:
 
 
 async def limits_life(route: Route) -> None:
-    """No stream lives for longer than this, as behind proxies that end a response after n seconds."""
+    """Limit every stream's lifetime, as proxies do that end a response after n seconds."""
     route.far.cut_after(0.5)
     await asyncio.to_thread(route.far.cut)
 

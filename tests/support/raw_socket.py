@@ -53,7 +53,7 @@ def encode(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool 
 
 
 def connect(port: int, receive_buffer: int | None) -> socket.socket:
-    """`receive_buffer`: bytes that the kernel takes from the server on our behalf."""
+    """Connect a TCP socket. `receive_buffer`: bytes that the kernel takes from the server on our behalf."""
     connection = socket.socket()
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
