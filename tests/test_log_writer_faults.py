@@ -16,7 +16,7 @@ from sessions_app.event_log.commands import AppendResult
 from sessions_app.runs import lifecycle
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, a_signal
-from tests.support.writer import Writer, a_run, begun, delta, finish, of, said
+from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields, said
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -234,12 +234,12 @@ def test_an_unread_steer_becomes_the_next_question_even_if_the_end_is_stored_on_
     session = a_session("guest:1")
     with Writer() as writer:
         run = a_run(session, "m_1")
-        writer.append(session, "m_1", begun("m_1"), **of(run))
+        writer.append(session, "m_1", begun("m_1"), **run_fields(run))
         steer = a_signal(session, run=run, message="m_1", status="delivered")
         with monkeypatch.context() as patch:
             patch.setattr(sql, "advance_tails", _fail)
-            assert refusal(writer.submit(session, "m_1", [finish()], **of(run))).code == "storage_unavailable"
-        writer.append(session, "m_1", [finish()], **of(run))
+            assert refusal(writer.submit(session, "m_1", [finish()], **run_fields(run))).code == "storage_unavailable"
+        writer.append(session, "m_1", [finish()], **run_fields(run))
     steer.refresh_from_db()
     assert (steer.status, steer.reason) == ("delivered", lifecycle.UNREAD_NEXT)
     assert models.Run.objects.get(cause=steer).prompt == steer.uid

@@ -5,7 +5,7 @@ import pytest
 from sessions_app import models
 from sessions_app.event_log.commands import AppendResult
 from tests.support.stored import a_session
-from tests.support.writer import Writer, a_run, begun, delta, of, said, serials, text_of, writer
+from tests.support.writer import Writer, a_run, begun, delta, run_fields, said, serials, text_of, writer
 
 __all__ = ["writer"]  # a fixture
 
@@ -52,18 +52,22 @@ def test_the_same_id_in_two_sessions_is_two_messages(writer: Writer) -> None:
 def test_an_append_repeated_after_an_unconfirmed_commit_is_stored_once(writer: Writer, same_writer: bool) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    writer.append(session, "m_1", begun("m_1", "one "), after=0, **of(run))
-    untold = writer.append(session, "m_1", [delta("two ")], after=3, **of(run))
+    writer.append(session, "m_1", begun("m_1", "one "), after=0, **run_fields(run))
+    untold = writer.append(session, "m_1", [delta("two ")], after=3, **run_fields(run))
     with Writer() as fresh:
-        again = (writer if same_writer else fresh).append(session, "m_1", [delta("two ")], after=3, **of(run))
+        again = (writer if same_writer else fresh).append(session, "m_1", [delta("two ")], after=3, **run_fields(run))
         assert again == AppendResult(untold.serial, repeated=True)
-        (writer if same_writer else fresh).append(session, "m_1", [delta("three")], after=again.serial, **of(run))
+        (writer if same_writer else fresh).append(
+            session, "m_1", [delta("three")], after=again.serial, **run_fields(run)
+        )
     assert text_of(session, "m_1") == "one two three"
 
 
 def test_a_start_repeated_after_an_unconfirmed_commit_is_stored_once(writer: Writer) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    writer.append(session, "m_1", begun("m_1", "one"), after=0, **of(run))
-    assert writer.append(session, "m_1", begun("m_1", "one"), after=0, **of(run)) == AppendResult(3, repeated=True)
+    writer.append(session, "m_1", begun("m_1", "one"), after=0, **run_fields(run))
+    assert writer.append(session, "m_1", begun("m_1", "one"), after=0, **run_fields(run)) == AppendResult(
+        3, repeated=True
+    )
     assert text_of(session, "m_1") == "one"

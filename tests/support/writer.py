@@ -149,7 +149,7 @@ def a_run(session: Session, uid: str, worker: Worker | None = None) -> Run:
     return Run.objects.create(session=session, agent="test", status=Run.Status.RUNNING, worker=worker, uid=uid)
 
 
-def of(run: Run) -> dict[str, str]:
+def run_fields(run: Run) -> dict[str, str]:
     """Return the fields of an append that name its run and worker."""
     assert run.worker_id
     return {"run": run.pk, "worker": run.worker_id}
