@@ -17,7 +17,7 @@ from sessions_app.event_log import queries
 from sessions_app.retention import purge as retention
 from tests.core.sequences import response
 from tests.support.stored import a_message, a_session, default_policy
-from tests.support.writer import Writer, begun, delta, finish, said
+from tests.support.writer import Writer, begun, delta, finish, user_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,7 +70,7 @@ def script(seed: int) -> list[tuple[str, dict[str, Any]]]:
         uid = random.choice([uid for uid, chunks in answers.items() if chunks][:2])
         lines.append((uid, answers[uid].pop(0)))
         if random.random() < 0.05:
-            lines.append((f"u_{len(lines)}", said("Hello 🙂")))
+            lines.append((f"u_{len(lines)}", user_message("Hello 🙂")))
     return lines
 
 

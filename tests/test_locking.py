@@ -24,7 +24,7 @@ from sessions_app.retention import purge as retention
 from sessions_app.runs import leases
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, hours_ago
-from tests.support.writer import Writer, begun, delta, said, serials, text_of
+from tests.support.writer import Writer, begun, delta, serials, text_of, user_message
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -54,7 +54,7 @@ def write_all(writer: Writer, uid: str, sessions: list[Session], rng: random.Ran
         for session in rng.sample(sessions, len(sessions)):
             futures.append(writer.submit(session, uid, [delta("x")]))
             turn = f"{uid}-{rng.random()}"
-            futures.append(writer.change(session, lambda log, turn=turn: log.append(turn, [said("And?")])))
+            futures.append(writer.change(session, lambda log, turn=turn: log.append(turn, [user_message("And?")])))
     return futures
 
 
@@ -114,7 +114,7 @@ def test_concurrent_transactions_do_not_deadlock(
             for future in futures:
                 future.result(DEADLINE_S)  # raises what a deadlock would be told as: storage_unavailable
             with writers[0].together():
-                turns = [writers[0].submit(session, f"t{rng.random()}", [said("?")]) for session in passing]
+                turns = [writers[0].submit(session, f"t{rng.random()}", [user_message("?")]) for session in passing]
             for turn in turns:
                 assert turn.exception(DEADLINE_S) is None or gone(turn)
     retention.delete_sessions([session.pk for session in passing])

@@ -21,12 +21,12 @@ from tests.support.writer import (
     delta,
     finish,
     run_fields,
-    said,
     serials,
     shown,
     start,
     text_end,
     text_of,
+    user_message,
     writer,
 )
 
@@ -166,7 +166,7 @@ def test_writers_that_lock_the_same_sessions_do_not_deadlock() -> None:
             for writer, name in ((one, "a"), (other, "b")):
                 with writer.together():
                     for session in random.sample(sessions, len(sessions)):
-                        waiting.append(writer.submit(session, f"m_{name}{number}", [said("Hi")]))
+                        waiting.append(writer.submit(session, f"m_{name}{number}", [user_message("Hi")]))
         outcomes = [future.result(30) for future in waiting]
     assert len(outcomes) == 160
     assert {session.tail for session in models.Session.objects.all()} == {20}
@@ -195,7 +195,7 @@ def refused(future: Any) -> str:
         (delta("x", part="unknown"), "unknown_part"),
         ({"type": "tool-output-available", "toolCallId": "none", "output": 1}, "unknown_part"),
         (start("m_1"), "message_exists"),
-        (said("a turn within an answer"), "message_exists"),
+        (user_message("a turn within an answer"), "message_exists"),
     ],
 )
 def test_a_refused_chunk_refuses_the_chunks_after_it(writer: Writer, chunk: dict[str, Any], code: str) -> None:

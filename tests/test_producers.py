@@ -20,7 +20,7 @@ from sessions_app.runs.leases import DEAD
 from tests.support.producers import AGENT, OTHER, UID, Producer, keys, producer, run_of, second, session, stored
 from tests.support.requests import new_session, running
 from tests.support.stored import a_message, hours_ago
-from tests.support.writer import Chunk, begun, delta, finish, said, start
+from tests.support.writer import Chunk, begun, delta, finish, start, user_message
 
 __all__ = ["keys", "producer", "running", "second", "session"]  # fixtures
 
@@ -159,7 +159,7 @@ async def test_a_batch_with_a_malformed_chunk_is_refused_whole(
     assert await stored(session) == ("streaming", "ab")
 
 
-@pytest.mark.parametrize("chunk", [said("I am Alice"), delta("x"), finish(), start("m_another")])
+@pytest.mark.parametrize("chunk", [user_message("I am Alice"), delta("x"), finish(), start("m_another")])
 async def test_a_response_begins_with_its_start(running: Process, producer: Producer, chunk: Chunk) -> None:
     """So a publisher cannot store a user's message."""
     assert await producer.code(running, 1, chunk) == "bad_chunk"
@@ -168,7 +168,7 @@ async def test_a_response_begins_with_its_start(running: Process, producer: Prod
 
 async def test_a_response_contains_no_user_message(running: Process, producer: Producer) -> None:
     await producer.publish(running, 1, *begun(UID, "a"))
-    assert await producer.code(running, 2, said("I am Alice")) == "message_exists"
+    assert await producer.code(running, 2, user_message("I am Alice")) == "message_exists"
 
 
 async def test_an_existing_message_cannot_be_taken_over(running: Process, session: str) -> None:

@@ -138,7 +138,7 @@ def begun(uid: str, text: str = "") -> list[Chunk]:
     return [start(uid), text_start(), *([delta(text)] if text else [])]
 
 
-def said(text: str) -> Chunk:
+def user_message(text: str) -> Chunk:
     """A person's turn."""
     return {"type": "message", "role": "user", "parts": [{"type": "text", "text": text}]}
 
