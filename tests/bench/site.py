@@ -35,9 +35,9 @@ class Reader(Socket):
     def read(self) -> None:
         """Take what has arrived, each frame once: who asks often would otherwise keep it from getting more."""
         new, self._frames = self.arrived[self._frames :], len(self.arrived)
-        self.take(b"".join(text for _, text in new))
+        self.add_frames(b"".join(text for _, text in new))
 
-    def take(self, text: bytes) -> None:
+    def add_frames(self, text: bytes) -> None:
         """Take frames that have arrived."""
         self._tokens += order.count(text)
 

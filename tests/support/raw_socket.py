@@ -109,13 +109,13 @@ class RawSocket:
     def receive(self, within: float = DEADLINE_S) -> Frame:
         """The next frame. Raises TimeoutError after `within` seconds, EOFError or ConnectionError at the end."""
         deadline = time.monotonic() + within
-        while (frame := self.take()) is None:
+        while (frame := self.parse_frame()) is None:
             self.fill(deadline - time.monotonic())
         if frame.opcode == PING and self.answer_pings:
             self.send(PONG, frame.payload)
         return frame
 
-    def take(self) -> Frame | None:
+    def parse_frame(self) -> Frame | None:
         if len(self.buffer) < 2:
             return None
         length, start = self.buffer[1], 2
