@@ -332,7 +332,7 @@ async def test_a_flood_does_not_affect_other_clients(server: Server, site: Site)
         session = await person.create_session()
         await person.connect()
         followed = await person.attach(session)
-        flood = asyncio.create_task(asyncio.to_thread(pour, site, random))
+        flood = asyncio.create_task(asyncio.to_thread(send_garbage, site, random))
         took: list[float] = []
         for number in range(30):
             began = asyncio.get_running_loop().time()
@@ -346,7 +346,7 @@ async def test_a_flood_does_not_affect_other_clients(server: Server, site: Site)
         assert followed.gaps == 0 and person.close_code is None
 
 
-def pour(site: Site, random: Random) -> None:
+def send_garbage(site: Site, random: Random) -> None:
     """Open sockets that send arbitrary bytes as fast as they can, and read nothing."""
     for _ in range(6):
         socket = site.connect()
