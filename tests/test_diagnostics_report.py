@@ -146,7 +146,7 @@ class TestAdmin:
         assert "style=" not in content and "<script" not in content.split("</main>")[0] and " onclick" not in content
 
     def test_an_empty_report_says_so(self, operator: Client) -> None:
-        assert "No connection that was recorded ended in the last 24 hours." in page(operator)
+        assert "No recorded connection ended in the last 24 hours." in page(operator)
 
     @pytest.mark.parametrize(
         "query", [{"hours": "x"}, {"hours": "999999999"}, {"hours": "6", "transport": "'"}, {"a": "b"}]
