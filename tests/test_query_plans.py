@@ -41,42 +41,54 @@ def large() -> Session:
     live = Worker.objects.create(name="live")
     Worker.objects.bulk_create(Worker(name="dead", alive=False) for _ in range(1000))
     with transaction.atomic():
-        for n, session in enumerate(many):
-            fill(session, OF_EACH if n else OF_ONE, live if n % 50 == 0 else None)
+        fill([(each, OF_EACH if n else OF_ONE, live if n % 50 == 0 else None) for n, each in enumerate(many)])
     if connection.vendor == "postgresql":  # by itself, it does so after a minute; SQLite never does
         with connection.cursor() as cursor:
-            cursor.execute(f"VACUUM (FULL, ANALYZE) {', '.join(sorted(TABLES))}")  # FULL: without others' dead rows
+            cursor.execute(f"VACUUM FULL {', '.join(sorted(TABLES))}")  # without the dead rows of other tests
+            cursor.execute("ANALYZE")
     return many[0]
 
 
-def fill(session: Session, count: int, worker: Worker | None) -> None:
-    """Give a session messages, signals and ended runs, and one response that is being written if there is a worker."""
+def fill(contents: list[tuple[Session, int, Worker | None]]) -> None:
+    """Give sessions messages, signals and ended runs, and one response that is being written if there is a worker."""
     now = timezone.now()
-    serials = range(1, count + 1)
-    last = "streaming" if worker else "complete"
-    Message.objects.bulk_create(
+    messages = Message.objects.bulk_create(
         Message(
-            session=session, uid=f"m_{serial}", role="user", status=last if serial == count else "complete",
+            session=session, uid=f"m_{serial}", role="user",
+            status="streaming" if worker and serial == count else "complete",
             first_serial=serial, last_serial=serial, created_at=now, updated_at=now,
         )
-        for serial in serials
+        for session, count, worker in contents
+        for serial in range(1, count + 1)
     )  # fmt: skip
     sent = Signal.objects.bulk_create(
         Signal(session=session, uid=f"s_{n}", kind="steer", actor=OWNER, status="applied", serial=n, last_serial=n)
-        for n in serials
+        for session, count, _ in contents
+        for n in range(1, count + 1)
     )
-    ended = [Run(session=session, status="ended", agent="demo", ended_at=now, cause=cause) for cause in sent[1:]]
-    running = [Run(session=session, status="running", agent="demo", worker=worker)] if worker else []
+    ended = [
+        Run(session=cause.session, status="ended", agent="demo", ended_at=now, cause=cause)
+        for cause in sent
+        if cause.serial > 1
+    ]
+    running = [
+        Run(session=session, status="running", agent="demo", worker=worker) for session, _, worker in contents if worker
+    ]
     Run.objects.bulk_create([*ended, *running])
     Approval.objects.bulk_create(
-        Approval(session=session, run=run, uid=f"a_{n}", call="call", tool="mail", input="{}", status="expired")
+        Approval(session=run.session, run=run, uid=f"a_{n}", call="call", tool="mail", input="{}", status="expired")
         for n, run in enumerate(ended)
     )
-    if not worker:
-        return
-    event = orjson.dumps({"serial": 0, "message": f"m_{count}", "chunk": {"type": "start-step"}}).decode()
-    streaming = Message.objects.get(session=session, uid=f"m_{count}")
-    JournalEntry.objects.bulk_create(JournalEntry(message=streaming, serial=count + n, event=event) for n in range(200))
+    JournalEntry.objects.bulk_create(
+        JournalEntry(message=message, serial=message.last_serial + n, event=event_of(message))
+        for message in messages
+        if message.status == "streaming"
+        for n in range(200)
+    )
+
+
+def event_of(message: Message) -> str:
+    return orjson.dumps({"serial": 0, "message": message.uid, "chunk": {"type": "start-step"}}).decode()
 
 
 # What is asked. Each is given the large session.

@@ -18,7 +18,6 @@ PING_MARGIN_S = 5  # for a busy process and the way
 SHORTEST_LEASE_MS = 3000  # a process that is busy, or on a busy machine, can be silent for a second
 CLIENT_MARGIN_MS = 5000  # what a client waits beyond two heartbeats; PROTOCOL.md §2
 LOGIN_ENGINES = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
-HOOK = "sessions_app.api.schema.describe_transports"
 MIDDLEWARE = "sessions_app.auth.middleware.identity_middleware"
 
 
@@ -158,15 +157,3 @@ def check_tokens(**_: Any) -> Iterator[CheckMessage]:
                 f"The key {kid!r} of TOKEN_KEYS has {len(key.encode())} bytes: it can be guessed from one token.",
                 f"Give it {tokens.KEY_BYTES} or more in HOLDFAST_TOKEN_KEYS: openssl rand -hex 32",
             )
-
-
-@register("holdfast")
-def check_description(**_: Any) -> Iterator[CheckMessage]:
-    hooks = getattr(settings, "SPECTACULAR_SETTINGS", {}).get("POSTPROCESSING_HOOKS", ())
-    if "drf_spectacular" in settings.INSTALLED_APPS and HOOK not in hooks:
-        yield warning(
-            9,
-            "The API's description lacks what isn't the REST framework's: streams, polls, sending and publishing.",
-            f"Add {HOOK!r} to POSTPROCESSING_HOOKS in SPECTACULAR_SETTINGS, after "
-            "'drf_spectacular.hooks.postprocess_schema_enums'.",
-        )
