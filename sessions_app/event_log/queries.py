@@ -1,4 +1,4 @@
-"""The queries of the log: the one module that reads it. Nothing here writes."""
+"""Queries of the log: the only module that reads it. It writes nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MessageRow = tuple[str, str, str, str | None, str | None, str, str, str, int, in
 
 
 class SignalRow(NamedTuple):
-    """What telling of a signal needs of its row."""
+    """The columns of a signal that its record needs."""
 
     uid: str
     kind: str
@@ -76,7 +76,7 @@ SELECT_HIDDEN = (
     "SELECT max(last_serial) FROM {signals}"
     " WHERE session_id = %s AND changed_at < %s AND status NOT IN ('accepted', 'delivered')) AS hidden"
 ).format(**_names)
-# What was never told of but as a message isn't told of as a signal either.
+# A signal that readers got only as a message has no record for them.
 SELECT_SIGNALS = (
     "SELECT {signal_columns} FROM {signals} WHERE session_id = %s AND NOT (kind = 'message' AND last_serial = serial)"
 ).format(**_names)
@@ -90,7 +90,7 @@ SELECT_JOURNAL = {
 
 
 class SessionRow(NamedTuple):
-    """What reading a session needs of its row, and the hours of its policy."""
+    """The columns of a session that its readers need, and the hours of its policy."""
 
     id: str
     owner: str
@@ -106,7 +106,7 @@ class SessionRow(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """What the feeds watch of a session."""
+    """A session's tail, epoch and owner, as the feeds watch them."""
 
     epoch: str
     serial: int
@@ -169,7 +169,7 @@ def readable(session_id: str, owner: str) -> SessionRow:
 
 
 def writable(session_id: str) -> None:
-    """Raise not_found or expired for a session to which nobody may publish, whoever owns it."""
+    """Raise not_found or expired unless the session can be published to. Its owner is not checked."""
     session = _session(session_id)
     if session.removed_at is not None:
         raise HoldfastError("not_found")
@@ -232,7 +232,7 @@ def signal_history(session_id: str, *, limit: int, before: int | None = None, af
 
 
 def _that_fit(sizes: list[tuple[int, int]]) -> list[int]:
-    """Keys of the first rows that are within the bounds of one answer, given with their sizes."""
+    """Return the keys of the first rows that fit into one answer, given with their sizes."""
     keys: list[int] = []
     taken = 0
     for key, size in sizes:
@@ -295,12 +295,12 @@ def _session(session_id: str) -> SessionRow:
 
 
 def _cutoff(session: SessionRow) -> datetime:
-    """What last changed before this has expired."""
+    """Return the moment before which a last change has expired."""
     return LONG_AGO if session.held else timezone.now() - timedelta(hours=session.hours)
 
 
 def _hidden_serial(session_id: str, cutoff: datetime) -> int:
-    """The highest last serial of the messages and signals that have expired and are not yet purged; 0 if none."""
+    """Return the highest last serial of expired messages and signals that are not purged yet; 0 if none."""
     since = connection.ops.adapt_datetimefield_value(cutoff)
     with connection.cursor() as cursor:
         cursor.execute(SELECT_HIDDEN, [session_id, since, session_id, since])
@@ -317,7 +317,7 @@ def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple
 
 
 def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[SignalRecord]:
-    """Records of the signals changed since a serial, or of those that are open and the newest others; in order."""
+    """Return records of the signals changed since a serial, or of the open and the newest others; in order."""
     if after is not None:
         rows = _select_signals(
             session_id, "last_serial > %s ORDER BY last_serial", after, conf.settings.history_max + 1
@@ -375,7 +375,7 @@ def _folded(session_id: str, rows: list[MessageRow]) -> list[fold.MessageState]:
 
 
 def _journal(session_id: str) -> list[MessageEvent]:
-    """The session's journal as one row: see `statements` for why."""
+    """Read the session's journal as one row: see `sql` for why."""
     with connection.cursor() as cursor:
         cursor.execute(SELECT_JOURNAL[connection.vendor], [session_id])
         events: list[MessageEvent] = orjson.loads(f"[{cursor.fetchone()[0] or ''}]")

@@ -105,7 +105,7 @@ class ResponseWriter:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits that `wait_for_room` is to be called."""
+        """Whether the buffer is full: then call `wait_for_room`."""
         return self._rollup.size > BUFFER_BYTES or len(self._rollup) > BUFFER_CHUNKS
 
     async def wait_for_room(self) -> None:

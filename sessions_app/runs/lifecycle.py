@@ -1,4 +1,4 @@
-"""Runs in the log's transactions: how they come about, are claimed, begin and end, and what that does to their signals.
+"""Run lifecycle: creating, claiming, beginning and ending runs, and what that does to their signals.
 
 Everything here is called in a transaction that holds the lock of the session's row, through its `SessionLog`.
 """
@@ -32,13 +32,13 @@ RUNNING, WAITING, ENDED = models.Run.Status.RUNNING, models.Run.Status.WAITING, 
 
 
 def at_work(session: str) -> list[models.Run]:
-    """A session's runs that have not ended, the running ones first."""
+    """Return a session's runs that have not ended, the running ones first."""
     active = models.Run.objects.active().filter(session=session)
     return sorted(active.order_by("created_at"), key=lambda run: run.status != RUNNING)
 
 
 def is_elsewhere(run: models.Run) -> bool:
-    """Whether its agent is elsewhere: it hears of no signal, and finds itself fenced when it was stopped."""
+    """Whether a remote producer writes it: it receives no signals, and finds itself fenced when it is stopped."""
     return not run.agent
 
 
@@ -61,7 +61,7 @@ def create(
 
 
 def claimable(most: int) -> list[str]:
-    """Return sessions in which a run waits and none is at work, those that wait longest first. Needs no lock."""
+    """Return sessions in which a run waits and none is at work, the longest waiting first. Needs no lock."""
     at_work = models.Run.objects.running().filter(session=OuterRef("session"))
     waiting = models.Run.objects.waiting().filter(~Exists(at_work)).order_by("created_at")
     return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
@@ -86,7 +86,7 @@ def claim(log: SessionLog, worker: str, held: Container[str] = ()) -> models.Run
 
 
 def hand_back(log: SessionLog, run: str, worker: str) -> bool:
-    """Let another worker have a run that this one has not begun to answer."""
+    """Release a run that this worker has claimed and not begun to answer."""
     held = models.Run.objects.running().filter(pk=run, worker=worker, cancel=None)
     return not any(map(_has_begun, held)) and bool(held.update(status=WAITING, worker=None, started_at=None))
 
@@ -105,7 +105,7 @@ def end_unbegun(log: SessionLog, run: models.Run, end: Chunk) -> None:
 
 
 def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
-    """End a run, whoever is at work on it: what its worker still writes is fenced. False when it has ended already.
+    """End a run as interrupted; what its worker still writes is fenced. Return False if it has already ended.
 
     What its agent hasn't read is kept in the conversation, as after a cancel, and begins no run.
     """
@@ -129,14 +129,14 @@ def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
 
 
 def expire(log: SessionLog, approval: str) -> bool:
-    """Let nobody decide about a tool call any more. False when somebody has."""
+    """Expire a pending approval. Return False if it was decided."""
     asked = models.Approval.objects.filter(session=log.session, uid=approval)
     asked.pending().update(status=models.Approval.Status.EXPIRED)
     return asked.filter(status=models.Approval.Status.EXPIRED).exists()
 
 
 def settle(log: SessionLog, signal: models.Signal, status: str, *, code: str = "", reason: str = "") -> bool:
-    """Give a signal its next status, and tell everybody. False when it has a later one already."""
+    """Give a signal its next status, and announce it. Return False if it already has a later one."""
     if not signals.may_follow(signal.status, status):
         return False
     signal.status, signal.code, signal.reason = status, code, reason.replace("\0", "") or signal.reason
@@ -145,7 +145,7 @@ def settle(log: SessionLog, signal: models.Signal, status: str, *, code: str = "
 
 
 def announce(log: SessionLog, signal: models.Signal) -> None:
-    """Store a signal as it is now, and tell everybody."""
+    """Save a signal, and add its record to the log for all readers."""
     signal.last_serial, signal.changed_at = log.next_serial, log.now
     signal.save()
     log.say(queries.signal_record(signal))
@@ -158,14 +158,14 @@ def settle_by_key(log: SessionLog, key: int, status: str) -> bool:
 
 
 def add_usage(run: str, input_tokens: int, output_tokens: int) -> None:
-    """Count what a run's model has read and written."""
+    """Add to a run's model usage."""
     models.Run.objects.filter(pk=run).update(
         input_tokens=F("input_tokens") + input_tokens,
         output_tokens=F("output_tokens") + output_tokens,
     )
 
 
-# What follows from a response's beginning and end
+# After a response's beginning and end
 
 
 def follow(changes: RunChanges, open_log: OpenLog) -> None:
@@ -185,7 +185,7 @@ def follow(changes: RunChanges, open_log: OpenLog) -> None:
 
 
 def _conclude(log: SessionLog, run: models.Run, message: fold.MessageState) -> None:
-    """A run has ended: each of its signals gets its final receipt, or becomes the next turn."""
+    """Settle an ended run's signals: each gets its final receipt, or becomes the next turn."""
     if run.cause:
         _conclude_cause(log, run.cause, message)
     for cancel in models.Signal.objects.open().filter(session=log.session, kind="cancel"):
@@ -200,7 +200,7 @@ def _conclude(log: SessionLog, run: models.Run, message: fold.MessageState) -> N
 
 
 def _open_signals(run: models.Run) -> QuerySet[models.Signal]:
-    """What was sent to a run and isn't final, in order; not what caused it."""
+    """Return a run's open signals, in order, without the one that caused it."""
     sent = models.Signal.objects.open().filter(run=run).exclude(pk=run.cause_id or 0)
     return sent.order_by("serial")
 
@@ -232,7 +232,7 @@ def _conclude_cancel(log: SessionLog, cancel: models.Signal, message: fold.Messa
 def _conclude_steer(log: SessionLog, signal: models.Signal, run: models.Run, *, stopped: bool) -> None:
     try:
         say_turn(log, signal)
-    except HoldfastError as problem:  # somebody else's message has its id
+    except HoldfastError as problem:  # another sender's message has its id
         settle(log, signal, signals.REJECTED, code=problem.code, reason=problem.message)
         return
     if stopped:
@@ -249,7 +249,7 @@ def say_turn(log: SessionLog, signal: models.Signal) -> int:
     return log.append(signal.uid, [{"type": "message", "role": "user", "parts": parts}]).serial
 
 
-# What the dead leave behind
+# Runs of dead workers
 
 
 def last_words(run: str) -> list[Chunk]:
