@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from daphne.http_protocol import WebRequest
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import AsgiMessage, Scope
 
 # Pieces of a body that wait for its application; beyond it the server stops reading from that client.
 PIECES = 16
@@ -24,10 +25,10 @@ class RequestBody:
 
     def __init__(self, request: "StreamedRequest") -> None:
         self.request = request
-        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.messages: asyncio.Queue[AsgiMessage] = asyncio.Queue()
         self.reading = True
 
-    def put_nowait(self, message: dict[str, Any]) -> None:
+    def put_nowait(self, message: AsgiMessage) -> None:
         """Daphne's own messages: of the body, which it takes for empty, only the others count."""
         if message["type"] != "http.request":
             self.messages.put_nowait(message)
@@ -38,7 +39,7 @@ class RequestBody:
             self.reading = False
             self.request.transport.pauseProducing()
 
-    async def get(self) -> dict[str, Any]:
+    async def get(self) -> AsgiMessage:
         message = await self.messages.get()
         if not self.reading and self.messages.empty() and self.request.channel is not None:
             self.reading = True
@@ -73,7 +74,7 @@ class StreamedRequest(WebRequest):
         self.requestHeaders.removeHeader(b"Upgrade")
         super().requestReceived(channel._command, channel._path, channel._version)
 
-    def _scope(self) -> dict[str, Any]:
+    def _scope(self) -> Scope:
         channel = self.channel
         types = self.requestHeaders.getRawHeaders(b"Content-Type", [])
         return {

@@ -26,6 +26,7 @@ from twisted.logger import (
 )
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import AsgiMessage, Receive, Scope, Send
 from sessions_app.servers import lifecycle
 from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, Takes
 from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
@@ -46,7 +47,7 @@ CLOSE_PACE_S = 0.005
 _running: list["SessionServer"] = []
 
 
-async def refuse(scope: Any, receive: Any, send: Any) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.close"})
 
 
@@ -110,13 +111,13 @@ class SessionServer(Server):
         for port in self.ports if not self.draining else ():
             port.startReading()
 
-    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+    def create_application(self, protocol: Any, scope: Scope) -> Any:
         """As Daphne's, with an inbox that can hold back a socket, and no new sockets while the server stops."""
         if protocol not in self.connections:
             return None
         is_socket = isinstance(protocol, SocketProtocol)
         body: RequestBody | None = None if is_socket else protocol.body
-        inbox: ReceiveQueue | RequestBody | asyncio.Queue[dict[str, Any]] = (
+        inbox: ReceiveQueue | RequestBody | asyncio.Queue[AsgiMessage] = (
             ReceiveQueue(protocol) if is_socket else body or asyncio.Queue()
         )
         application = refuse if is_socket and self.draining else self.application
@@ -138,7 +139,7 @@ class SessionServer(Server):
             if request.channel is not None:
                 request.channel.transport.abortConnection()
 
-    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+    async def handle_reply(self, protocol: Any, message: AsgiMessage) -> None:
         """As Daphne's, with a short way for what is sent most, and no more than a client reads."""
         text = message.get("text")
         if message["type"] == "http.response.body":

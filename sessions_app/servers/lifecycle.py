@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ async def drain_and_close() -> None:
         await hook(conf.settings.drain_ms / 1000)
 
 
-async def lifespan(scope: Any, receive: Any, send: Any) -> None:
+async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     """Runs the hooks under servers that speak ASGI's lifespan protocol, which Daphne does not."""
     await receive()
     try:

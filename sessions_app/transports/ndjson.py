@@ -22,6 +22,7 @@ from sessions_app import conf, process
 from sessions_app.auth.addresses import path_below
 from sessions_app.auth.identity import Identity, identify_by_token, token_in
 from sessions_app.core import vocabulary
+from sessions_app.core.asgi_types import Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import RESPONSE_UID, SESSION_ID
 from sessions_app.core.wire_types import Chunk
@@ -42,7 +43,7 @@ CUT = "The agent's request ended before it finished."
 UNREADABLE = "What the agent published could not be taken."
 
 
-def takes(scope: dict[str, Any]) -> bool:
+def takes(scope: Scope) -> bool:
     """Return whether a request is to be read line by line."""
     if scope["type"] != "http" or scope["method"] != "POST" or _session(scope) is None:
         return False
@@ -50,13 +51,13 @@ def takes(scope: dict[str, Any]) -> bool:
     return bool(types) and types[0].split(b";")[0].strip().lower() == MEDIA_TYPE
 
 
-def _session(scope: dict[str, Any]) -> str | None:
+def _session(scope: Scope) -> str | None:
     """Return the session that a request publishes into; None for other addresses."""
     address = PATH.match(path_below(scope) or "")
     return address[1] if address else None
 
 
-async def upload(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def upload(scope: Scope, receive: Receive, send: Send) -> None:
     """Take one response."""
     request = ASGIRequest(scope, BytesIO())
     try:
@@ -73,7 +74,7 @@ async def upload(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": response.content})
 
 
-async def _publish(request: ASGIRequest, session: str, receive: Any) -> dict[str, Any]:
+async def _publish(request: ASGIRequest, session: str, receive: Receive) -> dict[str, Any]:
     who = await _bearer(request)
     who.check("publish", session)
     uid = request.GET.get("message") or new_uid()
@@ -112,7 +113,7 @@ def _check_place(session: str, uid: str) -> None:
 class Upload:
     """A request as a connection, so that it is counted, ends with its token, and is told when the server stops."""
 
-    def __init__(self, here: process.Process, who: Identity, response: LocalWriter, receive: Any) -> None:
+    def __init__(self, here: process.Process, who: Identity, response: LocalWriter, receive: Receive) -> None:
         self._here = here
         self._response = response
         self._receive = receive

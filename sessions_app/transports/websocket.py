@@ -16,6 +16,7 @@ from sessions_app.auth import identity
 from sessions_app.auth.identity import identify_by_token, token_in
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core import frames
+from sessions_app.core.asgi_types import AsgiMessage, Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
@@ -35,7 +36,7 @@ class SessionConsumer(AsyncConsumer):
     process (`aclose_old_connections`), where one slow query delays all sockets. Nothing here needs either.
     """
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.base_send = send
         self.closed_with: int | None = None
         await receive()  # websocket.connect
@@ -73,7 +74,7 @@ class SessionConsumer(AsyncConsumer):
         here.connections.admit(connection)
         return connection
 
-    async def _serve(self, dispatch: FrameDispatch, receive: Any) -> dict[str, Any] | None:
+    async def _serve(self, dispatch: FrameDispatch, receive: Receive) -> dict[str, Any] | None:
         """Return the server's message that it ended; None if we ended it."""
         clock = asyncio.get_running_loop().time
         connection = dispatch.connection
@@ -82,12 +83,12 @@ class SessionConsumer(AsyncConsumer):
         while not connection.closed:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                disconnect: dict[str, Any] = message
+                disconnect: AsgiMessage = message
                 return disconnect
             await dispatch.receive(message.get("text"), now=clock())
         return None
 
-    def _end(self, connection: Connection, disconnect: dict[str, Any] | None) -> ConnectionEnd:
+    def _end(self, connection: Connection, disconnect: AsgiMessage | None) -> ConnectionEnd:
         if disconnect is None or self.closed_with is not None:
             return ConnectionEnd(Ended.BY_SERVER, self.closed_with)
         return end_of_socket(disconnect, connection.idle_s(asyncio.get_running_loop().time()))
