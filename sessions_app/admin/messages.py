@@ -41,7 +41,7 @@ class MessageAdmin(ReadOnlyAdmin):
         return annotated
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, object] | None = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
         found = queries.message(row.session_id, row.uid) if row is not None else None

@@ -73,7 +73,7 @@ class StateFilter(admin.SimpleListFilter):
     title = "state"
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         return [(name, name) for name in ("streaming", "idle", "expired", "being removed")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -92,7 +92,7 @@ class OwnerKindFilter(admin.SimpleListFilter):
     title = "owner"
     parameter_name = "owner_kind"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         return [("user", "users"), ("guest", "guests")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
@@ -193,7 +193,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             describe([session])
         return session
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    def get_form(self, request: HttpRequest, obj: object = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)
         if "policy" in form.base_fields:  # not for those who may only look
             widget = form.base_fields["policy"].widget
@@ -202,7 +202,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return form
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, object] | None = None
     ) -> HttpResponse:
         context = _transcript(object_id, request.GET) if request.method == "GET" else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})

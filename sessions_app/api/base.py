@@ -34,7 +34,7 @@ class HoldfastView(APIView):
     def get_exception_handler(self) -> Any:
         return errors.handle
 
-    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+    def finalize_response(self, request: Any, response: Any, *args: object, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
         response.headers.setdefault("Cache-Control", "private, no-store")  # it is one person's
         return response

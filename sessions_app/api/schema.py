@@ -29,7 +29,7 @@ from sessions_app.api.schema_serializers import (
 )
 from sessions_app.core.frames import SESSION_ID
 
-V = TypeVar("V", bound=Callable[..., Coroutine[Any, Any, HttpResponseBase]])
+V = TypeVar("V", bound=Callable[..., Coroutine[None, None, HttpResponseBase]])
 Operation = Callable[[Callable[..., Any]], Callable[..., Any]]  # what `extend_schema` returns
 
 TAG = "link"

@@ -15,13 +15,13 @@ from sessions_app.models import Message, Signal
 # The REST API
 
 
-class IssuedTokenSerializer(serializers.Serializer[Any]):
+class IssuedTokenSerializer(serializers.Serializer[object]):
     token = serializers.CharField(help_text="For the header `Authorization: Bearer …`. It is shown this once.")
     jti = serializers.CharField(help_text="Its id, to revoke it by.")
     expires_at = MillisecondsField()
 
 
-class MessageSerializer(serializers.Serializer[Any]):
+class MessageSerializer(serializers.Serializer[object]):
     """A message as PROTOCOL.md §3 has it: an AI SDK UIMessage and Holdfast's own fields."""
 
     id = serializers.CharField()
@@ -36,7 +36,7 @@ class MessageSerializer(serializers.Serializer[Any]):
     open = serializers.DictField(help_text="What a fold needs to go on while it is streaming.")
 
 
-class HistorySerializer(serializers.Serializer[Any]):
+class HistorySerializer(serializers.Serializer[object]):
     """Links go on in the page's order; null where there is no more at the moment."""
 
     next = serializers.CharField(allow_null=True)
@@ -44,7 +44,7 @@ class HistorySerializer(serializers.Serializer[Any]):
     results = MessageSerializer(many=True)
 
 
-class SignalSerializer(serializers.Serializer[Any]):
+class SignalSerializer(serializers.Serializer[object]):
     """What somebody sent, and what became of it, as the events of PROTOCOL.md §5 tell of it."""
 
     id = serializers.CharField(help_text="Its sender's.")
@@ -58,7 +58,7 @@ class SignalSerializer(serializers.Serializer[Any]):
     payload = serializers.DictField(help_text="What everybody is told of it.")
 
 
-class SignalsSerializer(serializers.Serializer[Any]):
+class SignalsSerializer(serializers.Serializer[object]):
     """Links go on in the page's order; null where there is no more at the moment."""
 
     next = serializers.CharField(allow_null=True)
@@ -75,7 +75,7 @@ class MessageChangeSerializer(MessageSerializer):
         return {**super().get_fields(), "from": serializers.IntegerField(help_text="Parts to keep.")}
 
 
-class ChangesSerializer(serializers.Serializer[Any]):
+class ChangesSerializer(serializers.Serializer[object]):
     """The state since a cursor, as an attach with it gives."""
 
     session = serializers.CharField()
@@ -87,7 +87,7 @@ class ChangesSerializer(serializers.Serializer[Any]):
     messages = MessageChangeSerializer(many=True)
 
 
-class ErrorSerializer(serializers.Serializer[Any]):
+class ErrorSerializer(serializers.Serializer[object]):
     code = serializers.CharField()
     message = serializers.CharField(help_text="For people.")
     retryable = serializers.BooleanField(help_text="The same request may succeed later.")
@@ -115,7 +115,7 @@ def _matching(pattern: re.Pattern[str], help_text: str) -> serializers.RegexFiel
     return serializers.RegexField(rf"\A{pattern.pattern}", help_text=help_text)
 
 
-class AttachSerializer(serializers.Serializer[Any]):
+class AttachSerializer(serializers.Serializer[object]):
     session = serializers.CharField()
     cursor = serializers.CharField(required=False, allow_null=True, help_text="Where the client is.")
     rewind = serializers.IntegerField(
@@ -129,7 +129,7 @@ class AttachSerializer(serializers.Serializer[Any]):
     )
 
 
-class FollowSerializer(serializers.Serializer[Any]):
+class FollowSerializer(serializers.Serializer[object]):
     attach = AttachSerializer(many=True, help_text="The sessions to follow, each with the client's cursor.")
 
 
@@ -139,13 +139,13 @@ class PollSerializer(FollowSerializer):
     )
 
 
-class FrameSerializer(serializers.Serializer[Any]):
+class FrameSerializer(serializers.Serializer[object]):
     """A frame of PROTOCOL.md §5: the other fields depend on its type."""
 
     type = serializers.CharField(help_text="`connected`, `attached`, `events`, `detached`, `error`, `heartbeat`, …")
 
 
-class FramesSerializer(serializers.Serializer[Any]):
+class FramesSerializer(serializers.Serializer[object]):
     frames = FrameSerializer(many=True, help_text="`connected`, `attached` for each session, then what is new.")
 
 
@@ -153,13 +153,13 @@ class SessionFramesSerializer(FramesSerializer):
     cursor = serializers.CharField(help_text="For the next poll.")
 
 
-class SignalRequestSerializer(serializers.Serializer[Any]):
+class SignalRequestSerializer(serializers.Serializer[object]):
     id = _matching(SIGNAL_ID, "The sender's; repeated, it counts once.")
     kind = serializers.ChoiceField(choices=[(kind, kind) for kind in signals.KINDS])
     payload = serializers.DictField(help_text="What PROTOCOL.md §8 names for its kind.")
 
 
-class ReceiptSerializer(serializers.Serializer[Any]):
+class ReceiptSerializer(serializers.Serializer[object]):
     type = serializers.ChoiceField(choices=["receipt"])
     session = serializers.CharField()
     id = serializers.CharField()
@@ -168,12 +168,12 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     error = ErrorSerializer(required=False, help_text="Why it was rejected.")
 
 
-class ProducerSerializer(serializers.Serializer[Any]):
+class ProducerSerializer(serializers.Serializer[object]):
     producer = _matching(SIGNAL_ID, "The publisher's own name.")
     epoch = serializers.IntegerField(min_value=0, help_text="Higher in each process that takes the name.")
 
 
-class ChunkSerializer(serializers.Serializer[Any]):
+class ChunkSerializer(serializers.Serializer[object]):
     """An AI SDK UI message chunk: the other fields depend on its type."""
 
     type = serializers.CharField()
@@ -185,7 +185,7 @@ class BatchSerializer(ProducerSerializer):
     chunks = ChunkSerializer(many=True)
 
 
-class PublishedSerializer(serializers.Serializer[Any]):
+class PublishedSerializer(serializers.Serializer[object]):
     type = serializers.ChoiceField(choices=["published"])
     session = serializers.CharField()
     message = serializers.CharField()

@@ -155,7 +155,7 @@ class SessionViewSet(
             raise ApiError("session_limit", f"at most {conf.settings.sessions_per_owner}")
         serializer.save(owner=who.owner)
 
-    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def destroy(self, request: Request, *args: object, **kwargs: Any) -> Response:
         session = self._readable()
         if session.held:
             raise ApiError("session_held")
@@ -213,7 +213,7 @@ class SessionViewSet(
         return Response(pagination.history_page(request.path, partial(pagination.signals, session.pk), **where))
 
 
-def _asked(query: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+def _asked(query: type[Serializer[object]], request: Request) -> dict[str, Any]:
     """The checked parameters of an address."""
     asked = query(data=request.query_params.dict())
     asked.is_valid(raise_exception=True)
@@ -341,6 +341,6 @@ class NoSuchAddress(HoldfastView):
 
     permission_classes: list[Any] = []
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         raise ApiError("no_such_address")

@@ -97,7 +97,7 @@ def _set_guest_cookie(response: HttpResponseBase, guest: str) -> None:
 
 
 @receiver(user_logged_in)
-def give_guests_sessions_to_user(request: HttpRequest | None, user: Any, **_: Any) -> None:
+def give_guests_sessions_to_user(request: HttpRequest | None, user: Any, **_: object) -> None:
     """Give a user who has logged in the sessions that were theirs as a guest.
 
     `request` is None where a login has none, as with some packages for tokens and single sign-on.

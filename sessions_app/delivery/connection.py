@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from sessions_app import conf
 from sessions_app.auth.identity import Identity
@@ -34,7 +34,7 @@ class Host(Protocol):
     feeds: Feeds
     flusher: Flusher
 
-    def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, ending: Coroutine[None, None, None]) -> None:
         """End a connection in a task that isn't its own."""
 
 
@@ -265,7 +265,7 @@ class Connection:
             if self._followed.get(subscription.attachment.session) is subscription:
                 subscription.acknowledge(cursor, held=None, now=now)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[None, None, None]) -> None:
         """Do something for this connection that its next frame need not wait for."""
         task = asyncio.create_task(work)
         self._tasks.append(task)

@@ -8,7 +8,6 @@ import math
 import random
 from collections import Counter
 from collections.abc import Coroutine, Iterator
-from typing import Any
 
 from sessions_app import conf
 from sessions_app.auth import identity
@@ -87,7 +86,7 @@ class ConnectionRegistry:
             if not self._per_owner[owner]:
                 del self._per_owner[owner]
 
-    def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, ending: Coroutine[None, None, None]) -> None:
         """End a connection, in a task that isn't its own: a client that doesn't read must not hold up the others."""
         task = self._loop.create_task(ending)
         self._endings.add(task)

@@ -13,7 +13,7 @@ class Sender(Protocol):
     async def flush(self) -> None:
         """Send what is queued."""
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[None, None, None]) -> None:
         """Do something in a task that ends with the connection."""
 
 
@@ -45,7 +45,7 @@ class Flusher:
             _begin(connection, connection.flush())
 
 
-def _begin(connection: Sender, work: Coroutine[Any, Any, None]) -> None:
+def _begin(connection: Sender, work: Coroutine[None, None, None]) -> None:
     """Do as much as needs no waiting, and only if there is more to do make a task of it."""
     try:
         waits_for = work.send(None)
@@ -54,14 +54,14 @@ def _begin(connection: Sender, work: Coroutine[Any, Any, None]) -> None:
     connection.start(_go_on(work, waits_for))
 
 
-async def _go_on(work: Coroutine[Any, Any, None], waits_for: Any) -> None:
+async def _go_on(work: Coroutine[None, None, None], waits_for: Any) -> None:
     await _Rest(work, waits_for)
 
 
 class _Rest:
     """A coroutine that has begun and waits."""
 
-    def __init__(self, work: Coroutine[Any, Any, None], waits_for: Any) -> None:
+    def __init__(self, work: Coroutine[None, None, None], waits_for: Any) -> None:
         self._work = work
         self._waits_for = waits_for
 

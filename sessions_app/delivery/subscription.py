@@ -34,7 +34,7 @@ class Subscriber(Protocol):
     async def flush(self) -> None:
         """Send what is queued."""
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[None, None, None]) -> None:
         """Do something in a task that ends with the connection."""
 
     def forget(self, session: str) -> None:
@@ -90,7 +90,7 @@ class Subscription:
         if self.attachment.acknowledge(cursor.epoch, cursor.serial, now=now):
             self._connection.start(self.catch_up(cursor=self.cursor, held=held))
 
-    def catch_up(self, **how: Any) -> Coroutine[Any, Any, None]:
+    def catch_up(self, **how: Any) -> Coroutine[None, None, None]:
         """Read the store from a cursor on, send its answer and what came meanwhile, until nothing is missing.
 
         It counts from this call on, not from when its task begins: a client that attaches in between asks for more.

@@ -58,7 +58,7 @@ def identity_of(request: Request) -> Identity:
 class IsAuthenticatedOrGuest(BasePermission):
     """Users and guests."""
 
-    def has_permission(self, request: Request, view: Any) -> bool:
+    def has_permission(self, request: Request, view: object) -> bool:
         return request.auth is not None
 
 
@@ -68,7 +68,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     target_class = TokenAuthentication
     name = "token"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
         description = "For agents and back ends elsewhere: PROTOCOL.md §13. With it, cookies are ignored."
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": description}
 
@@ -79,10 +79,10 @@ class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     target_class = CookieAuthentication
     name = ["login", "guest"]
 
-    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+    def get_security_requirement(self, auto_schema: object) -> list[dict[str, list[Any]]]:
         return [{"login": []}, {"guest": []}]  # one of them
 
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+    def get_security_definition(self, auto_schema: object) -> list[dict[str, str]]:
         change = "Changes need the csrftoken cookie's value in the header X-CSRFToken."
         return [
             {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": f"Of a login. {change}"},

@@ -24,7 +24,7 @@ from sessions_app.http.errors import ApiError, Refusal
 from sessions_app.http.json_body import read_json
 from sessions_app.telemetry import log_context
 
-View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
+View = Callable[..., Coroutine[None, None, HttpResponseBase]]
 Refuse = Callable[[Refusal, dict[str, str]], HttpResponse]
 Budget = tuple[str, int]  # of what, and how many a minute from one owner
 

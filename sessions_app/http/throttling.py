@@ -7,7 +7,7 @@ import ipaddress
 import math
 import threading
 import time
-from typing import Any, Literal
+from typing import Literal
 
 from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS
@@ -36,7 +36,7 @@ class Throttle(BaseThrottle):
 
     _wait = 0
 
-    def allow_request(self, request: Request, view: Any) -> bool:
+    def allow_request(self, request: Request, view: object) -> bool:
         kind, per_minute = _budget(request)
         owner = identity_of(request).owner if request.auth is not None else None
         self._wait = take(request, owner, kind, per_minute)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, Max, Model, OuterRef, QuerySet
@@ -63,7 +63,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-OnProgress = Callable[[Purged], Any]
+OnProgress = Callable[[Purged], object]
 
 
 def purge(
@@ -131,7 +131,7 @@ def _empty_steps(batch: int) -> Iterator[Purged]:
         yield _empty(gone, batch)
 
 
-def _trim_steps(outdated: QuerySet[Any], batch: int) -> Iterator[Purged]:
+def _trim_steps(outdated: QuerySet[Model], batch: int) -> Iterator[Purged]:
     while found := dict(outdated.order_by().values_list("pk", "session")[:batch]):
         yield _trim(outdated.filter(pk__in=found), set(found.values()), batch)
 
@@ -170,13 +170,13 @@ def _empty(ids: list[str], batch: int) -> Purged:
     return _purged(removed) + Purged(sessions=deleted.get(Session._meta.label, 0))
 
 
-def _trim(outdated: QuerySet[Any], sessions: set[str], batch: int) -> Purged:
+def _trim(outdated: QuerySet[Model], sessions: set[str], batch: int) -> Purged:
     """Delete what is outdated of these sessions, and note in each how far it was trimmed."""
     with transaction.atomic():
         locking.sessions(sessions)
         # `outdated` is asked again: a session may have been put on hold or got another policy.
         if outdated.model is Run:
-            return _trim_runs(outdated, batch)
+            return _trim_runs(cast(QuerySet[Run], outdated), batch)
         for session, serial in outdated.values_list("session").annotate(Max("last_serial")).order_by():
             Session.objects.filter(pk=session, trimmed__lt=serial).update(trimmed=serial)
         return _purged({outdated.model: _delete_some(outdated, batch)})
@@ -199,7 +199,7 @@ def _purged(removed: Mapping[type[Model], int]) -> Purged:
     return Purged(messages=removed.get(Message, 0), signals=removed.get(Signal, 0), runs=removed.get(Run, 0))
 
 
-def _delete_some(rows: QuerySet[Any], most: int) -> int:
+def _delete_some(rows: QuerySet[Model], most: int) -> int:
     model = rows.model
     keys = list(rows.order_by().values_list("pk", flat=True)[:most])
     # Of messages only the keys are read, with which their journal goes: what people said is large.
@@ -215,19 +215,19 @@ def _purgeable(now: datetime) -> QuerySet[Session]:
     return Session.objects.expired(now).exclude(Exists(streaming))
 
 
-def _outdated_messages(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+def _outdated_messages(policy: RetentionPolicy, now: datetime) -> QuerySet[Model]:
     return _of(policy, now, Message.objects.ended().filter(updated_at__lt=policy.cutoff(now)))
 
 
-def _outdated_signals(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+def _outdated_signals(policy: RetentionPolicy, now: datetime) -> QuerySet[Model]:
     return _of(policy, now, Signal.objects.settled().filter(changed_at__lt=policy.cutoff(now)))
 
 
-def _outdated_runs(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+def _outdated_runs(policy: RetentionPolicy, now: datetime) -> QuerySet[Model]:
     return _of(policy, now, Run.objects.ended().filter(ended_at__lt=policy.cutoff(now)))
 
 
-def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[Any]) -> QuerySet[Any]:
+def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[Model]) -> QuerySet[Model]:
     """Those of a policy's sessions. A session that is younger has none: its rows need not be looked at."""
     return rows.filter(session__policy=policy, session__held=False, session__created_at__lt=policy.cutoff(now))
 
@@ -239,7 +239,7 @@ def _forgotten(now: datetime) -> QuerySet[Worker]:
     return Worker.objects.filter(alive=False, seen_at__lt=longest).exclude(Exists(named))
 
 
-OUTDATED: dict[type[Model], Callable[[RetentionPolicy, datetime], QuerySet[Any]]] = {
+OUTDATED: dict[type[Model], Callable[[RetentionPolicy, datetime], QuerySet[Model]]] = {
     Message: _outdated_messages,
     Signal: _outdated_signals,
     Run: _outdated_runs,

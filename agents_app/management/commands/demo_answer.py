@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("session", help="its id, as in the page's address")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if registry.find("demo") is None:
             raise CommandError("The demo agent is off. Set HOLDFAST_DEMO_AGENT=true.")
         if not Session.objects.visible().filter(pk=options["session"]).exists():

@@ -13,7 +13,7 @@ USERNAME = "admin"
 class Command(BaseCommand):
     help = "Make an administrator with a random password, unless the site has one, and print the password."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         # 128 bits: nobody guesses it, and the command never has to show it again.
         password = secrets.token_urlsafe(16)
         users = get_user_model().objects
