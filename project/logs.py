@@ -11,7 +11,6 @@ import os
 import re
 import socket
 from datetime import UTC, datetime
-from typing import Any
 
 from sessions_app.telemetry import log_context
 
@@ -69,7 +68,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(told)
 
 
-def logging_config(level: str, form: str) -> dict[str, Any]:
+def logging_config(level: str, form: str) -> dict[str, object]:
     """Return Django's LOGGING. `level` is for Holdfast's and Django's loggers, others begin at WARNING; `form`: LINE
     or JSON.
     """

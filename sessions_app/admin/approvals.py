@@ -32,10 +32,10 @@ class Shown:
         return Truncator(approval.beginning).chars(ARGUMENTS_LENGTH)
 
 
-def _light(approvals: QuerySet[Any]) -> QuerySet[Any]:
+def _light(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
     """With the beginning of what may be a megabyte each: of the arguments, and of those in who decided."""
     light = approvals.select_related("session", "decision").defer("input", "decision__payload")
-    annotated: QuerySet[Any] = light.annotate(beginning=Substr("input", 1, ARGUMENTS_LENGTH + 1))
+    annotated: QuerySet[Approval] = light.annotate(beginning=Substr("input", 1, ARGUMENTS_LENGTH + 1))
     return annotated
 
 
@@ -57,7 +57,7 @@ class ApprovalAdmin(Shown, ReadOnlyAdmin):
     class Media:
         css = {"all": ["holdfast/admin/sessions.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         return _light(super().get_queryset(request))
 
     @admin.display(description="session", ordering="session")
@@ -106,5 +106,5 @@ class ApprovalInline(Shown, ReadOnlyInline):
     fields = readonly_fields = ("tool", "arguments", "status", "decided_by", "decided_at", "execution", "expires_at")
     ordering = ["id"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         return _light(super().get_queryset(request))

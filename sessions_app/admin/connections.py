@@ -76,7 +76,7 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "holdfast/admin/connection_diagnosis.html", context)
 
 
-def _shown(one: Diagnosis) -> dict[str, Any]:
+def _shown(one: Diagnosis) -> dict[str, object]:
     """A diagnosis for the template."""
     return {
         "transport": one.transport,
@@ -92,7 +92,7 @@ def _shown(one: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _told(finding: Finding, one: Diagnosis) -> dict[str, Any]:
+def _told(finding: Finding, one: Diagnosis) -> dict[str, object]:
     return {
         "confidence": finding.confidence,
         "what": report.what(finding, one.wordless),
@@ -101,7 +101,7 @@ def _told(finding: Finding, one: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _chart(title: str, measure: str, bars: list[Bar], findings: list[Finding]) -> dict[str, Any]:
+def _chart(title: str, measure: str, bars: list[Bar], findings: list[Finding]) -> dict[str, object]:
     peaks = [finding.peak for finding in findings if finding.peak.measure == measure]
     most = max((bar.count for bar in bars), default=1)
     return {

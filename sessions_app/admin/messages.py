@@ -34,10 +34,10 @@ class MessageAdmin(ReadOnlyAdmin):
     class Media:
         css = {"all": ["holdfast/admin/sessions.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         # Without what may be megabytes each; the page of one message shows it by way of the store.
         light = super().get_queryset(request).defer("parts", "open", "marks")
-        annotated: QuerySet[Any] = light.annotate(characters=Length("parts"))
+        annotated: QuerySet[Message] = light.annotate(characters=Length("parts"))
         return annotated
 
     def change_view(
@@ -49,7 +49,7 @@ class MessageAdmin(ReadOnlyAdmin):
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     @admin.display(description="session", ordering="session")
-    def in_session(self, message: Message) -> str:
+    def in_session(self, message: Any) -> str:
         return link(message.session)
 
     @admin.display(ordering="characters")

@@ -19,10 +19,10 @@ class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["name", "hours", "is_default", "sessions", "on_hold", "last_active"]
     actions = None
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RetentionPolicy]:
         held = Count("sessions", filter=Q(sessions__held=True))
         counted = super().get_queryset(request).annotate(session_count=Count("sessions"), held_count=held)
-        annotated: QuerySet[Any] = counted.annotate(active_at=Max("sessions__active_at"))
+        annotated: QuerySet[RetentionPolicy] = counted.annotate(active_at=Max("sessions__active_at"))
         return annotated
 
     @admin.display(ordering="session_count")
@@ -31,8 +31,8 @@ class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return format_html('<a href="{}?policy__id__exact={}">{}</a>', address, policy.pk, policy.session_count)
 
     @admin.display(ordering="held_count")
-    def on_hold(self, policy: Any) -> Any:
-        return policy.held_count
+    def on_hold(self, policy: Any) -> int:
+        return int(policy.held_count)
 
     @admin.display(ordering="active_at")
     def last_active(self, policy: Any) -> str:

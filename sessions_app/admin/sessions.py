@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
 from django.db.models.functions import Length
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
@@ -143,8 +143,8 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return f"{name[:14]}…" if name.startswith("guest:") else name or "–"  # enough to tell guests apart
 
     @admin.display(description="messages")
-    def count(self, session: Any) -> Any:
-        return session.message_count
+    def count(self, session: Any) -> int:
+        return int(session.message_count)
 
     @admin.display
     def size(self, session: Any) -> str:
@@ -172,7 +172,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     # The list
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return SessionList
 
     def get_search_results(
@@ -265,7 +265,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self._change(request, queryset, f"now with the policy {policy}", policy=policy)
         return None
 
-    def _change(self, request: HttpRequest, queryset: SessionQuerySet, now: str, **values: Any) -> None:
+    def _change(self, request: HttpRequest, queryset: SessionQuerySet, now: str, **values: object) -> None:
         living = queryset.present()
         actions.log(request, living, CHANGE, f"Sessions {now}.")
         ids = list(living.values_list("pk", flat=True))
@@ -279,7 +279,7 @@ class PolicyChoice(forms.Form):
     policy = forms.ModelChoiceField(RetentionPolicy.objects.all(), empty_label=None)
 
 
-def _transcript(session_id: str, query: Any) -> dict[str, Any]:
+def _transcript(session_id: str, query: QueryDict) -> dict[str, object]:
     """A page of what was said, the newest unless `?before=<serial>` asks for earlier, for the template."""
     before = query.get("before", "")
     try:

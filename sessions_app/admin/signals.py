@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -54,9 +52,9 @@ class SignalAdmin(Outcome, ReadOnlyAdmin):
     class Media:
         css = {"all": ["holdfast/admin/sessions.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Signal]:
         # Without what may be a megabyte each.
-        light: QuerySet[Any] = super().get_queryset(request).defer("payload")
+        light: QuerySet[Signal] = super().get_queryset(request).defer("payload")
         return light
 
     @admin.display(description="session", ordering="session")
@@ -79,6 +77,6 @@ class SignalInline(Outcome, ReadOnlyInline):
     fields = readonly_fields = ("kind", "outcome", "actor", "created_at", "changed_at")
     ordering = ["serial"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        light: QuerySet[Any] = super().get_queryset(request).defer("payload")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Signal]:
+        light: QuerySet[Signal] = super().get_queryset(request).defer("payload")
         return light

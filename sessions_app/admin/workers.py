@@ -18,14 +18,14 @@ class WorkerAdmin(ReadOnlyAdmin):
     list_filter = ["alive"]
     search_fields = ["=id", "name"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         running = Count("runs", filter=Q(runs__status=Run.Status.RUNNING))
-        annotated: QuerySet[Any] = super().get_queryset(request).annotate(running_count=running)
+        annotated: QuerySet[Worker] = super().get_queryset(request).annotate(running_count=running)
         return annotated
 
     @admin.display(description="runs at work", ordering="running_count")
-    def running(self, worker: Any) -> Any:
-        return worker.running_count
+    def running(self, worker: Any) -> int:
+        return int(worker.running_count)
 
     @admin.display(description="last seen", ordering="seen_at")
     def seen(self, worker: Worker) -> str:

@@ -122,7 +122,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
         fields = ["id", "name", "hours", "is_default", "sessions"]
         validators: list[Any] = []  # not the constraint's: a new default takes the old one's place
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         current = self.instance or RetentionPolicy()
         fields = {name: attrs.get(name, getattr(current, name)) for name in ("name", "hours", "is_default")}
         RetentionPolicy(pk=current.pk, **fields).clean()
@@ -204,7 +204,7 @@ class PartQuery(Strict):
             raise serializers.ValidationError(f"At most {conf.settings.history_max}.")
         return limit
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         if len(attrs.keys() & set(self.EXCLUSIVE)) > 1:
             raise serializers.ValidationError(f"Give only one of {', '.join(self.EXCLUSIVE)}.")
         attrs.setdefault("limit", conf.settings.history_default)
@@ -218,7 +218,7 @@ class HistoryQuery(PartQuery):
 
     since = serializers.CharField(max_length=100, required=False, help_text="A cursor: what changed since, instead.")
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         attrs = super().validate(attrs)
         if "since" in attrs:
             attrs["since"] = Cursor.parse(attrs["since"])

@@ -56,14 +56,14 @@ from sessions_app.retention import purge
 logger = logging.getLogger(__name__)
 
 
-def _responses(*statuses: int, **answers: Any) -> dict[int, Any]:
+def _responses(*statuses: int, **answers: object) -> dict[int, object]:
     """What an operation may answer, for its description: `ok`, `created` or `gone`, and these refusals."""
     described = {200: answers.get("ok"), 201: answers.get("created"), 204: answers.get("gone"), **_always()}
     described |= {status: _REFUSALS[status] for status in statuses}
     return {status: answer for status, answer in described.items() if answer is not None}
 
 
-def _always() -> dict[int, Any]:
+def _always() -> dict[int, object]:
     return {
         401: OpenApiResponse(ErrorSerializer, "Nobody is there, or the token can't be taken."),
         403: OpenApiResponse(ErrorSerializer, "The token lacks the scope that this needs."),
@@ -155,7 +155,7 @@ class SessionViewSet(
             raise ApiError("session_limit", f"at most {conf.settings.sessions_per_owner}")
         serializer.save(owner=who.owner)
 
-    def destroy(self, request: Request, *args: object, **kwargs: Any) -> Response:
+    def destroy(self, request: Request, *args: object, **kwargs: object) -> Response:
         session = self._readable()
         if session.held:
             raise ApiError("session_held")
@@ -341,6 +341,6 @@ class NoSuchAddress(HoldfastView):
 
     permission_classes: list[Any] = []
 
-    def initial(self, request: Request, *args: object, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         raise ApiError("no_such_address")

@@ -23,6 +23,14 @@ class CatchUp(NamedTuple):
     text: str
 
 
+class Start(NamedTuple):
+    """The state that a client catches up from; see `frames.ClientFrame`."""
+
+    cursor: Cursor | None
+    rewind: int | None = None
+    held: frames.Held | None = None
+
+
 def read(
     session: str,
     owner: str,
@@ -49,16 +57,9 @@ def read(
     return _attached(session, view, patches, decided)
 
 
-def answer(
-    session: str,
-    owner: str,
-    *,
-    cursor: Cursor | None,
-    rewind: int | None = None,
-    held: frames.Held | None = None,
-) -> CatchUp:
+def answer(session: str, owner: str, start: Start) -> CatchUp:
     """`read`, encoded. All of it is work for a database thread."""
-    frame = read(session, owner, cursor=cursor, rewind=rewind, held=held)
+    frame = read(session, owner, cursor=start.cursor, rewind=start.rewind, held=start.held)
     epoch, serial = Cursor.parse(frame["cursor"])
     text = frames.encode(frame)
     metrics.caught_up(resumed=frame["resumed"], reason=frame["reason"], size=frames.size(text))

@@ -105,7 +105,7 @@ class Fanout:
     def _endpoint(self, number: int) -> LayerEndpoint:
         return self.endpoints[number % len(self.endpoints)]
 
-    def _message(self, kind: str, **more: Any) -> Message:
+    def _message(self, kind: str, **more: object) -> Message:
         return {"type": kind, "origin": self._origin, "at": time.time(), **more}
 
     def _take(self, message: Message) -> None:

@@ -15,6 +15,7 @@ from sessions_app.core.attachment import State, Window
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.delivery import catchup
 from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Flusher
 from sessions_app.delivery.subscription import Subscription
@@ -225,7 +226,7 @@ class Connection:
             await self.host.feeds.follow(frame.session, subscription)
         else:
             subscription.attachment.reattach()
-        await subscription.catch_up(cursor=frame.cursor, rewind=frame.rewind, held=frame.held, asked=True)
+        await subscription.catch_up(catchup.Start(frame.cursor, frame.rewind, frame.held), asked=True)
         return subscription.cursor
 
     async def follow(self, attaches: Sequence[ClientFrame]) -> None:

@@ -54,14 +54,14 @@ def _begin(connection: Sender, work: Coroutine[None, None, None]) -> None:
     connection.start(_go_on(work, waits_for))
 
 
-async def _go_on(work: Coroutine[None, None, None], waits_for: Any) -> None:
+async def _go_on(work: Coroutine[None, None, None], waits_for: object) -> None:
     await _Rest(work, waits_for)
 
 
 class _Rest:
     """A coroutine that has begun and waits."""
 
-    def __init__(self, work: Coroutine[None, None, None], waits_for: Any) -> None:
+    def __init__(self, work: Coroutine[None, None, None], waits_for: object) -> None:
         self._work = work
         self._waits_for = waits_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 from django.db import DatabaseError
 
@@ -73,7 +73,7 @@ class Subscription:
 
     def lose(self) -> None:
         if self.attachment.gap(now=asyncio.get_running_loop().time()):
-            self._connection.start(self.catch_up(cursor=self.cursor))
+            self._connection.start(self.catch_up(catchup.Start(self.cursor)))
 
     def end(self, problem: HoldfastError) -> None:
         session = self.attachment.session
@@ -88,34 +88,34 @@ class Subscription:
     def acknowledge(self, cursor: Cursor, *, held: frames.Held | None, now: float) -> None:
         """The client has applied everything up to a cursor: if it was behind, it may now be given more."""
         if self.attachment.acknowledge(cursor.epoch, cursor.serial, now=now):
-            self._connection.start(self.catch_up(cursor=self.cursor, held=held))
+            self._connection.start(self.catch_up(catchup.Start(self.cursor, held=held)))
 
-    def catch_up(self, **how: Any) -> Coroutine[None, None, None]:
+    def catch_up(self, start: catchup.Start, *, asked: bool = False) -> Coroutine[None, None, None]:
         """Read the store from a cursor on, send its answer and what came meanwhile, until nothing is missing.
 
         It counts from this call on, not from when its task begins: a client that attaches in between asks for more.
         `asked`: by the client, and what refuses it is raised.
         """
         self._reading += 1
-        return self._catch_up(self._reading, **how)
+        return self._catch_up(self._reading, start, asked)
 
-    async def _catch_up(self, reading: int, *, asked: bool = False, **how: Any) -> None:
-        while answer := await self._read(reading, asked, how):
+    async def _catch_up(self, reading: int, start: catchup.Start, asked: bool) -> None:
+        while answer := await self._read(reading, start, asked):
             again = self._hand_over(answer)
             answer = None  # it may be large, and `flush` may wait for long
             await self._connection.flush()
             if not again:
                 self._catch_up_if_drained(asyncio.get_running_loop().time())
                 return
-            asked, how = False, {"cursor": self.cursor}
+            start, asked = catchup.Start(self.cursor), False
 
-    async def _read(self, reading: int, asked: bool, how: dict[str, Any]) -> catchup.CatchUp | None:
+    async def _read(self, reading: int, start: catchup.Start, asked: bool) -> catchup.CatchUp | None:
         """Read the store; None when this reading counts no more."""
         session = self.attachment.session
         while reading == self._reading:
             try:
                 with metrics.catchup_seconds.time(), tracing.span("catch-up", session=session) as span:
-                    answer = await threads.run(catchup.answer, session, self.owner, **how)
+                    answer = await threads.run(catchup.answer, session, self.owner, start)
                     span.set_attribute("holdfast.bytes", frames.size(answer.text))
                 return answer if reading == self._reading else None
             except HoldfastError as error:
@@ -158,4 +158,4 @@ class Subscription:
     def _catch_up_if_drained(self, now: float) -> None:
         # A frame that is larger than the whole window leaves a reader behind that has nothing to acknowledge.
         if self.attachment.state is State.BEHIND and self.attachment.read_if_drained(now=now):
-            self._connection.start(self.catch_up(cursor=self.cursor))
+            self._connection.start(self.catch_up(catchup.Start(self.cursor)))

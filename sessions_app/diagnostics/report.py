@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Count, QuerySet
 from django.utils import timezone
@@ -159,7 +158,7 @@ def _end_first(peak: Peak, transport: str) -> str:
 # For programs
 
 
-def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
+def as_json(diagnosis: Diagnosis) -> dict[str, object]:
     return {
         "transport": diagnosis.transport,
         "ended": diagnosis.ended,
@@ -178,11 +177,11 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _bars_as_json(bars: list[Bar]) -> Iterator[dict[str, Any]]:
+def _bars_as_json(bars: list[Bar]) -> Iterator[dict[str, object]]:
     return ({"low": bar.low, "high": bar.high, "count": bar.count} for bar in bars)
 
 
-def _finding_as_json(finding: Finding, transport: str) -> dict[str, Any]:
+def _finding_as_json(finding: Finding, transport: str) -> dict[str, object]:
     peak = finding.peak
     return {
         "measure": peak.measure,
@@ -197,7 +196,7 @@ def _finding_as_json(finding: Finding, transport: str) -> dict[str, Any]:
     }
 
 
-def _culprit_as_json(culprit: Culprit) -> dict[str, Any]:
+def _culprit_as_json(culprit: Culprit) -> dict[str, object]:
     limit = culprit.limit
     return {
         "proxy": limit.proxy,

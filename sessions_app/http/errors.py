@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
@@ -44,14 +43,14 @@ HTTP_ERRORS: dict[str, ErrorKind] = {
 class ApiError(Exception):
     """A refusal with a code of either table. `detail` says what and where; `more` are further fields of the body."""
 
-    def __init__(self, code: str, detail: str = "", **more: Any) -> None:
+    def __init__(self, code: str, detail: str = "", **more: object) -> None:
         self.kind = ERRORS.get(code) or HTTP_ERRORS[code]
         self.code = code
         self.detail = detail
         self.more = more
         super().__init__(code, detail)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         message = f"{self.kind.message}: {self.detail}" if self.detail else self.kind.message
         return {"code": self.code, "message": message, "retryable": self.kind.retryable, **self.more}
 
@@ -59,7 +58,7 @@ class ApiError(Exception):
 Refusal = ApiError | HoldfastError
 
 
-def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+def handle(error: Exception, context: dict[str, object]) -> Response | None:
     """The REST framework's exception handler. None: a bug of ours, which Django logs and answers."""
     refusal = refusal_of(error)
     if refusal is None:

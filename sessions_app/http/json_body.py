@@ -20,7 +20,7 @@ class JSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, object] | None = None
     ) -> Any:
         return read_json(stream)
 
@@ -42,7 +42,7 @@ class JSONRenderer(BaseRenderer):
     charset = None  # JSON is UTF-8; a charset parameter has no meaning in it
 
     def render(
-        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+        self, data: object, accepted_media_type: str | None = None, renderer_context: Mapping[str, object] | None = None
     ) -> bytes:
         # `default`: translatable texts become text.
         return b"" if data is None else orjson.dumps(data, default=str)

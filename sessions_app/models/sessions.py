@@ -68,7 +68,7 @@ class RetentionPolicy(models.Model):
         """All but the constraint of one default: `save` makes room for a new one."""
         super().validate_constraints({*(exclude or ()), "is_default"})
 
-    def save(self, *args: object, **kwargs: Any) -> None:
+    def save(self, *args: Any, **kwargs: Any) -> None:
         """Save it; if it is the default, clear the flag of the previous default."""
         with transaction.atomic():
             if self.is_default:

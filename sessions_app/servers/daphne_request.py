@@ -6,7 +6,6 @@ the temporary folder before the application, which limits it, is called.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
@@ -17,7 +16,7 @@ from sessions_app.core.asgi_types import AsgiMessage, Scope
 # Pieces of a body that wait for its application; beyond it the server stops reading from that client.
 PIECES = 16
 
-Takes = Callable[[dict[str, Any]], bool]
+Takes = Callable[[Scope], bool]
 
 
 class RequestBody:

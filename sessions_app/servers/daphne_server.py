@@ -151,7 +151,7 @@ class SessionServer(Server):
         else:
             await super().handle_reply(protocol, message)
 
-    def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+    def log_action(self, protocol: str, action: str, details: dict[str, object]) -> None:
         if action != "connecting":  # "connected" or "rejected" follows at once
             super().log_action(protocol, action, details)
 
@@ -219,7 +219,7 @@ def build_channel(build: Callable[[Any], Any], address: Any) -> Any:
     return channel
 
 
-def ours() -> dict[str, Any]:
+def ours() -> dict[str, object]:
     return {
         "ping_interval": math.inf,  # Daphne's own pings, off: see SessionServer.started
         "ping_timeout": conf.settings.pong_timeout_s,
@@ -229,7 +229,7 @@ def ours() -> dict[str, Any]:
     }
 
 
-def report_ignored(options: dict[str, Any]) -> None:
+def report_ignored(options: dict[str, object]) -> None:
     """One setting rules: says so to whoever gave the `daphne` command another value."""
     defaults = inspect.signature(Server).parameters
     for name in ours().keys() & options.keys():

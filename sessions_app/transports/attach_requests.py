@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.http import HttpRequest
 
@@ -13,7 +12,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 
 
-def attaches_in(body: Mapping[str, Any]) -> list[ClientFrame]:
+def attaches_in(body: Mapping[str, object]) -> list[ClientFrame]:
     """Return the attach frames of a body. Raises bad_frame and too_many_sessions."""
     asked = body.get("attach")
     if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
@@ -26,14 +25,14 @@ def attaches_in(body: Mapping[str, Any]) -> list[ClientFrame]:
     return attaches
 
 
-def attach_frame(fields: Mapping[str, Any]) -> ClientFrame:
+def attach_frame(fields: Mapping[str, object]) -> ClientFrame:
     """Return one attach frame, checked."""
     if fields.get("type", "attach") != "attach":
         raise HoldfastError("bad_frame", "`attach` takes attach frames only.")
     return frames.read({**fields, "type": "attach"})
 
 
-def attach_query(request: HttpRequest, session: str) -> dict[str, Any]:
+def attach_query(request: HttpRequest, session: str) -> dict[str, object]:
     """Return the fields of an attach frame in a request's address."""
     return {"session": session, "cursor": request.GET.get("cursor") or None, "rewind": whole_number(request, "rewind")}
 

@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from io import BytesIO
-from typing import Any
 
 import orjson
 from django.core.handlers.asgi import ASGIRequest
@@ -74,7 +73,7 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": response.content})
 
 
-async def _publish(request: ASGIRequest, session: str, receive: Receive) -> dict[str, Any]:
+async def _publish(request: ASGIRequest, session: str, receive: Receive) -> dict[str, object]:
     who = await _bearer(request)
     who.check("publish", session)
     uid = request.GET.get("message") or new_uid()
@@ -120,7 +119,7 @@ class Upload:
         self._connection = Connection(here.connections, who, send=self._told, close=self._close, transport="upload")
         self._problem: HoldfastError | None = None  # why it is closed
         self._line = 0
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[object] | None = None
 
     async def take(self) -> None:
         """Write all that comes to the response, and end it. Raises HoldfastError."""

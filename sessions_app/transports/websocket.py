@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from channels.consumer import AsyncConsumer
 from django.conf import settings
@@ -74,7 +73,7 @@ class SessionConsumer(AsyncConsumer):
         here.connections.admit(connection)
         return connection
 
-    async def _serve(self, dispatch: FrameDispatch, receive: Receive) -> dict[str, Any] | None:
+    async def _serve(self, dispatch: FrameDispatch, receive: Receive) -> AsgiMessage | None:
         """Return the server's message that it ended; None if we ended it."""
         clock = asyncio.get_running_loop().time
         connection = dispatch.connection
