@@ -351,7 +351,7 @@ async def test_the_next_report_starts_fresh(talk: Conversation) -> None:
     assert (second.status, text_of(second) == text_of(first)) == ("complete", False)
 
 
-def test_the_command_says_that_the_demo_agent_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_reports_that_the_demo_agent_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_agents", {})
     with pytest.raises(CommandError, match="HOLDFAST_DEMO_AGENT=true"):
         call_command("demo_answer", "session")

@@ -77,19 +77,19 @@ def newest(request: pytest.FixtureRequest) -> Iterator[None]:
         executor.migrate(executor.loader.graph.leaf_nodes())
 
 
-def test_they_keep_nobody_waiting() -> None:
+def test_migrations_block_no_reader_or_writer() -> None:
     assert {migration.name: harmful(migration) for migration in of_ours()} == {
         migration.name: [] for migration in of_ours()
     }
 
 
-def test_what_would_keep_others_waiting_is_found() -> None:
+def test_a_blocking_migration_is_detected() -> None:
     earlier = import_module("sessions_app.migrations.0004_signals_and_runs").Migration("0004", "sessions_app")
     assert "Create index run_session_status on field(s) session, status of model run" in harmful(earlier)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_back_and_forth_and_over_what_an_attempt_has_left() -> None:
+def test_migrations_run_back_and_forth_and_after_a_failed_attempt() -> None:
     migrate("0006_publishing")
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":  # half an index has its name already
@@ -101,7 +101,7 @@ def test_back_and_forth_and_over_what_an_attempt_has_left() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_journal_goes_along() -> None:
+def test_the_journal_is_migrated() -> None:
     before = migrate("0007_indexes_and_storage")
     policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=1)
     session = before.get_model("sessions_app", "Session").objects.create(owner="user:1", policy=policy)
@@ -121,7 +121,7 @@ def test_the_journal_goes_along() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_sessions_that_are_being_removed_stay_so() -> None:
+def test_sessions_being_removed_remain_so() -> None:
     """There and back: they have no owner on one side and a date on the other."""
     before = migrate("0010_policy_hours")
     policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=24)
@@ -139,7 +139,7 @@ def test_sessions_that_are_being_removed_stay_so() -> None:
 
 @only_postgres
 @pytest.mark.django_db
-def test_a_tail_that_moves_costs_no_index_an_entry() -> None:
+def test_a_tail_update_writes_no_index() -> None:
     clear(Session)
     policy = default_policy()
     sessions = Session.objects.bulk_create(Session(owner="user:1", policy=policy) for _ in range(200))
@@ -151,7 +151,7 @@ def test_a_tail_that_moves_costs_no_index_an_entry() -> None:
 
 @only_postgres
 @pytest.mark.django_db
-def test_a_beat_costs_no_index_an_entry() -> None:
+def test_a_lease_renewal_writes_no_index() -> None:
     clear(Worker)
     workers = Worker.objects.bulk_create(Worker(name="w", producer=f"p{n}", epoch=1) for n in range(50))
     before = updates(Worker)

@@ -173,12 +173,12 @@ QUERIES = [
 ]  # fmt: skip
 
 
-def test_by_index_only(large: Session) -> None:
+def test_frequent_queries_use_an_index(large: Session) -> None:
     slow = {ask.__name__: found for ask in QUERIES if (found := problems(ask, large))}
     assert slow == {}
 
 
-def test_a_purge_that_finds_something(large: Session) -> None:
+def test_a_purge_that_finds_rows_uses_an_index(large: Session) -> None:
     Session.objects.filter(pk__in=Session.objects.values("pk")[:20]).update(active_at=hours_ago(1000))
     assert problems(purge, large) == []
 

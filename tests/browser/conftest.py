@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests import services
-from tests.browser.dictation import Dictation
+from tests.browser.dictated_agent import DictatedAgent
 from tests.browser.visitor import Visitor
 from tests.support.harness import DEADLINE_S, Server, StartServer, migrated, start_server, start_shared_server
 from tests.support.tcp_proxy import TcpProxy
@@ -41,9 +41,9 @@ def server(request: pytest.FixtureRequest, start_shared_server: StartServer) -> 
 
 
 @pytest.fixture(scope="module")
-def agent(server: Server) -> Iterator[Dictation]:
+def agent(server: Server) -> Iterator[DictatedAgent]:
     """Writes what the test tells it to."""
-    with Dictation(server) as agent:
+    with DictatedAgent(server) as agent:
         yield agent
 
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end, text
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end, text
 from tests.browser.visitor import Tab, Visitor
 from tests.support.harness import Server
 from tests.support.tcp_proxy import TcpProxy
@@ -40,8 +40,8 @@ def expect_gone(tab: Tab, why: str) -> None:
     expect(tab.page.get_by_test_id("conversation-heading")).to_have_text("Not available")
 
 
-def test_a_return_to_what_was_trimmed_is_explained(
-    visitor: Visitor, server: Server, network: TcpProxy, agent: Dictation
+def test_a_return_to_a_trimmed_conversation_is_explained(
+    visitor: Visitor, server: Server, network: TcpProxy, agent: DictatedAgent
 ) -> None:
     tab = visitor.open_unanswered()
     agent.say(tab.session, START, begin(), delta("Shown"))
@@ -88,7 +88,7 @@ def test_an_expired_conversation_says_so(visitor: Visitor, server: Server) -> No
     expect_gone(tab, "This conversation has expired.")
 
 
-def test_somebody_elses_conversation_looks_like_none(visitor: Visitor, visit: Visit) -> None:
+def test_another_users_conversation_looks_nonexistent(visitor: Visitor, visit: Visit) -> None:
     session = visitor.new_session()
     stranger = visit()
     expect_gone(stranger.open(f"/s/{session}/"), "It was deleted")

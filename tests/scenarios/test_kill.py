@@ -38,7 +38,7 @@ async def in_thread(function: object, *arguments: object) -> object:
     return await asyncio.to_thread(function, *arguments)  # type: ignore[arg-type]
 
 
-async def test_an_answer_of_another_process_goes_on_while_the_server_is_dead(
+async def test_an_answer_written_by_another_process_continues_while_the_server_is_dead(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
     server = start_server(**SETTINGS)
@@ -59,7 +59,7 @@ async def test_an_answer_of_another_process_goes_on_while_the_server_is_dead(
         assert (reader.taken_back, reader.resets, reader.sessions[session].gaps) == ([], [], 0)
 
 
-async def test_the_answer_of_a_killed_process_ends_within_its_lease(
+async def test_a_killed_processs_answer_ends_within_its_lease(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
     server = start_server(**SETTINGS)
@@ -77,7 +77,7 @@ async def test_the_answer_of_a_killed_process_ends_within_its_lease(
 
 
 @pytest.mark.long
-async def test_the_answer_of_a_killed_server_ends_when_it_returns(start_server: StartServer) -> None:
+async def test_a_killed_servers_answer_ends_when_it_returns(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     async with Follower(server.url) as reader:
         session = await reader.create_session()

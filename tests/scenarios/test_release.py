@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deployed import DeployedNginx
+from tests.support.deployed_nginx import DeployedNginx
 from tests.support.follower import Follower
 from tests.support.harness import StartServer
 from tests.support.person import text_of

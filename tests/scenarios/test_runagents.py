@@ -72,7 +72,7 @@ async def test_a_question_waits_for_a_worker_and_is_answered(reader: Follower, s
         assert worker.log.count("\n") == 2, worker.log  # one line at the start, one at the end
 
 
-async def test_a_worker_that_is_told_to_stop_finishes_and_leaves_the_rest_to_others(
+async def test_a_stopping_worker_finishes_its_answers_and_leaves_waiting_ones_to_others(
     reader: Follower, start_server: StartServer
 ) -> None:
     probes = free_port()
@@ -103,7 +103,7 @@ async def asked_of(port: int, path: str) -> tuple[int, str]:
 
 
 @pytest.mark.long
-async def test_what_does_not_end_within_the_drain_is_interrupted(reader: Follower, start_server: StartServer) -> None:
+async def test_an_answer_longer_than_the_drain_is_interrupted(reader: Follower, start_server: StartServer) -> None:
     worker = start_server("runagents", arguments="--drain 0.5", **SITE, **SLOWLY)
     session = await asked(reader)
     await speaking(reader, session)
@@ -113,7 +113,7 @@ async def test_what_does_not_end_within_the_drain_is_interrupted(reader: Followe
     assert "Traceback" not in worker.log
 
 
-async def test_a_second_signal_stops_it_at_once(reader: Follower, start_server: StartServer) -> None:
+async def test_a_second_signal_stops_the_worker_at_once(reader: Follower, start_server: StartServer) -> None:
     worker = start_server("runagents", arguments="--drain 3600", **SITE, **SLOWLY)
     session = await asked(reader)
     await speaking(reader, session)
@@ -130,7 +130,7 @@ def has_default_handler(server: Server, number: signal.Signals) -> bool:
     return not int(caught, 16) >> (number - 1) & 1
 
 
-async def test_the_answer_of_a_killed_worker_ends_and_another_one_continues_it(
+async def test_a_killed_workers_answer_ends_and_another_worker_continues_it(
     reader: Follower, start_server: StartServer
 ) -> None:
     worker = start_server("runagents", **SITE, **SLOWLY)
@@ -164,7 +164,7 @@ async def test_a_stop_at_the_web_server_reaches_the_agent_within_a_second(
     assert took < 10  # a few hundred milliseconds, unless the machine stands still
 
 
-def test_nonsense_is_refused(tmp_path: Path, migrated: Path) -> None:
+def test_invalid_arguments_are_refused(tmp_path: Path, migrated: Path) -> None:
     with pytest.raises(CommandError, match="--concurrency 0: use 1 or more"):
         call_command("runagents", "--concurrency", "0")
     with pytest.raises(CommandError, match="--drain -1: use 0 to 86400 seconds"):

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from tests.services import Postgres, Redis
-from tests.support.checker import Recorder
 from tests.support.harness import Server, StartServer, environment_of, manage
+from tests.support.history_checker import Recorder
 from tests.support.nginx import Nginx
 from tests.support.tcp_proxy import TcpProxy
 

@@ -14,7 +14,7 @@ from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.models import Run
 from sessions_app.process import Process
-from tests.support.requests import a_session_of
+from tests.support.requests import new_session
 from tests.support.tokens import KEYS
 from tests.support.writer import Chunk
 
@@ -39,7 +39,7 @@ async def second(running: Process) -> AsyncIterator[Process]:
 
 @pytest.fixture
 async def session() -> str:
-    return await a_session_of("ext:alice")
+    return await new_session("ext:alice")
 
 
 class Producer:

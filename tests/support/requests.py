@@ -89,11 +89,11 @@ class Events:
         await self._body.aclose()
 
 
-async def a_session_of(owner: str = OWNER, **fields: Any) -> str:
+async def new_session(owner: str = OWNER, **fields: Any) -> str:
     return (await threads.run(lambda: a_session(owner, **fields))).pk
 
 
-async def speak(here: process.Process, session: str, text: str) -> None:
+async def publish_answer(here: process.Process, session: str, text: str) -> None:
     response = here.writers.unprompted(session, agent="test")
     for chunk in (start(response.uid), text_start(), delta(text), finish()):
         await response.write(chunk)
@@ -111,11 +111,11 @@ async def until_live(here: process.Process) -> None:
             await asyncio.sleep(0.01)
 
 
-def says(id: str, text: str = "Hello") -> dict[str, Any]:
+def message_signal(id: str, text: str = "Hello") -> dict[str, Any]:
     return {"id": id, "kind": "message", "payload": {"parts": [{"type": "text", "text": text}]}}
 
 
-def told(response: Any) -> tuple[int, str]:
+def refusal_of(response: Any) -> tuple[int, str]:
     """The status and the code of a refusal, which has nothing else."""
     body = response.json()
     assert body.keys() == {"code", "message", "retryable"}, body
