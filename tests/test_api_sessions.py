@@ -8,6 +8,7 @@ from django.test import Client
 
 from sessions_app import conf
 from sessions_app.event_log import queries
+from sessions_app.event_log.moments import milliseconds
 from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
 from tests.support.api import alice, refusal
 from tests.support.stored import a_message, a_session, a_streaming_message, guest
@@ -38,9 +39,9 @@ def test_a_session_is_created_with_the_sites_defaults(alice: Any) -> None:
         "cursor": f"{session.epoch}-0",
         "streaming": False,
         "held": False,
-        "created_at": queries.milliseconds(session.created_at),
-        "active_at": queries.milliseconds(session.active_at),
-        "expires_at": queries.milliseconds(session.active_at) + 72 * 3_600_000,
+        "created_at": milliseconds(session.created_at),
+        "active_at": milliseconds(session.active_at),
+        "expires_at": milliseconds(session.active_at) + 72 * 3_600_000,
     }
 
 

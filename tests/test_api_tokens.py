@@ -165,8 +165,7 @@ def test_without_keys_the_api_says_that_tokens_are_disabled(staff: Client, setti
 
 
 def test_the_documented_recipe_for_other_back_ends_works(client: Client) -> None:
-    [recipe] = re.findall(r"```python
-(import time.*?)```", DOCUMENT, re.DOTALL)
+    [recipe] = re.findall(r"```python\n(import time.*?)```", DOCUMENT, re.DOTALL)
     program: dict[str, Any] = {}
     exec(recipe, program)  # noqa: S102
     text = program["token"](KEY, "new", SUB, "read send", ["*"])

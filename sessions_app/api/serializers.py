@@ -12,7 +12,7 @@ from rest_framework import serializers
 from sessions_app import conf
 from sessions_app.core import tokens
 from sessions_app.core.cursor import Cursor
-from sessions_app.event_log import queries
+from sessions_app.event_log.moments import milliseconds
 from sessions_app.models import RetentionPolicy, Session
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class MillisecondsField(serializers.Field[Any, Any, int, datetime]):
         super().__init__(read_only=True, **kwargs)
 
     def to_representation(self, value: datetime) -> int:
-        return queries.milliseconds(value)
+        return milliseconds(value)
 
 
 class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):

@@ -23,6 +23,7 @@ from sessions_app.core import fold
 ROWS = 2000  # in one statement: with four values each far below the databases' limits on parameters
 
 Key = tuple[str, str]  # session, uid
+SqlValue = str | int | datetime | None
 JournalRow = tuple[int, int, str]  # the message's key, serial, event
 
 SESSIONS, MESSAGES, JOURNAL, RUNS, WORKERS = (

@@ -15,7 +15,7 @@ from sessions_app.core import fold, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tools import UNKNOWN_OUTCOME
 from sessions_app.core.wire_types import Chunk
-from sessions_app.event_log import queries
+from sessions_app.event_log import queries, signal_records
 from sessions_app.event_log.commands import OpenLog, RunChanges, SessionLog
 
 UNREAD_STOPPED = "The agent was stopped before it read this. It is kept in the conversation."
@@ -148,7 +148,7 @@ def announce(log: SessionLog, signal: models.Signal) -> None:
     """Save a signal, and add its record to the log for all readers."""
     signal.last_serial, signal.changed_at = log.next_serial, log.now
     signal.save()
-    log.say(queries.signal_record(signal))
+    log.say(signal_records.record(signal))
 
 
 def settle_by_key(log: SessionLog, key: int, status: str) -> bool:
