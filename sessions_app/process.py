@@ -90,7 +90,7 @@ class Process:
         self.writers = LocalWriters(self.log_writer, Ticker(loop, conf.settings.rollup_ms), lambda: self.lease.worker)
         self.producers = Producers(self.log_writer)
         # out: and handed to the readers here and to the other processes.
-        self.fanout = Fanout(receive=lambda frames: self.feeds.deliver(frames), signalled=self._look_for_signals)
+        self.fanout = Fanout(receive=lambda frames: self.feeds.deliver(frames), on_signal=self._look_for_signals)
         self.feeds = Feeds(join=self.fanout.join)
         self.flusher = Flusher()
         self.connections = ConnectionRegistry(self.feeds, self.flusher)
@@ -156,7 +156,7 @@ class Process:
     def _signal_stored(self) -> None:
         # It may be for an agent at work here or elsewhere, or have a run wait to be claimed.
         self._look_for_signals()
-        self.fanout.signal_came()
+        self.fanout.announce_signal()
 
     def _look_for_signals(self) -> None:
         self.inboxes.look_soon()

@@ -153,7 +153,7 @@ def test_every_kind_of_part_has_a_readable_form() -> None:
 
 def test_a_part_that_is_too_long_for_a_page_is_truncated() -> None:
     ((_, text),) = passages({"type": "text", "text": "x" * 30_000})
-    assert text.endswith("x\n… and 10000 characters more")
+    assert text.endswith("x\n… and 10000 more characters")
 
 
 def test_revoked_tokens_stay_revoked(operator: Client) -> None:

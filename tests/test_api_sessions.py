@@ -127,9 +127,7 @@ def test_a_sessions_policy_is_changed(alice: Any) -> None:
 def test_a_policy_longer_than_the_site_allows_is_refused(alice: Any) -> None:
     RetentionPolicy.objects.create(name="For ever", hours=100_000)
     response = patch(alice, a_session(alice.owner), policy="For ever")
-    assert response.json()["fields"] == {
-        "policy": ["There is no such policy. There are: One day, Two days, Three days."]
-    }
+    assert response.json()["fields"] == {"policy": ["Unknown policy. Available: One day, Two days, Three days."]}
 
 
 def test_a_rename_does_not_disturb_a_concurrent_writer(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:

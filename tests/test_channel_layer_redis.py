@@ -28,7 +28,7 @@ class HintRecorder:
     def __init__(self) -> None:
         self.received: list[Frame] = []
         self.signals = 0
-        self.fanout = Fanout(receive=self.received.extend, signalled=self._signalled)
+        self.fanout = Fanout(receive=self.received.extend, on_signal=self._signalled)
 
     def _signalled(self) -> None:
         self.signals += 1
@@ -104,7 +104,7 @@ async def test_hints_resume_after_a_fault(use: Any, redis: Redis, fault: Any) ->
         await wait_for_hints(one, other)
         await fault(redis)
         await wait_for_hints(one, other)
-        one.fanout.signal_came()
+        one.fanout.announce_signal()
         await until(lambda: other.signals == 1)
 
 
@@ -153,7 +153,7 @@ async def test_a_quiet_subscription_is_kept(use: Any, redis: Redis, monkeypatch:
         await wait_for_hints(one, other)
         mine = other.fanout.endpoints[0]._channel
         sent = published(redis)
-        await until(lambda: published(redis) > sent + 2 * (channel_layer.ECHOES + 2))  # two processes' echoes
+        await until(lambda: published(redis) > sent + 2 * (channel_layer.MAX_UNANSWERED + 2))  # two processes' echoes
         assert other.fanout.endpoints[0]._channel == mine
 
 

@@ -67,13 +67,13 @@ class TestCommand:
     def test_sufficient_pings_are_not_advised(self, settings: Any) -> None:
         settings.HOLDFAST = settings.HOLDFAST | {"HEARTBEAT_MS": 600_000}
         ended(40, idle=60)
-        assert "HOLDFAST_PING_INTERVAL_S (50) is below it already" in run()
+        assert "HOLDFAST_PING_INTERVAL_S (50) is already below it" in run()
 
     def test_a_limit_on_a_streams_life(self) -> None:
         ended(40, life=30, transport="stream", ended="left", code=None, exact=False, headers="x-cloud-trace-context")
         report = run("--transport", "stream")
         assert "Google Cloud Application Load Balancer" in report
-        assert "HOLDFAST_STREAM_MS (now 300000) of 24000 or less" in report
+        assert "HOLDFAST_STREAM_MS (now 300000) to 24000 or less" in report
 
     def test_our_own_clients_timeouts_are_not_reported_as_faults(self) -> None:
         ended(40, idle=4, transport="stream", ended="left", code=None, exact=False)

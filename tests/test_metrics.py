@@ -96,8 +96,8 @@ async def test_dropped_and_failed_hints_are_counted(
     settings.HOLDFAST = settings.HOLDFAST | {"FANOUT_BACKLOG": 1}
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "tests.support.channel_layers.Failing"}}
     process = Process()
-    process.fanout.signal_came()
-    process.fanout.signal_came()
+    process.fanout.announce_signal()
+    process.fanout.announce_signal()
     assert gained("holdfast_fanout_messages_total", "dropped") == 1
     await process.start([])
     while not gained("holdfast_fanout_messages_total", "failed"):

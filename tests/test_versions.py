@@ -22,7 +22,7 @@ TESTED = {
     ),
     "autobahn": (
         "26.10.2",
-        "servers/daphne_websocket.py: OF_THE_HANDSHAKE, CONFIG_ATTRS, processData, consumeData, sendCloseFrame, "
+        "servers/daphne_websocket.py: HANDSHAKE_ATTRIBUTES, CONFIG_ATTRS, processData, consumeData, sendCloseFrame, "
         "closedByMe and droppedByMe. Run tests/scenarios/test_pings.py, test_cut_connections.py and test_restart.py.",
     ),
     "daphne": (

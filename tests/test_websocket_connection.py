@@ -138,7 +138,7 @@ async def test_a_clients_attach_precedes_the_servers_own_read(tab: Tab) -> None:
     session = await new_session()
     await threads.run(a_message, session, "a turn")
     followed = await tab.attach(session.pk)
-    tab.connection._followed[session.pk].lose()  # the server will read, from where this client was
+    tab.connection._followed[session.pk].resync()  # the server will read, from where this client was
     await tab._attach(session.pk, cursor=None)  # but it has lost everything
     await tab.wait_until(lambda: len(followed.attached) > 1)
     assert (followed.attached[1]["resumed"], len(followed.attached[1]["messages"])) == (False, 1)
@@ -178,7 +178,7 @@ async def test_a_reader_gets_its_lost_frames_when_the_database_is_back(tab: Tab,
     await answer.say("one ")
     await tab.wait_until(lambda: followed.text == "one ")
     unreadable.on = True
-    tab.connection._followed[session.pk].lose()
+    tab.connection._followed[session.pk].resync()
     async with asyncio.timeout(DEADLINE_S):
         while unreadable.asked < 2:
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The operator's view of messages, across sessions."""
+"""Admin for messages of all sessions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MessageAdmin(ReadOnlyAdmin):
     list_filter = ["status", "role"]
     list_select_related = ["session"]
     search_fields = ["=uid", "=session__id"]
-    search_help_text = "A message's id, or its session's."
+    search_help_text = "Search by the id of a message or session."
     fields = [
         "in_session", "uid", "role", "status", "metadata", "size",
         "first_serial", "last_serial", "created_at", "updated_at",
@@ -35,7 +35,7 @@ class MessageAdmin(ReadOnlyAdmin):
         css = {"all": ["holdfast/admin/sessions.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        # Without what may be megabytes each; the page of one message shows it by way of the store.
+        # These columns can hold megabytes each; a message's own page reads them through `queries`.
         light = super().get_queryset(request).defer("parts", "open", "marks")
         annotated: QuerySet[Message] = light.annotate(characters=Length("parts"))
         return annotated

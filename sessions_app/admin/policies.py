@@ -1,4 +1,4 @@
-"""The operator's view of retention policies: how long, for how many sessions."""
+"""Admin for retention policies: their durations and the sessions that use them."""
 
 from __future__ import annotations
 

@@ -14,11 +14,10 @@ from sessions_app.http.throttling import Throttle
 
 
 class HoldfastView(APIView):
-    """Authentication, permissions, rate limit and format of every operation; comes first among a view's bases.
+    """Base view: authentication, permissions, rate limit and format. It comes first among a view's bases.
 
-    All of it is explicit, although REST_FRAMEWORK could have it as defaults: that setting belongs to the site, which
-    may have an API of its own. With the site's defaults, this API would let in whom the site lets in, and answer in
-    the site's format.
+    These aren't defaults in REST_FRAMEWORK, because that setting belongs to the site, which may have its own API.
+    With the site's defaults, this API would use the site's authentication and format.
     """
 
     authentication_classes = [TokenAuthentication, CookieAuthentication]
@@ -29,12 +28,12 @@ class HoldfastView(APIView):
     content_negotiation_class = DefaultContentNegotiation
     versioning_class = None
     metadata_class = None
-    filter_backends: Any = []  # of views that list
+    filter_backends: Any = []  # read by list views
 
     def get_exception_handler(self) -> Any:
         return errors.handle
 
     def finalize_response(self, request: Any, response: Any, *args: object, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
-        response.headers.setdefault("Cache-Control", "private, no-store")  # it is one person's
+        response.headers.setdefault("Cache-Control", "private, no-store")  # personal data
         return response

@@ -1,4 +1,4 @@
-"""Addresses: where the project has included Holdfast's routes, and which of its paths are Holdfast's."""
+"""Addresses of Holdfast's routes, wherever the project includes them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def prefix() -> str | None:
 
 
 def path_below(scope: Scope) -> str | None:
-    """Return an ASGI request's path below Holdfast's prefix, such as `ws/`; None for any other page of the project."""
+    """Return an ASGI request's path below Holdfast's prefix, such as `ws/`; None for the project's other pages."""
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
     start = prefix()
     return path.removeprefix(start) if start is not None and path.startswith(start) else None
 
 
 def is_ours(path: str) -> bool:
-    """Return whether a path of the project is Holdfast's."""
+    """Return True if a path of the project is below Holdfast's prefix."""
     start = prefix()
     return start is not None and path.startswith(start)

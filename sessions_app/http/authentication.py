@@ -1,4 +1,4 @@
-"""Who asks, by a token or by cookies; and the CSRF token without which another site's page can't use the cookies."""
+"""Authentication of API requests by token or cookie, with CSRF checks for cookies."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from sessions_app.http.errors import ApiError
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`request.auth` is the Identity; `request.user` is nobody, since a token opens nothing that is for staff."""
+    """Token authentication. `request.auth` is the Identity; `request.user` is anonymous: tokens never act as staff."""
 
     def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
         identity = get_identity(request._request)
         return None if identity is None or identity.grant is None else (AnonymousUser(), identity)
 
     def authenticate_header(self, request: Request) -> str:
-        return "Bearer"  # what makes it a 401
+        return "Bearer"  # without it, DRF answers 403 instead of 401
 
 
 class CookieAuthentication(BaseAuthentication):
-    """`request.auth` is the Identity, `request.user` Django's user, who is anonymous for a guest."""
+    """Cookie authentication. `request.auth` is the Identity; `request.user` is Django's user, anonymous for a guest."""
 
     def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
         identity = get_identity(request._request)
@@ -38,58 +38,58 @@ class CookieAuthentication(BaseAuthentication):
         return request._request.user, identity
 
     def authenticate_header(self, request: Request) -> str:
-        return "Cookie"  # what makes it a 401
+        return "Cookie"  # without it, DRF answers 403 instead of 401
 
 
 def enforce_csrf(request: HttpRequest) -> None:
-    """Raise csrf_failed where a request may change something and lacks the token."""
-    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]  # it is never called
+    """Raise csrf_failed for an unsafe request without a valid CSRF token."""
+    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]  # never called
     check.process_request(request)
     if check.process_view(request, lambda _: HttpResponse(), (), {}):
         raise ApiError("csrf_failed")
 
 
 def identity_of(request: Request) -> Identity:
-    """Who asks; for operations that `IsAuthenticatedOrGuest` guards."""
+    """Return the request's identity. Only for views that `IsAuthenticatedOrGuest` guards."""
     identity: Identity = request.auth  # type: ignore[assignment]
     return identity
 
 
 class IsAuthenticatedOrGuest(BasePermission):
-    """Users and guests."""
+    """Permission for users, guests and token holders."""
 
     def has_permission(self, request: Request, view: object) -> bool:
         return request.auth is not None
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the API's description says it."""
+    """OpenAPI security scheme of tokens."""
 
     target_class = TokenAuthentication
     name = "token"
 
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:
-        description = "For agents and back ends elsewhere: PROTOCOL.md §13. With it, cookies are ignored."
+        description = "For external agents and back ends (PROTOCOL.md §13). Cookies are then ignored."
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": description}
 
 
 class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the API's description says it."""
+    """OpenAPI security schemes of cookies."""
 
     target_class = CookieAuthentication
     name = ["login", "guest"]
 
     def get_security_requirement(self, auto_schema: object) -> list[dict[str, list[Any]]]:
-        return [{"login": []}, {"guest": []}]  # one of them
+        return [{"login": []}, {"guest": []}]  # either
 
     def get_security_definition(self, auto_schema: object) -> list[dict[str, str]]:
-        change = "Changes need the csrftoken cookie's value in the header X-CSRFToken."
+        csrf = "Unsafe methods need the csrftoken cookie's value in the header X-CSRFToken."
         return [
-            {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": f"Of a login. {change}"},
+            {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": f"Login session. {csrf}"},
             {
                 "type": "apiKey",
                 "in": "cookie",
                 "name": GUEST_COOKIE,
-                "description": f"Given to each visitor of the page. {change}",
+                "description": f"Guest identity, given to each visitor of the page. {csrf}",
             },
         ]

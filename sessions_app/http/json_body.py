@@ -1,4 +1,4 @@
-"""JSON in and out: strict, of a limited size, and by the encoder of the wire."""
+"""JSON parser and renderer: strict, size-limited, with the wire's encoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.http.errors import ApiError
 
 
 class JSONParser(BaseParser):
-    """Refuses NaN, halves of surrogate pairs and endless nesting."""
+    """JSON parser that rejects NaN, lone surrogates and excessive nesting."""
 
     media_type = "application/json"
 
@@ -39,10 +39,10 @@ def read_json(stream: IO[Any] | HttpRequest) -> Any:
 class JSONRenderer(BaseRenderer):
     media_type = "application/json"
     format = "json"
-    charset = None  # JSON is UTF-8; a charset parameter has no meaning in it
+    charset = None  # JSON is always UTF-8; it has no charset parameter
 
     def render(
         self, data: object, accepted_media_type: str | None = None, renderer_context: Mapping[str, object] | None = None
     ) -> bytes:
-        # `default`: translatable texts become text.
+        # `default` converts lazy translations to text.
         return b"" if data is None else orjson.dumps(data, default=str)

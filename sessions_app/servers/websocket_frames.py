@@ -1,4 +1,4 @@
-"""What WebSockets under Daphne and under uvicorn have in common."""
+"""WebSocket code shared by Daphne and uvicorn: the receive queue and the frame encoder."""
 
 import asyncio
 import struct
@@ -8,16 +8,16 @@ from sessions_app.core.asgi_types import AsgiMessage
 
 
 class Reading(Protocol):
-    """What an inbox asks of its connection."""
+    """Interface of a connection as its receive queue uses it."""
 
     def resume_reading(self) -> None:
-        """The inbox is empty: read on if it was full. May be called at any time."""
+        """Resume reading if the queue was full; called when it is empty. Idempotent."""
 
 
 class ReceiveQueue:
-    """What a client has sent and its application, its one reader, has not taken yet.
+    """Queue of a client's messages for the application, its only reader.
 
-    The servers' asyncio.Queue knows no limit that a socket could wait for, and takes 2 KiB more.
+    An asyncio.Queue, as the servers use it, can't pause a socket and takes 2 KiB more.
     """
 
     __slots__ = ("protocol", "messages", "arrival")
@@ -43,7 +43,7 @@ class ReceiveQueue:
 
 
 def encode(text: str) -> bytes:
-    """A text frame as servers send it (RFC 6455 §5.2): whole, not masked."""
+    """Encode a text frame of a server (RFC 6455 §5.2): unfragmented, unmasked."""
     payload = text.encode()
     size = len(payload)
     if size < 126:

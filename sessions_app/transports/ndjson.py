@@ -97,7 +97,7 @@ async def _bearer(request: ASGIRequest) -> Identity:
         who = await threads.run(identify_by_token, token)
     except DatabaseError:
         raise HoldfastError("storage_unavailable") from None
-    wait = throttling.take(request, who.owner, *publishes())
+    wait = throttling.consume(request, who.owner, *publishes())
     if wait:
         raise Throttled(wait)
     return who

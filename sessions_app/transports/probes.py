@@ -50,7 +50,7 @@ async def answer(method: str, path: str, authorization: str, here: Process | Non
 async def _readiness(here: Process | None) -> Answer:
     if here is None:
         return Answer(HTTPStatus.SERVICE_UNAVAILABLE, b"the process has not started\n")
-    problem, remark = await here.health.look()
+    problem, remark = await here.health.check()
     status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
     return Answer(status, "".join(f"{line}\n" for line in (problem or "ready", remark) if line).encode())
 

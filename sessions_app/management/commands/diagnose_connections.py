@@ -50,7 +50,7 @@ class Command(BaseCommand):
     def _tell(self, one: Diagnosis, hours: float) -> None:
         self.stdout.write(f"{one.transport}: {one.total} ended in the last {hours:g} hours")
         self.stdout.write(f"  {report.summary(one)}\n\n")
-        if not one.wordless:
+        if not one.unannounced:
             self.stdout.write("  None ended without a word.\n\n")
             return
         self._draw("Seconds without traffic before an end without a word", one.idle)
@@ -82,7 +82,7 @@ class Command(BaseCommand):
         self.stdout.write("")
 
     def _accuse(self, finding: Finding, one: Diagnosis) -> None:
-        self.stdout.write(f"  Finding ({finding.confidence} evidence): {report.what(finding, one.wordless)}")
+        self.stdout.write(f"  Finding ({finding.confidence} evidence): {report.observation(finding, one.unannounced)}")
         for culprit in finding.culprits:
             self.stdout.write(f"    {report.suspicion(culprit)}")
             self.stdout.write(f"      “{culprit.limit.says}” {culprit.limit.source}")

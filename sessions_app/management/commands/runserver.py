@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 from django.db import connections
 from django.utils import autoreload
 
-from sessions_app.servers.daphne_server import SessionServer, die_at_next_signal
+from sessions_app.servers.daphne_server import SessionServer, exit_at_next_signal
 
 
 class Command(DaphneCommand):
@@ -33,7 +33,7 @@ class Command(DaphneCommand):
         finally:
             # With the reloader the server is in another thread, and here is where a signal or a changed file ends.
             if self.server:
-                die_at_next_signal()
+                exit_at_next_signal()
                 self.server.stop_and_wait()
 
     def inner_run(self, *args: object, **options: Any) -> None:
