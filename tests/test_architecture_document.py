@@ -21,7 +21,7 @@ from sessions_app import process as process_module
 from sessions_app.database import threads
 from sessions_app.process import Process
 from tests.support import tokens
-from tests.support.bearer import Socket
+from tests.support.token_socket import TokenSocket
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
 from tests.test_layers import LAYERS, MODULES
@@ -118,30 +118,30 @@ class Conversation:
         await self.step.wait()
         await turn.step()
 
-    async def begin(self, socket: Socket) -> None:
+    async def begin(self, socket: TokenSocket) -> None:
         await socket.ask({"type": "attach", "session": self.session})
         self.send(socket, "message", "s_the_message")
         await socket.until(lambda: has_event(socket, '"first "'))
 
-    def send(self, socket: Socket, kind: str, id: str) -> None:
+    def send(self, socket: TokenSocket, kind: str, id: str) -> None:
         payload = {"parts": [{"type": "text", "text": "Hello"}]}
         socket.send({"type": "signal", "session": self.session, "id": id, "kind": kind, "payload": payload})
 
-    async def token(self, socket: Socket) -> list[str]:
+    async def token(self, socket: TokenSocket) -> list[str]:
         with self.recorder.recording() as files:
             self.speak.set()
             await socket.until(lambda: has_event(socket, '"token "'))
         return files
 
-    async def attach(self, socket: Socket) -> list[str]:
+    async def attach(self, socket: TokenSocket) -> list[str]:
         cursor = next(frame["cursor"] for frame in socket.said if frame["type"] == "attached")
-        async with Socket(tokens.token()) as other:
+        async with TokenSocket(tokens.token()) as other:
             with self.recorder.recording() as files:
                 await other.ask({"type": "attach", "session": self.session, "cursor": cursor})
         assert other.said[-1]["resumed"]
         return files
 
-    async def signal(self, socket: Socket) -> list[str]:
+    async def signal(self, socket: TokenSocket) -> list[str]:
         await self.token(socket)
         with self.recorder.recording() as files:
             self.send(socket, "steer", "s_the_steer")
@@ -151,7 +151,7 @@ class Conversation:
         return files
 
 
-def has_event(socket: Socket, text: str) -> bool:
+def has_event(socket: TokenSocket, text: str) -> bool:
     return any(text in json.dumps(frame) for frame in socket.said if frame["type"] == "events")
 
 
@@ -178,8 +178,8 @@ async def conversation(settings: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 async def test_a_walk_is_the_order_in_which_its_files_are_called(way: str, conversation: Conversation) -> None:
     steps = walk(WALKS[way])
     assert len(steps) > 10
-    go: Callable[[Socket], Any] = getattr(conversation, way)
-    async with asyncio.timeout(2 * DEADLINE_S), Socket(tokens.token()) as socket:
+    go: Callable[[TokenSocket], Any] = getattr(conversation, way)
+    async with asyncio.timeout(2 * DEADLINE_S), TokenSocket(tokens.token()) as socket:
         await conversation.begin(socket)
         assert missing(steps, await go(socket)) == []
 
