@@ -19,7 +19,7 @@ from sessions_app.database import threads
 from sessions_app.process import Process
 from sessions_app.publishing import local_writer
 from sessions_app.retention import purge
-from sessions_app.runs import lifecycle
+from sessions_app.runs import claims
 from tests.support.harness import DEADLINE_S
 from tests.support.person import text_of
 from tests.support.stored import a_session
@@ -235,15 +235,15 @@ async def test_an_agent_that_cancels_itself_fails(answer: Any) -> None:
 async def test_a_failed_search_for_waiting_runs_ends_no_agent(process: Process, answer: Any, monkeypatch: Any) -> None:
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    claimable = lifecycle.claimable
+    claimable = claims.claimable_sessions
 
     def fail_once(most: int) -> list[str]:
-        monkeypatch.setattr(lifecycle, "claimable", claimable)
+        monkeypatch.setattr(claims, "claimable_sessions", claimable)
         loop.call_soon_threadsafe(asked.set)
         raise OperationalError("the server closed the connection unexpectedly")
 
     async def agent(turn: Turn) -> None:
-        monkeypatch.setattr(lifecycle, "claimable", fail_once)
+        monkeypatch.setattr(claims, "claimable_sessions", fail_once)
         await asked.wait()
         await asyncio.sleep(0.1)
         await turn.text("still here")
@@ -253,8 +253,8 @@ async def test_a_failed_search_for_waiting_runs_ends_no_agent(process: Process, 
 
 
 async def test_a_failed_claim_affects_no_other_run(process: Process, answer: Any, monkeypatch: Any) -> None:
-    claimable = lifecycle.claimable
-    monkeypatch.setattr(lifecycle, "claimable", lambda most: ["A" * 22, *claimable(most)])
+    claimable = claims.claimable_sessions
+    monkeypatch.setattr(claims, "claimable_sessions", lambda most: ["A" * 22, *claimable(most)])
     assert (await answer(parrot)).status == "complete"
 
 
@@ -264,7 +264,7 @@ async def test_a_claim_whose_commit_was_not_confirmed_is_found(process: Process,
 
     async def lose_once(session: str, work: Any, *args: Any) -> Any:
         outcome = await change(session, work, *args)
-        if work is lifecycle.claim and outcome is not None and not lost:
+        if work is claims.claim_run and outcome is not None and not lost:
             lost.append(session)
             raise HoldfastError("storage_unavailable", "the connection broke at COMMIT")
         return outcome

@@ -21,9 +21,9 @@ from sessions_app import process as process_module
 from sessions_app.database import threads
 from sessions_app.process import Process
 from tests.support import tokens
-from tests.support.token_socket import TokenSocket
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
+from tests.support.token_socket import TokenSocket
 from tests.test_layers import LAYERS, MODULES
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ from sessions_app.event_log import queries as store
 from sessions_app.event_log import sql as statements
 from sessions_app.models import Approval, JournalEntry, Message, Run, Session, Signal, Worker, new_id
 from sessions_app.retention import purge as retention
-from sessions_app.runs import inbox, leases, lifecycle
+from sessions_app.runs import claims, inbox, leases, lifecycle
 from tests.support.stored import default_policy, hours_ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -140,7 +140,7 @@ def end_a_response(session: Session) -> None:
 
 
 def begin_runs(session: Session) -> None:
-    lifecycle.claimable(20)
+    claims.claimable_sessions(20)
     lifecycle.at_work(session.pk)
 
 

@@ -87,7 +87,7 @@ class Window:
 
 @dataclass(slots=True)
 class Attachment:
-    """One attachment. `sent`: the last serial sent. `behind_since`: by the caller's clock; None if not behind."""
+    """One attachment's state. `sent`: the last serial sent. `behind_since`: by the caller's clock, or None."""
 
     session: str
     window: Window

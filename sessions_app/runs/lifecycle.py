@@ -1,14 +1,12 @@
-"""Run lifecycle: creating, claiming, beginning and ending runs, and what that does to their signals.
+"""Run lifecycle: creating, beginning and ending runs, and what that does to their signals.
 
 Everything here is called in a transaction that holds the lock of the session's row, through its `SessionLog`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
-
 import orjson
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import F, QuerySet
 
 from sessions_app import models
 from sessions_app.core import fold, signals
@@ -58,41 +56,6 @@ def create(
     signal.run, signal.message = run, run.uid
     signal.save(update_fields=["run", "message", "reason"])
     return run
-
-
-def claimable(most: int) -> list[str]:
-    """Return sessions in which a run waits and none is at work, the longest waiting first. Needs no lock."""
-    at_work = models.Run.objects.running().filter(session=OuterRef("session"))
-    waiting = models.Run.objects.waiting().filter(~Exists(at_work)).order_by("created_at")
-    return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
-
-
-def claim(log: SessionLog, worker: str, held: Container[str] = ()) -> models.Run | None:
-    """Give a worker the session's oldest run that waits, unless another one is at work there.
-
-    `held`: the runs that the worker knows of. One that is its own, and that it doesn't know of, it is given again.
-    """
-    run = next(iter(at_work(log.session)), None)
-    if run is None:
-        return None
-    if run.status == RUNNING:
-        is_lost = run.worker_id == worker and run.pk not in held and run.cause_id is not None
-        return run if is_lost and not _has_begun(run) else None
-    run.status, run.worker_id, run.started_at = RUNNING, worker, log.now
-    run.save(update_fields=["status", "worker", "started_at"])
-    if run.cause:
-        settle(log, run.cause, signals.DELIVERED)
-    return run
-
-
-def hand_back(log: SessionLog, run: str, worker: str) -> bool:
-    """Release a run that this worker has claimed and not begun to answer."""
-    held = models.Run.objects.running().filter(pk=run, worker=worker, cancel=None)
-    return not any(map(_has_begun, held)) and bool(held.update(status=WAITING, worker=None, started_at=None))
-
-
-def _has_begun(run: models.Run) -> bool:
-    return models.Message.objects.filter(session=run.session_id, uid=run.uid).exists()
 
 
 def end_unbegun(log: SessionLog, run: models.Run, end: Chunk) -> None:

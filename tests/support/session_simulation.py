@@ -17,7 +17,7 @@ from sessions_app import models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Limits
-from sessions_app.runs import inbox, leases, lifecycle, signal_handlers
+from sessions_app.runs import claims, inbox, leases, lifecycle, signal_handlers
 from tests.support.harness import DEADLINE_S
 from tests.support.person import Frame
 from tests.support.writer import Writer, delta, finish, start, text_end, text_start
@@ -159,7 +159,7 @@ class SessionSimulation:
     def claim(self) -> Any:
         if self.agent is not None:
             return None
-        done = self.writer.change(self.session, lifecycle.claim, self.worker.pk)
+        done = self.writer.change(self.session, claims.claim_run, self.worker.pk)
 
         def take() -> None:
             run = outcome(done)
@@ -272,7 +272,7 @@ class SessionSimulation:
     def hand_back(self) -> Any:
         if self.agent is None or self.agent.begun:
             return None
-        done = self.writer.change(self.session, lifecycle.hand_back, self.agent.run.pk, self.worker.pk)
+        done = self.writer.change(self.session, claims.hand_back_run, self.agent.run.pk, self.worker.pk)
 
         def take() -> None:
             if outcome(done) is True:
