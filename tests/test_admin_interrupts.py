@@ -1,4 +1,4 @@
-"""An administrator interrupts a run or expires an approval while an agent is at work, from a process that isn't its."""
+"""Interruptions from the admin: runs and approvals of an agent at work in another process."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The operator's messages, policies, workers, runs and revoked tokens, and messages as text."""
+"""Admin of messages, policies, workers and revoked tokens, and messages as text."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The operator's runs, signals and approvals: what is shown of them, to whom, and nothing of it as markup."""
+"""Admin of runs, signals and approvals: their columns, permissions, and escaping."""
 
 import re
 from typing import Any
@@ -33,7 +33,7 @@ def page(client: Client, path: str, **query: str) -> str:
 
 
 def listed(client: Client, model: str, **query: str) -> int:
-    """How many rows the list has."""
+    """Return the number of rows in the list."""
     return page(client, f"{model}/", **query).count('<th class="field-')
 
 

@@ -1,4 +1,4 @@
-"""The operator's sessions: list, search, filters, actions, and the transcript of each."""
+"""Admin of sessions: list, search, filters, actions, and transcripts."""
 
 import re
 from typing import Any
@@ -36,7 +36,7 @@ def listed(client: Client, **query: str) -> set[str]:
 
 
 def row(client: Client, session: Session) -> dict[str, str]:
-    """What the list says of a session, by column."""
+    """Return a session's row in the list, by column."""
     (found,) = re.findall(rf'<tr>(?:(?!</tr>).)*value="{session.pk}".*?</tr>', page(client, LIST), re.DOTALL)
     cells = re.findall(r'class="(?:[^"]* )?field-(\w+)[^"]*">(.*?)</t[dh]>', found, re.DOTALL)
     return {name: re.sub("<[^>]+>", "", cell).replace("\xa0", " ").strip() for name, cell in cells}

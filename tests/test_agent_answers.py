@@ -1,4 +1,4 @@
-"""Every response ends, whatever its agent, the database or the process does in the middle."""
+"""Answers of agents: every one ends, despite faults of the agent, the database or the process."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The API's doors: what a stranger, a forger and a flood meet at each of its operations."""
+"""The API's access checks: other owners, forged credentials and floods at each of its operations."""
 
 from collections.abc import Iterator
 from typing import Any

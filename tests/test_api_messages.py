@@ -1,4 +1,4 @@
-"""The API's history: pages in both directions, the response in progress, and what changed since a cursor."""
+"""The API's history: pages in both directions, the response in progress, and changes since a cursor."""
 
 from typing import Any
 

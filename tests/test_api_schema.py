@@ -1,4 +1,4 @@
-"""The API describes itself: also the transports, which aren't the REST framework's."""
+"""The API's schema, which includes the transports outside the REST framework."""
 
 import json
 import re

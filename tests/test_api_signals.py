@@ -1,4 +1,4 @@
-"""The API's signals: what was sent into a session, as the wire has it, in pages of both directions."""
+"""The API's signals: listed in their wire form, in pages of both directions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tokens in the API: permissions to issue and to revoke; and the recipe by which another back end signs its own."""
+"""Tokens in the API: permissions to issue and to revoke, and the recipe by which another back end signs its own."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Catch-up equals live: from every cut point, across conflation, a client ends with what the whole log folds to."""
+"""Catch-up equals live: from every cut point, across conflation, a client ends with the fold of the whole log."""
 
 import copy
 import json
@@ -44,7 +44,7 @@ def attach(session: models.Session, cursor: int | str | None, **more: Any) -> di
 
 
 def applied(messages: Messages, attached: dict[str, Any]) -> Messages:
-    """What a client with these messages has after the answer."""
+    """Return the messages of a client that has applied a catch-up."""
     after = copy.deepcopy(messages) if attached["resumed"] else {}
     for patch in attached["messages"]:
         after[patch["id"]] = apply_patch(after.get(patch["id"]), patch)

@@ -1,4 +1,4 @@
-"""Hints over real Redis servers that die, hang and forget: they come again by themselves, and hold up nobody."""
+"""Hints over real Redis servers that die, hang and lose data: they resume by themselves and delay no one."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ WITHIN_S = 30
 
 
 class HintRecorder:
-    """A process's fan-out, and what it has heard."""
+    """A process's channel layer, and the hints it has received."""
 
     def __init__(self) -> None:
         self.received: list[Frame] = []

@@ -1,4 +1,4 @@
-"""Each combination of settings that would do harm is named, with what to do about it."""
+"""System checks: each harmful combination of settings is reported, with advice."""
 
 import secrets
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How connections ended is noted within bounds, whatever comes and whatever fails, and kept for a while."""
+"""Connection records: bounded under any load and failure, and kept for a while."""
 
 import logging
 import tracemalloc

@@ -1,4 +1,4 @@
-"""With DEBUG, Django logs queries for developers, who see those of a request: no other thread keeps them."""
+"""Debugging: with DEBUG, Django logs the queries of requests only; no other thread keeps them."""
 
 from typing import Any
 

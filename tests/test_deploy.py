@@ -1,4 +1,4 @@
-"""What deploy/ has does what it says: nginx, the units, the compose file, and the documented commands."""
+"""The files of deploy/ work as documented: nginx, the units, the compose file, and the commands."""
 
 import json
 import re
@@ -312,7 +312,7 @@ class Ending:
 
 
 def farewell(client: RawSocket) -> int:
-    """Waits until a client is sent away; gives the milliseconds after which it is to come back."""
+    """Wait until a client is sent away; return the milliseconds after which it is to come back."""
     said = json.loads(client.read_until(TEXT).text)
     assert said["type"] == "going-away"
     frame = client.read_until(CLOSE)

@@ -1,4 +1,4 @@
-"""What an operator is told of cut connections, on the terminal and in the admin."""
+"""The report on cut connections, on the terminal and in the admin."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The small server of a process that serves machines only: bounded in size and time, and it leaves signals alone."""
+"""The small server for machines: bounded in size and time, without signal handlers of its own."""
 
 import asyncio
 import signal

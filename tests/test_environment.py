@@ -1,4 +1,4 @@
-"""The environment's values are read exactly, or refused with a word on what would be right."""
+"""Environment variables: read exactly, or refused with advice."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Delivery within and between processes: whatever the channel layer loses or repeats, every reader gets all, once."""
+"""Delivery within and between processes: with any fault of the channel layer, every reader gets everything once."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""The history_checker of histories finds each kind of wrong."""
+"""The history checker finds each kind of fault."""
 
 from typing import Any
 

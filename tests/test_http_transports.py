@@ -1,4 +1,4 @@
-"""The transports over HTTP: what streams, polls and signals are answered."""
+"""The HTTP transports: responses to streams, polls and signals."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The doors of the transports over HTTP: who is let in, how often, and what is named when a request is wrong."""
+"""The HTTP transports' access checks: identity, Origin, CSRF, rate limits, and errors of malformed requests."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who is there: guests and users, what a cookie proves, and for how long."""
+"""Identity by cookies: guests and users, what a cookie proves, and for how long."""
 
 from collections.abc import Iterable
 from datetime import timedelta

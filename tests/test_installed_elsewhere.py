@@ -1,4 +1,4 @@
-"""The applications in another Django project: it has settings of its own, and none of this project's."""
+"""The applications in another Django project, with its own settings and none of this project's."""
 
 import os
 import re

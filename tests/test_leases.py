@@ -1,4 +1,4 @@
-"""Leases: a worker that stops counting is dead, its answers end; one that lives is never taken for dead.
+"""Leases: the answers of a worker that stops counting end; a live worker is never declared dead.
 
 The clock is the test's: how long a lease is doesn't depend on how busy the machine is.
 """
@@ -42,7 +42,7 @@ class Clock:
         return self.now
 
     def beats(self, count: int, *living: "LivingProcess") -> None:
-        """Lets so much time pass; these processes live in it, side by side, and all others are frozen."""
+        """Let so much time pass; these processes live in it, side by side, and all others are frozen."""
         for _ in range(count):
             self.now += BEAT_S
             for step in ("beat", "look"):
@@ -58,7 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class LivingProcess:
-    """A process as others see it: it beats and looks around when the test says so."""
+    """A process as others see it: it renews its lease and looks around when the test says so."""
 
     def __init__(self) -> None:
         self.writer = Writer()

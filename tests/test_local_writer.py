@@ -1,4 +1,4 @@
-"""A response as an agent writes it: first token at once, then rolled up; through refusals and outages to its end."""
+"""Responses written by an agent: first token at once, then rolled up; ended despite refusals and outages."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ def text_of(response: LocalWriter) -> str:
 
 
 def deltas(writer: Writer) -> list[list[str]]:
-    """What each frame that readers got appended."""
+    """Return the text that each delivered frame appended."""
     events = [json.loads(frame.text)["events"] for frame in writer.frames]
     return [[event["chunk"]["delta"] for event in each if event["chunk"]["type"] == "text-delta"] for each in events]
 

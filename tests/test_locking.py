@@ -1,4 +1,4 @@
-"""Writers of the same sessions, an administrator and a purge at once on PostgreSQL: none is ended for another."""
+"""Locking on PostgreSQL: concurrent writers, an administrator and a purge do not deadlock."""
 
 import asyncio
 import random
@@ -60,7 +60,7 @@ def write_all(writer: Writer, uid: str, sessions: list[Session], rng: random.Ran
 
 @contextmanager
 def meanwhile(threads: ThreadPoolExecutor, *works: Callable[[], Any]) -> Iterator[None]:
-    """Does each of the works again and again, in a thread of its own; raises what one of them raises."""
+    """Repeat each of the works in a thread of its own; raise the first exception of any."""
     done = threading.Event()
 
     def repeat(work: Callable[[], Any]) -> int:

@@ -1,4 +1,4 @@
-"""LogWriter: acknowledged is committed, in one order, one message per response; a refusal touches nothing else."""
+"""LogWriter: acknowledged is committed, in one order, one message per response; a refusal affects nothing else."""
 
 import json
 import threading
@@ -94,7 +94,7 @@ def test_a_whole_response_in_one_transaction_is_one_row(writer: Writer) -> None:
 
 @pytest.fixture
 def journal_events(request: pytest.FixtureRequest, settings: Any) -> None:
-    """So many, for the writers that are made after it."""
+    """Set the journal's size at which writers made afterwards conflate."""
     settings.HOLDFAST = settings.HOLDFAST | {"JOURNAL_EVENTS": request.param}
 
 

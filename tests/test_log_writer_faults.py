@@ -1,4 +1,4 @@
-"""LogWriter while the database fails: publishers are told, readers see nothing that isn't stored, and it goes on."""
+"""LogWriter while the database fails: publishers get errors, readers see only stored events, and it continues."""
 
 import sqlite3
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""PostgreSQL ends the writer's connection: one commit fails, is told so, and the next one is stored."""
+"""A lost PostgreSQL connection of the writer: one commit fails with an error, and the next is stored."""
 
 import pytest
 from django.db import connection

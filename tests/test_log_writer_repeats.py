@@ -1,4 +1,4 @@
-"""What is sent to the log again, because its sender was not told, is stored once."""
+"""Repeats: appends and signals sent again for lack of a result are stored once."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a commit asks of the database: as few statements and round trips for a thousand answers as for one."""
+"""SQL of a commit: as few statements and round trips for a thousand answers as for one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ Statement = tuple[str, bool]  # its SQL, and whether its answer was waited for a
 
 @contextmanager
 def statements(writer: Writer) -> Iterator[list[Statement]]:
-    """Collects the statements of the writer's connection."""
+    """Collect the statements of the writer's connection."""
     collected: list[Statement] = []
 
     def note(execute: Any, sql: str, *others: Any) -> Any:
@@ -55,7 +55,7 @@ def answers(writer: Writer) -> list[tuple[Session, Run]]:
 
 
 def together(writer: Writer, answers: list[tuple[Session, Run]], chunks: list[dict[str, Any]]) -> None:
-    """Adds to all the responses in one transaction."""
+    """Add to all the responses in one transaction."""
     with writer.together():
         appends = [writer.submit(session, run.uid, chunks, **of(run)) for session, run in answers]
     for append in appends:

@@ -1,4 +1,4 @@
-"""The log's two forms: every line says what it is about, and none what people wrote."""
+"""The log's two formats: every line has its context, and none contains user content."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What is counted where something goes wrong, and what no scrape can be made to say."""
+"""Metrics: failures are counted, and no client input injects a sample."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Migrations of a site that is in use: they keep nobody waiting, and leave the tables as their writers need them."""
+"""Migrations of a site in use: they block no one, and leave the tables as their writers need them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def of_ours() -> Iterator[Migration]:
 
 
 def harmful(migration: Migration) -> list[str]:
-    """What a migration does that keeps a site's readers or writers waiting."""
+    """Return a migration's operations that block a site's readers or writers."""
     new = {operation.name_lower for operation in migration.operations if isinstance(operation, migrations.CreateModel)}
     found = []
     for operation in migration.operations:
@@ -56,7 +56,7 @@ def harmful(migration: Migration) -> list[str]:
 
 
 def leaves_the_column(operation: migrations.AlterField, migration: Migration) -> bool:
-    """Whether an altered field is another one to Django alone: a validator, a help text."""
+    """Return whether an altered field differs to Django alone: a validator, a help text."""
     before = MigrationLoader(None).project_state(migration.dependencies)  # type: ignore[arg-type]
     old = before.apps.get_model("sessions_app", operation.model_name)._meta.get_field(operation.name)
     new = operation.field.clone()
@@ -166,7 +166,7 @@ def migrate(name: str) -> StateApps:
 
 
 def clear(model: type[Model]) -> None:
-    """Takes away what tests before have left in the pages of its table."""
+    """Remove earlier tests' leftovers from the pages of its table."""
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {model._meta.db_table} CASCADE")
 

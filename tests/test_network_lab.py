@@ -1,4 +1,4 @@
-"""The network lab is there where a setting says so, and only a developer at the machine can restart its server."""
+"""The network lab: a setting enables it, and only a developer at the machine can restart its server."""
 
 from typing import Any
 

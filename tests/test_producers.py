@@ -1,4 +1,4 @@
-"""Publishing from elsewhere: each batch counts once, in its order, whichever process takes it; zombies are fenced."""
+"""Remote publishing: each batch counts once, in order, at any process; zombies are fenced."""
 
 import asyncio
 from dataclasses import replace

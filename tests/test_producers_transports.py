@@ -1,4 +1,4 @@
-"""The doors of those who publish from elsewhere: batches over HTTP and on a socket."""
+"""Publishing transports: batches over HTTP and on a socket, with their access checks."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""PROTOCOL.md says what the code does, where a table can be compared."""
+"""PROTOCOL.md agrees with the code, where a table can be compared."""
 
 import re
 from pathlib import Path

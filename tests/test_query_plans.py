@@ -1,4 +1,4 @@
-"""What is asked all the time is answered by an index alone: no query's cost grows with what is stored beside it."""
+"""Query plans: frequent queries use indexes alone, so that their cost does not grow with the rest of the database."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ Plan = dict[str, Any]
 
 @pytest.fixture
 def large() -> Session:
-    """A session with much in it, in a database with many others, most of which are somebody else's."""
+    """A large session in a database with many others, most of them of other owners."""
     policy, now = default_policy(), timezone.now()
     many = [
         Session(owner=OWNER if n % 50 == 0 else f"guest:{n}", policy=policy, active_at=now - timedelta(seconds=n))
@@ -193,7 +193,7 @@ def problems(ask: Callable[[Session], None], session: Session) -> list[str]:
 
 @contextmanager
 def asked() -> Iterator[dict[str, Any]]:
-    """Collect the statements of this connection that can be explained, each with values that it was given."""
+    """Collect the explainable statements of this connection, each with its parameters."""
     queries: dict[str, Any] = {}
 
     def note(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A process is ready while it runs and its database answers in time; however many ask, it looks once at a time."""
+"""Readiness: a process is ready while it runs and its database answers in time; one query serves all probes."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""The commands of retention, as an operator types them."""
+"""The retention commands, as an operator types them."""
 
 import signal
 import subprocess

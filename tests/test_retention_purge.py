@@ -1,4 +1,4 @@
-"""A purge removes what has expired and nothing else, in small steps, and says how far each session was trimmed."""
+"""Purges: they remove only expired rows, in small steps, and record how far each session was trimmed."""
 
 import threading
 from datetime import timedelta

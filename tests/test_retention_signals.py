@@ -1,4 +1,4 @@
-"""Signals and runs expire as messages do: what is settled goes, what is open stays, and no client is left behind."""
+"""Retention of signals and runs: settled ones expire, open ones stay, and no client is left behind."""
 
 from typing import Any
 

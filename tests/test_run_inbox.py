@@ -1,4 +1,4 @@
-"""What an agent at work is handed of what people send to it: each signal once, in order, whoever stored it."""
+"""A run's inbox: each signal to an agent at work arrives once, in order, from any process."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def two() -> Iterator[tuple[Writer, Writer]]:
 
 
 class InboxReader:
-    """A run's inbox, and the process's looks into it."""
+    """A run's inbox, and the process's reads of it."""
 
     def __init__(self, writer: Writer, run: models.Run) -> None:
         self._writer = writer

@@ -1,4 +1,4 @@
-"""The runner: a claimed run is answered or handed back, whatever fails or stops meanwhile."""
+"""The runner: a claimed run is answered or handed back, despite faults and stops."""
 
 import asyncio
 import threading

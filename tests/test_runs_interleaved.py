@@ -1,4 +1,4 @@
-"""Signals and an agent's progress in any order: each ends as it should, and whoever comes is told what others know.
+"""Random interleavings of signals and an agent's steps: each ends properly, and new readers see the same.
 
 Single steps of an agent's and single signals of people's, one after the other or two at once.
 """
@@ -71,7 +71,7 @@ def known(followed: Followed) -> Any:
 
 
 def check_newcomer(session: models.Session, followed: Followed) -> None:
-    """Who attaches without a cursor sees what those who were there see: of the settled signals, the newest."""
+    """Check that a reader without a cursor sees what present ones see: of the settled signals, the newest."""
     frame = catchup.read(session.pk, OWNER, cursor=None, rewind=200)
     assert Cursor.parse(frame["cursor"]) == followed.cursor
     shown = {record["id"]: record for record in frame["signals"]}

@@ -1,4 +1,4 @@
-"""Two processes that want the same at once: one gets it. On PostgreSQL their transactions overlap."""
+"""Two processes that compete for a run or signal: one gets it. On PostgreSQL their transactions overlap."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -44,7 +44,7 @@ def asked() -> tuple[models.Session, models.Run]:
 
 
 def outcomes(*waiting: "Future[Any]") -> list[Any]:
-    """What each came to; a refusal is a result."""
+    """Return the result of each; a refusal is a result."""
     return [done.exception(DEADLINE_S) or done.result() for done in waiting]
 
 

@@ -1,4 +1,4 @@
-"""The site refuses to start half-configured, and keeps its development key to itself."""
+"""Settings: a half-configured site refuses to start, and the development key stays private."""
 
 import ast
 import dataclasses

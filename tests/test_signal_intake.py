@@ -1,4 +1,4 @@
-"""Signals: checked, stored once, receipted; one that can't be stored says so, and the same one may be sent again."""
+"""Signals: checked, stored once, receipted; a failed one reports its error and may be sent again."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ async def new_session(owner: str = OWNER, **fields: Any) -> models.Session:
 
 
 async def signal(tab: Tab, session: str, *, id: str = "signal-1", kind: str = "message", payload: Any = None) -> Any:
-    """Sends a signal; gives its receipt, or the error that it got instead."""
+    """Send a signal; return its receipt, or the error that it got instead."""
     tab.receipts.pop(id, None)
     seen = len(tab.errors)
     payload = {"parts": [{"type": "text", "text": "Hello"}]} if payload is None else payload

@@ -1,4 +1,4 @@
-"""The site around the sessions: its first administrator, its headers, its API page."""
+"""The project's site: its first administrator, its headers, its API page."""
 
 from io import StringIO
 

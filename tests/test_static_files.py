@@ -1,4 +1,4 @@
-"""In production, modules import each other by names that hold their content's hash."""
+"""Static files in production: modules import each other by names with their content's hash."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ HASHED = re.compile(r"\.[0-9a-f]{12}\.\w+$")
 
 
 def publish(place: Path) -> dict[str, str]:
-    """Processes the files in `place` as collectstatic does; gives each name's hashed one."""
+    """Process the files in `place` as collectstatic does; return each name's hashed one."""
     storage = ModuleManifestStorage(location=place, base_url="/static/")
     names = [str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()]
     for _name, _hashed, processed in storage.post_process({name: (storage, name) for name in names}):

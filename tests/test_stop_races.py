@@ -1,4 +1,4 @@
-"""Who is stopped stops, even if what it waits for comes at that very moment."""
+"""Stop races: a task that is stopped ends, even if its awaited event happens at that very moment."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Doors that are opened by a token: on every transport the same tokens, sessions and scopes, and no cookie counts."""
+"""Access by token: the same tokens, sessions and scopes on every transport, and cookies do not count."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ def filled(body: Any, session: str) -> Any:
 
 
 async def code_of(way: str, text: str, session: str) -> str:
-    """What somebody with this token is told: a refusal's code, or nothing."""
+    """Return the code of the refusal that a client with this token gets, or nothing."""
     method, path, body, _ = WAYS[way]
     if method == "WS":
         async with TokenSocket(text) as socket:

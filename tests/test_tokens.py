@@ -1,4 +1,4 @@
-"""Tokens: what is signed right, what isn't, and how one ends before it expires."""
+"""Tokens: valid and invalid signatures and claims, and the ways a token ends before it expires."""
 
 import base64
 import json

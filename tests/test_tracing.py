@@ -1,4 +1,4 @@
-"""Spans: what is a part of what, what failed, and nothing that anybody wrote."""
+"""Spans: nesting, links, failures, and no user content."""
 
 import asyncio
 import os

@@ -48,7 +48,7 @@ async def echo(receive: Any, send: Any, tell: Any) -> None:
 
 
 async def flood(receive: Any, send: Any, tell: Any) -> None:
-    """Tells how many frames it has sent whenever it is asked, and finds the time."""
+    """Send FLOOD frames, and report the number sent so far on request."""
     sent = 0
 
     async def answer() -> None:
@@ -63,7 +63,7 @@ async def flood(receive: Any, send: Any, tell: Any) -> None:
 
 
 def script(*messages: dict[str, Any]) -> Any:
-    """Sends these messages, come what may."""
+    """Return an application that sends these messages unconditionally."""
 
     async def play(receive: Any, send: Any, tell: Any) -> None:
         for message in messages:

@@ -1,4 +1,4 @@
-"""A connection and what it may ask: attach, acknowledge, fall behind; and what it is told when that is wrong."""
+"""A WebSocket connection: attach, acknowledge, fall behind, and the errors of each."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ class AnswerWriter:
 
 
 async def error(tab: Tab, frame: dict[str, Any] | str) -> dict[str, Any]:
-    """Sends a frame; gives the error that it gets."""
+    """Send a frame; return the error that it gets."""
     seen = len(tab.errors)
     text = frame if isinstance(frame, str) else json.dumps(frame)
     await tab.dispatch.receive(text, now=asyncio.get_running_loop().time())

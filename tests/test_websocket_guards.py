@@ -1,4 +1,4 @@
-"""The WebSocket's door: who is nobody, elsewhere or too many is told why after the handshake, and then closed."""
+"""The WebSocket's access checks: a refused client gets its error after the handshake, and a close."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def running(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 
 
 class Socket:
-    """What the server sends to one socket."""
+    """The server's messages to one socket."""
 
     def __init__(self, *, origin: str | None = OURS, cookie: str = GUEST) -> None:
         headers = [(b"cookie", cookie.encode("latin1"))]

@@ -1,4 +1,4 @@
-"""Messages that come while an agent is at work, answers that are tried again, processes that stop meanwhile."""
+"""Messages to an agent at work, retried answers, and processes that stop meanwhile."""
 
 import asyncio
 from typing import Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE
@@ -20,6 +20,12 @@ from sessions_app.runs import admin_changes, lifecycle
 ARGUMENTS_LENGTH = 80  # characters of a call's arguments in a list
 
 
+class ListedApproval(Protocol):
+    """An approval with the annotation of `_light`."""
+
+    beginning: str
+
+
 class ApprovalColumns:
     """List columns shared by the approval admin and its inline."""
 
@@ -28,7 +34,7 @@ class ApprovalColumns:
         return approval.decision.actor if approval.decision else "–"
 
     @admin.display
-    def arguments(self, approval: Any) -> str:
+    def arguments(self, approval: ListedApproval) -> str:
         return Truncator(approval.beginning).chars(ARGUMENTS_LENGTH)
 
 

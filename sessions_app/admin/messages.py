@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -14,6 +14,12 @@ from sessions_app.admin import transcript
 from sessions_app.admin.readonly import ReadOnlyAdmin, link
 from sessions_app.event_log import queries
 from sessions_app.models import Message
+
+
+class ListedMessage(Protocol):
+    """A message with the annotation of the list."""
+
+    characters: int
 
 
 @admin.register(Message)
@@ -41,7 +47,7 @@ class MessageAdmin(ReadOnlyAdmin):
         return annotated
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, object] | None = None
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
         found = queries.message(row.session_id, row.uid) if row is not None else None
@@ -49,9 +55,9 @@ class MessageAdmin(ReadOnlyAdmin):
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     @admin.display(description="session", ordering="session")
-    def in_session(self, message: Any) -> str:
+    def in_session(self, message: Message) -> str:
         return link(message.session)
 
     @admin.display(ordering="characters")
-    def size(self, message: Any) -> str:
+    def size(self, message: ListedMessage) -> str:
         return filesizeformat(message.characters)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Protocol
 
 from django.contrib import admin
 from django.db.models import Count, Max, Q, QuerySet
@@ -12,6 +13,16 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from sessions_app.models import RetentionPolicy
+
+
+class ListedPolicy(Protocol):
+    """A policy with the annotations of the list."""
+
+    pk: int
+    is_default: bool
+    session_count: int
+    held_count: int
+    active_at: datetime | None
 
 
 @admin.register(RetentionPolicy)
@@ -26,18 +37,18 @@ class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return annotated
 
     @admin.display(ordering="session_count")
-    def sessions(self, policy: Any) -> str:
+    def sessions(self, policy: ListedPolicy) -> str:
         address = reverse("admin:sessions_app_session_changelist")
         return format_html('<a href="{}?policy__id__exact={}">{}</a>', address, policy.pk, policy.session_count)
 
     @admin.display(ordering="held_count")
-    def on_hold(self, policy: Any) -> int:
-        return int(policy.held_count)
+    def on_hold(self, policy: ListedPolicy) -> int:
+        return policy.held_count
 
     @admin.display(ordering="active_at")
-    def last_active(self, policy: Any) -> str:
+    def last_active(self, policy: ListedPolicy) -> str:
         return f"{timesince(policy.active_at, depth=1)} ago" if policy.active_at else "–"
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: ListedPolicy | None = None) -> bool:
         needed = obj is not None and (obj.is_default or obj.session_count)
         return super().has_delete_permission(request, obj) and not needed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
@@ -10,6 +10,12 @@ from django.http import HttpRequest
 
 from sessions_app.admin.readonly import ReadOnlyAdmin, ago
 from sessions_app.models import Run, Worker
+
+
+class ListedWorker(Protocol):
+    """A worker with the annotation of the list."""
+
+    running_count: int
 
 
 @admin.register(Worker)
@@ -24,8 +30,8 @@ class WorkerAdmin(ReadOnlyAdmin):
         return annotated
 
     @admin.display(description="runs at work", ordering="running_count")
-    def running(self, worker: Any) -> int:
-        return int(worker.running_count)
+    def running(self, worker: ListedWorker) -> int:
+        return worker.running_count
 
     @admin.display(description="last seen", ordering="seen_at")
     def seen(self, worker: Worker) -> str:

@@ -6,7 +6,7 @@ import ipaddress
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -47,7 +47,7 @@ def check_layers(**_: object) -> Iterator[CheckMessage]:
             )
 
 
-def _check_layer(name: str, layer: dict[str, Any]) -> Iterator[CheckMessage]:
+def _check_layer(name: str, layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
     backend: str = layer.get("BACKEND", "")
     hosts = layer.get("CONFIG", {}).get("hosts", [])
     if backend == IN_MEMORY and conf.settings.processes > 1:
@@ -76,7 +76,7 @@ def _check_layer(name: str, layer: dict[str, Any]) -> Iterator[CheckMessage]:
         )
 
 
-def _read_timeout(host: Any) -> bool:
+def _read_timeout(host: object) -> bool:
     """Whether a host, as CHANNEL_LAYERS gives it, bounds how long a read may take."""
     options = host if isinstance(host, dict) else {}
     address = options.get("address", host)

@@ -1,4 +1,4 @@
-"""ASGI types: scopes, messages and callables, as servers and applications exchange them."""
+"""ASGI types. asgiref's TypedDicts require keys that servers and applications may leave out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 Scope = dict[str, Any]
-AsgiMessage = dict[str, Any]
-Receive = Callable[[], Awaitable[AsgiMessage]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]

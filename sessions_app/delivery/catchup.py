@@ -23,14 +23,6 @@ class CatchUp(NamedTuple):
     text: str
 
 
-class Start(NamedTuple):
-    """The state that a client catches up from; see `frames.ClientFrame`."""
-
-    cursor: Cursor | None
-    rewind: int | None = None
-    held: frames.Held | None = None
-
-
 def read(
     session: str,
     owner: str,
@@ -57,9 +49,16 @@ def read(
     return _attached(session, view, patches, decided)
 
 
-def read_encoded(session: str, owner: str, start: Start) -> CatchUp:
+def read_encoded(
+    session: str,
+    owner: str,
+    *,
+    cursor: Cursor | None,
+    rewind: int | None = None,
+    held: frames.Held | None = None,
+) -> CatchUp:
     """Run `read` and encode its frame, all in the database thread."""
-    frame = read(session, owner, cursor=start.cursor, rewind=start.rewind, held=start.held)
+    frame = read(session, owner, cursor=cursor, rewind=rewind, held=held)
     epoch, serial = Cursor.parse(frame["cursor"])
     text = frames.encode(frame)
     metrics.caught_up(resumed=frame["resumed"], reason=frame["reason"], size=frames.size(text))

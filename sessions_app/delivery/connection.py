@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 from sessions_app import conf
@@ -15,9 +15,8 @@ from sessions_app.core.attachment import State, Window
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
-from sessions_app.delivery import catchup
 from sessions_app.delivery.feeds import Feeds
-from sessions_app.delivery.flusher import Flusher
+from sessions_app.delivery.flusher import Flusher, Work
 from sessions_app.delivery.subscription import Subscription
 from sessions_app.models import new_id
 
@@ -35,7 +34,7 @@ class Host(Protocol):
     feeds: Feeds
     flusher: Flusher
 
-    def spawn(self, ending: Coroutine[None, None, None]) -> None:
+    def spawn(self, ending: Work) -> None:
         """Run the end of a connection in a task of its own."""
 
 
@@ -227,7 +226,7 @@ class Connection:
             await self.host.feeds.follow(frame.session, subscription)
         else:
             subscription.attachment.reattach()
-        await subscription.catch_up(catchup.Start(frame.cursor, frame.rewind, frame.held), asked=True)
+        await subscription.catch_up(cursor=frame.cursor, rewind=frame.rewind, held=frame.held, asked=True)
         return subscription.cursor
 
     async def follow(self, attaches: Sequence[ClientFrame]) -> None:
@@ -267,7 +266,7 @@ class Connection:
             if self._followed.get(subscription.attachment.session) is subscription:
                 subscription.acknowledge(cursor, held=None, now=now)
 
-    def start(self, work: Coroutine[None, None, None]) -> None:
+    def start(self, work: Work) -> None:
         """Run work in a background task that ends with the connection."""
         task = asyncio.create_task(work)
         self._tasks.append(task)

@@ -13,6 +13,7 @@ from sessions_app import conf
 from sessions_app.core import idle
 from sessions_app.core.idle import Bar, Culprit, End, Finding, Peak
 from sessions_app.core.proxies import OWN_CLIENT
+from sessions_app.core.wire_types import JsonObject
 from sessions_app.models import ConnectionRecord
 
 Ended = ConnectionRecord.Ended
@@ -158,7 +159,7 @@ def _end_first(peak: Peak, transport: str) -> str:
 # As JSON
 
 
-def as_json(diagnosis: Diagnosis) -> dict[str, object]:
+def as_json(diagnosis: Diagnosis) -> JsonObject:
     return {
         "transport": diagnosis.transport,
         "ended": diagnosis.ended,
@@ -177,11 +178,11 @@ def as_json(diagnosis: Diagnosis) -> dict[str, object]:
     }
 
 
-def _bars_as_json(bars: list[Bar]) -> Iterator[dict[str, object]]:
+def _bars_as_json(bars: list[Bar]) -> Iterator[JsonObject]:
     return ({"low": bar.low, "high": bar.high, "count": bar.count} for bar in bars)
 
 
-def _finding_as_json(finding: Finding, transport: str) -> dict[str, object]:
+def _finding_as_json(finding: Finding, transport: str) -> JsonObject:
     peak = finding.peak
     return {
         "measure": peak.measure,
@@ -196,7 +197,7 @@ def _finding_as_json(finding: Finding, transport: str) -> dict[str, object]:
     }
 
 
-def _culprit_as_json(culprit: Culprit) -> dict[str, object]:
+def _culprit_as_json(culprit: Culprit) -> JsonObject:
     limit = culprit.limit
     return {
         "proxy": limit.proxy,

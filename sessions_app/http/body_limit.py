@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 
 from sessions_app import conf
-from sessions_app.core.asgi_types import Application, AsgiMessage, Receive, Scope, Send
+from sessions_app.core.asgi_types import Application, Message, Receive, Scope, Send
 from sessions_app.http.errors import ApiError
 from sessions_app.http.guards import refused
 
@@ -40,7 +40,7 @@ class CountedBody:
         self._bytes = 0
         self.is_too_large = False
 
-    async def receive(self) -> AsgiMessage:
+    async def receive(self) -> Message:
         message = await self._receive()
         self._bytes += len(message.get("body", b""))
         if self._bytes <= conf.settings.body_bytes:

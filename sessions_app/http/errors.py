@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
@@ -11,6 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from sessions_app.core.errors import ERRORS, ErrorKind, Fault, HoldfastError
+from sessions_app.core.wire_types import JsonObject
 from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ class ApiError(Exception):
         self.more = more
         super().__init__(code, detail)
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> JsonObject:
         message = f"{self.kind.message}: {self.detail}" if self.detail else self.kind.message
         return {"code": self.code, "message": message, "retryable": self.kind.retryable, **self.more}
 
@@ -58,7 +60,7 @@ class ApiError(Exception):
 Refusal = ApiError | HoldfastError
 
 
-def handle(error: Exception, context: dict[str, object]) -> Response | None:
+def handle(error: Exception, context: Mapping[str, object]) -> Response | None:
     """Exception handler for the REST framework. Returns None for a bug, which Django then logs and answers."""
     refusal = refusal_of(error)
     if refusal is None:

@@ -20,12 +20,12 @@ class JSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, object] | None = None
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, object] | None = None
     ) -> Any:
         return read_json(stream)
 
 
-def read_json(stream: IO[Any] | HttpRequest) -> Any:
+def read_json(stream: IO[bytes] | HttpRequest) -> Any:
     """Read at most FRAME_BYTES of JSON. Raises body_too_large and bad_json."""
     body = stream.read(conf.settings.frame_bytes + 1)
     if len(body) > conf.settings.frame_bytes:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import TypeVar
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, Max, Model, OuterRef, QuerySet
@@ -30,6 +30,8 @@ from sessions_app.models import Approval, Message, RetentionPolicy, Run, Session
 from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Model)
 
 BATCH = 200  # rows of a table per transaction: about 20 ms, which a publisher's commit can wait
 # Order of deletion. Many signals may refer to one run, but few runs to one signal; and deleting a run first would
@@ -177,13 +179,13 @@ def _trim(outdated: QuerySet[Model], sessions: set[str], batch: int) -> Purged:
         locking.sessions(sessions)
         # `outdated` is evaluated again: a session may have been put on hold or got another policy since.
         if outdated.model is Run:
-            return _trim_runs(cast(QuerySet[Run], outdated), batch)
+            return _trim_runs(outdated, batch)
         for session, serial in outdated.values_list("session").annotate(Max("last_serial")).order_by():
             Session.objects.filter(pk=session, trimmed__lt=serial).update(trimmed=serial)
         return _purged({outdated.model: _delete_some(outdated, batch)})
 
 
-def _trim_runs(outdated: QuerySet[Run], batch: int) -> Purged:
+def _trim_runs(outdated: QuerySet[Model], batch: int) -> Purged:
     """Delete a batch of the runs' approvals, then, if none are left, a batch of runs."""
     removed = _delete_some(Approval.objects.filter(run__in=list(outdated.values_list("pk", flat=True))), batch)
     return Purged() if removed == batch else Purged(runs=_delete_some(outdated, batch))
@@ -216,19 +218,19 @@ def _purgeable(now: datetime) -> QuerySet[Session]:
     return Session.objects.expired(now).exclude(Exists(streaming))
 
 
-def _outdated_messages(policy: RetentionPolicy, now: datetime) -> QuerySet[Model]:
+def _outdated_messages(policy: RetentionPolicy, now: datetime) -> QuerySet[Message]:
     return _of(policy, now, Message.objects.ended().filter(updated_at__lt=policy.cutoff(now)))
 
 
-def _outdated_signals(policy: RetentionPolicy, now: datetime) -> QuerySet[Model]:
+def _outdated_signals(policy: RetentionPolicy, now: datetime) -> QuerySet[Signal]:
     return _of(policy, now, Signal.objects.settled().filter(changed_at__lt=policy.cutoff(now)))
 
 
-def _outdated_runs(policy: RetentionPolicy, now: datetime) -> QuerySet[Model]:
+def _outdated_runs(policy: RetentionPolicy, now: datetime) -> QuerySet[Run]:
     return _of(policy, now, Run.objects.ended().filter(ended_at__lt=policy.cutoff(now)))
 
 
-def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[Model]) -> QuerySet[Model]:
+def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[M]) -> QuerySet[M]:
     """Restrict rows to a policy's sessions, except those too young to have outdated rows."""
     return rows.filter(session__policy=policy, session__held=False, session__created_at__lt=policy.cutoff(now))
 
@@ -278,11 +280,11 @@ class WallClock:
         return jumped
 
 
-def purge_round(stop: threading.Event, **options: Any) -> Purged:
+def purge_round(stop: threading.Event, *, batch: int = BATCH, on_progress: OnProgress = lambda purged: None) -> Purged:
     """Purge once, in a thread of its own. After a database error, the next round tries again."""
     try:
         with metrics.purge_seconds.time(), tracing.span("purge"):
-            purged = purge(stop=stop, **options)
+            purged = purge(stop=stop, batch=batch, on_progress=on_progress)
         for kind, rows in asdict(purged).items():
             metrics.purged_rows.labels(kind).inc(rows)
         return purged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 
 from django.db import DatabaseError
 
@@ -63,7 +63,7 @@ class SignalIntake:
         self._on_stored()
         return receipt
 
-    def store(self, session: str, sent: signals.Sent) -> Coroutine[None, None, signal_handlers.Receipt]:
+    def store(self, session: str, sent: signals.Sent) -> Awaitable[signal_handlers.Receipt]:
         """Store a signal and do what it asks for; a run that it causes begins at once if an agent is free here.
 
         It is queued at once, before it is awaited: a sender who leaves undoes nothing.

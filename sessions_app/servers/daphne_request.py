@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from daphne.http_protocol import WebRequest
 
 from sessions_app import conf
-from sessions_app.core.asgi_types import AsgiMessage, Scope
+from sessions_app.core.asgi_types import Message, Scope
 
 # Chunks of a body that may wait for the application; at the limit the server stops reading from the client.
 MAX_CHUNKS = 16
@@ -24,10 +24,10 @@ class RequestBody:
 
     def __init__(self, request: "StreamedRequest") -> None:
         self.request = request
-        self.messages: asyncio.Queue[AsgiMessage] = asyncio.Queue()
+        self.messages: asyncio.Queue[Message] = asyncio.Queue()
         self.reading = True
 
-    def put_nowait(self, message: AsgiMessage) -> None:
+    def put_nowait(self, message: Message) -> None:
         """Queue a message of Daphne, except its `http.request`, which has an empty body."""
         if message["type"] != "http.request":
             self.messages.put_nowait(message)
@@ -38,7 +38,7 @@ class RequestBody:
             self.reading = False
             self.request.transport.pauseProducing()
 
-    async def get(self) -> AsgiMessage:
+    async def get(self) -> Message:
         message = await self.messages.get()
         if not self.reading and self.messages.empty() and self.request.channel is not None:
             self.reading = True

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from types import FrameType
 
 from sessions_app import conf
 from sessions_app.core.asgi_types import Receive, Scope, Send
@@ -105,7 +105,7 @@ def drain_at_signals() -> Callable[[], asyncio.Task[None]]:
         else:
             begin().add_done_callback(lambda _: handler(number, None))
 
-    def on_signal(number: int, frame: Any) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(stop, number)
 
     is_main = threading.current_thread() is threading.main_thread()  # others get no signals

@@ -10,6 +10,7 @@ from sessions_app import conf
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.core.wire_types import JsonObject
 
 
 def attaches_in(body: Mapping[str, object]) -> list[ClientFrame]:
@@ -32,7 +33,7 @@ def attach_frame(fields: Mapping[str, object]) -> ClientFrame:
     return frames.read({**fields, "type": "attach"})
 
 
-def attach_query(request: HttpRequest, session: str) -> dict[str, object]:
+def attach_query(request: HttpRequest, session: str) -> JsonObject:
     """Return the fields of an attach frame in a request's address."""
     return {"session": session, "cursor": request.GET.get("cursor") or None, "rewind": whole_number(request, "rewind")}
 

@@ -24,7 +24,7 @@ from sessions_app.core import vocabulary
 from sessions_app.core.asgi_types import Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import RESPONSE_UID, SESSION_ID
-from sessions_app.core.wire_types import Chunk
+from sessions_app.core.wire_types import Chunk, JsonObject
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.event_log import queries
@@ -73,7 +73,7 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": response.content})
 
 
-async def _publish(request: ASGIRequest, session: str, receive: Receive) -> dict[str, object]:
+async def _publish(request: ASGIRequest, session: str, receive: Receive) -> JsonObject:
     who = await _bearer(request)
     who.check("publish", session)
     uid = request.GET.get("message") or new_uid()

@@ -15,7 +15,7 @@ from sessions_app.auth import identity
 from sessions_app.auth.identity import identify_by_token, token_in
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core import frames
-from sessions_app.core.asgi_types import AsgiMessage, Receive, Scope, Send
+from sessions_app.core.asgi_types import Message, Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
@@ -73,7 +73,7 @@ class SessionConsumer(AsyncConsumer):
         here.connections.admit(connection)
         return connection
 
-    async def _serve(self, dispatch: FrameDispatch, receive: Receive) -> AsgiMessage | None:
+    async def _serve(self, dispatch: FrameDispatch, receive: Receive) -> Message | None:
         """Return the server's message that it ended; None if we ended it."""
         clock = asyncio.get_running_loop().time
         connection = dispatch.connection
@@ -82,12 +82,12 @@ class SessionConsumer(AsyncConsumer):
         while not connection.closed:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                disconnect: AsgiMessage = message
+                disconnect: Message = message
                 return disconnect
             await dispatch.receive(message.get("text"), now=clock())
         return None
 
-    def _end(self, connection: Connection, disconnect: AsgiMessage | None) -> ConnectionEnd:
+    def _end(self, connection: Connection, disconnect: Message | None) -> ConnectionEnd:
         if disconnect is None or self.closed_with is not None:
             return ConnectionEnd(Ended.BY_SERVER, self.closed_with)
         return end_of_socket(disconnect, connection.idle_s(asyncio.get_running_loop().time()))

@@ -1,4 +1,4 @@
-"""What a browser test may use: one Chromium for all of them, a server a module, and a bad network in between."""
+"""Fixtures for browser tests: one Chromium for all, a server per module, and a bad network in between."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -42,21 +42,21 @@ def server(request: pytest.FixtureRequest, start_shared_server: StartServer) -> 
 
 @pytest.fixture(scope="module")
 def agent(server: Server) -> Iterator[DictatedAgent]:
-    """Writes what the test tells it to."""
+    """An agent that writes what the test dictates."""
     with DictatedAgent(server) as agent:
         yield agent
 
 
 @pytest.fixture
 def network(server: Server) -> Iterator[TcpProxy]:
-    """What every page of the test goes through."""
+    """The proxy that every page of the test goes through."""
     with TcpProxy(server.port) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def visit(chromium: Browser, server: Server, network: TcpProxy) -> Iterator[Visit]:
-    """Brings a new guest with a browser of their own; `visit(color_scheme="dark")`: options of the context.
+    """Open a browser as a new guest; `visit(color_scheme="dark")`: options of the context.
 
     At the end of the test none of their pages may have failed, or have wanted what it may not.
     """

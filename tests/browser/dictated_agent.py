@@ -52,7 +52,7 @@ class DictatedAgent:
         self.process.communicate()  # at the end of its input it stops
 
     def say(self, session: str, *chunks: Chunk) -> None:
-        """Returns when it is stored."""
+        """Return once the chunks are stored."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps([session, *chunks]) + "\n")
         self.process.stdin.flush()

@@ -1,4 +1,4 @@
-"""axe finds nothing wrong with the page, in any state that a person may meet it in, in both schemes and on a phone."""
+"""Accessibility: axe finds nothing wrong with the page in any state, in both colour schemes and on a phone."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -163,7 +163,7 @@ def test_the_drawer(visitor: Visitor, check: Check) -> None:
     check(tab.page, "drawer", [PHONE])
 
 
-def test_the_pages_around_it(visitor: Visitor, check: Check) -> None:
+def test_the_surrounding_pages(visitor: Visitor, check: Check) -> None:
     page = visitor.open().page
     page.goto("/login/")
     check(page, "login")

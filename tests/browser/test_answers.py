@@ -1,4 +1,4 @@
-"""A question gets an answer: streamed, rendered, and stored as it was shown."""
+"""Answers: streamed, rendered, and stored as they were shown."""
 
 from functools import partial
 

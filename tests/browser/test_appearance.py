@@ -1,4 +1,4 @@
-"""The page for every reader: phone and desktop, light and dark, keyboard and screen reader. Keeps pictures of it."""
+"""Appearance: phone and desktop, light and dark, keyboard and screen reader. Keeps screenshots."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A tool call that a person has to approve: what it would do, exactly; one decision counts, and every tab shows it."""
+"""Approvals in the page: the exact call is shown, one decision counts, and every tab shows it."""
 
 import json
 import re

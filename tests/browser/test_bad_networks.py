@@ -1,4 +1,4 @@
-"""The connection goes in the middle of an answer, in every way: nothing is lost, repeated or out of order."""
+"""Bad networks: connections lost mid-answer in every way; nothing is lost, repeated or reordered."""
 
 import pytest
 from playwright.sync_api import expect
@@ -23,17 +23,17 @@ class StreamedAnswer:
         self.agent.say(self.tab.session, START, begin())
 
     def write(self, words: int = 1) -> None:
-        """Writes so many more words; returns when they are stored."""
+        """Write so many more words; return when they are stored."""
         for _ in range(words):
             self.words.append(f"word{len(self.words)}")
             self.agent.say(self.tab.session, delta(f"{self.words[-1]} "))
 
     def is_shown(self, tab: Tab | None = None) -> None:
-        """Waits until all of it is on show."""
+        """Wait until all of the answer is on show."""
         expect((tab or self.tab).answers.locator(".message-body")).to_have_text(" ".join(self.words))
 
     def end(self) -> None:
-        """It is stored as it was told, once, and every page shows it so."""
+        """Check that the answer is stored as written, once, and that every page shows it so."""
         self.write()
         self.agent.say(self.tab.session, end(), FINISH)
         self.tab.wait_ended()
@@ -53,7 +53,7 @@ def streamed(visitor: Visitor, agent: DictatedAgent) -> StreamedAnswer:
 
 
 def losses(tab: Tab) -> int:
-    """How often the page has lost its connection."""
+    """Return how often the page has lost its connection."""
     states = [said["state"] for said in tab.recorded()]
     return sum(before == "connected" != after for before, after in zip(states, states[1:], strict=False))
 

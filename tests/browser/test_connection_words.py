@@ -1,4 +1,4 @@
-"""What the page says about a short absence: nothing at a blip, words when a person waits, never an error box."""
+"""The page's words for short absences: nothing at a blip, words when a person waits, never an error box."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ CLOCKS_MS = 20  # by how much the page's clock of whole milliseconds and the rec
 
 
 def away(recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What was said since the last good connection was lost."""
+    """Return the states recorded since the last good connection was lost."""
     good = max(index for index, said in enumerate(recorded) if said["state"] == "connected")
     return recorded[good + 1 :]
 

@@ -1,4 +1,4 @@
-"""A conversation that can't go on as it was says why: trimmed, deleted, expired, signed out, somebody else's."""
+"""Conversations that cannot continue give the reason: trimmed, deleted, expired, signed out, another user's."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ Message.objects.filter(session="{session}").update(updated_at=F("updated_at") - 
 
 
 def age(server: Server, session: str, *, session_hours: int) -> None:
-    """Lets a conversation's messages be 80 hours older than they are; the default policy keeps them for 72."""
+    """Make a conversation's messages 80 hours older than they are; the default policy keeps them for 72."""
     server.manage("shell", "--verbosity", "0", "-c", AGED.format(session=session, session_hours=session_hours))
 
 

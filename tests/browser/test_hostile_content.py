@@ -1,4 +1,4 @@
-"""What an agent or a person writes is shown, and does nothing else: no script, no style, no request, no dialog."""
+"""Hostile content from agents and users is shown inertly: no script, style, request or dialog."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the page says about a long absence: the session is safe, and a button tries again."""
+"""The page's words for long absences: the session is safe, and a button retries."""
 
 import pytest
 from playwright.sync_api import expect

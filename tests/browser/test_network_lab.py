@@ -1,4 +1,4 @@
-"""The network lab breaks the network of one tab, writes down how the connection recovers, and nothing is lost."""
+"""The network lab: it breaks the network of one tab and logs how the connection recovers; nothing is lost."""
 
 import re
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class Lab:
         self.drawer.get_by_role("switch", name=name).set_checked(on)
 
     def titles(self) -> list[str]:
-        """What happened, the oldest first, without its numbers."""
+        """Return the events, the oldest first, without their numbers."""
         titles = self.log.locator(".lab-title").all_inner_texts()
         return [re.sub(r"\d.*", "…", title) for title in reversed(titles)]
 

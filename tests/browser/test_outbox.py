@@ -1,4 +1,4 @@
-"""What isn't sent yet: kept over reloads, shared by a browser's tabs, sent by one of them, in the order of typing."""
+"""The outbox: kept over reloads, shared by a browser's tabs, sent by one of them, in the order of typing."""
 
 import json
 import time
@@ -44,7 +44,7 @@ def stored(visitor: Visitor, session: str) -> list[str]:
 
 
 def wait_texts(tab: Tab, expected: list[str], status: str = "complete") -> None:
-    """Waits until the tab shows these messages, all with this status."""
+    """Wait until the tab shows these messages, all with this status."""
     tab.page.bring_to_front()  # behind another tab it is drawn once a second
     wanted = [(text, status) for text in expected]
     tab.wait_until(lambda: [(m["text"], m["status"]) for m in tab.shown()] == wanted, f"it doesn't show {wanted}")
@@ -80,7 +80,7 @@ class Sent(list[str]):
 
 
 def come_back(visitor: Visitor, sent: Sent) -> None:
-    """What was sent before the connection was known to be lost doesn't count."""
+    """Reconnect; signals sent before the connection was known to be lost do not count."""
     sent.clear()
     visitor.come_back()
 
@@ -247,7 +247,7 @@ def test_without_indexeddb_the_outbox_lasts_as_long_as_the_page(visitor: Visitor
 
 
 def keep(tab: Tab, session: str, at: int) -> list[Any]:
-    """Puts a signal of that time into the database of the tab's browser; gives what the next page finds."""
+    """Put a signal of that time into the database of the tab's browser; return what the next page finds."""
     script = """async ([session, at]) => {
       const { SignalDatabase } = await import("/static/holdfast/signal-database.js");
       const signal = { id: `at-${at}`, kind: "message", payload: {}, at, error: null };

@@ -1,4 +1,4 @@
-"""Chromium behind real proxies: which transport it finds, how fast, and that no fault on the way changes the text."""
+"""Chromium behind real proxies: which transport it finds, how fast, and exact text despite every fault."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -58,7 +58,7 @@ OBSERVER = """
 
 @pytest.fixture
 def keepalive_s() -> int:
-    """How long the proxy keeps a connection on which nothing is asked."""
+    """The time for which the proxy keeps a connection without requests."""
     return 1
 
 
@@ -71,7 +71,7 @@ def route(request: pytest.FixtureRequest, server: Server, keepalive_s: int) -> I
 
 @pytest.fixture
 def network(route: Route) -> TcpProxy:
-    """What every page of the test goes through: the near end of the route."""
+    """The proxy that every page of the test goes through: the near end of the route."""
     return route.near
 
 
@@ -100,7 +100,7 @@ def transport(tab: Tab) -> str | None:
 
 
 def says_how(tab: Tab, name: str) -> None:
-    """The page uses this transport, and says so to who asks."""
+    """Check that the page uses this transport and reports it on request."""
     assert transport(tab) == name
     tab.indicator.click()
     expect(tab.page.get_by_role("group", name="Connection details")).to_contain_text(f"Transport{WORDS[name]}")
@@ -108,7 +108,7 @@ def says_how(tab: Tab, name: str) -> None:
 
 
 def is_calm(tab: Tab) -> None:
-    """Whatever happened, the page was neither given up nor did it speak of an error."""
+    """Check that the page was neither given up nor showed an error."""
     assert {link["state"] for link in links(tab)} <= {"initialized", "connecting", "connected", "disconnected"}
     assert {said["word"] for said in tab.recorded()} <= {"Connecting…", "Connected", "Reconnecting…"}
     expect(tab.page.get_by_role("alert")).to_have_count(0)
@@ -125,7 +125,7 @@ def begun(visitor: Visitor, agent: DictatedAgent) -> str:
 
 
 def first_word_ms(visit: Visit, agent: DictatedAgent, over: str) -> float:
-    """How long after its page has loaded a new visitor sees the first word of an answer; ms."""
+    """Return the ms from a page's load until a new visitor sees the first word of an answer."""
     visitor = observing(visit())
     tab = visitor.open(f"/s/{begun(visitor, agent)}/")
     expect(tab.answers).to_contain_text("first")
@@ -137,7 +137,7 @@ def first_word_ms(visit: Visit, agent: DictatedAgent, over: str) -> float:
 
 
 def quickest(measure: Callable[[], float], limit_ms: float, tries: int = 5) -> float:
-    """The best of some tries: on a busy machine any one may have to wait for others."""
+    """Return the best of several tries: on a busy machine any one may have to wait for others."""
     taken: list[float] = []
     while len(taken) < tries and min(taken, default=limit_ms) >= limit_ms:
         taken.append(measure())
@@ -195,7 +195,7 @@ def test_a_silently_dead_link_is_replaced_within_the_heartbeat_limit(route: Rout
 
 
 def fill_pool(tab: Tab, route: Route) -> None:
-    """Has the browser keep as many connections open as it may; all are idle but the one that carries the frames."""
+    """Make the browser keep as many connections open as it may; all but the one with the frames are idle."""
     tab.page.evaluate(
         """(count) => Promise.all(Array.from({ length: count }, async () => {
           const response = await fetch("/static/holdfast/index.js", { cache: "no-store" });
@@ -297,7 +297,7 @@ def test_after_ten_minutes_asleep_a_phone_catches_up_once_without_alarm(
 
 
 def nothing(route: Route, server: Server) -> None:
-    """It isn't disturbed."""
+    """Leave the answer undisturbed."""
 
 
 def cut(route: Route, server: Server) -> None:
@@ -309,12 +309,12 @@ def cut_behind_the_proxy(route: Route, server: Server) -> None:
 
 
 def freeze(route: Route, server: Server) -> None:
-    """The link dies in silence; new ones work."""
+    """Let the link die silently; new ones work."""
     route.strand()
 
 
 def limit_life(route: Route, server: Server) -> None:
-    """From now on no answer lives for longer than two seconds."""
+    """Let no response last longer than two seconds from now on."""
     route.far.cut_after(2)
     route.far.cut()
 
@@ -378,7 +378,7 @@ def test_an_unmodified_event_source_that_is_cut_repeatedly_gets_the_exact_text(
 
 
 def heard(tab: Tab) -> tuple[str, str]:
-    """The status and text of the one answer, by the frames that the page has heard and PROTOCOL.md's rules."""
+    """Return the one answer's status and text, from the frames that the page received and PROTOCOL.md's rules."""
     messages: dict[str, MessageState] = {}
     at = 0
     for frame in tab.page.evaluate("heard.frames"):

@@ -1,4 +1,4 @@
-"""An answer that didn't come to its end can go on, or be given anew."""
+"""Retries: an answer that broke off can be continued or regenerated."""
 
 import pytest
 from playwright.sync_api import Locator, expect

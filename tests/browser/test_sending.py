@@ -1,4 +1,4 @@
-"""What a person sends counts once, in one order, whatever happens to their tabs and their network."""
+"""Sending: a message counts once, in one order, despite faults of tabs and network."""
 
 import re
 

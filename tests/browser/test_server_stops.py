@@ -1,4 +1,4 @@
-"""The server dies or is restarted in the middle of an answer: what was shown stays, and what died says so."""
+"""Server stops mid-answer: content that was shown stays, and an answer that died says so."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ def server(start_server: StartServer) -> Server:
 
 
 def letters(tab: Tab) -> str:
-    """What the newest answer shows, but for the marks that Markdown takes away once their other half is written."""
+    """Return the newest answer's text on show, without the marks that Markdown removes once closed."""
     return re.sub(r"\W", "", tab.shown()[-1]["text"])
 
 

@@ -1,4 +1,4 @@
-"""What a person tells an agent at work: to stop, or something that it reads at its next step, in time or too late."""
+"""Stops and steers of an agent at work, in time or too late."""
 
 import re
 
@@ -28,7 +28,7 @@ def stop_button(tab: Tab) -> Locator:
 
 
 def steers(tab: Tab) -> Locator:
-    """What was read in the middle of an answer."""
+    """The steers read in the middle of an answer."""
     return tab.answers.get_by_test_id("steer")
 
 

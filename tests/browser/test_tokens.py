@@ -1,4 +1,4 @@
-"""A page of another site's people: it acts by tokens, and goes on when they end."""
+"""Tokens in the page of another site: it acts by them, and outlives them."""
 
 import time
 

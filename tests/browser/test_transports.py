@@ -1,4 +1,4 @@
-"""A page whose WebSocket, stream or poll doesn't get through or dies: the text is the same, and nobody notices."""
+"""Transports in the page: with a WebSocket, stream or poll that fails, the text is the same, seamlessly."""
 
 import random
 from collections.abc import Callable
@@ -109,7 +109,7 @@ def spoken_after_load_ms(tab: Tab) -> float:
 
 
 def said(tab: Tab) -> set[str]:
-    """Every state that the page was in, and every word and sentence that it said about it, once it was connected."""
+    """Return every state of the page once connected, with every word and sentence shown for it."""
     recorded = tab.recorded()
     connected = next(index for index, entry in enumerate(recorded) if entry["state"] == "connected")
     return {entry[field] for entry in recorded[connected:] for field in ("state", "word", "strip")} - {""}

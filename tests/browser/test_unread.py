@@ -1,4 +1,4 @@
-"""What was written while nobody looked is marked, in the conversation, in the list and in the tab's title."""
+"""Unread content is marked in the conversation, in the list and in the tab's title."""
 
 import pytest
 from playwright.sync_api import Locator, expect

@@ -1,4 +1,4 @@
-"""The attachment: every cell of its table, and a model of feed, store and client that no sequence of events breaks."""
+"""The attachment: every cell of its table, and a model of feed, store and client under random events."""
 
 from dataclasses import dataclass, field
 from typing import Any

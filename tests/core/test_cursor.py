@@ -1,4 +1,4 @@
-"""A cursor goes out and comes back as it was, and nothing else is taken for one."""
+"""Cursors: they round-trip, and nothing else is accepted as one."""
 
 import pytest
 from hypothesis import given

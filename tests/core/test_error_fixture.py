@@ -1,4 +1,4 @@
-"""tests/fixtures/errors.json is the table of errors as the browser client's tests read it."""
+"""tests/fixtures/errors.json equals the error table; the browser client's tests read it."""
 
 import json
 from pathlib import Path

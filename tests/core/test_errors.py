@@ -1,4 +1,4 @@
-"""The table of errors keeps its own rules."""
+"""The error table's own rules."""
 
 import pytest
 

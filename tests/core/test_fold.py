@@ -1,4 +1,4 @@
-"""What a message is after each of its chunks; the cases in tests/fixtures are the browser's too."""
+"""The fold: the message after each of its chunks; the browser uses the same cases from tests/fixtures."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Frames: every field's refusals by name, nothing but named errors for any nonsense, and what the server builds."""
+"""Frames: refusals of every field, named errors for arbitrary input, and the frames that the server builds."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What cuts connections is found by its regularity, and nothing is accused without evidence."""
+"""Idle limits: found by the regularity of cuts, and no proxy is named without evidence."""
 
 import json
 import random

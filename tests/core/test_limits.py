@@ -1,4 +1,4 @@
-"""Rate limits: so many at once, so many in the long run, whatever the clock and other keys do."""
+"""Rate limits: bounded bursts and long-run rates, at any clock time and with any other keys."""
 
 from collections import defaultdict
 

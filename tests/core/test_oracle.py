@@ -1,4 +1,4 @@
-"""Two independent folds of the same random responses: the AI SDK's own, and the browser's. All must agree."""
+"""Two independent folds of the same random responses, the AI SDK's and the browser's: all must agree."""
 
 import json
 import os

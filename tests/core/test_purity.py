@@ -1,4 +1,4 @@
-"""The core is pure: it can be read, tested and reused without Django, a clock or an event loop."""
+"""The core's purity: no Django, clock, randomness or event loop."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""Retention arithmetic: which hours a policy may have, and when the clock can't be trusted."""
+"""Retention arithmetic: the hours that a policy may have, and an untrusted clock."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rolling up changes how many chunks there are, never what they make."""
+"""Roll-up: fewer chunks, the same message."""
 
 from typing import Any
 

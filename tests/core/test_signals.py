@@ -1,4 +1,4 @@
-"""Signals: no payload is too strange to be refused by name, and what is final stays."""
+"""Signal parsing: every payload is accepted or refused with a named error, and final statuses are final."""
 
 from itertools import product
 from typing import Any

@@ -1,4 +1,4 @@
-"""Catching up equals having been there, wherever the client left and whatever was conflated meanwhile."""
+"""Snapshots: catching up equals live delivery, at every cut point and across conflation."""
 
 import copy
 import json

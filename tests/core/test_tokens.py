@@ -1,4 +1,4 @@
-"""What a token's claims allow, and what is wrong with those that allow nothing."""
+"""Token claims: what they allow, and how invalid ones are refused."""
 
 from typing import Any
 

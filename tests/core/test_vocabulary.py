@@ -1,4 +1,4 @@
-"""What is a chunk and what is not."""
+"""The vocabulary: which chunks are valid."""
 
 import json
 from typing import Any

@@ -59,7 +59,7 @@ class Client:
 
 
 def is_refused(client: Client) -> bool:
-    """Whether the limit refuses the request, in the form of the API's errors."""
+    """Return whether the limit refuses the request, with an error in the API's format."""
     response, body = client.answer()
     if response.status != 413 or str(LIMIT) not in body.decode():
         return False
@@ -82,7 +82,7 @@ def temporary_bytes(server: Server, temporary: Path) -> int:
 
 
 def peak_kib(server: Server) -> int:
-    """The most memory that a server has had."""
+    """Return a server's peak memory."""
     [line] = [line for line in Path(f"/proc/{server.pid}/status").read_text().splitlines() if "VmHWM" in line]
     return int(line.split()[1])
 

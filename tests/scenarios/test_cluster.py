@@ -1,4 +1,4 @@
-"""The large size under faults: whatever is killed, frozen or cut off, everybody sees one history, and all of it.
+"""A cluster under faults: whatever is killed, frozen or cut off, every client sees one complete history.
 
 A rounds is a number of rounds, each with new sessions; at the end of one all that was seen is checked. What is done
 follows from the seed, when it happens does not. The history is in the directory of the test, for
@@ -81,7 +81,7 @@ async def test_a_worker_lost_within_a_transaction_blocks_no_other(start_server: 
 
 
 def vanish_within_a_transaction(cluster: Cluster) -> None:
-    """Stops the worker at work while it holds the lock of a session's row, and all that it sends, its end too."""
+    """Stop the worker at work while it holds the lock of a session's row, and all that it sends, its end too."""
     [at_work] = cluster.postgres.ask(
         "SELECT name FROM sessions_app_worker WHERE id = (SELECT worker_id FROM sessions_app_run)"
     )
@@ -118,7 +118,7 @@ async def fault_rounds(start_server: StartServer, place: Path, *, seed: int) -> 
 
 
 class FaultRounds:
-    """People, an agent elsewhere, and what befalls the processes between them."""
+    """Users, a remote agent, and the faults of the processes between them."""
 
     def __init__(self, cluster: Cluster, random: Random, recorder: Recorder, effects: Path) -> None:
         self.cluster = cluster
@@ -221,7 +221,7 @@ class FaultRounds:
         self.recorder.note("acknowledged", session=session, message=message, text=text, ended=ended)
 
     async def note_states(self, person: ConcurrentUser) -> Rows:
-        """Notes what the store, each server and each tab have in the end."""
+        """Record the final states of the store, each server and each tab."""
         session = person.session
         rows = await asyncio.to_thread(rows_of_postgres, self.cluster.postgres, session)
         for run in rows.runs:
@@ -287,7 +287,7 @@ def vars_of(message: Any) -> dict[str, Any]:
 
 
 async def pages(http: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
-    """All of a history, the oldest first."""
+    """Return all of a history, the oldest first."""
     results: list[dict[str, Any]] = []
     following: str | None = f"{path}?order=oldest&limit=200"
     while following:

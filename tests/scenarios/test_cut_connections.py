@@ -1,4 +1,4 @@
-"""A proxy that cuts idle connections is found by what its cuts leave behind, and pings leave it nothing to cut."""
+"""Diagnosis of a proxy that cuts idle connections, and pings that prevent the cuts."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ def recorded(server: Server) -> int:
 
 
 def diagnosed(server: Server, ends: int) -> dict[str, Any]:
-    """What is known of a server's connections, of one transport, when so many have ended."""
+    """Return the report on a server's connections of one transport, once enough have ended."""
     (report,) = all_diagnosed(server, ends)
     return report
 

@@ -1,4 +1,4 @@
-"""Faults below the processes: a full disk, a locked database, a clock that is set, a process that is frozen."""
+"""Faults below the processes: a full disk, a locked database, a changed clock, a frozen process."""
 
 import asyncio
 import resource
@@ -50,7 +50,7 @@ def database(server: Server) -> Path:
 
 
 def tail(server: Server, session: str) -> int:
-    """The serial of the last event that is stored."""
+    """Return the serial of the last stored event."""
     with closing(sqlite3.connect(database(server), timeout=DEADLINE_S)) as store:
         stored: int = store.execute("SELECT tail FROM sessions_app_session WHERE id = ?", [session]).fetchone()[0]
         return stored

@@ -1,4 +1,4 @@
-"""Nonsense on a running server: always a named error or a close code, never a traceback, and nobody else is harmed."""
+"""Arbitrary input to a running server: a named error or a close code, no traceback, no effect on others."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def server(request: pytest.FixtureRequest, start_shared_server: StartServer) -> 
 
 @pytest.fixture(autouse=True)
 def no_traceback(server: Server) -> Iterator[None]:
-    """Whatever a client sends is no failure of the server."""
+    """Check that no client input made the server log a traceback."""
     before = len(server.log)
     yield
     assert server.process and server.process.poll() is None
@@ -84,7 +84,7 @@ def site(server: Server) -> Site:
 
 
 def answers(socket: RawSocket) -> tuple[list[dict[str, Any]], int | None]:
-    """What comes until the server has taken everything, or has closed: the frames and the close code."""
+    """Return the frames until the server has read everything or has closed, and the close code."""
     received: list[dict[str, Any]] = []
     try:
         socket.send_text('{"type": "ping"}')

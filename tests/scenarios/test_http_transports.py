@@ -1,4 +1,4 @@
-"""The transports over HTTP on real servers: the exact text whatever is cut, killed, changed or stopped."""
+"""The HTTP transports on real servers: exact text despite cuts, kills, changes and stops."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ def publishers() -> Iterator[list[Publisher]]:
 
 
 async def in_thread(function: Any, *arguments: Any) -> Any:
-    """Lets clients go on meanwhile."""
+    """Let clients go on meanwhile."""
     return await asyncio.to_thread(function, *arguments)
 
 
@@ -225,7 +225,7 @@ async def admitted(client: httpx.AsyncClient, address: str, **params: str) -> ht
 async def whole_stream(
     client: httpx.AsyncClient, session: str, seen: list[dict[str, Any]] | None = None
 ) -> list[dict[str, Any]]:
-    """All frames of a stream that ends as HTTP wants it: httpx raises otherwise. Each goes to `seen` as it comes."""
+    """Yield all frames of a stream with a proper HTTP end (httpx raises otherwise), each also to `seen` as it comes."""
     frames = []
     async with client.stream("GET", f"/api/sessions/{session}/stream/") as answer:
         async for line in answer.aiter_lines():
@@ -237,7 +237,7 @@ async def whole_stream(
 
 
 def held(server: Server) -> int:
-    """How many connections a server has."""
+    """Return the number of a server's connections."""
     listing = subprocess.run(["ss", "-tnH", "state", "established", f"sport = :{server.port}"], capture_output=True)
     return len(listing.stdout.splitlines())
 
@@ -302,7 +302,7 @@ async def test_signing_out_ends_an_open_stream_and_a_poll_within_seconds(
 
 @contextlib.asynccontextmanager
 async def signed_in(server: Server) -> Any:
-    """A client of somebody with a login, made for this."""
+    """A client with a new login."""
     server.manage(
         "shell", "-c",
         "from django.contrib.auth import get_user_model as m; m().objects.create_user('ann', password='pw-of-ann')",

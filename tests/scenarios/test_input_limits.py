@@ -1,4 +1,4 @@
-"""What a client sends too much of, too big or malformed ends its own socket with a code, or waits in the network."""
+"""Input limits: excessive or malformed input closes its own socket with a code, or waits in the network."""
 
 from typing import Any
 

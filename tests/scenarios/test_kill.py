@@ -1,4 +1,4 @@
-"""`kill -9` at random moments: nothing acknowledged is lost, nothing shown is un-seen, and every answer ends."""
+"""`kill -9` at random moments: nothing acknowledged or shown is lost, and every answer ends."""
 
 import asyncio
 import signal
@@ -25,7 +25,7 @@ SETTINGS = {
 
 @pytest.fixture
 def publishers(tmp_path: Path) -> Iterator[list[Publisher]]:
-    """Those that a test starts; what still runs at its end is killed."""
+    """The publishers that a test starts; those still running at its end are killed."""
     started: list[Publisher] = []
     yield started
     for publisher in started:
@@ -34,7 +34,7 @@ def publishers(tmp_path: Path) -> Iterator[list[Publisher]]:
 
 
 async def in_thread(function: object, *arguments: object) -> object:
-    """Lets clients go on meanwhile."""
+    """Let clients go on meanwhile."""
     return await asyncio.to_thread(function, *arguments)  # type: ignore[arg-type]
 
 
@@ -140,7 +140,7 @@ async def kill_at_random(
 
 
 async def ask(reader: Follower) -> None:
-    """Lets the agents in the server have an answer to give, as far as it is there and has none."""
+    """Give the server's agents an answer to write, if it is up and they have none."""
     for session in reader.following:
         messages = reader.messages(session)
         if reader.close_code is None and (not messages or (messages[-1].role == "assistant" and ended(messages[-1]))):

@@ -1,4 +1,4 @@
-"""A response by one request, line by line, with curl against real servers: shown as it comes, ended as it ends."""
+"""NDJSON uploads with curl against real servers: shown as they arrive, ended as they end."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The proxies of the tests are what their names say; how long they let a link idle is in `test_proxies`."""
+"""The test proxies behave as their names say; their idle limits are tested in `test_proxies`."""
 
 import httpx
 import pytest

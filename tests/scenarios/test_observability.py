@@ -1,4 +1,4 @@
-"""What an operator sees of a running server: probes, metrics, its log, and traces, each of real traffic."""
+"""Observability of a running server: probes, metrics, log and traces of real traffic."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The server pings every socket at its interval, under each command that serves, and drops who doesn't answer."""
+"""Pings: the server pings every socket at its interval, under each command, and drops unresponsive clients."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Every transport through real proxies: who idles too long is dropped, and no proxy and no fault changes the text."""
+"""Every transport through real proxies: idle connections are dropped, and no fault changes the text."""
 
 import asyncio
 import contextlib
@@ -73,7 +73,7 @@ async def check_idle_links(start_server: StartServer, name: str, limit_s: float)
 
 
 async def nothing(route: Route) -> None:
-    """The answer comes undisturbed."""
+    """Leave the answer undisturbed."""
 
 
 async def cuts(route: Route) -> None:

@@ -1,4 +1,4 @@
-"""A release: of two servers behind nginx one after the other is stopped and started again, and nobody loses a word."""
+"""A rolling release: two servers behind nginx restart in turn, and no client loses a word."""
 
 import asyncio
 from contextlib import AsyncExitStack

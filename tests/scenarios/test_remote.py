@@ -1,4 +1,4 @@
-"""Agents in other processes, over real links: restarts, bad networks, zombies; all that they say is there, once."""
+"""Remote agents over real links: with restarts, bad networks and zombies, everything is stored once."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ def publisher(url: str, **options: Any) -> Publisher:
 
 @asynccontextmanager
 async def following(server: Server, count: int = 1) -> AsyncIterator[tuple[Follower, list[str]]]:
-    """Somebody who reads so many sessions of theirs, in which no agent of the site answers."""
+    """A reader of several of its own sessions, in which no agent of the site answers."""
     async with Follower(server.url) as reader:
         sessions = [await reader.create_session(agent="") for _ in range(count)]
         yield await reader.follow(*sessions), sessions
@@ -64,7 +64,7 @@ class SessionWriters:
                 await asyncio.sleep(0.02)
 
     async def end(self, reader: Follower) -> None:
-        """Lets it finish; the reader has it all then, exactly."""
+        """Let it finish; the reader has it all then, exactly."""
         self.enough.set()
         await asyncio.wait_for(asyncio.gather(*self._tasks), DEADLINE_S)
         for session, words in self.said.items():
@@ -75,7 +75,7 @@ class SessionWriters:
 
 
 async def more(reader: Follower, session: str) -> None:
-    """Waits until the reader is shown more of an answer."""
+    """Wait until the reader is shown more of an answer."""
     shown = len(reader.sessions[session].text)
     await reader.wait_until(lambda: len(reader.sessions[session].text) > shown + 50)
 

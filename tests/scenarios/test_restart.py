@@ -1,4 +1,4 @@
-"""The restart that the network lab asks for: graceful, in the same process, whatever started it."""
+"""The network lab's restart: graceful, in the same process, under every server command."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Agents in processes of their own: what they answer, how they stop, and what becomes of their work when they die."""
+"""Agents in worker processes: their answers, how they stop, and their work after they die."""
 
 import asyncio
 import signal
@@ -31,7 +31,7 @@ READABLY = {"HOLDFAST_DEMO_TOKENS_PER_S": "150"}  # some four seconds
 
 
 async def in_thread(function: object, *arguments: object) -> object:
-    """Lets clients go on meanwhile."""
+    """Let clients go on meanwhile."""
     return await asyncio.to_thread(function, *arguments)  # type: ignore[arg-type]
 
 
@@ -96,7 +96,7 @@ async def test_a_stopping_worker_finishes_its_answers_and_leaves_waiting_ones_to
 
 
 async def asked_of(port: int, path: str) -> tuple[int, str]:
-    """What a worker says of itself."""
+    """Return a worker's response to a probe."""
     async with httpx.AsyncClient(timeout=DEADLINE_S) as client:
         answer = await client.get(f"http://127.0.0.1:{port}{path}", headers={"Authorization": "Bearer t"})
     return answer.status_code, answer.text
@@ -124,7 +124,7 @@ async def test_a_second_signal_stops_the_worker_at_once(reader: Follower, start_
 
 
 def has_default_handler(server: Server, number: signal.Signals) -> bool:
-    """Whether a signal would end a process: it has taken the one before."""
+    """Return whether a signal would end a process: it has taken the one before."""
     with open(f"/proc/{server.pid}/status") as status:
         caught = next(line.split()[1] for line in status if line.startswith("SigCgt:"))
     return not int(caught, 16) >> (number - 1) & 1

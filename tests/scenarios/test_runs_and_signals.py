@@ -1,4 +1,4 @@
-"""Runs, steers, stops and approvals while their servers are killed: everything ends, and happens once or not at all."""
+"""Runs, steers, stops and approvals while servers are killed: everything ends, and happens at most once."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A reader that stands still costs a bounded amount of memory, holds up nobody, and goes on where it was."""
+"""A stalled reader: bounded memory, no effect on others, and it resumes where it was."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def frame(type_: str, **fields: Any) -> str:
 
 
 async def a_large_session(person: Person, count: int = 20, size: int = 30_000) -> str:
-    """Its owner is connected, but doesn't follow it: he would be a slow reader himself on a busy machine."""
+    """A large session whose owner is connected without following it: on a busy machine it would be slow itself."""
     session = await person.create_session()
     await person.connect()
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""An HTTP stream whose client stands still costs a bounded amount of memory, and goes on with the conflated state."""
+"""A stalled HTTP stream: bounded memory, and it continues with the conflated state."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ async def talk(person: Person, session: str, turns: int = TURNS) -> None:
 
 
 def read_until(stream: RawStream, turns: int) -> tuple[list[dict[str, Any]], dict[str, MessageState]]:
-    """Reads as a client does until it has so many messages."""
+    """Read as a client does until it has so many messages."""
     messages: dict[str, MessageState] = {}
     read: list[dict[str, Any]] = []
     cursor = 0

@@ -1,4 +1,4 @@
-"""A server that is told to stop says goodbye to every client, ends what it does, and ends with 0."""
+"""A graceful stop: the server says goodbye to every client, ends its work, and exits with 0."""
 
 import json
 import signal
@@ -27,7 +27,7 @@ def begin_to_stop(server: Server) -> None:
 
 
 def answered(client: RawSocket) -> int | None:
-    """Waits for the close frame and answers it as RFC 6455 wants it; gives its code."""
+    """Wait for the close frame and answer it as RFC 6455 requires; return its code."""
     frame = client.read_until(CLOSE)
     with suppress(ConnectionError):  # the server has lost patience: the machine stood still
         client.send(CLOSE, frame.payload)

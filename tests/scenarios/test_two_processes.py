@@ -1,4 +1,4 @@
-"""Several processes on one database: every reader gets all of every answer, whatever is between the processes."""
+"""Several processes on one database: every reader gets all of every answer, with any channel layer between."""
 
 import asyncio
 import signal

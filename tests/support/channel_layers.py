@@ -1,4 +1,4 @@
-"""Channel layers that keep no promise; settings name them, as any layer. Real ones lose messages now and then too."""
+"""Faulty channel layers, which settings name as any layer. Real ones lose messages too."""
 
 import asyncio
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""A person with two tabs who asks, steers, stops and decides without waiting, whatever happens to the servers.
+"""A user with two tabs who asks, steers, stops and decides without waiting, despite server faults.
 
 Each tab keeps all that it was told, so that `tests.support.session_invariants` can compare it with what is stored.
 """
@@ -21,19 +21,19 @@ PAUSES_S = 0.02, 0.25  # between two things that a person does
 
 
 class RetryingFollower(Follower):
-    """Sends a signal until it is answered."""
+    """A follower that sends a signal until it is answered."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.all_receipts: dict[str, list[Frame]] = {}  # signal → every receipt of it
 
     async def hop(self) -> None:
-        """Cuts the connection; it connects again by itself, perhaps to another server."""
+        """Cut the connection; it connects again by itself, perhaps to another server."""
         if self.socket:
             await self.socket.close()
 
     async def send_until_answered(self, session: str, kind: str, payload: Frame, id: str) -> Frame:
-        """Sends a signal until it has a receipt that is meant; gives it."""
+        """Send a signal until it has a final receipt; return it."""
         while True:
             receipt = await self._try(session, kind, payload, id)
             if receipt and not (receipt["status"] == "rejected" and receipt["error"]["retryable"]):
@@ -69,7 +69,7 @@ class RoamingTab(RetryingFollower):
 
 
 class ConcurrentUser:
-    """Somebody with one session and two tabs on it; `sent` is what was sent, by id: its kind and payload."""
+    """A user with one session and two tabs on it; `sent` holds each signal's kind and payload, by id."""
 
     def __init__(self, first: RetryingFollower, second: RetryingFollower, session: str, random: Random) -> None:
         self.tabs = [first, second]
@@ -81,7 +81,7 @@ class ConcurrentUser:
         self._actions: set[asyncio.Task[None]] = set()
 
     async def ask(self, questions: int) -> None:
-        """Asks so many questions, and does what people do until each is answered."""
+        """Ask questions, and do what people do until each is answered."""
         for _ in range(questions):
             await self.send("message", self._text())
             while not self._answered():
@@ -94,7 +94,7 @@ class ConcurrentUser:
                 await self._random.choice(self.tabs).send_until_answered(self.session, *self.sent[id], id)
 
     async def send(self, kind: str, payload: Frame, *, twice: bool = False) -> None:
-        """Sends a signal from either tab, or from both, until it is answered."""
+        """Send a signal from either tab, or from both, until it is answered."""
         id = f"{kind}-{len(self.sent)}-{self._random.getrandbits(40):010x}"
         self.sent[id] = kind, payload
         tabs = self.tabs if twice else [self._random.choice(self.tabs)]
@@ -102,7 +102,7 @@ class ConcurrentUser:
         self.receipts[id] = receipts[0]
 
     async def settle(self) -> None:
-        """Waits until both tabs see that nothing goes on any more."""
+        """Wait until both tabs show everything as ended."""
         for tab in self.tabs:
             await tab.wait_until(lambda tab=tab: self._at_rest(tab), 120)
         last = max(tab.sessions[self.session].cursor.serial for tab in self.tabs)
@@ -135,7 +135,7 @@ class ConcurrentUser:
             hop.add_done_callback(self._actions.discard)
 
     def _decide(self) -> None:
-        """Decides what either tab is asked, mostly; sometimes each decides for itself."""
+        """Decide most approvals that either tab shows; sometimes both tabs decide."""
         for tab in self.tabs:
             for message in list(tab.sessions[self.session].messages.values()):
                 for part in message.parts:

@@ -1,4 +1,4 @@
-"""What deploy/ has, made to run here: its nginx in front of servers, and the commands that it documents."""
+"""The files of deploy/ adapted to run in tests: nginx in front of servers, and the documented commands."""
 
 import re
 import ssl

@@ -1,4 +1,4 @@
-"""A small ASGI application, to see Holdfast's server alone; ECHO_START and ECHO_DRAIN_S say how its hooks behave."""
+"""A small ASGI application, to test Holdfast's server alone; ECHO_START and ECHO_DRAIN_S configure its hooks."""
 
 import asyncio
 import os
@@ -40,9 +40,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:
-    """`/wake` wakes the sleeping sockets, `/headers` says what came in, `/forever` never ends, `/breaks` fails midway.
+    """`/wake` wakes the sleeping sockets, `/headers` echoes headers, `/forever` never ends, `/breaks` fails midway.
 
-    Nobody may keep any.
+    No response may be cached.
     """
     path = scope["path"]
     await receive()
@@ -58,7 +58,7 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def echo(path: str, receive: Any, send: Any) -> None:
-    """Repeats what it gets; "drained" ends the drain; at `/ws/asleep` it takes nothing before `/wake` was fetched."""
+    """Echo each message; "drained" ends the drain; `/ws/asleep` receives nothing before `/wake` was fetched."""
     await receive()
     await send({"type": "websocket.accept"})
     if path == "/ws/asleep":

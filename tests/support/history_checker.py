@@ -1,4 +1,4 @@
-"""What must be true of everything that was seen, told from a recorded history alone.
+"""Invariants of everything that was seen, checked from a recorded history alone.
 
 A history is a list of entries, one JSON object a line, in the order in which they were noted; `Recorder` notes them.
 `python -m tests.support.history_checker history.jsonl` checks a file again.
@@ -65,7 +65,7 @@ def session_of(entry: Entry) -> str:
 
 
 def summary(entries: Iterable[Entry]) -> str:
-    """How much a history has seen."""
+    """Return the size of a history, in words."""
     entries = list(entries)
     kinds = Counter(entry["kind"] for entry in entries)
     faults = Counter(entry["fault"] for entry in entries if entry["kind"] == "fault")
@@ -131,7 +131,7 @@ class _Session:
             yield from (frame for frame in frames if frame["type"] == type_)
 
     def goes_forward(self, frames: list[Entry]) -> Iterator[str]:
-        """A client's cursor never goes back or over a hole, and a reset has a reason."""
+        """Check that a client's cursor never goes back or over a hole, and that a reset has a reason."""
         epoch, serial = "", 0
         for frame in frames:
             if frame["type"] not in ("attached", "events"):
@@ -154,7 +154,7 @@ class _Session:
             epoch, serial = its_epoch, its_serial
 
     def one_order(self) -> Iterator[str]:
-        """Everybody was given the same event at the same serial, without holes in a frame, and each once."""
+        """Check that every client got the same event at the same serial, without holes in a frame, and each once."""
         for frame in self._all("events"):
             serials = [event["serial"] for event in frame["events"]]
             if serials != list(range(serials[0], int(frame["cursor"].rpartition("-")[2]) + 1)):
@@ -183,7 +183,7 @@ class _Session:
                 yield f"{message['id']} ended at {ended[message['id']]} and is stored up to {message['last_serial']}"
 
     def nothing_after_a_stop(self) -> Iterator[str]:
-        """A confirmed cancel comes after all that its runs have written."""
+        """Check that a confirmed cancel comes after everything that its runs have written."""
         confirmed = {
             event["signal"]["id"]: (serial, event["signal"])
             for serial, event in self.timeline.items()
@@ -197,7 +197,7 @@ class _Session:
                 yield f"{id} was confirmed at {serial}, and its response went on at {min(late)}"
 
     def receipts_agree(self) -> Iterator[str]:
-        """Every signal has one receipt, however often it was sent."""
+        """Check that every signal has one receipt, however often it was sent."""
         answers: dict[str, set[Any]] = defaultdict(set)
         for entry in self.of["ok"]:
             answers[entry["id"]].add(("accepted", entry["serial"]))
@@ -210,7 +210,7 @@ class _Session:
                 yield f"{id} was answered in several ways: {sorted(answers[id], key=str)}"
 
     def statuses_go_forward(self) -> Iterator[str]:
-        """A signal's status never goes back, what is final stays, and its acceptance is told once."""
+        """Check that a signal's status never goes back, final ones stay, and its acceptance is seen once."""
         rank = {"accepted": 0, "delivered": 1}
         last: dict[str, Entry] = {}
         for _, event in sorted(self.timeline.items()):
@@ -229,7 +229,7 @@ class _Session:
                 yield f"{id} was told to be {record} and is stored as {stored}"
 
     def all_agree(self) -> Iterator[str]:
-        """Whoever is asked at the end says what the store says."""
+        """Check that every process and tab agrees with the store at the end."""
         assert self.store
         for state in self.of["state"]:
             for name in ("serial", "messages", "signals"):
@@ -238,7 +238,7 @@ class _Session:
                     yield f"{state['of']} differs from the store in {name}: {difference}"
 
     def folds_agree(self) -> Iterator[str]:
-        """Where all events of a message were seen, their fold is what is stored."""
+        """Check that a message's stored form is the fold of its events, where all were seen."""
         for id, stored in self.messages.items():
             span = range(stored["first_serial"], stored["last_serial"] + 1)
             if all(serial in self.timeline for serial in span):
@@ -250,7 +250,7 @@ class _Session:
                     yield f"{id} folds to {parts} and is stored as {stored['parts']}"
 
     def nothing_is_lost(self) -> Iterator[str]:
-        """What was acknowledged is stored, and nothing that wasn't said."""
+        """Check that everything acknowledged is stored, and nothing else."""
         for entry in self.of["acknowledged"]:
             message = self.messages.get(entry["message"])
             if message is None:
@@ -280,7 +280,7 @@ class _Session:
                 yield f"{signal['id']} is {signal['status']} and has no final receipt"
 
     def calls_were_approved(self) -> Iterator[str]:
-        """What ran had been approved, and what is said to be done ran."""
+        """Check that every call that ran was approved, and every call reported as done ran."""
         for approval in self.of["approval"]:
             ran = approval["effect"] in self.ran
             if ran and approval["status"] != "approved":

@@ -1,4 +1,4 @@
-"""Followers over HTTP, as small as a stranger would write them from PROTOCOL.md §2."""
+"""Followers over HTTP, as small as a third party would write them from PROTOCOL.md §2."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ class ServerUnavailable(Exception):
 
 
 class HttpFollower(Follower):
-    """Asks, takes the answer's frames, and asks again when it ends; `connections` counts the answers.
+    """A follower that reads one response's frames after the other; `connections` counts the responses.
 
     One that says nothing for `silence_s` is given up. It follows one session.
     """

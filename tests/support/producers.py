@@ -1,4 +1,4 @@
-"""Those who publish from elsewhere, and where: producers, sessions, a second process."""
+"""Remote producers, their sessions, and a second process."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -43,7 +43,7 @@ async def session() -> str:
 
 
 class Producer:
-    """What one publishes, batch by batch, to any process."""
+    """A producer, which publishes batch by batch to any process."""
 
     def __init__(self, session: str, *, who: Identity = AGENT, name: str = "producer", epoch: int = 1) -> None:
         self.who = who

@@ -1,4 +1,4 @@
-"""A tab that wanders between transports, and between the servers behind one balancer, and notes all that it is told."""
+"""A tab that changes transports, and servers behind one balancer, and records everything it receives."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""What must be true of a session when all is over, whatever happened meanwhile: told from all that its tabs heard.
+"""Invariants of a session after a test with faults, checked from everything that its tabs received.
 
 Each check raises AssertionError with what is wrong. `Rows` is what the database has.
 """
@@ -80,7 +80,7 @@ def rows_of_models(session: str) -> Rows:
 
 
 def check(person: ConcurrentUser, rows: Rows, effects: list[str]) -> None:
-    """Checks everything. `effects`: what the approved calls of all sessions left behind, in order."""
+    """Check everything. `effects`: what the approved calls of all sessions left behind, in order."""
     timeline = timeline_of(person)
     messages = person.tabs[0].sessions[person.session].messages
     check_all_has_ended(rows)
@@ -103,7 +103,7 @@ def check_all_has_ended(rows: Rows) -> None:
 
 
 def check_receipts(person: ConcurrentUser, rows: Rows, timeline: Timeline) -> None:
-    """A signal that was accepted is stored once, and has one final status, the same for everybody."""
+    """Check that an accepted signal is stored once and has one final status, the same for every tab."""
     for id, (kind, _) in person.sent.items():
         receipts = [receipt for tab in person.tabs for receipt in tab.all_receipts.get(id, [])]
         assert receipts, f"{id} has no receipt"
@@ -130,7 +130,7 @@ def _meaning(receipt: Frame) -> Any:
 
 
 def _records_by_signal(tab: RetryingFollower, session: str) -> dict[str, list[tuple[int, Frame]]]:
-    """By signal: what the tab was told of it, and as of which serial; in that order."""
+    """Return each signal's records as the tab received them, with their serials, in order."""
     receipts: dict[str, list[tuple[int, Frame]]] = {}
     for frame in tab.frames:
         if frame.get("session") != session:
@@ -156,7 +156,7 @@ def _check_statuses(receipts: dict[str, list[tuple[int, Frame]]]) -> None:
 
 
 def timeline_of(person: ConcurrentUser) -> Timeline:
-    """Every event that a tab was given, by serial: nobody was given another."""
+    """Return every event that a tab received, by serial; check that all tabs received the same."""
     events: Timeline = {}
     for tab in person.tabs:
         for frame in tab.frames:
@@ -203,7 +203,7 @@ def _said(message: Any) -> Any:
 
 
 def check_stops(timeline: Timeline, rows: Rows) -> None:
-    """A confirmed stop comes after the end of all that it stopped, and nothing of that comes after its end."""
+    """Check that a confirmed stop comes after the end of everything it stopped."""
     for run in rows.runs:
         cancel = rows.keys.get(run["cancel_id"])
         if cancel and cancel["status"] == "applied":
@@ -217,7 +217,7 @@ def check_stops(timeline: Timeline, rows: Rows) -> None:
 
 
 def check_approvals(messages: Messages, rows: Rows, effects: list[str]) -> None:
-    """What is approved runs at most once, and where the answer says so it did; what isn't approved never runs."""
+    """Check that approved calls ran at most once, as the answer says, and unapproved ones never."""
     assert len(effects) == len(set(effects)), "an approved call ran twice"
     parts = {
         part["approval"]["id"]: part for message in messages.values() for part in message.parts if part.get("approval")
@@ -248,7 +248,7 @@ def _was_refused(signal: Row) -> bool:
 
 
 def check_steers(messages: Messages, rows: Rows) -> None:
-    """A steer is a part of an answer, or a message of its own, never both or neither; its receipt says which."""
+    """Check that a steer is part of an answer or a message of its own, as its receipt says, never both or neither."""
     parts = {
         part["id"]: message.id
         for message in messages.values()
@@ -268,7 +268,7 @@ def check_steers(messages: Messages, rows: Rows) -> None:
 
 
 def check_words(messages: Messages) -> None:
-    """No word of an answer is missing, twice or out of its place."""
+    """Check that no word of an answer is missing, repeated or moved."""
     for message in messages.values():
         if message.role == "assistant":
             words = re.sub(r"\[[^]]*\]", "", text_of(message)).split()

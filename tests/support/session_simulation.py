@@ -1,4 +1,4 @@
-"""A simulation of one session: those who send into it, and an agent that does in single steps what `agents_app` does.
+"""A simulation of one session: its users, and an agent that does the work of `agents_app` in single steps.
 
 So anything may come between two of them.
 """
@@ -35,7 +35,7 @@ class Call:
 
 
 class Agent:
-    """One at work on a run."""
+    """An agent at work on a run."""
 
     def __init__(self, run: models.Run) -> None:
         self.run = run
@@ -49,7 +49,7 @@ class Agent:
 
 
 class SessionSimulation:
-    """A session, those who send into it, and the worker whose agents answer. `do` does one thing, if it can be done."""
+    """A session, its users, and the worker whose agents answer. `do` takes one action if it is possible."""
 
     def __init__(self, writer: Writer, session: models.Session, random: Random) -> None:
         self.writer, self.session, self.random = writer, session, random
@@ -62,7 +62,7 @@ class SessionSimulation:
         self.number = 0
 
     def do(self, *names: str) -> None:
-        """Does these at once: what they write goes into one transaction."""
+        """Take these actions at once: everything they write goes into one transaction."""
         with self.writer.together():
             waiting = [getattr(self, name)() for name in names]
         for done in waiting:
@@ -70,7 +70,7 @@ class SessionSimulation:
                 done()
 
     def go_on(self) -> Any:
-        """What would come next if nothing came between."""
+        """Take the next action of an undisturbed session."""
         return getattr(self, self._next())()
 
     def _next(self) -> str:
@@ -122,7 +122,7 @@ class SessionSimulation:
         return self.continue_("regenerate")
 
     def again(self) -> Any:
-        """Somebody was not told, and sends the same once more."""
+        """Send a signal once more, as a client without a receipt does."""
         if not self.receipts:
             return None
         sent, receipt = self.random.choice(list(self.receipts.values()))
@@ -248,7 +248,7 @@ class SessionSimulation:
         return self._write(chunk, also=((0, partial(backend.end_call, call.approval, models.Approval.Execution.DONE)),))
 
     def deliver(self) -> Any:
-        """The inbox says that it has a signal, some time after it had."""
+        """Let the inbox report a signal's delivery, some time after it."""
         opened = models.Signal.objects.filter(session=self.session, status="accepted").exclude(run=None).first()
         if self.agent is None or opened is None or opened.run_id != self.agent.run.pk:
             return None
@@ -281,19 +281,19 @@ class SessionSimulation:
         return take
 
     def die(self) -> Any:
-        """The worker dies, another process ends what it left, and a third works on."""
+        """Let the worker die; another process ends its answers, and a third continues."""
         models.Worker.objects.filter(pk=self.worker.pk).update(alive=False)
         self.worker = models.Worker.objects.create(name="test")
         return self._reap()
 
     def cut_off(self) -> Any:
-        """Who watches finds that a run hasn't stopped in time."""
+        """Let the supervisor find that a run has not stopped in time."""
         if self.agent is None or models.Run.objects.get(pk=self.agent.run.pk).cancel_id is None:
             return None
         return self._reap()
 
     def zombie(self) -> Any:
-        """An agent whose run was ended by others goes on as if nothing had happened."""
+        """Let an agent whose run was ended by others continue as if nothing had happened."""
         waiting: list[Callable[[], object]] = []
         for agent in self.dead:
             waiting.append(partial(outcome, self._submit(agent, delta("a zombie"))))
@@ -363,7 +363,7 @@ class SessionSimulation:
         )
 
     def end_everything(self) -> Callable[[], None]:
-        """Agents finish what was begun and answer what waits."""
+        """Let agents finish what was begun and answer what waits."""
 
         def end() -> None:
             while lifecycle.at_work(self.session.pk):

@@ -1,4 +1,4 @@
-"""A WebSocket that shows a token, with no server between."""
+"""A WebSocket that presents a token, without a server between."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ EVIL = "http://evil.example"
 
 
 class TokenSocket:
-    """One WebSocket that shows a token. `said` is what the server sends."""
+    """A WebSocket that presents a token. `said` holds the server's messages."""
 
     def __init__(self, text: str | None, *, how: str = "header", origin: str = EVIL, cookie: str = "") -> None:
         headers = [(b"origin", origin.encode())] if origin else []
@@ -57,14 +57,14 @@ class TokenSocket:
         self.inbox.put_nowait({"type": "websocket.receive", "text": json.dumps(frame)})
 
     async def ask(self, frame: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a frame: what is said next."""
+        """Send a frame and return the next message."""
         seen = len(self.said)
         self.send(frame)
         await self.until(lambda: len(self.said) > seen)
         return self.said[seen]
 
     async def end(self) -> tuple[str, int]:
-        """The last code that it was told, when it is closed."""
+        """Wait for the close; return the last error's code and the close code."""
         await self.until(lambda: self.code is not None)
         errors = [frame["code"] for frame in self.said if frame["type"] == "error"]
         assert self.code

@@ -1,4 +1,4 @@
-"""A receiver of OpenTelemetry's traces: what spans a server has sent, over OTLP's HTTP."""
+"""A receiver of OpenTelemetry traces over OTLP/HTTP: it collects the spans that a server sends."""
 
 import threading
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A reader that changes its transport, and its server, again and again in the middle of words."""
+"""A reader that changes its transport and its server repeatedly, mid-word."""
 
 import asyncio
 from random import Random
@@ -14,7 +14,7 @@ from tests.support.person import Followed, Frame, Person
 
 
 class TransportHopper(StreamFollower):
-    """Follows one session for at most `STAY_S` at a time on whatever transport, at one of these servers."""
+    """A follower of one session that stays at most `STAY_S` on a transport, at one of these servers."""
 
     STAY_S = 0.2
 

@@ -36,7 +36,7 @@ class Command(DaphneCommand):
                 exit_at_next_signal()
                 self.server.stop_and_wait()
 
-    def inner_run(self, *args: object, **options: Any) -> None:
+    def inner_run(self, *args: Any, **options: Any) -> None:
         if not options["use_asgi"]:
             super().inner_run(*args, **options)
             return
