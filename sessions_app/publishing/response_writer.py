@@ -95,7 +95,7 @@ class ResponseWriter:
             self.end = kind
         self._rollup.add(chunk)
         if not self._scheduled or not self._spoken or self.end:
-            self._schedule(at_once=not self._spoken or self.ended)
+            self._schedule(at_once=not self._spoken or bool(self.end))
             self._spoken = self._spoken or kind in vocabulary.APPENDS
 
     @property
@@ -106,7 +106,8 @@ class ResponseWriter:
     @property
     def is_full(self) -> bool:
         """Whether the buffer is full: then call `wait_for_room`."""
-        return self._rollup.size > BUFFER_BYTES or len(self._rollup) > BUFFER_CHUNKS
+        waiting = self._rollup
+        return waiting.size > BUFFER_BYTES or len(waiting) > BUFFER_CHUNKS
 
     async def wait_for_room(self) -> None:
         """Wait until less waits to be submitted. Raises HoldfastError."""

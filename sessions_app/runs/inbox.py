@@ -221,7 +221,7 @@ def _read(runs: Collection[str]) -> list[tuple[str, AgentSignal]]:
 
 def _expired(workers: Sequence[str]) -> list[tuple[str, str]]:
     """Return the (run, approval) about which nobody can decide any more."""
-    return _ask(SELECT_EXPIRED, workers)
+    return [(run, approval) for run, approval in _ask(SELECT_EXPIRED, workers)]
 
 
 def _running(workers: Sequence[str]) -> set[str]:
@@ -229,8 +229,8 @@ def _running(workers: Sequence[str]) -> set[str]:
     return set((found or "").split(","))
 
 
-def _ask(query: str, workers: Sequence[str]) -> list[Any]:
+def _ask(query: str, workers: Sequence[str]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query % ",".join(["%s"] * len(workers)), workers)
-        rows: list[Any] = cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
