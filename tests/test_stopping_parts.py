@@ -32,7 +32,7 @@ async def test_a_runner_that_has_work_at_that_moment() -> None:
 
 async def test_an_agent_that_gets_its_decision_at_that_moment() -> None:
     inbox = RunInbox(Run())
-    task = asyncio.create_task(inbox.about("approval", 60))
+    task = asyncio.create_task(inbox.wait_for("approval", 60))
     while "approval" not in inbox._about:
         await asyncio.sleep(0)
     inbox.put(AgentSignal(1, "s", "approve", "guest:1", "approval", {}))
