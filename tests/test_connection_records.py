@@ -101,7 +101,7 @@ async def test_a_database_that_fails_costs_the_notes_and_nothing_else(
     ending(notes, 3)
     with caplog.at_level(logging.WARNING):
         await notes.write()
-    assert notes.dropped == 3 and "how 3 connections ended is not stored" in caplog.text
+    assert notes.dropped == 3 and "3 connection records were not stored" in caplog.text
 
 
 async def test_where_nothing_is_kept_nothing_is_noted(settings: Any) -> None:

@@ -43,7 +43,7 @@ def run(*arguments: str) -> str:
 
 class TestCommand:
     def test_with_no_records_it_says_so(self) -> None:
-        assert run() == "No connection that was recorded ended in the last 24 hours.\n"
+        assert run() == "No recorded connection ended in the last 24 hours.\n"
         assert json.loads(run("--json")) == {"hours": 24, "transports": []}
 
     def test_it_says_when_nothing_is_recorded(self, settings: Any) -> None:
@@ -144,7 +144,7 @@ class TestAdmin:
         assert "style=" not in content and "<script" not in content.split("</main>")[0] and " onclick" not in content
 
     def test_with_no_records_it_says_so(self, operator: Client) -> None:
-        assert "No connection that was recorded ended in the last 24 hours." in page(operator)
+        assert "No recorded connection ended in the last 24 hours." in page(operator)
 
     @pytest.mark.parametrize(
         "query", [{"hours": "x"}, {"hours": "999999999"}, {"hours": "6", "transport": "'"}, {"a": "b"}]

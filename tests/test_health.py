@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def ready(process: Process | None) -> tuple[int, str]:
-    told = await probes.answer("GET", "readyz", "", process)
+    told = await probes.respond("GET", "readyz", "", process)
     return told.status, told.body.decode()
 
 
@@ -25,7 +25,7 @@ async def test_it_is_ready_from_its_start_to_its_stop() -> None:
     assert await ready(process) == (200, "ready\n")
     await process.stop()
     assert await ready(process) == (503, "the process is stopping\n")
-    assert (await probes.answer("GET", "healthz", "", process)).status == 200
+    assert (await probes.respond("GET", "healthz", "", process)).status == 200
 
 
 async def test_a_database_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_an_expired_token_is_named_so() -> None:
 
 def test_without_keys_tokens_are_off(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": {}}
-    assert "Tokens are off" in refusal(token())[1]
+    assert "tokens are disabled" in refusal(token())[1]
 
 
 def test_a_key_that_can_be_guessed_verifies_nothing(settings: Any) -> None:

@@ -32,8 +32,8 @@ APPROVALS, RUNS, SIGNALS = (model._meta.db_table for model in (models.Approval, 
 # Plain SQL for the queries of every poll: the ORM takes longer to build them than the database to answer. They cover
 # all runs of the workers, since naming hundreds of runs would cost more than finding the few with signals. The subquery
 # is one index look-up per run, which no planner can turn into a join; with stale statistics about open signals,
-# PostgreSQL would otherwise compare all with all. The signal that caused a run is its prompt, and the one that cancels
-# it is in `cancel_id`, so both are left out.
+# PostgreSQL would otherwise compare all with all. The signal that caused a run is its prompt and is excluded; the
+# one that cancels it is in `cancel_id`.
 SELECT_OPEN = (
     f"SELECT id, cancel_id, newest FROM (SELECT id, cancel_id, (SELECT max(s.id) FROM {SIGNALS} s WHERE s.run_id ="
     f" {RUNS}.id AND s.status IN ('accepted', 'delivered') AND s.id <> coalesce({RUNS}.cause_id, 0)) AS newest"

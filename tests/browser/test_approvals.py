@@ -174,7 +174,7 @@ def test_a_decision_that_comes_too_late_is_told_so(visitor: Visitor) -> None:
     visitor.wait_stored(tab.session, "The end")
     approve(tab).click()
     visitor.network.cut()
-    expect(tab.page.get_by_test_id("decision-refused")).to_contain_text("the approval has expired")
+    expect(tab.page.get_by_test_id("decision-refused")).to_contain_text("The approval has expired")
     expect(decision(tab)).to_contain_text("Expired")
     assert call(visitor, tab)["state"] == "output-denied"
 
