@@ -61,7 +61,7 @@ def env_keys(name: str) -> dict[str, str]:
 
 def env_settings(prefix: str, declared: Iterable[Setting]) -> dict[str, Any]:
     """Return the settings whose variable `prefix + name` is set, parsed by their declared type and bounds."""
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for setting in declared:
         variable = prefix + setting.name
         if not env_str(variable, ""):
@@ -75,7 +75,7 @@ def env_settings(prefix: str, declared: Iterable[Setting]) -> dict[str, Any]:
 
 
 # By a setting's type. Called only for variables that are set, so the defaults are never used.
-READERS: dict[type, Callable[[str], Any]] = {
+READERS: dict[type, Callable[[str], object]] = {
     str: lambda name: env_str(name, ""),
     bool: lambda name: env_bool(name, False),
     int: lambda name: env_int(name, 0),

@@ -11,7 +11,6 @@ import os
 import re
 import socket
 from datetime import UTC, datetime
-from typing import Any
 
 from sessions_app.telemetry import log_context
 
@@ -69,7 +68,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def logging_config(level: str, form: str) -> dict[str, Any]:
+def logging_config(level: str, form: str) -> dict[str, object]:
     """Return Django's LOGGING. `level` applies to Holdfast's and Django's loggers, WARNING to others.
 
     `form` is LINE or JSON.

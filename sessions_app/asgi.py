@@ -11,18 +11,14 @@ application = mount(application)
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from sessions_app import process
 from sessions_app.auth.addresses import path_below
+from sessions_app.core.asgi_types import Application, Receive, Scope, Send
 from sessions_app.http.body_limit import limit_bodies
 from sessions_app.servers import daphne_server, lifecycle
 from sessions_app.telemetry import log_context
 from sessions_app.transports import ndjson, probes
 from sessions_app.transports.websocket import SessionConsumer
-
-Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 
 def mount(application: Application) -> Application:
@@ -35,7 +31,7 @@ def mount(application: Application) -> Application:
     probe = probes.application(process.started)
     limited = limit_bodies(application)
 
-    async def mounted(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await lifecycle.lifespan(scope, receive, send)
             return
@@ -60,6 +56,6 @@ def mount(application: Application) -> Application:
     return mounted
 
 
-async def refuse(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a WebSocket handshake at any other address with 403; Channels' router would raise."""
     await send({"type": "websocket.close"})

@@ -1,4 +1,4 @@
-"""The applications in another Django project: it has settings of its own, and none of this project's."""
+"""The applications in another Django project, with its own settings and none of this project's."""
 
 import os
 import re
@@ -120,14 +120,14 @@ def site(tmp_path: Path) -> Any:
     return run
 
 
-def test_all_that_is_missing_or_wrong_is_listed_at_once(site: Any) -> None:
+def test_all_missing_or_invalid_settings_are_listed_together(site: Any) -> None:
     checked = site('HOLDFAST = {"ROLUP_MS": 20, "LEASE_MS": "soon"}', "-m", "django", "check")
     assert checked.returncode == 1 and "Traceback" not in checked.stderr
     assert sorted(re.findall(r"\(holdfast\.(\w+)\)", checked.stderr)) == ["E021", "E025", "E025"]
     assert "HINT: For one process: CHANNEL_LAYERS = {'default':" in checked.stderr
 
 
-def test_a_server_refuses_to_start_with_what_is_wrong(site: Any) -> None:
+def test_a_server_refuses_to_start_with_invalid_settings(site: Any) -> None:
     start = "import asyncio, django; django.setup(); from sessions_app import process; asyncio.run(process.start())"
     started = site(f'{LAYERS}HOLDFAST = {{"ROLUP_MS": 20, "LEASE_MS": "soon"}}', "-c", start)
     assert started.returncode == 1
@@ -136,13 +136,13 @@ def test_a_server_refuses_to_start_with_what_is_wrong(site: Any) -> None:
     assert second == "LEASE_MS is 'soon'. Use a whole number from 300 to 600000."
 
 
-def test_it_needs_no_settings_but_the_channel_layers(site: Any) -> None:
+def test_only_the_channel_layers_must_be_set(site: Any) -> None:
     checked = site(LAYERS, "-m", "django", "check")
     assert checked.returncode == 0, checked.stderr
     assert re.findall(r"\(holdfast\.(\w+)\)", checked.stderr) == []
 
 
-def test_the_api_doesnt_take_on_the_sites_defaults(site: Any) -> None:
+def test_the_api_ignores_the_sites_rest_defaults(site: Any) -> None:
     visited = site(LAYERS, "-c", VISIT)
     assert visited.stdout.splitlines() == [
         "201 application/json private, no-store Hello",
@@ -155,6 +155,6 @@ def test_the_api_doesnt_take_on_the_sites_defaults(site: Any) -> None:
     ], visited.stderr
 
 
-def test_the_interpreter_is_the_sites_own(site: Any) -> None:
+def test_interpreter_settings_are_left_to_the_site(site: Any) -> None:
     started = site(LAYERS, "-c", START)
     assert started.stdout.splitlines() == ["True 0"], started.stderr

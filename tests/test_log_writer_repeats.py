@@ -1,4 +1,4 @@
-"""What is sent to the log again, because its sender was not told, is stored once."""
+"""Repeats: appends and signals sent again for lack of a result are stored once."""
 
 import pytest
 
@@ -12,7 +12,7 @@ __all__ = ["writer"]  # a fixture
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_repeated_signal_is_stored_once_and_answered_as_the_first_time(writer: Writer) -> None:
+def test_a_repeated_signal_is_stored_once_and_gets_the_same_receipt(writer: Writer) -> None:
     session = a_session("guest:1")
     assert writer.append(session, "signal_1", [said("Hello")]) == AppendResult(1)
     writer.append(session, "signal_2", [said("and more")])
@@ -49,7 +49,7 @@ def test_the_same_id_in_two_sessions_is_two_messages(writer: Writer) -> None:
 
 
 @pytest.mark.parametrize("same_writer", [True, False], ids=["same process", "restarted"])
-def test_an_append_repeated_after_an_untold_commit_is_stored_once(writer: Writer, same_writer: bool) -> None:
+def test_an_append_repeated_after_an_unconfirmed_commit_is_stored_once(writer: Writer, same_writer: bool) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     writer.append(session, "m_1", begun("m_1", "one "), after=0, **of(run))
@@ -61,7 +61,7 @@ def test_an_append_repeated_after_an_untold_commit_is_stored_once(writer: Writer
     assert text_of(session, "m_1") == "one two three"
 
 
-def test_a_beginning_repeated_after_an_untold_commit_is_stored_once(writer: Writer) -> None:
+def test_a_start_repeated_after_an_unconfirmed_commit_is_stored_once(writer: Writer) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     writer.append(session, "m_1", begun("m_1", "one"), after=0, **of(run))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import TypeVar, cast
 
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -12,10 +12,12 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+M = TypeVar("M", bound=Model)
+
 ITEMS_SHOWN = 20  # of a selection, on the confirmation page
 
 
-def confirm(admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any], **context: Any) -> HttpResponse:
+def confirm(admin: ModelAdmin[M], request: HttpRequest, queryset: QuerySet[M], **context: object) -> HttpResponse:
     """Return the confirmation page of an action. Its form posts the same selection again, as the list does.
 
     `action` and `verb` name the action; `consequence` says what else it does.

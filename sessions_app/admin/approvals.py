@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE
@@ -20,6 +20,12 @@ from sessions_app.runs import admin_changes, lifecycle
 ARGUMENTS_LENGTH = 80  # characters of a call's arguments in a list
 
 
+class ListedApproval(Protocol):
+    """An approval with the annotation of `_light`."""
+
+    beginning: str
+
+
 class ApprovalColumns:
     """List columns shared by the approval admin and its inline."""
 
@@ -28,14 +34,14 @@ class ApprovalColumns:
         return approval.decision.actor if approval.decision else "–"
 
     @admin.display
-    def arguments(self, approval: Any) -> str:
+    def arguments(self, approval: ListedApproval) -> str:
         return Truncator(approval.beginning).chars(ARGUMENTS_LENGTH)
 
 
-def _light(approvals: QuerySet[Any]) -> QuerySet[Any]:
+def _light(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
     """Defer the columns that can hold a megabyte each; annotate the start of the arguments instead."""
     light = approvals.select_related("session", "decision").defer("input", "decision__payload")
-    annotated: QuerySet[Any] = light.annotate(beginning=Substr("input", 1, ARGUMENTS_LENGTH + 1))
+    annotated: QuerySet[Approval] = light.annotate(beginning=Substr("input", 1, ARGUMENTS_LENGTH + 1))
     return annotated
 
 
@@ -57,7 +63,7 @@ class ApprovalAdmin(ApprovalColumns, ReadOnlyAdmin):
     class Media:
         css = {"all": ["holdfast/admin/sessions.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         return _light(super().get_queryset(request))
 
     @admin.display(description="session", ordering="session")
@@ -106,5 +112,5 @@ class ApprovalInline(ApprovalColumns, ReadOnlyInline):
     fields = readonly_fields = ("tool", "arguments", "status", "decided_by", "decided_at", "execution", "expires_at")
     ordering = ["id"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         return _light(super().get_queryset(request))

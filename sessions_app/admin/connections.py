@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import URLPattern, path
 
 from sessions_app import conf
 from sessions_app.admin.readonly import ReadOnlyAdmin
@@ -52,7 +50,7 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
             return "–"
         return f"{'' if record.exact else 'about '}{record.idle_s:.1f}\N{NO-BREAK SPACE}s"
 
-    def get_urls(self) -> Any:
+    def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.diagnosis)
         return [path("diagnosis/", view, name="sessions_app_connectionrecord_diagnosis"), *super().get_urls()]
 
@@ -76,7 +74,7 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "holdfast/admin/connection_diagnosis.html", context)
 
 
-def _diagnosis_context(one: Diagnosis) -> dict[str, Any]:
+def _diagnosis_context(one: Diagnosis) -> dict[str, object]:
     """Template context of a diagnosis."""
     return {
         "transport": one.transport,
@@ -92,7 +90,7 @@ def _diagnosis_context(one: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _finding_context(finding: Finding, one: Diagnosis) -> dict[str, Any]:
+def _finding_context(finding: Finding, one: Diagnosis) -> dict[str, object]:
     return {
         "confidence": finding.confidence,
         "what": report.observation(finding, one.unannounced),
@@ -101,7 +99,7 @@ def _finding_context(finding: Finding, one: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _chart(title: str, measure: str, bars: list[Bar], findings: list[Finding]) -> dict[str, Any]:
+def _chart(title: str, measure: str, bars: list[Bar], findings: list[Finding]) -> dict[str, object]:
     peaks = [finding.peak for finding in findings if finding.peak.measure == measure]
     most = max((bar.count for bar in bars), default=1)
     return {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
 from django.db.models.functions import Length
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
@@ -37,6 +38,17 @@ DETAILS = (
     ("its_signals", "its_runs"),
 )
 USERS_FOUND = 100  # by one search
+
+
+class ListedSession(Protocol):
+    """A session with what `describe` adds."""
+
+    removed_at: datetime | None
+    expires_at: datetime | None
+    message_count: int
+    message_size: int
+    is_streaming: bool
+    owner_name: str
 
 
 def describe(sessions: Sequence[Any]) -> None:
@@ -73,7 +85,7 @@ class StateFilter(admin.SimpleListFilter):
     title = "state"
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Session]) -> list[tuple[str, str]]:
         return [(name, name) for name in ("streaming", "idle", "expired", "being removed")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -92,7 +104,7 @@ class OwnerKindFilter(admin.SimpleListFilter):
     title = "owner"
     parameter_name = "owner_kind"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Session]) -> list[tuple[str, str]]:
         return [("user", "users"), ("guest", "guests")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
@@ -128,7 +140,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return session.title or session.pk
 
     @admin.display
-    def state(self, session: Any) -> str:
+    def state(self, session: ListedSession) -> str:
         if session.removed_at is not None:
             return "being removed"
         if session.is_streaming:
@@ -138,16 +150,16 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return "idle"
 
     @admin.display(description="owner", ordering="owner")
-    def owned_by(self, session: Any) -> str:
+    def owned_by(self, session: ListedSession) -> str:
         name: str = session.owner_name
         return f"{name[:14]}…" if name.startswith("guest:") else name or "–"  # enough to tell guests apart
 
     @admin.display(description="messages")
-    def count(self, session: Any) -> Any:
+    def count(self, session: ListedSession) -> int:
         return session.message_count
 
     @admin.display
-    def size(self, session: Any) -> str:
+    def size(self, session: ListedSession) -> str:
         return filesizeformat(session.message_size)
 
     @admin.display(description="signals")
@@ -193,7 +205,9 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             describe([session])
         return session
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Session | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[Session]]:
         form = super().get_form(request, obj, change, **kwargs)
         if "policy" in form.base_fields:  # absent with view permission only
             widget = form.base_fields["policy"].widget
@@ -202,12 +216,12 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return form
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         context = _transcript(object_id, request.GET) if request.method == "GET" else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
-    def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Session, form: forms.ModelForm[Session], change: bool) -> None:
         # Only the changed fields: tail and epoch belong to the log writer, which may be changing them now.
         obj.save(update_fields=form.changed_data)
 
@@ -217,7 +231,9 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
         return super().has_delete_permission(request, obj) and not (obj is not None and obj.held)
 
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+    def get_deleted_objects(
+        self, objs: QuerySet[Session] | Sequence[Session], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         # Don't collect the related rows: there may be very many, and all are deleted with the session anyway.
         return [str(session) for session in objs], {"sessions": len(objs)}, set(), []
 
@@ -226,7 +242,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     # Actions
 
-    def get_actions(self, request: HttpRequest) -> Any:
+    def get_actions(self, request: HttpRequest) -> dict[str, tuple[Callable[..., str], str, str] | None]:
         found = super().get_actions(request)
         found.pop("delete_selected", None)  # replaced by `purge`, which deletes in steps and respects holds
         return found
@@ -265,7 +281,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self._change(request, queryset, f"now with the policy {policy}", policy=policy)
         return None
 
-    def _change(self, request: HttpRequest, queryset: SessionQuerySet, now: str, **values: Any) -> None:
+    def _change(self, request: HttpRequest, queryset: SessionQuerySet, now: str, **values: object) -> None:
         present = queryset.present()
         actions.log(request, present, CHANGE, f"Sessions {now}.")
         ids = list(present.values_list("pk", flat=True))
@@ -279,7 +295,7 @@ class PolicyChoice(forms.Form):
     policy = forms.ModelChoiceField(RetentionPolicy.objects.all(), empty_label=None)
 
 
-def _transcript(session_id: str, query: Any) -> dict[str, Any]:
+def _transcript(session_id: str, query: QueryDict) -> dict[str, object]:
     """Template context of one transcript page: the newest messages, or those before `?before=<serial>`."""
     before = query.get("before", "")
     try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -22,7 +20,7 @@ class KindFilter(admin.SimpleListFilter):
     title = "kind"
     parameter_name = "kind"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Signal]) -> list[tuple[str, str]]:
         return [(kind, kind) for kind in KINDS]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Signal]) -> QuerySet[Signal]:
@@ -54,9 +52,9 @@ class SignalAdmin(SignalColumns, ReadOnlyAdmin):
     class Media:
         css = {"all": ["holdfast/admin/sessions.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Signal]:
         # A payload can hold a megabyte.
-        light: QuerySet[Any] = super().get_queryset(request).defer("payload")
+        light: QuerySet[Signal] = super().get_queryset(request).defer("payload")
         return light
 
     @admin.display(description="session", ordering="session")
@@ -79,6 +77,6 @@ class SignalInline(SignalColumns, ReadOnlyInline):
     fields = readonly_fields = ("kind", "outcome", "actor", "created_at", "changed_at")
     ordering = ["serial"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        light: QuerySet[Any] = super().get_queryset(request).defer("payload")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Signal]:
+        light: QuerySet[Signal] = super().get_queryset(request).defer("payload")
         return light

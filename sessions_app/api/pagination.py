@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from sessions_app.api.serializers import PageQuery
 from sessions_app.core import fold
 from sessions_app.core.wire_types import SignalRecord, WireMessage
 from sessions_app.event_log import queries
 from sessions_app.http.errors import ApiError
+
+M = TypeVar("M", bound=Model)
+R = TypeVar("R")
 
 
 class SessionPages(CursorPagination):
@@ -25,7 +29,9 @@ class SessionPages(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any] | None:
+    def paginate_queryset(
+        self, queryset: QuerySet[M, R], request: Request, view: APIView | None = None
+    ) -> list[R] | None:
         PageQuery(data=request.query_params.dict()).is_valid(raise_exception=True)
         try:
             return super().paginate_queryset(queryset, request, view)

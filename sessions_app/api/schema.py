@@ -5,7 +5,7 @@ drf-spectacular reads only the REST framework's views, so `described` gives each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from django.http.response import HttpResponseBase
@@ -28,8 +28,9 @@ from sessions_app.api.schema_serializers import (
 )
 from sessions_app.core.frames import SESSION_ID
 
-V = TypeVar("V", bound=Callable[..., Coroutine[Any, Any, HttpResponseBase]])
-Operation = Callable[[Callable[..., Any]], Callable[..., Any]]  # what `extend_schema` returns
+V = TypeVar("V", bound=Callable[..., Coroutine[object, None, HttpResponseBase]])
+Status = TypeVar("Status", int, tuple[int, str])
+Operation = Callable[[Callable[..., None]], Callable[..., None]]  # what `extend_schema` returns
 
 TAG = "link"
 REFUSALS = {
@@ -77,14 +78,14 @@ class TransportView(HoldfastView):
 def described(view: V, method: str, operation: Operation) -> V:
     """Make drf-spectacular read an async view as this operation, and return the view."""
 
-    def stub(*args: Any, **kwargs: Any) -> None: ...
+    def stub(*args: object, **kwargs: object) -> None: ...
 
     view.cls = type("Described", (TransportView,), {method: operation(stub)})  # type: ignore[attr-defined]
     view.initkwargs = {}  # type: ignore[attr-defined]
     return view
 
 
-def _operation(name: str, success: dict[Any, Any], **options: Any) -> Operation:
+def _operation(name: str, success: Mapping[Status, OpenApiResponse], **options: Any) -> Operation:
     refusals = {status: OpenApiResponse(ErrorSerializer, text) for status, text in REFUSALS.items()}
     operation: Operation = extend_schema(
         operation_id=f"link_{name}", tags=[TAG], responses={**success, **refusals}, **options

@@ -15,13 +15,13 @@ from sessions_app.models import Message, Signal
 # The REST API
 
 
-class IssuedTokenSerializer(serializers.Serializer[Any]):
+class IssuedTokenSerializer(serializers.Serializer[None]):
     token = serializers.CharField(help_text="For the header `Authorization: Bearer …`. Shown only once.")
     jti = serializers.CharField(help_text="Token id, used to revoke it.")
     expires_at = MillisecondsField()
 
 
-class MessageSerializer(serializers.Serializer[Any]):
+class MessageSerializer(serializers.Serializer[None]):
     """A message (PROTOCOL.md §3): an AI SDK UIMessage plus Holdfast's own fields."""
 
     id = serializers.CharField()
@@ -36,7 +36,7 @@ class MessageSerializer(serializers.Serializer[Any]):
     open = serializers.DictField(help_text="State needed to continue the fold while the message is streaming.")
 
 
-class HistorySerializer(serializers.Serializer[Any]):
+class HistorySerializer(serializers.Serializer[None]):
     """A page of messages. Links follow the page's order; null where there is no further page yet."""
 
     next = serializers.CharField(allow_null=True)
@@ -44,7 +44,7 @@ class HistorySerializer(serializers.Serializer[Any]):
     results = MessageSerializer(many=True)
 
 
-class SignalSerializer(serializers.Serializer[Any]):
+class SignalSerializer(serializers.Serializer[None]):
     """A signal and its status, as in the signal events of PROTOCOL.md §5."""
 
     id = serializers.CharField(help_text="Id chosen by the sender.")
@@ -58,7 +58,7 @@ class SignalSerializer(serializers.Serializer[Any]):
     payload = serializers.DictField(help_text="The part of the payload that is visible to every reader.")
 
 
-class SignalsSerializer(serializers.Serializer[Any]):
+class SignalsSerializer(serializers.Serializer[None]):
     """A page of signals. Links follow the page's order; null where there is no further page yet."""
 
     next = serializers.CharField(allow_null=True)
@@ -75,7 +75,7 @@ class MessageChangeSerializer(MessageSerializer):
         return {**super().get_fields(), "from": serializers.IntegerField(help_text="Number of parts to keep.")}
 
 
-class ChangesSerializer(serializers.Serializer[Any]):
+class ChangesSerializer(serializers.Serializer[None]):
     """Changes since a cursor, as in the reply to an attach with it."""
 
     session = serializers.CharField()
@@ -87,7 +87,7 @@ class ChangesSerializer(serializers.Serializer[Any]):
     messages = MessageChangeSerializer(many=True)
 
 
-class ErrorSerializer(serializers.Serializer[Any]):
+class ErrorSerializer(serializers.Serializer[None]):
     code = serializers.CharField()
     message = serializers.CharField(help_text="Human-readable message.")
     retryable = serializers.BooleanField(help_text="The same request may succeed later.")
@@ -115,7 +115,7 @@ def _matching(pattern: re.Pattern[str], help_text: str) -> serializers.RegexFiel
     return serializers.RegexField(rf"\A{pattern.pattern}", help_text=help_text)
 
 
-class AttachSerializer(serializers.Serializer[Any]):
+class AttachSerializer(serializers.Serializer[None]):
     session = serializers.CharField()
     cursor = serializers.CharField(required=False, allow_null=True, help_text="The client's position.")
     rewind = serializers.IntegerField(
@@ -129,7 +129,7 @@ class AttachSerializer(serializers.Serializer[Any]):
     )
 
 
-class FollowSerializer(serializers.Serializer[Any]):
+class FollowSerializer(serializers.Serializer[None]):
     attach = AttachSerializer(many=True, help_text="The sessions to follow, each with the client's cursor.")
 
 
@@ -139,13 +139,13 @@ class PollSerializer(FollowSerializer):
     )
 
 
-class FrameSerializer(serializers.Serializer[Any]):
+class FrameSerializer(serializers.Serializer[None]):
     """A frame (PROTOCOL.md §5). Its other fields depend on its type."""
 
     type = serializers.CharField(help_text="`connected`, `attached`, `events`, `detached`, `error`, `heartbeat`, …")
 
 
-class FramesSerializer(serializers.Serializer[Any]):
+class FramesSerializer(serializers.Serializer[None]):
     frames = FrameSerializer(many=True, help_text="`connected`, `attached` for each session, then changes.")
 
 
@@ -153,13 +153,13 @@ class SessionFramesSerializer(FramesSerializer):
     cursor = serializers.CharField(help_text="Cursor for the next poll.")
 
 
-class SignalRequestSerializer(serializers.Serializer[Any]):
+class SignalRequestSerializer(serializers.Serializer[None]):
     id = _matching(SIGNAL_ID, "Id chosen by the sender. A repeated id counts once.")
     kind = serializers.ChoiceField(choices=[(kind, kind) for kind in signals.KINDS])
     payload = serializers.DictField(help_text="Fields of PROTOCOL.md §8 for the kind.")
 
 
-class ReceiptSerializer(serializers.Serializer[Any]):
+class ReceiptSerializer(serializers.Serializer[None]):
     type = serializers.ChoiceField(choices=["receipt"])
     session = serializers.CharField()
     id = serializers.CharField()
@@ -168,12 +168,12 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     error = ErrorSerializer(required=False, help_text="Reason for a rejection.")
 
 
-class ProducerSerializer(serializers.Serializer[Any]):
+class ProducerSerializer(serializers.Serializer[None]):
     producer = _matching(SIGNAL_ID, "Name chosen by the publisher.")
     epoch = serializers.IntegerField(min_value=0, help_text="Increases with each process that takes over the name.")
 
 
-class ChunkSerializer(serializers.Serializer[Any]):
+class ChunkSerializer(serializers.Serializer[None]):
     """An AI SDK UI message chunk. Its other fields depend on its type."""
 
     type = serializers.CharField()
@@ -185,7 +185,7 @@ class BatchSerializer(ProducerSerializer):
     chunks = ChunkSerializer(many=True)
 
 
-class PublishedSerializer(serializers.Serializer[Any]):
+class PublishedSerializer(serializers.Serializer[None]):
     type = serializers.ChoiceField(choices=["published"])
     session = serializers.CharField()
     message = serializers.CharField()

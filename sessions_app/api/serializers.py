@@ -12,7 +12,7 @@ from rest_framework import serializers
 from sessions_app import conf
 from sessions_app.core import tokens
 from sessions_app.core.cursor import Cursor
-from sessions_app.event_log import queries
+from sessions_app.event_log.moments import milliseconds
 from sessions_app.models import RetentionPolicy, Session
 
 T = TypeVar("T")
@@ -20,10 +20,10 @@ T = TypeVar("T")
 MAX_SERIAL = 2**53  # the largest exact integer in JavaScript
 
 
-class Strict(serializers.Serializer[Any]):
+class Strict(serializers.Serializer[T]):
     """Serializer that rejects unknown fields, so that a misspelt one isn't ignored."""
 
-    def to_internal_value(self, data: Any) -> Any:
+    def to_internal_value(self, data: object) -> Any:
         if isinstance(data, dict):
             known = {name for name, field in self.fields.items() if not field.read_only}
             unknown = {
@@ -35,14 +35,14 @@ class Strict(serializers.Serializer[Any]):
 
 
 @extend_schema_field({"type": "integer", "format": "int64", "description": "Milliseconds since 1970, UTC."})
-class MillisecondsField(serializers.Field[Any, Any, int, datetime]):
+class MillisecondsField(serializers.Field[datetime, object, int, datetime]):
     """A time as milliseconds since 1970, as on the wire."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(read_only=True, **kwargs)
 
     def to_representation(self, value: datetime) -> int:
-        return queries.milliseconds(value)
+        return milliseconds(value)
 
 
 class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):
@@ -54,14 +54,14 @@ class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):
     def get_queryset(self) -> QuerySet[RetentionPolicy]:
         return RetentionPolicy.objects.allowed()
 
-    def to_internal_value(self, data: Any) -> RetentionPolicy:
+    def to_internal_value(self, data: object) -> RetentionPolicy:
         policies = {policy.name: policy for policy in self.get_queryset()}
         if not isinstance(data, str) or data not in policies:
             self.fail("does_not_exist", names=", ".join(policies))
         return policies[data]
 
 
-class SessionSerializer(Strict, serializers.ModelSerializer[Session]):
+class SessionSerializer(Strict[Session], serializers.ModelSerializer[Session]):
     title = serializers.CharField(
         max_length=200, allow_blank=True, required=False, help_text="Until it is set, the start of the first message."
     )
@@ -116,7 +116,7 @@ class SessionSerializer(Strict, serializers.ModelSerializer[Session]):
         return session
 
 
-class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
+class PolicySerializer(Strict[RetentionPolicy], serializers.ModelSerializer[RetentionPolicy]):
     hours = serializers.IntegerField(
         min_value=1, max_value=10**6, help_text="Hours to keep a session after its last change, at least 24."
     )
@@ -130,7 +130,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
     class Meta:
         model = RetentionPolicy
         fields = ["id", "name", "hours", "is_default", "sessions"]
-        validators: list[Any] = []  # without the unique constraint's: a new default replaces the old one
+        validators: list[object] = []  # without the unique constraint's: a new default replaces the old one
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         current = self.instance or RetentionPolicy()
@@ -150,7 +150,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
         return policy
 
 
-class TokenSerializer(Strict):
+class TokenSerializer(Strict[None]):
     """Request for a token (claims: PROTOCOL.md §13)."""
 
     sub = serializers.CharField(help_text="Identity that the token acts as: user:5, ext:alice, agent:billing.")
@@ -181,14 +181,14 @@ def _valid(value: T, problem: str) -> T:
     return value
 
 
-class PageQuery(Strict):
+class PageQuery(Strict[None]):
     """Query parameters of a list page."""
 
     limit = serializers.IntegerField(min_value=1, max_value=200, required=False)
     cursor = serializers.CharField(max_length=1000, required=False)
 
 
-class PartQuery(Strict):
+class PartQuery(Strict[None]):
     """Query parameters of a history page. `before` and `after` exclude each other.
 
     A message's serial is its `first_serial`; a signal's is the serial in its receipt.

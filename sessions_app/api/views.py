@@ -19,7 +19,7 @@ from rest_framework import mixins, permissions, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
+from rest_framework.serializers import BaseSerializer, SerializerMetaclass
 
 from sessions_app import conf
 from sessions_app.api import pagination
@@ -40,6 +40,7 @@ from sessions_app.api.serializers import (
     PartQuery,
     PolicySerializer,
     SessionSerializer,
+    Strict,
     TokenSerializer,
 )
 from sessions_app.auth import tokens
@@ -55,15 +56,17 @@ from sessions_app.retention import purge
 
 logger = logging.getLogger(__name__)
 
+Answer = OpenApiResponse | PolymorphicProxySerializer | SerializerMetaclass
 
-def _responses(*statuses: int, **answers: Any) -> dict[int, Any]:
+
+def _responses(*statuses: int, **answers: Answer) -> dict[int, Answer]:
     """Return an operation's OpenAPI responses: `ok`, `created` or `deleted`, and errors with these statuses."""
     described = {200: answers.get("ok"), 201: answers.get("created"), 204: answers.get("deleted")}
     described |= _common_responses() | {status: _REFUSALS[status] for status in statuses}
     return {status: answer for status, answer in described.items() if answer is not None}
 
 
-def _common_responses() -> dict[int, Any]:
+def _common_responses() -> dict[int, OpenApiResponse]:
     return {
         401: OpenApiResponse(ErrorSerializer, "Not authenticated, or the token is invalid."),
         403: OpenApiResponse(ErrorSerializer, "The token lacks a required scope."),
@@ -146,7 +149,7 @@ class SessionViewSet(
         queries.readable(pk, identity.owner)
         return Session.objects.select_related("policy").get(pk=pk)
 
-    def perform_create(self, serializer: Any) -> None:
+    def perform_create(self, serializer: BaseSerializer[Session]) -> None:
         identity = identity_of(self.request)
         identity.require("send")
         if identity.grant is not None and not identity.grant.covers(ALL):
@@ -155,7 +158,7 @@ class SessionViewSet(
             raise ApiError("session_limit", f"at most {conf.settings.sessions_per_owner}")
         serializer.save(owner=identity.owner)
 
-    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def destroy(self, request: Request, *args: object, **kwargs: object) -> Response:
         session = self._readable()
         if session.held:
             raise ApiError("session_held")
@@ -213,7 +216,7 @@ class SessionViewSet(
         return Response(pagination.history_page(request.path, partial(pagination.signals, session.pk), **where))
 
 
-def _query(query: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+def _query(query: type[Strict[None]], request: Request) -> dict[str, Any]:
     """Return the validated query parameters."""
     asked = query(data=request.query_params.dict())
     asked.is_valid(raise_exception=True)
@@ -330,7 +333,7 @@ class TokenViewSet(HoldfastView, viewsets.ViewSet):
         return Response(status=204)
 
 
-def _reaches_others(asked: Mapping[str, Any], owner: str) -> bool:
+def _reaches_others(asked: Mapping[str, str], owner: str) -> bool:
     """Return True if the token acts as another identity, or writes to others' sessions (scope `publish`)."""
     return asked["sub"] != owner or "publish" in asked["scope"].split()
 
@@ -339,8 +342,8 @@ def _reaches_others(asked: Mapping[str, Any], owner: str) -> bool:
 class NoSuchAddress(HoldfastView):
     """404 in the API's error format for unknown addresses below the API, for any client."""
 
-    permission_classes: list[Any] = []
+    permission_classes = []
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         raise ApiError("no_such_address")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.urls import NoReverseMatch, reverse
+
+from sessions_app.core.asgi_types import Scope
 
 NAMESPACE = "holdfast"
 
@@ -17,7 +17,7 @@ def prefix() -> str | None:
         return None
 
 
-def path_below(scope: dict[str, Any]) -> str | None:
+def path_below(scope: Scope) -> str | None:
     """Return an ASGI request's path below Holdfast's prefix, such as `ws/`; None for the project's other pages."""
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
     start = prefix()

@@ -99,7 +99,7 @@ def still_valid(identities: Iterable[Identity]) -> set[Identity]:
     return given - gone - _ended_logins(users - by_token - gone, accounts) - _ended_tokens(by_token - gone)
 
 
-def _ended_logins(users: set[Identity], accounts: Mapping[Any, AbstractBaseUser]) -> set[Identity]:
+def _ended_logins(users: set[Identity], accounts: Mapping[object, AbstractBaseUser]) -> set[Identity]:
     if not users:
         return users
     keys = [identity.session_key for identity in users]
@@ -120,7 +120,7 @@ def _ended_tokens(bearers: set[Identity]) -> set[Identity]:
     return {bearer for key, bearer in held.items() if key in revoked or tokens.has_expired(key[1])}
 
 
-def user_identity(user: Any, login: SessionBase) -> Identity:
+def user_identity(user: AbstractBaseUser, login: SessionBase) -> Identity:
     """Return the identity of a user with this login session."""
     return Identity(f"user:{user.pk}", user.pk, login.session_key, login.get(HASH_SESSION_KEY, ""))
 

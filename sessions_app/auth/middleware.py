@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.db import DatabaseError, transaction
 from django.dispatch import receiver
@@ -97,7 +97,7 @@ def _set_guest_cookie(response: HttpResponseBase, guest: str) -> None:
 
 
 @receiver(user_logged_in)
-def give_guests_sessions_to_user(request: HttpRequest | None, user: Any, **_: Any) -> None:
+def give_guests_sessions_to_user(request: HttpRequest | None, user: AbstractBaseUser, **_: object) -> None:
     """Transfer a guest's sessions to the user who logs in.
 
     `request` is None for logins without one, as in some token and single sign-on packages.

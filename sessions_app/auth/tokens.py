@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 import jwt
 from django.db.models import QuerySet
@@ -17,6 +16,7 @@ from sessions_app import conf, models
 from sessions_app.core import tokens
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tokens import Grant
+from sessions_app.core.wire_types import JsonObject
 
 ALGORITHM = "HS256"
 AUDIENCE = "holdfast"
@@ -58,7 +58,7 @@ def read(token: str) -> tuple[str, Grant]:
     return tokens.read_claims(claims, most_s=conf.settings.token_max_s)
 
 
-def _verified(token: str) -> dict[str, Any]:
+def _verified(token: str) -> JsonObject:
     key = conf.settings.token_keys.get(jwt.get_unverified_header(token).get("kid", ""))
     if key is None:
         raise jwt.InvalidKeyError("this site has no key with its `kid`")
@@ -88,6 +88,6 @@ def revoked(held: Collection[tuple[str, Grant]]) -> set[tuple[str, Grant]]:
     return {(sub, grant) for sub, grant in held if grant.jti in ids or grant.issued_at < before.get(sub, 0.0)}
 
 
-def outdated(now: datetime) -> list[QuerySet[Any]]:
+def outdated(now: datetime) -> list[QuerySet[models.RevokedToken] | QuerySet[models.RevokedSubject]]:
     """Return querysets of revocations that are obsolete because the tokens have expired."""
     return [kind.objects.filter(expires_at__lt=now) for kind in (models.RevokedToken, models.RevokedSubject)]

@@ -6,7 +6,7 @@ import ipaddress
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -33,7 +33,7 @@ PRIVATE_DOMAINS = ("localhost", "test", "local", "internal", "lan", "home.arpa")
 
 
 @register("holdfast")
-def check_layers(**_: Any) -> Iterator[CheckMessage]:
+def check_layers(**_: object) -> Iterator[CheckMessage]:
     layers = getattr(settings, "CHANNEL_LAYERS", {})
     for name in conf.settings.fanout_layers:
         if name in layers:
@@ -47,7 +47,7 @@ def check_layers(**_: Any) -> Iterator[CheckMessage]:
             )
 
 
-def _check_layer(name: str, layer: dict[str, Any]) -> Iterator[CheckMessage]:
+def _check_layer(name: str, layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
     backend: str = layer.get("BACKEND", "")
     hosts = layer.get("CONFIG", {}).get("hosts", [])
     if backend == IN_MEMORY and conf.settings.processes > 1:
@@ -76,7 +76,7 @@ def _check_layer(name: str, layer: dict[str, Any]) -> Iterator[CheckMessage]:
         )
 
 
-def _read_timeout(host: Any) -> bool:
+def _read_timeout(host: object) -> bool:
     """Return True if a host in CHANNEL_LAYERS limits the duration of a read."""
     options = host if isinstance(host, dict) else {}
     address = options.get("address", host)
@@ -88,7 +88,7 @@ def _read_timeout(host: Any) -> bool:
 
 
 @register("holdfast")
-def check_database(**_: Any) -> Iterator[CheckMessage]:
+def check_database(**_: object) -> Iterator[CheckMessage]:
     database = settings.DATABASES["default"]
     if not database["ENGINE"].endswith("sqlite3"):
         return
@@ -147,7 +147,7 @@ def file_system(path: Path, mounts: str) -> str:
 
 
 @register(Tags.database)
-def check_connections(databases: Iterable[str] | None = None, **_: Any) -> Iterator[CheckMessage]:
+def check_connections(databases: Iterable[str] | None = None, **_: object) -> Iterator[CheckMessage]:
     """Check that PostgreSQL has enough connections. Runs with `check --database` and `migrate`."""
     connection = connections["default"]
     if "default" not in (databases or ()) or connection.vendor != "postgresql":
@@ -172,7 +172,7 @@ def check_connections(databases: Iterable[str] | None = None, **_: Any) -> Itera
 
 
 @register("holdfast")
-def check_secret_key(**_: Any) -> Iterator[CheckMessage]:
+def check_secret_key(**_: object) -> Iterator[CheckMessage]:
     key = str(settings.SECRET_KEY)
     weak = len(key) < KEY_CHARACTERS or bits(key) < KEY_BITS or key.startswith("django-insecure-")
     if weak and not settings.DEBUG:
@@ -189,7 +189,7 @@ def bits(text: str) -> float:
 
 
 @register("holdfast")
-def check_debugging(**_: Any) -> Iterator[CheckMessage]:
+def check_debugging(**_: object) -> Iterator[CheckMessage]:
     public = [host for host in settings.ALLOWED_HOSTS if _is_public(host)]
     if settings.DEBUG and public:
         yield warning(

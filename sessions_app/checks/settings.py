@@ -6,7 +6,6 @@ Errors (holdfast.E…) stop `manage.py`; warnings (holdfast.W…) are allowed, b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -30,14 +29,14 @@ def warning(number: int, message: str, hint: str) -> Warning:
 
 
 @register("holdfast")
-def check_values(**_: Any) -> Iterator[CheckMessage]:
+def check_values(**_: object) -> Iterator[CheckMessage]:
     """Check types, bounds and names in HOLDFAST. For a wrong value, the other checks see the default."""
     for problem, hint in conf.load()[1]:
         yield error(25, problem, hint)
 
 
 @register("holdfast")
-def check_link(**_: Any) -> Iterator[CheckMessage]:
+def check_link(**_: object) -> Iterator[CheckMessage]:
     limits = conf.settings
     if limits.pong_timeout_s >= limits.ping_interval_s:
         yield error(
@@ -63,7 +62,7 @@ def check_link(**_: Any) -> Iterator[CheckMessage]:
 
 
 @register("holdfast")
-def check_writing(**_: Any) -> Iterator[CheckMessage]:
+def check_writing(**_: object) -> Iterator[CheckMessage]:
     limits = conf.settings
     if limits.lease_ms < SHORTEST_LEASE_MS:
         yield warning(
@@ -92,7 +91,7 @@ def check_writing(**_: Any) -> Iterator[CheckMessage]:
 
 
 @register("holdfast")
-def check_delivery(**_: Any) -> Iterator[CheckMessage]:
+def check_delivery(**_: object) -> Iterator[CheckMessage]:
     limits = conf.settings
     if limits.ack_bytes >= limits.window_bytes / 2:
         yield error(
@@ -116,7 +115,7 @@ def check_delivery(**_: Any) -> Iterator[CheckMessage]:
 
 
 @register("holdfast")
-def check_access(**_: Any) -> Iterator[CheckMessage]:
+def check_access(**_: object) -> Iterator[CheckMessage]:
     if "*" in settings.ALLOWED_HOSTS:
         yield error(
             14,
@@ -138,7 +137,7 @@ def check_access(**_: Any) -> Iterator[CheckMessage]:
 
 
 @register("holdfast")
-def check_agents(**_: Any) -> Iterator[CheckMessage]:
+def check_agents(**_: object) -> Iterator[CheckMessage]:
     default, agents = conf.settings.default_agent, conf.settings.agents
     if default and default not in agents:
         yield error(
@@ -149,7 +148,7 @@ def check_agents(**_: Any) -> Iterator[CheckMessage]:
 
 
 @register("holdfast")
-def check_tokens(**_: Any) -> Iterator[CheckMessage]:
+def check_tokens(**_: object) -> Iterator[CheckMessage]:
     for kid, key in conf.settings.token_keys.items():
         if len(key.encode()) < tokens.KEY_BYTES:
             yield error(

@@ -13,7 +13,7 @@ import logging
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer, channel_layers
@@ -105,7 +105,7 @@ class Fanout:
     def _endpoint(self, number: int) -> LayerEndpoint:
         return self.endpoints[number % len(self.endpoints)]
 
-    def _message(self, kind: str, **more: Any) -> Message:
+    def _message(self, kind: str, **more: object) -> Message:
         return {"type": kind, "origin": self._origin, "at": time.time(), **more}
 
     def _handle(self, message: Message) -> None:
@@ -264,7 +264,7 @@ class LayerEndpoint:
             logger.warning("couldn't close the channel layer's connections: %r", error)
 
 
-def _frame(values: Any) -> Frame:
+def _frame(values: Iterable[Any]) -> Frame:
     frame = Frame(*values)
     if tuple(map(type, frame)) != FRAME_TYPES:
         raise TypeError(f"not a frame: {tuple(map(type, frame))}")

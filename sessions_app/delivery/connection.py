@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol
 
 from sessions_app import conf
 from sessions_app.auth.identity import Identity
@@ -16,7 +16,7 @@ from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.delivery.feeds import Feeds
-from sessions_app.delivery.flusher import Flusher
+from sessions_app.delivery.flusher import Flusher, Work
 from sessions_app.delivery.subscription import Subscription
 from sessions_app.models import new_id
 
@@ -34,7 +34,7 @@ class Host(Protocol):
     feeds: Feeds
     flusher: Flusher
 
-    def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, ending: Work) -> None:
         """Run the end of a connection in a task of its own."""
 
 
@@ -266,7 +266,7 @@ class Connection:
             if self._followed.get(subscription.attachment.session) is subscription:
                 subscription.acknowledge(cursor, held=None, now=now)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Work) -> None:
         """Run work in a background task that ends with the connection."""
         task = asyncio.create_task(work)
         self._tasks.append(task)

@@ -7,8 +7,7 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Coroutine, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from sessions_app import conf
 from sessions_app.auth import identity
@@ -16,7 +15,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.delivery.feeds import Feeds
-from sessions_app.delivery.flusher import Flusher
+from sessions_app.delivery.flusher import Flusher, Work
 from sessions_app.telemetry import metrics
 
 logger = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ class ConnectionRegistry:
             if not self._per_owner[owner]:
                 del self._per_owner[owner]
 
-    def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, ending: Work) -> None:
         """End a connection in a separate task: a client that doesn't read must not delay the others."""
         task = self._loop.create_task(ending)
         self._endings.add(task)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from typing import Any, Protocol
+from typing import Protocol
+
+Work = Coroutine[object, None, None]  # of a task
 
 
 class Sender(Protocol):
@@ -13,7 +15,7 @@ class Sender(Protocol):
     async def flush(self) -> None:
         """Send the queued frames."""
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Work) -> None:
         """Run work in a background task that ends with the connection."""
 
 
@@ -45,7 +47,7 @@ class Flusher:
             _start(connection, connection.flush())
 
 
-def _start(connection: Sender, work: Coroutine[Any, Any, None]) -> None:
+def _start(connection: Sender, work: Work) -> None:
     """Run a coroutine up to its first wait, and make a task only if it has one."""
     try:
         waits_for = work.send(None)
@@ -54,17 +56,17 @@ def _start(connection: Sender, work: Coroutine[Any, Any, None]) -> None:
     connection.start(_resume(work, waits_for))
 
 
-async def _resume(work: Coroutine[Any, Any, None], waits_for: Any) -> None:
+async def _resume(work: Work, waits_for: object) -> None:
     await _Started(work, waits_for)
 
 
 class _Started:
     """Awaitable for a coroutine that has started and is waiting."""
 
-    def __init__(self, work: Coroutine[Any, Any, None], waits_for: Any) -> None:
+    def __init__(self, work: Work, waits_for: object) -> None:
         self._work = work
         self._waits_for = waits_for
 
-    def __await__(self) -> Generator[Any, None, None]:
+    def __await__(self) -> Generator[object, None, None]:
         yield self._waits_for
         yield from self._work.__await__()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from django.db import DatabaseError
 
@@ -16,6 +17,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery import catchup
 from sessions_app.delivery.feeds import Feeds
+from sessions_app.delivery.flusher import Work
 from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ class Subscriber(Protocol):
     async def flush(self) -> None:
         """Send the queued frames."""
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Work) -> None:
         """Run work in a background task that ends with the connection."""
 
     def forget(self, session: str) -> None:
@@ -90,32 +92,45 @@ class Subscription:
         if self.attachment.acknowledge(cursor.epoch, cursor.serial, now=now):
             self._connection.start(self.catch_up(cursor=self.cursor, held=held))
 
-    def catch_up(self, **position: Any) -> Coroutine[Any, Any, None]:
+    def catch_up(
+        self,
+        *,
+        cursor: Cursor | None,
+        rewind: int | None = None,
+        held: frames.Held | None = None,
+        asked: bool = False,
+    ) -> Work:
         """Read the database from a cursor, send the result and the frames received meanwhile, until none is missing.
 
         The read is current from this call on, not from the start of its task, so that an attach in between supersedes
         it. With `asked`, the client's own request, errors are raised.
         """
         self._reading += 1
-        return self._catch_up(self._reading, **position)
+        return self._catch_up(self._reading, asked, self._reader(cursor, rewind, held))
 
-    async def _catch_up(self, reading: int, *, asked: bool = False, **position: Any) -> None:
-        while result := await self._read(reading, asked, position):
+    def _reader(
+        self, cursor: Cursor | None, rewind: int | None = None, held: frames.Held | None = None
+    ) -> Callable[[], catchup.CatchUp]:
+        session = self.attachment.session
+        return partial(catchup.read_encoded, session, self.owner, cursor=cursor, rewind=rewind, held=held)
+
+    async def _catch_up(self, reading: int, asked: bool, read: Callable[[], catchup.CatchUp]) -> None:
+        while result := await self._read(reading, asked, read):
             again = self._send_result(result)
             result = None  # free it: it may be large, and `flush` may wait for long
             await self._connection.flush()
             if not again:
                 self._catch_up_if_drained(asyncio.get_running_loop().time())
                 return
-            asked, position = False, {"cursor": self.cursor}
+            asked, read = False, self._reader(self.cursor)
 
-    async def _read(self, reading: int, asked: bool, position: dict[str, Any]) -> catchup.CatchUp | None:
+    async def _read(self, reading: int, asked: bool, read: Callable[[], catchup.CatchUp]) -> catchup.CatchUp | None:
         """Read the database. Return None if a newer read has superseded this one."""
         session = self.attachment.session
         while reading == self._reading:
             try:
                 with metrics.catchup_seconds.time(), tracing.span("catch-up", session=session) as span:
-                    result = await threads.run(catchup.read_encoded, session, self.owner, **position)
+                    result = await threads.run(read)
                     span.set_attribute("holdfast.bytes", frames.size(result.text))
                 return result if reading == self._reading else None
             except HoldfastError as error:

@@ -9,10 +9,9 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import DatabaseError
 from django.db.models import Max, QuerySet
@@ -21,6 +20,7 @@ from django.utils import timezone
 
 from sessions_app import conf
 from sessions_app.core import proxies
+from sessions_app.core.asgi_types import Message
 from sessions_app.database import threads
 from sessions_app.models import ConnectionRecord
 
@@ -70,7 +70,7 @@ def headers_of(request: HttpRequest) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), found[name].encode("latin1", "replace")) for name in proxies.HEADERS if name in found]
 
 
-def end_of_socket(message: Mapping[str, Any], idle_s: float) -> ConnectionEnd:
+def end_of_socket(message: Message, idle_s: float) -> ConnectionEnd:
     """Interpret a server's `websocket.disconnect`. `idle_s` is used where the server doesn't report an idle time.
 
     Our protocol under Daphne reports how it ended (`daphne_websocket.SocketProtocol.onClose`). uvicorn gives a `reason`

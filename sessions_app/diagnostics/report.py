@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Count, QuerySet
 from django.utils import timezone
@@ -14,6 +13,7 @@ from sessions_app import conf
 from sessions_app.core import idle
 from sessions_app.core.idle import Bar, Culprit, End, Finding, Peak
 from sessions_app.core.proxies import OWN_CLIENT
+from sessions_app.core.wire_types import JsonObject
 from sessions_app.models import ConnectionRecord
 
 Ended = ConnectionRecord.Ended
@@ -159,7 +159,7 @@ def _end_first(peak: Peak, transport: str) -> str:
 # As JSON
 
 
-def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
+def as_json(diagnosis: Diagnosis) -> JsonObject:
     return {
         "transport": diagnosis.transport,
         "ended": diagnosis.ended,
@@ -178,11 +178,11 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _bars_as_json(bars: list[Bar]) -> Iterator[dict[str, Any]]:
+def _bars_as_json(bars: list[Bar]) -> Iterator[JsonObject]:
     return ({"low": bar.low, "high": bar.high, "count": bar.count} for bar in bars)
 
 
-def _finding_as_json(finding: Finding, transport: str) -> dict[str, Any]:
+def _finding_as_json(finding: Finding, transport: str) -> JsonObject:
     peak = finding.peak
     return {
         "measure": peak.measure,
@@ -197,7 +197,7 @@ def _finding_as_json(finding: Finding, transport: str) -> dict[str, Any]:
     }
 
 
-def _culprit_as_json(culprit: Culprit) -> dict[str, Any]:
+def _culprit_as_json(culprit: Culprit) -> JsonObject:
     limit = culprit.limit
     return {
         "proxy": limit.proxy,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from sessions_app.auth.identity import GUEST_COOKIE, Identity
 from sessions_app.auth.middleware import get_identity
@@ -19,7 +20,7 @@ from sessions_app.http.errors import ApiError
 class TokenAuthentication(BaseAuthentication):
     """Token authentication. `request.auth` is the Identity; `request.user` is anonymous: tokens never act as staff."""
 
-    def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser | AnonymousUser, Identity] | None:
         identity = get_identity(request._request)
         return None if identity is None or identity.grant is None else (AnonymousUser(), identity)
 
@@ -30,7 +31,7 @@ class TokenAuthentication(BaseAuthentication):
 class CookieAuthentication(BaseAuthentication):
     """Cookie authentication. `request.auth` is the Identity; `request.user` is Django's user, anonymous for a guest."""
 
-    def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser | AnonymousUser, Identity] | None:
         identity = get_identity(request._request)
         if identity is None:
             return None
@@ -58,7 +59,7 @@ def identity_of(request: Request) -> Identity:
 class IsAuthenticatedOrGuest(BasePermission):
     """Permission for users, guests and token holders."""
 
-    def has_permission(self, request: Request, view: Any) -> bool:
+    def has_permission(self, request: Request, view: APIView) -> bool:
         return request.auth is not None
 
 
@@ -68,7 +69,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     target_class = TokenAuthentication
     name = "token"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
         description = "For external agents and back ends (PROTOCOL.md §13). Cookies are then ignored."
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": description}
 
@@ -79,10 +80,10 @@ class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     target_class = CookieAuthentication
     name = ["login", "guest"]
 
-    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[str]]]:
         return [{"login": []}, {"guest": []}]  # either
 
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, str]]:
         csrf = "Unsafe methods need the csrftoken cookie's value in the header X-CSRFToken."
         return [
             {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": f"Login session. {csrf}"},

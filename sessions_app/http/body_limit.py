@@ -6,11 +6,10 @@ Django writes a body to a temporary file before it calls a view, so before any a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import Application, Message, Receive, Scope, Send
 from sessions_app.http.errors import ApiError
 from sessions_app.http.guards import refused
 
@@ -18,15 +17,11 @@ from sessions_app.http.guards import refused
 # still sending may never see the response.
 LINGER_S = 1.0
 
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
-
 
 def limit_bodies(application: Application) -> Application:
     """Wrap an ASGI application. It must read the whole body before it responds, as Django does."""
 
-    async def limited(scope: dict[str, Any], receive: Receive, send: Any) -> None:
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
         body = CountedBody(receive)
         if announced_bytes(scope) <= conf.settings.body_bytes:
             await application(scope, body.receive, send)
@@ -54,12 +49,12 @@ class CountedBody:
         return {"type": "http.disconnect"}
 
 
-def announced_bytes(scope: dict[str, Any]) -> int:
+def announced_bytes(scope: Scope) -> int:
     """Return the request's Content-Length, or 0. ASGI servers reject one that isn't a number."""
     return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
 
 
-async def refuse(receive: Receive, send: Any) -> None:
+async def refuse(receive: Receive, send: Send) -> None:
     """Answer 413 and close the connection."""
     response = refused(ApiError("body_too_large", f"at most {conf.settings.body_bytes} bytes"), {"Connection": "close"})
     response["Content-Length"] = str(len(response.content))  # makes the response complete before the connection closes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Mapping
 
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
@@ -12,6 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from sessions_app.core.errors import ERRORS, ErrorKind, Fault, HoldfastError
+from sessions_app.core.wire_types import JsonObject
 from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)
@@ -44,14 +45,14 @@ HTTP_ERRORS: dict[str, ErrorKind] = {
 class ApiError(Exception):
     """An API error with a code of `ERRORS` or `HTTP_ERRORS`. `detail` extends its message, `more` its body."""
 
-    def __init__(self, code: str, detail: str = "", **more: Any) -> None:
+    def __init__(self, code: str, detail: str = "", **more: object) -> None:
         self.kind = ERRORS.get(code) or HTTP_ERRORS[code]
         self.code = code
         self.detail = detail
         self.more = more
         super().__init__(code, detail)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         message = f"{self.kind.message}: {self.detail}" if self.detail else self.kind.message
         return {"code": self.code, "message": message, "retryable": self.kind.retryable, **self.more}
 
@@ -59,7 +60,7 @@ class ApiError(Exception):
 Refusal = ApiError | HoldfastError
 
 
-def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+def handle(error: Exception, context: Mapping[str, object]) -> Response | None:
     """Exception handler for the REST framework. Returns None for a bug, which Django then logs and answers."""
     refusal = refusal_of(error)
     if refusal is None:

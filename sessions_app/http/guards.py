@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -18,13 +17,14 @@ from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
+from sessions_app.core.wire_types import JsonObject
 from sessions_app.http import errors, throttling
 from sessions_app.http.authentication import enforce_csrf
 from sessions_app.http.errors import ApiError, Refusal
 from sessions_app.http.json_body import read_json
 from sessions_app.telemetry import log_context
 
-View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
+View = Callable[..., Coroutine[object, None, HttpResponseBase]]
 Refuse = Callable[[Refusal, dict[str, str]], HttpResponse]
 Budget = tuple[str, int]  # kind of request, and the number allowed per minute and owner
 
@@ -59,7 +59,7 @@ def guard(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget]
     def decorate(view: View) -> View:
         @csrf_exempt  # `_check` enforces CSRF; the middleware would answer with an HTML page
         @functools.wraps(view)
-        async def guarded(request: HttpRequest, **where: Any) -> HttpResponseBase:
+        async def guarded(request: HttpRequest, **where: str) -> HttpResponseBase:
             if SESSION_ID.match(where.get("session", "")):
                 log_context.work_on(session=where["session"])
             try:
@@ -104,7 +104,7 @@ def _check_origin(request: HttpRequest) -> None:
         raise HoldfastError("forbidden_origin")
 
 
-def json_body(request: HttpRequest) -> dict[str, Any]:
+def json_body(request: HttpRequest) -> JsonObject:
     """Return the JSON object in a request's body. Raises body_too_large, bad_json and bad_frame."""
     data = read_json(request)
     if not isinstance(data, dict):

@@ -20,12 +20,12 @@ class JSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, object] | None = None
     ) -> Any:
         return read_json(stream)
 
 
-def read_json(stream: IO[Any] | HttpRequest) -> Any:
+def read_json(stream: IO[bytes] | HttpRequest) -> Any:
     """Read at most FRAME_BYTES of JSON. Raises body_too_large and bad_json."""
     body = stream.read(conf.settings.frame_bytes + 1)
     if len(body) > conf.settings.frame_bytes:
@@ -42,7 +42,7 @@ class JSONRenderer(BaseRenderer):
     charset = None  # JSON is always UTF-8; it has no charset parameter
 
     def render(
-        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+        self, data: object, accepted_media_type: str | None = None, renderer_context: Mapping[str, object] | None = None
     ) -> bytes:
         # `default` converts lazy translations to text.
         return b"" if data is None else orjson.dumps(data, default=str)

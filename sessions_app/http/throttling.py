@@ -7,13 +7,14 @@ import ipaddress
 import math
 import threading
 import time
-from typing import Any, Literal
+from typing import Literal
 
 from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
 
 from sessions_app import conf
 from sessions_app.core.limits import RateLimiter
@@ -36,7 +37,7 @@ class Throttle(BaseThrottle):
 
     _wait = 0
 
-    def allow_request(self, request: Request, view: Any) -> bool:
+    def allow_request(self, request: Request, view: APIView) -> bool:
         kind, per_minute = _budget(request)
         owner = identity_of(request).owner if request.auth is not None else None
         self._wait = consume(request, owner, kind, per_minute)

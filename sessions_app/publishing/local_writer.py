@@ -37,9 +37,9 @@ class LocalWriter:
 
     async def write(self, chunk: Chunk, *, also: Also | None = None) -> None:
         """Add one chunk, as `ResponseWriter.write`. `also` is called in the transaction that stores it."""
-        position = self._writer.add(chunk)
+        self._writer.add(chunk)
         if also is not None:
-            self._appends.also.append((position, also))
+            self._appends.also.append((self._writer.last_position, also))
         if self._writer.is_full:
             await self._writer.wait_for_room()
 

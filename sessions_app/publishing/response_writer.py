@@ -83,8 +83,8 @@ class ResponseWriter:
         if self.is_full:
             await self.wait_for_room()
 
-    def add(self, chunk: Chunk) -> int:
-        """Add one chunk; return its position in the batch to come. Raises HoldfastError."""
+    def add(self, chunk: Chunk) -> None:
+        """Add one chunk without waiting. Raises HoldfastError."""
         self._check(chunk)
         if self._problem is not None:
             raise self._problem
@@ -97,11 +97,15 @@ class ResponseWriter:
         if not self._scheduled or not self._spoken or self.end:
             self._schedule(at_once=not self._spoken or self.ended)
             self._spoken = self._spoken or kind in vocabulary.APPENDS
+
+    @property
+    def last_position(self) -> int:
+        """The position of the last chunk in the next batch."""
         return len(self._rollup) - 1
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits that `wait_for_room` is to be called."""
+        """Whether the buffer is full: then call `wait_for_room`."""
         return self._rollup.size > BUFFER_BYTES or len(self._rollup) > BUFFER_CHUNKS
 
     async def wait_for_room(self) -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, Max, Model, OuterRef, QuerySet
@@ -30,6 +30,8 @@ from sessions_app.models import Approval, Message, RetentionPolicy, Run, Session
 from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Model)
 
 BATCH = 200  # rows of a table per transaction: about 20 ms, which a publisher's commit can wait
 # Order of deletion. Many signals may refer to one run, but few runs to one signal; and deleting a run first would
@@ -64,7 +66,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-OnProgress = Callable[[Purged], Any]
+OnProgress = Callable[[Purged], object]
 
 
 def purge(
@@ -132,7 +134,7 @@ def _empty_steps(batch: int) -> Iterator[Purged]:
         yield _empty(gone, batch)
 
 
-def _trim_steps(outdated: QuerySet[Any], batch: int) -> Iterator[Purged]:
+def _trim_steps(outdated: QuerySet[Model], batch: int) -> Iterator[Purged]:
     while found := dict(outdated.order_by().values_list("pk", "session")[:batch]):
         yield _trim(outdated.filter(pk__in=found), set(found.values()), batch)
 
@@ -171,7 +173,7 @@ def _empty(ids: list[str], batch: int) -> Purged:
     return _purged(removed) + Purged(sessions=deleted.get(Session._meta.label, 0))
 
 
-def _trim(outdated: QuerySet[Any], sessions: set[str], batch: int) -> Purged:
+def _trim(outdated: QuerySet[Model], sessions: set[str], batch: int) -> Purged:
     """Delete outdated rows of these sessions, and store in each session how far it is trimmed."""
     with transaction.atomic():
         locking.sessions(sessions)
@@ -183,7 +185,7 @@ def _trim(outdated: QuerySet[Any], sessions: set[str], batch: int) -> Purged:
         return _purged({outdated.model: _delete_some(outdated, batch)})
 
 
-def _trim_runs(outdated: QuerySet[Run], batch: int) -> Purged:
+def _trim_runs(outdated: QuerySet[Model], batch: int) -> Purged:
     """Delete a batch of the runs' approvals, then, if none are left, a batch of runs."""
     removed = _delete_some(Approval.objects.filter(run__in=list(outdated.values_list("pk", flat=True))), batch)
     return Purged() if removed == batch else Purged(runs=_delete_some(outdated, batch))
@@ -200,7 +202,7 @@ def _purged(removed: Mapping[type[Model], int]) -> Purged:
     return Purged(messages=removed.get(Message, 0), signals=removed.get(Signal, 0), runs=removed.get(Run, 0))
 
 
-def _delete_some(rows: QuerySet[Any], most: int) -> int:
+def _delete_some(rows: QuerySet[Model], most: int) -> int:
     model = rows.model
     keys = list(rows.order_by().values_list("pk", flat=True)[:most])
     # Load only keys: message texts are large, and the cascade to the journal needs only keys.
@@ -216,19 +218,19 @@ def _purgeable(now: datetime) -> QuerySet[Session]:
     return Session.objects.expired(now).exclude(Exists(streaming))
 
 
-def _outdated_messages(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+def _outdated_messages(policy: RetentionPolicy, now: datetime) -> QuerySet[Message]:
     return _of(policy, now, Message.objects.ended().filter(updated_at__lt=policy.cutoff(now)))
 
 
-def _outdated_signals(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+def _outdated_signals(policy: RetentionPolicy, now: datetime) -> QuerySet[Signal]:
     return _of(policy, now, Signal.objects.settled().filter(changed_at__lt=policy.cutoff(now)))
 
 
-def _outdated_runs(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+def _outdated_runs(policy: RetentionPolicy, now: datetime) -> QuerySet[Run]:
     return _of(policy, now, Run.objects.ended().filter(ended_at__lt=policy.cutoff(now)))
 
 
-def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[Any]) -> QuerySet[Any]:
+def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[M]) -> QuerySet[M]:
     """Restrict rows to a policy's sessions, except those too young to have outdated rows."""
     return rows.filter(session__policy=policy, session__held=False, session__created_at__lt=policy.cutoff(now))
 
@@ -240,7 +242,7 @@ def _forgotten(now: datetime) -> QuerySet[Worker]:
     return Worker.objects.filter(alive=False, seen_at__lt=longest).exclude(Exists(named))
 
 
-OUTDATED: dict[type[Model], Callable[[RetentionPolicy, datetime], QuerySet[Any]]] = {
+OUTDATED: dict[type[Model], Callable[[RetentionPolicy, datetime], QuerySet[Model]]] = {
     Message: _outdated_messages,
     Signal: _outdated_signals,
     Run: _outdated_runs,
@@ -278,11 +280,11 @@ class WallClock:
         return jumped
 
 
-def purge_round(stop: threading.Event, **options: Any) -> Purged:
+def purge_round(stop: threading.Event, *, batch: int = BATCH, on_progress: OnProgress = lambda purged: None) -> Purged:
     """Purge once, in a thread of its own. After a database error, the next round tries again."""
     try:
         with metrics.purge_seconds.time(), tracing.span("purge"):
-            purged = purge(stop=stop, **options)
+            purged = purge(stop=stop, batch=batch, on_progress=on_progress)
         for kind, rows in asdict(purged).items():
             metrics.purged_rows.labels(kind).inc(rows)
         return purged

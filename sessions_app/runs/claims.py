@@ -6,9 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Container, Coroutine
 
+from django.db.models import Exists, OuterRef
+
 from sessions_app import models
+from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
+from sessions_app.event_log.commands import SessionLog
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.runs import lifecycle
 from sessions_app.runs.leases import Lease
@@ -36,7 +40,7 @@ class Claims:
 
         Includes all sessions whose claim has an unknown outcome, because the database connection broke at COMMIT.
         """
-        return [*self._unsure, *await threads.run(lifecycle.claimable, most)]
+        return [*self._unsure, *await threads.run(claimable_sessions, most)]
 
     def claim(self, session: str, held: Container[str]) -> Coroutine[None, None, models.Run | None]:
         """Claim a session's waiting run, in the same transaction as the write queued just before.
@@ -44,7 +48,7 @@ class Claims:
         Claims of one session must not overlap. `held` has the runs claimed earlier.
         """
         self._unsure.discard(session)
-        return self._claimed(session, self._log_writer.change(session, lifecycle.claim, self._lease.worker, held))
+        return self._claimed(session, self._log_writer.change(session, claim_run, self._lease.worker, held))
 
     async def _claimed(self, session: str, claim: Awaitable[models.Run | None]) -> models.Run | None:
         try:
@@ -57,4 +61,44 @@ class Claims:
 
     async def hand_back(self, run: models.Run) -> bool:
         """Return a run to the queue if nothing was written for it. Return False otherwise."""
-        return await self._log_writer.change(run.session_id, lifecycle.hand_back, run.pk, self._lease.worker)
+        return await self._log_writer.change(run.session_id, hand_back_run, run.pk, self._lease.worker)
+
+
+# In the database
+
+
+def claimable_sessions(most: int) -> list[str]:
+    """Return sessions with a waiting run and no running one, the longest waiting first. Needs no lock."""
+    at_work = models.Run.objects.running().filter(session=OuterRef("session"))
+    waiting = models.Run.objects.waiting().filter(~Exists(at_work)).order_by("created_at")
+    return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
+
+
+def claim_run(log: SessionLog, worker: str, held: Container[str] = ()) -> models.Run | None:
+    """Claim the session's oldest waiting run for a worker, unless another run is running.
+
+    A running run of the worker that isn't in `held`, the runs it knows of, is returned again: its claim was lost.
+    """
+    run = next(iter(lifecycle.at_work(log.session)), None)
+    if run is None:
+        return None
+    if run.status == models.Run.Status.RUNNING:
+        is_lost = run.worker_id == worker and run.pk not in held and run.cause_id is not None
+        return run if is_lost and not _has_begun(run) else None
+    run.status, run.worker_id, run.started_at = models.Run.Status.RUNNING, worker, log.now
+    run.save(update_fields=["status", "worker", "started_at"])
+    if run.cause:
+        lifecycle.settle(log, run.cause, signals.DELIVERED)
+    return run
+
+
+def hand_back_run(log: SessionLog, run: str, worker: str) -> bool:
+    """Release a run that this worker has claimed and not begun to answer."""
+    held = models.Run.objects.running().filter(pk=run, worker=worker, cancel=None)
+    return not any(map(_has_begun, held)) and bool(
+        held.update(status=models.Run.Status.WAITING, worker=None, started_at=None)
+    )
+
+
+def _has_begun(run: models.Run) -> bool:
+    return models.Message.objects.filter(session=run.session_id, uid=run.uid).exists()

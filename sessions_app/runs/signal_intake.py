@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from django.db import DatabaseError
 
@@ -64,7 +63,7 @@ class SignalIntake:
         self._on_stored()
         return receipt
 
-    def store(self, session: str, sent: signals.Sent) -> Coroutine[Any, Any, signal_handlers.Receipt]:
+    def store(self, session: str, sent: signals.Sent) -> Awaitable[signal_handlers.Receipt]:
         """Store a signal and carry it out. If it creates a run, a free agent of this process claims it at once.
 
         It is queued immediately, before it is awaited, so a sender that disconnects can't undo it.

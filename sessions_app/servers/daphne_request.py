@@ -6,17 +6,17 @@ directory before the application, which enforces the limit, is called.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import Message, Scope
 
 # Chunks of a body that may wait for the application; at the limit the server stops reading from the client.
 MAX_CHUNKS = 16
 
-Takes = Callable[[dict[str, Any]], bool]
+Takes = Callable[[Scope], bool]
 
 
 class RequestBody:
@@ -24,10 +24,10 @@ class RequestBody:
 
     def __init__(self, request: "StreamedRequest") -> None:
         self.request = request
-        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.messages: asyncio.Queue[Message] = asyncio.Queue()
         self.reading = True
 
-    def put_nowait(self, message: dict[str, Any]) -> None:
+    def put_nowait(self, message: Message) -> None:
         """Queue a message of Daphne, except its `http.request`, which has an empty body."""
         if message["type"] != "http.request":
             self.messages.put_nowait(message)
@@ -38,7 +38,7 @@ class RequestBody:
             self.reading = False
             self.request.transport.pauseProducing()
 
-    async def get(self) -> dict[str, Any]:
+    async def get(self) -> Message:
         message = await self.messages.get()
         if not self.reading and self.messages.empty() and self.request.channel is not None:
             self.reading = True
@@ -73,7 +73,7 @@ class StreamedRequest(WebRequest):
         self.requestHeaders.removeHeader(b"Upgrade")
         super().requestReceived(channel._command, channel._path, channel._version)
 
-    def _scope(self) -> dict[str, Any]:
+    def _scope(self) -> Scope:
         channel = self.channel
         types = self.requestHeaders.getRawHeaders(b"Content-Type", [])
         return {

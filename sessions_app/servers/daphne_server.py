@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from twisted.logger import (
 )
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import Application, Message, Receive, Scope, Send
 from sessions_app.servers import lifecycle
 from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, Takes
 from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
@@ -46,14 +47,14 @@ CLOSE_PACE_S = 0.005
 _running: list["SessionServer"] = []
 
 
-async def refuse(scope: Any, receive: Any, send: Any) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.close"})
 
 
 class SessionServer(Server):
     """Daphne's server with Holdfast's settings in place of the command line's."""
 
-    def __init__(self, application: Any, endpoints: list[str], **options: Any) -> None:
+    def __init__(self, application: Application, endpoints: list[str], **options: Any) -> None:
         report_ignored(options)
         super().__init__(application, [with_backlog(endpoint) for endpoint in endpoints], **options | server_options())
         self.ports: list[Any] = []
@@ -110,13 +111,13 @@ class SessionServer(Server):
         for port in self.ports if not self.draining else ():
             port.startReading()
 
-    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+    def create_application(self, protocol: Any, scope: Scope) -> Any:
         """Override: a receive queue that can pause a socket, and no new sockets during shutdown."""
         if protocol not in self.connections:
             return None
         is_socket = isinstance(protocol, SocketProtocol)
         body: RequestBody | None = None if is_socket else protocol.body
-        inbox: ReceiveQueue | RequestBody | asyncio.Queue[dict[str, Any]] = (
+        inbox: ReceiveQueue | RequestBody | asyncio.Queue[Message] = (
             ReceiveQueue(protocol) if is_socket else body or asyncio.Queue()
         )
         application = refuse if is_socket and self.draining else self.application
@@ -127,7 +128,7 @@ class SessionServer(Server):
         )
         return inbox
 
-    async def respond(self, request: Any, running: Awaitable[None]) -> None:
+    async def respond(self, request: StreamedRequest, running: Awaitable[None]) -> None:
         """Run an application. If its response fails midway, abort it: Daphne would retry an error page endlessly."""
         try:
             await running
@@ -138,7 +139,7 @@ class SessionServer(Server):
             if request.channel is not None:
                 request.channel.transport.abortConnection()
 
-    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+    async def handle_reply(self, protocol: Any, message: Message) -> None:
         """Override: a fast path for text frames, and backpressure from clients."""
         text = message.get("text")
         if message["type"] == "http.response.body":
@@ -150,13 +151,13 @@ class SessionServer(Server):
         else:
             await super().handle_reply(protocol, message)
 
-    def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+    def log_action(self, protocol: str, action: str, details: dict[str, object]) -> None:
         if action != "connecting":  # "connected" or "rejected" follows immediately
             super().log_action(protocol, action, details)
 
     # Shutdown. Twisted keeps its loop running until the result of kill_all_applications fires.
 
-    def kill_all_applications(self) -> Any:
+    def kill_all_applications(self) -> defer.Deferred[None]:
         return defer.Deferred.fromFuture(asyncio.ensure_future(self.wind_down()))
 
     async def wind_down(self) -> None:
@@ -218,7 +219,7 @@ def build_channel(build: Callable[[Any], Any], address: Any) -> Any:
     return channel
 
 
-def server_options() -> dict[str, Any]:
+def server_options() -> dict[str, float]:
     return {
         "ping_interval": math.inf,  # Daphne's own pings, off: see SessionServer.started
         "ping_timeout": conf.settings.pong_timeout_s,
@@ -228,7 +229,7 @@ def server_options() -> dict[str, Any]:
     }
 
 
-def report_ignored(options: dict[str, Any]) -> None:
+def report_ignored(options: Mapping[str, object]) -> None:
     """Warn about `daphne` command-line options that the HOLDFAST settings override."""
     defaults = inspect.signature(Server).parameters
     for name in server_options().keys() & options.keys():

@@ -146,7 +146,7 @@ class SocketProtocol(Producer, WebSocketProtocol):
             self.serverReject()
 
 
-def kernel_idle_s(connection: Any) -> float | None:
+def kernel_idle_s(connection: socket.socket) -> float | None:
     """Return the seconds since a TCP socket last sent or received data, pings included; None if unknown.
 
     Linux keeps these counters, so nothing has to be counted per frame.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+from sessions_app.core.asgi_types import Application
 
 CONNECTION_S = 10.0  # maximum lifetime of a connection: uvicorn itself waits indefinitely for a request head
 HEAD_BYTES = 16_384  # maximum size of a request head

@@ -6,9 +6,10 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from types import FrameType
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ async def drain_and_close() -> None:
         await hook(conf.settings.drain_ms / 1000)
 
 
-async def lifespan(scope: Any, receive: Any, send: Any) -> None:
+async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     """Run the hooks under servers that support ASGI's lifespan protocol, which Daphne doesn't."""
     await receive()
     try:
@@ -104,7 +105,7 @@ def drain_at_signals() -> Callable[[], asyncio.Task[None]]:
         else:
             begin().add_done_callback(lambda _: handler(number, None))
 
-    def on_signal(number: int, frame: Any) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(stop, number)
 
     is_main = threading.current_thread() is threading.main_thread()  # others get no signals

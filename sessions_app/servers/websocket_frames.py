@@ -2,7 +2,9 @@
 
 import asyncio
 import struct
-from typing import Any, Protocol
+from typing import Protocol
+
+from sessions_app.core.asgi_types import Message
 
 
 class Reading(Protocol):
@@ -22,15 +24,15 @@ class ReceiveQueue:
 
     def __init__(self, protocol: Reading) -> None:
         self.protocol = protocol
-        self.messages: list[dict[str, Any]] = []
+        self.messages: list[Message] = []
         self.arrival: asyncio.Future[None] | None = None
 
-    def put_nowait(self, message: dict[str, Any]) -> None:
+    def put_nowait(self, message: Message) -> None:
         self.messages.append(message)
         if self.arrival and not self.arrival.done():
             self.arrival.set_result(None)
 
-    async def get(self) -> dict[str, Any]:
+    async def get(self) -> Message:
         while not self.messages:
             self.arrival = asyncio.get_running_loop().create_future()
             await self.arrival

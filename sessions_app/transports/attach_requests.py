@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.http import HttpRequest
 
@@ -11,9 +10,10 @@ from sessions_app import conf
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.core.wire_types import JsonObject
 
 
-def attaches_in(body: Mapping[str, Any]) -> list[ClientFrame]:
+def attaches_in(body: Mapping[str, object]) -> list[ClientFrame]:
     """Return the attach frames of a body. Raises bad_frame and too_many_sessions."""
     given = body.get("attach")
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
@@ -26,14 +26,14 @@ def attaches_in(body: Mapping[str, Any]) -> list[ClientFrame]:
     return attaches
 
 
-def attach_frame(fields: Mapping[str, Any]) -> ClientFrame:
+def attach_frame(fields: Mapping[str, object]) -> ClientFrame:
     """Validate an attach frame and return it."""
     if fields.get("type", "attach") != "attach":
         raise HoldfastError("bad_frame", "`attach` may have attach frames only")
     return frames.read({**fields, "type": "attach"})
 
 
-def attach_query(request: HttpRequest, session: str) -> dict[str, Any]:
+def attach_query(request: HttpRequest, session: str) -> JsonObject:
     """Return the fields of an attach frame from a request's query."""
     return {"session": session, "cursor": request.GET.get("cursor") or None, "rewind": whole_number(request, "rewind")}
 

@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from io import BytesIO
-from typing import Any
 
 import orjson
 from django.core.handlers.asgi import ASGIRequest
@@ -22,9 +21,10 @@ from sessions_app import conf, process
 from sessions_app.auth.addresses import path_below
 from sessions_app.auth.identity import Identity, identify_by_token, token_in
 from sessions_app.core import vocabulary
+from sessions_app.core.asgi_types import Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import RESPONSE_UID, SESSION_ID
-from sessions_app.core.wire_types import Chunk
+from sessions_app.core.wire_types import Chunk, JsonObject
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.event_log import queries
@@ -42,7 +42,7 @@ CUT = "The agent's request ended before it finished."
 UNREADABLE = "The agent's output was invalid."
 
 
-def takes(scope: dict[str, Any]) -> bool:
+def takes(scope: Scope) -> bool:
     """Return True if a request is an NDJSON upload."""
     if scope["type"] != "http" or scope["method"] != "POST" or _session(scope) is None:
         return False
@@ -50,13 +50,13 @@ def takes(scope: dict[str, Any]) -> bool:
     return bool(types) and types[0].split(b";")[0].strip().lower() == MEDIA_TYPE
 
 
-def _session(scope: dict[str, Any]) -> str | None:
+def _session(scope: Scope) -> str | None:
     """Return the session that a request publishes to, or None for other addresses."""
     address = PATH.match(path_below(scope) or "")
     return address[1] if address else None
 
 
-async def upload(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def upload(scope: Scope, receive: Receive, send: Send) -> None:
     """ASGI application that receives one response."""
     request = ASGIRequest(scope, BytesIO())
     try:
@@ -73,7 +73,7 @@ async def upload(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": response.content})
 
 
-async def _publish(request: ASGIRequest, session: str, receive: Any) -> dict[str, Any]:
+async def _publish(request: ASGIRequest, session: str, receive: Receive) -> JsonObject:
     identity = await _bearer(request)
     identity.check("publish", session)
     uid = request.GET.get("message") or new_uid()
@@ -112,7 +112,7 @@ def _check_writable(session: str, uid: str) -> None:
 class Upload:
     """An upload request. As a connection it is counted, ends with its token and learns of a shutdown."""
 
-    def __init__(self, server: process.Process, identity: Identity, response: LocalWriter, receive: Any) -> None:
+    def __init__(self, server: process.Process, identity: Identity, response: LocalWriter, receive: Receive) -> None:
         self._server = server
         self._response = response
         self._receive = receive
@@ -121,7 +121,7 @@ class Upload:
         )
         self._problem: HoldfastError | None = None  # reason for closing
         self._line = 0
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[object] | None = None
 
     async def write_response(self) -> None:
         """Write all chunks to the response, then end it. Raises HoldfastError."""

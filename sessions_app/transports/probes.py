@@ -7,15 +7,14 @@ not depend on anything that could be broken. Web servers and workers serve the s
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import Application, Receive, Scope, Send
 from sessions_app.process import Process
 from sessions_app.transports import exposition
-
-Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 PATHS = ("healthz", "readyz", "metrics")  # below the prefix
 TEXT = "text/plain; charset=utf-8"
@@ -74,7 +73,7 @@ def takes(path: str) -> bool:
 def application(find: Callable[[], Process | None]) -> Application:
     """Return the ASGI application of the probes. `find` returns the process, or None before it exists."""
 
-    async def probe(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def probe(scope: Scope, receive: Receive, send: Send) -> None:
         authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         response = await respond(
             scope["method"], scope["path"].rpartition("/")[2], authorization.decode("latin1"), find()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from channels.consumer import AsyncConsumer
 from django.conf import settings
@@ -16,6 +15,7 @@ from sessions_app.auth import identity
 from sessions_app.auth.identity import identify_by_token, token_in
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core import frames
+from sessions_app.core.asgi_types import Message, Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
@@ -35,7 +35,7 @@ class SessionConsumer(AsyncConsumer):
     process (`aclose_old_connections`), where one slow query delays all sockets.
     """
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.base_send = send
         self.closed_with: int | None = None
         await receive()  # websocket.connect
@@ -75,7 +75,7 @@ class SessionConsumer(AsyncConsumer):
         server.connections.admit(connection)
         return connection
 
-    async def _serve(self, dispatch: FrameDispatch, receive: Any) -> dict[str, Any] | None:
+    async def _serve(self, dispatch: FrameDispatch, receive: Receive) -> Message | None:
         """Handle frames. Return the server's `websocket.disconnect`, or None if this process ended the connection."""
         clock = asyncio.get_running_loop().time
         connection = dispatch.connection
@@ -84,12 +84,12 @@ class SessionConsumer(AsyncConsumer):
         while not connection.closed:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                disconnect: dict[str, Any] = message
+                disconnect: Message = message
                 return disconnect
             await dispatch.receive(message.get("text"), now=clock())
         return None
 
-    def _end(self, connection: Connection, disconnect: dict[str, Any] | None) -> ConnectionEnd:
+    def _end(self, connection: Connection, disconnect: Message | None) -> ConnectionEnd:
         if disconnect is None or self.closed_with is not None:
             return ConnectionEnd(Ended.BY_SERVER, self.closed_with)
         return end_of_socket(disconnect, connection.idle_s(asyncio.get_running_loop().time()))

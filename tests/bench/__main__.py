@@ -26,7 +26,7 @@ Start = Callable[[dict[str, str], int], AbstractContextManager[Any]]
 
 
 def missing(server: str) -> str:
-    """What a server needs and isn't there, if anything."""
+    """Return what a server needs and this machine lacks, or nothing."""
     if server == "scaled":
         return ", ".join(f"{name} is not installed" for name in ("postgres", "redis") if not services.find(name))
     return {"socketio": socketio.missing, "nchan": nchan.missing}.get(server, str)()

@@ -1,4 +1,4 @@
-"""Which rows there are, and who is measured in each."""
+"""The benchmark's rows, and the servers measured in each."""
 
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 def plan(quick: bool) -> list[Row]:
-    """All rows. A quick run has less of everything, and its figures are no measurement."""
+    """Return all rows. A quick run has less of everything, and its figures are no measurement."""
     seconds, asked, tokens, idle, messages = (
         (2.0, 20, 1000, 500, storage.QUICK) if quick else (4.0, 80, 10_000, SESSIONS, storage.MESSAGES)
     )

@@ -28,7 +28,7 @@ class Reader(Socket):
 
     @property
     def tokens(self) -> int:
-        """How many it has."""
+        """Return the number of tokens that the reader has."""
         self.read()
         return self._tokens
 
@@ -46,7 +46,7 @@ AnyReader = TypeVar("AnyReader", bound=Reader)
 
 
 class Missed(NamedTuple):
-    """Where a reader left off, as its server wants to be told, and how many tokens it has missed since."""
+    """A reader's position when it left, in its server's form, and the number of tokens missed since."""
 
     number: int
     where: dict[str, object]
@@ -82,7 +82,7 @@ class Site(ABC, Generic[AnyReader]):
 
     @abstractmethod
     def check(self, reader: AnyReader, tokens: int) -> None:
-        """Whether a reader that never left has got so many tokens, each once, in order. Raises Wrong."""
+        """Check that a reader that never left has got all tokens, each once, in order. Raises Wrong."""
 
     def check_state(self, reader: AnyReader, tokens: int) -> None:
         """Likewise, of one that may have been given some of them at once because it was slow."""

@@ -1,4 +1,4 @@
-"""Starts Holdfast: embedded, with a publisher elsewhere, and scaled. Each row has servers and a database of its own."""
+"""Starters of Holdfast: embedded, with a remote publisher, and scaled. Each row has its own servers and database."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""People who come, ask, leave in the middle and come back, for a quarter of an hour: the server's memory stays flat."""
+"""A soak test: users who come, ask, leave midway and return for a quarter of an hour; memory stays flat."""
 
 import asyncio
 import faulthandler

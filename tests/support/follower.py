@@ -1,4 +1,4 @@
-"""A person whose client reconnects by itself, and who notices when something that was shown is taken back."""
+"""A user whose client reconnects by itself, and who detects that shown content was taken back."""
 
 import asyncio
 from types import TracebackType
@@ -43,7 +43,7 @@ class Follower(Person):
         return all(ended(message) for session in self.following for message in self.messages(session))
 
     def all_answered(self) -> bool:
-        """Whether what each session says last is an answer, and every answer has ended."""
+        """Return whether each session's last message is an answer, and every answer has ended."""
         return self.all_ended() and all(self.messages(session)[-1].role == "assistant" for session in self.following)
 
     def _has(self, session: str) -> bool:

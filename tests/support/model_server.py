@@ -1,4 +1,4 @@
-"""A provider of models for tests: OpenAI's two interfaces over real HTTP, and everything that can go wrong there."""
+"""A model provider for tests: OpenAI's two interfaces over real HTTP, with every failure."""
 
 import asyncio
 import json

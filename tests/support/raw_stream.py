@@ -1,4 +1,4 @@
-"""An HTTP stream's client that reads only when it is told to."""
+"""An HTTP stream's client that reads only on demand."""
 
 import json
 import socket

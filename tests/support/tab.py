@@ -1,4 +1,4 @@
-"""A person's tab on a `Process` in this event loop: the client of `Person`, with no server and no network between."""
+"""A user's tab on a `Process` in this event loop: the client of `Person`, without a server or network between."""
 
 import asyncio
 import json

@@ -6,7 +6,6 @@ import json
 from argparse import ArgumentParser
 from itertools import groupby
 from math import ceil
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -30,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--transport", choices=report.TRANSPORTS, help="this transport only")
         parser.add_argument("--json", action="store_true", help="output JSON")
 
-    def handle(self, *, hours: float, transport: str | None, json: bool, **options: Any) -> None:
+    def handle(self, *, hours: float, transport: str | None, json: bool, **options: object) -> None:
         if not 0 < hours <= 10_000:
             raise CommandError(f"--hours {hours:g}: use more than 0 and at most 10000.")
         found = report.diagnose(hours=hours, transport=transport)

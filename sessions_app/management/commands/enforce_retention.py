@@ -7,7 +7,6 @@ import threading
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -46,7 +45,7 @@ class Command(BaseCommand):
             help="rows per transaction, 1 to %(default)s (default %(default)s)",
         )
 
-    def handle(self, *, dry_run: bool, loop: int | None, batch: int, **options: Any) -> None:
+    def handle(self, *, dry_run: bool, loop: int | None, batch: int, **options: object) -> None:
         if not 1 <= batch <= retention.BATCH:
             raise CommandError(f"--batch {batch}: use 1 to {retention.BATCH}.")
         if loop is not None and loop < 1:

@@ -1,7 +1,6 @@
 """`manage.py ensure_admin`: create the first administrator, with a password that is shown once."""
 
 import secrets
-from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand
@@ -13,7 +12,7 @@ USERNAME = "admin"
 class Command(BaseCommand):
     help = "Create an administrator with a random password, unless the site has one, and print the password."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         # 128 bits, so it can't be guessed.
         password = secrets.token_urlsafe(16)
         users = get_user_model().objects

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
@@ -27,7 +26,7 @@ class Command(BaseCommand):
         which.add_argument("--all", action="store_true", dest="everything", help="all sessions")
         parser.add_argument("--no-input", action="store_false", dest="interactive", help="don't ask")
 
-    def handle(self, *, sessions: list[str], everything: bool, interactive: bool, **options: Any) -> None:
+    def handle(self, *, sessions: list[str], everything: bool, interactive: bool, **options: object) -> None:
         ids = self._chosen(sessions, everything)
         words = "1 session" if len(ids) == 1 else f"{len(ids)} sessions"
         self.stdout.write(EXPLANATION.format(sessions=words))

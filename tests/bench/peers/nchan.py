@@ -90,7 +90,7 @@ class Nchan(Peer[Client]):
 
 
 def missing() -> str:
-    """What is needed and isn't there, if anything."""
+    """Return what this machine lacks, or nothing."""
     if not find("nginx"):
         return "nginx is not installed"
     return "" if MODULE.exists() else "libnginx-mod-nchan is not installed"

@@ -87,7 +87,7 @@ def _json(value: Any) -> bytes:
 
 
 def missing() -> str:
-    """What is needed and isn't there, if anything."""
+    """Return what this machine lacks, or nothing."""
     if not find("node"):
         return "node is not installed"
     if not (HERE / "node_modules" / "socket.io").exists():
