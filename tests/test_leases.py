@@ -77,7 +77,7 @@ class LivingProcess:
         return asyncio.run_coroutine_threadsafe(self.lease.beat(), self.writer.loop)
 
     def look(self) -> "Future[None]":
-        return asyncio.run_coroutine_threadsafe(self.reaper.look(), self.writer.loop)
+        return asyncio.run_coroutine_threadsafe(self.reaper.scan(), self.writer.loop)
 
     @property
     def worker(self) -> models.Worker:

@@ -131,4 +131,4 @@ async def test_only_registered_agents_have_a_label(process: Process, gained: Cal
 )
 async def test_metrics_require_a_token(settings: Any, token: str, shown: str, status: int) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"METRICS_TOKEN": token}
-    assert (await probes.answer("GET", "metrics", shown, None)).status == status
+    assert (await probes.respond("GET", "metrics", shown, None)).status == status

@@ -228,7 +228,7 @@ async def test_a_later_epoch_fences_the_earlier_one_everywhere(running: Process,
     for here in (running, second):
         with pytest.raises(HoldfastError, match="fenced"):
             await here.producers.beat(AGENT, ClientFrame("beat", producer="producer", epoch=1))
-    await running.reaper.look()
+    await running.reaper.scan()
     assert await stored(session) == ("interrupted", "a")
     await heir.publish(running, 2, finish(), message="m_other")
     assert await stored(session, "m_other") == ("complete", "b")
@@ -262,7 +262,7 @@ async def test_a_dead_producers_open_response_is_interrupted_as_stored(
     for number in range(2, 9):
         await producer.publish(second, number, delta(f"{number}"))
     await threads.run(lambda: Worker.objects.exclude(producer="").update(alive=False))
-    await running.reaper.look()
+    await running.reaper.scan()
     assert await stored(session) == ("interrupted", "a2345678")
     message = await threads.run(queries.message, session, UID)
     assert message and message.reason == DEAD

@@ -34,7 +34,7 @@ class InboxReader:
 
     def look(self) -> list[str]:
         """The ids of what was new."""
-        self._writer.run(self._inboxes.look())
+        self._writer.run(self._inboxes.poll())
         return [steer.id for steer in self._inbox.take_steers()]
 
     def check(self) -> None:

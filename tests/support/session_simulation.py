@@ -215,7 +215,7 @@ class SessionSimulation:
             return None
         assert self.agent
         self._look()
-        awaited = self.agent.inbox._about.get(call.approval)
+        awaited = self.agent.inbox._awaited.get(call.approval)
         if awaited is None or not awaited.done():
             return None
         decision = awaited.result()
