@@ -78,7 +78,7 @@ class Append:
 
     @property
     def begins(self) -> bool:
-        """Whether it creates its message."""
+        """Return whether it creates its message."""
         return self.chunks[0]["type"] in vocabulary.BEGINS
 
 

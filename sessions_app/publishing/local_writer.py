@@ -68,7 +68,7 @@ class LocalWriter:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was written."""
+        """Return whether anything was written."""
         return self._writer.begun
 
 
