@@ -282,7 +282,7 @@ if not TYPE_CHECKING:  # a type checker would take every name for one of this mo
 
 
 @receiver(setting_changed)
-def _forget(*, setting: str, **_: Any) -> None:
+def _forget(*, setting: str, **_: object) -> None:
     """Rebuild the settings at their next use: a test has overridden HOLDFAST."""
     if setting == "HOLDFAST":
         globals().pop("settings", None)

@@ -1,4 +1,4 @@
-"""What every test may use: databases in their own place, servers of PostgreSQL and Redis, the database mark."""
+"""Fixtures for every test: databases in their own place, PostgreSQL and Redis servers, the database mark."""
 
 import gc
 import os
@@ -91,7 +91,7 @@ def redis() -> Iterator[services.Redis]:
 
 @pytest.fixture(autouse=True)
 def policies_of_a_new_site(request: pytest.FixtureRequest) -> None:
-    """What the migrations stored, which a test that commits takes away with all else."""
+    """The policies stored by the migrations, which a test that commits removes with everything else."""
     if request.node.get_closest_marker("database"):
         request.getfixturevalue("db")
         stored = import_module("sessions_app.migrations.0002_default_policies").POLICIES

@@ -1,4 +1,4 @@
-"""Finds and starts the programs that some tests need beside Python: Chromium, Node, nginx, PostgreSQL, Redis.
+"""The programs that some tests need beside Python: Chromium, Node, nginx, PostgreSQL, Redis.
 
 As a command it runs another if a service is there: `python -m tests.services postgres -- pytest` with a
 PostgreSQL server of its own, `python -m tests.services node -- node --test`.
@@ -64,7 +64,7 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Waits until a started program accepts connections; its end, or a minute, is an error."""
+    """Wait until a started program accepts connections; its end, or a minute, is an error."""
     deadline = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -90,12 +90,12 @@ class Service:
         raise NotImplementedError
 
     def start(self) -> None:
-        """Starts it, and waits until it accepts connections."""
+        """Start it, and wait until it accepts connections."""
         self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, cwd=self.place, user=self.user)
         wait_for_port(self.port, self.process)
 
     def tell(self, number: signal.Signals) -> None:
-        """Sends it a signal."""
+        """Send it a signal."""
         assert self.process
         self.process.send_signal(number)
 
@@ -106,13 +106,13 @@ class Service:
         self.tell(signal.SIGCONT)
 
     def stop(self, number: signal.Signals) -> None:
-        """Ends it by a signal."""
+        """End it by a signal."""
         self.tell(number)
         assert self.process
         self.process.wait()
 
     def end(self, number: signal.Signals) -> None:
-        """Ends it, if it runs."""
+        """End it, if it runs."""
         if self.process and self.process.poll() is None:
             self.stop(number)
 
@@ -138,7 +138,7 @@ class Redis(Service):
         return [require("redis"), "--bind", "127.0.0.1", *listen, "--save", "", "--appendonly", "no"]
 
     def ask(self, command: str) -> str:
-        """What it answers to a command such as FLUSHALL, in its own protocol; without TLS."""
+        """Return the answer to a command such as FLUSHALL, in Redis's own protocol; without TLS."""
         with socket.create_connection(("127.0.0.1", self.port), START_DEADLINE_S) as connection:
             connection.sendall(f"{command}\r\n".encode())
             answer = connection.recv(65536).decode()
@@ -172,7 +172,7 @@ class Postgres(Service):
         return self.url_at(self.port)
 
     def url_at(self, port: int) -> str:
-        """Its database's address for who reaches it at another port."""
+        """Return the database's address at another port."""
         return f"postgres://holdfast@127.0.0.1:{port}/postgres"
 
     def command(self) -> list[str]:
@@ -187,7 +187,7 @@ class Postgres(Service):
         return [f"{self.programs}/postgres", "-D", self.cluster, "-p", str(self.port), *switches]
 
     def start(self) -> None:
-        """Starts it, and waits until it has recovered and answers."""
+        """Start it, and wait until it has recovered and answers."""
         super().start()
         deadline = time.monotonic() + START_DEADLINE_S
         while True:
@@ -200,12 +200,12 @@ class Postgres(Service):
                 time.sleep(0.02)
 
     def cut(self) -> None:
-        """Has it end every connection of its clients."""
+        """Have it end every connection of its clients."""
         ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend'"
         self.ask(f"{ends} AND pid <> pg_backend_pid()")
 
     def ask(self, query: str) -> list[dict[str, Any]]:
-        """The rows that a query gives, by the names of their columns."""
+        """Return a query's rows, by the names of their columns."""
         with psycopg.connect(self.url, autocommit=True, row_factory=dict_row) as connection:
             return connection.execute(query.encode()).fetchall()
 
@@ -234,7 +234,7 @@ def postgres(*, durable: bool = False) -> Iterator[str]:
 
 
 def unprivileged(place: Path) -> str | None:
-    """PostgreSQL refuses to run as root: then `place` goes to nobody, who runs it."""
+    """Return the user to run PostgreSQL as, which refuses root: nobody, who then owns `place`."""
     if os.geteuid() != 0:
         return None
     shutil.chown(place, "nobody")
@@ -242,7 +242,7 @@ def unprivileged(place: Path) -> str | None:
 
 
 def main() -> int:
-    """Without the service it says so; where CI=true that is a failure."""
+    """Run a command with a service; without the service, say so, and fail where CI=true."""
     service, _separator, *command = sys.argv[1:]
     if not find(service):
         print(f"{service} is not installed: skipped {' '.join(command)}")

@@ -1,4 +1,4 @@
-"""The project's settings as the tests use them, whatever the shell's environment says."""
+"""The project's settings for tests, independent of the shell's environment."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""An administrator interrupts a run or expires an approval while an agent is at work, from a process that isn't its."""
+"""Interruptions from the admin: runs and approvals of an agent at work in another process."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ from sessions_app.runs import admin_changes, lifecycle
 from tests.support.agents import Conversation, endless, process
 from tests.support.person import text_of
 from tests.support.stored import a_session
-from tests.support.writer import Writer, a_run, begun, delta, finish, of
+from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields
 from tests.test_approvals import MAIL, Sender, asked, part
 
 __all__ = ["process"]  # a fixture
@@ -65,7 +65,7 @@ async def test_a_run_at_work_is_interrupted_and_its_agent_stopped(process: Proce
         await talk.final((await talk.send("cancel"))["id"])
 
 
-async def test_an_agent_that_waits_for_nothing_but_time_is_stopped_too(process: Process) -> None:
+async def test_a_sleeping_agent_is_stopped_too(process: Process) -> None:
     stopped = asyncio.Event()
 
     async def agent(turn: Turn) -> None:
@@ -82,7 +82,7 @@ async def test_an_agent_that_waits_for_nothing_but_time_is_stopped_too(process: 
         assert (await talk.answered()).reason == INTERRUPTED
 
 
-async def test_an_approval_of_an_interrupted_run_can_no_longer_be_given(process: Process) -> None:
+async def test_an_approval_of_an_interrupted_run_can_no_longer_be_decided(process: Process) -> None:
     sender = Sender(expires_s=None)
     async with Conversation(process, sender) as talk:
         approval = await asked(talk)
@@ -93,7 +93,7 @@ async def test_an_approval_of_an_interrupted_run_can_no_longer_be_given(process:
         assert sender.sent == []
 
 
-async def test_an_agent_that_waits_for_a_decision_learns_that_it_wont_come(process: Process) -> None:
+async def test_an_agent_waiting_for_a_decision_learns_that_it_expired(process: Process) -> None:
     sender = Sender(expires_s=None)
     async with Conversation(process, sender) as talk:
         approval = await asked(talk)
@@ -109,15 +109,15 @@ async def test_an_agent_that_waits_for_a_decision_learns_that_it_wont_come(proce
 # A worker that doesn't look
 
 
-def test_what_the_worker_writes_after_an_interruption_is_fenced() -> None:
+def test_a_worker_that_writes_after_an_interruption_is_fenced() -> None:
     session = a_session("guest:1")
     with Writer() as writer:
         run = a_run(session, "m_1")
-        writer.append(session, "m_1", begun("m_1", "mine"), **of(run))
+        writer.append(session, "m_1", begun("m_1", "mine"), **run_fields(run))
         assert admin_changes.change_session(session.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is True
         for chunk in (delta(" more"), finish()):
             with pytest.raises(HoldfastError) as refusal:
-                writer.append(session, "m_1", [chunk], after=3, **of(run))
+                writer.append(session, "m_1", [chunk], after=3, **run_fields(run))
             assert refusal.value.code == "fenced"
         message = models.Message.objects.get()
         assert (message.status, message.last_serial) == ("interrupted", 4)
@@ -127,7 +127,7 @@ def test_what_the_worker_writes_after_an_interruption_is_fenced() -> None:
         assert models.Session.objects.get().tail == 4
 
 
-def test_of_a_run_of_another_session_nothing_is_interrupted() -> None:
+def test_a_run_of_another_session_is_not_interrupted() -> None:
     session, other = a_session("guest:1"), a_session("guest:1")
     run = a_run(session, "m_1")
     assert admin_changes.change_session(other.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is False

@@ -1,4 +1,4 @@
-"""The operator's runs, signals and approvals: what is shown of them, to whom, and nothing of it as markup."""
+"""Admin of runs, signals and approvals: their columns, permissions, and escaping."""
 
 import re
 from typing import Any
@@ -33,7 +33,7 @@ def page(client: Client, path: str, **query: str) -> str:
 
 
 def listed(client: Client, model: str, **query: str) -> int:
-    """How many rows the list has."""
+    """Return the number of rows in the list."""
     return page(client, f"{model}/", **query).count('<th class="field-')
 
 
@@ -51,7 +51,7 @@ def a_run(session: Session, **fields: Any) -> Run:
 # What is shown
 
 
-def test_the_list_of_runs_says_who_holds_them_and_what_they_cost(operator: Client) -> None:
+def test_the_list_of_runs_shows_their_workers_and_costs(operator: Client) -> None:
     session = a_session("guest:1", title="Rome")
     a_run(session, mode="regenerate", input_tokens=1200, output_tokens=34)
     shown = page(operator, "run/")
@@ -62,7 +62,7 @@ def test_the_list_of_runs_says_who_holds_them_and_what_they_cost(operator: Clien
     assert "lost, seen 2 hours ago" in page(operator, "run/")
 
 
-def test_the_page_of_a_run_has_its_cause_its_signals_and_its_approvals(operator: Client) -> None:
+def test_the_page_of_a_run_shows_its_cause_signals_and_approvals(operator: Client) -> None:
     session = a_session("guest:1")
     cause = a_signal(session, kind="message")
     run = a_run(session, cause=cause)
@@ -75,7 +75,7 @@ def test_the_page_of_a_run_has_its_cause_its_signals_and_its_approvals(operator:
     assert "send_mail" in shown and "ann@example.com" in shown and "user:7" in shown
 
 
-def test_the_page_of_a_run_has_no_more_rows_than_it_bears(
+def test_the_page_of_a_run_has_a_bounded_number_of_rows(
     operator: Client, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
 ) -> None:
     monkeypatch.setattr("sessions_app.admin.readonly.INLINE_ROWS", 3)
@@ -90,7 +90,7 @@ def test_the_page_of_a_run_has_no_more_rows_than_it_bears(
     assert "tool-2-" in shown and "tool-3-" not in shown
 
 
-def test_signals_are_found_by_kind_by_status_and_by_ids(operator: Client) -> None:
+def test_signals_are_found_by_kind_status_and_ids(operator: Client) -> None:
     session, other = a_session("guest:1"), a_session("guest:2")
     run = a_run(session)
     steer = a_signal(session, uid="signal-of-1", run=run, message="m_1", target="call_7")
@@ -105,7 +105,7 @@ def test_signals_are_found_by_kind_by_status_and_by_ids(operator: Client) -> Non
     assert listed(operator, "signal", q="' OR 1=1 --") == 0
 
 
-def test_approvals_say_what_was_asked_and_who_decided(operator: Client) -> None:
+def test_approvals_show_the_request_and_the_decider(operator: Client) -> None:
     session = a_session("guest:1")
     run = a_run(session)
     decision = a_signal(session, run=run, kind="approve", actor="user:7")
@@ -125,7 +125,7 @@ def test_approvals_say_what_was_asked_and_who_decided(operator: Client) -> None:
 
 
 @pytest.mark.parametrize("model", ["signal", "approval", "run"])
-def test_lists_take_the_same_queries_for_one_and_for_many_and_read_nothing_large(
+def test_the_lists_query_count_is_constant_and_they_read_nothing_large(
     operator: Client, model: str, django_assert_max_num_queries: Any
 ) -> None:
     for number in range(20):
@@ -138,7 +138,7 @@ def test_lists_take_the_same_queries_for_one_and_for_many_and_read_nothing_large
     assert not any(large.search(query["sql"]) for query in queries.captured_queries)
 
 
-def test_what_people_and_models_send_is_text(operator: Client) -> None:
+def test_content_from_users_and_models_is_plain_text(operator: Client) -> None:
     session = a_session("guest:1", title=SCRIPT)
     payload = orjson.dumps({"parts": [{"type": "text", "text": SCRIPT}]}).decode()
     run = a_run(session, agent=SCRIPT)
@@ -160,15 +160,15 @@ def test_what_people_and_models_send_is_text(operator: Client) -> None:
     assert "alert(&#x27;x&#x27;)" in asked and SCRIPT not in asked
 
 
-def test_a_payload_that_is_too_long_for_a_page_is_cut(operator: Client) -> None:
+def test_a_payload_that_is_too_long_for_a_page_is_truncated(operator: Client) -> None:
     payload = orjson.dumps({"output": "x" * 30_000}).decode()
     signal = a_signal(a_session("guest:1"), kind="tool-result", payload=payload)
     shown = page(operator, f"signal/{signal.pk}/change/")
-    assert re.search(r"x … and \d+ characters more", shown) and "x" * 20_000 not in shown
+    assert re.search(r"x … and \d+ more characters", shown) and "x" * 20_000 not in shown
 
 
 @reads_transcripts
-def test_the_page_of_a_session_leads_to_its_signals_and_runs(operator: Client) -> None:
+def test_the_page_of_a_session_links_to_its_signals_and_runs(operator: Client) -> None:
     session, other = a_session("guest:1"), a_session("guest:2")
     for each in (session, session, other):
         an_ended_run(each, a_signal(each))
@@ -185,7 +185,7 @@ MODELS = ["run", "signal", "approval"]
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_who_isnt_staff_or_has_no_permission_sees_nothing(model: str) -> None:
+def test_only_staff_with_permission_see_the_pages(model: str) -> None:
     session = a_session("guest:1")
     run = a_run(session)
     objects = {"run": run, "signal": a_signal(session, run=run), "approval": an_approval(run)}
@@ -197,7 +197,7 @@ def test_who_isnt_staff_or_has_no_permission_sees_nothing(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_nobody_edits_what_the_writer_owns(operator: Client, model: str) -> None:
+def test_data_owned_by_the_writer_cannot_be_edited(operator: Client, model: str) -> None:
     session = a_session("guest:1")
     run = a_run(session)
     objects = {"run": run, "signal": a_signal(session, run=run), "approval": an_approval(run)}
@@ -207,7 +207,7 @@ def test_nobody_edits_what_the_writer_owns(operator: Client, model: str) -> None
     assert operator.get(f"{PLACE}{model}/add/").status_code == 403
 
 
-def test_who_may_only_look_can_neither_interrupt_nor_expire() -> None:
+def test_view_permission_allows_neither_interrupting_nor_expiring() -> None:
     run = a_run(a_session("guest:1"))
     approval = an_approval(run)
     viewer = staff_with("view_run", "view_approval", "view_signal", "change_signal", "change_session")
@@ -221,7 +221,7 @@ def test_who_may_only_look_can_neither_interrupt_nor_expire() -> None:
     assert (Run.objects.get().status, Approval.objects.get().status) == ("running", "pending")
 
 
-def test_another_sites_page_can_do_neither(operator: Client) -> None:
+def test_another_sites_page_can_neither_interrupt_nor_expire(operator: Client) -> None:
     run = a_run(a_session("guest:1"))
     careful = Client(enforce_csrf_checks=True)
     careful.cookies = operator.cookies
@@ -233,7 +233,7 @@ def test_another_sites_page_can_do_neither(operator: Client) -> None:
 # Interrupting and expiring; test_admin_interrupts has the agents that it happens to
 
 
-def test_a_run_that_waits_is_interrupted_when_it_is_confirmed(operator: Client) -> None:
+def test_a_waiting_run_is_interrupted_after_confirmation(operator: Client) -> None:
     session = a_session("guest:1", agent="demo")
     cause = a_signal(session, kind="message", status="accepted")
     run = a_run(session, status="waiting", worker=None, cause=cause)
@@ -254,7 +254,7 @@ def test_a_run_that_waits_is_interrupted_when_it_is_confirmed(operator: Client) 
     assert list(LogEntry.objects.values_list("object_id", "change_message")) == [(run.pk, "Interrupted.")]
 
 
-def test_a_run_that_was_claimed_and_has_said_nothing_gets_an_empty_response(operator: Client) -> None:
+def test_a_claimed_run_without_output_gets_an_empty_response(operator: Client) -> None:
     session = a_session("guest:1")
     cause = a_signal(session, kind="message", status="delivered")
     run = a_run(session, cause=cause)
@@ -265,7 +265,7 @@ def test_a_run_that_was_claimed_and_has_said_nothing_gets_an_empty_response(oper
     assert Signal.objects.get().reason == "Interrupted by an administrator."
 
 
-def test_interrupting_settles_what_was_sent_to_a_run(operator: Client) -> None:
+def test_interrupting_settles_the_signals_of_a_run(operator: Client) -> None:
     session = a_session("guest:1", agent="demo")
     run = a_run(session)
     a_message(session, uid=run.uid, role="assistant", status="streaming", open='{"text":{},"reasoning":{},"tools":{}}')
@@ -283,7 +283,7 @@ def test_interrupting_settles_what_was_sent_to_a_run(operator: Client) -> None:
     assert not Run.objects.exclude(status="ended").exists()
 
 
-def test_what_is_not_known_of_a_call_is_said(operator: Client) -> None:
+def test_an_unknown_outcome_of_a_call_is_shown(operator: Client) -> None:
     session = a_session("guest:1")
     run = a_run(session)
     part = {"type": "tool-send_mail", "toolCallId": "call_1", "state": "input-available", "input": {}}
@@ -294,13 +294,13 @@ def test_what_is_not_known_of_a_call_is_said(operator: Client) -> None:
     for _ in range(2):  # the second one's call was taken back by its agent
         an_approval(run, status="approved", execution="begun")
     act(operator, "interrupt", run, confirmed="yes")
-    (told,) = orjson.loads(Message.objects.get().parts)
-    assert (told["state"], told["errorText"]) == (
+    (call,) = orjson.loads(Message.objects.get().parts)
+    assert (call["state"], call["errorText"]) == (
         "output-error", "The agent stopped while this ran: whether it took effect is not known."
     )  # fmt: skip
 
 
-def test_a_pending_approval_expires_when_it_is_confirmed(operator: Client) -> None:
+def test_a_pending_approval_is_expired_after_confirmation(operator: Client) -> None:
     run = a_run(a_session("guest:1"))
     pending, decided = an_approval(run), an_approval(run, status="approved")
     assert "Expire 1 approval?" in act(operator, "expire", pending, decided)
@@ -310,7 +310,7 @@ def test_a_pending_approval_expires_when_it_is_confirmed(operator: Client) -> No
     assert list(LogEntry.objects.values_list("object_id", "change_message")) == [(str(pending.pk), "Expired.")]
 
 
-def test_what_cant_be_interrupted_is_told_and_leaves_the_others_alone(operator: Client) -> None:
+def test_a_run_that_cannot_be_interrupted_is_reported_and_the_others_are_unaffected(operator: Client) -> None:
     lost, fine = a_run(a_session("guest:1"), worker=None), a_run(a_session("guest:1"), worker=None, status="waiting")
     done = act(operator, "interrupt", lost, fine, confirmed="yes")
     assert f"{lost.pk}: Another worker has ended this message" in done and "Runs interrupted: 1." in done

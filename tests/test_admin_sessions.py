@@ -1,4 +1,4 @@
-"""The operator's sessions: list, search, filters, actions, and the transcript of each."""
+"""Admin of sessions: list, search, filters, actions, and transcripts."""
 
 import re
 from typing import Any
@@ -36,7 +36,7 @@ def listed(client: Client, **query: str) -> set[str]:
 
 
 def row(client: Client, session: Session) -> dict[str, str]:
-    """What the list says of a session, by column."""
+    """Return a session's row in the list, by column."""
     (found,) = re.findall(rf'<tr>(?:(?!</tr>).)*value="{session.pk}".*?</tr>', page(client, LIST), re.DOTALL)
     cells = re.findall(r'class="(?:[^"]* )?field-(\w+)[^"]*">(.*?)</t[dh]>', found, re.DOTALL)
     return {name: re.sub("<[^>]+>", "", cell).replace("\xa0", " ").strip() for name, cell in cells}
@@ -47,7 +47,7 @@ def act(client: Client, action: str, *sessions: Session, **more: str) -> Any:
     return client.post(LIST, data, follow=True)
 
 
-def test_the_list_says_what_a_session_is(operator: Client) -> None:
+def test_the_list_shows_each_sessions_columns(operator: Client) -> None:
     alice = get_user_model().objects.create_user("alice")
     session = a_session(f"user:{alice.pk}", hours=2, title="Trip to Rome", agent="demo")
     a_message(session, "x" * 2000)
@@ -66,7 +66,7 @@ def test_the_list_says_what_a_session_is(operator: Client) -> None:
     }
 
 
-def test_its_state_is_a_word(operator: Client) -> None:
+def test_the_list_shows_a_sessions_state_as_a_word(operator: Client) -> None:
     streaming, expired, removed = (
         a_session("guest:1"),
         a_session("guest:1", hours=100),
@@ -79,7 +79,7 @@ def test_its_state_is_a_word(operator: Client) -> None:
     assert row(operator, a_session("guest:1", hours=100, held=True))["expiry"] == "never: on hold"
 
 
-def test_its_filters_find(operator: Client) -> None:
+def test_the_filters_select_sessions(operator: Client) -> None:
     streaming, held = a_session("guest:1", agent="demo"), a_session("user:1", held=True, hours=100)
     expired, removed = a_session("guest:1", hours=100), a_session("ext:1", removed_at=hours_ago(1))
     a_streaming_message(streaming, "Hel", "lo")
@@ -95,7 +95,7 @@ def test_its_filters_find(operator: Client) -> None:
     assert listed(operator, agent="demo") == {streaming.pk}
 
 
-def test_it_searches_ids_owners_names_and_titles(operator: Client) -> None:
+def test_the_search_covers_ids_owners_names_and_titles(operator: Client) -> None:
     alice = get_user_model().objects.create_user("alice")
     hers, other = a_session(f"user:{alice.pk}", title="Trip to Rome"), a_session("guest:abc")
     for words in (hers.pk, hers.owner, "alice", "rome", "trip rome"):
@@ -104,7 +104,7 @@ def test_it_searches_ids_owners_names_and_titles(operator: Client) -> None:
     assert listed(operator, q="' OR 1=1 --") == set()
 
 
-def test_the_list_takes_the_same_queries_for_one_and_for_many(
+def test_the_lists_query_count_does_not_depend_on_its_length(
     operator: Client, django_assert_max_num_queries: Any
 ) -> None:
     for number in range(40):
@@ -115,7 +115,7 @@ def test_the_list_takes_the_same_queries_for_one_and_for_many(
 
 
 @reads_transcripts
-def test_what_was_said_is_readable_text(operator: Client) -> None:
+def test_the_transcript_is_readable_text(operator: Client) -> None:
     session = a_session("guest:1")
     a_message(session, "Where is <b>Rome</b>?")
     a_streaming_message(session, "In Ita", "ly")
@@ -139,12 +139,12 @@ def test_a_long_transcript_has_pages(operator: Client) -> None:
 
 
 @reads_transcripts
-def test_a_session_that_isnt_there_isnt_there(operator: Client) -> None:
+def test_a_missing_session_is_not_found(operator: Client) -> None:
     assert operator.get(f"{LIST}nothing/change/", follow=True).redirect_chain[0][0] == "/admin/"
 
 
 @reads_transcripts
-def test_editing_leaves_the_log_alone(operator: Client) -> None:
+def test_editing_does_not_change_the_log(operator: Client) -> None:
     session = a_session("guest:1", title="Old", tail=3)
     form = {"title": "New", "policy": str(session.policy_id), "held": "on"}
     forged = {"tail": "99", "epoch": "0", "owner": "user:1", "id": "x", "trimmed": "9"}
@@ -172,7 +172,7 @@ def test_editing_while_a_publisher_commits_loses_no_serial(operator: Client, mon
     assert (session.title, session.tail) == ("New", 7)
 
 
-def test_a_purge_asks_first_and_then_removes(operator: Client) -> None:
+def test_a_purge_asks_for_confirmation_and_then_removes(operator: Client) -> None:
     going, staying = a_session("guest:1", title="Going"), a_session("guest:1")
     a_message(going)
     asked = act(operator, "purge", going).content.decode()
@@ -184,14 +184,14 @@ def test_a_purge_asks_first_and_then_removes(operator: Client) -> None:
     assert LogEntry.objects.filter(object_id=going.pk).exists()
 
 
-def test_a_purge_keeps_what_is_on_hold(operator: Client) -> None:
+def test_a_purge_keeps_sessions_on_hold(operator: Client) -> None:
     held = a_session("guest:1", held=True)
     assert "1 on hold will be kept" in act(operator, "purge", held).content.decode()
     act(operator, "purge", held, confirmed="yes")
     assert Session.objects.exists()
 
 
-def test_a_purge_of_all_that_a_filter_finds(operator: Client) -> None:
+def test_a_purge_of_every_filtered_session(operator: Client) -> None:
     for _ in range(60):  # more than a page
         a_session("guest:1", hours=100)
     living = a_session("guest:1")
@@ -203,7 +203,7 @@ def test_a_purge_of_all_that_a_filter_finds(operator: Client) -> None:
     assert list(Session.objects.all()) == [living]
 
 
-def test_it_holds_and_releases(operator: Client) -> None:
+def test_actions_hold_and_release_sessions(operator: Client) -> None:
     session, other = a_session("guest:1", hours=100), a_session("guest:1")
     assert "Sessions on hold: 1." in act(operator, "hold", session).content.decode()
     assert set(Session.objects.filter(held=True)) == {session}
@@ -211,7 +211,7 @@ def test_it_holds_and_releases(operator: Client) -> None:
     assert not Session.objects.filter(held=True).exists()
 
 
-def test_it_changes_the_policy_of_many(operator: Client) -> None:
+def test_an_action_changes_the_policy_of_many_sessions(operator: Client) -> None:
     sessions = [a_session("guest:1") for _ in range(2)]
     asked = act(operator, "change_policy", *sessions).content.decode()
     assert "One day (24 h)" in asked
@@ -223,7 +223,7 @@ def test_it_changes_the_policy_of_many(operator: Client) -> None:
     assert set(Session.objects.values_list("policy", flat=True)) == {one_day.pk}
 
 
-def test_it_doesnt_change_to_a_policy_that_isnt_there(operator: Client) -> None:
+def test_a_missing_policy_cannot_be_assigned(operator: Client) -> None:
     session = a_session("guest:1")
     refused = act(operator, "change_policy", session, policy="999", confirmed="yes").content.decode()
     assert "Select a valid choice" in refused
@@ -231,7 +231,9 @@ def test_it_doesnt_change_to_a_policy_that_isnt_there(operator: Client) -> None:
     assert session.policy == default_policy()
 
 
-def test_deleting_one_session_looks_for_nothing_first(operator: Client, django_assert_max_num_queries: Any) -> None:
+def test_deleting_one_session_collects_no_related_rows_first(
+    operator: Client, django_assert_max_num_queries: Any
+) -> None:
     session = a_session("guest:1")
     for _ in range(30):
         a_message(session)
@@ -241,13 +243,13 @@ def test_deleting_one_session_looks_for_nothing_first(operator: Client, django_a
     assert not Session.objects.exists() and not Message.objects.exists()
 
 
-def test_what_is_on_hold_cant_be_deleted(operator: Client) -> None:
+def test_a_session_on_hold_cannot_be_deleted(operator: Client) -> None:
     held = a_session("guest:1", held=True)
     assert operator.post(f"{LIST}{held.pk}/delete/", {"post": "yes"}).status_code == 403
     assert Session.objects.exists()
 
 
-def test_who_may_only_look_may_only_look() -> None:
+def test_view_permission_allows_only_viewing() -> None:
     session = a_session("guest:1")
     viewer = staff_with("view_session")
     assert listed(viewer) == set()  # nothing to select: no actions
@@ -259,7 +261,7 @@ def test_who_may_only_look_may_only_look() -> None:
 
 
 @pytest.mark.parametrize("path", ["session", "message", "retentionpolicy", "worker", "run"])
-def test_who_isnt_staff_sees_nothing(path: str) -> None:
+def test_only_staff_see_the_admin(path: str) -> None:
     client = Client()
     client.force_login(get_user_model().objects.create_user("mallory"))
     for visitor in (client, staff_with()):
@@ -267,10 +269,10 @@ def test_who_isnt_staff_sees_nothing(path: str) -> None:
         assert response.status_code in (302, 403)
 
 
-def test_sessions_arent_made_here(operator: Client) -> None:
+def test_sessions_cannot_be_added(operator: Client) -> None:
     assert operator.get(f"{LIST}add/").status_code == 403
 
 
-def test_an_old_session_is_shown_by_its_age(operator: Client) -> None:
+def test_an_old_session_shows_its_age(operator: Client) -> None:
     session = a_session("guest:1", active_at=hours_ago(50))
     assert row(operator, session)["active"] == "2 days ago"

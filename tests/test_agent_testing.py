@@ -111,7 +111,7 @@ async def test_client_tools_get_their_scripted_results(result: Any, text: str) -
         await rehearse(agent, "Where?")
 
 
-async def test_an_agent_that_gives_up_keeps_what_it_had() -> None:
+async def test_an_agent_that_gives_up_keeps_its_text() -> None:
     async def agent(turn: Turn) -> None:
         await turn.text("half")
         raise AgentFailed("Ask again.")

@@ -1,4 +1,4 @@
-"""The API's history: pages in both directions, the response in progress, and what changed since a cursor."""
+"""The API's history: pages in both directions, the response in progress, and changes since a cursor."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def serials(page: Any) -> list[int]:
     return [message["first_serial"] for message in page["results"]]
 
 
-def test_it_gives_a_message_as_the_wire_has_it(alice: Any, session: Session) -> None:
+def test_a_message_is_listed_in_its_wire_form(alice: Any, session: Session) -> None:
     message = a_message(session, "Hi")
     (given,) = alice.get(path(session)).json()["results"]
     assert given == {
@@ -41,7 +41,7 @@ def test_it_gives_a_message_as_the_wire_has_it(alice: Any, session: Session) -> 
     }
 
 
-def test_it_gives_the_response_in_progress_as_far_as_it_is(alice: Any, session: Session) -> None:
+def test_a_response_in_progress_is_listed_as_far_as_written(alice: Any, session: Session) -> None:
     a_streaming_message(session, "Hel", "lo")
     (given,) = alice.get(path(session)).json()["results"]
     assert (given["status"], given["parts"][0]["text"], given["last_serial"]) == ("streaming", "Hello", 2)
@@ -57,7 +57,7 @@ def test_an_empty_session_has_one_empty_page(alice: Any, session: Session) -> No
     ("order", "pages"),
     [("newest", [[7, 6, 5], [4, 3, 2], [1]]), ("oldest", [[1, 2, 3], [4, 5, 6], [7]])],
 )
-def test_its_pages_go_in_both_orders_and_back(alice: Any, session: Session, order: str, pages: Any) -> None:
+def test_pages_go_in_both_orders_and_back(alice: Any, session: Session, order: str, pages: Any) -> None:
     for _ in range(7):
         a_message(session)
     assert walk(alice, f"{path(session)}?limit=3&order={order}", "next", serials) == pages
@@ -66,7 +66,7 @@ def test_its_pages_go_in_both_orders_and_back(alice: Any, session: Session, orde
     assert serials(alice.get(second["previous"]).json()) == pages[0]
 
 
-def test_before_and_after_give_what_is_next_to_a_message(alice: Any, session: Session) -> None:
+def test_before_and_after_list_the_neighbours_of_a_message(alice: Any, session: Session) -> None:
     for _ in range(7):
         a_message(session)
     assert serials(alice.get(f"{path(session)}?before=5&limit=2").json()) == [4, 3]
@@ -74,7 +74,7 @@ def test_before_and_after_give_what_is_next_to_a_message(alice: Any, session: Se
     assert serials(alice.get(f"{path(session)}?before=3&order=oldest").json()) == [1, 2]
 
 
-def test_a_page_stays_right_while_messages_arrive(alice: Any, session: Session) -> None:
+def test_pages_stay_correct_while_messages_arrive(alice: Any, session: Session) -> None:
     for _ in range(4):
         a_message(session)
     page = alice.get(f"{path(session)}?limit=2").json()
@@ -97,14 +97,14 @@ def test_a_message_that_is_too_long_for_a_page_comes_alone(alice: Any, session: 
     assert walk(alice, path(session), "next", serials) == [[2], [1]]
 
 
-def test_it_leaves_out_messages_that_have_expired(alice: Any) -> None:
+def test_expired_messages_are_left_out(alice: Any) -> None:
     session = a_session(alice.owner, created_at=hours_ago(100))
     a_message(session, hours=80)
     a_message(session)
     assert serials(alice.get(path(session)).json()) == [2]
 
 
-def test_since_gives_what_changed(alice: Any, session: Session) -> None:
+def test_since_lists_the_changes_after_a_cursor(alice: Any, session: Session) -> None:
     for text in ("one", "two", "three"):
         a_message(session, text)
     changes = alice.get(f"{path(session)}?since={session.epoch}-2").json()
@@ -113,7 +113,7 @@ def test_since_gives_what_changed(alice: Any, session: Session) -> None:
     assert "type" not in changes
 
 
-def test_since_the_tail_nothing_changed(alice: Any, session: Session) -> None:
+def test_since_the_tail_lists_nothing(alice: Any, session: Session) -> None:
     a_message(session)
     changes = alice.get(f"{path(session)}?since={session.epoch}-1").json()
     assert (changes["messages"], changes["cursor"]) == ([], f"{session.epoch}-1")
@@ -123,7 +123,7 @@ def test_since_the_tail_nothing_changed(alice: Any, session: Session) -> None:
     ("cursor", "reason"),
     [("{epoch}-9", "ahead"), ("0123456789ab-1", "epoch-changed"), ("{epoch}-1", "trimmed")],
 )
-def test_a_cursor_that_cant_be_continued_is_a_reset(alice: Any, session: Session, cursor: str, reason: str) -> None:
+def test_a_cursor_that_cannot_be_resumed_is_a_reset(alice: Any, session: Session, cursor: str, reason: str) -> None:
     for _ in range(3):
         a_message(session)
     Session.objects.filter(pk=session.pk).update(trimmed=2)
@@ -134,7 +134,7 @@ def test_a_cursor_that_cant_be_continued_is_a_reset(alice: Any, session: Session
     assert (body["retryable"], bool(body["message"])) == (False, True)
 
 
-def test_the_message_that_is_hidden_but_not_removed_yet_is_a_reset_too(alice: Any, session: Session) -> None:
+def test_a_message_hidden_but_not_yet_removed_is_a_reset_too(alice: Any, session: Session) -> None:
     a_message(session, hours=80)
     a_message(session)
     response = alice.get(path(session), {"since": f"{session.epoch}-0"})
@@ -160,12 +160,12 @@ def test_the_message_that_is_hidden_but_not_removed_yet_is_a_reset_too(alice: An
         {"befor": "2"},
     ],
 )
-def test_it_refuses_a_bad_query(alice: Any, session: Session, query: dict[str, str]) -> None:
+def test_a_bad_query_is_refused(alice: Any, session: Session, query: dict[str, str]) -> None:
     assert refusal(alice.get(path(session), query)) == (400, "invalid")
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "0123456789ab-01", "' OR 1=1-1", "0-" + "9" * 16])
-def test_it_refuses_a_bad_cursor(alice: Any, session: Session, cursor: str) -> None:
+def test_a_bad_cursor_is_refused(alice: Any, session: Session, cursor: str) -> None:
     assert refusal(alice.get(path(session), {"since": cursor})) == (400, "bad_cursor")
 
 
@@ -176,7 +176,7 @@ def test_reading_a_page_takes_few_queries(alice: Any, session: Session, django_a
         alice.get(path(session))
 
 
-def test_a_session_that_is_deleted_while_it_is_read_is_none(
+def test_a_session_deleted_while_it_is_read_is_not_found(
     alice: Any, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, readable = path(session), queries.readable
@@ -190,7 +190,7 @@ def test_a_session_that_is_deleted_while_it_is_read_is_none(
     assert refusal(alice.get(address)) == (404, "not_found")
 
 
-def test_what_is_in_a_message_is_data(alice: Any, session: Session) -> None:
+def test_message_content_is_returned_as_data(alice: Any, session: Session) -> None:
     text = "<script>alert(1)</script>\u2028\x00 ' OR 1=1 --"
     a_message(session, text)
     response = alice.get(path(session))

@@ -62,7 +62,7 @@ def defaults() -> list[str]:
     return [policy.name for policy in RetentionPolicy.objects.filter(is_default=True)]
 
 
-def test_a_new_site_has_three_of_them(staff: Client) -> None:
+def test_a_new_site_has_three_policies(staff: Client) -> None:
     a_session("guest:1")
     listed = staff.get(POLICIES).json()
     assert [(item["name"], item["hours"], item["is_default"], item["sessions"]) for item in listed] == [
@@ -74,7 +74,7 @@ def test_a_new_site_has_three_of_them(staff: Client) -> None:
 
 @operations
 @pytest.mark.parametrize("who", ["guest", "user", "user with permissions", "staff", "staff with the others"])
-def test_without_its_permission_an_operation_is_refused_by_its_name(operation: str, who: str) -> None:
+def test_an_operation_without_its_permission_is_refused_and_names_it(operation: str, who: str) -> None:
     needed = PERMISSIONS[OPERATIONS[operation][0]]
     client = guest()
     if who == "user":
@@ -99,7 +99,7 @@ def test_without_its_permission_an_operation_is_refused_by_its_name(operation: s
 
 
 @operations
-def test_its_permission_alone_lets_in(operation: str) -> None:
+def test_an_operations_permission_alone_suffices(operation: str) -> None:
     method, _, _, done = OPERATIONS[operation]
     assert do(staff_with(PERMISSIONS[method]), operation).status_code == done
 
@@ -119,7 +119,7 @@ def test_a_permission_by_group_counts() -> None:
     assert do(client, "list").status_code == 200
 
 
-def test_nobody_is_nobody_here_too() -> None:
+def test_an_unauthenticated_client_is_refused() -> None:
     assert refusal(Client().get(POLICIES)) == (401, "signed_out")
 
 
@@ -129,7 +129,7 @@ def test_staff_need_the_csrf_token(staff: Client) -> None:
     assert refusal(create(strict, name="x", hours=30)) == (403, "csrf_failed")
 
 
-def test_it_creates_one(staff: Client) -> None:
+def test_a_policy_is_created(staff: Client) -> None:
     response = create(staff, name="Thirty hours", hours=30)
     assert response.status_code == 201
     policy = named("Thirty hours")
@@ -139,7 +139,7 @@ def test_it_creates_one(staff: Client) -> None:
     assert staff.get(f"{POLICIES}{policy.pk}/").json() == response.json()
 
 
-def test_another_default_takes_the_place_of_the_first(staff: Client) -> None:
+def test_a_new_default_replaces_the_previous_one(staff: Client) -> None:
     assert create(staff, name="Thirty hours", hours=30, is_default=True).status_code == 201
     assert defaults() == ["Thirty hours"]
     assert patch(staff, named("One day"), is_default=True).status_code == 200
@@ -162,7 +162,7 @@ def test_a_change_takes_effect_at_once(staff: Client) -> None:
     assert refusal(alice.get(f"/api/sessions/{session.pk}/")) == (410, "expired")
 
 
-def test_it_deletes_one_that_no_session_has(staff: Client) -> None:
+def test_an_unused_policy_is_deleted(staff: Client) -> None:
     policy = named("One day")
     session = a_session("guest:1", policy=policy)
     assert refusal(staff.delete(f"{POLICIES}{policy.pk}/")) == (409, "policy_in_use")
@@ -187,18 +187,18 @@ def test_it_deletes_one_that_no_session_has(staff: Client) -> None:
         ({"name": "x", "hours": 30, "sessions": 4}, "sessions"),
     ],
 )
-def test_it_refuses(staff: Client, fields: dict[str, Any], field: str) -> None:
+def test_invalid_changes_are_refused(staff: Client, fields: dict[str, Any], field: str) -> None:
     response = create(staff, **fields)
     assert refusal(response) == (400, "invalid")
     assert list(response.json()["fields"]) == [field]
     assert RetentionPolicy.objects.count() == 3
 
 
-def test_longer_ones_are_allowed_where_the_site_allows_them(staff: Client, settings: Any) -> None:
+def test_longer_terms_are_allowed_by_the_site(staff: Client, settings: Any) -> None:
     settings.HOLDFAST = {**settings.HOLDFAST, "RETENTION_MAX_HOURS": 8760}
     assert create(staff, name="A year", hours=8760).status_code == 201
 
 
 @pytest.mark.parametrize("id", ["999", "x", "-1", "9" * 18, "9" * 30])
-def test_what_isnt_there_isnt_there(staff: Client, id: str) -> None:
+def test_a_missing_policy_is_not_found(staff: Client, id: str) -> None:
     assert refusal(staff.get(f"{POLICIES}{id}/"))[0] == 404

@@ -8,6 +8,7 @@ from django.test import Client
 
 from sessions_app import conf
 from sessions_app.event_log import queries
+from sessions_app.event_log.moments import milliseconds
 from sessions_app.models import JournalEntry, Message, RetentionPolicy, Session
 from tests.support.api import alice, refusal
 from tests.support.stored import a_message, a_session, a_streaming_message, guest
@@ -26,7 +27,7 @@ def patch(client: Client, session: Session, **fields: Any) -> Any:
     return client.patch(f"{SESSIONS}{session.pk}/", fields, content_type="application/json")
 
 
-def test_it_creates_a_session_with_the_sites_defaults(alice: Any) -> None:
+def test_a_session_is_created_with_the_sites_defaults(alice: Any) -> None:
     response = create(alice)
     assert response.status_code == 201
     session = Session.objects.get(owner=alice.owner)
@@ -38,25 +39,25 @@ def test_it_creates_a_session_with_the_sites_defaults(alice: Any) -> None:
         "cursor": f"{session.epoch}-0",
         "streaming": False,
         "held": False,
-        "created_at": queries.milliseconds(session.created_at),
-        "active_at": queries.milliseconds(session.active_at),
-        "expires_at": queries.milliseconds(session.active_at) + 72 * 3_600_000,
+        "created_at": milliseconds(session.created_at),
+        "active_at": milliseconds(session.active_at),
+        "expires_at": milliseconds(session.active_at) + 72 * 3_600_000,
     }
 
 
-def test_it_creates_a_session_as_asked_for(alice: Any) -> None:
+def test_a_session_is_created_as_requested(alice: Any) -> None:
     body = create(alice, title="Trip to Rome 🛵", agent="", policy="One day").json()
     assert (body["title"], body["agent"], body["policy"]) == ("Trip to Rome 🛵", "", "One day")
 
 
-def test_it_lists_the_last_active_first(alice: Any) -> None:
+def test_sessions_are_listed_by_last_activity(alice: Any) -> None:
     oldest, newest, middle = (a_session(alice.owner, hours=hours) for hours in (9, 1, 5))
     listed = alice.get(SESSIONS).json()
     assert [item["id"] for item in listed["results"]] == [newest.pk, middle.pk, oldest.pk]
     assert listed["next"] is None and listed["previous"] is None
 
 
-def test_it_lists_in_pages_whose_links_name_no_host(alice: Any) -> None:
+def test_page_links_name_no_host(alice: Any) -> None:
     ids = [a_session(alice.owner, hours=hours).pk for hours in range(5)]
     seen, link = [], f"{SESSIONS}?limit=2"
     while link:
@@ -69,14 +70,14 @@ def test_it_lists_in_pages_whose_links_name_no_host(alice: Any) -> None:
     assert [item["id"] for item in back["results"]] == ids[2:4]
 
 
-def test_its_pages_stay_right_while_a_session_comes_to_the_top(alice: Any) -> None:
+def test_pages_stay_correct_while_a_session_moves_to_the_top(alice: Any) -> None:
     ids = [a_session(alice.owner, hours=hours).pk for hours in range(1, 5)]
     page = alice.get(f"{SESSIONS}?limit=2").json()
     a_session(alice.owner)
     assert [item["id"] for item in alice.get(page["next"]).json()["results"]] == ids[2:]
 
 
-def test_it_says_which_sessions_are_streaming(alice: Any) -> None:
+def test_streaming_sessions_are_marked(alice: Any) -> None:
     quiet, busy = a_session(alice.owner, hours=1), a_session(alice.owner)
     a_message(quiet)
     a_streaming_message(busy, "Hel", "lo")
@@ -85,53 +86,51 @@ def test_it_says_which_sessions_are_streaming(alice: Any) -> None:
     assert alice.get(f"{SESSIONS}{busy.pk}/").json()["streaming"] is True
 
 
-def test_its_list_takes_the_same_queries_for_one_and_for_many(alice: Any, django_assert_max_num_queries: Any) -> None:
+def test_the_lists_query_count_does_not_depend_on_its_length(alice: Any, django_assert_max_num_queries: Any) -> None:
     for hours in range(30):
         a_session(alice.owner, hours=hours)
     with django_assert_max_num_queries(2):  # the policies, then the sessions
         assert len(alice.get(SESSIONS).json()["results"]) == 30
 
 
-def test_it_leaves_out_what_has_expired(alice: Any) -> None:
+def test_expired_sessions_are_left_out(alice: Any) -> None:
     a_session(alice.owner, hours=73)
     assert alice.get(SESSIONS).json()["results"] == []
 
 
-def test_a_session_on_hold_doesnt_expire(alice: Any) -> None:
+def test_a_session_on_hold_does_not_expire(alice: Any) -> None:
     held = a_session(alice.owner, hours=1000, held=True)
     listed = alice.get(SESSIONS).json()["results"]
     assert [(item["id"], item["held"], item["expires_at"]) for item in listed] == [(held.pk, True, None)]
     assert alice.get(f"{SESSIONS}{held.pk}/").status_code == 200
 
 
-def test_it_says_410_of_ones_own_expired_session(alice: Any) -> None:
+def test_ones_own_expired_session_is_gone(alice: Any) -> None:
     session = a_session(alice.owner, hours=73)
     for response in (alice.get(f"{SESSIONS}{session.pk}/"), patch(alice, session, title="x")):
         assert refusal(response) == (410, "expired")
 
 
-def test_it_renames_a_session(alice: Any) -> None:
+def test_a_session_is_renamed(alice: Any) -> None:
     session = a_session(alice.owner, title="Old")
     response = patch(alice, session, title="New")
     session.refresh_from_db()
     assert (response.status_code, response.json()["title"], session.title) == (200, "New", "New")
 
 
-def test_it_changes_a_sessions_policy(alice: Any) -> None:
+def test_a_sessions_policy_is_changed(alice: Any) -> None:
     session = a_session(alice.owner, hours=30)
     assert patch(alice, session, policy="One day").json()["policy"] == "One day"
     assert refusal(alice.get(f"{SESSIONS}{session.pk}/")) == (410, "expired")
 
 
-def test_it_refuses_a_policy_that_is_longer_than_the_site_allows(alice: Any) -> None:
+def test_a_policy_longer_than_the_site_allows_is_refused(alice: Any) -> None:
     RetentionPolicy.objects.create(name="For ever", hours=100_000)
     response = patch(alice, a_session(alice.owner), policy="For ever")
-    assert response.json()["fields"] == {
-        "policy": ["There is no such policy. There are: One day, Two days, Three days."]
-    }
+    assert response.json()["fields"] == {"policy": ["Unknown policy. Available: One day, Two days, Three days."]}
 
 
-def test_a_rename_leaves_the_log_alone_that_is_being_written(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rename_does_not_disturb_a_concurrent_writer(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     session = a_session(alice.owner)
     read = queries.readable
 
@@ -146,7 +145,7 @@ def test_a_rename_leaves_the_log_alone_that_is_being_written(alice: Any, monkeyp
     assert (session.title, session.tail) == ("New", 7)
 
 
-def test_it_deletes_a_session_with_all_that_belongs_to_it(alice: Any) -> None:
+def test_a_session_is_deleted_with_everything_that_belongs_to_it(alice: Any) -> None:
     session, other = a_session(alice.owner), a_session(alice.owner)
     for kept_or_not in (session, other):
         a_message(kept_or_not)
@@ -158,13 +157,13 @@ def test_it_deletes_a_session_with_all_that_belongs_to_it(alice: Any) -> None:
     assert (Message.objects.count(), JournalEntry.objects.count()) == (2, 1)
 
 
-def test_it_doesnt_delete_what_is_on_hold(alice: Any) -> None:
+def test_a_session_on_hold_is_not_deleted(alice: Any) -> None:
     session = a_session(alice.owner, held=True)
     assert refusal(alice.delete(f"{SESSIONS}{session.pk}/")) == (409, "session_held")
     assert Session.objects.exists()
 
 
-def test_it_refuses_one_session_too_many(alice: Any, settings: Any) -> None:
+def test_sessions_beyond_the_owners_limit_are_refused(alice: Any, settings: Any) -> None:
     settings.HOLDFAST = {**settings.HOLDFAST, "SESSIONS_PER_OWNER": 2}
     a_session(alice.owner, hours=73)  # doesn't count
     assert [create(alice).status_code for _ in range(3)] == [201, 201, 409]
@@ -192,7 +191,7 @@ def test_it_refuses_one_session_too_many(alice: Any, settings: Any) -> None:
         ("title", "non_field_errors"),
     ],
 )
-def test_it_refuses(alice: Any, body: Any, field: str) -> None:
+def test_invalid_fields_are_refused(alice: Any, body: Any, field: str) -> None:
     session = a_session(alice.owner, title="Old")
     before = Session.objects.values().get()
     for send, path in ((alice.post, SESSIONS), (alice.patch, f"{SESSIONS}{session.pk}/")):
@@ -202,7 +201,7 @@ def test_it_refuses(alice: Any, body: Any, field: str) -> None:
     assert Session.objects.values().get() == before
 
 
-def test_a_sessions_agent_stays(alice: Any) -> None:
+def test_a_sessions_agent_cannot_be_changed(alice: Any) -> None:
     session = a_session(alice.owner, agent="demo")
     assert refusal(patch(alice, session, agent="")) == (400, "invalid")
 
@@ -219,16 +218,16 @@ def test_a_sessions_agent_stays(alice: Any) -> None:
         (b'{"title": "' + b"x" * 70_000 + b'"}', (413, "body_too_large")),
     ],
 )
-def test_it_refuses_a_body(alice: Any, body: bytes, expected: tuple[int, str]) -> None:
+def test_an_invalid_body_is_refused(alice: Any, body: bytes, expected: tuple[int, str]) -> None:
     assert refusal(alice.post(SESSIONS, body, content_type="application/json")) == expected
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=201", "limit=x", "limit=1e9", "offset=5"])
-def test_it_refuses_a_bad_page_of_the_list(alice: Any, query: str) -> None:
+def test_an_invalid_page_is_refused(alice: Any, query: str) -> None:
     assert refusal(alice.get(f"{SESSIONS}?{query}")) == (400, "invalid")
 
 
 @pytest.mark.parametrize("cursor", ["x", "cD1ub3dhdGltZQ==", "cD0lMDA=", "%00"])
-def test_it_refuses_a_made_up_page(alice: Any, cursor: str) -> None:
+def test_a_forged_page_is_refused(alice: Any, cursor: str) -> None:
     a_session(alice.owner)
     assert refusal(alice.get(SESSIONS, {"cursor": cursor}))[1] in ("bad_page", "invalid")

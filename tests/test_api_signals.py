@@ -1,4 +1,4 @@
-"""The API's signals: what was sent into a session, as the wire has it, in pages of both directions."""
+"""The API's signals: listed in their wire form, in pages of both directions."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def ids(page: Any) -> list[int]:
     return [int(record["id"].removeprefix("signal-")) for record in page["results"]]
 
 
-def test_it_gives_a_signal_as_the_wire_has_it(alice: Any, session: Session) -> None:
+def test_a_signal_is_listed_in_its_wire_form(alice: Any, session: Session) -> None:
     payload = {"message": "m_1", "call": "call_1", "output": "secret of who gave it"}
     signal = a_signal(
         session, kind="tool-result", status="rejected", code="already_decided", reason="The result was given.",
@@ -49,7 +49,7 @@ def test_it_gives_a_signal_as_the_wire_has_it(alice: Any, session: Session) -> N
     }
 
 
-def test_a_session_to_which_nothing_was_sent_has_one_empty_page(alice: Any, session: Session) -> None:
+def test_a_session_without_signals_has_one_empty_page(alice: Any, session: Session) -> None:
     for order in ("newest", "oldest"):
         assert alice.get(f"{path(session)}?order={order}").json() == {"next": None, "previous": None, "results": []}
 
@@ -58,7 +58,7 @@ def test_a_session_to_which_nothing_was_sent_has_one_empty_page(alice: Any, sess
     ("order", "pages"),
     [("newest", [[11, 9, 7], [5, 3, 1]]), ("oldest", [[1, 3, 5], [7, 9, 11]])],
 )
-def test_its_pages_go_in_both_orders_and_back(alice: Any, session: Session, order: str, pages: Any) -> None:
+def test_pages_go_in_both_orders_and_back(alice: Any, session: Session, order: str, pages: Any) -> None:
     for _ in range(6):
         a_signal(session)
         a_message(session)  # serials are of messages too
@@ -68,7 +68,7 @@ def test_its_pages_go_in_both_orders_and_back(alice: Any, session: Session, orde
     assert ids(alice.get(second["previous"]).json()) == pages[0]
 
 
-def test_a_page_stays_right_while_signals_arrive_and_change(alice: Any, session: Session) -> None:
+def test_pages_stay_correct_while_signals_arrive_and_change(alice: Any, session: Session) -> None:
     changing, *_ = [a_signal(session) for _ in range(4)]
     page = alice.get(f"{path(session)}?limit=2").json()
     a_signal(session)
@@ -77,7 +77,7 @@ def test_a_page_stays_right_while_signals_arrive_and_change(alice: Any, session:
     assert ids(alice.get(page["next"]).json()) == [2, 1]
 
 
-def test_before_and_after_give_what_is_next_to_a_serial(alice: Any, session: Session) -> None:
+def test_before_and_after_list_the_neighbours_of_a_serial(alice: Any, session: Session) -> None:
     for _ in range(5):
         a_signal(session)
     assert ids(alice.get(f"{path(session)}?before=4&limit=2").json()) == [3, 2]
@@ -92,7 +92,7 @@ def test_a_page_of_large_payloads_is_shorter_and_loses_none(alice: Any, session:
     assert walk(alice, f"{path(session)}?order=oldest", "next", ids) == [[1, 2], [3], [4]]
 
 
-def test_what_has_expired_is_left_out_and_what_is_open_isnt(alice: Any) -> None:
+def test_expired_signals_are_left_out_and_open_ones_are_not(alice: Any) -> None:
     session = a_session(alice.owner, created_at=hours_ago(200))
     for status in ("applied", "accepted", "delivered", "rejected", "expired"):
         a_signal(session, hours=100, status=status)
@@ -101,7 +101,7 @@ def test_what_has_expired_is_left_out_and_what_is_open_isnt(alice: Any) -> None:
     assert ids(alice.get(path(session)).json()) == [5, 4, 3, 2, 1]
 
 
-def test_it_holds_nothing_of_other_sessions(alice: Any, session: Session) -> None:
+def test_a_list_holds_only_its_sessions_signals(alice: Any, session: Session) -> None:
     a_signal(a_session(alice.owner))
     a_signal(a_session("guest:2"))
     assert alice.get(path(session)).json()["results"] == []
@@ -115,7 +115,7 @@ def test_it_holds_nothing_of_other_sessions(alice: Any, session: Session) -> Non
         {"since": "0123456789ab-0"},
     ],
 )  # fmt: skip
-def test_it_refuses_a_bad_query(alice: Any, session: Session, query: dict[str, str]) -> None:
+def test_a_bad_query_is_refused(alice: Any, session: Session, query: dict[str, str]) -> None:
     assert refusal(alice.get(path(session), query)) == (400, "invalid")
 
 
@@ -126,11 +126,11 @@ def test_reading_a_page_takes_few_queries(alice: Any, session: Session, django_a
         assert len(alice.get(path(session)).json()["results"]) == 20
 
 
-def test_an_expired_session_says_so_to_its_owner(alice: Any) -> None:
+def test_an_expired_session_is_reported_to_its_owner(alice: Any) -> None:
     assert refusal(alice.get(path(a_session(alice.owner, hours=100)))) == (410, "expired")
 
 
-def test_what_is_in_a_signal_is_data(alice: Any, session: Session) -> None:
+def test_signal_content_is_returned_as_data(alice: Any, session: Session) -> None:
     text = "<script>alert(1)</script>\u2028 ' OR 1=1 --"
     a_signal(session, payload=orjson.dumps({"parts": [{"type": "text", "text": text}]}).decode())
     response = alice.get(path(session))
@@ -139,6 +139,6 @@ def test_what_is_in_a_signal_is_data(alice: Any, session: Session) -> None:
     assert response.json()["results"][0]["payload"]["parts"][0]["text"] == text
 
 
-def test_a_flood_of_reading_is_told_when_to_come_back(alice: Any, session: Session, settings: Any) -> None:
+def test_too_many_reads_get_a_retry_time(alice: Any, session: Session, settings: Any) -> None:
     settings.HOLDFAST = {**settings.HOLDFAST, "READS_PER_MINUTE": 2}
     assert [alice.get(path(session)).status_code for _ in range(3)] == [200, 200, 429]

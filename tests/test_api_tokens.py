@@ -1,4 +1,4 @@
-"""Tokens in the API: permissions to issue and to revoke; and the recipe by which another back end signs its own."""
+"""Tokens in the API: permissions to issue and to revoke, and the recipe by which another back end signs its own."""
 
 import re
 import time
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 TOKENS = "/api/tokens/"
 PERMISSIONS = ("issue_token", "issue_token_for_others", "add_revokedtoken")
 ASKED: dict[str, Any] = {"sub": SUB, "scope": "read send", "sessions": ["*"], "life_s": 60}
-README = (Path(__file__).parents[1] / "README.md").read_text()
+DOCUMENT = (Path(__file__).parents[1] / "docs" / "publishing.md").read_text()
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def issue(client: Client, asked: Any = ASKED) -> Any:
     return client.post(TOKENS, asked, content_type="application/json")
 
 
-def test_what_is_issued_lets_in_and_what_is_revoked_does_not(staff: Client, client: Client) -> None:
+def test_an_issued_token_is_accepted_until_it_is_revoked(staff: Client, client: Client) -> None:
     session = a_session(SUB)
     response = issue(staff)
     assert response.status_code == 201
@@ -53,7 +53,7 @@ def test_what_is_issued_lets_in_and_what_is_revoked_does_not(staff: Client, clie
     assert refusal(client.get(address, headers=bearer(issued["token"]))) == (401, "token_expired")
 
 
-def test_without_a_life_it_lives_as_long_as_it_may(staff: Client) -> None:
+def test_without_a_lifetime_a_token_gets_the_longest_one(staff: Client) -> None:
     _, grant = tokens.read(
         issue(staff, {name: value for name, value in ASKED.items() if name != "life_s"}).json()["token"]
     )
@@ -66,7 +66,7 @@ def test_without_a_life_it_lives_as_long_as_it_may(staff: Client) -> None:
      ("sessions", ["x"]), ("sessions", ["*"] * 65), ("sessions", "*"), ("life_s", 0), ("life_s", 3601),
      ("life_s", "soon"), ("more", 1)],
 )  # fmt: skip
-def test_what_cant_be_issued_is_named(staff: Client, field: str, value: Any) -> None:
+def test_an_invalid_request_is_refused_with_its_field(staff: Client, field: str, value: Any) -> None:
     response = issue(staff, ASKED | {field: value})
     assert refusal(response) == (400, "invalid") and response.json()["fields"].keys() == {field}
 
@@ -78,7 +78,7 @@ def lacks(response: Any, permission: str) -> bool:
 
 
 @pytest.mark.parametrize("who", ["guest", "user", "token"])
-def test_only_staff_who_are_logged_in_may(staff: Any, who: str) -> None:
+def test_only_logged_in_staff_may_issue_tokens(staff: Any, who: str) -> None:
     client, headers = guest(), {}
     if who == "user":
         client.force_login(get_user_model().objects.create_user("mallory"))
@@ -134,7 +134,7 @@ def test_superusers_need_no_permission(client: Client) -> None:
 
 
 @pytest.mark.parametrize("change", ["is_active", "is_staff"])
-def test_who_has_left_the_staff_has_lost_the_permissions(settings: Any, change: str) -> None:
+def test_a_former_staff_member_loses_the_permissions(settings: Any, change: str) -> None:
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
     client: Any = staff_with(*PERMISSIONS)
     get_user_model().objects.update(is_superuser=True, **{change: False})
@@ -142,7 +142,7 @@ def test_who_has_left_the_staff_has_lost_the_permissions(settings: Any, change: 
     assert lacks(client.delete(f"{TOKENS}t-1/"), "add_revokedtoken")
 
 
-def test_nobody_is_nobody_here_too(client: Client) -> None:
+def test_an_unauthenticated_client_is_refused(client: Client) -> None:
     assert refusal(issue(client)) == (401, "signed_out")
 
 
@@ -152,20 +152,20 @@ def test_staff_need_the_csrf_token(staff: Client) -> None:
     assert refusal(issue(strict)) == (403, "csrf_failed")
 
 
-def test_any_token_is_revoked_by_its_id_as_often_as_one_likes(staff: Client) -> None:
+def test_revoking_a_token_by_its_id_is_idempotent(staff: Client) -> None:
     for _ in range(2):
         assert staff.delete(f"{TOKENS}{'x' * 64}/").status_code == 204
     assert RevokedToken.objects.get().jti == "x" * 64
     assert staff.delete(f"{TOKENS}{'x' * 65}/").status_code == 404
 
 
-def test_without_keys_it_says_that_tokens_are_off(staff: Client, settings: Any) -> None:
+def test_without_keys_the_api_says_that_tokens_are_disabled(staff: Client, settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": {}}
     assert refusal(issue(staff)) == (409, "tokens_off")
 
 
-def test_the_recipe_for_other_back_ends_works(client: Client) -> None:
-    [recipe] = re.findall(r"```python\n(import time.*?)```", README, re.DOTALL)
+def test_the_documented_recipe_for_other_back_ends_works(client: Client) -> None:
+    [recipe] = re.findall(r"```python\n(import time.*?)```", DOCUMENT, re.DOTALL)
     program: dict[str, Any] = {}
     exec(recipe, program)  # noqa: S102
     text = program["token"](KEY, "new", SUB, "read send", ["*"])

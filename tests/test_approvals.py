@@ -106,7 +106,7 @@ async def test_a_denied_call_does_not_run(process: Process) -> None:
         assert part(talk)["approval"]["approved"] is False
 
 
-async def test_the_first_of_two_tabs_decides_and_the_other_is_told(process: Process) -> None:
+async def test_the_first_of_two_tabs_decides_and_the_other_is_notified(process: Process) -> None:
     sender = Sender()
     async with Conversation(process, sender) as talk:
         other = await talk.second_tab()
@@ -209,8 +209,8 @@ async def test_only_a_tools_own_error_text_is_shown(process: Process) -> None:
 
             try:
                 await call.execute(fail)
-            except ToolFailed as told:
-                errors.append(str(told))
+            except ToolFailed as failure:
+                errors.append(str(failure))
 
     async with Conversation(process, agent) as talk:
         await talk.say("Send it")
@@ -284,14 +284,14 @@ async def test_a_call_does_not_run_if_the_run_was_stopped_just_before(process: P
         approval = await asked(talk)
         await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
         await decided.wait()
-        look = process.inboxes.look
+        look = process.inboxes.poll
         looking = asyncio.Event()
 
         async def look_later() -> None:
             await looking.wait()
             await look()
 
-        monkeypatch.setattr(process.inboxes, "look", look_later)
+        monkeypatch.setattr(process.inboxes, "poll", look_later)
         cancel = await talk.send("cancel")
         stopped.set()
         await asyncio.sleep(0.1)  # it reaches the call

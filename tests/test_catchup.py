@@ -1,4 +1,4 @@
-"""Catch-up equals live: from every cut point, across conflation, a client ends with what the whole log folds to."""
+"""Catch-up equals live: from every cut point, across conflation, a client ends with the fold of the whole log."""
 
 import copy
 import json
@@ -17,7 +17,7 @@ from sessions_app.event_log import queries
 from sessions_app.retention import purge as retention
 from tests.core.sequences import response
 from tests.support.stored import a_message, a_session, default_policy
-from tests.support.writer import Writer, begun, delta, finish, said
+from tests.support.writer import Writer, begun, delta, finish, user_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +27,7 @@ Messages = dict[str, fold.MessageState]
 
 @pytest.fixture
 def limit(settings: Any) -> Any:
-    """Sets Holdfast's settings, for the writers that are made after it."""
+    """Set Holdfast's settings, for writers made afterwards."""
 
     def set_(**values: int) -> None:
         settings.HOLDFAST = settings.HOLDFAST | values
@@ -44,7 +44,7 @@ def attach(session: models.Session, cursor: int | str | None, **more: Any) -> di
 
 
 def applied(messages: Messages, attached: dict[str, Any]) -> Messages:
-    """What a client with these messages has after the answer."""
+    """Return the messages of a client that has applied a catch-up."""
     after = copy.deepcopy(messages) if attached["resumed"] else {}
     for patch in attached["messages"]:
         after[patch["id"]] = apply_patch(after.get(patch["id"]), patch)
@@ -70,12 +70,12 @@ def script(seed: int) -> list[tuple[str, dict[str, Any]]]:
         uid = random.choice([uid for uid, chunks in answers.items() if chunks][:2])
         lines.append((uid, answers[uid].pop(0)))
         if random.random() < 0.05:
-            lines.append((f"u_{len(lines)}", said("Hello 🙂")))
+            lines.append((f"u_{len(lines)}", user_message("Hello 🙂")))
     return lines
 
 
 @pytest.mark.parametrize(("seed", "journal_events"), [(0, 1), (1, 4), (2, 1000)])
-def test_from_every_cut_point_a_client_ends_with_the_whole(seed: int, journal_events: int, limit: Any) -> None:
+def test_a_client_ends_with_the_whole_log_from_every_cut_point(seed: int, journal_events: int, limit: Any) -> None:
     limit(JOURNAL_EVENTS=journal_events)
     session, random = a_session(OWNER), Random(seed)
     whole: Messages = {}
@@ -99,7 +99,7 @@ def check(session: models.Session, had: Messages, cut: int, whole: Messages) -> 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_answer_and_the_events_after_it_make_the_whole(seed: int, limit: Any) -> None:
+def test_a_catch_up_and_the_events_after_it_make_the_whole_log(seed: int, limit: Any) -> None:
     limit(JOURNAL_EVENTS=3)
     session, random = a_session(OWNER), Random(seed)
     lines = script(seed)
@@ -119,7 +119,7 @@ def test_the_answer_and_the_events_after_it_make_the_whole(seed: int, limit: Any
 
 
 @pytest.mark.parametrize("lie", [{"m_1": [9999]}, {"m_1": []}, {"none": [1]}, {"m_1": [1] * 500}, {"m_1": [0, 0, 3]}])
-def test_a_client_that_lies_about_what_it_has_breaks_nothing(lie: dict[str, list[int]]) -> None:
+def test_a_client_with_a_false_state_is_handled(lie: dict[str, list[int]]) -> None:
     session = a_session(OWNER)
     with Writer() as writer:
         writer.append(session, "m_1", begun("m_1", "Hällo 🙂"))
@@ -129,7 +129,7 @@ def test_a_client_that_lies_about_what_it_has_breaks_nothing(lie: dict[str, list
     assert answer["cursor"] == f"{session.epoch}-4"
 
 
-def test_a_resume_costs_what_was_missed_and_not_what_was_said() -> None:
+def test_a_resume_costs_only_the_missed_content() -> None:
     session = a_session(OWNER)
     with Writer() as writer:
         writer.append(session, "m_1", begun("m_1", "x" * 50_000))
@@ -139,7 +139,7 @@ def test_a_resume_costs_what_was_missed_and_not_what_was_said() -> None:
     assert [part["text"] for part in answer["messages"][0]["parts"]] == ["the rest"]
 
 
-def test_a_client_that_missed_nothing_gets_nothing() -> None:
+def test_an_up_to_date_client_gets_nothing() -> None:
     session = a_session(OWNER)
     with Writer() as writer:
         writer.append(session, "m_1", begun("m_1", "so far"))
@@ -151,7 +151,7 @@ def test_a_client_that_missed_nothing_gets_nothing() -> None:
 # Rewind
 
 
-def test_without_a_cursor_it_gets_the_newest_messages() -> None:
+def test_a_client_without_a_cursor_gets_the_newest_messages() -> None:
     session = a_session(OWNER)
     for number in range(1, 6):
         a_message(session, f"turn {number}")
@@ -162,7 +162,7 @@ def test_without_a_cursor_it_gets_the_newest_messages() -> None:
     assert attach(session, None, rewind=0)["messages"] == []
 
 
-def test_a_rewind_has_a_most(limit: Any) -> None:
+def test_a_rewind_is_bounded_in_messages(limit: Any) -> None:
     limit(HISTORY_MAX=3)
     session = a_session(OWNER)
     for number in range(1, 6):
@@ -170,7 +170,7 @@ def test_a_rewind_has_a_most(limit: Any) -> None:
     assert len(attach(session, None, rewind=2**31)["messages"]) == 3
 
 
-def test_a_rewind_holds_no_more_than_one_answer_may(limit: Any) -> None:
+def test_a_rewind_is_bounded_in_bytes(limit: Any) -> None:
     limit(SNAPSHOT_BYTES=4096)
     session = a_session(OWNER)
     for _ in range(5):
@@ -204,7 +204,7 @@ def test_a_cursor_beyond_the_tail_is_a_reset() -> None:
     assert attach(session, 1)["reason"] is None
 
 
-def test_what_retention_removed_is_a_reset_until_the_client_is_beyond_it() -> None:
+def test_content_removed_by_retention_causes_a_reset_until_the_client_is_past_it() -> None:
     session = a_session(OWNER, hours=100, active_at=retention.timezone.now())
     for hours in (90, 80, 1):
         a_message(session, hours=hours)
@@ -216,7 +216,7 @@ def test_what_retention_removed_is_a_reset_until_the_client_is_beyond_it() -> No
         assert [message["id"] for message in attach(session, 0)["messages"]] == ["m3"]
 
 
-def test_more_messages_than_one_answer_holds_is_a_reset(limit: Any) -> None:
+def test_more_messages_than_one_catch_up_holds_cause_a_reset(limit: Any) -> None:
     limit(HISTORY_MAX=3, HISTORY_DEFAULT=2)
     session = a_session(OWNER)
     for _ in range(5):
@@ -226,7 +226,7 @@ def test_more_messages_than_one_answer_holds_is_a_reset(limit: Any) -> None:
     assert (answer["reason"], [message["id"] for message in answer["messages"]]) == ("too-far", ["m4", "m5"])
 
 
-def test_more_bytes_than_one_answer_holds_is_a_reset(limit: Any) -> None:
+def test_more_bytes_than_one_catch_up_holds_cause_a_reset(limit: Any) -> None:
     limit(SNAPSHOT_BYTES=4096)
     session = a_session(OWNER)
     for _ in range(3):
@@ -239,7 +239,7 @@ def test_more_bytes_than_one_answer_holds_is_a_reset(limit: Any) -> None:
 
 
 @pytest.mark.parametrize(("owner", "code"), [("guest:2", "not_found"), ("", "not_found"), (OWNER, "")])
-def test_only_the_owner_gets_an_answer(owner: str, code: str) -> None:
+def test_only_the_owner_may_catch_up(owner: str, code: str) -> None:
     session = a_session(OWNER)
     if not code:
         assert catchup.read(session.pk, owner, cursor=None)
@@ -248,7 +248,7 @@ def test_only_the_owner_gets_an_answer(owner: str, code: str) -> None:
         catchup.read(session.pk, owner, cursor=None)
 
 
-def test_an_expired_session_is_told_to_its_owner_alone() -> None:
+def test_an_expired_session_is_reported_to_its_owner_alone() -> None:
     session = a_session(OWNER, hours=default_policy().hours + 1)
     with pytest.raises(HoldfastError, match="expired"):
         catchup.read(session.pk, OWNER, cursor=None)
@@ -259,7 +259,7 @@ def test_an_expired_session_is_told_to_its_owner_alone() -> None:
 # One consistent read
 
 
-def test_an_answer_is_one_state_of_the_database_while_others_write() -> None:
+def test_a_catch_up_reads_one_snapshot_while_others_write() -> None:
     session = a_session(OWNER)
     with Writer() as writer:
         writer.append(session, "m_1", begun("m_1"))

@@ -1,4 +1,4 @@
-"""Each combination of settings that would do harm is named, with what to do about it."""
+"""System checks: each harmful combination of settings is reported, with advice."""
 
 import secrets
 from pathlib import Path
@@ -45,7 +45,7 @@ def messages() -> list[CheckMessage]:
     return run_checks(tags=["holdfast"])
 
 
-def test_the_sites_own_settings_are_fine() -> None:
+def test_the_sites_own_settings_pass() -> None:
     assert found() == []
 
 
@@ -76,12 +76,12 @@ def test_every_message_has_a_hint(settings: Any) -> None:
         ({"TOKEN_KEYS": {"good": "x" * 32, "bad": "x" * 31}}, "holdfast.E019"),
     ],
 )
-def test_it_names_a_number_that_does_harm(settings: Any, values: dict[str, Any], id: str) -> None:
+def test_a_harmful_number_is_reported(settings: Any, values: dict[str, Any], id: str) -> None:
     settings.HOLDFAST = {**settings.HOLDFAST, **values}
     assert found() == [id]
 
 
-def test_it_lists_every_value_that_cannot_be_used_at_once(settings: Any) -> None:
+def test_all_invalid_values_are_reported_together(settings: Any) -> None:
     settings.HOLDFAST = {
         "ROLUP_MS": 20,
         "ROLLUP_MS": 30,
@@ -112,7 +112,7 @@ def test_it_lists_every_value_that_cannot_be_used_at_once(settings: Any) -> None
 
 
 @pytest.mark.parametrize("value", [None, [], "ROLLUP_MS=20"])
-def test_settings_that_are_no_dict_are_named(settings: Any, value: Any) -> None:
+def test_settings_that_are_not_a_dict_are_reported(settings: Any, value: Any) -> None:
     settings.HOLDFAST = value
     assert found() == ["holdfast.E025"]
 
@@ -132,7 +132,7 @@ def test_settings_that_are_no_dict_are_named(settings: Any, value: Any) -> None:
         ({"BACKEND": "channels_redis.core.RedisChannelLayer"}, ["holdfast.E009"]),
     ],
 )
-def test_it_names_a_channel_layer_that_does_harm(settings: Any, layer: dict[str, Any], expected: list[str]) -> None:
+def test_a_harmful_channel_layer_is_reported(settings: Any, layer: dict[str, Any], expected: list[str]) -> None:
     settings.CHANNEL_LAYERS = {"default": layer}
     assert found() == expected
 
@@ -146,7 +146,7 @@ def test_it_names_a_channel_layer_that_does_harm(settings: Any, layer: dict[str,
         ({}, ["holdfast.E011", "holdfast.E012", "holdfast.E013"]),
     ],
 )
-def test_it_names_a_database_that_loses_or_locks(
+def test_a_database_that_loses_data_or_locks_is_reported(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: list[str]
 ) -> None:
     database = {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": options}
@@ -163,7 +163,7 @@ def test_it_names_a_database_that_loses_or_locks(
         ("SESSION_ENGINE", "django.contrib.sessions.backends.signed_cookies", "holdfast.E016"),
     ],
 )
-def test_it_names_an_open_door(settings: Any, name: str, value: Any, id: str) -> None:
+def test_insecure_access_settings_are_reported(settings: Any, name: str, value: Any, id: str) -> None:
     setattr(settings, name, value)
     assert found() == [id]
 
@@ -217,7 +217,7 @@ def test_it_names_a_server_without_sockets(monkeypatch: pytest.MonkeyPatch) -> N
         ("postgresql", REDIS, []),
     ],
 )
-def test_it_says_what_several_processes_lack(
+def test_missing_services_of_several_processes_are_reported(
     settings: Any, monkeypatch: pytest.MonkeyPatch, engine: str, layer: str, expected: list[str]
 ) -> None:
     settings.HOLDFAST = {**settings.HOLDFAST, "PROCESSES": 2}
@@ -235,12 +235,12 @@ def test_it_says_what_several_processes_lack(
         ("/home/holdfast.sqlite3", "ext4"),
     ],
 )
-def test_it_knows_the_file_system_of_a_path(path: str, kind: str) -> None:
+def test_the_file_system_of_a_path_is_detected(path: str, kind: str) -> None:
     assert file_system(Path(path), MOUNTS) == kind
     assert file_system(Path(path), "") == ""
 
 
-def test_it_names_a_database_file_on_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_file_on_a_network_file_system_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(current.DATABASES, "default", A_DATABASE | {"NAME": "/srv/holdfast/holdfast.sqlite3"})
     monkeypatch.setattr("sessions_app.checks.services._mounts", lambda: MOUNTS)
     assert found() == ["holdfast.E022"]
@@ -258,13 +258,13 @@ def test_it_names_a_database_file_on_the_network(monkeypatch: pytest.MonkeyPatch
     ],
     ids=["one-letter", "four-letters", "made-by-startproject", "short", "long", "hexadecimal"],
 )
-def test_it_names_a_secret_key_that_can_be_guessed(settings: Any, key: str, weak: bool) -> None:
+def test_a_guessable_secret_key_is_reported(settings: Any, key: str, weak: bool) -> None:
     settings.DEBUG = False
     settings.SECRET_KEY = key
     assert found() == ["holdfast.E023"] * weak
 
 
-def test_letters_of_one_kind_say_nothing() -> None:
+def test_repeated_letters_have_no_entropy() -> None:
     assert bits("x" * 60) == 0
     assert bits("ab") == 2
 
@@ -284,14 +284,14 @@ def test_letters_of_one_kind_say_nothing() -> None:
         ("[::1]", False),
     ],
 )
-def test_it_warns_of_debugging_in_public(settings: Any, host: str, public: bool) -> None:
+def test_debugging_on_a_public_site_is_reported(settings: Any, host: str, public: bool) -> None:
     settings.DEBUG = True
     settings.ALLOWED_HOSTS = [host]
     assert found() == ["holdfast.W008"] * public
 
 
 @pytest.mark.django_db
-def test_it_counts_the_connections_that_postgresql_has(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_postgresql_connections_are_reported(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no such limit")
     assert connection_checks() == []

@@ -1,4 +1,4 @@
-"""How connections ended is noted within bounds, whatever comes and whatever fails, and kept for a while."""
+"""Connection records: bounded under any load and failure, and kept for a while."""
 
 import logging
 import tracemalloc
@@ -43,7 +43,7 @@ def ending(notes: ConnectionRecorder, count: int, *, owner: str = "guest:{}", en
         notes.end(notes.begin("websocket", HEADERS), end, owner=owner.format(number))
 
 
-async def test_a_connection_is_noted_with_nothing_that_says_whose_it_was() -> None:
+async def test_a_connection_is_recorded_anonymously() -> None:
     clock = Clock()
     notes = ConnectionRecorder(clock)
     beginning = notes.begin("websocket", HEADERS)
@@ -59,7 +59,7 @@ async def test_a_connection_is_noted_with_nothing_that_says_whose_it_was() -> No
     assert "somebody" not in kept and "192.0.2" not in kept
 
 
-async def test_a_flood_is_dropped_and_counted_and_takes_no_memory() -> None:
+async def test_a_flood_of_records_is_dropped_counted_and_bounded_in_memory() -> None:
     notes = ConnectionRecorder(Clock())
     ending(notes, BATCH)
     tracemalloc.start()
@@ -94,17 +94,15 @@ def no_table() -> Iterator[None]:
         editor.create_model(ConnectionRecord)
 
 
-async def test_a_database_that_fails_costs_the_notes_and_nothing_else(
-    no_table: None, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_failing_database_loses_only_the_records(no_table: None, caplog: pytest.LogCaptureFixture) -> None:
     notes = ConnectionRecorder(Clock())
     ending(notes, 3)
     with caplog.at_level(logging.WARNING):
         await notes.write()
-    assert notes.dropped == 3 and "how 3 connections ended is not stored" in caplog.text
+    assert notes.dropped == 3 and "3 connection records were not stored" in caplog.text
 
 
-async def test_where_nothing_is_kept_nothing_is_noted(settings: Any) -> None:
+async def test_nothing_is_recorded_when_recording_is_off(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"EVIDENCE_HOURS": 0}
     notes = ConnectionRecorder(Clock())
     ending(notes, 10)
@@ -126,7 +124,7 @@ async def test_where_nothing_is_kept_nothing_is_noted(settings: Any) -> None:
         ({}, ConnectionEnd(Ended.CUT, 1006, 7.0)),
     ],
 )
-def test_what_a_server_says_of_an_end(message: dict[str, Any], end: ConnectionEnd) -> None:
+def test_the_reason_a_server_gives_for_an_end(message: dict[str, Any], end: ConnectionEnd) -> None:
     assert end_of_socket({"type": "websocket.disconnect", **message}, 7.0) == end
 
 
@@ -149,7 +147,7 @@ def test_old_records_are_purged_in_steps() -> None:
     assert str(done) == "0 sessions, 0 messages, 25 connection records"
 
 
-def test_of_too_many_the_newest_stay(settings: Any) -> None:
+def test_the_newest_records_are_kept_within_the_limit(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"EVIDENCE_ROWS": 100}
     records(150, hours=2)
     newest = set(ConnectionRecord.objects.order_by("-pk").values_list("pk", flat=True)[:100])
@@ -157,7 +155,7 @@ def test_of_too_many_the_newest_stay(settings: Any) -> None:
     assert set(ConnectionRecord.objects.values_list("pk", flat=True)) == newest
 
 
-def test_when_recording_is_switched_off_what_was_kept_goes(settings: Any) -> None:
+def test_switching_recording_off_removes_old_records(settings: Any) -> None:
     records(3, hours=1)
     settings.HOLDFAST = settings.HOLDFAST | {"EVIDENCE_HOURS": 0}
     retention.purge()

@@ -1,4 +1,4 @@
-"""With DEBUG, Django logs queries for developers, who see those of a request: no other thread keeps them."""
+"""Debugging: with DEBUG, Django logs the queries of requests only; no other thread keeps them."""
 
 from typing import Any
 
@@ -29,12 +29,12 @@ def query() -> int:
     return before
 
 
-async def test_threads_that_read() -> None:
+async def test_reading_threads_keep_no_queries() -> None:
     times = 3 * threads.THREADS
     assert [await threads.run(query) for _ in range(times)] == [0] * times
 
 
-def test_the_thread_that_writes() -> None:
+def test_the_writing_thread_keeps_no_queries() -> None:
     session = a_session("guest:1")
     with Writer() as writer:
         for number in range(3):

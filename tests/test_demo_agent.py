@@ -1,4 +1,4 @@
-"""The demo agent: the long answer, and the report that people steer, stop, continue and approve."""
+"""The demo agent: the long answer, and the report that users steer, stop, continue and approve."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -113,7 +113,7 @@ async def test_the_demo_agent_answers_without_further_input(talk: Conversation) 
     ]
 
 
-async def test_it_crashes_on_request_and_continues_in_place(talk: Conversation) -> None:
+async def test_the_demo_agent_crashes_on_request_and_continues_in_place(talk: Conversation) -> None:
     prompt = "Crash, please"
     whole = ANSWER.format(prompt=prompt, serial=1)
     await talk.say(prompt)
@@ -351,7 +351,7 @@ async def test_the_next_report_starts_fresh(talk: Conversation) -> None:
     assert (second.status, text_of(second) == text_of(first)) == ("complete", False)
 
 
-def test_the_command_says_that_the_demo_agent_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_reports_that_the_demo_agent_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_agents", {})
     with pytest.raises(CommandError, match="HOLDFAST_DEMO_AGENT=true"):
         call_command("demo_answer", "session")

@@ -1,4 +1,4 @@
-"""What deploy/ has does what it says: nginx, the units, the compose file, and the documented commands."""
+"""The files of deploy/ work as documented: nginx, the units, the compose file, and the commands."""
 
 import json
 import re
@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from sessions_app import conf
-from tests.support.deployed import DEPLOY, NAME, DeployedNginx
+from tests.support.deployed_nginx import DEPLOY, NAME, DeployedNginx
 from tests.support.follower import Follower
 from tests.support.harness import (
     DEADLINE_S,
@@ -66,12 +66,12 @@ def test_nginx_accepts_the_configuration(nginx: DeployedNginx) -> None:
     assert "warn" not in run.stderr.replace('the "listen ... http2" directive is deprecated', "")
 
 
-def test_it_serves_the_page_over_tls(browser: httpx.Client) -> None:
+def test_nginx_serves_the_page_over_tls(browser: httpx.Client) -> None:
     page = browser.get("/")
     assert page.status_code == 200 and "Holdfast" in page.text
 
 
-def test_it_serves_static_files_itself(browser: httpx.Client, tmp_path: Path) -> None:
+def test_nginx_serves_static_files_itself(browser: httpx.Client, tmp_path: Path) -> None:
     script = browser.get("/static/holdfast/index.js")
     assert script.headers["Content-Type"].startswith(("text/javascript", "application/javascript"))
     assert script.headers["Cache-Control"] == "no-cache"
@@ -94,12 +94,12 @@ async def test_every_transport_gets_through(nginx: DeployedNginx, kind: type[Fol
         assert (reader.resets, reader.taken_back) == ([], [])
 
 
-def test_it_sends_people_to_tls(nginx: DeployedNginx) -> None:
+def test_nginx_redirects_to_tls(nginx: DeployedNginx) -> None:
     answer = httpx.get(f"http://{NAME}:{nginx.plain_port}/s/1/?a=b", timeout=DEADLINE_S)
     assert (answer.status_code, answer.headers["Location"]) == (301, f"https://{NAME}/s/1/?a=b")
 
 
-def test_it_answers_to_no_other_name(nginx: DeployedNginx) -> None:
+def test_nginx_serves_no_other_host_name(nginx: DeployedNginx) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"http://127.0.0.1:{nginx.plain_port}/", headers={"Host": "evil.example"}, timeout=DEADLINE_S)
     with pytest.raises(httpx.ConnectError):  # no handshake
@@ -107,24 +107,24 @@ def test_it_answers_to_no_other_name(nginx: DeployedNginx) -> None:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz"])
-def test_strangers_do_not_see_the_inside(browser: httpx.Client, path: str) -> None:
+def test_internal_paths_are_not_public(browser: httpx.Client, path: str) -> None:
     answer = browser.get(path)
     assert answer.status_code == 404
     assert "nginx" in answer.text  # it didn't ask a server
 
 
-def test_it_says_who_asks_whatever_they_claim(start_shared_server: StartServer) -> None:
-    echo = start_shared_server("daphne", application="tests.support.echo:application")
+def test_nginx_passes_the_clients_true_address(start_shared_server: StartServer) -> None:
+    echo = start_shared_server("daphne", application="tests.support.echo_application:application")
     claims = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.example"}
     with DeployedNginx([echo.port]) as nginx:
         answer = httpx.get(f"{nginx.url}/headers", headers=claims | {"Forwarded": "for=6.6.6.6"}, verify=nginx.trust)
-    told = dict(line.split(": ", 1) for line in answer.text.splitlines())
-    assert told["x-forwarded-for"] == "127.0.0.1"
-    assert told["x-forwarded-proto"] == "https"
-    assert not {"x-forwarded-host", "forwarded"} & told.keys()
+    headers = dict(line.split(": ", 1) for line in answer.text.splitlines())
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-proto"] == "https"
+    assert not {"x-forwarded-host", "forwarded"} & headers.keys()
 
 
-def test_without_a_server_it_says_so_in_the_askers_words() -> None:
+def test_without_a_server_nginx_answers_in_the_clients_format() -> None:
     with DeployedNginx([1, 2]) as nginx:
         page = httpx.get(f"{nginx.insecure_url}/", timeout=DEADLINE_S)
         assert page.status_code == 502 and "One moment" in page.text
@@ -157,14 +157,14 @@ class Dying:
 
 
 @pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1)])
-def test_it_repeats_no_post(method: str, times: int) -> None:
+def test_nginx_repeats_no_post(method: str, times: int) -> None:
     with closing(Dying()) as one, closing(Dying()) as other, DeployedNginx([one.port, other.port]) as nginx:
         answer = httpx.request(method, f"{nginx.insecure_url}/api/sessions/", timeout=DEADLINE_S)
         assert answer.status_code == 503
         assert one.asked + other.asked == [f"{method} /api/sessions/ HTTP/1.1"] * times
 
 
-def test_a_post_finds_the_server_that_is_there(servers: list[Server]) -> None:
+def test_a_post_reaches_a_server_that_is_up(servers: list[Server]) -> None:
     with DeployedNginx([1, servers[0].port]) as nginx, httpx.Client(base_url=nginx.insecure_url) as client:
         client.get("/")
         for _ in range(4):
@@ -173,7 +173,7 @@ def test_a_post_finds_the_server_that_is_there(servers: list[Server]) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/login/", "/api/sessions/", f"/api/sessions/{'A' * 22}/publish/"])
-def test_it_limits_bodies_as_holdfast_does(browser: httpx.Client, path: str) -> None:
+def test_nginx_and_holdfast_have_the_same_body_limits(browser: httpx.Client, path: str) -> None:
     limit = conf.settings.body_bytes
     passed, refused = (browser.post(path, content=b"x" * size) for size in (limit, limit + 1))
     assert passed.status_code != 413 or "65536" in passed.text  # the API's own limit, by name
@@ -198,7 +198,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_every_variable_is_one_of_holdfasts() -> None:
+def test_every_environment_variable_exists() -> None:
     site = "".join(path.read_text() for path in (ROOT / "project").glob("*.py"))
     known = {*re.findall(r'"(HOLDFAST_[A-Z_]+)"', site), *(f"HOLDFAST_{name}" for name in conf.DECLARED)}
     files = [path for path in DEPLOY.rglob("*") if path.is_file()]
@@ -207,7 +207,7 @@ def test_every_variable_is_one_of_holdfasts() -> None:
     assert named - known == set()
 
 
-def test_the_compose_file_names_what_there_is() -> None:
+def test_the_compose_file_names_existing_files() -> None:
     services = COMPOSE["services"]
     assert set(services) == {"migrate", "web-1", "web-2", "worker-1", "worker-2", "nginx", "postgres", "redis"}
     for service in services.values():
@@ -219,7 +219,7 @@ def test_the_compose_file_names_what_there_is() -> None:
     assert (DEPLOY / services["migrate"]["build"]["context"] / services["migrate"]["build"]["dockerfile"]).exists()
 
 
-def test_the_commands_exist() -> None:
+def test_the_documented_commands_exist() -> None:
     everything = "".join(path.read_text() for path in [*UNITS, DEPLOY / "docker-compose.yml"])
     commands = set(re.findall(r"manage\.py(?:, | )(\w+)", everything))
     assert commands == {"check", "migrate", "collectstatic", "ensure_admin", "runagents"}
@@ -230,7 +230,7 @@ def test_the_commands_exist() -> None:
     assert commands <= set(known)
 
 
-def test_whoever_kills_waits_longer_than_holdfast_drains() -> None:
+def test_kill_timeouts_exceed_the_drain_time() -> None:
     # Agents end, then sockets are closed.
     rest_s = int(option(documented("uvicorn"), "--timeout-graceful-shutdown"))
     drain_s = 2 * conf.settings.drain_ms / 1000 + rest_s
@@ -284,7 +284,7 @@ def test_the_command_is_the_same_everywhere() -> None:
 
 
 @pytest.mark.parametrize("program", ["daphne", "uvicorn"])
-def test_the_documented_command_serves_and_says_goodbye(tmp_path: Path, migrated: Path, program: str) -> None:
+def test_the_documented_command_serves_and_stops_gracefully(tmp_path: Path, migrated: Path, program: str) -> None:
     server = Server(tmp_path, database=own_database(tmp_path, migrated), command=program)
     words = [word.replace("8001", str(server.port)) for word in documented(program)[1:]]
     server.command = [sys.executable, "-m", program, *words]
@@ -312,7 +312,7 @@ class Ending:
 
 
 def farewell(client: RawSocket) -> int:
-    """Waits until a client is sent away; gives the milliseconds after which it is to come back."""
+    """Wait until a client is sent away; return the milliseconds after which it is to come back."""
     said = json.loads(client.read_until(TEXT).text)
     assert said["type"] == "going-away"
     frame = client.read_until(CLOSE)

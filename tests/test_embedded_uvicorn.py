@@ -1,4 +1,4 @@
-"""The small server of a process that serves machines only: bounded in size and time, and it leaves signals alone."""
+"""The small server for machines: bounded in size and time, without signal handlers of its own."""
 
 import asyncio
 import signal
@@ -53,8 +53,8 @@ async def answer(port: int, request: bytes) -> tuple[int, bytes, bytes]:
 async def test_probes_are_answered_and_their_connection_ends(
     port: int, request_line: bytes, status: int, body: bytes
 ) -> None:
-    told, head, sent = await answer(port, request_line + b"\r\nHost: x\r\n\r\n")
-    assert (told, sent) == (status, body)
+    code, head, sent = await answer(port, request_line + b"\r\nHost: x\r\n\r\n")
+    assert (code, sent) == (status, body)
     assert b"connection: close" in head and b"server:" not in head
 
 
@@ -78,7 +78,7 @@ async def test_half_a_request_is_cut_off_in_time(port: int, monkeypatch: pytest.
     assert (await answer(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"))[0] == 200
 
 
-async def test_signals_stay_with_the_process() -> None:
+async def test_the_processs_signal_handlers_are_kept() -> None:
     def handlers() -> list[Any]:
         return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
 
@@ -90,7 +90,7 @@ async def test_signals_stay_with_the_process() -> None:
     assert handlers() == before
 
 
-async def test_a_stop_waits_for_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_does_not_wait_for_a_slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_uvicorn, "CONNECTION_S", 60)
     asked = asyncio.Event()
 
@@ -113,6 +113,6 @@ async def test_a_stop_waits_for_no_reader(monkeypatch: pytest.MonkeyPatch) -> No
         each.transport.abort()
 
 
-async def test_an_address_that_is_taken_is_an_error(port: int) -> None:
+async def test_an_address_in_use_is_an_error(port: int) -> None:
     with pytest.raises(OSError, match="Address already in use"):
         listen("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""The environment's values are read exactly, or refused with a word on what would be right."""
+"""Environment variables: read exactly, or refused with advice."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(NAME, raising=False)
 
 
-def test_it_gives_the_default_when_unset_or_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unset_or_empty_variable_gives_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         assert env_str(NAME, "x") == "x"
         assert env_bool(NAME, True) is True
@@ -26,37 +26,37 @@ def test_it_gives_the_default_when_unset_or_empty(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(NAME, " ")
 
 
-def test_it_reads_text_without_surrounding_space(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_is_stripped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, " word ")
     assert env_str(NAME, "x") == "word"
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False), (" TRUE ", True)])
-def test_it_reads_booleans(monkeypatch: pytest.MonkeyPatch, text: str, value: bool) -> None:
+def test_booleans_are_read(monkeypatch: pytest.MonkeyPatch, text: str, value: bool) -> None:
     monkeypatch.setenv(NAME, text)
     assert env_bool(NAME, not value) is value
 
 
 @pytest.mark.parametrize("text", ["yes", "1", "on", "tru"])
-def test_it_refuses_other_booleans(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_other_booleans_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(NAME, text)
     with pytest.raises(ImproperlyConfigured, match=f"^{NAME}={text}: use true or false$"):
         env_bool(NAME, False)
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "ten", "1e3", "1_000", "٣", "0x10", "99"])
-def test_it_refuses_numbers_that_are_not_whole_or_out_of_range(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_fractions_and_numbers_out_of_range_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(NAME, text)
     with pytest.raises(ImproperlyConfigured, match=NAME):
         env_int(NAME, 7, low=1, high=98)
 
 
-def test_it_reads_a_list_without_its_empty_items(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_is_read_without_empty_items(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "a.example, b.example,,")
     assert env_list(NAME, []) == ["a.example", "b.example"]
 
 
-def test_it_reads_keys_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_read_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "b:new:secret=, a:old")
     assert list(env_keys(NAME).items()) == [("b", "new:secret="), ("a", "old")]
     monkeypatch.delenv(NAME)
@@ -64,14 +64,14 @@ def test_it_reads_keys_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("text", ["hunter2", ":hunter2", "a:", "a:hunter2,a:hunter2"])
-def test_it_refuses_other_keys_without_repeating_a_secret(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_malformed_keys_are_refused_without_repeating_a_secret(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(NAME, text)
     with pytest.raises(ImproperlyConfigured, match="use id:secret") as refusal:
         env_keys(NAME)
     assert "hunter2" not in str(refusal.value)
 
 
-def test_it_reads_database_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_urls_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "sqlite:////var/lib/a%20b.sqlite3")
     assert env_database(NAME, DEFAULT)["NAME"] == "/var/lib/a b.sqlite3"
     monkeypatch.setenv(NAME, "postgres://me:p%40ss@db.example:5433/chats?sslmode=require")
@@ -98,14 +98,16 @@ def test_it_reads_database_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
         "sqlite://a/b",
     ],
 )
-def test_it_refuses_other_databases_without_repeating_a_password(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_other_database_urls_are_refused_without_repeating_a_password(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     monkeypatch.setenv(NAME, text)
     with pytest.raises(ImproperlyConfigured, match="use sqlite:///") as refusal:
         env_database(NAME, DEFAULT)
     assert "hunter2" not in str(refusal.value)
 
 
-def test_it_reads_servers_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_urls_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert env_redis(NAME) == {}
     monkeypatch.setenv(NAME, "redis://one:6379/0, rediss://:word@two:6380/0?ssl_ca_certs=/etc/ca.pem")
     layers = env_redis(NAME)
@@ -116,7 +118,7 @@ def test_it_reads_servers_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_it_refuses_another_address_of_redis_without_repeating_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_redis_urls_are_refused_without_repeating_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "redis.example:6379/secret")
     with pytest.raises(ImproperlyConfigured) as refusal:
         env_redis(NAME)

@@ -1,4 +1,4 @@
-"""Who is there: guests and users, what a cookie proves, and for how long."""
+"""Identity by cookies: guests and users, what a cookie proves, and for how long."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -43,7 +43,7 @@ def identity_of(client: Client) -> Identity:
     return identity
 
 
-def test_a_visitor_of_a_page_becomes_a_guest() -> None:
+def test_a_page_visitor_becomes_a_guest() -> None:
     client = guest()
     assert identity_of(client) == Identity(owner_of(client))
 
@@ -52,7 +52,7 @@ def test_two_visitors_are_two_guests() -> None:
     assert identity_of(guest()) != identity_of(guest())
 
 
-def test_a_guest_stays_the_same_over_visits() -> None:
+def test_a_guest_keeps_the_same_identity_across_visits() -> None:
     client = guest()
     before = identity_of(client)
     client.get("/login/")
@@ -60,23 +60,23 @@ def test_a_guest_stays_the_same_over_visits() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/s/AAAAAAAAAAAAAAAAAAAAAA/"])
-def test_the_page_gives_what_its_scripts_need_and_no_cache_keeps_it(client: Client, path: str) -> None:
+def test_the_page_provides_its_scripts_data_and_is_not_cached(client: Client, path: str) -> None:
     response = client.get(path)
     assert {GUEST_COOKIE, "csrftoken"} <= response.cookies.keys()
     assert "private" in response.headers["Cache-Control"]
 
 
-def test_only_pages_make_guests(client: Client) -> None:
+def test_only_pages_create_guests(client: Client) -> None:
     for path in ("/api/sessions/", "/api/schema/"):
         assert GUEST_COOKIE not in client.get(path).cookies
 
 
-def test_the_guest_cookie_is_out_of_reach_for_scripts_and_other_sites() -> None:
+def test_the_guest_cookie_is_inaccessible_to_scripts_and_other_sites() -> None:
     cookie = guest().cookies[GUEST_COOKIE]
     assert (cookie["httponly"], cookie["samesite"], cookie["max-age"]) == (True, "Lax", GUEST_COOKIE_S)
 
 
-def test_the_guest_cookie_is_secure_where_the_logins_is(settings: Any) -> None:
+def test_the_guest_cookie_is_secure_if_the_session_cookie_is(settings: Any) -> None:
     assert not guest().cookies[GUEST_COOKIE]["secure"]
     settings.SESSION_COOKIE_SECURE = True
     assert guest().cookies[GUEST_COOKIE]["secure"]
@@ -101,38 +101,38 @@ def test_a_guest_costs_no_query(django_assert_num_queries: Any) -> None:
     ],
     ids=lambda forged: f"{forged:.20}",  # the signatures have the time in them
 )
-def test_a_forged_guest_cookie_is_nobody(forged: str) -> None:
+def test_a_forged_guest_cookie_is_not_authenticated(forged: str) -> None:
     assert identify({GUEST_COOKIE: forged}) is None
 
 
-def test_another_guests_name_under_ones_own_signature_is_nobody() -> None:
+def test_another_guests_id_with_ones_own_signature_is_not_authenticated() -> None:
     mine, theirs = (cookies_of(guest())[GUEST_COOKIE] for _ in range(2))
     assert identify({GUEST_COOKIE: theirs.split(":")[0] + ":" + mine.split(":", 1)[1]}) is None
 
 
-def test_a_guest_cookie_that_is_too_old_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_guest_cookie_is_not_authenticated(monkeypatch: pytest.MonkeyPatch) -> None:
     cookies = cookies_of(guest())
     now = signing.time.time()
     monkeypatch.setattr(signing.time, "time", lambda: now + GUEST_COOKIE_S + 1)
     assert identify(cookies) is None
 
 
-def test_a_user_is_who_logged_in(alice: User) -> None:
+def test_a_login_identifies_its_user(alice: User) -> None:
     identity = identity_of(logged_in(alice))
     assert (identity.owner, identity.user_id) == (f"user:{alice.pk}", alice.pk)
 
 
 @pytest.mark.parametrize("key", ["nosuchkey0123456789", "x", "\x00" * 32, "é" * 32, "' OR 1=1 --"])
-def test_a_made_up_login_is_nobody(key: str) -> None:
+def test_a_forged_login_is_not_authenticated(key: str) -> None:
     assert identify({"sessionid": key}) is None
 
 
-def test_a_made_up_login_leaves_the_guest_who_it_was() -> None:
+def test_a_forged_login_does_not_change_the_guest() -> None:
     client = guest()
     assert identify(cookies_of(client) | {"sessionid": "nosuchkey0123456789"}) == identity_of(client)
 
 
-def test_logging_in_makes_the_guests_sessions_the_users(alice: User) -> None:
+def test_logging_in_transfers_the_guests_sessions_to_the_user(alice: User) -> None:
     client = guest()
     session = a_session(owner_of(client))
     log_in(client)
@@ -141,14 +141,14 @@ def test_logging_in_makes_the_guests_sessions_the_users(alice: User) -> None:
     assert GUEST_COOKIE not in cookies_of(client)
 
 
-def test_logging_in_leaves_other_guests_sessions_alone(alice: User) -> None:
+def test_logging_in_does_not_transfer_other_guests_sessions(alice: User) -> None:
     other = a_session(owner_of(guest()))
     log_in(guest())
     other.refresh_from_db()
     assert other.owner.startswith("guest:")
 
 
-def test_a_forged_guest_cookie_brings_nobodys_sessions_into_a_login(alice: User) -> None:
+def test_a_forged_guest_cookie_transfers_no_sessions_at_login(alice: User) -> None:
     victim = guest()
     session = a_session(owner_of(victim))
     attacker = Client()
@@ -165,7 +165,7 @@ def test_a_failed_login_changes_nothing(alice: User) -> None:
     assert identity_of(client) == before
 
 
-def test_after_logging_out_they_are_a_new_guest(alice: User) -> None:
+def test_logging_out_makes_a_new_guest(alice: User) -> None:
     client = guest()
     before = identity_of(client)
     log_in(client)
@@ -197,7 +197,7 @@ def remove_user(user: User) -> None:
 
 
 @pytest.mark.parametrize("revoke", [remove_login, expire_login, deactivate, change_password, remove_user])
-def test_what_ends_a_login_ends_it_for_sockets_too(alice: User, revoke: Any) -> None:
+def test_the_end_of_a_login_applies_to_sockets_too(alice: User, revoke: Any) -> None:
     client, other = logged_in(alice), Identity(owner_of(guest()))
     identity = identity_of(client)
     assert still_valid([identity, other]) == {identity, other}
@@ -206,7 +206,7 @@ def test_what_ends_a_login_ends_it_for_sockets_too(alice: User, revoke: Any) -> 
     assert identify(cookies_of(client)) is None
 
 
-def test_a_rotated_secret_key_ends_no_login(alice: User, settings: Any) -> None:
+def test_rotating_the_secret_key_ends_no_login(alice: User, settings: Any) -> None:
     client = logged_in(alice)
     identity = identity_of(client)
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
@@ -219,12 +219,12 @@ def many(user: User) -> Iterable[Identity]:
     return [identity_of(logged_in(user)) for _ in range(5)]
 
 
-def test_checking_many_takes_two_queries(alice: User, django_assert_num_queries: Any) -> None:
+def test_checking_many_identities_takes_two_queries(alice: User, django_assert_num_queries: Any) -> None:
     identities = many(alice)
     with django_assert_num_queries(2):
         assert still_valid(identities) == set(identities)
 
 
-def test_checking_guests_takes_none(django_assert_num_queries: Any) -> None:
+def test_checking_guests_takes_no_query(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         assert still_valid([Identity("guest:1")]) == {Identity("guest:1")}

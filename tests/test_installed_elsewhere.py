@@ -1,4 +1,4 @@
-"""The applications in another Django project: it has settings of its own, and none of this project's."""
+"""The applications in another Django project, with its own settings and none of this project's."""
 
 import os
 import re
@@ -144,7 +144,7 @@ def site(tmp_path: Path) -> Any:
     return run
 
 
-def test_all_that_is_missing_or_wrong_is_listed_at_once(site: Any) -> None:
+def test_all_missing_or_invalid_settings_are_listed_together(site: Any) -> None:
     checked = site(UNPREPARED, "-m", "django", "check")
     assert checked.returncode == 1 and "Traceback" not in checked.stderr
     assert sorted(re.findall(r"\(holdfast\.(\w+)\)", checked.stderr)) == [
@@ -153,7 +153,7 @@ def test_all_that_is_missing_or_wrong_is_listed_at_once(site: Any) -> None:
     assert "HINT: For one process: CHANNEL_LAYERS = {'default':" in checked.stderr
 
 
-def test_a_server_refuses_to_start_with_what_is_wrong(site: Any) -> None:
+def test_a_server_refuses_to_start_with_invalid_settings(site: Any) -> None:
     start = "import asyncio, django; django.setup(); from sessions_app import process; asyncio.run(process.start())"
     started = site(f'{LAYERS}HOLDFAST = {{"ROLUP_MS": 20, "LEASE_MS": "soon"}}', "-c", start)
     assert started.returncode == 1
@@ -170,13 +170,13 @@ def test_runserver_refuses_an_application_without_the_mount(site: Any) -> None:
     )
 
 
-def test_it_needs_no_settings_but_the_channel_layers(site: Any) -> None:
+def test_only_the_channel_layers_must_be_set(site: Any) -> None:
     checked = site(LAYERS, "-m", "django", "check")
     assert checked.returncode == 0, checked.stderr
     assert "no issues" in checked.stdout
 
 
-def test_the_api_doesnt_take_on_the_sites_defaults(site: Any) -> None:
+def test_the_api_ignores_the_sites_rest_defaults(site: Any) -> None:
     visited = site(LAYERS, "-c", VISIT)
     assert visited.stdout.splitlines() == [
         "201 application/json private, no-store Hello",
@@ -191,6 +191,6 @@ def test_the_api_doesnt_take_on_the_sites_defaults(site: Any) -> None:
     ], visited.stderr
 
 
-def test_the_interpreter_is_the_sites_own(site: Any) -> None:
+def test_interpreter_settings_are_left_to_the_site(site: Any) -> None:
     started = site(LAYERS, "-c", START)
     assert started.stdout.splitlines() == ["True 0"], started.stderr

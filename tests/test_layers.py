@@ -108,14 +108,14 @@ def test_an_upward_import_is_found_in_every_form(source: str) -> None:
     assert upward("sessions_app.event_log.writer", source)
 
 
-def test_a_downward_import_is_none() -> None:
+def test_a_downward_import_is_allowed() -> None:
     assert (
         upward("sessions_app.event_log.writer", "from sessions_app.core import fold\nfrom sessions_app import conf")
         == []
     )
 
 
-def test_modules_form_no_circle() -> None:
+def test_modules_have_no_import_cycle() -> None:
     graph = {
         module: {target for target in imported(path.read_text(), MODULES) if target != module}
         for module, path in MODULES.items()
@@ -127,7 +127,7 @@ def test_modules_form_no_circle() -> None:
         raise AssertionError(" → ".join(error.args[1])) from None
 
 
-def test_packages_form_no_circle() -> None:
+def test_packages_have_no_import_cycle() -> None:
     graph: dict[str, set[str]] = {}
     for module, path in MODULES.items():
         if module not in ALIASES:
@@ -137,7 +137,7 @@ def test_packages_form_no_circle() -> None:
     TopologicalSorter(graph).prepare()
 
 
-def test_the_app_itself_holds_djangos_modules_the_settings_and_the_process() -> None:
+def test_the_top_package_holds_djangos_modules_the_settings_and_the_process() -> None:
     own = {name.removeprefix("sessions_app.") for name in MODULES if name.startswith("sessions_app.")}
     files = {name for name in own if "." not in name and MODULES[f"sessions_app.{name}"].name != "__init__.py"}
     aliases = {name.removeprefix("sessions_app.") for name in ALIASES}
@@ -145,11 +145,11 @@ def test_the_app_itself_holds_djangos_modules_the_settings_and_the_process() -> 
 
 
 @pytest.mark.parametrize("alias", sorted(ALIASES))
-def test_an_alias_is_imported_by_nothing(alias: str) -> None:
+def test_no_module_imports_an_alias(alias: str) -> None:
     assert [name for name, path in MODULES.items() if alias in imported(path.read_text(), MODULES)] == []
 
 
-def test_only_the_top_imports_the_process() -> None:
+def test_only_the_top_layer_imports_the_process() -> None:
     users = {
         unit(name) for name, path in MODULES.items() if "sessions_app.process" in imported(path.read_text(), MODULES)
     }

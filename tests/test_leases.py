@@ -1,4 +1,4 @@
-"""Leases: a worker that stops counting is dead, its answers end; one that lives is never taken for dead.
+"""Leases: the answers of a worker that stops counting end; a live worker is never declared dead.
 
 The clock is the test's: how long a lease is doesn't depend on how busy the machine is.
 """
@@ -20,7 +20,7 @@ from sessions_app.runs import leases
 from sessions_app.runs.leases import DEAD, Lease, Reaper
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
-from tests.support.writer import Writer, a_run, begun, delta, finish, of
+from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,12 +41,12 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
-    def beats(self, count: int, *living: "Living") -> None:
-        """Lets so much time pass; these processes live in it, side by side, and all others are frozen."""
+    def beats(self, count: int, *living: "LivingProcess") -> None:
+        """Let so much time pass; these processes live in it, side by side, and all others are frozen."""
         for _ in range(count):
             self.now += BEAT_S
             for step in ("beat", "look"):
-                for done in [getattr(process, step)() for process in living]:
+                for done in [getattr(each, step)() for each in living]:
                     done.result(DEADLINE_S)
 
 
@@ -57,13 +57,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-class Living:
-    """A process as others see it: it beats and looks around when the test says so."""
+class LivingProcess:
+    """A process as others see it: it renews its lease and looks around when the test says so."""
 
     def __init__(self) -> None:
         self.writer = Writer()
 
-    def __enter__(self) -> "Living":
+    def __enter__(self) -> "LivingProcess":
         self.writer.__enter__()
         self.lease = Lease(self.writer.log_writer)
         self.reaper = Reaper(self.writer.log_writer, self.lease)
@@ -77,7 +77,7 @@ class Living:
         return asyncio.run_coroutine_threadsafe(self.lease.beat(), self.writer.loop)
 
     def look(self) -> "Future[None]":
-        return asyncio.run_coroutine_threadsafe(self.reaper.look(), self.writer.loop)
+        return asyncio.run_coroutine_threadsafe(self.reaper.scan(), self.writer.loop)
 
     @property
     def worker(self) -> models.Worker:
@@ -85,9 +85,9 @@ class Living:
 
 
 @pytest.fixture
-def alive(clock: Clock) -> Iterator[Living]:
-    with Living() as living:
-        yield living
+def alive(clock: Clock) -> Iterator[LivingProcess]:
+    with LivingProcess() as process:
+        yield process
 
 
 def status(session: models.Session, uid: str) -> str:
@@ -95,10 +95,10 @@ def status(session: models.Session, uid: str) -> str:
     return message.status if message else ""
 
 
-def test_the_answers_of_a_dead_worker_end(clock: Clock, alive: Living) -> None:
+def test_the_answers_of_a_dead_worker_end(clock: Clock, alive: LivingProcess) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    alive.writer.append(session, "m_1", begun("m_1", "so far"), **of(run))
+    alive.writer.append(session, "m_1", begun("m_1", "so far"), **run_fields(run))
     clock.beats(4, alive)  # seen for the first time at the first: a lease is over at the fourth
     assert status(session, "m_1") == "streaming"
     clock.beats(1, alive)
@@ -110,17 +110,17 @@ def test_the_answers_of_a_dead_worker_end(clock: Clock, alive: Living) -> None:
     assert models.JournalEntry.objects.count() == 0
 
 
-def test_readers_are_shown_that_it_ended(clock: Clock, alive: Living) -> None:
+def test_readers_are_shown_the_end_of_a_dead_workers_answer(clock: Clock, alive: LivingProcess) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     with Writer() as dead:
-        dead.append(session, "m_1", begun("m_1", "so far"), **of(run))
+        dead.append(session, "m_1", begun("m_1", "so far"), **run_fields(run))
     clock.beats(5, alive)
     assert '"type":"interrupt"' in alive.writer.frames[0].text
     assert alive.writer.frames[0].first == 4
 
 
-def test_an_answer_that_never_began_is_shown_as_interrupted(clock: Clock, alive: Living) -> None:
+def test_an_answer_that_never_began_is_shown_as_interrupted(clock: Clock, alive: LivingProcess) -> None:
     session = a_session("guest:1")
     a_run(session, "m_1")
     clock.beats(5, alive)
@@ -128,32 +128,32 @@ def test_an_answer_that_never_began_is_shown_as_interrupted(clock: Clock, alive:
     assert models.Run.objects.get().status == "ended"
 
 
-def test_what_a_dead_worker_publishes_later_is_fenced(clock: Clock, alive: Living) -> None:
+def test_a_dead_workers_late_writes_are_fenced(clock: Clock, alive: LivingProcess) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     with Writer() as frozen:
-        frozen.append(session, "m_1", begun("m_1", "so far"), after=0, **of(run))
+        frozen.append(session, "m_1", begun("m_1", "so far"), after=0, **run_fields(run))
         clock.beats(5, alive)
         assert status(session, "m_1") == "interrupted"
         for chunks in ([delta(" and more")], [finish()]):
             with pytest.raises(HoldfastError, match="fenced"):
-                frozen.append(session, "m_1", chunks, after=3, **of(run))
+                frozen.append(session, "m_1", chunks, after=3, **run_fields(run))
         assert frozen.frames[1:] == []
     assert queries.message(session.pk, "m_1").parts[0]["text"] == "so far"  # type: ignore[union-attr]
 
 
-def test_a_living_worker_keeps_its_answers(clock: Clock, alive: Living) -> None:
+def test_a_living_worker_keeps_its_answers(clock: Clock, alive: LivingProcess) -> None:
     session = a_session("guest:1")
-    with Living() as other:
+    with LivingProcess() as other:
         run = a_run(session, "m_1", other.worker)
-        other.writer.append(session, "m_1", begun("m_1"), **of(run))
+        other.writer.append(session, "m_1", begun("m_1"), **run_fields(run))
         clock.beats(10, alive, other)
-        other.writer.append(session, "m_1", [finish()], **of(run))
+        other.writer.append(session, "m_1", [finish()], **run_fields(run))
     assert status(session, "m_1") == "complete"
     assert alive.worker.alive
 
 
-def test_one_that_was_taken_for_dead_goes_on_as_another_worker(clock: Clock, alive: Living) -> None:
+def test_a_worker_wrongly_declared_dead_continues_as_a_new_worker(clock: Clock, alive: LivingProcess) -> None:
     before = alive.lease.worker
     models.Worker.objects.update(alive=False)
     clock.beats(1, alive)
@@ -165,8 +165,8 @@ def test_several_observers_end_an_answer_once(clock: Clock) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     with Writer() as dead:
-        dead.append(session, "m_1", begun("m_1"), **of(run))
-    with Living() as one, Living() as other:
+        dead.append(session, "m_1", begun("m_1"), **run_fields(run))
+    with LivingProcess() as one, LivingProcess() as other:
         clock.beats(8, one, other)
         assert status(session, "m_1") == "interrupted"
         assert len(one.writer.frames + other.writer.frames) == 1
@@ -174,10 +174,10 @@ def test_several_observers_end_an_answer_once(clock: Clock) -> None:
     assert session.tail == 3
 
 
-def test_a_lock_that_outlasts_the_lease_kills_nobody(clock: Clock) -> None:
+def test_a_lock_that_outlasts_the_lease_ends_no_worker(clock: Clock) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("is about SQLite's one write lock")
-    with Living() as one, Living() as other:
+    with LivingProcess() as one, LivingProcess() as other:
         workers = {one.lease.worker, other.lease.worker}
         for _ in range(3):
             clock.beats(3, one, other)
@@ -186,16 +186,16 @@ def test_a_lock_that_outlasts_the_lease_kills_nobody(clock: Clock) -> None:
                 waiting = one.beat()
                 for _ in range(6):
                     clock.now += BEAT_S
-                    for living in (one, other):
-                        living.look().result(DEADLINE_S)
+                    for process in (one, other):
+                        process.look().result(DEADLINE_S)
             waiting.result(DEADLINE_S)
             one.look().result(DEADLINE_S)  # the other's beat is yet to come
         clock.beats(6, one, other)
         assert {one.lease.worker, other.lease.worker} == workers
 
 
-def test_an_observer_that_was_frozen_kills_nobody(clock: Clock, alive: Living) -> None:
-    with Living() as other:
+def test_a_frozen_observer_ends_no_worker(clock: Clock, alive: LivingProcess) -> None:
+    with LivingProcess() as other:
         session = a_session("guest:1")
         run = a_run(session, "m_1", other.worker)
         clock.beats(3, alive, other)
@@ -206,10 +206,10 @@ def test_an_observer_that_was_frozen_kills_nobody(clock: Clock, alive: Living) -
         assert run.status == "running"
 
 
-def test_an_answer_that_its_own_process_could_not_end_is_ended_later(clock: Clock, alive: Living) -> None:
+def test_an_answer_its_own_process_could_not_end_is_ended_later(clock: Clock, alive: LivingProcess) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1", alive.worker)
-    alive.writer.append(session, "m_1", begun("m_1", "so far"), **of(run))
+    alive.writer.append(session, "m_1", begun("m_1", "so far"), **run_fields(run))
     alive.reaper.end_later(run, {"type": "error", "errorText": "The database was away."})
     clock.beats(1, alive)
     assert status(session, "m_1") == "failed"
@@ -218,17 +218,17 @@ def test_an_answer_that_its_own_process_could_not_end_is_ended_later(clock: Cloc
     assert alive.worker.alive
 
 
-def test_who_leaves_properly_leaves_nothing_to_wait_for(clock: Clock, alive: Living) -> None:
+def test_a_worker_that_leaves_gracefully_needs_no_lease_timeout(clock: Clock, alive: LivingProcess) -> None:
     session = a_session("guest:1")
-    with Living() as other:
+    with LivingProcess() as other:
         run = a_run(session, "m_1", other.worker)
-        other.writer.append(session, "m_1", begun("m_1"), **of(run))
+        other.writer.append(session, "m_1", begun("m_1"), **run_fields(run))
         other.writer.run(other.lease.release())
         clock.beats(1, alive)
         assert status(session, "m_1") == "interrupted"
 
 
-def test_a_run_whose_session_was_deleted_troubles_nobody(clock: Clock, alive: Living) -> None:
+def test_a_run_of_a_deleted_session_is_ignored(clock: Clock, alive: LivingProcess) -> None:
     session = a_session("guest:1")
     a_run(session, "m_1")
     session.delete()

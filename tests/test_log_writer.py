@@ -1,4 +1,4 @@
-"""LogWriter: acknowledged is committed, in one order, one message per response; a refusal touches nothing else."""
+"""LogWriter: acknowledged is committed, in one order, one message per response; a refusal affects nothing else."""
 
 import json
 import threading
@@ -20,13 +20,13 @@ from tests.support.writer import (
     begun,
     delta,
     finish,
-    of,
-    said,
+    run_fields,
     serials,
     shown,
     start,
     text_end,
     text_of,
+    user_message,
     writer,
 )
 
@@ -35,7 +35,7 @@ __all__ = ["writer"]  # a fixture
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_what_is_acknowledged_can_be_read(writer: Writer) -> None:
+def test_acknowledged_events_can_be_read(writer: Writer) -> None:
     session = a_session("guest:1")
     outcome = writer.append(session, "m_1", begun("m_1", "Hello"))
     assert outcome == AppendResult(3)
@@ -44,7 +44,7 @@ def test_what_is_acknowledged_can_be_read(writer: Writer) -> None:
     assert session.tail == 3
 
 
-def test_readers_are_shown_what_is_stored_and_before_the_publisher_is_told(writer: Writer) -> None:
+def test_readers_are_shown_stored_events_before_the_publisher_is_acknowledged(writer: Writer) -> None:
     session = a_session("guest:1")
     writer.append(session, "m_1", begun("m_1", "Hello"))
     frame = writer.frames[0]
@@ -54,7 +54,7 @@ def test_readers_are_shown_what_is_stored_and_before_the_publisher_is_told(write
     assert first["at"] == queries.message(session.pk, "m_1").created_at  # type: ignore[union-attr]
 
 
-def test_many_sessions_go_into_one_transaction(writer: Writer) -> None:
+def test_many_sessions_share_one_transaction(writer: Writer) -> None:
     sessions = [a_session("guest:1") for _ in range(20)]
     transactions: list[int] = []
     deliver = writer.log_writer._deliver
@@ -94,12 +94,12 @@ def test_a_whole_response_in_one_transaction_is_one_row(writer: Writer) -> None:
 
 @pytest.fixture
 def journal_events(request: pytest.FixtureRequest, settings: Any) -> None:
-    """So many, for the writers that are made after it."""
+    """Set the journal's size at which writers made afterwards conflate."""
     settings.HOLDFAST = settings.HOLDFAST | {"JOURNAL_EVENTS": request.param}
 
 
 @pytest.mark.parametrize("journal_events", [4], indirect=True)
-def test_a_long_response_is_conflated_on_its_way(journal_events: None, writer: Writer) -> None:
+def test_a_long_response_is_conflated_while_it_streams(journal_events: None, writer: Writer) -> None:
     session = a_session("guest:1")
     writer.append(session, "m_1", begun("m_1"))
     rows = []
@@ -138,7 +138,7 @@ def test_two_answers_of_one_session_share_its_serials(writer: Writer) -> None:
 # One order, with several writers on one database
 
 
-def test_two_writers_of_one_session_give_out_each_serial_once() -> None:
+def test_two_writers_of_one_session_assign_each_serial_once() -> None:
     session = a_session("guest:1")
     with Writer() as one, Writer() as other:
         one.append(session, "m_1", begun("m_1"))
@@ -166,13 +166,13 @@ def test_writers_that_lock_the_same_sessions_do_not_deadlock() -> None:
             for writer, name in ((one, "a"), (other, "b")):
                 with writer.together():
                     for session in random.sample(sessions, len(sessions)):
-                        waiting.append(writer.submit(session, f"m_{name}{number}", [said("Hi")]))
+                        waiting.append(writer.submit(session, f"m_{name}{number}", [user_message("Hi")]))
         outcomes = [future.result(30) for future in waiting]
     assert len(outcomes) == 160
     assert {session.tail for session in models.Session.objects.all()} == {20}
 
 
-def test_the_journal_has_no_hole_and_no_double(writer: Writer) -> None:
+def test_the_journal_has_no_gaps_or_duplicates(writer: Writer) -> None:
     session = a_session("guest:1")
     writer.append(session, "m_1", begun("m_1"))
     for number in range(20):
@@ -195,10 +195,10 @@ def refused(future: Any) -> str:
         (delta("x", part="unknown"), "unknown_part"),
         ({"type": "tool-output-available", "toolCallId": "none", "output": 1}, "unknown_part"),
         (start("m_1"), "message_exists"),
-        (said("a turn within an answer"), "message_exists"),
+        (user_message("a turn within an answer"), "message_exists"),
     ],
 )
-def test_a_refused_chunk_refuses_itself_and_what_follows(writer: Writer, chunk: dict[str, Any], code: str) -> None:
+def test_a_refused_chunk_refuses_the_chunks_after_it(writer: Writer, chunk: dict[str, Any], code: str) -> None:
     session = a_session("guest:1")
     writer.append(session, "m_1", begun("m_1", "before"))
     assert refused(writer.submit(session, "m_1", [delta(" it"), chunk, delta(" after")])) == code
@@ -208,7 +208,7 @@ def test_a_refused_chunk_refuses_itself_and_what_follows(writer: Writer, chunk: 
     assert serials(writer, session) == [1, 2, 3, 4, 5, 6]
 
 
-def test_nothing_follows_the_end(writer: Writer) -> None:
+def test_nothing_is_stored_after_the_end(writer: Writer) -> None:
     session = a_session("guest:1")
     writer.append(session, "m_1", [*begun("m_1", "done"), finish()])
     assert refused(writer.submit(session, "m_1", [delta(" not")])) == "message_ended"
@@ -217,7 +217,7 @@ def test_nothing_follows_the_end(writer: Writer) -> None:
     assert serials(writer, session) == [1, 2, 3, 4]
 
 
-def test_nothing_follows_the_end_within_one_append(writer: Writer) -> None:
+def test_nothing_is_stored_after_the_end_within_one_append(writer: Writer) -> None:
     session = a_session("guest:1")
     assert refused(writer.submit(session, "m_1", [*begun("m_1", "done"), finish(), delta(" not")])) == "message_ended"
     assert text_of(session, "m_1") == "done"
@@ -230,7 +230,7 @@ def test_an_answer_begins_with_its_start(writer: Writer) -> None:
     assert writer.append(session, "m_1", begun("m_1")) == AppendResult(2)
 
 
-def test_a_session_that_is_gone_takes_nothing(writer: Writer) -> None:
+def test_a_deleted_session_stores_nothing(writer: Writer) -> None:
     session = a_session("guest:1")
     writer.append(session, "m_1", begun("m_1"))
     purge.delete_sessions([session.pk])
@@ -238,7 +238,7 @@ def test_a_session_that_is_gone_takes_nothing(writer: Writer) -> None:
     assert models.JournalEntry.objects.count() == models.Message.objects.count() == 0
 
 
-def test_a_response_has_a_largest_size_and_can_still_end(settings: Any) -> None:
+def test_a_response_has_a_maximum_size_and_can_still_end(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 4096}
     session = a_session("guest:1")
     with Writer() as writer:
@@ -250,7 +250,7 @@ def test_a_response_has_a_largest_size_and_can_still_end(settings: Any) -> None:
     assert models.Message.objects.get().status == "failed"
 
 
-def test_one_publishers_mistake_is_not_anothers_loss(writer: Writer) -> None:
+def test_one_publishers_error_does_not_affect_another(writer: Writer) -> None:
     session, other = a_session("guest:1"), a_session("guest:2")
     writer.append(session, "m_1", begun("m_1"))
     with writer.together():
@@ -267,39 +267,39 @@ def test_one_publishers_mistake_is_not_anothers_loss(writer: Writer) -> None:
 def test_a_worker_that_lost_its_run_is_fenced(writer: Writer) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    writer.append(session, "m_1", begun("m_1", "mine"), **of(run))
+    writer.append(session, "m_1", begun("m_1", "mine"), **run_fields(run))
     models.Run.objects.filter(pk=run.pk).update(status=models.Run.Status.ENDED)
-    assert refused(writer.submit(session, "m_1", [delta(" no more")], **of(run))) == "fenced"
+    assert refused(writer.submit(session, "m_1", [delta(" no more")], **run_fields(run))) == "fenced"
     assert text_of(session, "m_1") == "mine"
 
 
 def test_another_worker_is_fenced(writer: Writer) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    writer.append(session, "m_1", begun("m_1", "mine"), **of(run))
+    writer.append(session, "m_1", begun("m_1", "mine"), **run_fields(run))
     other = models.Worker.objects.create(name="other").pk
     assert refused(writer.submit(session, "m_1", [delta(" stolen")], run=run.pk, worker=other)) == "fenced"
     assert text_of(session, "m_1") == "mine"
 
 
-def test_a_fenced_append_between_two_good_ones_of_a_transaction_costs_them_nothing(writer: Writer) -> None:
+def test_a_fenced_append_does_not_affect_others_of_its_transaction(writer: Writer) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    writer.append(session, "m_1", begun("m_1"), **of(run))
+    writer.append(session, "m_1", begun("m_1"), **run_fields(run))
     other = models.Worker.objects.create(name="other").pk
     with writer.together():
-        before = writer.submit(session, "m_1", [delta("one ")], **of(run))
+        before = writer.submit(session, "m_1", [delta("one ")], **run_fields(run))
         fenced = writer.submit(session, "m_1", [delta("stolen")], run=run.pk, worker=other)
-        after = writer.submit(session, "m_1", [delta("two")], **of(run))
+        after = writer.submit(session, "m_1", [delta("two")], **run_fields(run))
     assert (before.result(30), refused(fenced), after.result(30)) == (AppendResult(3), "fenced", AppendResult(4))
-    writer.append(session, "m_1", [finish()], **of(run))
+    writer.append(session, "m_1", [finish()], **run_fields(run))
     assert text_of(session, "m_1") == "one two"
 
 
 def test_the_end_of_a_response_ends_its_run(writer: Writer) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    writer.append(session, "m_1", [*begun("m_1"), finish()], **of(run))
+    writer.append(session, "m_1", [*begun("m_1"), finish()], **run_fields(run))
     run.refresh_from_db()
     assert (run.status, run.ended_at is not None) == ("ended", True)
 
@@ -337,7 +337,7 @@ def test_a_session_can_be_deleted_while_it_is_written_to(writer: Writer) -> None
 
 
 @pytest.mark.parametrize("journal_events", [3], indirect=True)
-def test_what_is_stored_is_the_fold_of_what_was_shown(journal_events: None, writer: Writer) -> None:
+def test_the_stored_message_is_the_fold_of_the_shown_events(journal_events: None, writer: Writer) -> None:
     session = a_session("guest:1")
     random = Random(7)
     open_texts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""LogWriter while the database fails: publishers are told, readers see nothing that isn't stored, and it goes on."""
+"""LogWriter while the database fails: publishers get errors, readers see only stored events, and it continues."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from sessions_app.event_log.commands import AppendResult
 from sessions_app.runs import lifecycle
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, a_signal
-from tests.support.writer import Writer, a_run, begun, delta, finish, of, said
+from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields, user_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,7 +55,7 @@ def locked() -> Iterator[None]:
 
 @contextmanager
 def opened_with(pragma: str) -> Iterator[None]:
-    """Connections that are opened meanwhile get this pragma."""
+    """Give connections that are opened within the block this pragma."""
 
     def prepare(connection: Any, **_: Any) -> None:
         with connection.cursor() as cursor:
@@ -92,7 +92,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> models.Session:
 
 
 @pytest.mark.parametrize("fault", [locked, read_only, full])
-def test_the_publisher_is_told_and_readers_see_nothing(session: models.Session, fault: Fault) -> None:
+def test_the_publisher_gets_the_error_and_readers_see_nothing(session: models.Session, fault: Fault) -> None:
     with Writer() as writer, fault():
         problem = refusal(writer.submit(session, "m_1", [LARGE]))
         assert (problem.code, problem.kind.retryable) == ("storage_unavailable", True)
@@ -101,7 +101,7 @@ def test_the_publisher_is_told_and_readers_see_nothing(session: models.Session, 
 
 
 @pytest.mark.parametrize("fault", [locked, read_only, full])
-def test_it_goes_on_when_the_fault_is_gone(session: models.Session, fault: Fault) -> None:
+def test_the_writer_continues_after_the_fault(session: models.Session, fault: Fault) -> None:
     with Writer() as writer:
         with fault():
             refusal(writer.submit(session, "m_1", [LARGE]))
@@ -113,7 +113,7 @@ def test_it_goes_on_when_the_fault_is_gone(session: models.Session, fault: Fault
 
 
 @pytest.mark.parametrize("fault", [locked, read_only, full])
-def test_what_follows_what_was_not_stored_is_not_stored_either(session: models.Session, fault: Fault) -> None:
+def test_chunks_after_an_unstored_one_are_not_stored_either(session: models.Session, fault: Fault) -> None:
     with Writer() as writer:
         with fault():
             refusal(writer.submit(session, "m_1", [LARGE], after=3))
@@ -132,20 +132,20 @@ def test_a_short_lock_delays_and_refuses_nothing(session: models.Session, monkey
 # One append that can't be stored
 
 
-class Poison(Exception):
+class AppendFault(Exception):
     pass
 
 
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
-    """From now on a transaction with a message that says "poison" fails with this."""
+    """Let every later transaction with a message that says "poison" fail with an exception."""
 
     def poison(error: Exception) -> None:
         original = sql._columns
 
-        def columns(message: Any) -> dict[str, Any]:
+        def columns(message: Any) -> Any:
             fields = original(message)
-            if "poison" in fields["parts"]:
+            if "poison" in fields.parts:
                 raise error
             return fields
 
@@ -154,14 +154,14 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
     return poison
 
 
-@pytest.mark.parametrize("error", [Poison(), DataError("not to this column"), IntegrityError("twice")])
+@pytest.mark.parametrize("error", [AppendFault(), DataError("not to this column"), IntegrityError("twice")])
 def test_an_append_that_cannot_be_stored_fails_alone(poisoned: Callable[[Exception], None], error: Exception) -> None:
     sessions = [a_session("guest:1") for _ in range(5)]
     poisoned(error)
     with Writer() as writer:
         with writer.together():
             waiting = [
-                writer.submit(session, "m_1", [said("poison" if number == 2 else "food")])
+                writer.submit(session, "m_1", [user_message("poison" if number == 2 else "food")])
                 for number, session in enumerate(sessions)
             ]
         assert refusal(waiting.pop(2)).code == "internal"
@@ -170,12 +170,12 @@ def test_an_append_that_cannot_be_stored_fails_alone(poisoned: Callable[[Excepti
     assert models.Message.objects.count() == 4
 
 
-def test_when_the_database_is_away_nothing_is_tried_one_by_one(poisoned: Callable[[Exception], None]) -> None:
+def test_without_the_database_appends_are_not_retried_one_by_one(poisoned: Callable[[Exception], None]) -> None:
     sessions = [a_session("guest:1") for _ in range(5)]
     poisoned(OperationalError("the server closed the connection"))
     with Writer() as writer:
         with writer.together():
-            waiting = [writer.submit(session, "m_1", [said("poison")]) for session in sessions]
+            waiting = [writer.submit(session, "m_1", [user_message("poison")]) for session in sessions]
         refusals = [refusal(future) for future in waiting]
         assert {problem.code for problem in refusals} == {"storage_unavailable"}
         assert not any("connection" in problem.message for problem in refusals)  # which is nobody's business
@@ -187,7 +187,7 @@ def test_when_the_database_is_away_nothing_is_tried_one_by_one(poisoned: Callabl
 @pytest.mark.parametrize(
     "chunks",
     [
-        [said("a NUL\u0000 within")],
+        [user_message("a NUL\u0000 within")],
         [*begun("m_1", "a NUL\u0000 within"), finish()],
         [*begun("m_1"), {"type": "error", "errorText": "a NUL\u0000 within"}],
         [*begun("m_1"), {"type": "abort", "reason": "a NUL\u0000 within"}],
@@ -195,7 +195,7 @@ def test_when_the_database_is_away_nothing_is_tried_one_by_one(poisoned: Callabl
     ],
     ids=["person", "answer", "error", "abort", "metadata"],
 )
-def test_a_nul_is_stored_as_any_other_character(chunks: list[dict[str, Any]]) -> None:
+def test_a_nul_is_stored_like_any_other_character(chunks: list[dict[str, Any]]) -> None:
     session = a_session("guest:1")
     with Writer() as writer:
         assert writer.append(session, "m_1", chunks) == AppendResult(len(chunks))
@@ -204,42 +204,42 @@ def test_a_nul_is_stored_as_any_other_character(chunks: list[dict[str, Any]]) ->
     assert "\u0000" in f"{message.parts}{message.reason}{message.metadata}".replace("\\x00", "\u0000")
 
 
-def test_stop_commits_what_is_queued() -> None:
+def test_stop_commits_queued_appends() -> None:
     session = a_session("guest:1")
     with Writer() as writer:
         with writer.together():
-            waiting = [writer.submit(session, f"m_{number}", [said("Hi")]) for number in range(10)]
+            waiting = [writer.submit(session, f"m_{number}", [user_message("Hi")]) for number in range(10)]
     assert [future.result(0).serial for future in waiting] == list(range(1, 11))
 
 
-def test_after_the_stop_publishers_are_told_to_go_elsewhere() -> None:
+def test_after_the_stop_publishers_get_an_unavailable_error() -> None:
     session = a_session("guest:1")
     with Writer() as writer:
         writer.run(writer.log_writer.stop())
         with pytest.raises(HoldfastError) as refused:
-            writer.run(writer.log_writer.append(session.pk, "m_1", [said("Hi")]))
+            writer.run(writer.log_writer.append(session.pk, "m_1", [user_message("Hi")]))
         assert refused.value.code == "going_away"
 
 
-def test_a_delivery_that_fails_costs_no_publisher_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_delivery_does_not_affect_the_publishers_result(monkeypatch: pytest.MonkeyPatch) -> None:
     session = a_session("guest:1")
     with Writer() as writer:
         monkeypatch.setattr(writer.log_writer, "_deliver", lambda frames: 1 / 0)
-        assert writer.append(session, "m_1", [said("Hi")]) == AppendResult(1)
+        assert writer.append(session, "m_1", [user_message("Hi")]) == AppendResult(1)
 
 
-def test_a_steer_that_nobody_read_is_the_next_question_though_the_end_is_stored_at_the_second_try(
+def test_an_unread_steer_becomes_the_next_question_even_if_the_end_is_stored_on_retry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     session = a_session("guest:1")
     with Writer() as writer:
         run = a_run(session, "m_1")
-        writer.append(session, "m_1", begun("m_1"), **of(run))
+        writer.append(session, "m_1", begun("m_1"), **run_fields(run))
         steer = a_signal(session, run=run, message="m_1", status="delivered")
         with monkeypatch.context() as patch:
             patch.setattr(sql, "advance_tails", _fail)
-            assert refusal(writer.submit(session, "m_1", [finish()], **of(run))).code == "storage_unavailable"
-        writer.append(session, "m_1", [finish()], **of(run))
+            assert refusal(writer.submit(session, "m_1", [finish()], **run_fields(run))).code == "storage_unavailable"
+        writer.append(session, "m_1", [finish()], **run_fields(run))
     steer.refresh_from_db()
     assert (steer.status, steer.reason) == ("delivered", lifecycle.UNREAD_NEXT)
     assert models.Run.objects.get(cause=steer).prompt == steer.uid

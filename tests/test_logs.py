@@ -1,4 +1,4 @@
-"""The log's two forms: every line says what it is about, and none what people wrote."""
+"""The log's two formats: every line has its context, and none contains user content."""
 
 import asyncio
 import json
@@ -24,30 +24,30 @@ def record(message: str, *args: Any, error: Exception | None = None, **extra: st
     return made
 
 
-async def test_a_line_names_what_its_task_is_about_and_what_it_adds() -> None:
+async def test_a_line_contains_its_tasks_context_and_its_own_fields() -> None:
     async def work() -> str:
         log_context.work_on(run="r1", session="s1")
-        return await asyncio.create_task(told())
+        return await asyncio.create_task(logged())
 
-    async def told() -> str:
+    async def logged() -> str:
         return LineFormatter().format(record("it %s", "failed", session="s2"))
 
     assert (await asyncio.create_task(work())).endswith(
         "ERROR   sessions_app.delivery.feeds: it failed run=r1 session=s2"
     )
-    assert (await told()).endswith("it failed session=s2")  # the task that made it is about nothing
+    assert (await logged()).endswith("it failed session=s2")  # the task that made it is about nothing
 
 
 def test_an_exception_is_one_line_of_json() -> None:
     text = JsonFormatter().format(record("two\nlines", error=ValueError('"quoted"\nand \ud800 broken')))
     assert "\n" not in text
-    told = json.loads(text)
-    assert told["message"] == "two\nlines" and told["level"] == "ERROR"
-    assert told["exception"].startswith("Traceback") and '"quoted"\nand' in told["exception"]
+    line = json.loads(text)
+    assert line["message"] == "two\nlines" and line["level"] == "ERROR"
+    assert line["exception"].startswith("Traceback") and '"quoted"\nand' in line["exception"]
 
 
 @pytest.mark.parametrize("formatter", [LineFormatter(), JsonFormatter()])
-def test_what_a_database_quotes_of_a_row_is_left_out(formatter: logging.Formatter) -> None:
+def test_row_values_in_database_errors_are_left_out(formatter: logging.Formatter) -> None:
     quoting = 'null value in column "x"\nDETAIL:  Failing row contains (1, my\nsecret, 2).'
     for made in (record("not stored: %s", quoting), record("failed", error=ValueError(quoting))):
         text = formatter.format(made)
@@ -55,7 +55,7 @@ def test_what_a_database_quotes_of_a_row_is_left_out(formatter: logging.Formatte
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/static/x.js", "/api/sessions/x/poll/"])
-def test_requests_that_tell_nothing_have_no_line_under_any_server(path: str) -> None:
+def test_uninformative_requests_are_not_logged_under_any_server(path: str) -> None:
     daphnes = logging.LogRecord("a", logging.INFO, "", 1, "%(path)s", ({"path": path},), None)
     uvicorns = logging.LogRecord("a", logging.INFO, "", 1, "%s %s %s", ("127.0.0.1:1", "GET", path), None)
     assert not is_worth_a_line(daphnes) and not is_worth_a_line(uvicorns)

@@ -1,4 +1,4 @@
-"""What is counted where something goes wrong, and what no scrape can be made to say."""
+"""Metrics: failures are counted, and no client input injects a sample."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ Samples = dict[tuple[str, ...], float]
 
 
 def samples(process: Process | None = None) -> Samples:
-    """Every sample of this process: (name, label values in the order of their names) → value."""
+    """Return every sample of this process: (name, label values in the order of their names) → value."""
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(exposition.exposition(process).decode())
@@ -36,7 +36,7 @@ def samples(process: Process | None = None) -> Samples:
 
 @pytest.fixture
 def gained() -> Callable[..., float]:
-    """`gained(name, *labels)`: by how much a sample has grown since the test began."""
+    """A sample's growth since the test began: `gained(name, *labels)`."""
     before = samples()
     return lambda *key: samples().get(key, 0.0) - before.get(key, 0.0)
 
@@ -49,7 +49,7 @@ async def process() -> Any:
     await process.stop()
 
 
-async def test_why_a_connection_ended(process: Process, gained: Callable[..., float]) -> None:
+async def test_connection_ends_are_counted_by_reason(process: Process, gained: Callable[..., float]) -> None:
     async with Tab(process, "guest:1") as tab:
         await tab.wait_until(lambda: tab.limits)
         assert samples(process)["holdfast_connections", "idle", "websocket"] == 1
@@ -58,7 +58,7 @@ async def test_why_a_connection_ended(process: Process, gained: Callable[..., fl
     assert gained("holdfast_connections_closed_total", "slow_reader", "websocket") == 1
 
 
-async def test_a_commit_that_fails(
+async def test_a_failed_commit_is_counted(
     process: Process, gained: Callable[..., float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: Any) -> None:
@@ -82,7 +82,7 @@ async def test_a_receipt_counts_when_it_is_committed(process: Process, gained: C
     assert gained("holdfast_signals_total", "cancel", "accepted") == 1
 
 
-def test_what_is_purged(gained: Callable[..., float]) -> None:
+def test_purged_rows_are_counted(gained: Callable[..., float]) -> None:
     a_message(a_session("guest:1", hours=100), hours=100)
     purge.purge_round(None)  # type: ignore[arg-type]  # nobody stops it
     assert gained("holdfast_purged_rows_total", "sessions") == 1
@@ -90,14 +90,14 @@ def test_what_is_purged(gained: Callable[..., float]) -> None:
     assert gained("holdfast_purge_seconds_count") == 1
 
 
-async def test_hints_that_are_dropped_or_fail(
+async def test_dropped_and_failed_hints_are_counted(
     settings: Any, gained: Callable[..., float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"FANOUT_BACKLOG": 1}
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "tests.support.layers.Failing"}}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "tests.support.channel_layers.Failing"}}
     process = Process()
-    process.fanout.signal_came()
-    process.fanout.signal_came()
+    process.fanout.announce_signal()
+    process.fanout.announce_signal()
     assert gained("holdfast_fanout_messages_total", "dropped") == 1
     await process.start([])
     while not gained("holdfast_fanout_messages_total", "failed"):
@@ -105,7 +105,7 @@ async def test_hints_that_are_dropped_or_fail(
     await process.stop()
 
 
-def test_a_name_can_not_add_a_sample() -> None:
+def test_a_name_cannot_inject_a_sample() -> None:
     name = 'x"} 1\nevil_total{a="\\'
     with metrics.run(name, timezone.now() - timedelta(seconds=9), None) as watched:
         watched.status = "complete"
@@ -113,7 +113,7 @@ def test_a_name_can_not_add_a_sample() -> None:
     assert not [key for key in samples() if key[0].startswith("evil")]
 
 
-async def test_only_registered_agents_have_a_name(process: Process, gained: Callable[..., float]) -> None:
+async def test_only_registered_agents_have_a_label(process: Process, gained: Callable[..., float]) -> None:
     from agents_app.local.runner import perform
 
     before = {key for key in samples() if key[0] == "holdfast_runs_ended_total"}
@@ -129,6 +129,6 @@ async def test_only_registered_agents_have_a_name(process: Process, gained: Call
     ("token", "shown", "status"),
     [("", "Bearer ", 404), ("", "", 404), ("t", "Bearer t", 200), ("t", "bearer t", 403), ("t", "Bearer tt", 403)],
 )
-async def test_they_are_closed_without_a_token(settings: Any, token: str, shown: str, status: int) -> None:
+async def test_metrics_require_a_token(settings: Any, token: str, shown: str, status: int) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"METRICS_TOKEN": token}
-    assert (await probes.answer("GET", "metrics", shown, None)).status == status
+    assert (await probes.respond("GET", "metrics", shown, None)).status == status

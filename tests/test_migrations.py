@@ -1,4 +1,4 @@
-"""Migrations of a site that is in use: they keep nobody waiting, and leave the tables as their writers need them."""
+"""Migrations of a site in use: they block no one, and leave the tables as their writers need them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def of_ours() -> Iterator[Migration]:
 
 
 def harmful(migration: Migration) -> list[str]:
-    """What a migration does that keeps a site's readers or writers waiting."""
+    """Return a migration's operations that block a site's readers or writers."""
     new = {operation.name_lower for operation in migration.operations if isinstance(operation, migrations.CreateModel)}
     found = []
     for operation in migration.operations:
@@ -56,7 +56,7 @@ def harmful(migration: Migration) -> list[str]:
 
 
 def leaves_the_column(operation: migrations.AlterField, migration: Migration) -> bool:
-    """Whether an altered field is another one to Django alone: a validator, a help text."""
+    """Return whether an altered field differs to Django alone: a validator, a help text."""
     before = MigrationLoader(None).project_state(migration.dependencies)  # type: ignore[arg-type]
     old = before.apps.get_model("sessions_app", operation.model_name)._meta.get_field(operation.name)
     new = operation.field.clone()
@@ -77,19 +77,19 @@ def newest(request: pytest.FixtureRequest) -> Iterator[None]:
         executor.migrate(executor.loader.graph.leaf_nodes())
 
 
-def test_they_keep_nobody_waiting() -> None:
+def test_migrations_block_no_reader_or_writer() -> None:
     assert {migration.name: harmful(migration) for migration in of_ours()} == {
         migration.name: [] for migration in of_ours()
     }
 
 
-def test_what_would_keep_others_waiting_is_found() -> None:
+def test_a_blocking_migration_is_detected() -> None:
     earlier = import_module("sessions_app.migrations.0004_signals_and_runs").Migration("0004", "sessions_app")
     assert "Create index run_session_status on field(s) session, status of model run" in harmful(earlier)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_back_and_forth_and_over_what_an_attempt_has_left() -> None:
+def test_migrations_run_back_and_forth_and_after_a_failed_attempt() -> None:
     migrate("0006_publishing")
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":  # half an index has its name already
@@ -101,7 +101,7 @@ def test_back_and_forth_and_over_what_an_attempt_has_left() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_journal_goes_along() -> None:
+def test_the_journal_is_migrated() -> None:
     before = migrate("0007_indexes_and_storage")
     policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=1)
     session = before.get_model("sessions_app", "Session").objects.create(owner="user:1", policy=policy)
@@ -121,8 +121,8 @@ def test_the_journal_goes_along() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_sessions_that_are_being_removed_stay_so() -> None:
-    """There and back: they have no owner on one side and a date on the other."""
+def test_sessions_being_removed_remain_so() -> None:
+    """Both ways: such a session has no owner on one side and a date on the other."""
     before = migrate("0010_policy_hours")
     policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=24)
     sessions = before.get_model("sessions_app", "Session").objects
@@ -139,7 +139,7 @@ def test_sessions_that_are_being_removed_stay_so() -> None:
 
 @only_postgres
 @pytest.mark.django_db
-def test_a_tail_that_moves_costs_no_index_an_entry() -> None:
+def test_a_tail_update_writes_no_index() -> None:
     clear(Session)
     policy = default_policy()
     sessions = Session.objects.bulk_create(Session(owner="user:1", policy=policy) for _ in range(200))
@@ -151,7 +151,7 @@ def test_a_tail_that_moves_costs_no_index_an_entry() -> None:
 
 @only_postgres
 @pytest.mark.django_db
-def test_a_beat_costs_no_index_an_entry() -> None:
+def test_a_lease_renewal_writes_no_index() -> None:
     clear(Worker)
     workers = Worker.objects.bulk_create(Worker(name="w", producer=f"p{n}", epoch=1) for n in range(50))
     before = updates(Worker)
@@ -166,13 +166,13 @@ def migrate(name: str) -> StateApps:
 
 
 def clear(model: type[Model]) -> None:
-    """Takes away what tests before have left in the pages of its table."""
+    """Remove earlier tests' leftovers from the pages of its table."""
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {model._meta.db_table} CASCADE")
 
 
 def updates(model: type[Model]) -> Counter[str]:
-    """Rows of its table that this connection has changed, and those of them that needed no index.
+    """Return this connection's updated rows of a table, and those of them that needed no index entry.
 
     What its earlier transactions changed counts too, until PostgreSQL moves it to the shared statistics, which it
     does between transactions only: within one, the difference of two counts is exact.

@@ -1,4 +1,4 @@
-"""The network lab is there where a setting says so, and only a developer at the machine can restart its server."""
+"""The network lab: a setting enables it, and only a developer at the machine can restart its server."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ def developing(settings: Any) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("lab", [True, False])
-def test_the_page_has_it_where_the_setting_says_so(client: Client, settings: Any, lab: bool) -> None:
+def test_the_page_has_the_lab_if_the_setting_is_on(client: Client, settings: Any, lab: bool) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"LAB": lab}
     page = client.get("/").content.decode()
     assert ("network-lab/" in page) == lab
     assert 'data-once="restart"' not in page  # not without DEBUG
 
 
-def test_no_site_restarts_on_request(client: Client) -> None:
+def test_a_production_site_never_restarts_on_request(client: Client) -> None:
     assert client.post(PATH).status_code == 404
 
 
@@ -41,7 +41,7 @@ def test_another_machine_restarts_nothing(client: Client, address: str) -> None:
 
 @pytest.mark.usefixtures("developing")
 @pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For"])
-def test_nobody_behind_a_proxy_restarts_anything(client: Client, header: str) -> None:
+def test_a_proxied_request_restarts_nothing(client: Client, header: str) -> None:
     assert client.post(PATH, headers={header: "127.0.0.1"}).status_code == 403
 
 

@@ -1,4 +1,4 @@
-"""PROTOCOL.md says what the code does, where a table can be compared."""
+"""PROTOCOL.md agrees with the code, where a table can be compared."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def section(number: int) -> str:
     return DOCUMENT.split(f"\n## {number}. ")[1].split("\n## ")[0]
 
 
-def test_its_errors_are_the_table_of_errors() -> None:
+def test_the_documents_errors_equal_the_error_table() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (\d+) \| (yes|no) \| (\w+) \|$", section(9), re.MULTILINE)
     assert rows == [
         (code, str(kind.close_code or "–"), str(kind.status), "yes" if kind.retryable else "no", kind.fault.value)
@@ -24,7 +24,7 @@ def test_its_errors_are_the_table_of_errors() -> None:
     ]
 
 
-def test_its_client_frames_are_those_that_are_read() -> None:
+def test_the_documents_client_frames_equal_the_parsers() -> None:
     assert set(re.findall(r'^\| `\{"type": "([\w-]+)"', section(4), re.MULTILINE)) == set(CLIENT_FRAMES)
 
 
@@ -36,5 +36,5 @@ def test_every_invariant_names_tests_that_exist() -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 15))
-def test_it_has_its_sections(number: int) -> None:
+def test_the_document_has_every_section(number: int) -> None:
     assert section(number).strip()

@@ -1,4 +1,4 @@
-"""What is asked all the time is answered by an index alone: no query's cost grows with what is stored beside it."""
+"""Query plans: frequent queries use indexes alone, so that their cost does not grow with the rest of the database."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from sessions_app.event_log import queries as store
 from sessions_app.event_log import sql as statements
 from sessions_app.models import Approval, JournalEntry, Message, Run, Session, Signal, Worker, new_id
 from sessions_app.retention import purge as retention
-from sessions_app.runs import inbox, leases, lifecycle
+from sessions_app.runs import claims, inbox, leases, lifecycle
 from tests.support.stored import default_policy, hours_ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,7 +31,7 @@ Plan = dict[str, Any]
 
 @pytest.fixture
 def large() -> Session:
-    """A session with much in it, in a database with many others, most of which are somebody else's."""
+    """A large session in a database with many others, most of them of other owners."""
     policy, now = default_policy(), timezone.now()
     many = [
         Session(owner=OWNER if n % 50 == 0 else f"guest:{n}", policy=policy, active_at=now - timedelta(seconds=n))
@@ -140,7 +140,7 @@ def end_a_response(session: Session) -> None:
 
 
 def begin_runs(session: Session) -> None:
-    lifecycle.claimable(20)
+    claims.claimable_sessions(20)
     lifecycle.at_work(session.pk)
 
 
@@ -163,7 +163,7 @@ def list_conversations(session: Session) -> None:
 
 
 def purge(session: Session) -> None:
-    """Nothing has expired."""
+    """Purge while nothing has expired."""
     retention.purge()
 
 
@@ -173,12 +173,12 @@ QUERIES = [
 ]  # fmt: skip
 
 
-def test_by_index_only(large: Session) -> None:
+def test_frequent_queries_use_an_index(large: Session) -> None:
     slow = {ask.__name__: found for ask in QUERIES if (found := problems(ask, large))}
     assert slow == {}
 
 
-def test_a_purge_that_finds_something(large: Session) -> None:
+def test_a_purge_that_finds_rows_uses_an_index(large: Session) -> None:
     Session.objects.filter(pk__in=Session.objects.values("pk")[:20]).update(active_at=hours_ago(1000))
     assert problems(purge, large) == []
 
@@ -193,7 +193,7 @@ def problems(ask: Callable[[Session], None], session: Session) -> list[str]:
 
 @contextmanager
 def asked() -> Iterator[dict[str, Any]]:
-    """Collect the statements of this connection that can be explained, each with values that it was given."""
+    """Collect the explainable statements of this connection, each with its parameters."""
     queries: dict[str, Any] = {}
 
     def note(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:

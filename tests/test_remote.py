@@ -252,7 +252,7 @@ async def test_a_batch_that_is_refused_whole_does_not_count() -> None:
     assert [chunk["type"] for chunk in site.stored] == ["start", "start-step", "data-fine", "error"]
 
 
-async def test_words_that_cant_be_stored_do_not_keep_an_answer_open() -> None:
+async def test_text_that_cannot_be_stored_does_not_keep_an_answer_open() -> None:
     site = Site()
 
     async def agent() -> None:
@@ -262,7 +262,7 @@ async def test_words_that_cant_be_stored_do_not_keep_an_answer_open() -> None:
     assert site.stored[-1] == UNTOLD
 
 
-async def test_an_answer_that_somebody_else_has_ended_is_left_to_them() -> None:
+async def test_an_answer_ended_by_another_is_left_alone() -> None:
     site = Site()
 
     async def block() -> None:

@@ -67,13 +67,13 @@ def may_be_loaded(path: Path, *, remote: bool) -> bool:
     return False
 
 
-def test_the_publisher_client_imports_no_django_and_little_else() -> None:
+def test_the_publisher_client_imports_no_django_and_few_packages() -> None:
     files = loaded_by("agents_app.remote")
     assert [path for path in files if not may_be_loaded(path, remote=True)] == []
     assert third_parties(files) == {"orjson", "websockets", "httpx"}
 
 
-def test_the_agent_interface_imports_the_core_alone() -> None:
+def test_the_agent_interface_imports_only_the_core() -> None:
     files = loaded_by(*(f"agents_app.{name}" for name in PURE if name != "__init__"))
     assert [path for path in files if not may_be_loaded(path, remote=False)] == []
     assert third_parties(files) == {"orjson"}

@@ -1,4 +1,4 @@
-"""The commands of retention, as an operator types them."""
+"""The retention commands, as an operator types them."""
 
 import signal
 import subprocess
@@ -27,13 +27,13 @@ def run(*arguments: str, tty: bool = False) -> str:
     return out.getvalue()
 
 
-def test_it_removes_and_says_how_much() -> None:
+def test_the_command_removes_rows_and_reports_how_many() -> None:
     a_message(a_session("guest:1", hours=100), hours=100)
     assert run("enforce_retention") == "Removed 1 session, 1 message.\n"
     assert not Session.objects.exists()
 
 
-def test_it_counts_signals_and_runs_where_there_are_any() -> None:
+def test_the_command_reports_signals_and_runs_if_any() -> None:
     session = a_session("guest:1", created_at=hours_ago(200))
     for hours in (100, 90, 1):
         an_ended_run(session, a_signal(session, hours=hours), hours=hours, approvals=1)
@@ -42,7 +42,7 @@ def test_it_counts_signals_and_runs_where_there_are_any() -> None:
     assert run("enforce_retention") == f"Removed {told}.\n"
 
 
-def test_it_shows_its_progress_on_a_terminal() -> None:
+def test_the_command_shows_its_progress_on_a_terminal() -> None:
     a_message(a_session("guest:1", hours=100), hours=100)
     shown = run("enforce_retention", tty=True)
     assert "\rRemoved 1 session, 1 message …" in shown
@@ -61,15 +61,15 @@ def test_a_dry_run_removes_nothing() -> None:
         (["--batch", "0"], "--batch 0: use 1 to 200."),
         (["--batch", "201"], "--batch 201: use 1 to 200."),
         (["--loop", "0"], "--loop 0: use 1 second or more."),
-        (["--loop", "5", "--dry-run"], "--loop and --dry-run exclude each other"),
+        (["--loop", "5", "--dry-run"], "--loop and --dry-run can.t be combined"),
     ],
 )
-def test_it_refuses_nonsense(arguments: list[str], problem: str) -> None:
+def test_invalid_arguments_are_refused(arguments: list[str], problem: str) -> None:
     with pytest.raises(CommandError, match=problem):
         run("enforce_retention", *arguments)
 
 
-def test_a_loop_ends_cleanly_when_it_is_stopped(tmp_path: Path, migrated: Path) -> None:
+def test_a_stopped_loop_exits_cleanly(tmp_path: Path, migrated: Path) -> None:
     environment = environment_of(own_database(tmp_path, migrated), {})
     loop = subprocess.Popen(
         [sys.executable, "manage.py", "enforce_retention", "--loop", "3600"],
@@ -81,15 +81,15 @@ def test_a_loop_ends_cleanly_when_it_is_stopped(tmp_path: Path, migrated: Path) 
     assert loop.returncode == 0
 
 
-def test_a_new_epoch_is_given_to_the_sessions_named() -> None:
+def test_the_named_sessions_get_a_new_epoch() -> None:
     named, other = a_session("guest:1"), a_session("guest:1")
     said = run("new_epoch", named.pk, "--no-input")
-    assert "every\nserver and worker stopped" in said and said.endswith("1 session: new epoch.\n")
+    assert "all servers and\nworkers stopped" in said and said.endswith("1 session: new epoch.\n")
     epochs = dict(Session.objects.values_list("pk", "epoch"))
     assert epochs[named.pk] != named.epoch and epochs[other.pk] == other.epoch
 
 
-def test_a_new_epoch_is_another_one_for_each_of_all_sessions() -> None:
+def test_each_of_all_sessions_gets_a_different_new_epoch() -> None:
     before = {a_session("guest:1").epoch for _ in range(3)}
     run("new_epoch", "--all", "--no-input")
     after = set(Session.objects.values_list("epoch", flat=True))
@@ -97,7 +97,7 @@ def test_a_new_epoch_is_another_one_for_each_of_all_sessions() -> None:
 
 
 @pytest.mark.parametrize(("answer", "changed"), [("y", True), ("", False), ("n", False)])
-def test_it_asks_first(monkeypatch: pytest.MonkeyPatch, answer: str, changed: bool) -> None:
+def test_the_command_asks_for_confirmation(monkeypatch: pytest.MonkeyPatch, answer: str, changed: bool) -> None:
     session = a_session("guest:1")
     monkeypatch.setattr("builtins.input", lambda prompt: answer)
     if changed:
@@ -109,7 +109,7 @@ def test_it_asks_first(monkeypatch: pytest.MonkeyPatch, answer: str, changed: bo
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["nothing", "--all"]])
-def test_it_refuses_to_guess_which(arguments: list[Any]) -> None:
+def test_the_command_requires_sessions_or_all(arguments: list[Any]) -> None:
     session = a_session("guest:1")
     with pytest.raises(CommandError):
         run("new_epoch", *arguments, "--no-input")

@@ -1,4 +1,4 @@
-"""A purge removes what has expired and nothing else, in small steps, and says how far each session was trimmed."""
+"""Purges: they remove only expired rows, in small steps, and record how far each session was trimmed."""
 
 import threading
 from datetime import timedelta
@@ -27,7 +27,7 @@ def policy(name: str) -> RetentionPolicy:
     return RetentionPolicy.objects.get(name=name)
 
 
-def test_it_removes_an_expired_session_with_all_that_belongs_to_it() -> None:
+def test_an_expired_session_is_removed_with_everything_that_belongs_to_it() -> None:
     living, expired = a_session("guest:1", hours=71), a_session("guest:1", hours=73)
     for session in (living, expired):
         message = a_message(session)
@@ -41,7 +41,7 @@ def test_it_removes_an_expired_session_with_all_that_belongs_to_it() -> None:
     )  # fmt: skip
 
 
-def test_what_expires_when_is_its_policys_matter() -> None:
+def test_a_policy_decides_what_expires_when() -> None:
     kept = a_session("guest:1", hours=30, policy=policy("Two days"))
     a_session("guest:1", hours=30, policy=policy("One day"))
     purge()
@@ -62,7 +62,7 @@ def test_a_session_with_a_response_in_progress_is_kept() -> None:
     assert (Message.objects.count(), JournalEntry.objects.count()) == (1, 1)
 
 
-def test_it_trims_a_living_session_and_notes_how_far() -> None:
+def test_an_active_session_is_trimmed_and_the_position_recorded() -> None:
     session = a_session("guest:1", created_at=hours_ago(200))
     for hours in (100, 90, 10):
         a_message(session, hours=hours)
@@ -71,7 +71,7 @@ def test_it_trims_a_living_session_and_notes_how_far() -> None:
     assert (uids(session), session.trimmed, session.tail) == (["m3"], 2, 3)
 
 
-def test_it_notes_the_highest_serial_though_a_lower_one_goes_later() -> None:
+def test_the_recorded_position_never_decreases() -> None:
     session = a_session("guest:1", created_at=hours_ago(200), trimmed=7)
     a_message(session, hours=100)
     purge()
@@ -88,7 +88,7 @@ def test_a_long_response_that_ended_late_is_counted_by_its_end() -> None:
     assert session.trimmed == 50
 
 
-def test_it_trims_around_a_response_in_progress() -> None:
+def test_a_response_in_progress_is_not_trimmed() -> None:
     session = a_session("guest:1", created_at=hours_ago(200))
     a_message(session, hours=100)
     a_streaming_message(session, "Hel", "lo", updated_at=hours_ago(100))
@@ -97,7 +97,7 @@ def test_it_trims_around_a_response_in_progress() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 500])
-def test_the_size_of_its_steps_doesnt_change_what_it_does(batch: int) -> None:
+def test_the_step_size_does_not_change_the_result(batch: int) -> None:
     living = [a_session("guest:1", created_at=hours_ago(200)) for _ in range(3)]
     for session in living:
         for hours in (100, 90, 1):
@@ -122,7 +122,7 @@ def test_a_step_takes_no_more_rows_than_it_may() -> None:
     assert max(steps) == 4 and sums[-1] == Purged(3, 15)
 
 
-def test_a_dry_run_says_what_would_go_and_changes_nothing() -> None:
+def test_a_dry_run_reports_and_changes_nothing() -> None:
     living = a_session("guest:1", created_at=hours_ago(200))
     for hours in (100, 1):
         a_message(living, hours=hours)
@@ -134,7 +134,7 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing() -> None:
     assert purge(dry_run=True) == Purged()
 
 
-def test_a_purge_that_is_stopped_is_finished_by_the_next() -> None:
+def test_a_stopped_purge_is_finished_by_the_next() -> None:
     session = a_session("guest:1", hours=100)
     for _ in range(5):
         a_message(session, hours=100)
@@ -152,7 +152,7 @@ def test_a_purge_that_is_stopped_is_finished_by_the_next() -> None:
     assert not Session.objects.exists()
 
 
-def test_deleting_takes_what_is_asked_for_held_or_not() -> None:
+def test_deleting_removes_the_given_sessions_even_on_hold() -> None:
     kept, held, plain = a_session("guest:1"), a_session("guest:1", held=True), a_session("guest:1")
     for session in (kept, held, plain):
         a_message(session)
@@ -177,7 +177,7 @@ def test_purging_many_small_sessions_takes_few_queries(django_assert_max_num_que
         assert purge() == Purged(50, 50)
 
 
-def test_a_failing_database_is_asked_again_in_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_round_is_retried_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**options: Any) -> Purged:
         raise DatabaseError("disk full")
 
@@ -192,14 +192,16 @@ def set_clock(monkeypatch: pytest.MonkeyPatch, *, wall: float, monotonic: float)
     monkeypatch.setattr(retention.time, "monotonic", lambda: now[1] + monotonic)
 
 
-def test_the_clock_is_trusted_while_both_clocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wall_clock_is_trusted_while_both_clocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = retention.WallClock()
     set_clock(monkeypatch, wall=300, monotonic=301)
     assert not clock.jumped()
 
 
 @pytest.mark.parametrize("wall", [-4000, 100_000])
-def test_the_clock_isnt_trusted_in_the_round_after_it_was_set(monkeypatch: pytest.MonkeyPatch, wall: int) -> None:
+def test_the_wall_clock_is_not_trusted_in_the_round_after_it_was_set(
+    monkeypatch: pytest.MonkeyPatch, wall: int
+) -> None:
     clock = retention.WallClock()
     set_clock(monkeypatch, wall=wall, monotonic=300)
     assert [clock.jumped(), clock.jumped()] == [True, False]
@@ -212,7 +214,7 @@ def test_a_session_is_hidden_from_the_moment_it_expires() -> None:
     assert Session.objects.visible(session.expires_at - timedelta(seconds=1)).exists()
 
 
-def test_workers_go_when_they_are_long_dead_and_no_run_names_them() -> None:
+def test_long_dead_workers_without_runs_are_removed() -> None:
     def a_worker(name: str, *, hours: float, alive: bool = False) -> Worker:
         return Worker.objects.create(name=name, alive=alive, seen_at=hours_ago(hours))
 

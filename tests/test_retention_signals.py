@@ -1,4 +1,4 @@
-"""Signals and runs expire as messages do: what is settled goes, what is open stays, and no client is left behind."""
+"""Retention of signals and runs: settled ones expire, open ones stay, and no client is left behind."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ reads = pytest.mark.django_db(transaction=True)
 
 
 def an_old_session(**fields: Any) -> Session:
-    """One that lives, and is old enough to hold what has expired."""
+    """An active session that is old enough to hold expired rows."""
     return a_session("guest:1", **{"created_at": hours_ago(200)} | fields)
 
 
@@ -24,7 +24,7 @@ def signals_of(session: Session) -> list[str]:
     return list(session.signals.values_list("uid", flat=True))
 
 
-def test_it_removes_final_signals_and_notes_how_far() -> None:
+def test_final_signals_are_removed_and_the_position_recorded() -> None:
     session = an_old_session()
     for hours, status in ((100, "applied"), (99, "rejected"), (98, "expired"), (1, "applied")):
         a_signal(session, hours=hours, status=status)
@@ -44,7 +44,7 @@ def test_a_signal_is_as_old_as_its_last_change() -> None:
 
 
 @pytest.mark.parametrize("status", ["accepted", "delivered"])
-def test_what_is_open_is_never_removed(status: str) -> None:
+def test_open_signals_and_runs_are_never_removed(status: str) -> None:
     session = an_old_session()
     a_signal(session, hours=1000, status=status)
     assert purge(dry_run=True) == purge() == Purged()
@@ -57,7 +57,7 @@ def test_a_hold_keeps_signals_and_runs() -> None:
     assert purge(dry_run=True) == purge() == Purged()
 
 
-def test_a_run_goes_with_its_approvals_when_it_ended_too_long_ago() -> None:
+def test_an_expired_run_is_removed_with_its_approvals() -> None:
     session = an_old_session()
     old, recent = (an_ended_run(session, hours=hours, approvals=2) for hours in (100, 1))
     at_work = Run.objects.create(session=session, agent="demo", status="running", created_at=hours_ago(100))
@@ -67,7 +67,7 @@ def test_a_run_goes_with_its_approvals_when_it_ended_too_long_ago() -> None:
     assert Approval.objects.count() == 3 and not Approval.objects.filter(run=old.pk).exists()
 
 
-def test_what_names_a_signal_outlives_it() -> None:
+def test_rows_that_reference_a_signal_outlive_it() -> None:
     session = an_old_session()
     signal = a_signal(session, hours=100)
     run = an_ended_run(session, signal)
@@ -79,7 +79,7 @@ def test_what_names_a_signal_outlives_it() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 200])
-def test_the_size_of_its_steps_doesnt_change_what_it_does(batch: int) -> None:
+def test_the_step_size_does_not_change_the_result(batch: int) -> None:
     living, expired = [an_old_session() for _ in range(2)], [a_session("guest:1", hours=100) for _ in range(2)]
     for session in living + expired:
         for hours in (100, 90, 80):
@@ -121,7 +121,7 @@ def attach(session: Session, serial: int | None) -> dict[str, Any]:
 
 
 @reads
-def test_a_client_that_has_a_record_of_what_expired_is_reset_before_and_after_the_purge() -> None:
+def test_a_client_holding_expired_signals_is_reset_before_and_after_the_purge() -> None:
     session = an_old_session()
     a_message(session)
     a_signal(session, hours=100)
@@ -135,7 +135,7 @@ def test_a_client_that_has_a_record_of_what_expired_is_reset_before_and_after_th
 
 
 @reads
-def test_what_is_open_is_shown_however_old_it_is() -> None:
+def test_open_signals_are_shown_at_any_age() -> None:
     session = an_old_session()
     a_signal(session, hours=100, status="delivered")
     for serial in (None, 0):

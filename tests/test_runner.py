@@ -1,4 +1,4 @@
-"""The runner: a claimed run is answered or handed back, whatever fails or stops meanwhile."""
+"""The runner: a claimed run is answered or handed back, despite faults and stops."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ from sessions_app.core.signals import Sent
 from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.process import Process
-from sessions_app.runs import lifecycle
+from sessions_app.runs import claims
 from tests.support.agents import OWNER, Conversation, parrot
 from tests.support.person import text_of
 
@@ -103,7 +103,7 @@ async def test_the_runner_stops_while_the_database_is_away(process: Process, mon
         go.wait(30)
         raise DatabaseError("the database is away")
 
-    monkeypatch.setattr(lifecycle, "claimable", failing)
+    monkeypatch.setattr(claims, "claimable_sessions", failing)
     runner = asyncio.create_task(Runner(process).run())
     await asyncio.to_thread(looking.wait, 30)
     runner.cancel()
@@ -114,7 +114,7 @@ async def test_the_runner_stops_while_the_database_is_away(process: Process, mon
 
 
 async def test_a_run_begins_in_the_transaction_that_causes_it(process: Process, monkeypatch: Any) -> None:
-    monkeypatch.setattr(lifecycle, "claimable", lambda most: [])  # so that nothing else claims
+    monkeypatch.setattr(claims, "claimable_sessions", lambda most: [])  # so that nothing else claims
     runner = asyncio.create_task(Runner(process).run())
     async with Conversation(process, parrot) as talk:
         await talk.say("Hello")
@@ -142,7 +142,7 @@ async def test_no_run_begins_twice_however_fast_messages_arrive(process: Process
 
 
 async def test_a_signal_is_answered_though_its_sender_has_left(process: Process, monkeypatch: Any) -> None:
-    monkeypatch.setattr(lifecycle, "claimable", lambda most: [])
+    monkeypatch.setattr(claims, "claimable_sessions", lambda most: [])
     runner = asyncio.create_task(Runner(process).run())
     async with Conversation(process, parrot) as talk:
         sent = Sent("left", "message", OWNER, {"parts": [{"type": "text", "text": "Hello"}]})
@@ -159,14 +159,14 @@ async def test_a_session_deleted_while_claiming_affects_no_other_run(process: Pr
     async with Conversation(process, parrot) as gone, Conversation(process, parrot) as talk:
         for each in (gone, talk):
             await each.say("Hello")
-        claimable = lifecycle.claimable
+        claimable = claims.claimable_sessions
 
         def then_deleted(most: int) -> list[str]:
             found = claimable(most)
             models.Session.objects.filter(pk=gone.session).delete()
             return found
 
-        monkeypatch.setattr(lifecycle, "claimable", then_deleted)
+        monkeypatch.setattr(claims, "claimable_sessions", then_deleted)
         runner = asyncio.create_task(Runner(process).run())
         assert text_of(await talk.answered()) == "Hello"
         await cancelled(runner)

@@ -1,4 +1,4 @@
-"""Signals and an agent's progress in any order: each ends as it should, and whoever comes is told what others know.
+"""Random interleavings of signals and an agent's steps: each ends properly, and new readers see the same.
 
 Single steps of an agent's and single signals of people's, one after the other or two at once.
 """
@@ -18,9 +18,9 @@ from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.snapshot import apply_patch, held
 from sessions_app.delivery import catchup
-from tests.support import history
+from tests.support import session_invariants
 from tests.support.person import Followed, Frame
-from tests.support.play import OWNER, Play
+from tests.support.session_simulation import OWNER, SessionSimulation
 from tests.support.stored import a_session
 from tests.support.writer import Writer, writer
 
@@ -43,7 +43,7 @@ AGENTS = [
 
 
 def apply_new(writer: Writer, followed: Followed) -> list[Frame]:
-    """Has a reader who was there all the time take what came; gives its events."""
+    """Apply new frames to a reader who was present all along; return its events."""
     events = [event for frame in writer.frames for event in json.loads(frame.text)["events"]]
     writer.frames.clear()
     for event in events:
@@ -71,7 +71,7 @@ def known(followed: Followed) -> Any:
 
 
 def check_newcomer(session: models.Session, followed: Followed) -> None:
-    """Who attaches without a cursor sees what those who were there see: of the settled signals, the newest."""
+    """Check that a reader without a cursor sees what present ones see: of the settled signals, the newest."""
     frame = catchup.read(session.pk, OWNER, cursor=None, rewind=200)
     assert Cursor.parse(frame["cursor"]) == followed.cursor
     shown = {record["id"]: record for record in frame["signals"]}
@@ -99,16 +99,16 @@ steps = st.lists(
 
 @settings(suppress_health_check=list(HealthCheck))
 @given(steps=steps, policy=st.sampled_from(POLICIES), seed=st.integers(0, 99))
-def test_whatever_comes_between(writer: Writer, steps: list[tuple[str, ...]], policy: Any, seed: int) -> None:
+def test_random_interleavings(writer: Writer, steps: list[tuple[str, ...]], policy: Any, seed: int) -> None:
     busy.set_policy("test", policy)
     writer.frames.clear()
     session = a_session(OWNER, agent="test")
-    play = Play(writer, session, Random(seed))
+    simulation = SessionSimulation(writer, session, Random(seed))
     there = Followed(Cursor(session.epoch, 0))
     have: list[Frame] = []
     cuts = [deepcopy(there)]
     for names in [*steps, ("end_everything",)]:
-        play.do(*names)
+        simulation.do(*names)
         have += apply_new(writer, there)
         check_newcomer(session, there)
         cuts.append(deepcopy(there))
@@ -117,13 +117,13 @@ def test_whatever_comes_between(writer: Writer, steps: list[tuple[str, ...]], po
     for away in cuts:
         before = str(away.cursor)
         assert known(resume(session, away)) == known(there), before
-    rows = history.rows_of_models(session.pk)
-    history.check_all_has_ended(rows)
-    history.check_stops({event["serial"]: event for event in have}, rows)
-    history.check_approvals(there.messages, rows, play.effects)
-    history.check_steers(there.messages, rows)
-    history.check_words(there.messages)
-    for id, (_, receipt) in play.receipts.items():
+    rows = session_invariants.rows_of_models(session.pk)
+    session_invariants.check_all_has_ended(rows)
+    session_invariants.check_stops({event["serial"]: event for event in have}, rows)
+    session_invariants.check_approvals(there.messages, rows, simulation.effects)
+    session_invariants.check_steers(there.messages, rows)
+    session_invariants.check_words(there.messages)
+    for id, (_, receipt) in simulation.receipts.items():
         if not isinstance(receipt, HoldfastError):
             assert rows.signals[id]["status"] not in signals.OPEN
             assert (rows.signals[id]["status"] == "rejected") or receipt.problem is None

@@ -1,4 +1,4 @@
-"""The site refuses to start half-configured, and keeps its development key to itself."""
+"""Settings: a half-configured site refuses to start, and the development key stays private."""
 
 import ast
 import dataclasses
@@ -26,7 +26,7 @@ def start(code: str = "import project.settings", **variables: str) -> "subproces
     )  # fmt: skip
 
 
-def test_it_starts_with_a_key_and_hosts() -> None:
+def test_a_site_starts_with_a_key_and_hosts() -> None:
     assert start(**SITE).returncode == 0
 
 
@@ -42,13 +42,13 @@ def test_it_starts_with_a_key_and_hosts() -> None:
         ({"HOLDFAST_LOG_LEVEL": "loud"}, "HOLDFAST_LOG_LEVEL=loud: use one of DEBUG, INFO, WARNING, ERROR"),
     ],
 )  # fmt: skip
-def test_it_refuses_to_start(change: dict[str, str], hint: str) -> None:
+def test_a_half_configured_site_refuses_to_start(change: dict[str, str], hint: str) -> None:
     outcome = start(**SITE | change)
     assert outcome.returncode != 0
     assert outcome.stderr.splitlines()[-1].startswith("django.core.exceptions.ImproperlyConfigured: " + hint)
 
 
-def test_it_makes_a_development_key_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_development_key_is_created_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
     key = development_key(tmp_path / "key")
     assert len(key) >= 50
     assert development_key(tmp_path / "key") == key
@@ -64,14 +64,14 @@ def test_every_default_is_within_its_own_bounds() -> None:
         assert setting.read(value) == value
 
 
-def test_a_site_may_leave_out_every_setting(settings: Any) -> None:
+def test_every_setting_is_optional(settings: Any) -> None:
     settings.HOLDFAST = {}
     assert conf.settings == conf.HoldfastSettings()
     settings.HOLDFAST = {"ROLLUP_MS": 20, "AGENTS": ["demo", "other"]}
     assert conf.settings == conf.HoldfastSettings(rollup_ms=20, agents=("demo", "other"))
 
 
-def test_the_settings_can_be_neither_changed_nor_misspelt() -> None:
+def test_settings_are_frozen_and_reject_unknown_names() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         conf.settings.rollup_ms = 0  # type: ignore[misc]
     with pytest.raises(AttributeError, match="has no attribute 'rolup_ms'"):
@@ -80,13 +80,13 @@ def test_the_settings_can_be_neither_changed_nor_misspelt() -> None:
         conf.NOTHING  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_no_secret_is_in_their_text(settings: Any) -> None:
+def test_the_settings_repr_contains_no_secret(settings: Any) -> None:
     settings.HOLDFAST = {"TOKEN_KEYS": {"a": "hunter2" * 5}, "METRICS_TOKEN": "hunter2"}
     assert conf.settings.metrics_token == "hunter2"
     assert "hunter2" not in repr(conf.settings)
 
 
-def test_policies_have_the_shortest_term_as_lower_bound() -> None:
+def test_policies_are_bounded_by_the_shortest_term() -> None:
     assert conf.DECLARED["RETENTION_MAX_HOURS"].bounds == conf.Range(MIN_HOURS)
 
 

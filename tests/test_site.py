@@ -1,4 +1,4 @@
-"""The site around the sessions: its first administrator, its headers, its API page."""
+"""The project's site: its first administrator, its headers, its API page."""
 
 from io import StringIO
 
@@ -18,7 +18,7 @@ def ensure_admin() -> str:
     return out.getvalue()
 
 
-def test_it_makes_one_administrator_and_prints_a_password_that_works_once(client: Client) -> None:
+def test_the_first_start_creates_one_administrator_and_prints_a_working_password(client: Client) -> None:
     printed = ensure_admin()
     password = printed.split("password  ")[1].split()[0]
     assert client.login(username="admin", password=password)
@@ -27,7 +27,7 @@ def test_it_makes_one_administrator_and_prints_a_password_that_works_once(client
     assert get_user_model().objects.count() == 1
 
 
-def test_it_keeps_an_administrator_of_another_name() -> None:
+def test_an_administrator_of_another_name_is_kept() -> None:
     get_user_model().objects.create_superuser("grace", password="x")
     assert ensure_admin() == ""
 
@@ -47,14 +47,14 @@ def test_it_refuses_a_user_model_without_administrators(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/login/", "/api/docs/", "/nothing-here"])
-def test_every_response_says_what_its_page_may_load(client: Client, path: str) -> None:
+def test_every_response_has_a_content_security_policy(client: Client, path: str) -> None:
     headers = client.get(path).headers
     policy = headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_the_api_page_keeps_to_that_policy_and_works_offline(
+def test_the_api_page_obeys_the_policy_and_works_offline(
     client: Client,
 ) -> None:
     page = client.get("/api/docs/").content.decode()

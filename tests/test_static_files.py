@@ -1,4 +1,4 @@
-"""In production, modules import each other by names that hold their content's hash."""
+"""Static files in production: modules import each other by names with their content's hash."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ HASHED = re.compile(r"\.[0-9a-f]{12}\.\w+$")
 
 
 def publish(place: Path) -> dict[str, str]:
-    """Processes the files in `place` as collectstatic does; gives each name's hashed one."""
+    """Process the files in `place` as collectstatic does; return each name's hashed one."""
     storage = ModuleManifestStorage(location=place, base_url="/static/")
     names = [str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()]
     for _name, _hashed, processed in storage.post_process({name: (storage, name) for name in names}):
@@ -22,7 +22,7 @@ def publish(place: Path) -> dict[str, str]:
     return storage.hashed_files
 
 
-def test_it_rewrites_imports_and_exports_but_not_comments_or_text(tmp_path: Path) -> None:
+def test_imports_and_exports_are_rewritten_but_not_comments_or_strings(tmp_path: Path) -> None:
     (tmp_path / "other.js").write_text("export const one = 1;\n")
     (tmp_path / "main.js").write_text(
         '// import { one } from "./other.js" like this:\n'
@@ -42,13 +42,13 @@ def test_it_rewrites_imports_and_exports_but_not_comments_or_text(tmp_path: Path
     )
 
 
-def test_it_refuses_an_import_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_an_import_of_a_missing_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "main.js").write_text('import "./gone.js";\n')
     with pytest.raises(ValueError, match="gone.js"):
         publish(tmp_path)
 
 
-def test_every_import_of_the_page_leads_to_a_hashed_file(tmp_path: Path) -> None:
+def test_every_import_of_the_page_names_a_hashed_file(tmp_path: Path) -> None:
     place = tmp_path / "static"
     shutil.copytree(settings.BASE_DIR / "static", place)
     published = publish(place)

@@ -1,4 +1,4 @@
-"""Tokens: what is signed right, what isn't, and how one ends before it expires."""
+"""Tokens: valid and invalid signatures and claims, and the ways a token ends before it expires."""
 
 import base64
 import json
@@ -62,7 +62,7 @@ def test_every_key_verifies_and_the_first_one_signs() -> None:
     ],
     ids=lambda text: text[:40],
 )  # fmt: skip
-def test_what_nobody_here_signed_is_refused(text: str) -> None:
+def test_a_token_with_a_foreign_signature_is_refused(text: str) -> None:
     assert refusal(text)[0] == "bad_token"
 
 
@@ -83,33 +83,33 @@ def test_every_claim_is_required(claim: str) -> None:
     ],
     ids=",".join,
 )  # fmt: skip
-def test_what_says_something_wrong_is_refused(changes: dict[str, Any]) -> None:
+def test_a_token_with_an_invalid_claim_is_refused(changes: dict[str, Any]) -> None:
     assert refusal(token(**changes))[0] == ("token_expired" if changes == {"exp": True} else "bad_token")
 
 
-def test_what_is_too_large_isnt_even_read() -> None:
+def test_an_oversized_token_is_refused_unread() -> None:
     assert "4096 bytes" in refusal(token(padding="x" * 4000))[1]
 
 
-def test_the_largest_token_fits() -> None:
+def test_the_largest_token_is_accepted() -> None:
     sessions = [f"{number:022}" for number in range(64)]
     text, _ = tokens.issue(sub="ext:" + "x" * 76, scope=claims()["scope"], sessions=sessions, life_s=3600)
     assert len(text) <= tokens.TOKEN_BYTES
     assert tokens.read(text)[1].sessions == tuple(sessions)
 
 
-def test_an_expired_token_is_named_so() -> None:
+def test_an_expired_token_has_its_own_error() -> None:
     now = int(time.time())
     assert refusal(token(iat=now - 100, exp=now - 10))[0] == "token_expired"
     assert tokens.read(token(iat=now - 100, exp=now - 2))  # the other machine's clock may be a little behind
 
 
-def test_without_keys_tokens_are_off(settings: Any) -> None:
+def test_without_keys_tokens_are_disabled(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": {}}
-    assert "Tokens are off" in refusal(token())[1]
+    assert "tokens are disabled" in refusal(token())[1]
 
 
-def test_a_key_that_can_be_guessed_verifies_nothing(settings: Any) -> None:
+def test_a_guessable_key_verifies_nothing(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": {"new": "short"}}
     with pytest.warns(jwt.InsecureKeyLengthWarning):
         guessed = token(key="short")
@@ -120,7 +120,7 @@ def test_a_key_that_can_be_guessed_verifies_nothing(settings: Any) -> None:
     ("header", "found"),
     [("Bearer abc", "abc"), ("bearer  abc ", "abc"), ("Bearer", ""), ("Bearer ", ""), ("Basic abc", None), ("", None)],
 )
-def test_where_a_token_stands(header: str, found: str | None) -> None:
+def test_a_token_is_found_in_its_header(header: str, found: str | None) -> None:
     assert token_in(header) == found
 
 
@@ -135,7 +135,7 @@ def ends(text: str) -> bool:
 
 @pytest.mark.django_db
 class TestIdentity:
-    def test_it_is_whom_it_acts_as(self) -> None:
+    def test_a_tokens_identity_is_its_subject(self) -> None:
         identity = identify_by_token(token(scope="read", sessions=["A" * 22]))
         assert (identity.owner, identity.user_id) == (SUB, None)
         identity.check("read", "A" * 22)
@@ -144,13 +144,13 @@ class TestIdentity:
         with pytest.raises(HoldfastError, match="not_found"):
             identity.check("read", "B" * 22)
 
-    def test_by_cookies_they_may_do_everything_but_publish(self) -> None:
+    def test_a_cookie_identity_has_every_scope_but_publishing(self) -> None:
         for scope in ("read", "send", "approve", "cancel"):
             Identity("guest:1").check(scope, "A" * 22)
         with pytest.raises(HoldfastError, match="publish"):
             Identity("guest:1").check("publish", "A" * 22)
 
-    def test_a_user_is_one_who_is_there_and_active(self) -> None:
+    def test_a_user_must_exist_and_be_active(self) -> None:
         user = get_user_model().objects.create_user("alice")
         text = token(sub=f"user:{user.pk}")
         identity = identify_by_token(text)
@@ -161,7 +161,7 @@ class TestIdentity:
         assert ends(text)
 
     @pytest.mark.parametrize("pk", ["x", "007", "+7", "7.0", "7" * 30])
-    def test_what_is_no_user_is_refused(self, pk: str) -> None:
+    def test_an_invalid_user_is_refused(self, pk: str) -> None:
         with pytest.raises(HoldfastError, match="bad_token"):
             identify_by_token(token(sub=f"user:{pk}"))
 
@@ -171,14 +171,14 @@ class TestIdentity:
 
 @pytest.mark.django_db
 class TestRevocation:
-    def test_one_token_is_revoked(self) -> None:
+    def test_a_single_token_is_revoked(self) -> None:
         gone, other = token(jti="gone"), token(jti="other")
         identities = [identify_by_token(text) for text in (gone, other)]
         tokens.revoke("gone")
         tokens.revoke("gone")
         assert ends(gone) and still_valid(identities) == {identities[1]}
 
-    def test_all_that_somebody_was_given_are(self) -> None:
+    def test_all_tokens_of_a_subject_are_revoked(self) -> None:
         now = int(time.time())
         before, after = token(iat=now - 60), token(iat=now + 2)
         identities = [identify_by_token(text) for text in (before, after, token(sub="ext:bob", iat=now - 60))]
@@ -186,7 +186,7 @@ class TestRevocation:
         RevokedSubject.objects.create(sub=SUB)
         assert ends(before) and still_valid(identities) == set(identities[1:])
 
-    def test_time_alone_ends_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_token_expires_with_time_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         identity = identify_by_token(token())
         assert identity.grant
         expires_at = identity.grant.expires_at
@@ -195,7 +195,7 @@ class TestRevocation:
         monkeypatch.setattr(time, "time", lambda: expires_at + tokens.LEEWAY_S)
         assert still_valid([identity]) == set()
 
-    def test_checking_many_takes_two_queries(self, django_assert_num_queries: Any) -> None:
+    def test_checking_many_tokens_takes_two_queries(self, django_assert_num_queries: Any) -> None:
         identities = [identify_by_token(token()) for _ in range(5)]
         with django_assert_num_queries(2):
             assert still_valid(identities) == set(identities)

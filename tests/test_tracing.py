@@ -1,4 +1,4 @@
-"""Spans: what is a part of what, what failed, and nothing that anybody wrote."""
+"""Spans: nesting, links, failures, and no user content."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ def only(spans: InMemorySpanExporter, name: str) -> Any:
     return span
 
 
-async def test_what_is_caused_is_linked_and_what_is_within_is_a_child(spans: InMemorySpanExporter) -> None:
+async def test_effects_are_linked_and_nested_spans_are_children(spans: InMemorySpanExporter) -> None:
     async def answers() -> None:
         with tracing.linked_span("run", run="r1"), tracing.span("catch-up", session="s1"):
             pass
@@ -46,7 +46,7 @@ async def test_what_is_caused_is_linked_and_what_is_within_is_a_child(spans: InM
     assert dict(run.attributes) == {"holdfast.run": "r1"}
 
 
-def test_a_failure_is_named_and_not_quoted(spans: InMemorySpanExporter) -> None:
+def test_a_failure_records_its_type_and_not_its_text(spans: InMemorySpanExporter) -> None:
     with pytest.raises(ValueError), tracing.span("purge"):
         raise ValueError("what somebody wrote")
     span = only(spans, "holdfast.purge")
@@ -54,7 +54,7 @@ def test_a_failure_is_named_and_not_quoted(spans: InMemorySpanExporter) -> None:
     assert "wrote" not in span.to_json()
 
 
-def test_of_commits_some_and_all_slow_ones_have_a_span(spans: InMemorySpanExporter) -> None:
+def test_sampled_and_all_slow_commits_have_a_span(spans: InMemorySpanExporter) -> None:
     for number in range(2 * tracing.EVERY):
         tracing.commit(0, 150_000_000 if number == 7 else 1_000_000, writes=number)
     assert [span.attributes["holdfast.writes"] for span in spans.get_finished_spans()] == [0, 7, tracing.EVERY]
@@ -70,7 +70,7 @@ def test_without_an_endpoint_spans_are_no_ops(monkeypatch: pytest.MonkeyPatch) -
     tracing.commit(0, 1, writes=1)
 
 
-def test_a_provider_of_the_sites_own_is_kept() -> None:
+def test_the_sites_own_provider_is_kept() -> None:
     """In a process of its own: a provider is set once."""
     script = """
 from opentelemetry import trace
@@ -97,7 +97,7 @@ print([span.name for span in exporter.get_finished_spans()])
     assert told.stdout == "['holdfast.purge']\n", told.stderr
 
 
-def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_packages_are_reported(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv(tracing.ENDPOINTS[0], "http://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)  # type: ignore[arg-type]
     tracing.configure()

@@ -20,11 +20,11 @@ TESTED = {
         "26.10.0",
         "servers/daphne_websocket.py: Connection.dataBuffer, _tempDataBuffer and writeSomeData; "
         "servers/daphne_request.py: HTTPChannel._command, _path and _version. Run tests/scenarios/test_slow_reader.py, "
-        "test_slow_stream.py and test_uploads.py.",
+        "test_slow_stream.py and test_ndjson.py.",
     ),
     "autobahn": (
         "26.10.2",
-        "servers/daphne_websocket.py: OF_THE_HANDSHAKE, CONFIG_ATTRS, processData, consumeData, sendCloseFrame, "
+        "servers/daphne_websocket.py: HANDSHAKE_ATTRIBUTES, CONFIG_ATTRS, processData, consumeData, sendCloseFrame, "
         "closedByMe and droppedByMe. Run tests/scenarios/test_pings.py, test_cut_connections.py and test_restart.py.",
     ),
     "daphne": (
@@ -35,16 +35,16 @@ TESTED = {
     "uvicorn": (
         "0.54.0",
         "servers/uvicorn_websocket.py: the __slots__ of WebSocketsSansIOProtocol and its receive and send. "
-        "Run tests/test_sockets_uvicorn.py.",
+        "Run tests/test_uvicorn_websocket.py.",
     ),
     "websockets": (
         "17.4",
-        "servers/uvicorn_websocket.py: ServerProtocol's logger, debug and state. Run tests/test_sockets_uvicorn.py.",
+        "servers/uvicorn_websocket.py: ServerProtocol's logger, debug and state. Run tests/test_uvicorn_websocket.py.",
     ),
     "asgiref": (
         "3.13.0",
         "transports/sse.py, release_thread: SyncToAsync.thread_sensitive_context, and context_to_thread_executor.pop. "
-        "Run tests/test_streaming.py and tests/scenarios/test_http_transports.py.",
+        "Run tests/test_http_transports.py and tests/scenarios/test_http_transports.py.",
     ),
 }
 

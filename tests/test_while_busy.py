@@ -1,4 +1,4 @@
-"""Messages that come while an agent is at work, answers that are tried again, processes that stop meanwhile."""
+"""Messages to an agent at work, retried answers, and processes that stop meanwhile."""
 
 import asyncio
 from typing import Any
@@ -24,7 +24,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
     ("while_busy", "statuses"),
     [("queue", ["complete", "complete"]), ("interrupt", ["cancelled", "complete"])],
 )
-async def test_a_message_that_comes_while_an_agent_is_at_work(process: Process, while_busy: Any, statuses: Any) -> None:
+async def test_a_message_during_a_run_is_handled_as_configured(
+    process: Process, while_busy: Any, statuses: Any
+) -> None:
     go = asyncio.Event()
 
     async def agent(turn: Turn) -> None:
@@ -46,7 +48,7 @@ async def test_a_message_that_comes_while_an_agent_is_at_work(process: Process, 
         await talk.wait_until(lambda: all(r["status"] == "applied" for r in talk.signals.values()))
 
 
-async def test_an_agent_may_refuse_to_be_asked_while_it_works(process: Process) -> None:
+async def test_an_agent_may_refuse_messages_while_it_works(process: Process) -> None:
     async with Conversation(process, endless(), while_busy="reject") as talk:
         await talk.say("First")
         await talk.wait_until(lambda: talk.answers)
@@ -55,7 +57,7 @@ async def test_an_agent_may_refuse_to_be_asked_while_it_works(process: Process) 
         assert [text_of(m) for m in talk.messages if m.role == "user"] == ["First"]
 
 
-async def test_an_agent_may_take_messages_as_steers(process: Process) -> None:
+async def test_an_agent_may_receive_messages_as_steers(process: Process) -> None:
     async with Conversation(process, endless(), while_busy="steer") as talk:
         await talk.say("First")
         await talk.wait_until(lambda: talk.answers)
@@ -91,7 +93,7 @@ async def test_an_interrupted_answer_can_be_continued(process: Process) -> None:
         assert text_of(talk.answers[0]) == "half"
 
 
-async def test_an_answer_can_be_had_anew(process: Process) -> None:
+async def test_an_answer_can_be_regenerated(process: Process) -> None:
     async def agent(turn: Turn) -> None:
         await turn.text(f"{turn.mode} {turn.prompt} {len(turn.history)}")
 
@@ -104,7 +106,7 @@ async def test_an_answer_can_be_had_anew(process: Process) -> None:
 
 
 @pytest.mark.parametrize("message", ["m_unknown", "m_other"])
-async def test_what_is_no_answer_cannot_be_tried_again(process: Process, message: str) -> None:
+async def test_only_an_answer_can_be_retried(process: Process, message: str) -> None:
     async with Conversation(process, parrot) as talk:
         assert (await talk.send("retry", message=message, mode="continue"))["error"]["code"] == "not_retryable"
         own = await talk.say("Hello")
@@ -112,7 +114,7 @@ async def test_what_is_no_answer_cannot_be_tried_again(process: Process, message
         assert (await talk.send("retry", message=own, mode="regenerate"))["error"]["code"] == "not_retryable"
 
 
-async def test_nothing_is_tried_again_while_an_agent_is_at_work(process: Process) -> None:
+async def test_no_answer_is_retried_while_an_agent_is_at_work(process: Process) -> None:
     turns = 0
 
     async def agent(turn: Turn) -> None:
@@ -133,7 +135,7 @@ async def test_nothing_is_tried_again_while_an_agent_is_at_work(process: Process
 # When the process stops or dies
 
 
-async def test_a_process_that_stops_hands_back_what_it_has_not_begun(process: Process, monkeypatch: Any) -> None:
+async def test_a_stopping_process_hands_back_runs_it_has_not_begun(process: Process, monkeypatch: Any) -> None:
     claimed = asyncio.Event()
 
     async def slow(*args: Any) -> None:

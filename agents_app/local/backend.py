@@ -15,8 +15,8 @@ from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.wire_types import Chunk
-from sessions_app.event_log import queries
 from sessions_app.event_log.commands import SessionLog
+from sessions_app.event_log.moments import milliseconds
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Approval, Run, new_id
 from sessions_app.publishing.local_writer import LocalWriter
@@ -48,7 +48,7 @@ class LocalBackend:
 
     async def request_approval(self, request: ApprovalRequest) -> str:
         approval = self._approval(request)
-        expires_at = None if approval.expires_at is None else queries.milliseconds(approval.expires_at)
+        expires_at = None if approval.expires_at is None else milliseconds(approval.expires_at)
         chunk = request.chunk(approval.uid, expires_at=expires_at)
         await self._response.write(chunk, also=partial(insert_approval, approval))
         await self._response.flush()
@@ -70,7 +70,7 @@ class LocalBackend:
         )
 
     async def wait_for(self, target: str, timeout_s: float | None) -> AgentSignal | None:
-        return await self._inbox.about(target, timeout_s)
+        return await self._inbox.wait_for(target, timeout_s)
 
     async def expire_approval(self, approval: str) -> bool:
         return await self._log_writer.change(self.session, lifecycle.expire, approval)

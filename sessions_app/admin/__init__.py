@@ -1,4 +1,4 @@
-"""Site administration. What the log writer owns is read-only."""
+"""Django admin for operators. Tables owned by the log writer are read-only."""
 
 from sessions_app.admin import approvals, connections, messages, policies, runs, sessions, signals, tokens, workers
 

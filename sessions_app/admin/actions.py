@@ -1,9 +1,9 @@
-"""What actions on a selection share: the page that asks first, and the note of who did it."""
+"""Helpers for admin actions on a selection: the confirmation page and the admin's audit log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import TypeVar, cast
 
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -12,13 +12,15 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-SHOWN = 20  # of a selection, on the page that asks
+M = TypeVar("M", bound=Model)
+
+ITEMS_SHOWN = 20  # of a selection, on the confirmation page
 
 
-def ask(admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any], **context: Any) -> HttpResponse:
-    """The page that asks before an action. It sends the same selection again, as the list does.
+def confirm(admin: ModelAdmin[M], request: HttpRequest, queryset: QuerySet[M], **context: object) -> HttpResponse:
+    """Return the confirmation page of an action. Its form posts the same selection again, as the list does.
 
-    `action` and `verb` name it; `consequence` says what it does beyond that.
+    `action` and `verb` name the action; `consequence` says what else it does.
     """
     total = queryset.count()
     return TemplateResponse(
@@ -29,9 +31,9 @@ def ask(admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any], *
             "title": "Are you sure?",
             "opts": admin.opts,
             "noun": admin.opts.verbose_name if total == 1 else admin.opts.verbose_name_plural,
-            "chosen": queryset[:SHOWN],
+            "chosen": queryset[:ITEMS_SHOWN],
             "total": total,
-            "more": total > SHOWN,
+            "more": total > ITEMS_SHOWN,
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
             "select_across": request.POST.get("select_across", "0"),
             "checkbox": ACTION_CHECKBOX_NAME,
@@ -41,5 +43,5 @@ def ask(admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any], *
 
 
 def log(request: HttpRequest, objects: Iterable[Model], flag: int, message: str = "") -> None:
-    """Note in the admin's own log who does what to these."""
+    """Record the action on these objects in the admin's log."""
     LogEntry.objects.log_actions(cast(int, request.user.pk), objects, flag, message)

@@ -1,8 +1,8 @@
-"""The operator's view of approvals: which tool calls wait for a person, who decided, and whether they were made."""
+"""Admin for approvals: pending tool calls, decisions and their execution."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE
@@ -20,33 +20,39 @@ from sessions_app.runs import admin_changes, lifecycle
 ARGUMENTS_LENGTH = 80  # characters of a call's arguments in a list
 
 
-class Shown:
-    """What a list says of an approval."""
+class ListedApproval(Protocol):
+    """An approval with the annotation of `_light`."""
+
+    beginning: str
+
+
+class ApprovalColumns:
+    """List columns shared by the approval admin and its inline."""
 
     @admin.display(description="decided by")
     def decided_by(self, approval: Approval) -> str:
         return approval.decision.actor if approval.decision else "–"
 
     @admin.display
-    def arguments(self, approval: Any) -> str:
+    def arguments(self, approval: ListedApproval) -> str:
         return Truncator(approval.beginning).chars(ARGUMENTS_LENGTH)
 
 
-def _light(approvals: QuerySet[Any]) -> QuerySet[Any]:
-    """With the beginning of what may be a megabyte each: of the arguments, and of those in who decided."""
+def _light(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+    """Defer the columns that can hold a megabyte each; annotate the start of the arguments instead."""
     light = approvals.select_related("session", "decision").defer("input", "decision__payload")
-    annotated: QuerySet[Any] = light.annotate(beginning=Substr("input", 1, ARGUMENTS_LENGTH + 1))
+    annotated: QuerySet[Approval] = light.annotate(beginning=Substr("input", 1, ARGUMENTS_LENGTH + 1))
     return annotated
 
 
 @admin.register(Approval)
-class ApprovalAdmin(Shown, ReadOnlyAdmin):
+class ApprovalAdmin(ApprovalColumns, ReadOnlyAdmin):
     list_display = [
         "tool", "arguments", "status", "decided_by", "decided_at", "execution", "expires_at", "in_session", "uid",
     ]  # fmt: skip
     list_filter = ["status", "execution"]
     search_fields = ["=uid", "=session__id", "=run__id", "=call"]
-    search_help_text = "The id of an approval, or of its session, run or tool call."
+    search_help_text = "Search by the id of an approval, session, run or tool call."
     ordering = ["-id"]
     actions = ["expire"]
     fields = [
@@ -57,7 +63,7 @@ class ApprovalAdmin(Shown, ReadOnlyAdmin):
     class Media:
         css = {"all": ["holdfast/admin/sessions.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         return _light(super().get_queryset(request))
 
     @admin.display(description="session", ordering="session")
@@ -83,9 +89,9 @@ class ApprovalAdmin(Shown, ReadOnlyAdmin):
     def expire(self, request: HttpRequest, queryset: ApprovalQuerySet) -> HttpResponse | None:
         pending = queryset.pending()
         if "confirmed" not in request.POST:
-            return actions.ask(
+            return actions.confirm(
                 self, request, pending, action="expire", verb="Expire",
-                consequence="Nobody can decide any more, and the agents go on as after a denial.",
+                consequence="They can no longer be decided. Agents continue as if they had been denied.",
             )  # fmt: skip
         due = list(pending)
         actions.log(request, due, CHANGE, "Expired.")
@@ -99,12 +105,12 @@ class ApprovalAdmin(Shown, ReadOnlyAdmin):
         return None
 
 
-class ApprovalInline(Shown, ReadOnlyInline):
-    """On the page of a run."""
+class ApprovalInline(ApprovalColumns, ReadOnlyInline):
+    """Approvals on a run's page."""
 
     model = Approval
     fields = readonly_fields = ("tool", "arguments", "status", "decided_by", "decided_at", "execution", "expires_at")
     ordering = ["id"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         return _light(super().get_queryset(request))

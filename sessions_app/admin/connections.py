@@ -1,15 +1,13 @@
-"""The operator's view of how connections ended, and of what cuts them."""
+"""Admin for connection records and the diagnosis of dropped connections."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import URLPattern, path
 
 from sessions_app import conf
 from sessions_app.admin.readonly import ReadOnlyAdmin
@@ -22,7 +20,7 @@ HOURS = (1, 6, 24, 72)
 
 
 class Scope(forms.Form):
-    """What a diagnosis looks at."""
+    """The period and transport of a diagnosis."""
 
     hours = forms.TypedChoiceField(choices=[(hours, f"{hours} h") for hours in HOURS], coerce=int)
     transport = forms.ChoiceField(
@@ -35,29 +33,29 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
     list_display = ["ended_at", "transport", "ended", "code", "life", "idle", "headers", "hops", "ray"]
     list_filter = ["transport", "ended"]
     search_fields = ["=ray", "=process"]
-    search_help_text = "A Ray id, or a process (host:pid)."
+    search_help_text = "Search by Cloudflare Ray ID or by process (host:pid)."
     fields = [
         "transport", "process", "began_at", "ended_at", "life", "ended", "code", "idle", "exact",
         "headers", "hops", "ray",
     ]  # fmt: skip
     change_list_template = "holdfast/admin/connection_records.html"
 
-    @admin.display(description="life", ordering="life_s")
+    @admin.display(description="lifetime", ordering="life_s")
     def life(self, record: ConnectionRecord) -> str:
         return f"{record.life_s:.1f}\N{NO-BREAK SPACE}s"
 
-    @admin.display(description="idle before its end", ordering="idle_s")
+    @admin.display(description="idle before end", ordering="idle_s")
     def idle(self, record: ConnectionRecord) -> str:
         if record.idle_s is None:
             return "–"
         return f"{'' if record.exact else 'about '}{record.idle_s:.1f}\N{NO-BREAK SPACE}s"
 
-    def get_urls(self) -> Any:
+    def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.diagnosis)
         return [path("diagnosis/", view, name="sessions_app_connectionrecord_diagnosis"), *super().get_urls()]
 
     def diagnosis(self, request: HttpRequest) -> HttpResponse:
-        """The page that draws the histograms and says what they mean."""
+        """Diagnosis page: histograms and the findings they support."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         scope = Scope(request.GET if "hours" in request.GET else {"hours": 24})
@@ -66,42 +64,42 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
         found = report.diagnose(hours=hours, transport=transport)
         context = {
             **self.admin_site.each_context(request),
-            "title": "What cuts connections",
+            "title": "Connection diagnosis",
             "opts": self.opts,
             "scope": scope,
             "hours": hours,
             "recording": conf.settings.evidence_hours,
-            "diagnoses": [_shown(one) for one in found],
+            "diagnoses": [_diagnosis_context(one) for one in found],
         }
         return TemplateResponse(request, "holdfast/admin/connection_diagnosis.html", context)
 
 
-def _shown(one: Diagnosis) -> dict[str, Any]:
-    """A diagnosis for the template."""
+def _diagnosis_context(one: Diagnosis) -> dict[str, object]:
+    """Template context of a diagnosis."""
     return {
         "transport": one.transport,
         "total": one.total,
         "summary": report.summary(one),
-        "wordless": one.wordless,
+        "unannounced": one.unannounced,
         "charts": [
-            _chart("Seconds without traffic before an end without a word", "idle", one.idle, one.findings),
-            _chart("Seconds of life before an end without a word", "life", one.life, one.findings),
+            _chart("Seconds without traffic before an unannounced end", "idle", one.idle, one.findings),
+            _chart("Seconds of lifetime before an unannounced end", "life", one.life, one.findings),
         ],
-        "findings": [_told(finding, one) for finding in one.findings],
+        "findings": [_finding_context(finding, one) for finding in one.findings],
         "rays": one.rays,
     }
 
 
-def _told(finding: Finding, one: Diagnosis) -> dict[str, Any]:
+def _finding_context(finding: Finding, one: Diagnosis) -> dict[str, object]:
     return {
         "confidence": finding.confidence,
-        "what": report.what(finding, one.wordless),
+        "what": report.observation(finding, one.unannounced),
         "suspicions": [(report.suspicion(culprit), culprit.limit) for culprit in finding.culprits],
         "advice": report.advice(finding, one.transport),
     }
 
 
-def _chart(title: str, measure: str, bars: list[Bar], findings: list[Finding]) -> dict[str, Any]:
+def _chart(title: str, measure: str, bars: list[Bar], findings: list[Finding]) -> dict[str, object]:
     peaks = [finding.peak for finding in findings if finding.peak.measure == measure]
     most = max((bar.count for bar in bars), default=1)
     return {

@@ -1,8 +1,8 @@
-"""The operator's view of messages, across sessions."""
+"""Admin for messages of all sessions."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -16,6 +16,12 @@ from sessions_app.event_log import queries
 from sessions_app.models import Message
 
 
+class ListedMessage(Protocol):
+    """A message with the annotation of the list."""
+
+    characters: int
+
+
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
     list_display = [
@@ -24,7 +30,7 @@ class MessageAdmin(ReadOnlyAdmin):
     list_filter = ["status", "role"]
     list_select_related = ["session"]
     search_fields = ["=uid", "=session__id"]
-    search_help_text = "A message's id, or its session's."
+    search_help_text = "Search by the id of a message or session."
     fields = [
         "in_session", "uid", "role", "status", "metadata", "size",
         "first_serial", "last_serial", "created_at", "updated_at",
@@ -34,14 +40,14 @@ class MessageAdmin(ReadOnlyAdmin):
     class Media:
         css = {"all": ["holdfast/admin/sessions.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        # Without what may be megabytes each; the page of one message shows it by way of the store.
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        # These columns can hold megabytes each; a message's own page reads them through `queries`.
         light = super().get_queryset(request).defer("parts", "open", "marks")
-        annotated: QuerySet[Any] = light.annotate(characters=Length("parts"))
+        annotated: QuerySet[Message] = light.annotate(characters=Length("parts"))
         return annotated
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
         found = queries.message(row.session_id, row.uid) if row is not None else None
@@ -53,5 +59,5 @@ class MessageAdmin(ReadOnlyAdmin):
         return link(message.session)
 
     @admin.display(ordering="characters")
-    def size(self, message: Any) -> str:
+    def size(self, message: ListedMessage) -> str:
         return filesizeformat(message.characters)

@@ -1,8 +1,9 @@
-"""The operator's view of retention policies: how long, for how many sessions."""
+"""Admin for retention policies: their durations and the sessions that use them."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Protocol
 
 from django.contrib import admin
 from django.db.models import Count, Max, Q, QuerySet
@@ -14,30 +15,40 @@ from django.utils.timesince import timesince
 from sessions_app.models import RetentionPolicy
 
 
+class ListedPolicy(Protocol):
+    """A policy with the annotations of the list."""
+
+    pk: int
+    is_default: bool
+    session_count: int
+    held_count: int
+    active_at: datetime | None
+
+
 @admin.register(RetentionPolicy)
 class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["name", "hours", "is_default", "sessions", "on_hold", "last_active"]
     actions = None
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RetentionPolicy]:
         held = Count("sessions", filter=Q(sessions__held=True))
         counted = super().get_queryset(request).annotate(session_count=Count("sessions"), held_count=held)
-        annotated: QuerySet[Any] = counted.annotate(active_at=Max("sessions__active_at"))
+        annotated: QuerySet[RetentionPolicy] = counted.annotate(active_at=Max("sessions__active_at"))
         return annotated
 
     @admin.display(ordering="session_count")
-    def sessions(self, policy: Any) -> str:
+    def sessions(self, policy: ListedPolicy) -> str:
         address = reverse("admin:sessions_app_session_changelist")
         return format_html('<a href="{}?policy__id__exact={}">{}</a>', address, policy.pk, policy.session_count)
 
     @admin.display(ordering="held_count")
-    def on_hold(self, policy: Any) -> Any:
+    def on_hold(self, policy: ListedPolicy) -> int:
         return policy.held_count
 
     @admin.display(ordering="active_at")
-    def last_active(self, policy: Any) -> str:
+    def last_active(self, policy: ListedPolicy) -> str:
         return f"{timesince(policy.active_at, depth=1)} ago" if policy.active_at else "–"
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: ListedPolicy | None = None) -> bool:
         needed = obj is not None and (obj.is_default or obj.session_count)
         return super().has_delete_permission(request, obj) and not needed

@@ -1,4 +1,4 @@
-"""What pages share that only show: links, moments, rows of other tables."""
+"""Read-only admin classes and their helpers: links, relative times, inlines."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from django.utils.timesince import timesince
 
 from sessions_app.admin import transcript
 
-INLINE_ROWS = 100  # of another table on one page
+INLINE_ROWS = 100  # per inline on one page
 
 
 def link(to: Model | None) -> str:
-    """A link to the page of something, or a dash."""
+    """Return a link to an object's admin page, or a dash."""
     if to is None:
         return "–"
     address = reverse(f"admin:{to._meta.app_label}_{to._meta.model_name}_change", args=[to.pk])
@@ -30,24 +30,24 @@ def link(to: Model | None) -> str:
 
 
 def filtered(model: type[Model], label: object, **by: Model) -> str:
-    """A link to the list of those that belong to something."""
+    """Return a link to the list filtered by the given objects."""
     address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     query = urlencode({f"{name}__{to._meta.pk.name}__exact": to.pk for name, to in by.items()})
     return format_html('<a href="{}?{}">{}</a>', address, query, label)
 
 
 def ago(moment: datetime) -> str:
-    """How long ago something was, to the second while that matters."""
+    """Return the time since `moment`, in seconds during the first minute."""
     seconds = (timezone.now() - moment).total_seconds()
     return f"{max(0, seconds):.0f} s ago" if seconds < 60 else f"{timesince(moment, depth=1)} ago"
 
 
 def text(json: str) -> str:
-    """What somebody or a model sent, to read and nothing else."""
+    """Return JSON sent by a person or a model as escaped, readable text."""
     return format_html('<pre class="readable">{}</pre>', transcript.readable(json))
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it has none when it runs
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     list_per_page = 50
     show_full_result_count = False
     actions: Sequence[str] | None = None
@@ -55,15 +55,15 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it has none 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
 
-class FirstRows(BaseInlineFormSet):  # type: ignore[type-arg]  # it has none when it runs
-    """As many rows as a page bears; the list has them all."""
+class FirstRows(BaseInlineFormSet):  # type: ignore[type-arg]  # not generic at run time
+    """The first `INLINE_ROWS` rows, to keep the page small; the list page has all of them."""
 
     def get_queryset(self) -> Any:
         if not hasattr(self, "_first"):
@@ -77,8 +77,8 @@ class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
     can_delete = False
     show_change_link = True
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""Admin of runs: agents at work, and those that have ended."""
+"""Admin for runs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class RunAdmin(ReadOnlyAdmin):
     list_filter = ["status", "mode", "agent"]
     list_select_related = ["session", "worker"]
     search_fields = ["=id", "=session__id", "=uid", "=worker__id"]
-    search_help_text = "The id of a run, or of its session, response or worker."
+    search_help_text = "Search by the id of a run, session, response or worker."
     ordering = ["-created_at"]
     actions = ["interrupt"]
     inlines = [SignalInline, ApprovalInline]
-    # In rows, as a session's facts.
+    # In rows, like a session's details.
     fields = [
         ("id", "in_session", "agent"),
         ("status", "lease", "held_by"),
@@ -63,7 +63,7 @@ class RunAdmin(ReadOnlyAdmin):
     def stopped_by(self, run: Run) -> str:
         return link(run.cancel)
 
-    @admin.display(description="tokens in, out", ordering="output_tokens")
+    @admin.display(description="tokens (in, out)", ordering="output_tokens")
     def tokens(self, run: Run) -> str:
         return f"{run.input_tokens}, {run.output_tokens}" if run.input_tokens or run.output_tokens else "–"
 
@@ -78,13 +78,13 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Interrupt…", permissions=["interrupt"])
     def interrupt(self, request: HttpRequest, queryset: RunQuerySet) -> HttpResponse | None:
-        living = queryset.active()
+        active = queryset.active()
         if "confirmed" not in request.POST:
-            return actions.ask(
-                self, request, living, action="interrupt", verb="Interrupt",
-                consequence="What the agents have written stays; what they still write is not taken.",
+            return actions.confirm(
+                self, request, active, action="interrupt", verb="Interrupt",
+                consequence="Text already written is kept; anything the agents write after this is refused.",
             )  # fmt: skip
-        due = list(living)
+        due = list(active)
         actions.log(request, due, CHANGE, "Interrupted.")
         interrupted = 0
         for run in due:

@@ -1,9 +1,10 @@
-"""The operator's view of sessions: what state they are in, what was said, and what may become of them."""
+"""Admin for sessions: state, transcript, retention, and the actions on them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
 from django.db.models.functions import Length
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
@@ -28,8 +29,8 @@ from sessions_app.retention import purge as retention
 
 STREAMING = Message.objects.streaming().filter(session=OuterRef("pk"))
 TRANSCRIPT_MESSAGES = 30  # on one page
-# In rows, as the page of one session shows them.
-FACTS = (
+# In rows, as a session's page shows them.
+DETAILS = (
     ("id", "owner", "agent"),
     ("state", "count", "size"),
     ("created_at", "active_at", "expiry"),
@@ -39,10 +40,21 @@ FACTS = (
 USERS_FOUND = 100  # by one search
 
 
-def describe(sessions: Sequence[Any]) -> None:
-    """Give each session what the list shows of it, with three queries for all: counts, sizes, names of users.
+class ListedSession(Protocol):
+    """A session with what `describe` adds."""
 
-    Not as annotations of the list's query: a database would work them out for every row before it sorts.
+    removed_at: datetime | None
+    expires_at: datetime | None
+    message_count: int
+    message_size: int
+    is_streaming: bool
+    owner_name: str
+
+
+def describe(sessions: Sequence[Any]) -> None:
+    """Set the list's computed columns on each session, with three queries in all: counts, sizes, user names.
+
+    Not annotations of the list's query: a database would compute those for every row before it sorts.
     """
     ids = [session.pk for session in sessions]
     found = Message.objects.filter(session__in=ids).values("session").order_by()
@@ -73,7 +85,7 @@ class StateFilter(admin.SimpleListFilter):
     title = "state"
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Session]) -> list[tuple[str, str]]:
         return [(name, name) for name in ("streaming", "idle", "expired", "being removed")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -92,7 +104,7 @@ class OwnerKindFilter(admin.SimpleListFilter):
     title = "owner"
     parameter_name = "owner_kind"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Session]) -> list[tuple[str, str]]:
         return [("user", "users"), ("guest", "guests")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
@@ -109,13 +121,13 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_per_page = 50
     show_full_result_count = False
     search_fields = ["=id", "=owner", "title"]
-    search_help_text = "A session's id, its owner (user:1, guest:…, or a user's name) or words of its title."
+    search_help_text = "Search by session id, owner (user:1, guest:…, or a user name) or words in the title."
     actions = ["purge", "hold", "release", "change_policy"]
     fieldsets = [
         (None, {"fields": ["title", "policy", "held"]}),
-        ("Facts", {"fields": FACTS}),
+        ("Details", {"fields": DETAILS}),
     ]
-    readonly_fields = tuple(name for row in FACTS for name in row)
+    readonly_fields = tuple(name for row in DETAILS for name in row)
     change_form_template = "holdfast/admin/transcript_form.html"
 
     class Media:
@@ -128,7 +140,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return session.title or session.pk
 
     @admin.display
-    def state(self, session: Any) -> str:
+    def state(self, session: ListedSession) -> str:
         if session.removed_at is not None:
             return "being removed"
         if session.is_streaming:
@@ -138,16 +150,16 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return "idle"
 
     @admin.display(description="owner", ordering="owner")
-    def owned_by(self, session: Any) -> str:
+    def owned_by(self, session: ListedSession) -> str:
         name: str = session.owner_name
         return f"{name[:14]}…" if name.startswith("guest:") else name or "–"  # enough to tell guests apart
 
     @admin.display(description="messages")
-    def count(self, session: Any) -> Any:
+    def count(self, session: ListedSession) -> int:
         return session.message_count
 
     @admin.display
-    def size(self, session: Any) -> str:
+    def size(self, session: ListedSession) -> str:
         return filesizeformat(session.message_size)
 
     @admin.display(description="signals")
@@ -193,22 +205,24 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             describe([session])
         return session
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Session | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[Session]]:
         form = super().get_form(request, obj, change, **kwargs)
-        if "policy" in form.base_fields:  # not for those who may only look
+        if "policy" in form.base_fields:  # absent with view permission only
             widget = form.base_fields["policy"].widget
             widget.can_add_related = widget.can_change_related = False
             widget.can_delete_related = widget.can_view_related = False
         return form
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         context = _transcript(object_id, request.GET) if request.method == "GET" else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
-    def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
-        # These fields only: the tail and the epoch belong to the writer of the log, which may be at work.
+    def save_model(self, request: HttpRequest, obj: Session, form: forms.ModelForm[Session], change: bool) -> None:
+        # Only the changed fields: tail and epoch belong to the log writer, which may be changing them now.
         obj.save(update_fields=form.changed_data)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -217,8 +231,10 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
         return super().has_delete_permission(request, obj) and not (obj is not None and obj.held)
 
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        # Without looking for all that belongs to it, which may be much, and goes with it in any case.
+    def get_deleted_objects(
+        self, objs: QuerySet[Session] | Sequence[Session], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        # Don't collect the related rows: there may be very many, and all are deleted with the session anyway.
         return [str(session) for session in objs], {"sessions": len(objs)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Session) -> None:
@@ -226,18 +242,18 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     # Actions
 
-    def get_actions(self, request: HttpRequest) -> Any:
+    def get_actions(self, request: HttpRequest) -> dict[str, tuple[Callable[..., str], str, str] | None]:
         found = super().get_actions(request)
-        found.pop("delete_selected", None)  # `purge` is it, in steps and with holds respected
+        found.pop("delete_selected", None)  # replaced by `purge`, which deletes in steps and respects holds
         return found
 
     @admin.action(description="Purge…", permissions=["delete"])
     def purge(self, request: HttpRequest, queryset: SessionQuerySet) -> HttpResponse | None:
         if "confirmed" not in request.POST:
             held = queryset.filter(held=True).count()
-            return actions.ask(
+            return actions.confirm(
                 self, request, queryset, action="purge", verb="Purge", held=held,
-                consequence="All that belongs to a session goes with it, at once and for good.",
+                consequence="Everything in a session is deleted with it, immediately and permanently.",
             )  # fmt: skip
         due = queryset.filter(held=False)
         ids = list(due.values_list("pk", flat=True))
@@ -246,7 +262,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self.message_user(request, f"Purged {purged}.", messages.SUCCESS)
         return None
 
-    @admin.action(description="Hold: nothing of them expires", permissions=["change"])
+    @admin.action(description="Put on hold (no expiry)", permissions=["change"])
     def hold(self, request: HttpRequest, queryset: SessionQuerySet) -> None:
         self._change(request, queryset, "on hold", held=True)
 
@@ -258,17 +274,17 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def change_policy(self, request: HttpRequest, queryset: SessionQuerySet) -> HttpResponse | None:
         form = PolicyChoice(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
-            return actions.ask(
+            return actions.confirm(
                 self, request, queryset, action="change_policy", verb="Change the policy of", form=form
             )  # fmt: skip
         policy = form.cleaned_data["policy"]
         self._change(request, queryset, f"now with the policy {policy}", policy=policy)
         return None
 
-    def _change(self, request: HttpRequest, queryset: SessionQuerySet, now: str, **values: Any) -> None:
-        living = queryset.present()
-        actions.log(request, living, CHANGE, f"Sessions {now}.")
-        ids = list(living.values_list("pk", flat=True))
+    def _change(self, request: HttpRequest, queryset: SessionQuerySet, now: str, **values: object) -> None:
+        present = queryset.present()
+        actions.log(request, present, CHANGE, f"Sessions {now}.")
+        ids = list(present.values_list("pk", flat=True))
         with transaction.atomic():
             locking.sessions(ids)
             changed = Session.objects.filter(pk__in=ids).update(**values)
@@ -279,8 +295,8 @@ class PolicyChoice(forms.Form):
     policy = forms.ModelChoiceField(RetentionPolicy.objects.all(), empty_label=None)
 
 
-def _transcript(session_id: str, query: Any) -> dict[str, Any]:
-    """A page of what was said, the newest unless `?before=<serial>` asks for earlier, for the template."""
+def _transcript(session_id: str, query: QueryDict) -> dict[str, object]:
+    """Template context of one transcript page: the newest messages, or those before `?before=<serial>`."""
     before = query.get("before", "")
     try:
         found = queries.history(
@@ -289,7 +305,7 @@ def _transcript(session_id: str, query: Any) -> dict[str, Any]:
             before=int(before) if before.isascii() and before.isdecimal() and len(before) < 16 else None,
         )
     except HoldfastError:
-        return {}  # the admin says so itself
+        return {}  # the admin reports a missing session itself
     entries = [transcript.entry(message) for message in found.messages]
     earlier = entries[0].message.first_serial if found.more else None
     return {"transcript": entries, "earlier": earlier, "at_the_end": not before}

@@ -1,8 +1,6 @@
-"""The operator's view of signals: what people sent into sessions, and what became of it."""
+"""Admin for signals: their content, status and result."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -17,20 +15,20 @@ REASON_LENGTH = 120  # characters of a reason in a list
 
 
 class KindFilter(admin.SimpleListFilter):
-    """By name, not by what there is: a database would read every row to say that."""
+    """Filter by the known kinds. Reading the kinds in use from the database would scan every row."""
 
     title = "kind"
     parameter_name = "kind"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Signal]) -> list[tuple[str, str]]:
         return [(kind, kind) for kind in KINDS]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Signal]) -> QuerySet[Signal]:
         return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
-class Outcome:
-    """What a list says of a signal's status."""
+class SignalColumns:
+    """List columns shared by the signal admin and its inline."""
 
     @admin.display(description="status", ordering="status")
     def outcome(self, signal: Signal) -> str:
@@ -39,12 +37,12 @@ class Outcome:
 
 
 @admin.register(Signal)
-class SignalAdmin(Outcome, ReadOnlyAdmin):
+class SignalAdmin(SignalColumns, ReadOnlyAdmin):
     list_display = ["uid", "kind", "outcome", "in_session", "actor", "created_at", "changed_at"]
     list_filter = [KindFilter, "status"]
     list_select_related = ["session"]
     search_fields = ["=uid", "=session__id", "=run__id", "=message", "=target"]
-    search_help_text = "The id of a signal, or of its session, run, response, approval or tool call."
+    search_help_text = "Search by the id of a signal, session, run, response, approval or tool call."
     ordering = ["-id"]
     fields = [
         "in_session", "uid", "kind", "actor", "status", "code", "reason", "sent", "target", "message", "in_run",
@@ -54,9 +52,9 @@ class SignalAdmin(Outcome, ReadOnlyAdmin):
     class Media:
         css = {"all": ["holdfast/admin/sessions.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        # Without what may be a megabyte each.
-        light: QuerySet[Any] = super().get_queryset(request).defer("payload")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Signal]:
+        # A payload can hold a megabyte.
+        light: QuerySet[Signal] = super().get_queryset(request).defer("payload")
         return light
 
     @admin.display(description="session", ordering="session")
@@ -72,13 +70,13 @@ class SignalAdmin(Outcome, ReadOnlyAdmin):
         return text(signal.payload)
 
 
-class SignalInline(Outcome, ReadOnlyInline):
-    """On the page of a run."""
+class SignalInline(SignalColumns, ReadOnlyInline):
+    """Signals on a run's page."""
 
     model = Signal
     fields = readonly_fields = ("kind", "outcome", "actor", "created_at", "changed_at")
     ordering = ["serial"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        light: QuerySet[Any] = super().get_queryset(request).defer("payload")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Signal]:
+        light: QuerySet[Signal] = super().get_queryset(request).defer("payload")
         return light

@@ -1,4 +1,4 @@
-"""The operator's view of tokens that have ended early. What was revoked stays revoked."""
+"""Admin for revoked tokens and subjects. A revocation can't be undone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sessions_app.models import RevokedSubject, RevokedToken
 
 
 class RevocationAdmin(ReadOnlyAdmin):
-    """May be added, and then only be read."""
+    """Admin that allows adding rows, but not changing them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return admin.ModelAdmin.has_add_permission(self, request)

@@ -1,4 +1,4 @@
-"""Messages as text for people who look after a site: every part readable, nothing of it markup."""
+"""Messages as plain text for operators: every part readable, none of it rendered as markup."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import orjson
 from sessions_app.core import fold
 from sessions_app.core.wire_types import Part
 
-MOST_CHARACTERS = 20_000  # of one part: beyond it a page is of no use to a reader
+MAX_CHARACTERS = 20_000  # of one part; a longer page is unreadable
 
 
 class Passage(NamedTuple):
-    """One part. `label` is empty for what was simply said."""
+    """One part of a message. `label` is empty for plain text."""
 
     label: str
     text: str
@@ -46,7 +46,7 @@ def _passage(part: Part) -> Passage:
 
 def _tool(part: Part) -> Passage:
     name = part.get("toolName") or part["type"].removeprefix("tool-")
-    told = [
+    lines = [
         f"{title}: {value if isinstance(value, str) else _json(value)}"
         for title, value in (
             ("input", part.get("input", part.get("rawInput"))),
@@ -56,18 +56,18 @@ def _tool(part: Part) -> Passage:
         )
         if value is not None
     ]
-    return Passage(f"Tool: {name} ({part.get('state', '')})", "\n".join(told))
+    return Passage(f"Tool: {name} ({part.get('state', '')})", "\n".join(lines))
 
 
 def _file(part: Part) -> Passage:
     url = part.get("url", "")
-    where = f"{len(url)} characters of data" if url.startswith("data:") else url
-    return Passage("File", f"{part.get('mediaType', '')} {where}".strip())
+    location = f"{len(url)} characters of data" if url.startswith("data:") else url
+    return Passage("File", f"{part.get('mediaType', '')} {location}".strip())
 
 
 def _source(part: Part) -> Passage:
-    told = (part.get("title"), part.get("filename"), part.get("url"))
-    return Passage("Source", " · ".join(text for text in told if text))
+    facts = (part.get("title"), part.get("filename"), part.get("url"))
+    return Passage("Source", " · ".join(text for text in facts if text))
 
 
 def _unknown(part: Part) -> Passage:
@@ -86,7 +86,7 @@ _READERS: dict[str, Callable[[Part], Passage]] = {
 
 
 def readable(json: str) -> str:
-    """JSON of a row as text."""
+    """Return stored JSON as indented text."""
     return _cut(_json(orjson.loads(json)))
 
 
@@ -95,6 +95,6 @@ def _json(value: object) -> str:
 
 
 def _cut(text: str) -> str:
-    if len(text) <= MOST_CHARACTERS:
+    if len(text) <= MAX_CHARACTERS:
         return text
-    return f"{text[:MOST_CHARACTERS]}\n… and {len(text) - MOST_CHARACTERS} characters more"
+    return f"{text[:MAX_CHARACTERS]}\n… and {len(text) - MAX_CHARACTERS} more characters"

@@ -1,8 +1,8 @@
-"""Admin of workers: the processes and producers that write responses."""
+"""Admin for workers: the processes and producers that write responses."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
@@ -12,19 +12,25 @@ from sessions_app.admin.readonly import ReadOnlyAdmin, ago
 from sessions_app.models import Run, Worker
 
 
+class ListedWorker(Protocol):
+    """A worker with the annotation of the list."""
+
+    running_count: int
+
+
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
     list_display = ["name", "alive", "running", "seen", "beats", "started_at"]
     list_filter = ["alive"]
     search_fields = ["=id", "name"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         running = Count("runs", filter=Q(runs__status=Run.Status.RUNNING))
-        annotated: QuerySet[Any] = super().get_queryset(request).annotate(running_count=running)
+        annotated: QuerySet[Worker] = super().get_queryset(request).annotate(running_count=running)
         return annotated
 
-    @admin.display(description="runs at work", ordering="running_count")
-    def running(self, worker: Any) -> Any:
+    @admin.display(description="active runs", ordering="running_count")
+    def running(self, worker: ListedWorker) -> int:
         return worker.running_count
 
     @admin.display(description="last seen", ordering="seen_at")

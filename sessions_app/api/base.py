@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import isclass
 from typing import Any, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import extend_schema as extend_any_schema
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sessions_app.http import errors
@@ -16,6 +18,7 @@ from sessions_app.http.authentication import CookieAuthentication, IsAuthenticat
 from sessions_app.http.json_body import JSONParser, JSONRenderer
 from sessions_app.http.throttling import Throttle
 
+ExceptionHandler = Callable[[Exception, Mapping[str, object]], Response | None]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -32,11 +35,10 @@ def extend_schema(**options: Any) -> Callable[[F], F]:
 
 
 class HoldfastView(APIView):
-    """Authentication, permissions, rate limit and format of every operation; comes first among a view's bases.
+    """Base view: authentication, permissions, rate limit and format. It comes first among a view's bases.
 
-    All of it is explicit, although REST_FRAMEWORK could have it as defaults: that setting belongs to the site, which
-    may have an API of its own. With the site's defaults, this API would let in whom the site lets in, and answer in
-    the site's format.
+    These aren't defaults in REST_FRAMEWORK, because that setting belongs to the site, which may have its own API.
+    With the site's defaults, this API would use the site's authentication and format.
     """
 
     authentication_classes = [TokenAuthentication, CookieAuthentication]
@@ -47,13 +49,13 @@ class HoldfastView(APIView):
     content_negotiation_class = DefaultContentNegotiation
     versioning_class = None
     metadata_class = None
-    filter_backends: Any = []  # of views that list
+    filter_backends: Any = []  # read by list views
     schema: Any = AutoSchema()
 
-    def get_exception_handler(self) -> Any:
+    def get_exception_handler(self) -> ExceptionHandler:
         return errors.handle
 
-    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+    def finalize_response(self, request: Request, response: Response, *args: object, **kwargs: object) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
-        response.headers.setdefault("Cache-Control", "private, no-store")  # it is one person's
+        response.headers.setdefault("Cache-Control", "private, no-store")  # personal data
         return response

@@ -1,15 +1,16 @@
-"""Pages of lists: cursors, which stay right while the list changes, and links that don't name a host."""
+"""Pagination by cursor, stable while the list changes. Links are paths without a host."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from sessions_app.api.serializers import PageQuery
 from sessions_app.core import fold
@@ -17,22 +18,27 @@ from sessions_app.core.wire_types import SignalRecord, WireMessage
 from sessions_app.event_log import queries
 from sessions_app.http.errors import ApiError
 
+M = TypeVar("M", bound=Model)
+R = TypeVar("R")
+
 
 class SessionPages(CursorPagination):
-    """The session that was last active first."""
+    """Pagination of sessions, most recently active first."""
 
     ordering = ("-active_at", "-id")
     page_size = 50
     page_size_query_param = "limit"
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any] | None:
+    def paginate_queryset(
+        self, queryset: QuerySet[M, R], request: Request, view: APIView | None = None
+    ) -> list[R] | None:
         PageQuery(data=request.query_params.dict()).is_valid(raise_exception=True)
         try:
             return super().paginate_queryset(queryset, request, view)
-        except ValidationError:  # a cursor that somebody made up: what is in it isn't a time
+        except ValidationError:  # an invented cursor: its position isn't a time
             raise ApiError("bad_page") from None
 
-    # The links are paths: what a proxy calls this server is none of the client's business.
+    # Links are paths: behind a proxy, this server's host name isn't the client's.
 
     def get_next_link(self) -> str | None:
         return _path(super().get_next_link())
@@ -46,7 +52,7 @@ def _path(link: str | None) -> str | None:
 
 
 class HistoryPage(NamedTuple):
-    """Part of a history, oldest first, each with its serial; and whether there is more beyond."""
+    """Part of a history, oldest first, each item with its serial. `more`: the history continues beyond it."""
 
     items: Sequence[tuple[int, WireMessage | SignalRecord]]
     more: bool
@@ -70,12 +76,12 @@ def history_page(
     before: int | None = None,
     after: int | None = None,
 ) -> dict[str, object]:
-    """Return a page of history, `{"next", "previous", "results"}`, with links to its neighbours below `path`."""
+    """Return a page of history, `{"next", "previous", "results"}`. Its links are below `path`."""
     if after is None and before is None and order == "oldest":
         after = 0
     items, more = read(limit=limit, before=before, after=after)
     link = _linker(path, limit, order)
-    # Behind us there is more if we came from there.
+    # A request with `before` or `after` came from the other side, so there is more on that side.
     has_older, has_newer = (more, before is not None) if after is None else (bool(after), more)
     older = link(before=items[0][0]) if has_older and items else None
     newer = link(after=items[-1][0]) if has_newer and items else None

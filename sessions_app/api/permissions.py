@@ -1,4 +1,4 @@
-"""Django's model permissions in the API. Being staff alone opens nothing; superusers have every permission."""
+"""Django's model permissions in the API. Staff status alone grants nothing; superusers have every permission."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ISSUE_FOR_OTHERS = "sessions_app.issue_token_for_others"
 
 
 def require(user: AbstractUser | AnonymousUser, permission: str) -> None:
-    """Raise forbidden, with the permission's name, unless an active member of the staff has it."""
+    """Raise forbidden, naming the permission, unless the user is active staff and has it."""
     if not (user.is_active and user.is_staff and user.has_perm(permission)):
         raise ApiError("forbidden", permission)
 
@@ -36,7 +36,7 @@ class ModelPermissions(DjangoModelPermissions):
 
 
 class TokenPermissions(ModelPermissions):
-    """Issuing has a permission of its own; revoking adds a row of revoked tokens, as in the admin."""
+    """Permissions for tokens: issuing has its own; revoking requires `add` of revoked tokens, as in the admin."""
 
     perms_map = {
         "POST": ["%(app_label)s.issue_token"],

@@ -1,12 +1,11 @@
-"""OpenAPI operations of the transports over HTTP, PROTOCOL.md §2.
+"""OpenAPI operations of the HTTP transports (PROTOCOL.md §2).
 
-drf-spectacular finds the addresses where they are mounted, but reads the REST framework's views only: `described` gives
-each of Django's async views a stub to read.
+drf-spectacular reads only the REST framework's views, so `described` gives each async Django view a stub to read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from django.http.response import HttpResponseBase
@@ -29,15 +28,16 @@ from sessions_app.api.schema_serializers import (
 )
 from sessions_app.core.frames import SESSION_ID
 
-V = TypeVar("V", bound=Callable[..., Coroutine[Any, Any, HttpResponseBase]])
-Operation = Callable[[Callable[..., Any]], Callable[..., Any]]  # what `extend_schema` returns
+V = TypeVar("V", bound=Callable[..., Coroutine[object, None, HttpResponseBase]])
+Status = TypeVar("Status", int, tuple[int, str])
+Operation = Callable[[Callable[..., None]], Callable[..., None]]  # what `extend_schema` returns
 
 TAG = "link"
 REFUSALS = {
     400: "The request is invalid; the code says why.",
-    401: "Not authenticated, or the token is invalid. Opening the page gives a visitor a cookie.",
-    403: "A page of another site asked, or the CSRF token or a scope of the token is missing.",
-    404: "There is no such session, or it is another owner's.",
+    401: "Not authenticated, or the token is invalid. Opening the page gives a visitor a guest cookie.",
+    403: "The request comes from another site's page, or the CSRF token or a token scope is missing.",
+    404: "The session doesn't exist, or another owner has it.",
     410: "The session has expired.",
     429: "Too many requests, or too many open connections. `Retry-After` says how many seconds to wait.",
     503: "The server is stopping, or its database is unavailable. Try again.",
@@ -60,7 +60,7 @@ curl "$api/sessions/$session/signals/" -b cookies.txt -H "X-CSRFToken: $csrftoke
 
 
 class TransportSchema(AutoSchema):
-    """A transport's body is never optional; drf-spectacular takes one that isn't a serializer's for optional."""
+    """Schema of a transport: its body is always required. drf-spectacular assumes optional without a serializer."""
 
     def get_operation(self, *args: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args)
@@ -70,15 +70,15 @@ class TransportSchema(AutoSchema):
 
 
 class TransportView(HoldfastView):
-    """What stands for an async view in the document. It is never called."""
+    """Stand-in for an async view in the OpenAPI document. It is never called."""
 
     schema = TransportSchema()
 
 
 def described(view: V, method: str, operation: Operation) -> V:
-    """Return an async view that drf-spectacular reads as this operation."""
+    """Make drf-spectacular read an async view as this operation, and return the view."""
 
-    def stub(*args: Any, **kwargs: Any) -> None: ...
+    def stub(*args: object, **kwargs: object) -> None: ...
 
     stub.kwargs = {"schema": TransportSchema}  # type: ignore[attr-defined]  # what `extend_schema` derives from
     view.cls = type("Described", (TransportView,), {method: operation(stub)})  # type: ignore[attr-defined]
@@ -86,10 +86,10 @@ def described(view: V, method: str, operation: Operation) -> V:
     return view
 
 
-def _operation(name: str, answer: dict[Any, Any], **of_its_own: Any) -> Operation:
+def _operation(name: str, success: Mapping[Status, OpenApiResponse], **options: Any) -> Operation:
     refusals = {status: OpenApiResponse(ErrorSerializer, text) for status, text in REFUSALS.items()}
     operation: Operation = extend_schema(
-        operation_id=f"link_{name}", tags=[TAG], responses={**answer, **refusals}, **of_its_own
+        operation_id=f"link_{name}", tags=[TAG], responses={**success, **refusals}, **options
     )
     return operation
 
@@ -106,24 +106,28 @@ def _in_path(name: str) -> OpenApiParameter:
 _SESSION = _in_path("session")
 _PLACE = [
     OpenApiParameter(
-        "cursor", str, description="Where to continue: changes since then come first. Without it, the newest messages."
+        "cursor",
+        str,
+        description="Position to continue from: missed changes come first. Without it, the newest messages.",
     ),
-    OpenApiParameter("rewind", {"type": "integer", "minimum": 0}, description="Without a cursor, how many messages."),
+    OpenApiParameter(
+        "rewind", {"type": "integer", "minimum": 0}, description="Without a cursor, the number of messages."
+    ),
 ]
-_EVENTS = {(200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, "The frames as events.")}
+_EVENTS = {(200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, "Frames as server-sent events.")}
 
 STREAM = _operation(
     "stream",
     _EVENTS,
     summary="Follow sessions as a stream",
-    description="Server-sent events, each one frame of PROTOCOL.md §5, for at most 5 minutes; then ask again.",
+    description="Server-sent events, one frame of PROTOCOL.md §5 each, for at most 5 minutes; then reconnect.",
     request=FollowSerializer,
 )
 POLL = _operation(
     "poll",
     {200: OpenApiResponse(FramesSerializer, "The frames.")},
     summary="Wait for changes in sessions",
-    description="The frames of a stream that ends as soon as there is news.",
+    description="Long poll. Answers with a stream's frames as soon as there is a change.",
     request=PollSerializer,
 )
 SESSION_STREAM = _operation(
@@ -131,7 +135,7 @@ SESSION_STREAM = _operation(
     _EVENTS,
     summary="Follow a session as a stream",
     description=_with_shell(
-        "For a browser's own `EventSource`, which resumes by itself: the cursor is each event's id.", CURL_STREAM
+        "For a browser's `EventSource`, which resumes automatically: each event's id is the cursor.", CURL_STREAM
     ),
     parameters=[
         _SESSION,
@@ -140,7 +144,7 @@ SESSION_STREAM = _operation(
             "Last-Event-ID",
             str,
             OpenApiParameter.HEADER,
-            description="Sent by an `EventSource` that reconnects; precedes `cursor`.",
+            description="Sent by a reconnecting `EventSource`; takes precedence over `cursor`.",
         ),
     ],
 )
@@ -148,22 +152,22 @@ SESSION_POLL = _operation(
     "session_poll",
     {200: OpenApiResponse(SessionFramesSerializer, "The frames, and the cursor after them.")},
     summary="Wait for changes in a session",
-    description=_with_shell("The answer has the cursor for the next poll.", CURL_POLL),
+    description=_with_shell("The response has the cursor for the next poll.", CURL_POLL),
     parameters=[
         _SESSION,
         *_PLACE,
         OpenApiParameter(
             "wait_ms",
             {"type": "integer", "minimum": 0},
-            description="How long to wait for news; 25 seconds at most, and by default.",
+            description="Time to wait for a change. The default, and the maximum, is 25 seconds.",
         ),
     ],
 )
 SIGNAL = _operation(
     "signal",
     {200: OpenApiResponse(ReceiptSerializer, "The receipt of an accepted signal.")},
-    summary="Send a signal into a session",
-    description=_with_shell("The answer is the receipt; a rejection has its error's status.", CURL_SIGNAL),
+    summary="Send a signal to a session",
+    description=_with_shell("The response is the receipt. A rejection has the status of its error.", CURL_SIGNAL),
     parameters=[_in_path("id")],
     request=SignalRequestSerializer,
     examples=[
@@ -176,15 +180,15 @@ SIGNAL = _operation(
 )
 PUBLISH = _operation(
     "publish",
-    {200: OpenApiResponse(PublishedSerializer, "It is stored.")},
+    {200: OpenApiResponse(PublishedSerializer, "Stored.")},
     summary="Publish to a session",
     description=(
-        "As JSON, a batch of a response, which counts once. As NDJSON, a whole response, one chunk per line, shown as"
-        " it arrives. By a token with the scope `publish`."
+        "JSON: one batch of a response; a repeated batch counts once. NDJSON: a whole response, one chunk per line,"
+        " delivered as it arrives. Requires a token with the scope `publish`."
     ),
     parameters=[
         _SESSION,
-        OpenApiParameter("message", str, description="The id of a response sent as NDJSON; by default a new one."),
+        OpenApiParameter("message", str, description="The id of a response sent as NDJSON. Default: a new id."),
     ],
     request={"application/json": BatchSerializer, "application/x-ndjson": OpenApiTypes.STR},
     auth=BY_TOKEN,
@@ -193,7 +197,7 @@ BEAT = _operation(
     "beat",
     {204: OpenApiResponse(description="Recorded.")},
     summary="Send a publisher's heartbeat",
-    description="At least every third of a lease, while it has nothing to publish.",
+    description="Send it at least every third of a lease while there is nothing to publish.",
     request=ProducerSerializer,
     auth=BY_TOKEN,
 )

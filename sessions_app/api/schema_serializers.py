@@ -1,4 +1,4 @@
-"""Serializers that only describe, for the API's OpenAPI document: what it answers, and the bodies of the transports."""
+"""Serializers for the OpenAPI document only: the API's responses and the bodies of the transports."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sessions_app.models import Message, Signal
 # The REST API
 
 
-class IssuedTokenSerializer(serializers.Serializer[Any]):
-    token = serializers.CharField(help_text="For the header `Authorization: Bearer …`. It is shown this once.")
-    jti = serializers.CharField(help_text="Its id, to revoke it by.")
+class IssuedTokenSerializer(serializers.Serializer[None]):
+    token = serializers.CharField(help_text="For the header `Authorization: Bearer …`. Shown only once.")
+    jti = serializers.CharField(help_text="Token id, used to revoke it.")
     expires_at = MillisecondsField()
 
 
-class MessageSerializer(serializers.Serializer[Any]):
-    """A message as PROTOCOL.md §3 has it: an AI SDK UIMessage and Holdfast's own fields."""
+class MessageSerializer(serializers.Serializer[None]):
+    """A message (PROTOCOL.md §3): an AI SDK UIMessage plus Holdfast's own fields."""
 
     id = serializers.CharField()
     role = serializers.CharField()
@@ -33,33 +33,33 @@ class MessageSerializer(serializers.Serializer[Any]):
     last_serial = serializers.IntegerField()
     created_at = MillisecondsField()
     parts = serializers.ListField(child=serializers.DictField())
-    open = serializers.DictField(help_text="What a fold needs to go on while it is streaming.")
+    open = serializers.DictField(help_text="State needed to continue the fold while the message is streaming.")
 
 
-class HistorySerializer(serializers.Serializer[Any]):
-    """Links go on in the page's order; null where there is no more at the moment."""
+class HistorySerializer(serializers.Serializer[None]):
+    """A page of messages. Links follow the page's order; null where there is no further page yet."""
 
     next = serializers.CharField(allow_null=True)
     previous = serializers.CharField(allow_null=True)
     results = MessageSerializer(many=True)
 
 
-class SignalSerializer(serializers.Serializer[Any]):
-    """What somebody sent, and what became of it, as the events of PROTOCOL.md §5 tell of it."""
+class SignalSerializer(serializers.Serializer[None]):
+    """A signal and its status, as in the signal events of PROTOCOL.md §5."""
 
-    id = serializers.CharField(help_text="Its sender's.")
+    id = serializers.CharField(help_text="Id chosen by the sender.")
     kind = serializers.ChoiceField(choices=[(kind, kind) for kind in signals.KINDS])
     status = serializers.ChoiceField(choices=Signal.Status.choices)
-    code = serializers.CharField(allow_null=True, help_text="Of the error that rejected it.")
-    reason = serializers.CharField(allow_null=True, help_text="Why it has this status, for people.")
-    actor = serializers.CharField(help_text="Who sent it.")
+    code = serializers.CharField(allow_null=True, help_text="Code of the error that rejected it.")
+    reason = serializers.CharField(allow_null=True, help_text="Human-readable reason for the status.")
+    actor = serializers.CharField(help_text="Identity of the sender.")
     at = MillisecondsField()
-    message = serializers.CharField(allow_null=True, help_text="The id of the response that it is about.")
-    payload = serializers.DictField(help_text="What everybody is told of it.")
+    message = serializers.CharField(allow_null=True, help_text="Id of the response it refers to.")
+    payload = serializers.DictField(help_text="The part of the payload that is visible to every reader.")
 
 
-class SignalsSerializer(serializers.Serializer[Any]):
-    """Links go on in the page's order; null where there is no more at the moment."""
+class SignalsSerializer(serializers.Serializer[None]):
+    """A page of signals. Links follow the page's order; null where there is no further page yet."""
 
     next = serializers.CharField(allow_null=True)
     previous = serializers.CharField(allow_null=True)
@@ -67,16 +67,16 @@ class SignalsSerializer(serializers.Serializer[Any]):
 
 
 class MessageChangeSerializer(MessageSerializer):
-    """What changed of a message: keep the first `from` parts, append `parts`; see PROTOCOL.md §6."""
+    """A changed message: keep the first `from` parts, then append `parts` (PROTOCOL.md §6)."""
 
-    at = serializers.IntegerField(help_text="UTF-16 units to keep of the text of the part at `from`.")
+    at = serializers.IntegerField(help_text="UTF-16 code units to keep of the text of the part at `from`.")
 
     def get_fields(self) -> dict[str, Any]:
-        return {**super().get_fields(), "from": serializers.IntegerField(help_text="Parts to keep.")}
+        return {**super().get_fields(), "from": serializers.IntegerField(help_text="Number of parts to keep.")}
 
 
-class ChangesSerializer(serializers.Serializer[Any]):
-    """The state since a cursor, as an attach with it gives."""
+class ChangesSerializer(serializers.Serializer[None]):
+    """Changes since a cursor, as in the reply to an attach with it."""
 
     session = serializers.CharField()
     cursor = serializers.CharField(help_text="For the next `?since=`.")
@@ -87,9 +87,9 @@ class ChangesSerializer(serializers.Serializer[Any]):
     messages = MessageChangeSerializer(many=True)
 
 
-class ErrorSerializer(serializers.Serializer[Any]):
+class ErrorSerializer(serializers.Serializer[None]):
     code = serializers.CharField()
-    message = serializers.CharField(help_text="For people.")
+    message = serializers.CharField(help_text="Human-readable message.")
     retryable = serializers.BooleanField(help_text="The same request may succeed later.")
 
 
@@ -105,76 +105,76 @@ class ResetSerializer(ErrorSerializer):
     reason = serializers.CharField(
         required=False, help_text="epoch-changed, trimmed, ahead or too-far; not for `expired`."
     )
-    cursor = serializers.CharField(required=False, help_text="Where the session is now; not for `expired`.")
+    cursor = serializers.CharField(required=False, help_text="The session's current cursor; not for `expired`.")
 
 
-# The transports over HTTP: PROTOCOL.md §4 and §5
+# The HTTP transports (PROTOCOL.md §4 and §5)
 
 
 def _matching(pattern: re.Pattern[str], help_text: str) -> serializers.RegexField:
     return serializers.RegexField(rf"\A{pattern.pattern}", help_text=help_text)
 
 
-class AttachSerializer(serializers.Serializer[Any]):
+class AttachSerializer(serializers.Serializer[None]):
     session = serializers.CharField()
-    cursor = serializers.CharField(required=False, allow_null=True, help_text="Where the client is.")
+    cursor = serializers.CharField(required=False, allow_null=True, help_text="The client's position.")
     rewind = serializers.IntegerField(
-        required=False, allow_null=True, min_value=0, help_text="Without a cursor, how many messages."
+        required=False, allow_null=True, min_value=0, help_text="Without a cursor, the number of messages."
     )
     held = serializers.DictField(
         child=serializers.ListField(child=serializers.IntegerField()),
         required=False,
         allow_null=True,
-        help_text="The lengths of the parts of each message that was streaming at the cursor.",
+        help_text="Lengths of the parts of each message that was streaming at the cursor.",
     )
 
 
-class FollowSerializer(serializers.Serializer[Any]):
+class FollowSerializer(serializers.Serializer[None]):
     attach = AttachSerializer(many=True, help_text="The sessions to follow, each with the client's cursor.")
 
 
 class PollSerializer(FollowSerializer):
     wait_ms = serializers.IntegerField(
-        required=False, min_value=0, help_text="How long to wait for news; 25 seconds at most, and by default."
+        required=False, min_value=0, help_text="Time to wait for a change. The default, and the maximum, is 25 seconds."
     )
 
 
-class FrameSerializer(serializers.Serializer[Any]):
-    """A frame of PROTOCOL.md §5: the other fields depend on its type."""
+class FrameSerializer(serializers.Serializer[None]):
+    """A frame (PROTOCOL.md §5). Its other fields depend on its type."""
 
     type = serializers.CharField(help_text="`connected`, `attached`, `events`, `detached`, `error`, `heartbeat`, …")
 
 
-class FramesSerializer(serializers.Serializer[Any]):
-    frames = FrameSerializer(many=True, help_text="`connected`, `attached` for each session, then what is new.")
+class FramesSerializer(serializers.Serializer[None]):
+    frames = FrameSerializer(many=True, help_text="`connected`, `attached` for each session, then changes.")
 
 
 class SessionFramesSerializer(FramesSerializer):
-    cursor = serializers.CharField(help_text="For the next poll.")
+    cursor = serializers.CharField(help_text="Cursor for the next poll.")
 
 
-class SignalRequestSerializer(serializers.Serializer[Any]):
-    id = _matching(SIGNAL_ID, "The sender's; repeated, it counts once.")
+class SignalRequestSerializer(serializers.Serializer[None]):
+    id = _matching(SIGNAL_ID, "Id chosen by the sender. A repeated id counts once.")
     kind = serializers.ChoiceField(choices=[(kind, kind) for kind in signals.KINDS])
-    payload = serializers.DictField(help_text="What PROTOCOL.md §8 names for its kind.")
+    payload = serializers.DictField(help_text="Fields of PROTOCOL.md §8 for the kind.")
 
 
-class ReceiptSerializer(serializers.Serializer[Any]):
+class ReceiptSerializer(serializers.Serializer[None]):
     type = serializers.ChoiceField(choices=["receipt"])
     session = serializers.CharField()
     id = serializers.CharField()
     status = serializers.ChoiceField(choices=["accepted", "rejected"])
-    serial = serializers.IntegerField(required=False, help_text="Of an accepted signal.")
-    error = ErrorSerializer(required=False, help_text="Why it was rejected.")
+    serial = serializers.IntegerField(required=False, help_text="Serial of an accepted signal.")
+    error = ErrorSerializer(required=False, help_text="Reason for a rejection.")
 
 
-class ProducerSerializer(serializers.Serializer[Any]):
-    producer = _matching(SIGNAL_ID, "The publisher's own name.")
-    epoch = serializers.IntegerField(min_value=0, help_text="Higher in each process that takes the name.")
+class ProducerSerializer(serializers.Serializer[None]):
+    producer = _matching(SIGNAL_ID, "Name chosen by the publisher.")
+    epoch = serializers.IntegerField(min_value=0, help_text="Increases with each process that takes over the name.")
 
 
-class ChunkSerializer(serializers.Serializer[Any]):
-    """An AI SDK UI message chunk: the other fields depend on its type."""
+class ChunkSerializer(serializers.Serializer[None]):
+    """An AI SDK UI message chunk. Its other fields depend on its type."""
 
     type = serializers.CharField()
 
@@ -185,10 +185,10 @@ class BatchSerializer(ProducerSerializer):
     chunks = ChunkSerializer(many=True)
 
 
-class PublishedSerializer(serializers.Serializer[Any]):
+class PublishedSerializer(serializers.Serializer[None]):
     type = serializers.ChoiceField(choices=["published"])
     session = serializers.CharField()
     message = serializers.CharField()
     serial = serializers.IntegerField()
-    sequence = serializers.IntegerField(required=False, help_text="Of a batch.")
-    status = serializers.CharField(required=False, help_text="How a response that was sent as lines ended.")
+    sequence = serializers.IntegerField(required=False, help_text="Sequence number of a batch.")
+    status = serializers.CharField(required=False, help_text="Final status of a response sent as NDJSON.")

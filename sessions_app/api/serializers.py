@@ -1,4 +1,4 @@
-"""What the API takes and gives, field by field. What isn't named here is refused."""
+"""Serializers of the API. Fields that aren't declared here are rejected."""
 
 from __future__ import annotations
 
@@ -12,39 +12,41 @@ from rest_framework import serializers
 from sessions_app import conf
 from sessions_app.core import tokens
 from sessions_app.core.cursor import Cursor
-from sessions_app.event_log import queries
+from sessions_app.event_log.moments import milliseconds
 from sessions_app.models import RetentionPolicy, Session
 
 T = TypeVar("T")
 
-MOST_SERIAL = 2**53  # where JavaScript's whole numbers end
+MAX_SERIAL = 2**53  # the largest exact integer in JavaScript
 
 
-class Strict(serializers.Serializer[Any]):
-    """Refuses fields that it doesn't take, instead of ignoring a misspelt one."""
+class Strict(serializers.Serializer[T]):
+    """Serializer that rejects unknown fields, so that a misspelt one isn't ignored."""
 
-    def to_internal_value(self, data: Any) -> Any:
+    def to_internal_value(self, data: object) -> Any:
         if isinstance(data, dict):
-            taken = {name for name, field in self.fields.items() if not field.read_only}
-            unknown = {name: [f"Not taken here. These are: {', '.join(taken)}."] for name in data if name not in taken}
+            known = {name for name, field in self.fields.items() if not field.read_only}
+            unknown = {
+                name: [f"Unknown field. Known fields: {', '.join(known)}."] for name in data if name not in known
+            }
             if unknown:
                 raise serializers.ValidationError(unknown)
         return super().to_internal_value(data)
 
 
 @extend_schema_field({"type": "integer", "format": "int64", "description": "Milliseconds since 1970, UTC."})
-class MillisecondsField(serializers.Field[Any, Any, int, datetime]):
-    """A moment as the wire has it."""
+class MillisecondsField(serializers.Field[datetime, object, int, datetime]):
+    """A time as milliseconds since 1970, as on the wire."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(read_only=True, **kwargs)
 
     def to_representation(self, value: datetime) -> int:
-        return queries.milliseconds(value)
+        return milliseconds(value)
 
 
 class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):
-    default_error_messages = {"does_not_exist": "There is no such policy. There are: {names}."}
+    default_error_messages = {"does_not_exist": "Unknown policy. Available: {names}."}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(slug_field="name", queryset=RetentionPolicy.objects.none(), **kwargs)
@@ -52,30 +54,34 @@ class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):
     def get_queryset(self) -> QuerySet[RetentionPolicy]:
         return RetentionPolicy.objects.allowed()
 
-    def to_internal_value(self, data: Any) -> RetentionPolicy:
+    def to_internal_value(self, data: object) -> RetentionPolicy:
         policies = {policy.name: policy for policy in self.get_queryset()}
         if not isinstance(data, str) or data not in policies:
             self.fail("does_not_exist", names=", ".join(policies))
         return policies[data]
 
 
-class SessionSerializer(Strict, serializers.ModelSerializer[Session]):
+class SessionSerializer(Strict[Session], serializers.ModelSerializer[Session]):
     title = serializers.CharField(
-        max_length=200, allow_blank=True, required=False, help_text="Its first message's beginning, until it is set."
+        max_length=200, allow_blank=True, required=False, help_text="Until it is set, the start of the first message."
     )
     agent = serializers.CharField(
         max_length=64,
         allow_blank=True,
         required=False,
-        help_text="Who answers: the site's default if left out, nobody if empty. It can't be changed.",
+        help_text="The agent that answers. Omitted: the site's default. Empty: none. Can't be changed.",
     )
-    policy = PolicyNameField(required=False, help_text="The name of its retention policy.")
-    cursor = serializers.SerializerMethodField(help_text="Its end; opaque. For `?since=` and for attaching.")
-    streaming = serializers.BooleanField(read_only=True, help_text="Whether a response is in progress.")
-    held = serializers.BooleanField(read_only=True, help_text="On hold: nothing of it expires.")
+    policy = PolicyNameField(required=False, help_text="Name of the retention policy.")
+    cursor = serializers.SerializerMethodField(
+        help_text="The session's current position (opaque), for `?since=` and for attaching."
+    )
+    streaming = serializers.BooleanField(read_only=True, help_text="A response is in progress.")
+    held = serializers.BooleanField(read_only=True, help_text="On hold: the session doesn't expire.")
     created_at = MillisecondsField()
-    active_at = MillisecondsField(help_text="When a message last began or ended.")
-    expires_at = MillisecondsField(allow_null=True, help_text="If nothing more happens; null while on hold.")
+    active_at = MillisecondsField(help_text="Time when a message last began or ended.")
+    expires_at = MillisecondsField(
+        allow_null=True, help_text="Expiry time if there is no further activity; null while on hold."
+    )
 
     class Meta:
         model = Session
@@ -89,7 +95,7 @@ class SessionSerializer(Strict, serializers.ModelSerializer[Session]):
 
     def validate_agent(self, agent: str) -> str:
         if agent and agent not in conf.settings.agents:
-            raise serializers.ValidationError(f"There is no such agent. There are: {', '.join(conf.settings.agents)}.")
+            raise serializers.ValidationError(f"Unknown agent. Available: {', '.join(conf.settings.agents)}.")
         if self.instance is not None and agent != self.instance.agent:
             raise serializers.ValidationError("A session's agent can't be changed.")
         return agent
@@ -99,28 +105,32 @@ class SessionSerializer(Strict, serializers.ModelSerializer[Session]):
         if "policy" not in validated_data:
             validated_data["policy"] = RetentionPolicy.objects.default()
         session = Session.objects.create(**validated_data)
-        session.streaming = False  # type: ignore[attr-defined]  # as the list has it
+        session.streaming = False  # type: ignore[attr-defined]  # annotated in lists
         return session
 
     def update(self, session: Session, validated_data: dict[str, Any]) -> Session:
         for name, value in validated_data.items():
             setattr(session, name, value)
-        # These fields only: the tail and the epoch belong to the writer of the log, which may be at work.
+        # Only the changed fields: tail and epoch belong to the log writer, which may be changing them now.
         session.save(update_fields=list(validated_data))
         return session
 
 
-class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
-    hours = serializers.IntegerField(min_value=1, max_value=10**6, help_text="After the last change, at least 24.")
-    is_default = serializers.BooleanField(
-        required=False, help_text="New sessions get it. The one that was the default before no longer is."
+class PolicySerializer(Strict[RetentionPolicy], serializers.ModelSerializer[RetentionPolicy]):
+    hours = serializers.IntegerField(
+        min_value=1, max_value=10**6, help_text="Hours to keep a session after its last change, at least 24."
     )
-    sessions = serializers.IntegerField(read_only=True, source="session_count", help_text="How many have it.")
+    is_default = serializers.BooleanField(
+        required=False, help_text="New sessions get this policy. It replaces the previous default."
+    )
+    sessions = serializers.IntegerField(
+        read_only=True, source="session_count", help_text="Number of sessions with this policy."
+    )
 
     class Meta:
         model = RetentionPolicy
         fields = ["id", "name", "hours", "is_default", "sessions"]
-        validators: list[Any] = []  # not the constraint's: a new default takes the old one's place
+        validators: list[object] = []  # without the unique constraint's: a new default replaces the old one
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         current = self.instance or RetentionPolicy()
@@ -130,7 +140,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
 
     def create(self, validated_data: dict[str, Any]) -> RetentionPolicy:
         policy = self.update(RetentionPolicy(), validated_data)
-        policy.session_count = 0  # type: ignore[attr-defined]  # as the list has it
+        policy.session_count = 0  # type: ignore[attr-defined]  # annotated in lists
         return policy
 
     def update(self, policy: RetentionPolicy, validated_data: dict[str, Any]) -> RetentionPolicy:
@@ -140,63 +150,63 @@ class PolicySerializer(Strict, serializers.ModelSerializer[RetentionPolicy]):
         return policy
 
 
-class TokenSerializer(Strict):
-    """A token to be issued: what PROTOCOL.md §13 says of its claims."""
+class TokenSerializer(Strict[None]):
+    """Request for a token (claims: PROTOCOL.md §13)."""
 
-    sub = serializers.CharField(help_text="Whom it acts as: user:5, ext:alice, agent:billing.")
-    scope = serializers.CharField(help_text="Some of read, send, approve, cancel, publish, with a space between.")
+    sub = serializers.CharField(help_text="Identity that the token acts as: user:5, ext:alice, agent:billing.")
+    scope = serializers.CharField(help_text="Space-separated: read, send, approve, cancel, publish.")
     sessions = serializers.ListField(
-        child=serializers.CharField(), help_text="Ids of sessions, or beginnings of ids that end in *."
+        child=serializers.CharField(), help_text="Session ids, or id prefixes that end in *."
     )
     life_s = serializers.IntegerField(
-        min_value=1, required=False, help_text="For how many seconds: if left out, as many as the site allows."
+        min_value=1, required=False, help_text="Lifetime in seconds. Default: the site's maximum."
     )
 
     def validate_sub(self, sub: str) -> str:
-        return _taken(sub, tokens.subject_problem(sub))
+        return _valid(sub, tokens.subject_problem(sub))
 
     def validate_scope(self, scope: str) -> str:
-        return _taken(scope, tokens.scope_problem(scope))
+        return _valid(scope, tokens.scope_problem(scope))
 
     def validate_sessions(self, sessions: list[str]) -> list[str]:
-        return _taken(sessions, tokens.sessions_problem(sessions))
+        return _valid(sessions, tokens.sessions_problem(sessions))
 
     def validate_life_s(self, life_s: int) -> int:
-        return _taken(life_s, "" if life_s <= conf.settings.token_max_s else f"At most {conf.settings.token_max_s}.")
+        return _valid(life_s, "" if life_s <= conf.settings.token_max_s else f"At most {conf.settings.token_max_s}.")
 
 
-def _taken(value: T, problem: str) -> T:
+def _valid(value: T, problem: str) -> T:
     if problem:
         raise serializers.ValidationError(problem)
     return value
 
 
-class PageQuery(Strict):
-    """Which page of a list."""
+class PageQuery(Strict[None]):
+    """Query parameters of a list page."""
 
     limit = serializers.IntegerField(min_value=1, max_value=200, required=False)
     cursor = serializers.CharField(max_length=1000, required=False)
 
 
-class PartQuery(Strict):
-    """Which part of a session's history. `before` and `after` exclude each other.
+class PartQuery(Strict[None]):
+    """Query parameters of a history page. `before` and `after` exclude each other.
 
-    A message's serial is its `first_serial`, a signal's the one in its receipt.
+    A message's serial is its `first_serial`; a signal's is the serial in its receipt.
     """
 
     EXCLUSIVE: tuple[str, ...] = ("before", "after")
 
     before = serializers.IntegerField(
-        min_value=1, max_value=MOST_SERIAL, required=False, help_text="Those next before this serial."
+        min_value=1, max_value=MAX_SERIAL, required=False, help_text="Items directly before this serial."
     )
     after = serializers.IntegerField(
-        min_value=0, max_value=MOST_SERIAL, required=False, help_text="Those next after this serial."
+        min_value=0, max_value=MAX_SERIAL, required=False, help_text="Items directly after this serial."
     )
-    limit = serializers.IntegerField(min_value=1, required=False, help_text="At most so many.")
+    limit = serializers.IntegerField(min_value=1, required=False, help_text="Maximum number of items.")
     order = serializers.ChoiceField(
         choices=["newest", "oldest"],
         default="newest",
-        help_text="Which comes first; without `before` and `after` also from which end.",
+        help_text="Sort order. Without `before` and `after`, also the end to start from.",
     )
 
     def validate_limit(self, limit: int) -> int:
@@ -212,11 +222,13 @@ class PartQuery(Strict):
 
 
 class HistoryQuery(PartQuery):
-    """`before`, `after` and `since` exclude each other."""
+    """Query parameters of a message history. `before`, `after` and `since` exclude each other."""
 
     EXCLUSIVE = ("before", "after", "since")
 
-    since = serializers.CharField(max_length=100, required=False, help_text="A cursor: what changed since, instead.")
+    since = serializers.CharField(
+        max_length=100, required=False, help_text="A cursor. Returns the changes since then instead of a page."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)

@@ -1,4 +1,4 @@
-"""The API's operations. Who may do what is decided here and in `store.readable`; the log is read through `store`."""
+"""Views of the REST API. Access is checked here and in `queries.readable`; the log is read through `queries`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rest_framework import mixins, permissions, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
+from rest_framework.serializers import BaseSerializer, SerializerMetaclass
 
 from sessions_app import conf
 from sessions_app.api import pagination
@@ -39,6 +39,7 @@ from sessions_app.api.serializers import (
     PartQuery,
     PolicySerializer,
     SessionSerializer,
+    Strict,
     TokenSerializer,
 )
 from sessions_app.auth import tokens
@@ -54,57 +55,59 @@ from sessions_app.retention import purge
 
 logger = logging.getLogger(__name__)
 
+Answer = OpenApiResponse | PolymorphicProxySerializer | SerializerMetaclass
 
-def _responses(*statuses: int, **answers: Any) -> dict[int, Any]:
-    """What an operation may answer, for its description: `ok`, `created` or `gone`, and these refusals."""
-    described = {200: answers.get("ok"), 201: answers.get("created"), 204: answers.get("gone"), **_always()}
-    described |= {status: _REFUSALS[status] for status in statuses}
+
+def _responses(*statuses: int, **answers: Answer) -> dict[int, Answer]:
+    """Return an operation's OpenAPI responses: `ok`, `created` or `deleted`, and errors with these statuses."""
+    described = {200: answers.get("ok"), 201: answers.get("created"), 204: answers.get("deleted")}
+    described |= _common_responses() | {status: _REFUSALS[status] for status in statuses}
     return {status: answer for status, answer in described.items() if answer is not None}
 
 
-def _always() -> dict[int, Any]:
+def _common_responses() -> dict[int, OpenApiResponse]:
     return {
-        401: OpenApiResponse(ErrorSerializer, "Nobody is there, or the token can't be taken."),
-        403: OpenApiResponse(ErrorSerializer, "The token lacks the scope that this needs."),
-        429: OpenApiResponse(ErrorSerializer, "Too often: `Retry-After` says for how many seconds to wait."),
+        401: OpenApiResponse(ErrorSerializer, "Not authenticated, or the token is invalid."),
+        403: OpenApiResponse(ErrorSerializer, "The token lacks a required scope."),
+        429: OpenApiResponse(ErrorSerializer, "Too many requests. Wait for the seconds in `Retry-After`."),
     }
 
 
 _REFUSALS = {
-    400: OpenApiResponse(InvalidSerializer, "What was sent can't be taken; `fields` says why."),
+    400: OpenApiResponse(InvalidSerializer, "The request is invalid; `fields` says why."),
     403: OpenApiResponse(ErrorSerializer, "The CSRF token, a scope or a permission is missing; the message names it."),
-    404: OpenApiResponse(ErrorSerializer, "There is none, or it is somebody else's: nobody can tell which."),
-    409: OpenApiResponse(ErrorSerializer, "It can't be done as things are; the message says why."),
-    410: OpenApiResponse(ResetSerializer, "It has expired, or the cursor can't be continued: `reset`, and why."),
+    404: OpenApiResponse(ErrorSerializer, "Not found, or another owner has it; the response doesn't say which."),
+    409: OpenApiResponse(ErrorSerializer, "Conflict with the current state; the message says why."),
+    410: OpenApiResponse(ResetSerializer, "The session has expired, or the cursor can't be resumed (`reset`)."),
 }
-_NOTHING = OpenApiResponse(description="Gone.")
+_DELETED = OpenApiResponse(description="Deleted.")
 
 
 @extend_schema_view(
     list=extend_schema(
         summary="List your sessions",
-        description="Those that haven't expired, the last active first.",
+        description="Sessions that haven't expired, most recently active first.",
         responses=_responses(404, ok=SessionSerializer),
     ),
     create=extend_schema(
         summary="Create a session",
-        description="It is yours, and empty. Its agent begins when you send a message into it.",
+        description="Creates an empty session that you own. Its agent starts when you send a message.",
         responses=_responses(400, 403, 409, created=SessionSerializer),
     ),
     retrieve=extend_schema(
         summary="Read a session",
-        description="What the list says of it.",
+        description="The same fields as in the list.",
         responses=_responses(404, 410, ok=SessionSerializer),
     ),
     partial_update=extend_schema(
         summary="Rename a session, or change its retention",
-        description="A shorter retention takes effect at once, on what is there too.",
+        description="A shorter retention applies immediately, to existing messages too.",
         responses=_responses(400, 403, 404, 410, ok=SessionSerializer),
     ),
     destroy=extend_schema(
         summary="Delete a session",
-        description="With all its messages, at once and for good. Refused while it is on hold.",
-        responses=_responses(403, 404, 409, 410, gone=_NOTHING),
+        description="Deletes it and all its messages, immediately and permanently. Refused while it is on hold.",
+        responses=_responses(403, 404, 409, 410, deleted=_DELETED),
     ),
 )
 class SessionViewSet(
@@ -115,7 +118,7 @@ class SessionViewSet(
     mixins.ListModelMixin,
     viewsets.GenericViewSet[Session],
 ):
-    """The sessions of whoever asks. By a token, reading needs the scope `read`, changing anything `send`."""
+    """Sessions of the current identity. With a token, reads need the scope `read`, changes the scope `send`."""
 
     serializer_class = SessionSerializer
     pagination_class = SessionPages
@@ -124,12 +127,12 @@ class SessionViewSet(
     queryset = Session.objects.none()
 
     def get_queryset(self) -> QuerySet[Session]:
-        who = identity_of(self.request)
-        who.require("read")
+        identity = identity_of(self.request)
+        identity.require("read")
         streaming = Message.objects.streaming().filter(session=OuterRef("pk"))
-        owned = Session.objects.visible().filter(owner=who.owner)
-        if who.grant is not None:
-            owned = owned.fitting(who.grant.sessions)
+        owned = Session.objects.visible().filter(owner=identity.owner)
+        if identity.grant is not None:
+            owned = owned.fitting(identity.grant.sessions)
         return owned.annotate(streaming=Exists(streaming)).select_related("policy")
 
     def get_object(self) -> Session:
@@ -138,23 +141,23 @@ class SessionViewSet(
         return session
 
     def _readable(self) -> Session:
-        pk, who = self.kwargs["pk"], identity_of(self.request)
+        pk, identity = self.kwargs["pk"], identity_of(self.request)
         if not SESSION_ID.match(pk):
             raise ApiError("not_found")
-        who.check("read" if self.request.method in permissions.SAFE_METHODS else "send", pk)
-        queries.readable(pk, who.owner)
+        identity.check("read" if self.request.method in permissions.SAFE_METHODS else "send", pk)
+        queries.readable(pk, identity.owner)
         return Session.objects.select_related("policy").get(pk=pk)
 
-    def perform_create(self, serializer: Any) -> None:
-        who = identity_of(self.request)
-        who.require("send")
-        if who.grant is not None and not who.grant.covers(ALL):
+    def perform_create(self, serializer: BaseSerializer[Session]) -> None:
+        identity = identity_of(self.request)
+        identity.require("send")
+        if identity.grant is not None and not identity.grant.covers(ALL):
             raise ApiError("forbidden_scope", "a new session needs a token for all sessions, `*`")
-        if Session.objects.visible().filter(owner=who.owner).count() >= conf.settings.sessions_per_owner:
+        if Session.objects.visible().filter(owner=identity.owner).count() >= conf.settings.sessions_per_owner:
             raise ApiError("session_limit", f"at most {conf.settings.sessions_per_owner}")
-        serializer.save(owner=who.owner)
+        serializer.save(owner=identity.owner)
 
-    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def destroy(self, request: Request, *args: object, **kwargs: object) -> Response:
         session = self._readable()
         if session.held:
             raise ApiError("session_held")
@@ -164,8 +167,8 @@ class SessionViewSet(
     @extend_schema(
         summary="Read messages",
         description=(
-            "Pages of history in both directions, each message whole, the one in progress as far as it is. "
-            "With `since`, what changed since a cursor, as attaching with it gives; 410 if it can't be continued."
+            "Pages of history in both directions. Messages are complete; one in progress is as far as it has come. "
+            "With `since`, the changes since a cursor, as in the reply to an attach; 410 if it can't be resumed."
         ),
         parameters=[HistoryQuery],
         responses=_responses(
@@ -181,7 +184,7 @@ class SessionViewSet(
     @action(detail=True, methods=["get"], pagination_class=None)
     def messages(self, request: Request, pk: str) -> Response:
         session = self._readable()
-        where = _asked(HistoryQuery, request)
+        where = _query(HistoryQuery, request)
         since = where.pop("since", None)
         if since is not None:
             return Response(self._changes(session, since))
@@ -197,8 +200,8 @@ class SessionViewSet(
     @extend_schema(
         summary="Read signals",
         description=(
-            "Pages of what was sent into the session, in both directions: each signal's record as it is now. What has "
-            "expired is left out; what is still open never is."
+            "Pages of the session's signals in both directions, each with its current status. Signals past their "
+            "retention are left out, except open ones."
         ),
         parameters=[PartQuery],
         responses=_responses(400, 404, 410, ok=SignalsSerializer),
@@ -206,14 +209,14 @@ class SessionViewSet(
     )
     @action(detail=True, methods=["get"], pagination_class=None)
     def signals(self, request: Request, pk: str) -> Response:
-        """Served by `urls.signals`, which shares the address with sending."""
+        """List signals. `urls.signals` routes to it, because sending uses the same address."""
         session = self._readable()
-        where = _asked(PartQuery, request)
+        where = _query(PartQuery, request)
         return Response(pagination.history_page(request.path, partial(pagination.signals, session.pk), **where))
 
 
-def _asked(query: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    """The checked parameters of an address."""
+def _query(query: type[Strict[None]], request: Request) -> dict[str, Any]:
+    """Return the validated query parameters."""
     asked = query(data=request.query_params.dict())
     asked.is_valid(raise_exception=True)
     return dict(asked.validated_data)
@@ -222,40 +225,40 @@ def _asked(query: type[Serializer[Any]], request: Request) -> dict[str, Any]:
 @extend_schema_view(
     list=extend_schema(
         summary="List retention policies",
-        description="All of them, the shortest first. Requires the permission `sessions_app.view_retentionpolicy`.",
+        description="All policies, the shortest first. Requires the permission `sessions_app.view_retentionpolicy`.",
         responses=_responses(403, ok=PolicySerializer),
     ),
     create=extend_schema(
         summary="Create a retention policy",
         description=(
-            "If it is the default, new sessions get it instead of the one before. "
+            "A new default replaces the previous one for new sessions. "
             "Requires the permission `sessions_app.add_retentionpolicy`."
         ),
         responses=_responses(400, 403, created=PolicySerializer),
     ),
     retrieve=extend_schema(
         summary="Read a retention policy",
-        description="And how many sessions have it. Requires the permission `sessions_app.view_retentionpolicy`.",
+        description="Includes its number of sessions. Requires the permission `sessions_app.view_retentionpolicy`.",
         responses=_responses(403, 404, ok=PolicySerializer),
     ),
     partial_update=extend_schema(
         summary="Change a retention policy",
         description=(
-            "Takes effect at once, for all its sessions. Requires the permission `sessions_app.change_retentionpolicy`."
+            "Applies immediately to all its sessions. Requires the permission `sessions_app.change_retentionpolicy`."
         ),
         responses=_responses(400, 403, 404, ok=PolicySerializer),
     ),
     destroy=extend_schema(
         summary="Delete a retention policy",
         description=(
-            "Refused while sessions have it, and for the default. "
+            "Refused for the default policy, and while sessions use it. "
             "Requires the permission `sessions_app.delete_retentionpolicy`."
         ),
-        responses=_responses(403, 404, 409, gone=_NOTHING),
+        responses=_responses(403, 404, 409, deleted=_DELETED),
     ),
 )
 class PolicyViewSet(HoldfastView, viewsets.ModelViewSet[RetentionPolicy]):
-    """Retention policies, for staff with the admin's permissions for them."""
+    """Retention policies, for staff with the model's permissions."""
 
     serializer_class = PolicySerializer
     permission_classes = [IsAuthenticatedOrGuest, ModelPermissions]
@@ -283,10 +286,10 @@ class PolicyViewSet(HoldfastView, viewsets.ModelViewSet[RetentionPolicy]):
     create=extend_schema(
         summary="Issue a token",
         description=(
-            "For an agent or a back end elsewhere; one that has a key may sign its own. "
-            "Requires the permission `sessions_app.issue_token`; for any `sub` but your own `user:<id>`, "
-            "and for the scope `publish`, which writes into other people's sessions, "
-            "also `sessions_app.issue_token_for_others`."
+            "For external agents and back ends; those that hold a key can sign their own. "
+            "Requires the permission `sessions_app.issue_token`. A `sub` other than your own `user:<id>`, "
+            "or the scope `publish`, which writes to other people's sessions, "
+            "also requires `sessions_app.issue_token_for_others`."
         ),
         request=TokenSerializer,
         responses=_responses(400, 403, 409, created=IssuedTokenSerializer),
@@ -294,19 +297,19 @@ class PolicyViewSet(HoldfastView, viewsets.ModelViewSet[RetentionPolicy]):
     destroy=extend_schema(
         summary="Revoke a token",
         description=(
-            "By its `jti`, whoever signed it. Open sockets and streams end within seconds. "
+            "Revokes by `jti`, whichever key signed it. Its open sockets and streams end within seconds. "
             "Requires the permission `sessions_app.add_revokedtoken`."
         ),
         parameters=[OpenApiParameter("jti", str, OpenApiParameter.PATH)],
-        responses=_responses(403, gone=_NOTHING),
+        responses=_responses(403, deleted=_DELETED),
     ),
 )
 class TokenViewSet(HoldfastView, viewsets.ViewSet):
-    """Tokens, for staff who are logged in and have the permission: no token can issue another."""
+    """Tokens, for logged-in staff with the permission. A token can't issue another."""
 
     permission_classes = [IsAuthenticatedOrGuest, TokenPermissions]
     http_method_names = ["post", "delete"]
-    queryset = RevokedToken.objects.none()  # whose model's permissions are asked for
+    queryset = RevokedToken.objects.none()  # its model's permissions are checked
     lookup_field = "jti"
     lookup_value_regex = "[A-Za-z0-9_.:-]{1,64}"
 
@@ -315,11 +318,11 @@ class TokenViewSet(HoldfastView, viewsets.ViewSet):
             raise ApiError("tokens_off")
         asked = TokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        who = identity_of(request)
-        if _reaches_others(asked.validated_data, who.owner):
+        identity = identity_of(request)
+        if _reaches_others(asked.validated_data, identity.owner):
             require(request.user, ISSUE_FOR_OTHERS)
         token, grant = tokens.issue(**{"life_s": conf.settings.token_max_s, **asked.validated_data})
-        logger.info("%s issued token %s for %s", who.owner, grant.jti, asked.validated_data["sub"])
+        logger.info("%s issued token %s for %s", identity.owner, grant.jti, asked.validated_data["sub"])
         issued = {"token": token, "jti": grant.jti, "expires_at": grant.expires_at * 1000}
         return Response(issued, status=201)
 
@@ -329,17 +332,17 @@ class TokenViewSet(HoldfastView, viewsets.ViewSet):
         return Response(status=204)
 
 
-def _reaches_others(asked: Mapping[str, Any], owner: str) -> bool:
-    """Return whether a token acts as another identity, or writes into sessions that aren't its owner's: `publish`."""
+def _reaches_others(asked: Mapping[str, str], owner: str) -> bool:
+    """Return True if the token acts as another identity, or writes to others' sessions (scope `publish`)."""
     return asked["sub"] != owner or "publish" in asked["scope"].split()
 
 
 @extend_schema(exclude=True)
 class NoSuchAddress(HoldfastView):
-    """Everything below the API's address that is nothing: told in the API's form, to anyone."""
+    """404 in the API's error format for unknown addresses below the API, for any client."""
 
-    permission_classes: list[Any] = []
+    permission_classes = []
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         raise ApiError("no_such_address")

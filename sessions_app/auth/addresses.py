@@ -1,10 +1,10 @@
-"""Addresses: where the project has included Holdfast's routes, and which of its paths are Holdfast's."""
+"""Addresses of Holdfast's routes, wherever the project includes them."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.urls import NoReverseMatch, reverse
+
+from sessions_app.core.asgi_types import Scope
 
 NAMESPACE = "holdfast"
 
@@ -17,14 +17,14 @@ def prefix() -> str | None:
         return None
 
 
-def path_below(scope: dict[str, Any]) -> str | None:
-    """Return an ASGI request's path below Holdfast's prefix, such as `ws/`; None for any other page of the project."""
+def path_below(scope: Scope) -> str | None:
+    """Return an ASGI request's path below Holdfast's prefix, such as `ws/`; None for the project's other pages."""
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
     start = prefix()
     return path.removeprefix(start) if start is not None and path.startswith(start) else None
 
 
 def is_ours(path: str) -> bool:
-    """Return whether a path of the project is Holdfast's."""
+    """Return True if a path of the project is below Holdfast's prefix."""
     start = prefix()
     return start is not None and path.startswith(start)

@@ -1,4 +1,4 @@
-"""Identity: the owner that a request or a socket acts as, by a token or by the cookies that a browser sends."""
+"""Identity: the owner that a request or socket acts as, from a token or from a browser's cookies."""
 
 from __future__ import annotations
 
@@ -29,49 +29,49 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tokens import OWNERS_SCOPES, Grant
 
 GUEST_COOKIE = "holdfast_guest"
-GUEST_COOKIE_S = 365 * 24 * 3600  # from the last visit of a page
+GUEST_COOKIE_S = 365 * 24 * 3600  # since the last page visit
 _signer = signing.TimestampSigner(salt="holdfast.guest")
 
 
 class Identity(NamedTuple):
-    """Somebody who may own sessions. The fields after `owner` are None and "" for a guest."""
+    """Owner of sessions: a user, a guest or a token's subject. The fields after `owner` are empty for a guest."""
 
-    owner: str  # user:<primary key>, guest:<32 hexadecimal digits>, or whom else a token acts as
+    owner: str  # user:<primary key>, guest:<32 hex digits>, or another token subject
     user_id: int | None = None
     session_key: str | None = None
     auth_hash: str = ""
-    grant: Grant | None = None  # what the token allows by which they act; None by cookies
+    grant: Grant | None = None  # the token's permissions; None with cookies
 
     def require(self, scope: str) -> None:
-        """Raise forbidden_scope if that isn't theirs."""
+        """Raise forbidden_scope unless the identity has the scope."""
         if scope not in (OWNERS_SCOPES if self.grant is None else self.grant.scopes):
             raise HoldfastError("forbidden_scope", scope)
 
     def check(self, scope: str, session: str) -> None:
-        """Raise forbidden_scope, and not_found for a session that their token isn't for."""
+        """Raise forbidden_scope without the scope, not_found for a session that the token doesn't cover."""
         self.require(scope)
         if self.grant is not None and not self.grant.covers(session):
             raise HoldfastError("not_found")
 
 
 def identify(cookies: Mapping[str, str]) -> Identity | None:
-    """Return the user who is logged in, else the guest, else None.
+    """Return the logged-in user, else the guest, else None.
 
-    Asks the database only when there is a login's cookie; call it in a thread then.
+    Reads the database only if there is a login cookie; call it in a thread then.
     """
     user = _user_of(cookies.get(settings.SESSION_COOKIE_NAME))
     return user or (guest_of(cookies.get(GUEST_COOKIE)) if conf.settings.guests else None)
 
 
 async def identify_async(cookies: Mapping[str, str]) -> Identity | None:
-    """`identify`, which leaves the event loop only for those who are logged in."""
+    """`identify` for async code; uses a thread only if there is a login cookie."""
     if settings.SESSION_COOKIE_NAME in cookies:
         return await sync_to_async(identify)(cookies)
     return identify(cookies)
 
 
 def identify_by_token(token: str) -> Identity:
-    """Return whom a token acts as. Raises bad_token and token_expired. Asks the database; call it in a thread."""
+    """Return a token's identity. Raises bad_token and token_expired. Reads the database; call it in a thread."""
     owner, grant = tokens.read(token)
     identity = Identity(owner, _user_id(owner), grant=grant)
     if not still_valid([identity]):
@@ -80,26 +80,26 @@ def identify_by_token(token: str) -> Identity:
 
 
 def token_in(authorization: str) -> str | None:
-    """Return the token in an `Authorization` header; None if it is of another scheme."""
+    """Return the token of an `Authorization` header, or None if it has another scheme."""
     scheme, _, rest = authorization.partition(" ")
     return rest.strip() if scheme.lower() == "bearer" else None
 
 
 def still_valid(identities: Iterable[Identity]) -> set[Identity]:
-    """Return those who would still be identified: active users, logged in or with a token that hasn't ended.
+    """Return the identities that are still valid: active users with a live login or token.
 
-    Guests always are. A few queries, however many there are.
+    Guests always are. The number of queries doesn't depend on the number of identities.
     """
-    asked = set(identities)
-    by_token = {identity for identity in asked if identity.grant is not None}
-    users = {identity for identity in asked if identity.user_id is not None}
+    given = set(identities)
+    by_token = {identity for identity in given if identity.grant is not None}
+    users = {identity for identity in given if identity.user_id is not None}
     pks = {identity.user_id for identity in users}
     accounts = get_user_model().objects.filter(is_active=True).in_bulk(pks) if users else {}
     gone = {identity for identity in users if identity.user_id not in accounts}
-    return asked - gone - _ended_logins(users - by_token - gone, accounts) - _ended_tokens(by_token - gone)
+    return given - gone - _ended_logins(users - by_token - gone, accounts) - _ended_tokens(by_token - gone)
 
 
-def _ended_logins(users: set[Identity], accounts: Mapping[Any, AbstractBaseUser]) -> set[Identity]:
+def _ended_logins(users: set[Identity], accounts: Mapping[object, AbstractBaseUser]) -> set[Identity]:
     if not users:
         return users
     keys = [identity.session_key for identity in users]
@@ -120,13 +120,13 @@ def _ended_tokens(bearers: set[Identity]) -> set[Identity]:
     return {bearer for key, bearer in held.items() if key in revoked or tokens.has_expired(key[1])}
 
 
-def user_identity(user: Any, login: SessionBase) -> Identity:
-    """The identity of a user in a login of theirs."""
+def user_identity(user: AbstractBaseUser, login: SessionBase) -> Identity:
+    """Return the identity of a user with this login session."""
     return Identity(f"user:{user.pk}", user.pk, login.session_key, login.get(HASH_SESSION_KEY, ""))
 
 
 def _user_id(owner: str) -> Any:
-    """Return the primary key in a token's `sub`; None if it acts as no user of this site. Raises bad_token."""
+    """Return the primary key in a token's `sub`, or None if it isn't a user. Raises bad_token."""
     kind, _, text = owner.partition(":")
     if kind != "user":
         return None
@@ -134,8 +134,8 @@ def _user_id(owner: str) -> Any:
         pk = get_user_model()._meta.pk.clean(text, None)
     except ValidationError:
         pk = None
-    if str(pk) != text:  # one user has one name
-        raise HoldfastError("bad_token", "`sub` is no user of this site.")
+    if str(pk) != text:  # only the canonical form, so that a user has exactly one `sub`
+        raise HoldfastError("bad_token", "`sub` is not a user of this site")
     return pk
 
 
@@ -143,7 +143,7 @@ def _user_id(owner: str) -> Any:
 
 
 def _user_of(session_key: str | None) -> Identity | None:
-    # What isn't a key can't be asked for: PostgreSQL refuses a NUL with an exception.
+    # Only a well-formed key may reach the database: PostgreSQL raises for a NUL character.
     if not session_key or not (session_key.isascii() and session_key.isalnum()):
         return None
     login = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
@@ -158,7 +158,7 @@ def _user_of(session_key: str | None) -> Identity | None:
 
 
 def _hash_fits(user: AbstractBaseUser, auth_hash: str) -> bool:
-    """Whether the password is the one of the login; also when the site's secret key was rotated since."""
+    """Return True if the password hasn't changed since the login. Allows for a rotated secret key."""
     return any(constant_time_compare(auth_hash, fitting) for fitting in _auth_hashes(user))
 
 
@@ -177,5 +177,5 @@ def guest_of(cookie: str | None) -> Identity | None:
 
 
 def guest_cookie(guest: str) -> str:
-    """Return the value of a guest's cookie."""
+    """Return the signed value of a guest's cookie."""
     return _signer.sign(guest)

@@ -1,14 +1,14 @@
-"""Identity middleware: the identity of each of Holdfast's requests, and the cookie of its guests."""
+"""Identity middleware: identifies Holdfast's requests and sets the guest cookie."""
 
 from __future__ import annotations
 
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.db import DatabaseError, transaction
 from django.dispatch import receiver
@@ -40,9 +40,9 @@ GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @async_only_middleware
 def identity_middleware(get_response: GetResponse) -> GetResponse:
-    """Set what `get_identity` returns, and make a guest of each new visitor of a Holdfast page.
+    """Identify each request for `get_identity`, and give new visitors of a Holdfast page a guest identity.
 
-    Requests for other pages of the project pass untouched.
+    Requests for the project's other pages pass through unchanged.
     """
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
@@ -64,12 +64,12 @@ async def _identity(cookies: Mapping[str, str], token: str | None) -> Identity |
     except HoldfastError as problem:
         return problem
     except DatabaseError as error:
-        logger.error("can't tell who asks: %s", error)
+        logger.error("can't identify the request: %s", error)
         return HoldfastError("storage_unavailable")
 
 
 def get_identity(request: HttpRequest) -> Identity | None:
-    """Return the request's identity. Raises bad_token, token_expired, and storage_unavailable if it isn't known."""
+    """Return the request's identity. Raises bad_token, token_expired and storage_unavailable."""
     identity: Identity | HoldfastError | None = request.identity  # type: ignore[attr-defined]
     if isinstance(identity, HoldfastError):
         raise identity
@@ -82,7 +82,7 @@ def _update_guest_cookie(response: HttpResponseBase, identity: Identity | None, 
             response.delete_cookie(GUEST_COOKIE, samesite="Lax")
     elif conf.settings.guests and response.headers.get("Content-Type", "").startswith("text/html"):
         guest = identity.owner.removeprefix("guest:") if identity is not None else uuid.uuid4().hex
-        _set_guest_cookie(response, guest)  # again at each visit, so that it runs from the last one
+        _set_guest_cookie(response, guest)  # at every visit, so that its age counts from the last one
 
 
 def _set_guest_cookie(response: HttpResponseBase, guest: str) -> None:
@@ -97,18 +97,18 @@ def _set_guest_cookie(response: HttpResponseBase, guest: str) -> None:
 
 
 @receiver(user_logged_in)
-def give_guests_sessions_to_user(request: HttpRequest | None, user: Any, **_: Any) -> None:
-    """Give a user who has logged in the sessions that were theirs as a guest.
+def give_guests_sessions_to_user(request: HttpRequest | None, user: AbstractBaseUser, **_: object) -> None:
+    """Transfer a guest's sessions to the user who logs in.
 
-    `request` is None where a login has none, as with some packages for tokens and single sign-on.
+    `request` is None for logins without one, as in some token and single sign-on packages.
     """
     if request is None:
         return
     guest = guest_of(request.COOKIES.get(GUEST_COOKIE))
     if guest is not None:
         with transaction.atomic():
-            theirs = Session.objects.present().filter(owner=guest.owner)
-            locking.sessions(theirs.values_list("pk", flat=True))
-            theirs.update(owner=f"user:{user.pk}")
+            guest_sessions = Session.objects.present().filter(owner=guest.owner)
+            locking.sessions(guest_sessions.values_list("pk", flat=True))
+            guest_sessions.update(owner=f"user:{user.pk}")
     if hasattr(request, "identity"):
         request.identity = user_identity(user, request.session)

@@ -1,4 +1,4 @@
-"""Where a request comes from: only a page of this site may use its visitor's cookies."""
+"""Origin check: only pages of this site may use its visitors' cookies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 
 
 def is_own_page(origin: str) -> bool:
-    """Whether an `Origin` is one of this site's."""
+    """Return True if an `Origin` header names this site."""
     allowed = settings.ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]"]
     try:
         page = urlparse(origin)

@@ -32,7 +32,7 @@ CSRF = {
 
 
 @register("holdfast")
-def check_apps(**_: Any) -> Iterator[CheckMessage]:
+def check_apps(**_: object) -> Iterator[CheckMessage]:
     missing = [name for name in APPS if name not in _app_names()]
     if missing:
         yield error(26, f"INSTALLED_APPS lacks {', '.join(missing)}.", "Add them after sessions_app and agents_app.")
@@ -55,7 +55,7 @@ def _runserver_owner() -> str:
 
 
 @register("holdfast")
-def check_routes(**_: Any) -> Iterator[CheckMessage]:
+def check_routes(**_: object) -> Iterator[CheckMessage]:
     if not getattr(settings, "ROOT_URLCONF", None) or prefix() is None:
         yield error(
             27,
@@ -71,7 +71,7 @@ def check_routes(**_: Any) -> Iterator[CheckMessage]:
 
 
 @register("holdfast")
-def check_middleware(**_: Any) -> Iterator[CheckMessage]:
+def check_middleware(**_: object) -> Iterator[CheckMessage]:
     names = list(settings.MIDDLEWARE)
     before = names[: names.index(IDENTITY)] if IDENTITY in names else names
     if IDENTITY not in names:
@@ -109,7 +109,7 @@ def _import(name: str) -> Any:
 
 
 @register("holdfast")
-def check_csrf(**_: Any) -> Iterator[CheckMessage]:
+def check_csrf(**_: object) -> Iterator[CheckMessage]:
     changed = [name for name, value in CSRF.items() if getattr(settings, name) != value]
     if changed:
         yield error(
@@ -120,6 +120,6 @@ def check_csrf(**_: Any) -> Iterator[CheckMessage]:
 
 
 @register("holdfast")
-def check_time_zone(**_: Any) -> Iterator[CheckMessage]:
+def check_time_zone(**_: object) -> Iterator[CheckMessage]:
     if not settings.USE_TZ:
         yield error(31, "USE_TZ is off: times would be stored and compared without a zone.", "Set USE_TZ = True.")

@@ -1,4 +1,4 @@
-"""One client following one session: which frames it gets now, which wait, and when it must catch up.
+"""The attachment of one client to one session: decides which frames to send, keep or drop, and when to catch up.
 
 Two rules stand above the table:
 
@@ -31,7 +31,7 @@ class Event(Enum):
     GAP = "gap"  # frames between this and the last one sent were lost
     CAUGHT_UP = "caught-up"  # the store's answer is here
     DRAINED = "drained"  # all that was sent is acknowledged
-    REATTACH = "reattach"  # the client asked anew
+    REATTACH = "reattach"  # the client attached again
 
 
 class Action(Enum):
@@ -76,7 +76,7 @@ class Frame(NamedTuple):
 
 @dataclass(slots=True)
 class Window:
-    """What one connection has been sent and has not acknowledged, in bytes, over all its sessions."""
+    """The bytes sent to one connection and not acknowledged, over all its sessions."""
 
     limit: int
     used: int = 0
@@ -87,7 +87,7 @@ class Window:
 
 @dataclass(slots=True)
 class Attachment:
-    """`sent` is the last serial sent; `behind_since` is in the caller's clock, None when not behind."""
+    """One attachment's state. `sent`: the last serial sent. `behind_since`: by the caller's clock, or None."""
 
     session: str
     window: Window
@@ -102,17 +102,17 @@ class Attachment:
 
     @property
     def in_flight(self) -> bool:
-        """Whether something was sent that is not acknowledged."""
+        """Return whether something was sent that is not acknowledged."""
         return bool(self._in_flight)
 
     def reattach(self) -> None:
-        """The client attaches (again): what it was sent before counts no more."""
+        """Restart for a client that attaches (again): forget what it was sent before."""
         self._enter(Event.REATTACH, now=0.0)
         self._land(len(self._in_flight))
         self._forget_kept()
 
     def misses(self, frame: Frame) -> bool:
-        """Whether something lies between what was sent and a frame: then tell it of a gap, and not of the frame.
+        """Return whether frames between the last one sent and this one are missing: then call `gap`, not `frame`.
 
         Its feed can't always know. Two readers whose attaches are its first place it by the later of their answers from
         the store, or by the first frame that it hears of; hints that were lost just then are missing to the other.
@@ -133,7 +133,7 @@ class Attachment:
         return [frame]
 
     def gap(self, *, now: float) -> bool:
-        """The feed lost frames; return whether to read the store now."""
+        """Note that the feed lost frames; return whether to read the store now."""
         # With a full window the answer would be one more that waits to be read: it comes when that is empty.
         action = self._enter(Event.GAP if self.window.fits(0) else Event.OVERFLOW, now=now)
         if action is Action.KEEP:
@@ -141,7 +141,7 @@ class Attachment:
         return action is Action.READ
 
     def caught_up(self, *, epoch: str, serial: int, size: int, now: float) -> tuple[list[Frame], bool]:
-        """The store's answer up to `serial`, of `size` bytes, is being sent.
+        """Note that the store's answer up to `serial`, of `size` bytes, is being sent.
 
         Returns the frames to send after it and whether the store must be read again.
         """
@@ -161,14 +161,14 @@ class Attachment:
         return released, lost and self.gap(now=now)
 
     def acknowledge(self, epoch: str, serial: int, *, now: float) -> bool:
-        """The client has applied everything up to a cursor; return whether to read the store now."""
+        """Note that the client has applied everything up to a cursor; return whether to read the store now."""
         # By the newest frame that the cursor covers: serials start over after a reset.
         landed = [sent_epoch == epoch and sent <= serial for sent_epoch, sent, _ in self._in_flight]
         self._land(max((index + 1 for index, has in enumerate(landed) if has), default=0))
         return self.read_if_drained(now=now)
 
     def read_if_drained(self, *, now: float) -> bool:
-        """Whether a reader that is behind has nothing in flight, and must be given the store's state."""
+        """Return whether a reader that is behind has nothing in flight, so that the store is to be read for it."""
         return not self._in_flight and self._enter(Event.DRAINED, now=now) is Action.READ
 
     def close(self) -> None:
@@ -193,7 +193,7 @@ class Attachment:
         self._in_flight.append((self.epoch, serial, size))
 
     def _land(self, frames: int) -> None:
-        """The oldest so many frames are no longer in flight."""
+        """Remove the oldest frames from those in flight."""
         self.window.used -= sum(size for _, _, size in self._in_flight[:frames])
         del self._in_flight[:frames]
 

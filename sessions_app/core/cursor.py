@@ -1,4 +1,4 @@
-"""A cursor is a place in a session: "I have applied everything up to here"."""
+"""Cursors: positions in a session's log, up to which a client has applied everything."""
 
 import re
 from typing import NamedTuple, Self
@@ -10,7 +10,7 @@ _PATTERN = re.compile(r"([A-Za-z0-9_-]{1,64})-(0|[1-9][0-9]{0,14})", re.ASCII)
 
 
 class Cursor(NamedTuple):
-    """`serial` counts within `epoch`. On the wire it is `<epoch>-<serial>`, opaque to clients."""
+    """A cursor: a serial within an epoch. On the wire it is `<epoch>-<serial>`, opaque to clients."""
 
     epoch: str
     serial: int
@@ -20,7 +20,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Read a cursor from the wire; raises `bad_cursor`."""
+        """Parse a cursor from the wire. Raises bad_cursor."""
         match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             raise HoldfastError("bad_cursor")

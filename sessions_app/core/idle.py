@@ -1,4 +1,4 @@
-"""Which time limit of a proxy cuts connections: what the way that they ended says about it.
+"""Idle analysis: finds the time limits of proxies that cut connections, from how connections ended.
 
 A limit cuts at one and the same number of seconds again and again: a narrow peak in the idle times, or in the lives,
 of connections that ended without a word. Phones, tunnels and pulled plugs make no peak, and one outage that takes
@@ -29,7 +29,7 @@ BAR_WIDTHS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600,
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A connection that ended without a word. All in seconds; `at` on any clock.
+    """The end of a connection that was cut without a close. All in seconds; `at` on any clock.
 
     `idle`: since something was last sent or received on it; None if that isn't known. `headers`: those of
     `proxies.HEADERS` that its request carried.
@@ -66,7 +66,7 @@ class Culprit:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A peak and what is known to cut there, the likeliest first; nothing known if `culprits` is empty."""
+    """A peak and the known limits there, the likeliest first; `culprits` is empty if none is known."""
 
     peak: Peak
     culprits: tuple[Culprit, ...]
@@ -83,7 +83,7 @@ class Bar:
 
 
 def findings(ends: Sequence[End], transport: str) -> list[Finding]:
-    """Return what the ends prove, most ends first. An empty list: nothing cuts at a fixed time, or too few ends."""
+    """Return the limits that the ends prove, most ends first; empty if there are none, or too few ends."""
     idle, life = (_peaks(ends, measure) for measure in MEASURES)
     told = [*(peak for peak in idle if not _follows(peak, life)), *(peak for peak in life if not _repeats(peak, idle))]
     told.sort(key=lambda peak: -len(peak.ends))
@@ -91,7 +91,7 @@ def findings(ends: Sequence[End], transport: str) -> list[Finding]:
 
 
 def width(seconds: float) -> float:
-    """How far one limit's cuts may lie apart: timers are looked at once a second or so, and long ones less exactly."""
+    """Return how far apart one limit's cuts may lie: timers are checked about once a second, long ones less exactly."""
     return 1.0 + 0.02 * seconds
 
 
@@ -133,7 +133,7 @@ def _value(end: End, measure: Measure) -> float | None:
 
 
 def _clearest(values: list[float]) -> range | None:
-    """Of the places in sorted values where they are narrowly crowded, return the one with most."""
+    """Return the narrow range of sorted values that holds most of them, if it stands out."""
     best = range(0)
     for first, low in enumerate(values):
         size = width(low)
@@ -150,7 +150,7 @@ def _clearest(values: list[float]) -> range | None:
 
 
 def _is_a_timer(moments: list[float], span: float) -> bool:
-    """Whether no more than half ended at one moment: else it was an outage, whatever it did to their clocks."""
+    """Return whether at most half ended at one moment: more is an outage, whatever it did to their timers."""
     moments = sorted(moments)
     at_once = max(bisect_right(moments, moment + span) - first for first, moment in enumerate(moments))
     return at_once <= len(moments) / 2
@@ -162,12 +162,12 @@ def _peak(measure: Measure, members: Sequence[tuple[float, End]], beyond: int) -
 
 
 def _follows(idle: Peak, lives: list[Peak]) -> bool:
-    """Whether a peak of idle times only follows from one of lives: after so long, the last heartbeat is so long ago."""
+    """Return whether a peak of idle times follows from one of lives: the last heartbeat is as long ago at that age."""
     return any(_same(idle, life) and life.seconds - idle.seconds > width(life.seconds) for life in lives)
 
 
 def _repeats(life: Peak, idles: list[Peak]) -> bool:
-    """Whether a peak of lives is one of idle times: they were idle from the beginning."""
+    """Return whether a peak of lives is one of idle times: they were idle from the beginning."""
     return any(_same(life, idle) and life.seconds - idle.seconds <= width(life.seconds) for idle in idles)
 
 

@@ -1,4 +1,4 @@
-"""The resume plan: what an attach gets, decided from the session's position and the client's cursor alone."""
+"""The resume plan: decides what an attach gets, from the session's position and the client's cursor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sessions_app.core.cursor import Cursor
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a session stands, as one consistent read saw it.
+    """A session's position in one consistent read.
 
     `trimmed` is the highest last serial among the messages and signals that retention has removed or hides.
     """
@@ -25,14 +25,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Every message changed after this serial, and of each only what changed."""
+    """Resume: every message changed after this serial, and only what changed of each."""
 
     after: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rewind:
-    """The newest messages, whole. With a reason it is a reset."""
+    """Rewind: the newest messages, whole. With a reason it is a reset."""
 
     reason: str | None = None
 

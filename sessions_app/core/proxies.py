@@ -1,4 +1,4 @@
-"""What proxies tell of themselves in a request's headers, and the time limits that they are known for."""
+"""Proxies: the traces that they leave in a request's headers, and their documented time limits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RAY = re.compile(rb"[0-9A-Za-z-]{1,%d}" % RAY_LENGTH)
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What one request's headers say of the proxies on its way. Anybody can send them: they are hints.
+    """Traces of proxies in one request's headers. Clients can forge them: they are hints.
 
     `headers`: those of HEADERS that were there, with blanks between. `hops`: addresses in X-Forwarded-For, of which
     none is kept. `ray`: Cloudflare's name for the request.
@@ -44,7 +44,7 @@ class Hints:
 
 
 def hints(headers: Iterable[tuple[bytes, bytes]]) -> Hints:
-    """Read an ASGI scope's headers. What comes out is bounded, whatever they hold."""
+    """Read the hints in an ASGI scope's headers. The result is bounded."""
     found: dict[str, bytes] = {}
     hops = 0
     for key, value in headers:
@@ -57,7 +57,7 @@ def hints(headers: Iterable[tuple[bytes, bytes]]) -> Hints:
         return NONE
     ray = found.get("cf-ray", b"")
     if not _RAY.fullmatch(ray):
-        found.pop("cf-ray", None)  # somebody else's
+        found.pop("cf-ray", None)  # not Cloudflare's own
         ray = b""
     carried = sys.intern(" ".join(name for name in HEADERS if name in found))  # the same for most connections
     return Hints(carried, min(hops, HOPS_MAX), ray.decode())

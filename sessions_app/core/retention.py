@@ -1,4 +1,4 @@
-"""Retention arithmetic: which hours a policy may have, and what a moment makes of them."""
+"""Retention arithmetic: the bounds of a policy's hours, and jumps of the clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ MIN_HOURS = 24  # shorter than a day, a person who returns tomorrow finds nothin
 
 
 def hours_problem(hours: int, *, most: int) -> str | None:
-    """Say what is wrong with a policy's hours, or None."""
+    """Return the problem of a policy's hours, or None."""
     if hours < MIN_HOURS:
         return f"A session is kept for {MIN_HOURS} hours at least."
     if hours > most:
@@ -15,7 +15,7 @@ def hours_problem(hours: int, *, most: int) -> str | None:
 
 
 def clock_jumped(*, wall: float, monotonic: float, tolerance: float) -> bool:
-    """Whether the wall clock moved apart from the monotonic clock between two looks.
+    """Return whether the wall clock moved apart from the monotonic clock between two readings.
 
     `wall` and `monotonic` are the seconds that each says have passed. A purge can't be undone, so it waits
     for the next round when a clock was set.

@@ -1,4 +1,4 @@
-"""What a token allows: its claims, checked; PROTOCOL.md §13. `auth.tokens` checks its signature and age."""
+"""Token claims, checked (PROTOCOL.md §13). `auth.tokens` checks a token's signature and age."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _SCOPE_OF_KIND = {
 
 def scope_of(kind: str) -> str:
     """Return the scope that a signal of this kind needs."""
-    return _SCOPE_OF_KIND.get(kind, "send")  # that there is no such kind is said where signals are read
+    return _SCOPE_OF_KIND.get(kind, "send")  # an unknown kind is refused where signals are read
 
 
 class Grant(NamedTuple):
-    """What a token allows. Times are seconds since 1970, as its claims have them."""
+    """The rights that a token grants. Times are seconds since 1970, as its claims have them."""
 
     jti: str
     issued_at: int
@@ -40,7 +40,7 @@ class Grant(NamedTuple):
     sessions: tuple[str, ...]
 
     def covers(self, session: str) -> bool:
-        """Whether a session's id fits one of the patterns. `ALL` itself fits only `ALL`."""
+        """Return whether a session's id fits one of the patterns. `ALL` itself fits only `ALL`."""
         return any(_fits(session, pattern) for pattern in self.sessions)
 
 
@@ -49,9 +49,9 @@ def _fits(session: str, pattern: str) -> bool:
 
 
 def read_claims(claims: Mapping[str, Any], *, most_s: int) -> tuple[str, Grant]:
-    """Return whom a token with these claims acts as, and what it allows. Raises bad_token.
+    """Return the subject and the grant of a token with these claims. Raises bad_token.
 
-    `most_s`: for how long it may live.
+    `most_s`: the longest life of a token.
     """
     subject, scope, sessions = claims["sub"], claims["scope"], claims["sessions"]
     issued_at, expires_at, jti = claims["iat"], claims["exp"], claims["jti"]
@@ -64,25 +64,25 @@ def read_claims(claims: Mapping[str, Any], *, most_s: int) -> tuple[str, Grant]:
     return subject, Grant(jti, issued_at, expires_at, frozenset(scope.split(" ")), tuple(sessions))
 
 
-# What is wrong with a claim; empty if nothing is
+# Problems of single claims; empty if there is none
 
 
 def subject_problem(subject: object) -> str:
     if isinstance(subject, str) and len(subject) <= SUBJECT_LENGTH and SUBJECT.match(subject):
         return ""
-    return f"`sub` is whom it acts as, as ext:alice: at most {SUBJECT_LENGTH} characters, and no guest."
+    return f"`sub` is who the token acts as, such as ext:alice: at most {SUBJECT_LENGTH} characters, and no guest."
 
 
 def scope_problem(scope: object) -> str:
     if isinstance(scope, str) and set(scope.split(" ")) <= set(SCOPES):
         return ""
-    return f"`scope` is some of {', '.join(SCOPES)}, with a space between."
+    return f"`scope` is some of {', '.join(SCOPES)}, separated by spaces."
 
 
 def sessions_problem(sessions: object) -> str:
     if isinstance(sessions, list) and 0 < len(sessions) <= MOST_SESSIONS and all(map(_is_pattern, sessions)):
         return ""
-    return f"`sessions` is a list of 1 to {MOST_SESSIONS} sessions' ids, or beginnings of ids that end in *."
+    return f"`sessions` is a list of 1 to {MOST_SESSIONS} sessions' ids, or prefixes of ids followed by *."
 
 
 def id_problem(jti: object) -> str:

@@ -107,7 +107,7 @@ class OpenInput(TypedDict):
 
 
 class OpenParts(TypedDict):
-    """What a fold needs to go on: the part index of each open text and reasoning id, and each open input."""
+    """The state that a fold continues from: the part index of each open text and reasoning id, and each open input."""
 
     text: dict[str, int]
     reasoning: dict[str, int]
@@ -204,7 +204,7 @@ class ErrorBody(TypedDict):
 
 
 class FrameReference(TypedDict, total=False):
-    """What an `error` frame names of the client's frame that it answers."""
+    """The names by which an `error` frame refers to the client's frame that it answers."""
 
     session: str
     id: str

@@ -3,10 +3,10 @@
 1. Sessions, all that a transaction needs at once, in the order of their ids: `sql.lock_sessions` for what is
    published, `sessions` elsewhere. What belongs to a session is changed under its lock alone.
 2. Of workers, the producers whose batches are published, all at once, in that order: `sql.beat_producers`.
-3. Of producers, those that are registered, one after the other in that order: `DatabaseJob.order`. Whoever
-   inserts what another has just inserted waits until that is committed.
-4. Then whatever else: a process's own worker, and other rows only if they are free (`skip_locked`). What is
-   locked is being changed, and who wanted to change it looks again.
+3. Of producers, those that are registered, one after the other in that order: `DatabaseJob.order`. An
+   insert of a row that another transaction has just inserted waits until that one commits.
+4. Then all others: a process's own worker, and other rows only if they are free (`skip_locked`). A locked row is
+   being changed, and is looked at again later.
 
 SQLite has one write lock, which a transaction takes at its beginning.
 """
@@ -29,5 +29,5 @@ def sessions(ids: Iterable[str]) -> None:
 
 
 def skip_locked(rows: QuerySet[M], most: int | None = None) -> list[object]:
-    """Lock those of the rows that nobody else has locked; return their keys."""
+    """Lock the rows that no other transaction has locked; return their keys."""
     return list(rows.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True)[:most])

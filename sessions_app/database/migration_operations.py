@@ -1,4 +1,4 @@
-"""Operations for migrations of a site that is in use: none waits for readers or writers while it keeps others waiting.
+"""Migration operations for a site in use: none holds others up while it waits for readers or writers.
 
 A migration that has one is `atomic = False`, and may be run again after it has failed half-way.
 """

@@ -1,4 +1,4 @@
-"""The threads in which async code reads the database.
+"""Database threads: async code reads the database in them.
 
 The ORM's own async methods and `database_sync_to_async` share one thread per process, so that one slow query
 would delay every socket; and with CONN_MAX_AGE=0 they reconnect for every call.
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 THREADS = 4  # SQLite and PostgreSQL clients release the interpreter while they wait; more gain nothing on few cores
 
-RETRY_S = 30.0  # for how long what nobody waits for is read again
+RETRY_S = 30.0  # how long background reads are retried
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
@@ -30,7 +30,7 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 async def run_with_retry(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `run`, for what only reads: while the database is away it is tried again, for RETRY_S."""
+    """As `run`, for a function that only reads: it is retried for RETRY_S while the database is unavailable."""
     loop = asyncio.get_running_loop()
     until, pause_s = loop.time() + RETRY_S, RETRY_FIRST_S
     while True:

@@ -1,4 +1,4 @@
-"""What an attach gets: the plan, the store's answer, and the `attached` frame made of them."""
+"""Catch-up: the reply to an attach. Plans it, reads the database and builds the `attached` frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sessions_app.telemetry import metrics
 
 
 class CatchUp(NamedTuple):
-    """An `attached` frame, encoded, with its place for the attachment."""
+    """An encoded `attached` frame and its position."""
 
     epoch: str
     serial: int
@@ -31,9 +31,9 @@ def read(
     rewind: int | None = None,
     held: frames.Held | None = None,
 ) -> AttachedFrame:
-    """Return the `attached` frame of PROTOCOL.md §5 that brings a client at `cursor` up to the tail.
+    """Return the `attached` frame (PROTOCOL.md §5) that brings a client from `cursor` to the tail.
 
-    Raises not_found and expired, as `store.readable`.
+    Raises not_found and expired, like `queries.readable`.
     """
     if cursor is None:
         return _rewound(session, owner, rewind, reason=None)
@@ -49,7 +49,7 @@ def read(
     return _attached(session, view, patches, decided)
 
 
-def answer(
+def read_encoded(
     session: str,
     owner: str,
     *,
@@ -57,7 +57,7 @@ def answer(
     rewind: int | None = None,
     held: frames.Held | None = None,
 ) -> CatchUp:
-    """`read`, encoded. All of it is work for a database thread."""
+    """Run `read` and encode its frame, all in the database thread."""
     frame = read(session, owner, cursor=cursor, rewind=rewind, held=held)
     epoch, serial = Cursor.parse(frame["cursor"])
     text = frames.encode(frame)
@@ -66,10 +66,10 @@ def answer(
 
 
 def _patch(message: fold.MessageState, after: int, held: frames.Held | None) -> Patch:
-    """Return what changed of a message.
+    """Return the changes of a message.
 
-    One that was streaming at the cursor and that the client doesn't name, it lacks: it is older than what the client
-    had rewound to.
+    If a message was streaming at the cursor and the client doesn't list it, the client doesn't have it: it is older
+    than the client's rewind. Such a message is sent whole.
     """
     if held is not None and message.first_serial <= after and message.id not in held:
         return snapshot.patch(message, after=0, held=None)

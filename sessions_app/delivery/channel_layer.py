@@ -1,9 +1,9 @@
-"""Frames, and news of signals, to and from other processes: the one module that touches channel layers.
+"""Fan-out of frames and signal hints to other processes. The only module that uses channel layers.
 
-A layer carries hints. What it drops, duplicates or reorders is noticed by the feeds, so nothing here is sent twice, and
-nobody waits for a layer that hangs. A subscription may die without a word (channels-redis' reader ends at some errors,
-a Redis that was replaced may leave its old connections open): so each process also speaks to itself, and makes the
-subscription anew when it doesn't hear itself any more.
+A layer carries hints. Feeds notice what it drops, duplicates or reorders, so nothing is sent twice here, and no caller
+waits for a layer that hangs. A layer's subscription can die silently: channels-redis' reader ends at some errors, and a
+replaced Redis may leave its old connections open. So each process also sends echoes to itself, and resubscribes when
+they stop coming back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer, channel_layers
@@ -26,20 +26,20 @@ from sessions_app.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
-SIGNALS = "holdfast.signals"  # the group of all processes; no shard has its name
+SIGNALS = "holdfast.signals"  # group of all processes; shard groups are numbered
 FRAME_TYPES = (str, str, int, int, str, int)
-SEND_S = 1.0  # how long a layer may take for a message: after so long the tail check has told what it says
-JOIN_S = 1.0  # how long a reader waits for the layer before it is served by the tail check alone
-FLUSH_S = 3.0  # above SEND_S: channels-redis closes its connections when what it sends has ended
-ECHO_S = 1.0  # how often a process speaks to itself
-ECHOES = 3  # that don't come back, of those that were sent: the subscription is dead
-RETRY_FIRST_S, RETRY_MOST_S = 0.1, 5.0
+SEND_S = 1.0  # timeout for a message; by then the tail check has delivered its content
+JOIN_S = 1.0  # timeout for joining a group; the tail check alone serves the reader after it
+FLUSH_S = 3.0  # above SEND_S, since channels-redis closes its connections after pending sends
+ECHO_S = 1.0  # interval of echoes
+MAX_UNANSWERED = 3  # echoes in a row; after that the subscription counts as dead
+RETRY_MIN_S, RETRY_MAX_S = 0.1, 5.0
 
 Message = dict[str, Any]
 
 
 def shard(session: str) -> int:
-    """Return the number of the group that carries a session's frames."""
+    """Return a session's shard: the number of the group that carries its frames."""
     return zlib.crc32(session.encode()) % conf.settings.fanout_shards
 
 
@@ -48,30 +48,30 @@ def group_of(number: int) -> str:
 
 
 class Fanout:
-    """One process's end of the layers. With the in-memory layer there is nobody else to reach.
+    """A process's connection to the channel layers. In-memory layers are left out: they reach no other process.
 
-    `receive` is given the frames that other processes pass on; `signalled` is called when one has stored a signal.
+    `receive` gets the frames of other processes; `on_signal` is called when one of them has stored a signal.
     """
 
-    def __init__(self, receive: Callable[[list[Frame]], None], signalled: Callable[[], None]) -> None:
-        # Layers of its own: to make one anew must not concern others in this process who use the site's.
+    def __init__(self, receive: Callable[[list[Frame]], None], on_signal: Callable[[], None]) -> None:
+        # Separate instances of the layers: reconnecting them must not affect other users in this process.
         layers = [channel_layers.make_backend(name) for name in conf.settings.fanout_layers]
         self.endpoints = [
-            LayerEndpoint(layer, self._take) for layer in layers if not isinstance(layer, InMemoryChannelLayer)
+            LayerEndpoint(layer, self._handle) for layer in layers if not isinstance(layer, InMemoryChannelLayer)
         ]
         self._receive = receive
-        self._signalled = signalled
+        self._on_signal = on_signal
         self._origin = new_id()
-        self._differs = False  # whether another process was heard of that has another number of shards
+        self._differs = False  # another process has a different number of shards
 
     @property
     def problem(self) -> str:
-        """Why other processes can't be told anything; empty when they can, or there are none."""
+        """Reason why other processes can't be reached; empty if they can, or if there are none."""
         return next((endpoint.problem for endpoint in self.endpoints if endpoint.problem), "")
 
     @property
     def lost(self) -> int:
-        """How many hints were not passed on since the start."""
+        """Number of hints lost since the start."""
         return sum(endpoint.lost for endpoint in self.endpoints)
 
     async def run(self) -> None:
@@ -79,13 +79,13 @@ class Fanout:
         await asyncio.gather(*(endpoint.run() for endpoint in self.endpoints))
 
     async def join(self, session: str) -> None:
-        """Hear of a session's frames from now on."""
+        """Receive a session's frames from now on."""
         if self.endpoints:
             number = shard(session)
             await self._endpoint(number).join(group_of(number))
 
     def publish(self, frames: list[Frame]) -> None:
-        """Pass frames on to the other processes. A layer that can't keep up loses hints, never a publisher's time."""
+        """Send frames to the other processes without waiting. A layer that can't keep up loses hints."""
         if not self.endpoints:
             return
         shards: dict[int, list[Frame]] = defaultdict(list)
@@ -97,63 +97,63 @@ class Fanout:
         for endpoint, messages in outgoing.items():
             endpoint.put(messages)
 
-    def signal_came(self) -> None:
-        """Have the other processes look for signals, and for runs that wait."""
+    def announce_signal(self) -> None:
+        """Make the other processes check for signals and for waiting runs."""
         if self.endpoints:
             self.endpoints[0].put([(SIGNALS, self._message("signals", shards=conf.settings.fanout_shards))])
 
     def _endpoint(self, number: int) -> LayerEndpoint:
         return self.endpoints[number % len(self.endpoints)]
 
-    def _message(self, kind: str, **more: Any) -> Message:
+    def _message(self, kind: str, **more: object) -> Message:
         return {"type": kind, "origin": self._origin, "at": time.time(), **more}
 
-    def _take(self, message: Message) -> None:
-        """Take what came from a layer. Raises ValueError, TypeError or KeyError when it is malformed."""
+    def _handle(self, message: Message) -> None:
+        """Handle a message of a layer. Raises ValueError, TypeError or KeyError if it is malformed."""
         if message["origin"] in (self._origin, ""):
-            return  # one's own, or an echo
+            return  # sent by this process, or an echo
         metrics.hint_lag.observe(max(0.0, time.time() - message["at"]))
         if message["type"] == "frames":
             self._receive([_frame(each) for each in message["frames"]])
         elif message["type"] == "signals":
             self._compare(message["shards"])
-            self._signalled()
+            self._on_signal()
 
     def _compare(self, shards: int) -> None:
         if shards != conf.settings.fanout_shards and not self._differs:
             self._differs = True
             logger.warning(
-                "another process has %s shards, this one %s: live frames come late. Give all the same FANOUT_SHARDS.",
+                "another process has %s shards, this one %s: live frames are late. Set one FANOUT_SHARDS for all.",
                 shards, conf.settings.fanout_shards,
             )  # fmt: skip
 
 
 class LayerEndpoint:
-    """One process's end of one layer: with Redis, of one server. Layers don't wait for one another.
+    """A process's connection to one layer, which with Redis is one server. Endpoints don't wait for one another.
 
-    `take` is given each message, and may raise when it is malformed. `lost` counts what was not sent; `problem` says
-    why nothing can be sent, as it was a second ago.
+    `handle` gets each message, and may raise if it is malformed. `lost` counts messages that weren't sent; `problem` is
+    the reason why none can be sent, at most a second old.
     """
 
-    def __init__(self, layer: Any, take: Callable[[Message], None]) -> None:
+    def __init__(self, layer: Any, handle: Callable[[Message], None]) -> None:
         self.lost = 0
         self.problem = "not connected yet"
-        self._fails = False  # whether the last message could not be sent
+        self._fails = False  # the last send failed
         self._layer = layer
-        self._take = take
-        self._channel = ""  # empty while nothing can be heard
-        self._groups = {SIGNALS}  # to hear of
+        self._handle = handle
+        self._channel = ""  # empty while not subscribed
+        self._groups = {SIGNALS}  # wanted; `_joined` has those that the layer knows
         self._joined: set[str] = set()
         self._outgoing: asyncio.Queue[list[tuple[str, Message]]] = asyncio.Queue(maxsize=conf.settings.fanout_backlog)
-        self._unanswered = 0  # echoes that were sent since something came
-        self._retry_s = RETRY_FIRST_S
+        self._unanswered = 0  # echoes sent since the last message came
+        self._retry_s = RETRY_MIN_S
 
     async def run(self) -> None:
         """Send and receive until cancelled."""
-        await asyncio.gather(self._send_forever(), self._hear_forever())
+        await asyncio.gather(self._send_forever(), self._receive_forever())
 
     async def join(self, group: str) -> None:
-        """Hear of a group: from now on, or from when the layer works again."""
+        """Join a group now, or as soon as the layer works again."""
         if group in self._groups:
             return
         self._groups.add(group)
@@ -161,12 +161,12 @@ class LayerEndpoint:
             try:
                 await self._join()
             except Exception as error:
-                logger.warning("can't hear of %s yet: %r", group, error)
+                logger.warning("can't join %s yet: %r", group, error)
 
     # Sending
 
     def put(self, messages: list[tuple[str, Message]]) -> None:
-        """Have a commit's messages sent. The oldest of too many is lost."""
+        """Queue a commit's messages. A full queue drops its oldest entry."""
         if self._outgoing.full():
             self._lose(len(self._outgoing.get_nowait()), metrics.fanout_dropped)
         self._outgoing.put_nowait(messages)
@@ -178,10 +178,10 @@ class LayerEndpoint:
                     metrics.fanout_sent.inc()
                 else:
                     self._lose(1, metrics.fanout_failed)
-                    self._drop_what_waits()
+                    self._drop_waiting()
 
-    def _drop_what_waits(self) -> None:
-        """It has waited for as long as a failure takes: the tail checks of the others were faster."""
+    def _drop_waiting(self) -> None:
+        """Drop the queue after a failure: meanwhile, the other processes' tail checks were faster."""
         while not self._outgoing.empty():
             self._lose(len(self._outgoing.get_nowait()), metrics.fanout_dropped)
 
@@ -195,7 +195,7 @@ class LayerEndpoint:
                 await sending
         except Exception as error:
             if not self._fails:
-                logger.warning("the channel layer fails, others hear by their tail checks: %r", error)
+                logger.warning("the channel layer fails; other processes rely on their tail checks: %r", error)
             self._fails = True
             self.problem = type(error).__name__  # its text may hold the layer's address
             return False
@@ -205,19 +205,19 @@ class LayerEndpoint:
         self.problem = ""
         return True
 
-    # Hearing
+    # Receiving
 
-    async def _hear_forever(self) -> None:
+    async def _receive_forever(self) -> None:
         while True:
             try:
-                await self._hear()
+                await self._receive()
             except Exception as error:
-                logger.warning("can't hear of others, trying again in %.1f s: %r", self._retry_s, error)
+                logger.warning("can't receive from other processes, trying again in %.1f s: %r", self._retry_s, error)
             await asyncio.sleep(self._retry_s)
-            self._retry_s = min(2 * self._retry_s, RETRY_MOST_S)
+            self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
 
-    async def _hear(self) -> None:
-        """Take what comes. Raises when the layer fails, or brings nothing though this process speaks to itself."""
+    async def _receive(self) -> None:
+        """Handle messages. Raises when the layer fails, or no longer delivers this process's own echoes."""
         listening: asyncio.Task[None] | None = None
         try:
             async with asyncio.timeout(JOIN_S):
@@ -232,16 +232,16 @@ class LayerEndpoint:
             self._channel, self._joined, self._unanswered = "", set(), 0
             await self._flush()
             if listening is not None:
-                listening.cancel()  # after the flush: or channels-redis would first unsubscribe, and might hang
+                listening.cancel()  # after the flush; before it, channels-redis would unsubscribe, and could hang
 
     async def _listen(self, channel: str) -> None:
         while True:
             try:
                 message = await self._layer.receive(channel)
-                self._unanswered, self._retry_s = 0, RETRY_FIRST_S
-                self._take(message)
+                self._unanswered, self._retry_s = 0, RETRY_MIN_S
+                self._handle(message)
             except (ValueError, TypeError, KeyError) as error:
-                logger.warning("a message of the channel layer is malformed, and left out: %r", error)
+                logger.warning("ignored a malformed message of the channel layer: %r", error)
 
     async def _join(self) -> None:
         async with asyncio.timeout(JOIN_S):
@@ -250,21 +250,21 @@ class LayerEndpoint:
                 self._joined.add(group)
 
     async def _echo(self) -> None:
-        if self._unanswered >= ECHOES:
-            raise ConnectionError(f"{ECHOES} messages to this process itself were sent, and none came")
+        if self._unanswered >= MAX_UNANSWERED:
+            raise ConnectionError(f"{MAX_UNANSWERED} echoes to this process were sent, none came back")
         if await self._send(self._layer.send(self._channel, {"type": "echo", "origin": ""})):
             self._unanswered += 1
 
     async def _flush(self) -> None:
-        """Close the layer's connections. It makes others when it is used again."""
+        """Close the layer's connections. The layer opens new ones when it is used again."""
         try:
             async with asyncio.timeout(FLUSH_S):
                 await self._layer.flush()
         except Exception as error:
-            logger.warning("the channel layer's connections could not be closed: %r", error)
+            logger.warning("couldn't close the channel layer's connections: %r", error)
 
 
-def _frame(values: Any) -> Frame:
+def _frame(values: Iterable[Any]) -> Frame:
     frame = Frame(*values)
     if tuple(map(type, frame)) != FRAME_TYPES:
         raise TypeError(f"not a frame: {tuple(map(type, frame))}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol
 
 from sessions_app import conf
 from sessions_app.auth.identity import Identity
@@ -16,7 +16,7 @@ from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.delivery.feeds import Feeds
-from sessions_app.delivery.flusher import Flusher
+from sessions_app.delivery.flusher import Flusher, Work
 from sessions_app.delivery.subscription import Subscription
 from sessions_app.models import new_id
 
@@ -24,24 +24,25 @@ logger = logging.getLogger(__name__)
 
 Transport = Literal["websocket", "stream", "poll", "upload"]
 
-FAREWELL_S = 1.0  # for what is still to be sent to a client when its connection ends
-HTTP_HEARTBEAT_MS = 15_000  # at most, over HTTP: there is no ping that would keep proxies from cutting an idle stream
+FAREWELL_S = 1.0  # timeout for sending the remaining frames when a connection ends
+HTTP_HEARTBEAT_MS = 15_000  # maximum over HTTP, where no pings keep proxies from cutting an idle stream
 
 
 class Host(Protocol):
-    """The part of a process that its connections use."""
+    """Interface of a process as its connections use it."""
 
     feeds: Feeds
     flusher: Flusher
 
-    def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
-        """End a connection in a task that isn't its own."""
+    def spawn(self, ending: Work) -> None:
+        """Run the end of a connection in a task of its own."""
 
 
 class Connection:
-    """`send` puts frames on the wire and returns when the transport has taken them; `close` ends it with a code.
+    """A client's connection.
 
-    Time is the loop's, in seconds.
+    `send` writes frames and returns when the transport has accepted them; `close` ends the connection with a code.
+    Times are the event loop's, in seconds.
     """
 
     def __init__(
@@ -59,47 +60,47 @@ class Connection:
         self.transport = transport
         self.window = Window(conf.settings.window_bytes)
         self.closed = False
-        self.told = ""  # why it ends: the code of the error, or "going_away"
+        self.end_reason = ""  # an error code, or "going_away"
         self.heartbeat_ms = (
             conf.settings.heartbeat_ms
             if transport == "websocket"
             else min(conf.settings.heartbeat_ms, HTTP_HEARTBEAT_MS)
         )
-        self.heartbeat_at = 0.0  # when the next one is due; the registry keeps it
-        self.ends_at = math.inf  # when its time is over; likewise
-        self.heard_at = -math.inf  # when its client's last frame came
+        self.heartbeat_at = 0.0  # time of the next heartbeat; set by the registry
+        self.ends_at = math.inf  # end of its maximum lifetime; set by the registry
+        self.heard_at = -math.inf  # time of the client's last frame
         self._send = send
         self._close = close
         self._queue: list[str] = []
         self._flushing = False
-        self._flushed: asyncio.Event | None = None  # what must come after it waits for it
+        self._flushed: asyncio.Event | None = None  # set at the end of the current flush
         self._finishing = False
-        self._follows_all = False  # it attached to all that it ever will
+        self._follows_all = False  # no further attaches will come
         self._followed: dict[str, Subscription] = {}
-        self._tasks: list[asyncio.Task[None]] = []  # mostly none: an empty set takes 160 bytes more
+        self._tasks: list[asyncio.Task[None]] = []  # a list: mostly empty, and an empty set takes 160 bytes more
 
-    # Out
+    # Outgoing frames
 
     def queue(self, text: str) -> None:
-        """Send a frame soon, after those queued before it."""
+        """Queue a frame; frames are sent in order."""
         if not self.closed:
             if not self._queue:
                 self.host.flusher.add(self)
             self._queue.append(text)
 
     async def flush(self) -> None:
-        """Send what is queued. One task at a time does it, so that frames keep their order."""
+        """Send the queue. Only one task at a time does, so frames keep their order."""
         if self._flushing:
             return
         self._flushing = True
         try:
             while self._queue:
                 texts, self._queue = self._queue, []
-                # Over HTTP there is no `ack`: what its transport has taken counts as acknowledged.
+                # HTTP has no `ack`: frames that the transport has accepted count as acknowledged.
                 sent = self._in_flight() if self.transport == "stream" else []
                 await self._send(texts)
                 self._land(sent)
-        except Exception as error:  # whatever the server raises for a client that has gone
+        except Exception as error:  # servers raise different errors for a client that has gone
             logger.debug("connection %s: %s", self.id, error)
             self.leave()
         finally:
@@ -109,14 +110,14 @@ class Connection:
                 self._flushed = None
 
     async def drain(self) -> None:
-        """Send what is queued, and wait until it is sent, whichever task does it."""
+        """Send the queue and wait until it is sent, also if another task is sending."""
         await self.flush()
         while self._flushing:
             self._flushed = self._flushed or asyncio.Event()
             await self._flushed.wait()
 
     def greet(self) -> None:
-        """Queue the first frame."""
+        """Queue the `connected` frame."""
         self.queue(
             frames.encode(
                 {
@@ -138,23 +139,23 @@ class Connection:
         )
 
     async def fail(self, problem: HoldfastError) -> None:
-        """Tell the client why, and close."""
-        self.told = problem.code
+        """Send an error frame and close."""
+        self.end_reason = problem.code
         self.queue(frames.error(problem))
         await self.finish(problem.kind.close_code or 1000)
 
     async def send_away(self, reconnect_in_ms: int) -> None:
-        """Tell the client when to come back, and close."""
+        """Send a `going-away` frame and close."""
         self.go_away(reconnect_in_ms)
         await self.finish(1000)
 
     def go_away(self, reconnect_in_ms: int) -> None:
-        """Tell the client when to come back."""
-        self.told = "going_away"
+        """Queue a `going-away` frame."""
+        self.end_reason = "going_away"
         self.queue(frames.going_away(reconnect_in_ms))
 
     async def finish(self, code: int = 1000) -> None:
-        """Close the transport when what is queued is sent; who doesn't read doesn't get it."""
+        """Close the transport once the queue is sent, or after FAREWELL_S for a client that doesn't read."""
         if self._finishing:
             return
         self._finishing = True
@@ -162,7 +163,7 @@ class Connection:
             async with asyncio.timeout(FAREWELL_S):
                 await self.drain()
         except TimeoutError:
-            logger.debug("connection %s reads no farewell", self.id)
+            logger.debug("connection %s did not read its last frames", self.id)
         await self.end(code)
 
     async def end(self, code: int) -> None:
@@ -171,7 +172,7 @@ class Connection:
         await self._close(code)
 
     def leave(self) -> None:
-        """Let go of everything; nothing is sent any more. May be called twice."""
+        """Release everything and stop sending. Idempotent."""
         self.closed = True
         self._queue.clear()
         for session in tuple(self._followed):
@@ -184,7 +185,7 @@ class Connection:
         return frames.heartbeat({session: tail for session, tail in tails.items() if tail})
 
     def is_slow(self, now: float) -> bool:
-        """Whether a session has been behind for longer than SLOW_READER_MS."""
+        """Return True if a subscription has been behind for longer than SLOW_READER_MS."""
         limit = now - conf.settings.slow_reader_ms / 1000
         return any(
             subscription.attachment.behind_since is not None and subscription.attachment.behind_since < limit
@@ -193,19 +194,19 @@ class Connection:
 
     @property
     def state(self) -> str:
-        """What it is at, for who operates the server; of many sessions, what the slowest is at."""
+        """State for operators: the slowest subscription's state, "idle" or "closing"."""
         states = {subscription.attachment.state for subscription in self._followed.values()}
         slowest = [state.value for state in (State.BEHIND, State.CATCHING_UP, State.LIVE) if state in states]
-        return "closing" if self.told else [*slowest, "idle"][0]
+        return "closing" if self.end_reason else [*slowest, "idle"][0]
 
     def idle_s(self, now: float) -> float:
-        """Seconds since a frame that is known of: the last heartbeat, or the last that the client sent."""
+        """Seconds since the last known frame: a heartbeat, or a frame of the client."""
         return now - max(self.heartbeat_at - self.heartbeat_ms / 1000, self.heard_at)
 
-    # In
+    # Requests of the client
 
     def act_as(self, identity: Identity) -> None:
-        """Go on with a fresh identity of the same owner. Sessions that it may not read any more are detached."""
+        """Switch to a new identity of the same owner; detach from sessions that it may not read."""
         self.identity = identity
         for session, subscription in tuple(self._followed.items()):
             try:
@@ -214,7 +215,7 @@ class Connection:
                 subscription.end(problem)
 
     async def attach(self, frame: ClientFrame) -> Cursor:
-        """Begin to follow a session, or anew. Return the cursor of what is sent for it; raise what refuses it."""
+        """Attach to a session, or reattach. Return the cursor after the reply. Raises HoldfastError if refused."""
         self.identity.check("read", frame.session)
         subscription = self._followed.get(frame.session)
         if subscription is None:
@@ -229,23 +230,23 @@ class Connection:
         return subscription.cursor
 
     async def follow(self, attaches: Sequence[ClientFrame]) -> None:
-        """Attach to these sessions, to each when the client has taken what the one before brought; then to no more."""
+        """Attach to these sessions one by one, each after the previous reply is sent. No further attaches follow."""
         for frame in attaches:
             try:
                 await self.attach(frame)
             except HoldfastError as problem:
                 self.queue(frames.error(problem, session=frame.session))
             await self.drain()
-        self._follows_all = bool(attaches)  # one that never had a session shows that the transport works
+        self._follows_all = bool(attaches)  # a connection without sessions only probes the transport
         self.finish_if_done()
 
     def finish_if_done(self) -> None:
-        """End a connection that follows nothing more and can't be asked for more."""
+        """Finish a connection that follows no session and gets no further attaches."""
         if self._follows_all and not self._followed:
             self.host.spawn(self.finish())
 
     def acknowledge(self, frame: ClientFrame, now: float) -> None:
-        """Take the client's word for what it has applied. Raises not_attached."""
+        """Handle an `ack` frame. Raises not_attached."""
         subscription = self._followed.get(frame.session)
         if subscription is None:
             raise HoldfastError("not_attached")
@@ -265,14 +266,14 @@ class Connection:
             if self._followed.get(subscription.attachment.session) is subscription:
                 subscription.acknowledge(cursor, held=None, now=now)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something for this connection that its next frame need not wait for."""
+    def start(self, work: Work) -> None:
+        """Run work in a background task that ends with the connection."""
         task = asyncio.create_task(work)
         self._tasks.append(task)
         task.add_done_callback(self._tasks.remove)
 
     def forget(self, session: str) -> None:
-        """Stop subscription a session, if it does."""
+        """End the subscription to a session, if there is one."""
         subscription = self._followed.pop(session, None)
         if subscription is not None:
             subscription.stop()

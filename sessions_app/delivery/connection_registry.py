@@ -7,8 +7,7 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Coroutine, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from sessions_app import conf
 from sessions_app.auth import identity
@@ -16,25 +15,25 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.delivery.feeds import Feeds
-from sessions_app.delivery.flusher import Flusher
+from sessions_app.delivery.flusher import Flusher, Work
 from sessions_app.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 1.0  # how exactly heartbeats, slow readers and the ends of streams are timed
-SHORTEST_LIFE = 0.8  # of a stream, in STREAM_MS
-SERVICE_RESTART = 1012  # close code (IANA registry): come back
-CLOSE_PACE_S = 0.005  # between two sockets' close frames, at most, as under Daphne
-ANSWER_S = 0.5  # for clients to answer a close frame: of that the server, which has it, doesn't tell
+TICK_S = 1.0  # resolution of heartbeats, slow-reader checks and stream lifetimes
+MIN_LIFETIME = 0.8  # of a stream, as a fraction of STREAM_MS
+SERVICE_RESTART = 1012  # close code (IANA registry): reconnect
+CLOSE_PACE_S = 0.005  # maximum pause between two close frames, as under Daphne
+ANSWER_S = 0.5  # for clients to answer a close frame; the ASGI server doesn't report the answer
 
 
 class ConnectionRegistry:
-    """The connections of one process; their `Host`."""
+    """All connections of one process; implements their `Host`."""
 
     def __init__(self, feeds: Feeds, flusher: Flusher) -> None:
         self.feeds = feeds
         self.flusher = flusher
-        self.closing = False  # no more are admitted
+        self.closing = False  # no new connections are admitted
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
         self._per_owner: Counter[str] = Counter()
@@ -49,10 +48,10 @@ class ConnectionRegistry:
     def __len__(self) -> int:
         return len(self._connections)
 
-    # Beginning and end
+    # Opening and closing
 
     def admit(self, connection: Connection) -> None:
-        """Count a connection in. Raises too_many_connections and going_away."""
+        """Add a connection. Raises too_many_connections and going_away."""
         owner = connection.identity.owner
         self.check_room(owner)
         self._per_owner[owner] += 1
@@ -61,34 +60,34 @@ class ConnectionRegistry:
         logger.debug("a connection opened: %s", connection.transport, extra={"connection": connection.id})
         now = self._loop.time()
         if connection.transport in ("poll", "upload"):
-            connection.heartbeat_at = math.inf  # a poll's answer ends with one, if it brings nothing else
+            connection.heartbeat_at = math.inf  # a poll response without news ends with a heartbeat
         else:
             connection.heartbeat_at = now + connection.heartbeat_ms / 1000
         if connection.transport == "stream":
-            # Not all at once, of the streams that a server began when it started.
-            connection.ends_at = now + random.uniform(SHORTEST_LIFE, 1) * conf.settings.stream_ms / 1000
+            # Randomized, or the streams opened when the server started would all end at once.
+            connection.ends_at = now + random.uniform(MIN_LIFETIME, 1) * conf.settings.stream_ms / 1000
 
     def check_room(self, owner: str) -> None:
-        """Raise what `admit` would raise for one more connection of this owner."""
+        """Raise like `admit` if this owner can't open another connection."""
         if self.closing:
             raise HoldfastError("going_away")
         if self._per_owner[owner] >= conf.settings.connections_per_owner:
             raise HoldfastError("too_many_connections", f"at most {conf.settings.connections_per_owner}")
 
     def dismiss(self, connection: Connection, ended: str = "over") -> None:
-        """Count a connection out. `ended`: how it did, if it wasn't told to."""
+        """Remove a connection. `ended` is the reason if this process didn't end it."""
         connection.leave()
         if connection in self._connections:
             self._connections.discard(connection)
-            metrics.closed.labels(connection.transport, connection.told or ended).inc()
-            logger.debug("a connection ended: %s", connection.told or ended, extra={"connection": connection.id})
+            metrics.closed.labels(connection.transport, connection.end_reason or ended).inc()
+            logger.debug("a connection ended: %s", connection.end_reason or ended, extra={"connection": connection.id})
             owner = connection.identity.owner
             self._per_owner[owner] -= 1
             if not self._per_owner[owner]:
                 del self._per_owner[owner]
 
-    def spawn(self, ending: Coroutine[Any, Any, None]) -> None:
-        """End a connection, in a task that isn't its own: a client that doesn't read must not hold up the others."""
+    def spawn(self, ending: Work) -> None:
+        """End a connection in a separate task: a client that doesn't read must not delay the others."""
         task = self._loop.create_task(ending)
         self._endings.add(task)
         task.add_done_callback(self._ended)
@@ -98,45 +97,45 @@ class ConnectionRegistry:
         if not task.cancelled() and task.exception():
             logger.debug("a connection's end: %s", task.exception())
 
-    # While they last
+    # Maintenance
 
     async def tick(self) -> None:
-        """Send heartbeats, end slow readers, and end streams whose time is over. Call it every TICK_S."""
+        """Send heartbeats, and end slow readers and streams past their lifetime. Call it every TICK_S."""
         now = self._loop.time()
         for connection in self:
             if connection.is_slow(now):
                 self.spawn(connection.fail(HoldfastError("slow_reader")))
             elif connection.ends_at <= now:
                 self.spawn(connection.send_away(0))
-            elif connection.heartbeat_at <= now + TICK_S:  # rather early than late
+            elif connection.heartbeat_at <= now + TICK_S:  # early rather than late
                 connection.heartbeat_at = now + connection.heartbeat_ms / 1000
                 connection.queue(connection.heartbeat())
 
     async def check_identities(self) -> None:
-        """End the connections whose token has expired or was revoked, and those of people who have signed out."""
-        there = {connection.identity for connection in self}
-        if there:
-            valid = await threads.run(identity.still_valid, there)
+        """End connections whose token has expired or was revoked, or whose user has signed out."""
+        identities = {connection.identity for connection in self}
+        if identities:
+            valid = await threads.run(identity.still_valid, identities)
             for connection in self:
-                if connection.identity in there - valid:
+                if connection.identity in identities - valid:
                     by_token = connection.identity.grant is not None
                     self.spawn(connection.fail(HoldfastError("token_expired" if by_token else "signed_out")))
 
-    # When the process stops
+    # Shutdown
 
     def send_all_away(self) -> None:
-        """Admit no more, and tell every client to come back, spread over DRAIN_MS: the next process isn't flooded."""
+        """Admit no more, and tell all clients to reconnect, spread over DRAIN_MS to spare the next process."""
         self.closing = True
         for connection in self:
             connection.go_away(random.randrange(conf.settings.drain_ms + 1))
         self.flusher.send()
 
     async def finish_responses(self) -> None:
-        """End the streams and polls, which keep the server until they end. Sockets are the server's to close."""
+        """End streams and polls, which the server waits for. The server itself closes WebSockets."""
         await asyncio.gather(*(connection.finish() for connection in self if connection.transport != "websocket"))
 
     async def close_sockets(self, within_s: float) -> None:
-        """Close all WebSockets, spread over at most so many seconds, and let their clients answer."""
+        """Close all WebSockets, spread over at most `within_s`, and give clients time to answer."""
         sockets = [connection for connection in self if connection.transport == "websocket"]
         random.shuffle(sockets)
         for connection in sockets:

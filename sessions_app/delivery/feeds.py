@@ -1,8 +1,8 @@
-"""The feeds of one process: one per followed session, whatever number of readers it has here.
+"""Feeds: one per followed session and process, however many readers it has here.
 
-A feed checks that serials have no hole, mends holes from the store, and hands each frame to every reader. Where
-frames come from (this process's log_writer, the channel layer, the store) makes no difference: all are hints but the
-store.
+A feed checks that serials have no gap, fills gaps from the database, and passes each frame to every reader. Frames come
+from this process's log writer, the channel layer or the database; only the database is authoritative, the others are
+hints.
 """
 
 from __future__ import annotations
@@ -19,69 +19,69 @@ from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.telemetry import metrics
 
-# What was committed a moment ago is on its way as a frame: only what hasn't come after so many seconds was lost.
+# Seconds after which a committed frame counts as lost; before that it may still be on its way.
 GRACE_S = 0.2
 
 logger = logging.getLogger(__name__)
 
 
 class Reader(Protocol):
-    """One client's attachment to one session, on whatever transport."""
+    """A feed's reader: one client's attachment to one session, on any transport."""
 
     owner: str
 
-    def take(self, frame: Frame) -> None:
-        """Take the next frame. Must not block."""
+    def receive(self, frame: Frame) -> None:
+        """Handle the next frame. Must not block."""
 
-    def lose(self) -> None:
-        """Frames were lost that can't be had as frames any more: catch up from the store."""
+    def resync(self) -> None:
+        """Catch up from the database: frames were lost and no longer exist as frames."""
 
     def end(self, problem: HoldfastError) -> None:
-        """The session can't be read any more."""
+        """End the attachment: the session can no longer be read."""
 
 
 class Feed:
-    """One session's readers, and the serial up to which they have been given frames."""
+    """One session's readers, and the serial up to which they have received frames."""
 
-    __slots__ = ("session", "epoch", "last", "tail", "readers", "mending")
+    __slots__ = ("session", "epoch", "last", "tail", "readers", "filling")
 
     def __init__(self, session: str) -> None:
         self.session = session
         self.epoch = ""
         self.last = 0
-        self.tail = 0  # the highest serial heard of; above `last` while a hole is being mended
+        self.tail = 0  # the highest known serial; above `last` while a gap is being filled
         self.readers: set[Reader] = set()
-        self.mending = False
+        self.filling = False
 
     @property
     def cursor(self) -> str:
-        """The tail as a cursor; empty while nothing is known."""
+        """The tail as a cursor; empty while unknown."""
         return f"{self.epoch}-{self.tail}" if self.epoch else ""
 
     def place(self, epoch: str, serial: int) -> None:
-        """A reader has read the store up to here. Only a feed that knows nothing needs to be told."""
+        """Set the position from a reader's first read. Ignored once the feed has a position."""
         if not self.epoch:
             self.epoch, self.last, self.tail = epoch, serial, max(self.tail, serial)
 
     def offer(self, frame: Frame) -> bool:
-        """Pass a frame on if it continues; return whether there is a hole before it."""
+        """Pass the next frame to the readers. Return True if there is a gap before it."""
         if not self.epoch:
-            # All readers are still reading the store: they keep the frame and drop it if it is in what they read.
+            # All readers are still reading the database. They keep the frame, and drop it if their read includes it.
             self.place(frame.epoch, frame.first - 1)
         if frame.epoch != self.epoch:
             return True
         self.tail = max(self.tail, frame.last)
-        if frame.first > self.last + 1 or self.mending:
+        if frame.first > self.last + 1 or self.filling:
             return frame.last > self.last
         if frame.last > self.last:
             self.last = frame.last
             for reader in tuple(self.readers):
-                reader.take(frame)
+                reader.receive(frame)
         return False
 
 
 class Feeds:
-    """All feeds of a process. `join` is called before a session's first reader reads the store."""
+    """All feeds of a process. `join` is called before a session's first reader reads the database."""
 
     def __init__(self, join: Callable[[str], Awaitable[None]]) -> None:
         self._feeds: dict[str, Feed] = {}
@@ -89,7 +89,7 @@ class Feeds:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def follow(self, session: str, reader: Reader) -> Feed:
-        """Add a reader. Frames reach it from now on, so that what it then reads in the store leaves no hole."""
+        """Add a reader. It receives frames from now on, so a read of the database that follows leaves no gap."""
         feed = self._feeds.get(session)
         if feed is None:
             feed = self._feeds[session] = Feed(session)
@@ -106,25 +106,25 @@ class Feeds:
                 del self._feeds[session]
 
     def deliver(self, frames_: Iterable[Frame]) -> None:
-        """Hand frames to the readers here. What nobody follows here is dropped."""
+        """Pass frames to this process's readers; drop frames of sessions without any."""
         for frame in frames_:
             feed = self._feeds.get(frame.session)
             if feed is not None and feed.offer(frame):
-                self._mend_soon(feed)
+                self._start_filling(feed)
 
     def place(self, session: str, epoch: str, serial: int) -> None:
-        """A reader has read the store up to here."""
+        """Set a new feed's position: a reader has read the database up to here."""
         feed = self._feeds.get(session)
         if feed is not None:
             feed.place(epoch, serial)
 
     def cursor(self, session: str) -> str:
-        """The session's tail as far as it is known here."""
+        """Return the session's tail as known in this process, or an empty string."""
         feed = self._feeds.get(session)
         return feed.cursor if feed else ""
 
     async def check_tails(self) -> None:
-        """Compare every followed session with the store: this finds the hints that were lost, and the last ones."""
+        """Compare every followed session with the database, to find lost hints, including the last one."""
         followed = [session for session, feed in self._feeds.items() if feed.epoch]
         if not followed:
             return
@@ -143,45 +143,45 @@ class Feeds:
 
     def _check(self, feed: Feed, tail: queries.Tail | None, delivered: int) -> None:
         if tail is None:
-            self._end(feed.readers, HoldfastError("not_found", "It was deleted or has expired."))
+            self._end(feed.readers, HoldfastError("not_found", "it was deleted or has expired"))
             return
         self._end({reader for reader in feed.readers if reader.owner != tail.owner}, HoldfastError("not_found"))
         feed.tail = max(feed.tail, tail.serial)
-        # Less than was delivered before the look: the database is an older one, which was restored.
+        # A tail below the frames already delivered means that an older database was restored.
         if tail.epoch != feed.epoch or tail.serial > feed.last or tail.serial < delivered:
-            self._mend_soon(feed)
+            self._start_filling(feed)
 
     def _end(self, readers: Iterable[Reader], problem: HoldfastError) -> None:
         for reader in tuple(readers):
             reader.end(problem)
 
-    def _mend_soon(self, feed: Feed) -> None:
-        if not feed.mending:
-            feed.mending = True
-            task = asyncio.create_task(self._mend(feed))
+    def _start_filling(self, feed: Feed) -> None:
+        if not feed.filling:
+            feed.filling = True
+            task = asyncio.create_task(self._fill_gap(feed))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _mend(self, feed: Feed) -> None:
-        """Fill a hole from the journal; where that is conflated already, let every reader catch up by itself."""
+    async def _fill_gap(self, feed: Feed) -> None:
+        """Fill a gap from the journal; if that is conflated already, make every reader catch up."""
         try:
             while self._feeds.get(feed.session) is feed:
                 before = feed.epoch, feed.last
                 tail, rows = await threads.run(_read, feed.session, feed.last)
-                self._fill(feed, tail, rows)
+                self._apply(feed, tail, rows)
                 if (feed.epoch, feed.last) == before:
-                    feed.tail = feed.last  # a hint told of what isn't in the store: the store is right
+                    feed.tail = feed.last  # a hint was ahead of the database, which is authoritative
                 if feed.last >= feed.tail:
                     break
         except Exception:
-            # The next check of the tails finds the hole again.
-            logger.exception("could not mend the session", extra={"session": feed.session})
+            # The next tail check finds the gap again.
+            logger.exception("could not fill the session's gap", extra={"session": feed.session})
         finally:
-            feed.mending = False
+            feed.filling = False
 
-    def _fill(self, feed: Feed, tail: queries.Tail | None, rows: list[tuple[int, str]]) -> None:
+    def _apply(self, feed: Feed, tail: queries.Tail | None, rows: list[tuple[int, str]]) -> None:
         if tail is None:
-            self._end(feed.readers, HoldfastError("not_found", "It was deleted or has expired."))
+            self._end(feed.readers, HoldfastError("not_found", "it was deleted or has expired"))
             feed.last = feed.tail
             return
         continues = tail.epoch == feed.epoch and tail.serial >= feed.last
@@ -196,11 +196,11 @@ class Feeds:
         texts = [text for _, text in rows]
         for reader in tuple(feed.readers):
             if whole:
-                reader.take(
+                reader.receive(
                     frames.events(session=feed.session, epoch=feed.epoch, first=first, last=feed.last, texts=texts)
                 )
             else:
-                reader.lose()
+                reader.resync()
 
 
 def _read(session: str, after: int) -> tuple[queries.Tail | None, list[tuple[int, str]]]:

@@ -1,26 +1,28 @@
-"""The flusher: one task that sends what is queued for all connections of a process."""
+"""The flusher: one task that sends the queued frames of all connections of a process."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from typing import Any, Protocol
+from typing import Protocol
+
+Work = Coroutine[object, None, None]  # of a task
 
 
 class Sender(Protocol):
     """A connection with frames to send."""
 
     async def flush(self) -> None:
-        """Send what is queued."""
+        """Send the queued frames."""
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in a task that ends with the connection."""
+    def start(self, work: Work) -> None:
+        """Run work in a background task that ends with the connection."""
 
 
 class Flusher:
-    """Sends what is queued for all connections, in one task: a commit wakes one task, not one per reader.
+    """Sends the queued frames of all connections in one task, so a commit wakes one task, not one per reader.
 
-    A client that doesn't read holds up nobody: where sending would have to wait, a task of its own goes on with it.
+    A client that doesn't read delays no other: where a send would have to wait, a task of its own continues it.
     """
 
     def __init__(self) -> None:
@@ -39,32 +41,32 @@ class Flusher:
             self.send()
 
     def send(self) -> None:
-        """Send what is queued, as far as that needs no waiting, and begin the rest."""
+        """Send all queued frames that need no waiting, and start tasks for the others."""
         ready, self._ready = self._ready, []
         for connection in ready:
-            _begin(connection, connection.flush())
+            _start(connection, connection.flush())
 
 
-def _begin(connection: Sender, work: Coroutine[Any, Any, None]) -> None:
-    """Do as much as needs no waiting, and only if there is more to do make a task of it."""
+def _start(connection: Sender, work: Work) -> None:
+    """Run a coroutine up to its first wait, and make a task only if it has one."""
     try:
         waits_for = work.send(None)
     except StopIteration:
         return
-    connection.start(_go_on(work, waits_for))
+    connection.start(_resume(work, waits_for))
 
 
-async def _go_on(work: Coroutine[Any, Any, None], waits_for: Any) -> None:
-    await _Rest(work, waits_for)
+async def _resume(work: Work, waits_for: object) -> None:
+    await _Started(work, waits_for)
 
 
-class _Rest:
-    """A coroutine that has begun and waits."""
+class _Started:
+    """Awaitable for a coroutine that has started and is waiting."""
 
-    def __init__(self, work: Coroutine[Any, Any, None], waits_for: Any) -> None:
+    def __init__(self, work: Work, waits_for: object) -> None:
         self._work = work
         self._waits_for = waits_for
 
-    def __await__(self) -> Generator[Any, None, None]:
+    def __await__(self) -> Generator[object, None, None]:
         yield self._waits_for
         yield from self._work.__await__()

@@ -1,11 +1,12 @@
-"""A subscription: one client's attachment to one session, between the session's feed, the store and the connection."""
+"""Subscription: one client's attachment to one session. Joins the feed, the database and the connection."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from django.db import DatabaseError
 
@@ -16,54 +17,55 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery import catchup
 from sessions_app.delivery.feeds import Feeds
+from sessions_app.delivery.flusher import Work
 from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
 
-AGAIN_S = 1.0  # between two attempts to read the store for a reader that lacks something
+RETRY_S = 1.0  # between two attempts to read the database
 
 
 class Subscriber(Protocol):
-    """The connection that a subscription belongs to."""
+    """Interface of the connection that a subscription belongs to."""
 
     window: Window
 
     def queue(self, text: str) -> None:
-        """Send a frame soon, after those queued before it."""
+        """Queue a frame; frames are sent in order."""
 
     async def flush(self) -> None:
-        """Send what is queued."""
+        """Send the queued frames."""
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in a task that ends with the connection."""
+    def start(self, work: Work) -> None:
+        """Run work in a background task that ends with the connection."""
 
     def forget(self, session: str) -> None:
-        """Stop following a session."""
+        """End the subscription to a session."""
 
     def finish_if_done(self) -> None:
-        """End a connection that follows nothing more."""
+        """Finish a connection that follows no session."""
 
 
 class Subscription:
-    """A connection's attachment to one session, as the session's feed sees it: a `feeds.Reader`."""
+    """A connection's attachment to one session; implements `feeds.Reader`."""
 
-    __slots__ = ("owner", "attachment", "_connection", "_feeds", "_reading")  # there are as many as idle readers
+    __slots__ = ("owner", "attachment", "_connection", "_feeds", "_reading")  # one instance per idle reader
 
     def __init__(self, connection: Subscriber, session: str, *, owner: str, feeds: Feeds) -> None:
         self.owner = owner
         self.attachment = Attachment(session, connection.window)
         self._connection = connection
         self._feeds = feeds
-        self._reading = 0  # which reading of the store counts: a newer attach makes an older answer void
+        self._reading = 0  # number of the current read; a newer attach invalidates older reads
 
     @property
     def cursor(self) -> Cursor:
-        """After the last of what was sent."""
+        """The position after the last frame sent."""
         return Cursor(self.attachment.epoch, self.attachment.sent)
 
-    def take(self, frame: Frame) -> None:
+    def receive(self, frame: Frame) -> None:
         if self.attachment.misses(frame):
-            self.lose()
+            self.resync()
             return
         now = asyncio.get_running_loop().time()
         for ready in self.attachment.frame(frame, now=now):
@@ -71,7 +73,7 @@ class Subscription:
         if self.attachment.state is State.BEHIND:
             self._catch_up_if_drained(now)
 
-    def lose(self) -> None:
+    def resync(self) -> None:
         if self.attachment.gap(now=asyncio.get_running_loop().time()):
             self._connection.start(self.catch_up(cursor=self.cursor))
 
@@ -86,38 +88,51 @@ class Subscription:
         self.attachment.close()
 
     def acknowledge(self, cursor: Cursor, *, held: frames.Held | None, now: float) -> None:
-        """The client has applied everything up to a cursor: if it was behind, it may now be given more."""
+        """Handle an acknowledgement: the client has applied everything up to a cursor. Sends more if it was behind."""
         if self.attachment.acknowledge(cursor.epoch, cursor.serial, now=now):
             self._connection.start(self.catch_up(cursor=self.cursor, held=held))
 
-    def catch_up(self, **how: Any) -> Coroutine[Any, Any, None]:
-        """Read the store from a cursor on, send its answer and what came meanwhile, until nothing is missing.
+    def catch_up(
+        self,
+        *,
+        cursor: Cursor | None,
+        rewind: int | None = None,
+        held: frames.Held | None = None,
+        asked: bool = False,
+    ) -> Work:
+        """Read the database from a cursor, send the result and the frames received meanwhile, until none is missing.
 
-        It counts from this call on, not from when its task begins: a client that attaches in between asks for more.
-        `asked`: by the client, and what refuses it is raised.
+        The read is current from this call on, not from the start of its task, so that an attach in between supersedes
+        it. With `asked`, the client's own request, errors are raised.
         """
         self._reading += 1
-        return self._catch_up(self._reading, **how)
+        return self._catch_up(self._reading, asked, self._reader(cursor, rewind, held))
 
-    async def _catch_up(self, reading: int, *, asked: bool = False, **how: Any) -> None:
-        while answer := await self._read(reading, asked, how):
-            again = self._hand_over(answer)
-            answer = None  # it may be large, and `flush` may wait for long
+    def _reader(
+        self, cursor: Cursor | None, rewind: int | None = None, held: frames.Held | None = None
+    ) -> Callable[[], catchup.CatchUp]:
+        session = self.attachment.session
+        return partial(catchup.read_encoded, session, self.owner, cursor=cursor, rewind=rewind, held=held)
+
+    async def _catch_up(self, reading: int, asked: bool, read: Callable[[], catchup.CatchUp]) -> None:
+        while result := await self._read(reading, asked, read):
+            again = self._send_result(result)
+            result = None  # free it: it may be large, and `flush` may wait for long
             await self._connection.flush()
             if not again:
                 self._catch_up_if_drained(asyncio.get_running_loop().time())
                 return
-            asked, how = False, {"cursor": self.cursor}
+            asked, read = False, self._reader(self.cursor)
 
-    async def _read(self, reading: int, asked: bool, how: dict[str, Any]) -> catchup.CatchUp | None:
-        """Read the store; None when this reading counts no more."""
+    async def _read(self, reading: int, asked: bool, read: Callable[[], catchup.CatchUp]) -> catchup.CatchUp | None:
+        """Read the database. Return None if a newer read has superseded this one."""
         session = self.attachment.session
         while reading == self._reading:
             try:
                 with metrics.catchup_seconds.time(), tracing.span("catch-up", session=session) as span:
-                    answer = await threads.run(catchup.answer, session, self.owner, **how)
-                    span.set_attribute("holdfast.bytes", frames.size(answer.text))
-                return answer if reading == self._reading else None
+                    result = await threads.run(read)
+                    span.set_attribute("holdfast.bytes", frames.size(result.text))
+                return result if reading == self._reading else None
             except HoldfastError as error:
                 problem = error
             except DatabaseError as error:
@@ -132,18 +147,18 @@ class Subscription:
             self._connection.forget(self.attachment.session)
             raise problem
         if problem.kind.retryable:
-            await asyncio.sleep(AGAIN_S)  # nobody but this attachment knows what the reader lacks
+            await asyncio.sleep(RETRY_S)  # must retry here: only this attachment knows what the reader lacks
         else:
             self.end(problem)
 
-    def _hand_over(self, answer: catchup.CatchUp) -> bool:
-        """Queue an answer and what came meanwhile; return whether the store must be read again."""
-        self._feeds.place(self.attachment.session, answer.epoch, answer.serial)
-        self._connection.queue(answer.text)
+    def _send_result(self, result: catchup.CatchUp) -> bool:
+        """Queue the result and the frames received meanwhile. Return True if another read is needed."""
+        self._feeds.place(self.attachment.session, result.epoch, result.serial)
+        self._connection.queue(result.text)
         released, again = self.attachment.caught_up(
-            epoch=answer.epoch,
-            serial=answer.serial,
-            size=frames.size(answer.text),
+            epoch=result.epoch,
+            serial=result.serial,
+            size=frames.size(result.text),
             now=asyncio.get_running_loop().time(),
         )
         for frame in released:
@@ -156,6 +171,6 @@ class Subscription:
         metrics.delivered.bytes += frame.size
 
     def _catch_up_if_drained(self, now: float) -> None:
-        # A frame that is larger than the whole window leaves a reader behind that has nothing to acknowledge.
+        # A frame larger than the whole window leaves the reader behind with nothing to acknowledge.
         if self.attachment.state is State.BEHIND and self.attachment.read_if_drained(now=now):
             self._connection.start(self.catch_up(cursor=self.cursor))

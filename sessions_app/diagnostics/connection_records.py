@@ -1,6 +1,6 @@
-"""Notes how connections end, for `diagnosis`: in bounded memory, off the event loop, and never at a connection's cost.
+"""Connection records: how connections ended, for `report`. Recorded in bounded memory and off the event loop.
 
-What can't be noted, because the database fails or more comes than is worth storing, is dropped and counted.
+Records are dropped and counted if the database fails or there are more than are worth storing.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import DatabaseError
 from django.db.models import Max, QuerySet
@@ -21,6 +20,7 @@ from django.utils import timezone
 
 from sessions_app import conf
 from sessions_app.core import proxies
+from sessions_app.core.asgi_types import Message
 from sessions_app.database import threads
 from sessions_app.models import ConnectionRecord
 
@@ -30,14 +30,14 @@ Ended = ConnectionRecord.Ended
 
 PROCESS = f"{socket.gethostname()}:{os.getpid()}"
 WRITE_EVERY_S = 5.0
-ABNORMAL = 1006  # RFC 6455 §7.1.5: no close frame came
-BATCH = 500  # records that wait for the next write: a hundred a second, beyond which more of them tell nothing new
-PER_OWNER = 20  # of one batch: nobody can fill the table alone, and so push out what others' connections tell
+ABNORMAL = 1006  # RFC 6455 §7.1.5: no close frame received
+BATCH = 500  # records per write: a hundred a second; more would add no information
+PER_OWNER = 20  # records per batch, so that one owner can't crowd out the others
 
 
 @dataclass(slots=True)
 class ConnectionStart:
-    """What is remembered of a connection while it lives; `at` is the loop's time, in seconds."""
+    """Data kept while a connection is open. `at` is the event loop's time, in seconds."""
 
     transport: str
     at: float
@@ -46,7 +46,7 @@ class ConnectionStart:
 
 @dataclass(slots=True)
 class ConnectionEnd:
-    """How a connection ended, one of `Ended`; the other fields as in ConnectionRecord."""
+    """The end of a connection. Fields as in ConnectionRecord."""
 
     ended: Ended
     code: int | None = None
@@ -56,7 +56,7 @@ class ConnectionEnd:
 
 @dataclass(slots=True)
 class EndedConnection:
-    """A connection that has ended: a ConnectionRecord that is not made yet."""
+    """An ended connection whose ConnectionRecord isn't stored yet."""
 
     beginning: ConnectionStart
     end: ConnectionEnd
@@ -65,26 +65,26 @@ class EndedConnection:
 
 
 def headers_of(request: HttpRequest) -> list[tuple[bytes, bytes]]:
-    """Return of a request's headers those that `begin` reads, as an ASGI scope has them."""
+    """Return the request headers that `begin` reads, in an ASGI scope's form."""
     found = request.headers
     return [(name.encode(), found[name].encode("latin1", "replace")) for name in proxies.HEADERS if name in found]
 
 
-def end_of_socket(message: Mapping[str, Any], idle_s: float) -> ConnectionEnd:
-    """Read a server's `websocket.disconnect`. `idle_s` is what is known where the server doesn't say it.
+def end_of_socket(message: Message, idle_s: float) -> ConnectionEnd:
+    """Interpret a server's `websocket.disconnect`. `idle_s` is used where the server doesn't report an idle time.
 
-    Ours under Daphne says how it ended (`sockets_daphne.SocketProtocol.onClose`). Of others, uvicorn gives a reason to
-    each close frame that it received, and none to a connection that ended without; code 1006 means that everywhere.
+    Our protocol under Daphne reports how it ended (`daphne_websocket.SocketProtocol.onClose`). uvicorn gives a `reason`
+    only if a close frame was received. Code 1006 always means that none was.
     """
     code = message.get("code")
     if "ended" in message:
         return ConnectionEnd(Ended(message["ended"]), code, message["idle_s"], exact=message["idle_s"] is not None)
-    wordless = code == ABNORMAL or "reason" not in message
-    return ConnectionEnd(Ended.CUT if wordless else Ended.BY_CLIENT, ABNORMAL if wordless else code, idle_s)
+    unannounced = code == ABNORMAL or "reason" not in message
+    return ConnectionEnd(Ended.CUT if unannounced else Ended.BY_CLIENT, ABNORMAL if unannounced else code, idle_s)
 
 
 class ConnectionRecorder:
-    """One process's notes. `dropped` counts those that were not stored."""
+    """Recorder of one process. `dropped` counts records that weren't stored."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.dropped = 0
@@ -93,11 +93,11 @@ class ConnectionRecorder:
         self._owners: Counter[str] = Counter()
 
     def begin(self, transport: str, headers: Iterable[tuple[bytes, bytes]]) -> ConnectionStart:
-        """EndedConnection that a connection begins, with its request's headers as an ASGI scope has them."""
+        """Record that a connection begins. `headers` are its request's, in an ASGI scope's form."""
         return ConnectionStart(transport, self._clock(), proxies.hints(headers))
 
     def end(self, beginning: ConnectionStart, end: ConnectionEnd, *, owner: str) -> None:
-        """EndedConnection that it ended. Its owner is not stored."""
+        """Record that a connection ended. The owner isn't stored."""
         if not conf.settings.evidence_hours:
             return
         if len(self._waiting) >= BATCH or self._owners[owner] >= PER_OWNER:
@@ -108,31 +108,31 @@ class ConnectionRecorder:
         self._waiting.append(EndedConnection(beginning, end, timezone.now(), life_s))
 
     async def write(self) -> None:
-        """Store what waits. One call at a time."""
-        notes, self._waiting = self._waiting, []
+        """Store the waiting records. Calls must not overlap."""
+        ended, self._waiting = self._waiting, []
         self._owners.clear()
-        if not notes:
+        if not ended:
             return
         try:
-            await threads.run(_store, notes)
+            await threads.run(_store, ended)
         except DatabaseError as error:
-            self.dropped += len(notes)
-            logger.warning("how %d connections ended is not stored (%d so far): %s", len(notes), self.dropped, error)
+            self.dropped += len(ended)
+            logger.warning("%d connection records were not stored (%d in all): %s", len(ended), self.dropped, error)
 
 
-def _store(notes: list[EndedConnection]) -> None:
-    ConnectionRecord.objects.bulk_create(_record(note) for note in notes)
+def _store(ended: list[EndedConnection]) -> None:
+    ConnectionRecord.objects.bulk_create(_record(connection) for connection in ended)
 
 
-def _record(note: EndedConnection) -> ConnectionRecord:
-    hints, end = note.beginning.hints, note.end
+def _record(connection: EndedConnection) -> ConnectionRecord:
+    hints, end = connection.beginning.hints, connection.end
     return ConnectionRecord(
-        transport=note.beginning.transport,
+        transport=connection.beginning.transport,
         process=PROCESS,
-        ended_at=note.ended_at,
+        ended_at=connection.ended_at,
         ended=end.ended,
         code=end.code,
-        life_s=note.life_s,
+        life_s=connection.life_s,
         idle_s=end.idle_s,
         exact=end.exact,
         headers=hints.headers,
@@ -142,7 +142,7 @@ def _record(note: EndedConnection) -> ConnectionRecord:
 
 
 def outdated(now: datetime) -> list[QuerySet[ConnectionRecord]]:
-    """The records that are kept no longer: the too old ones, and the oldest of too many."""
+    """Return querysets of records past their retention: too old, or beyond the maximum number."""
     records = ConnectionRecord.objects.order_by()
     newest = records.aggregate(newest=Max("pk"))["newest"] or 0
     return [

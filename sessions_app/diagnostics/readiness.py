@@ -1,4 +1,4 @@
-"""Whether this process may be given work: it runs, and its database can be read."""
+"""Readiness check: the process is running and its database can be read."""
 
 from __future__ import annotations
 
@@ -14,40 +14,42 @@ from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)
 
-DATABASE_S = 2.0  # in which the database has to answer: load balancers wait for some five
+DATABASE_S = 2.0  # timeout of the database check; load balancers wait for about five seconds
 
 
 class Readiness(NamedTuple):
-    """`problem`: why the process can't be given work, empty if it can. `remark`: what works less well."""
+    """Result of a check. `problem`: why the process isn't ready, or empty. `remark`: a degradation, or empty."""
 
     problem: str
     remark: str = ""
 
 
 class Health:
-    """One process's. However often it is asked, one look at a time is under way."""
+    """Health of one process. Concurrent callers share one check."""
 
     def __init__(self, *, not_running: Callable[[], str], layer_problem: Callable[[], str]) -> None:
-        """`not_running`: why the process doesn't run, empty if it does. `layer_problem`: likewise of channel layers."""
+        """Both functions return a reason, or an empty string if there is no problem."""
         self._not_running = not_running
         self._layer_problem = layer_problem
-        self._look: asyncio.Task[Readiness] | None = None
+        self._check: asyncio.Task[Readiness] | None = None
         self._reading: asyncio.Future[str] | None = None
-        # Its own: where all other threads are busy, the database may be well.
+        # A separate thread: the others may all be busy while the database is fine.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
 
-    async def look(self) -> Readiness:
-        """Look now, or wait for the look under way. Takes DATABASE_S at most."""
+    async def check(self) -> Readiness:
+        """Check now, or wait for the check in progress. Takes at most DATABASE_S."""
         if problem := self._not_running():
             return Readiness(problem)
-        if self._look is None or self._look.done():
-            self._look = asyncio.create_task(self._ask())
-        return await asyncio.shield(self._look)
+        if self._check is None or self._check.done():
+            self._check = asyncio.create_task(self._run_check())
+        return await asyncio.shield(self._check)
 
-    async def _ask(self) -> Readiness:
+    async def _run_check(self) -> Readiness:
         problem, layer = await self._database_problem(), self._layer_problem()
-        # Hints come too late then, and the store is asked for what they would have told: that serves everybody.
-        remark = f"the channel layer does not answer, so news of other processes come late: {layer}" if layer else ""
+        # Not a problem: without hints the database is polled, so all clients are still served, but later.
+        remark = (
+            f"the channel layer does not answer, so updates from other processes are late: {layer}" if layer else ""
+        )
         return Readiness(problem, remark)
 
     async def _database_problem(self) -> str:
@@ -62,8 +64,8 @@ def _read() -> str:
         Session.objects.exists()
         return ""
     except DatabaseError as error:
-        logger.warning("not ready: %s", error)  # here alone: strangers may ask
+        logger.warning("not ready: %s", error)  # details only in the log: the check is public
         return "the database can't be read"
     finally:
         connection.close()
-        reset_queries()  # as `executor` does
+        reset_queries()  # as `database.threads` does

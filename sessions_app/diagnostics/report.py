@@ -1,11 +1,10 @@
-"""What the records of connections tell an operator: how they ended, what cuts them at a fixed time, what to change."""
+"""Connection diagnosis: how connections ended, which time limits cut them, and which settings to change."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Count, QuerySet
 from django.utils import timezone
@@ -14,20 +13,21 @@ from sessions_app import conf
 from sessions_app.core import idle
 from sessions_app.core.idle import Bar, Culprit, End, Finding, Peak
 from sessions_app.core.proxies import OWN_CLIENT
+from sessions_app.core.wire_types import JsonObject
 from sessions_app.models import ConnectionRecord
 
 Ended = ConnectionRecord.Ended
 
 TRANSPORTS = ("websocket", "stream", "poll")
-WORDLESS = (Ended.CUT, Ended.LEFT)  # who ended them said nothing
-ENDS_MAX = 20_000  # the newest; more of them prove nothing more
+UNANNOUNCED = (Ended.CUT, Ended.LEFT)  # ended without a close frame
+ENDS_MAX = 20_000  # the newest; more would add no evidence
 RAYS_MAX = 10
-MARGIN = 0.8  # of a limit: what is sent so often arrives in time
+MARGIN = 0.8  # fraction of a limit that an interval must stay below to be safe
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One transport's connections. `ended` counts them by `Ended`; the bars count those that ended without a word."""
+    """Diagnosis of one transport. `ended` counts connections by `Ended`; the bars count unannounced ends only."""
 
     transport: str
     ended: dict[str, int]
@@ -41,12 +41,12 @@ class Diagnosis:
         return sum(self.ended.values())
 
     @property
-    def wordless(self) -> int:
-        return sum(self.ended.get(ended, 0) for ended in WORDLESS)
+    def unannounced(self) -> int:
+        return sum(self.ended.get(ended, 0) for ended in UNANNOUNCED)
 
 
 def diagnose(*, hours: float, transport: str | None = None) -> list[Diagnosis]:
-    """Look at the connections that ended in the last hours, by transport, those that had any."""
+    """Diagnose the connections that ended in the last `hours`, per transport that has any."""
     since = timezone.now() - timedelta(hours=hours)
     records = ConnectionRecord.objects.filter(ended_at__gte=since).order_by("-ended_at")
     counts: dict[str, dict[str, int]] = {}
@@ -57,9 +57,9 @@ def diagnose(*, hours: float, transport: str | None = None) -> list[Diagnosis]:
 
 
 def _diagnose(transport: str, ended: dict[str, int], records: QuerySet[ConnectionRecord]) -> Diagnosis:
-    wordless = records.filter(ended__in=WORDLESS)
+    unannounced = records.filter(ended__in=UNANNOUNCED)
     fields = ("ended_at", "life_s", "idle_s", "exact", "headers")
-    rows = list(wordless.values_list(*fields)[:ENDS_MAX])
+    rows = list(unannounced.values_list(*fields)[:ENDS_MAX])
     findings = idle.findings([_end(transport, *row) for row in rows], transport)
     return Diagnosis(
         transport=transport,
@@ -67,12 +67,12 @@ def _diagnose(transport: str, ended: dict[str, int], records: QuerySet[Connectio
         idle=_bars([row[2] for row in rows], "idle", findings),
         life=_bars([row[1] for row in rows], "life", findings),
         findings=findings,
-        rays=list(wordless.exclude(ray="")[:RAYS_MAX]),
+        rays=list(unannounced.exclude(ray="")[:RAYS_MAX]),
     )
 
 
 def _end(transport: str, ended_at: datetime, life_s: float, idle_s: float | None, exact: bool, headers: str) -> End:
-    # Where a server doesn't tell us of its pings and their lack of answers, these make peaks of their own.
+    # Where a server doesn't report its pings and missing pongs, they would make peaks of their own.
     known = exact or transport != "websocket"
     return End(ended_at.timestamp(), life_s, idle_s if known else None, frozenset(headers.split()))
 
@@ -82,7 +82,7 @@ def _bars(values: Iterable[float | None], measure: str, findings: list[Finding])
     return idle.histogram((value for value in values if value is not None), peaks=peaks)
 
 
-# In words
+# As text
 
 
 def summary(diagnosis: Diagnosis) -> str:
@@ -99,26 +99,26 @@ LABELS = {
 }
 
 
-def what(finding: Finding, wordless: int) -> str:
-    """Say what was seen, in a sentence."""
+def observation(finding: Finding, unannounced: int) -> str:
+    """Return a sentence about a finding's peak."""
     peak = finding.peak
-    after = "without traffic" if peak.measure == "idle" else "after they began, busy or not"
-    beyond = f"{peak.beyond} went on for longer" if peak.beyond else "none went on for longer"
-    return f"{len(peak.ends)} of {wordless} were cut {peak.low:.1f} to {peak.high:.1f} s {after}; {beyond}."
+    after = "without traffic" if peak.measure == "idle" else "after they began, busy or idle"
+    beyond = f"{peak.beyond} lasted longer" if peak.beyond else "none lasted longer"
+    return f"{len(peak.ends)} of {unannounced} were cut {peak.low:.1f} to {peak.high:.1f} s {after}; {beyond}."
 
 
 def suspicion(culprit: Culprit) -> str:
-    """Say why somebody is named."""
+    """Return a sentence about why a proxy is suspected."""
     limit = culprit.limit
     if limit in OWN_CLIENT:
         return f"{limit.proxy}: leaves streams after {limit.seconds} s on purpose."
-    kind = "without traffic" if limit.measure == "idle" else "of life"
-    why = f"its header {limit.header} was on the requests" if culprit.seen else "it leaves no header to tell by"
+    kind = "without traffic" if limit.measure == "idle" else "of lifetime"
+    why = f"the requests had its header {limit.header}" if culprit.seen else "it adds no header to recognize it by"
     return f"{limit.proxy}: ends connections after {limit.seconds} s {kind} by default; {why}."
 
 
 def advice(finding: Finding, transport: str) -> list[str]:
-    """Say which settings to change, ours first."""
+    """Return the settings to change, Holdfast's first."""
     limits = [culprit.limit for culprit in finding.culprits]
     if any(limit in OWN_CLIENT for limit in limits):
         return [limit.setting for limit in limits if limit in OWN_CLIENT]
@@ -126,21 +126,21 @@ def advice(finding: Finding, transport: str) -> list[str]:
         _keep_busy(finding.peak, transport) if finding.peak.measure == "idle" else _end_first(finding.peak, transport)
     )
     theirs = [f"Or change {limit.setting}." for limit in limits]
-    return [ours, *(theirs or ["Or look for a proxy or firewall on the way with a limit of this length."])]
+    return [ours, *(theirs or ["Or look for a proxy or firewall with this time limit on the way."])]
 
 
 def _keep_busy(peak: Peak, transport: str) -> str:
     at_most = max(1, int(peak.low * MARGIN))
     heartbeat = f"HOLDFAST_HEARTBEAT_MS ({conf.settings.heartbeat_ms})"
     if conf.settings.heartbeat_ms / 1000 < peak.low:
-        return f"{heartbeat} is below it already: these connections are from before it was set."
+        return f"{heartbeat} is already below it: these connections are from before it was set."
     if transport != "websocket":
         return f"Set {heartbeat} to {at_most * 1000} or less."
     pings = f"HOLDFAST_PING_INTERVAL_S ({conf.settings.ping_interval_s})"
     if conf.settings.ping_interval_s < peak.low:
         return (
-            f"{pings} is below it already: these connections are from before it was set, or this proxy doesn't count "
-            f"pings; then set {heartbeat} to {at_most * 1000} or less."
+            f"{pings} is already below it: these connections are from before it was set, or this proxy doesn't count "
+            f"pings; in that case, set {heartbeat} to {at_most * 1000} or less."
         )
     return f"Set {pings} to {at_most} or less."
 
@@ -149,17 +149,17 @@ def _end_first(peak: Peak, transport: str) -> str:
     at_most = max(1, int(peak.low * MARGIN)) * 1000
     if transport == "stream":
         now = conf.settings.stream_ms
-        return f"Let the server end streams before: HOLDFAST_STREAM_MS (now {now}) of {at_most} or less."
+        return f"Let the server end streams earlier: set HOLDFAST_STREAM_MS (now {now}) to {at_most} or less."
     if transport == "poll":
         now = conf.settings.poll_ms
-        return f"Let the server answer polls before: HOLDFAST_POLL_MS (now {now}) of {at_most} or less."
-    return "No ping helps against a limit on a connection's life; clients come back by themselves and miss nothing."
+        return f"Let the server answer polls earlier: set HOLDFAST_POLL_MS (now {now}) to {at_most} or less."
+    return "Pings can't prevent a limit on a connection's lifetime; clients reconnect automatically and miss nothing."
 
 
-# For programs
+# As JSON
 
 
-def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
+def as_json(diagnosis: Diagnosis) -> JsonObject:
     return {
         "transport": diagnosis.transport,
         "ended": diagnosis.ended,
@@ -178,11 +178,11 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _bars_as_json(bars: list[Bar]) -> Iterator[dict[str, Any]]:
+def _bars_as_json(bars: list[Bar]) -> Iterator[JsonObject]:
     return ({"low": bar.low, "high": bar.high, "count": bar.count} for bar in bars)
 
 
-def _finding_as_json(finding: Finding, transport: str) -> dict[str, Any]:
+def _finding_as_json(finding: Finding, transport: str) -> JsonObject:
     peak = finding.peak
     return {
         "measure": peak.measure,
@@ -197,7 +197,7 @@ def _finding_as_json(finding: Finding, transport: str) -> dict[str, Any]:
     }
 
 
-def _culprit_as_json(culprit: Culprit) -> dict[str, Any]:
+def _culprit_as_json(culprit: Culprit) -> JsonObject:
     limit = culprit.limit
     return {
         "proxy": limit.proxy,

@@ -13,6 +13,7 @@ from sessions_app.core import fold, frames, vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk, MessageEvent
 from sessions_app.event_log import queries
+from sessions_app.event_log.moments import milliseconds
 from sessions_app.event_log.sql import Key
 
 
@@ -64,7 +65,7 @@ class OpenMessages:
         uid = key[1]
         if not frames.MESSAGE_UID.match(uid):
             raise HoldfastError("bad_chunk", "A message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -.")
-        at = queries.milliseconds(now)
+        at = milliseconds(now)
         event: MessageEvent = {"serial": serial, "message": uid, "at": at, "chunk": chunk}
         self.open[key] = OpenMessage(fold.begin(event), key=0, is_new=True, size=len(json))
         return frames.event_text(serial=serial, uid=uid, chunk=json, at=at)

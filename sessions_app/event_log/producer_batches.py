@@ -1,4 +1,4 @@
-"""What a transaction knows of producers elsewhere: whether they may write, and which batch of theirs was the last."""
+"""Producer batches: the fences and the last batches of remote producers, as one transaction knows them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ProducerBatches:
         self._staged: dict[str, Published] = {}  # those of them that have a new one
 
     def look_up(self, appends: Iterable[Append]) -> None:
-        """Read what the database says of them; it counts as a beat of their producers."""
+        """Read the batches' workers and runs; count a beat of their producers."""
         batches = [append for append in appends if append.sequence]
         self._fenced |= sql.beat_producers({batch.worker for batch in batches})
         self._runs |= sql.published_runs({batch.run for batch in batches})
@@ -29,7 +29,7 @@ class ProducerBatches:
         return append.run in self._runs
 
     def stored(self, batch: Append, *, exists: bool) -> int | None:
-        """Return where a batch is stored already; None if it is the next one. Raises what refuses it.
+        """Return the serial of a batch that is stored already; None if it is the next one. Raises what refuses it.
 
         `exists`: there is a message of its id.
         """
@@ -55,17 +55,17 @@ class ProducerBatches:
         return None
 
     def is_current(self, batch: Append, message: fold.MessageState) -> bool:
-        """Whether a fold in memory is what is stored: the producer may have gone on at another process since."""
+        """Return whether a fold in memory is as stored: the producer may have continued at another process."""
         last = self._runs.get(batch.run)
         return last is not None and last.serial == message.last_serial
 
     def note(self, batch: Append, message: fold.MessageState, refusal: HoldfastError | None) -> None:
-        """A batch is staged. One that was cut short counts, too: what comes again is answered as the first time."""
+        """Record a staged batch. One that was cut short counts too: its repeat gets the same answer."""
         running, code = not fold.ended(message), refusal.code if refusal else ""
         last = Published(batch.worker, running, batch.sequence, message.last_serial, code)
         self._runs[batch.run] = self._staged[batch.run] = last
 
     def write(self) -> None:
-        """Write what was staged; their runs are there."""
+        """Write the staged batches; their runs exist by now."""
         sql.note_batches(self._staged)
         self._staged.clear()

@@ -1,4 +1,4 @@
-"""The queries of the log: the one module that reads it. Nothing here writes."""
+"""Queries of the log: the only module that reads it. It writes nothing."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.plan import Position
 from sessions_app.core.rollup import rollup_events
 from sessions_app.core.wire_types import MessageEvent, SignalRecord
+from sessions_app.event_log import signal_records
+from sessions_app.event_log.moments import aware, milliseconds
+from sessions_app.event_log.sql import SqlValue
 
 MESSAGE_FIELDS = (
     "uid", "role", "status", "reason", "metadata", "parts", "open", "marks",
@@ -29,27 +32,10 @@ PARTS = MESSAGE_FIELDS.index("parts")
 ROWS_AT_ONCE = 10  # read ahead: with the largest responses some 40 MB
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-SETTLED = 32  # settled signals that an answer without a cursor carries: what the newest messages' ticks need
 STREAMING = 1000  # messages of one session that stream at once and are read
 
-SqlValue = str | int | datetime | None
 # The columns of MESSAGE_FIELDS. A tuple: a row is made for every message of every attach.
 MessageRow = tuple[str, str, str, str | None, str | None, str, str, str, int, int, datetime]
-
-
-class SignalRow(NamedTuple):
-    """What telling of a signal needs of its row."""
-
-    uid: str
-    kind: str
-    status: str
-    code: str
-    reason: str
-    actor: str
-    created_at: datetime
-    message: str
-    payload: str
-    serial: int
 
 
 # Plain SQL for what every attach reads: the ORM takes longer to write these statements than the database to answer.
@@ -60,7 +46,6 @@ _names = {
     "sessions": models.Session._meta.db_table,
     "policies": models.RetentionPolicy._meta.db_table,
     "columns": ", ".join(f'"{name}"' for name in MESSAGE_FIELDS),
-    "signal_columns": ", ".join(f'"{name}"' for name in SignalRow._fields),
 }
 SELECT_SESSION = (
     "SELECT s.id, s.owner, s.title, s.agent, s.epoch, s.tail, s.trimmed, s.held, p.hours, s.active_at, s.removed_at"
@@ -76,10 +61,6 @@ SELECT_HIDDEN = (
     "SELECT max(last_serial) FROM {signals}"
     " WHERE session_id = %s AND changed_at < %s AND status NOT IN ('accepted', 'delivered')) AS hidden"
 ).format(**_names)
-# What was never told of but as a message isn't told of as a signal either.
-SELECT_SIGNALS = (
-    "SELECT {signal_columns} FROM {signals} WHERE session_id = %s AND NOT (kind = 'message' AND last_serial = serial)"
-).format(**_names)
 SELECT_JOURNAL = {
     vendor: (
         "SELECT {join}(event, ',') FROM {messages} m JOIN {journal} j ON j.message_id = m.id"
@@ -90,7 +71,7 @@ SELECT_JOURNAL = {
 
 
 class SessionRow(NamedTuple):
-    """What reading a session needs of its row, and the hours of its policy."""
+    """The columns of a session that its readers need, and the hours of its policy."""
 
     id: str
     owner: str
@@ -106,7 +87,7 @@ class SessionRow(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """What the feeds watch of a session."""
+    """A session's tail, epoch and owner, as the feeds watch them."""
 
     epoch: str
     serial: int
@@ -169,7 +150,7 @@ def readable(session_id: str, owner: str) -> SessionRow:
 
 
 def writable(session_id: str) -> None:
-    """Raise not_found or expired for a session to which nobody may publish, whoever owns it."""
+    """Raise not_found or expired unless the session can be published to. Its owner is not checked."""
     session = _session(session_id)
     if session.removed_at is not None:
         raise HoldfastError("not_found")
@@ -192,7 +173,7 @@ def view(session_id: str, owner: str, *, changed_after: int | None, limit: int) 
         else:
             rows, more = _changed(session_id, cutoff, limit, changed_after)
         messages = _folded(session_id, rows)
-        signals = _signals(session_id, cutoff, changed_after)
+        signals = signal_records.select(session_id, cutoff, changed_after)
     more = more or len(signals) > conf.settings.history_max
     if changed_after is not None:
         messages = [message for message in messages if message.last_serial > changed_after]
@@ -228,11 +209,11 @@ def signal_history(session_id: str, *, limit: int, before: int | None = None, af
         sizes = list(found.values_list("pk", Length("payload"))[: limit + 1])
         keys = _that_fit(sizes[:limit])
         rows = models.Signal.objects.filter(pk__in=keys).order_by("serial")
-        return SignalPage([(row.serial, signal_record(row)) for row in rows], more=len(keys) < len(sizes))
+        return SignalPage([(row.serial, signal_records.record(row)) for row in rows], more=len(keys) < len(sizes))
 
 
 def _that_fit(sizes: list[tuple[int, int]]) -> list[int]:
-    """Keys of the first rows that are within the bounds of one answer, given with their sizes."""
+    """Return the keys of the first rows that fit into one answer, given with their sizes."""
     keys: list[int] = []
     taken = 0
     for key, size in sizes:
@@ -263,21 +244,6 @@ def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     return list(entries.order_by("serial").values_list("serial", "event"))
 
 
-def signal_record(signal: models.Signal | SignalRow) -> SignalRecord:
-    """Return a signal as the wire has it: PROTOCOL.md §5."""
-    return {
-        "id": signal.uid,
-        "kind": signal.kind,
-        "status": signal.status,
-        "code": signal.code or None,
-        "reason": signal.reason or None,
-        "actor": signal.actor,
-        "at": milliseconds(moment(signal.created_at)),
-        "message": signal.message or None,
-        "payload": signals.shown(signal.kind, orjson.loads(signal.payload)),
-    }
-
-
 def tails(session_ids: Iterable[str]) -> dict[str, Tail]:
     """Return the tails of those of the sessions that can still be read."""
     rows = models.Session.objects.visible().filter(pk__in=list(session_ids))
@@ -291,16 +257,16 @@ def _session(session_id: str) -> SessionRow:
     if row is None:
         raise HoldfastError("not_found")
     session = SessionRow(*row)
-    return session._replace(active_at=moment(session.active_at))
+    return session._replace(active_at=aware(session.active_at))
 
 
 def _cutoff(session: SessionRow) -> datetime:
-    """What last changed before this has expired."""
+    """Return the moment before which a last change has expired."""
     return LONG_AGO if session.held else timezone.now() - timedelta(hours=session.hours)
 
 
 def _hidden_serial(session_id: str, cutoff: datetime) -> int:
-    """The highest last serial of the messages and signals that have expired and are not yet purged; 0 if none."""
+    """Return the highest last serial of expired messages and signals that are not purged yet; 0 if none."""
     since = connection.ops.adapt_datetimefield_value(cutoff)
     with connection.cursor() as cursor:
         cursor.execute(SELECT_HIDDEN, [session_id, since, session_id, since])
@@ -314,30 +280,6 @@ def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple
     ended = "status <> 'streaming' AND last_serial > %s"
     rows, more = _select(session_id, cutoff, limit, ended, [after], order="last_serial")
     return streaming + rows, more
-
-
-def _signals(session_id: str, cutoff: datetime, after: int | None) -> list[SignalRecord]:
-    """Records of the signals changed since a serial, or of those that are open and the newest others; in order."""
-    if after is not None:
-        rows = _select_signals(
-            session_id, "last_serial > %s ORDER BY last_serial", after, conf.settings.history_max + 1
-        )
-    else:
-        since = connection.ops.adapt_datetimefield_value(cutoff)
-        newest = "{} ORDER BY last_serial DESC".format
-        rows = [
-            *_select_signals(session_id, newest("status IN ('accepted', 'delivered')"), conf.settings.history_max),
-            *_select_signals(
-                session_id, newest("status NOT IN ('accepted', 'delivered') AND changed_at >= %s"), since, SETTLED
-            ),
-        ]
-    return [signal_record(signal) for signal in sorted(rows, key=lambda signal: signal.serial)]
-
-
-def _select_signals(session_id: str, where: str, *values: SqlValue) -> list[SignalRow]:
-    with connection.cursor() as cursor:
-        cursor.execute(f"{SELECT_SIGNALS} AND {where} LIMIT %s", [session_id, *values])
-        return list(map(SignalRow._make, cursor.fetchall()))
 
 
 def _select(
@@ -375,7 +317,7 @@ def _folded(session_id: str, rows: list[MessageRow]) -> list[fold.MessageState]:
 
 
 def _journal(session_id: str) -> list[MessageEvent]:
-    """The session's journal as one row: see `statements` for why."""
+    """Read the session's journal as one row: see `sql` for why."""
     with connection.cursor() as cursor:
         cursor.execute(SELECT_JOURNAL[connection.vendor], [session_id])
         events: list[MessageEvent] = orjson.loads(f"[{cursor.fetchone()[0] or ''}]")
@@ -396,15 +338,5 @@ def from_row(row: MessageRow) -> fold.MessageState:
         marks=orjson.loads(marks),
         first_serial=first_serial,
         last_serial=last_serial,
-        created_at=milliseconds(moment(created_at)),
+        created_at=milliseconds(aware(created_at)),
     )
-
-
-def moment(value: datetime) -> datetime:
-    """Return a moment of a row that was read by plain SQL: SQLite's have no time zone, and are in UTC."""
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-def milliseconds(moment: datetime) -> int:
-    """Return a moment as the wire has it: ms since 1970, UTC."""
-    return round(moment.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""The statements of a commit: the one place that writes the log. Called by `LogWriter` alone, in its transaction.
+"""SQL of a commit: the only module that writes the log. Called by `LogWriter` alone, in its transaction.
 
 What every commit pays for is plain SQL, one statement for any number of rows, and gives one row or none: sqlite3 lets
 go of the interpreter's lock at every row, and gets it back only when the event loop's thread lets go of it in turn.
@@ -23,6 +23,7 @@ from sessions_app.core import fold
 ROWS = 2000  # in one statement: with four values each far below the databases' limits on parameters
 
 Key = tuple[str, str]  # session, uid
+SqlValue = str | int | datetime | None
 JournalRow = tuple[int, int, str]  # the message's key, serial, event
 
 SESSIONS, MESSAGES, JOURNAL, RUNS, WORKERS = (
@@ -83,7 +84,7 @@ def fenced_runs(held: Iterable[Key]) -> set[Key]:
 
 
 def _ask_fenced(cursor: CursorWrapper, held: Iterable[Key]) -> bool:
-    """Whether there is anything to ask."""
+    """Execute the query unless there is nothing to ask; return whether it was."""
     values = [value for pair in held for value in pair]
     if values:
         cursor.execute(
@@ -95,7 +96,7 @@ def _ask_fenced(cursor: CursorWrapper, held: Iterable[Key]) -> bool:
 
 
 class Published(NamedTuple):
-    """A run of a producer elsewhere, and the last batch of it."""
+    """A remote producer's run, and its last batch."""
 
     worker: str
     running: bool
@@ -125,7 +126,7 @@ def note_batches(batches: dict[str, Published]) -> None:
 
 
 def beat_producers(workers: set[str]) -> set[str]:
-    """Count a beat of each of these producers elsewhere; return those that are fenced: they have a later epoch."""
+    """Count a beat of each of these remote producers; return the fenced ones: they have a later epoch."""
     if not workers:
         return set()
     some = f"id IN ({','.join(['%s'] * len(workers))})"
@@ -200,7 +201,7 @@ def advance_tails(tails: list[tuple[str, int]]) -> None:
 
 
 def note_activity(sessions: set[str], titles: dict[str, str], now: datetime) -> None:
-    """A message of these began or ended; a first message gives its session a title."""
+    """Note sessions in which a message began or ended. A first message gives its session a title."""
     if sessions:
         models.Session.objects.filter(pk__in=sessions).update(active_at=now)
     for session, title in titles.items():

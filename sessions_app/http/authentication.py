@@ -1,16 +1,17 @@
-"""Who asks, by a token or by cookies; and the CSRF token without which another site's page can't use the cookies."""
+"""Authentication of API requests by token or cookie, with CSRF checks for cookies."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from sessions_app.auth.identity import GUEST_COOKIE, Identity
 from sessions_app.auth.middleware import get_identity
@@ -18,20 +19,20 @@ from sessions_app.http.errors import ApiError
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`request.auth` is the Identity; `request.user` is nobody, since a token opens nothing that is for staff."""
+    """Token authentication. `request.auth` is the Identity; `request.user` is anonymous: tokens never act as staff."""
 
-    def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser | AnonymousUser, Identity] | None:
         identity = get_identity(request._request)
         return None if identity is None or identity.grant is None else (AnonymousUser(), identity)
 
     def authenticate_header(self, request: Request) -> str:
-        return "Bearer"  # what makes it a 401
+        return "Bearer"  # without it, DRF answers 403 instead of 401
 
 
 class CookieAuthentication(BaseAuthentication):
-    """`request.auth` is the Identity, `request.user` Django's user, who is anonymous for a guest."""
+    """Cookie authentication. `request.auth` is the Identity; `request.user` is Django's user, anonymous for a guest."""
 
-    def authenticate(self, request: Request) -> tuple[Any, Identity] | None:
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser | AnonymousUser, Identity] | None:
         identity = get_identity(request._request)
         if identity is None:
             return None
@@ -39,63 +40,63 @@ class CookieAuthentication(BaseAuthentication):
         return request._request.user, identity
 
     def authenticate_header(self, request: Request) -> str:
-        return "Cookie"  # what makes it a 401
+        return "Cookie"  # without it, DRF answers 403 instead of 401
 
 
 def enforce_csrf(request: HttpRequest) -> None:
-    """Raise csrf_failed where a request may change something and lacks the token."""
-    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]  # it is never called
+    """Raise csrf_failed for an unsafe request without a valid CSRF token."""
+    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]  # never called
     check.process_request(request)
     if check.process_view(request, lambda _: HttpResponse(), (), {}):
         raise ApiError("csrf_failed")
 
 
 def identity_of(request: Request) -> Identity:
-    """Who asks; for operations that `IsAuthenticatedOrGuest` guards."""
+    """Return the request's identity. Only for views that `IsAuthenticatedOrGuest` guards."""
     identity: Identity = request.auth  # type: ignore[assignment]
     return identity
 
 
 class IsAuthenticatedOrGuest(BasePermission):
-    """Users and guests."""
+    """Permission for users, guests and token holders."""
 
-    def has_permission(self, request: Request, view: Any) -> bool:
+    def has_permission(self, request: Request, view: APIView) -> bool:
         return request.auth is not None
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the API's description says it."""
+    """OpenAPI security scheme of tokens."""
 
     target_class = TokenAuthentication
     name = "token"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        description = "For agents and back ends elsewhere: PROTOCOL.md §13. With it, cookies are ignored."
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        description = "For external agents and back ends (PROTOCOL.md §13). Cookies are then ignored."
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": description}
 
 
 class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the API's description says it."""
+    """OpenAPI security schemes of cookies."""
 
     target_class = CookieAuthentication
     name = ["login", "guest"]
 
-    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
-        return [{"login": []}, {"guest": []}]  # one of them
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[str]]]:
+        return [{"login": []}, {"guest": []}]  # either
 
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
-        change = "Changes need the csrftoken cookie's value in the header X-CSRFToken."
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, str]]:
+        csrf = "Unsafe methods need the csrftoken cookie's value in the header X-CSRFToken."
         return [
             {
                 "type": "apiKey",
                 "in": "cookie",
                 "name": settings.SESSION_COOKIE_NAME,
-                "description": f"Of a login. {change}",
+                "description": f"Login session. {csrf}",
             },
             {
                 "type": "apiKey",
                 "in": "cookie",
                 "name": GUEST_COOKIE,
-                "description": f"Given to each visitor of the page. {change}",
+                "description": f"Guest identity, given to each visitor of the page. {csrf}",
             },
         ]

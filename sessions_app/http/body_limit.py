@@ -1,32 +1,27 @@
-"""A limit on the bodies of HTTP requests, counted as they come: beyond BODY_BYTES the answer is 413.
+"""Limit on HTTP request bodies, counted as they arrive: 413 beyond BODY_BYTES.
 
-Django writes a body to the temporary folder before any view, and so any check of access, is called.
+Django writes a body to a temporary file before it calls a view, so before any access check.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import Application, Message, Receive, Scope, Send
 from sessions_app.http.errors import ApiError
 from sessions_app.http.guards import refused
 
-# Seconds to read on after a refusal: bytes that are unread when a connection closes reset it, and a client that is
-# still sending may never see the answer.
+# Seconds to keep reading after a refusal. Closing with unread bytes resets the connection, and a client that is
+# still sending may never see the response.
 LINGER_S = 1.0
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 
 def limit_bodies(application: Application) -> Application:
-    """Return the ASGI application behind a limit. It must read a body whole before it answers, as Django does."""
+    """Wrap an ASGI application. It must read the whole body before it responds, as Django does."""
 
-    async def limited(scope: dict[str, Any], receive: Receive, send: Any) -> None:
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
         body = CountedBody(receive)
         if announced_bytes(scope) <= conf.settings.body_bytes:
             await application(scope, body.receive, send)
@@ -38,7 +33,7 @@ def limit_bodies(application: Application) -> Application:
 
 
 class CountedBody:
-    """A request's body that breaks off at the limit: the application is told that the client has gone."""
+    """A request body that ends at the limit with `http.disconnect`, as if the client had gone."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -54,15 +49,15 @@ class CountedBody:
         return {"type": "http.disconnect"}
 
 
-def announced_bytes(scope: dict[str, Any]) -> int:
-    """Return the request's Content-Length, 0 without one; servers refuse one that isn't a number."""
+def announced_bytes(scope: Scope) -> int:
+    """Return the request's Content-Length, or 0. ASGI servers reject one that isn't a number."""
     return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
 
 
-async def refuse(receive: Receive, send: Any) -> None:
+async def refuse(receive: Receive, send: Send) -> None:
     """Answer 413 and close the connection."""
     response = refused(ApiError("body_too_large", f"at most {conf.settings.body_bytes} bytes"), {"Connection": "close"})
-    response["Content-Length"] = str(len(response.content))  # so that the answer is whole before the connection closes
+    response["Content-Length"] = str(len(response.content))  # makes the response complete before the connection closes
     headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": response.content, "more_body": True})

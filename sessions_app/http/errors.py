@@ -1,9 +1,9 @@
-"""Every refusal of the API in one shape: `{"code", "message", "retryable"}`, as error frames have it."""
+"""Errors of the API: `{"code", "message", "retryable"}`, the format of error frames."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Mapping
 
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
@@ -12,6 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from sessions_app.core.errors import ERRORS, ErrorKind, Fault, HoldfastError
+from sessions_app.core.wire_types import JsonObject
 from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)
@@ -21,37 +22,37 @@ def _kind(status: int, message: str) -> ErrorKind:
     return ErrorKind(message, None, status, False, Fault.CLIENT)
 
 
-# What only HTTP can get wrong; the rest is in core/errors.py.
+# Errors that occur only over HTTP; the rest is in core/errors.py.
 HTTP_ERRORS: dict[str, ErrorKind] = {
-    "invalid": _kind(400, "Some of what was sent can't be taken: see `fields`"),
-    "csrf_failed": _kind(403, "The CSRF token is missing or wrong: send the csrftoken cookie's value as X-CSRFToken"),
+    "invalid": _kind(400, "Some fields are invalid. See `fields`"),
+    "csrf_failed": _kind(403, "The CSRF token is missing or wrong. Send the csrftoken cookie as X-CSRFToken"),
     "forbidden": _kind(403, "Only staff with the required permission may do this"),
-    "no_such_address": _kind(404, "There is nothing at this address; the API's addresses end with a slash"),
-    "no_such_policy": _kind(404, "There is no such retention policy"),
-    "bad_page": _kind(404, "That isn't a page of this list: follow its `next` and `previous`"),
-    "method_not_allowed": _kind(405, "This address doesn't take that method"),
+    "no_such_address": _kind(404, "Address not found. The API's addresses end with a slash"),
+    "no_such_policy": _kind(404, "Retention policy not found"),
+    "bad_page": _kind(404, "Invalid page cursor. Follow `next` and `previous`"),
+    "method_not_allowed": _kind(405, "Method not allowed"),
     "not_acceptable": _kind(406, "The API answers in application/json only"),
-    "policy_in_use": _kind(409, "Sessions have this policy: give them another one first"),
-    "policy_is_default": _kind(409, "New sessions get this policy: make another one the default first"),
-    "tokens_off": _kind(409, "Tokens are off on this site: set HOLDFAST_TOKEN_KEYS"),
-    "session_limit": _kind(409, "You have as many sessions as one may have: delete some"),
-    "session_held": _kind(409, "The session is on hold: nothing of it may be removed"),
-    "body_too_large": _kind(413, "The request's body is too large"),
-    "unsupported_media_type": _kind(415, "Send JSON, as Content-Type: application/json"),
+    "policy_in_use": _kind(409, "Sessions use this policy. Give them another one first"),
+    "policy_is_default": _kind(409, "This is the default policy. Make another one the default first"),
+    "tokens_off": _kind(409, "Tokens are disabled on this site. Set HOLDFAST_TOKEN_KEYS"),
+    "session_limit": _kind(409, "You have reached the maximum number of sessions. Delete some"),
+    "session_held": _kind(409, "The session is on hold and can't be deleted"),
+    "body_too_large": _kind(413, "The request body is too large"),
+    "unsupported_media_type": _kind(415, "Unsupported media type. Send application/json"),
 }
 
 
 class ApiError(Exception):
-    """A refusal with a code of either table. `detail` says what and where; `more` are further fields of the body."""
+    """An API error with a code of `ERRORS` or `HTTP_ERRORS`. `detail` extends its message, `more` its body."""
 
-    def __init__(self, code: str, detail: str = "", **more: Any) -> None:
+    def __init__(self, code: str, detail: str = "", **more: object) -> None:
         self.kind = ERRORS.get(code) or HTTP_ERRORS[code]
         self.code = code
         self.detail = detail
         self.more = more
         super().__init__(code, detail)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         message = f"{self.kind.message}: {self.detail}" if self.detail else self.kind.message
         return {"code": self.code, "message": message, "retryable": self.kind.retryable, **self.more}
 
@@ -59,8 +60,8 @@ class ApiError(Exception):
 Refusal = ApiError | HoldfastError
 
 
-def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """The REST framework's exception handler. None: a bug of ours, which Django logs and answers."""
+def handle(error: Exception, context: Mapping[str, object]) -> Response | None:
+    """Exception handler for the REST framework. Returns None for a bug, which Django then logs and answers."""
     refusal = refusal_of(error)
     if refusal is None:
         return None
@@ -68,7 +69,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
 
 
 def headers_of(error: Exception, refusal: Refusal) -> dict[str, str]:
-    """What HTTP wants beside a status."""
+    """Return the headers that HTTP requires with the refusal's status."""
     headers = {}
     if isinstance(error, exceptions.Throttled):
         headers["Retry-After"] = str(getattr(error, "wait", 1))
@@ -82,9 +83,9 @@ _CODES: dict[type[Exception], str] = {
     exceptions.AuthenticationFailed: "signed_out",
     exceptions.PermissionDenied: "forbidden",
     PermissionDenied: "forbidden",
-    exceptions.NotFound: "bad_page",  # what the REST framework itself raises it for
+    exceptions.NotFound: "bad_page",  # the only case in which the REST framework raises it
     Http404: "no_such_address",
-    Session.DoesNotExist: "not_found",  # deleted while the request was on its way
+    Session.DoesNotExist: "not_found",  # deleted during the request
     exceptions.MethodNotAllowed: "method_not_allowed",
     exceptions.NotAcceptable: "not_acceptable",
     exceptions.UnsupportedMediaType: "unsupported_media_type",
@@ -93,7 +94,7 @@ _CODES: dict[type[Exception], str] = {
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """The refusal that an exception stands for; None: a bug of ours."""
+    """Return the refusal for an exception, or None if the exception is a bug."""
     if isinstance(error, (ApiError, HoldfastError)):
         return error
     if isinstance(error, exceptions.ValidationError):

@@ -1,10 +1,9 @@
-"""The door of the views that aren't the REST framework's: the same checks, refused in the same form."""
+"""Access checks for the async views: identity, Origin, CSRF, rate limit; errors in the API's format."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -18,23 +17,24 @@ from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
+from sessions_app.core.wire_types import JsonObject
 from sessions_app.http import errors, throttling
 from sessions_app.http.authentication import enforce_csrf
 from sessions_app.http.errors import ApiError, Refusal
 from sessions_app.http.json_body import read_json
 from sessions_app.telemetry import log_context
 
-View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
+View = Callable[..., Coroutine[object, None, HttpResponseBase]]
 Refuse = Callable[[Refusal, dict[str, str]], HttpResponse]
-Budget = tuple[str, int]  # of what, and how many a minute from one owner
+Budget = tuple[str, int]  # kind of request, and the number allowed per minute and owner
 
-OWN_SITES = ("same-origin", "none")  # Sec-Fetch-Site of a page of ours, and of an address that somebody typed
+OWN_SITES = ("same-origin", "none")  # Sec-Fetch-Site of our own pages, and of a typed address
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:
-    """One person's answer, which nobody on the way may keep or change."""
-    kept = {"Cache-Control": "no-store, no-transform", **(headers or {})}
-    return HttpResponse(body, status=status, content_type="application/json", headers=kept)
+    """Return a JSON response that proxies may neither store nor transform."""
+    all_headers = {"Cache-Control": "no-store, no-transform", **(headers or {})}
+    return HttpResponse(body, status=status, content_type="application/json", headers=all_headers)
 
 
 def refused(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
@@ -50,16 +50,16 @@ def publishes() -> Budget:
 
 
 def guard(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget] = links) -> Callable[[View], View]:
-    """Let into a view who may come in: `view(request, identity, …)`. `refuse` answers what it or the door raises.
+    """Decorate an async view with the access checks: `view(request, identity, …)`.
 
-    The view must not touch `request.user` and `request.session`: they open a database connection in the request's own
-    thread.
+    `refuse` makes the response for errors of the checks and of the view. The view must not touch `request.user` and
+    `request.session`: they open a database connection in the request's own thread.
     """
 
     def decorate(view: View) -> View:
-        @csrf_exempt  # the middleware's refusal is a page; `_check` enforces it
+        @csrf_exempt  # `_check` enforces CSRF; the middleware would answer with an HTML page
         @functools.wraps(view)
-        async def guarded(request: HttpRequest, **where: Any) -> HttpResponseBase:
+        async def guarded(request: HttpRequest, **where: str) -> HttpResponseBase:
             if SESSION_ID.match(where.get("session", "")):
                 log_context.work_on(session=where["session"])
             try:
@@ -76,27 +76,27 @@ def guard(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget]
 
 
 def _check(request: HttpRequest, method: str, kind: str, per_minute: int) -> Identity:
-    """Return who asks, and may."""
+    """Check access and return the identity."""
     if request.method != method:
         raise ApiError("method_not_allowed", f"send {method}")
-    who = get_identity(request)
-    by_token = who is not None and who.grant is not None  # which no browser sends by itself
+    identity = get_identity(request)
+    by_token = identity is not None and identity.grant is not None  # browsers never send one on their own
     if not by_token:
         _check_origin(request)
-    if who is None:
-        raise HoldfastError("signed_out", "open the page first: it gives visitors an identity")
+    if identity is None:
+        raise HoldfastError("signed_out", "open the page first; it gives visitors an identity")
     if method == "POST" and request.content_type != "application/json":
-        raise ApiError("unsupported_media_type")  # before the CSRF token, which is sought in forms too
+        raise ApiError("unsupported_media_type")  # before the CSRF check, which would also read forms
     if not by_token:
         enforce_csrf(request)
-    wait = throttling.take(request, who.owner, kind, per_minute)
+    wait = throttling.consume(request, identity.owner, kind, per_minute)
     if wait:
         raise Throttled(wait)
-    return who
+    return identity
 
 
 def _check_origin(request: HttpRequest) -> None:
-    """Refuse other sites' pages, reading too: a page may ask with its visitor's cookies for what it can't see."""
+    """Refuse requests from other sites' pages, reads included: the browser would send its cookies with them."""
     origin = request.headers.get("Origin")
     if origin is not None and not is_own_page(origin):
         raise HoldfastError("forbidden_origin")
@@ -104,9 +104,9 @@ def _check_origin(request: HttpRequest) -> None:
         raise HoldfastError("forbidden_origin")
 
 
-def json_body(request: HttpRequest) -> dict[str, Any]:
-    """Return the object in a request's body. Raises body_too_large, bad_json and bad_frame."""
+def json_body(request: HttpRequest) -> JsonObject:
+    """Return the JSON object in a request's body. Raises body_too_large, bad_json and bad_frame."""
     data = read_json(request)
     if not isinstance(data, dict):
-        raise HoldfastError("bad_frame", "The body is one JSON object.")
+        raise HoldfastError("bad_frame", "the body must be one JSON object")
     return data

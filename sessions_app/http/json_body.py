@@ -1,4 +1,4 @@
-"""JSON in and out: strict, of a limited size, and by the encoder of the wire."""
+"""JSON parser and renderer: strict, size-limited, with the wire's encoder."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sessions_app.http.errors import ApiError
 
 
 class JSONParser(BaseParser):
-    """Refuses NaN, halves of surrogate pairs and endless nesting."""
+    """JSON parser that rejects NaN, lone surrogates and excessive nesting."""
 
     media_type = "application/json"
 
     def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, object] | None = None
     ) -> Any:
         return read_json(stream)
 
 
-def read_json(stream: IO[Any] | HttpRequest) -> Any:
+def read_json(stream: IO[bytes] | HttpRequest) -> Any:
     """Read at most FRAME_BYTES of JSON. Raises body_too_large and bad_json."""
     body = stream.read(conf.settings.frame_bytes + 1)
     if len(body) > conf.settings.frame_bytes:
@@ -39,10 +39,10 @@ def read_json(stream: IO[Any] | HttpRequest) -> Any:
 class JSONRenderer(BaseRenderer):
     media_type = "application/json"
     format = "json"
-    charset = None  # JSON is UTF-8; a charset parameter has no meaning in it
+    charset = None  # JSON is always UTF-8; it has no charset parameter
 
     def render(
-        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+        self, data: object, accepted_media_type: str | None = None, renderer_context: Mapping[str, object] | None = None
     ) -> bytes:
-        # `default`: translatable texts become text.
+        # `default` converts lazy translations to text.
         return b"" if data is None else orjson.dumps(data, default=str)

@@ -1,4 +1,4 @@
-"""Rate limits of requests over HTTP, in this process: by identity and by address."""
+"""Rate limits for HTTP requests per process, by identity and by address."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import ipaddress
 import math
 import threading
 import time
-from typing import Any, Literal
+from typing import Literal
 
 from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
 
 from sessions_app import conf
 from sessions_app.core.limits import RateLimiter
 from sessions_app.http.authentication import identity_of
 
-COUNTED = 10_000  # addresses, and owners, whose requests of one kind are counted apart
-SHARED_ADDRESS = 10  # an address may ask as often as so many people: an office has one
+MAX_COUNTED = 10_000  # addresses, and owners, counted separately per kind of request
+SHARED_ADDRESS = 10  # an address gets the budget of this many people, since an office shares one
 
 _lock = threading.Lock()
 
@@ -28,26 +29,26 @@ _lock = threading.Lock()
 @functools.cache
 def limiter(kind: str, by: Literal["address", "owner"], per_minute: int) -> RateLimiter:
     """Return the limiter of one kind of request."""
-    return RateLimiter.per_minute(per_minute, COUNTED)
+    return RateLimiter.per_minute(per_minute, MAX_COUNTED)
 
 
 class Throttle(BaseThrottle):
-    """Each request takes one token of its address and, if there is an identity, one of that."""
+    """Rate limit per address and per identity, if there is one."""
 
     _wait = 0
 
-    def allow_request(self, request: Request, view: Any) -> bool:
+    def allow_request(self, request: Request, view: APIView) -> bool:
         kind, per_minute = _budget(request)
         owner = identity_of(request).owner if request.auth is not None else None
-        self._wait = take(request, owner, kind, per_minute)
+        self._wait = consume(request, owner, kind, per_minute)
         return self._wait == 0
 
     def wait(self) -> float:
         return self._wait
 
 
-def take(request: Request | HttpRequest, owner: str | None, kind: str, per_minute: int) -> int:
-    """Count a request. Return 0 if it is allowed, else for how many seconds to wait."""
+def consume(request: Request | HttpRequest, owner: str | None, kind: str, per_minute: int) -> int:
+    """Count a request. Return 0 if it is allowed, else the seconds to wait."""
     address = address_of(request)
     with _lock:
         now = time.monotonic()
@@ -64,9 +65,9 @@ def _budget(request: Request) -> tuple[str, int]:
 
 
 def address_of(request: Request | HttpRequest) -> str:
-    """The address of the client, or of its network with IPv6, where one machine has many addresses.
+    """Return the client's address; for IPv6 its /64 network, since one machine has many addresses.
 
-    Trusts as many entries of X-Forwarded-For as the site has proxies, from the end: clients can send any.
+    Trusts as many entries of X-Forwarded-For as the site has proxies, from the end; clients can forge the others.
     """
     proxies = api_settings.NUM_PROXIES or 0
     forwarded = [entry.strip() for entry in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]

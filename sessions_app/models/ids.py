@@ -1,4 +1,4 @@
-"""Ids that nobody can guess, and epochs."""
+"""Ids that can't be guessed, and epochs."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ def new_id() -> str:
 
 
 def derived_id(*parts: str | int) -> str:
-    """Return an id as `new_id` makes them that is always the same for these."""
+    """Return an id like `new_id`'s, always the same for the same parts."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return base64.urlsafe_b64encode(digest[:ID_BYTES]).decode().rstrip("=").replace("-", "_")
 

@@ -1,4 +1,4 @@
-"""What people read: sessions, how long they are kept, their messages, and the journal of what is being written."""
+"""Sessions, their retention policies, their messages, and the journal of events not yet folded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RetentionPolicyQuerySet(models.QuerySet["RetentionPolicy"]):
 
 
 class RetentionPolicy(models.Model):
-    """How long a session's messages are kept after they last changed."""
+    """A retention policy: how long messages are kept after they last changed."""
 
     name = models.CharField(max_length=64, unique=True)
     hours = models.PositiveIntegerField()
@@ -69,14 +69,14 @@ class RetentionPolicy(models.Model):
         super().validate_constraints({*(exclude or ()), "is_default"})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store it; if it is the default, no other is any more."""
+        """Save it; if it is the default, clear the flag of the previous default."""
         with transaction.atomic():
             if self.is_default:
                 RetentionPolicy.objects.exclude(pk=self.pk).filter(is_default=True).update(is_default=False)
             super().save(*args, **kwargs)
 
     def cutoff(self, now: datetime) -> datetime:
-        """What last changed before this moment has expired."""
+        """Return the moment before which a last change has expired."""
         return now - timedelta(hours=self.hours)
 
 
@@ -90,7 +90,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return self.filter(removed_at__isnull=False)
 
     def expired(self, now: datetime | None = None) -> SessionQuerySet:
-        """Present sessions that nobody may read any more and that a purge will remove."""
+        """Present sessions that have expired: hidden from readers, to be removed by a purge."""
         return self.present().filter(self._is_expired(now or timezone.now()))
 
     def visible(self, now: datetime | None = None) -> SessionQuerySet:

@@ -1,8 +1,8 @@
-"""Removes what has expired and what was deleted: in small steps, since a database may have one writer at a time.
+"""Purge: deletes expired and removed data in small steps, since a database may allow only one writer at a time.
 
-What has expired is hidden from that moment (`Session.objects.visible`, `store`); removing it later changes nothing
-that anybody sees. A session that is to go is first marked as removed, which hides it from everyone and can't be undone
-by a hold, and then emptied; a purge that is interrupted in between goes on with it in its next round.
+Expired data is hidden from the moment it expires (`Session.objects.visible`, `queries`), so readers don't notice when
+it is deleted. A session is first marked as removed, which hides it and can't be undone by a hold, and then emptied. If
+a purge is interrupted in between, its next round continues.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, Max, Model, OuterRef, QuerySet
@@ -31,39 +31,42 @@ from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
 
-BATCH = 200  # rows of a table in one transaction: some 20 ms, which a publisher's commit can wait
-# Many signals may name one run, few runs one signal; and a run's approvals would all go with it in one step.
+M = TypeVar("M", bound=Model)
+
+BATCH = 200  # rows of a table per transaction: about 20 ms, which a publisher's commit can wait
+# Order of deletion. Many signals may refer to one run, but few runs to one signal; and deleting a run first would
+# cascade to all its approvals in one step.
 IN_ORDER = (Signal, Approval, Run)
-CLOCK_TOLERANCE_S = 60.0  # drift between two rounds that is no reason to distrust the wall clock
+CLOCK_TOLERANCE_S = 60.0  # clock drift allowed between two rounds
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """How much was removed; in a dry run, how much would be."""
+    """Number of rows removed; in a dry run, the number that would be."""
 
     sessions: int = 0
     messages: int = 0
     signals: int = 0
-    runs: int = 0  # their approvals go with them, uncounted
-    records: int = 0  # of connections
+    runs: int = 0  # with their approvals, which aren't counted
+    records: int = 0  # connection records
     workers: int = 0
 
     def __add__(self, other: Purged) -> Purged:
         return Purged(*map(operator.add, astuple(self), astuple(other)))
 
     def __str__(self) -> str:
-        told = [_count(self.sessions, "session"), _count(self.messages, "message")]
+        main = [_count(self.sessions, "session"), _count(self.messages, "message")]
         others = (
             (self.signals, "signal"), (self.runs, "run"), (self.records, "connection record"), (self.workers, "worker"),
         )  # fmt: skip
-        return ", ".join(told + [_count(number, noun) for number, noun in others if number])
+        return ", ".join(main + [_count(number, noun) for number, noun in others if number])
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-OnProgress = Callable[[Purged], Any]
+OnProgress = Callable[[Purged], object]
 
 
 def purge(
@@ -73,23 +76,23 @@ def purge(
     on_progress: OnProgress = lambda purged: None,
     stop: threading.Event | None = None,
 ) -> Purged:
-    """Remove expired sessions, and what has expired of living ones. `on_progress` gets the sum after each step.
+    """Delete expired sessions, and expired data of other sessions. `on_progress` gets the total after each step.
 
-    Several processes may purge at once. `stop` ends it after the step under way.
+    Several processes may purge at once. `stop` ends the purge after the current step.
     """
     now = timezone.now()
     if dry_run:
         return _due(now)
-    return _run(_purge_steps(batch, now), on_progress, stop)
+    return _run_steps(_purge_steps(batch, now), on_progress, stop)
 
 
 def delete_sessions(ids: Iterable[str], *, on_progress: OnProgress = lambda purged: None) -> Purged:
-    """Delete sessions with all that belongs to them, held or not. They are hidden before this returns or fails."""
-    return _run(_delete_steps(list(ids)), on_progress)
+    """Delete sessions and all their data, even if on hold. They are hidden before this returns or fails."""
+    return _run_steps(_delete_steps(list(ids)), on_progress)
 
 
-def _run(steps: Iterator[Purged], on_progress: OnProgress, stop: threading.Event | None = None) -> Purged:
-    """Take the steps, and after each pause for as long as it took: half of the time belongs to other writers."""
+def _run_steps(steps: Iterator[Purged], on_progress: OnProgress, stop: threading.Event | None = None) -> Purged:
+    """Run the steps. After each, pause for as long as it took, which leaves half of the time to other writers."""
     stop = stop or threading.Event()
     total = Purged()
     began = time.monotonic()
@@ -102,15 +105,15 @@ def _run(steps: Iterator[Purged], on_progress: OnProgress, stop: threading.Event
     return total
 
 
-# Steps: each is one transaction
+# Steps, one transaction each
 
 
 def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
     while expired := _ids(_purgeable(now), batch):
-        # The condition once more: it may have been put on hold since.
+        # The condition again: the session may have been put on hold since.
         _hide(_purgeable(now), expired)
         yield from _empty_steps(batch)
-    yield from _empty_steps(batch)  # what an earlier purge or a deletion left
+    yield from _empty_steps(batch)  # left by an earlier purge or deletion
     for policy in RetentionPolicy.objects.all():
         for outdated in OUTDATED.values():
             sessions = list(outdated(policy, now).order_by().values_list("session", flat=True).distinct())
@@ -131,7 +134,7 @@ def _empty_steps(batch: int) -> Iterator[Purged]:
         yield _empty(gone, batch)
 
 
-def _trim_steps(outdated: QuerySet[Any], batch: int) -> Iterator[Purged]:
+def _trim_steps(outdated: QuerySet[Model], batch: int) -> Iterator[Purged]:
     while found := dict(outdated.order_by().values_list("pk", "session")[:batch]):
         yield _trim(outdated.filter(pk__in=found), set(found.values()), batch)
 
@@ -158,9 +161,9 @@ def _hide(sessions: QuerySet[Session], ids: list[str]) -> None:
 
 
 def _empty(ids: list[str], batch: int) -> Purged:
-    """Delete some rows of sessions that are to go, and when only some are left, the sessions too."""
+    """Delete a batch of rows of removed sessions, and the sessions once no full batch is left."""
     with transaction.atomic():
-        locking.sessions(ids)  # no publisher adds to them meanwhile, and the next one finds nothing to add to
+        locking.sessions(ids)  # blocks publishers now; later ones find no session
         removed: dict[type[Model], int] = {}
         for model in (Message, *IN_ORDER):
             removed[model] = _delete_some(model._default_manager.filter(session__in=ids), batch)
@@ -170,11 +173,11 @@ def _empty(ids: list[str], batch: int) -> Purged:
     return _purged(removed) + Purged(sessions=deleted.get(Session._meta.label, 0))
 
 
-def _trim(outdated: QuerySet[Any], sessions: set[str], batch: int) -> Purged:
-    """Delete what is outdated of these sessions, and note in each how far it was trimmed."""
+def _trim(outdated: QuerySet[Model], sessions: set[str], batch: int) -> Purged:
+    """Delete outdated rows of these sessions, and store in each session how far it is trimmed."""
     with transaction.atomic():
         locking.sessions(sessions)
-        # `outdated` is asked again: a session may have been put on hold or got another policy.
+        # `outdated` is evaluated again: a session may have been put on hold or got another policy since.
         if outdated.model is Run:
             return _trim_runs(outdated, batch)
         for session, serial in outdated.values_list("session").annotate(Max("last_serial")).order_by():
@@ -182,14 +185,14 @@ def _trim(outdated: QuerySet[Any], sessions: set[str], batch: int) -> Purged:
         return _purged({outdated.model: _delete_some(outdated, batch)})
 
 
-def _trim_runs(outdated: QuerySet[Run], batch: int) -> Purged:
-    """Delete runs whose approvals are gone, after some approvals of the others."""
+def _trim_runs(outdated: QuerySet[Model], batch: int) -> Purged:
+    """Delete a batch of the runs' approvals, then, if none are left, a batch of runs."""
     removed = _delete_some(Approval.objects.filter(run__in=list(outdated.values_list("pk", flat=True))), batch)
     return Purged() if removed == batch else Purged(runs=_delete_some(outdated, batch))
 
 
 def _forget(most: int, now: datetime) -> int:
-    """Delete workers that are long dead and that no run names any more."""
+    """Delete workers that have long been dead and that no run refers to."""
     with transaction.atomic():
         found = locking.skip_locked(_forgotten(now), most)
         return Worker.objects.filter(pk__in=found).delete()[0]
@@ -199,15 +202,15 @@ def _purged(removed: Mapping[type[Model], int]) -> Purged:
     return Purged(messages=removed.get(Message, 0), signals=removed.get(Signal, 0), runs=removed.get(Run, 0))
 
 
-def _delete_some(rows: QuerySet[Any], most: int) -> int:
+def _delete_some(rows: QuerySet[Model], most: int) -> int:
     model = rows.model
     keys = list(rows.order_by().values_list("pk", flat=True)[:most])
-    # Of messages only the keys are read, with which their journal goes: what people said is large.
+    # Load only keys: message texts are large, and the cascade to the journal needs only keys.
     model._default_manager.filter(pk__in=keys).only("pk").delete()
     return len(keys)
 
 
-# What is due
+# Queries
 
 
 def _purgeable(now: datetime) -> QuerySet[Session]:
@@ -215,31 +218,31 @@ def _purgeable(now: datetime) -> QuerySet[Session]:
     return Session.objects.expired(now).exclude(Exists(streaming))
 
 
-def _outdated_messages(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+def _outdated_messages(policy: RetentionPolicy, now: datetime) -> QuerySet[Message]:
     return _of(policy, now, Message.objects.ended().filter(updated_at__lt=policy.cutoff(now)))
 
 
-def _outdated_signals(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+def _outdated_signals(policy: RetentionPolicy, now: datetime) -> QuerySet[Signal]:
     return _of(policy, now, Signal.objects.settled().filter(changed_at__lt=policy.cutoff(now)))
 
 
-def _outdated_runs(policy: RetentionPolicy, now: datetime) -> QuerySet[Any]:
+def _outdated_runs(policy: RetentionPolicy, now: datetime) -> QuerySet[Run]:
     return _of(policy, now, Run.objects.ended().filter(ended_at__lt=policy.cutoff(now)))
 
 
-def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Those of a policy's sessions. A session that is younger has none: its rows need not be looked at."""
+def _of(policy: RetentionPolicy, now: datetime, rows: QuerySet[M]) -> QuerySet[M]:
+    """Restrict rows to a policy's sessions, except those too young to have outdated rows."""
     return rows.filter(session__policy=policy, session__held=False, session__created_at__lt=policy.cutoff(now))
 
 
 def _forgotten(now: datetime) -> QuerySet[Worker]:
-    # A producer's epoch is kept for as long as anything that an earlier one could still want to go on with.
+    # A worker keeps a producer's epoch, which is needed as long as an older epoch's data could still be continued.
     longest = min((policy.cutoff(now) for policy in RetentionPolicy.objects.all()), default=now)
     named = Run.objects.filter(worker=OuterRef("pk"))
     return Worker.objects.filter(alive=False, seen_at__lt=longest).exclude(Exists(named))
 
 
-OUTDATED: dict[type[Model], Callable[[RetentionPolicy, datetime], QuerySet[Any]]] = {
+OUTDATED: dict[type[Model], Callable[[RetentionPolicy, datetime], QuerySet[Model]]] = {
     Message: _outdated_messages,
     Signal: _outdated_signals,
     Run: _outdated_runs,
@@ -257,43 +260,43 @@ def _due(now: datetime) -> Purged:
     return _purged(due) + Purged(sessions=gone.count(), records=records, workers=_forgotten(now).count())
 
 
-# Again and again
+# Periodic purge
 
 
 class WallClock:
-    """Notices that the wall clock was set. Nothing is purged then: what it says now may be wrong."""
+    """Detector of wall clock changes. Nothing is purged after a change, since the new time may be wrong."""
 
     def __init__(self) -> None:
         self._wall, self._monotonic = time.time(), time.monotonic()
 
     def jumped(self) -> bool:
-        """Whether it was set since the last look."""
+        """Return True if the clock was set since the last call."""
         wall, monotonic = time.time(), time.monotonic()
         passed = wall - self._wall, monotonic - self._monotonic
         self._wall, self._monotonic = wall, monotonic
         jumped = clock_jumped(wall=passed[0], monotonic=passed[1], tolerance=CLOCK_TOLERANCE_S)
         if jumped:
-            logger.warning("the clock was set by %+.0f s: purging waits for the next round", passed[0] - passed[1])
+            logger.warning("the clock was set by %+.0f s; the purge waits for the next round", passed[0] - passed[1])
         return jumped
 
 
-def purge_round(stop: threading.Event, **options: Any) -> Purged:
-    """Purge in a thread of one's own. A database that fails is asked again in the next round."""
+def purge_round(stop: threading.Event, *, batch: int = BATCH, on_progress: OnProgress = lambda purged: None) -> Purged:
+    """Purge once, in a thread of its own. After a database error, the next round tries again."""
     try:
         with metrics.purge_seconds.time(), tracing.span("purge"):
-            purged = purge(stop=stop, **options)
+            purged = purge(stop=stop, batch=batch, on_progress=on_progress)
         for kind, rows in asdict(purged).items():
             metrics.purged_rows.labels(kind).inc(rows)
         return purged
     except DatabaseError as error:
-        logger.error("the purge stopped, the next round goes on with it: %s", error)
+        logger.error("the purge failed, the next round continues it: %s", error)
         return Purged()
     finally:
         connection.close()
 
 
 async def purge_forever() -> None:
-    """Purge every PURGE_EVERY_S; a task of the server."""
+    """Purge every PURGE_EVERY_S until cancelled."""
     clock = WallClock()
     stop = threading.Event()
     try:
@@ -302,4 +305,4 @@ async def purge_forever() -> None:
             if not clock.jumped():
                 await asyncio.to_thread(purge_round, stop)
     finally:
-        stop.set()  # the thread that purges ends after its step
+        stop.set()  # ends the purging thread after its current step

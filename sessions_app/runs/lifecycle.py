@@ -1,21 +1,19 @@
-"""Runs in the log's transactions: how they come about, are claimed, begin and end, and what that does to their signals.
+"""Run lifecycle: creating, beginning and ending runs, and what that does to their signals.
 
 Everything here is called in a transaction that holds the lock of the session's row, through its `SessionLog`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
-
 import orjson
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import F, QuerySet
 
 from sessions_app import models
 from sessions_app.core import fold, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tools import UNKNOWN_OUTCOME
 from sessions_app.core.wire_types import Chunk
-from sessions_app.event_log import queries
+from sessions_app.event_log import queries, signal_records
 from sessions_app.event_log.commands import OpenLog, RunChanges, SessionLog
 
 UNREAD_STOPPED = "The agent was stopped before it read this. It is kept in the conversation."
@@ -32,13 +30,13 @@ RUNNING, WAITING, ENDED = models.Run.Status.RUNNING, models.Run.Status.WAITING, 
 
 
 def at_work(session: str) -> list[models.Run]:
-    """A session's runs that have not ended, the running ones first."""
+    """Return a session's runs that have not ended, the running ones first."""
     active = models.Run.objects.active().filter(session=session)
     return sorted(active.order_by("created_at"), key=lambda run: run.status != RUNNING)
 
 
 def is_elsewhere(run: models.Run) -> bool:
-    """Whether its agent is elsewhere: it hears of no signal, and finds itself fenced when it was stopped."""
+    """Return whether a remote producer writes it: it receives no signals, and is fenced when it is stopped."""
     return not run.agent
 
 
@@ -60,41 +58,6 @@ def create(
     return run
 
 
-def claimable(most: int) -> list[str]:
-    """Return sessions in which a run waits and none is at work, those that wait longest first. Needs no lock."""
-    at_work = models.Run.objects.running().filter(session=OuterRef("session"))
-    waiting = models.Run.objects.waiting().filter(~Exists(at_work)).order_by("created_at")
-    return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
-
-
-def claim(log: SessionLog, worker: str, held: Container[str] = ()) -> models.Run | None:
-    """Give a worker the session's oldest run that waits, unless another one is at work there.
-
-    `held`: the runs that the worker knows of. One that is its own, and that it doesn't know of, it is given again.
-    """
-    run = next(iter(at_work(log.session)), None)
-    if run is None:
-        return None
-    if run.status == RUNNING:
-        is_lost = run.worker_id == worker and run.pk not in held and run.cause_id is not None
-        return run if is_lost and not _has_begun(run) else None
-    run.status, run.worker_id, run.started_at = RUNNING, worker, log.now
-    run.save(update_fields=["status", "worker", "started_at"])
-    if run.cause:
-        settle(log, run.cause, signals.DELIVERED)
-    return run
-
-
-def hand_back(log: SessionLog, run: str, worker: str) -> bool:
-    """Let another worker have a run that this one has not begun to answer."""
-    held = models.Run.objects.running().filter(pk=run, worker=worker, cancel=None)
-    return not any(map(_has_begun, held)) and bool(held.update(status=WAITING, worker=None, started_at=None))
-
-
-def _has_begun(run: models.Run) -> bool:
-    return models.Message.objects.filter(session=run.session_id, uid=run.uid).exists()
-
-
 def end_unbegun(log: SessionLog, run: models.Run, end: Chunk) -> None:
     """End a run that waits, with an empty response."""
     models.Run.objects.filter(pk=run.pk).update(status=ENDED, ended_at=log.now)
@@ -105,7 +68,7 @@ def end_unbegun(log: SessionLog, run: models.Run, end: Chunk) -> None:
 
 
 def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
-    """End a run, whoever is at work on it: what its worker still writes is fenced. False when it has ended already.
+    """End a run as interrupted; what its worker still writes is fenced. Return False if it has already ended.
 
     What its agent hasn't read is kept in the conversation, as after a cancel, and begins no run.
     """
@@ -129,14 +92,14 @@ def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
 
 
 def expire(log: SessionLog, approval: str) -> bool:
-    """Let nobody decide about a tool call any more. False when somebody has."""
+    """Expire a pending approval. Return False if it was decided."""
     asked = models.Approval.objects.filter(session=log.session, uid=approval)
     asked.pending().update(status=models.Approval.Status.EXPIRED)
     return asked.filter(status=models.Approval.Status.EXPIRED).exists()
 
 
 def settle(log: SessionLog, signal: models.Signal, status: str, *, code: str = "", reason: str = "") -> bool:
-    """Give a signal its next status, and tell everybody. False when it has a later one already."""
+    """Give a signal its next status, and announce it. Return False if it already has a later one."""
     if not signals.may_follow(signal.status, status):
         return False
     signal.status, signal.code, signal.reason = status, code, reason.replace("\0", "") or signal.reason
@@ -145,10 +108,10 @@ def settle(log: SessionLog, signal: models.Signal, status: str, *, code: str = "
 
 
 def announce(log: SessionLog, signal: models.Signal) -> None:
-    """Store a signal as it is now, and tell everybody."""
+    """Save a signal, and add its record to the log for all readers."""
     signal.last_serial, signal.changed_at = log.next_serial, log.now
     signal.save()
-    log.say(queries.signal_record(signal))
+    log.say(signal_records.record(signal))
 
 
 def settle_by_key(log: SessionLog, key: int, status: str) -> bool:
@@ -158,14 +121,14 @@ def settle_by_key(log: SessionLog, key: int, status: str) -> bool:
 
 
 def add_usage(run: str, input_tokens: int, output_tokens: int) -> None:
-    """Count what a run's model has read and written."""
+    """Add to a run's model usage."""
     models.Run.objects.filter(pk=run).update(
         input_tokens=F("input_tokens") + input_tokens,
         output_tokens=F("output_tokens") + output_tokens,
     )
 
 
-# What follows from a response's beginning and end
+# After a response's beginning and end
 
 
 def follow(changes: RunChanges, open_log: OpenLog) -> None:
@@ -185,7 +148,7 @@ def follow(changes: RunChanges, open_log: OpenLog) -> None:
 
 
 def _conclude(log: SessionLog, run: models.Run, message: fold.MessageState) -> None:
-    """A run has ended: each of its signals gets its final receipt, or becomes the next turn."""
+    """Settle an ended run's signals: each gets its final receipt, or becomes the next turn."""
     if run.cause:
         _conclude_cause(log, run.cause, message)
     for cancel in models.Signal.objects.open().filter(session=log.session, kind="cancel"):
@@ -200,7 +163,7 @@ def _conclude(log: SessionLog, run: models.Run, message: fold.MessageState) -> N
 
 
 def _open_signals(run: models.Run) -> QuerySet[models.Signal]:
-    """What was sent to a run and isn't final, in order; not what caused it."""
+    """Return a run's open signals, in order, without the one that caused it."""
     sent = models.Signal.objects.open().filter(run=run).exclude(pk=run.cause_id or 0)
     return sent.order_by("serial")
 
@@ -232,7 +195,7 @@ def _conclude_cancel(log: SessionLog, cancel: models.Signal, message: fold.Messa
 def _conclude_steer(log: SessionLog, signal: models.Signal, run: models.Run, *, stopped: bool) -> None:
     try:
         say_turn(log, signal)
-    except HoldfastError as problem:  # somebody else's message has its id
+    except HoldfastError as problem:  # another sender's message has its id
         settle(log, signal, signals.REJECTED, code=problem.code, reason=problem.message)
         return
     if stopped:
@@ -249,7 +212,7 @@ def say_turn(log: SessionLog, signal: models.Signal) -> int:
     return log.append(signal.uid, [{"type": "message", "role": "user", "parts": parts}]).serial
 
 
-# What the dead leave behind
+# Runs of dead workers
 
 
 def last_words(run: str) -> list[Chunk]:

@@ -1,44 +1,44 @@
-"""Request bodies under Daphne that are passed on as they come. Twisted gives a request away when its body is whole.
+"""Streamed request bodies under Daphne. Twisted itself passes a request on only once its body is complete.
 
-That is so for bodies that are known to be small. A body that announces more than BODY_BYTES, or no length, would fill
-the temporary folder before the application, which limits it, is called.
+That is kept for bodies known to be small. A body longer than BODY_BYTES, or of unknown length, would fill the temporary
+directory before the application, which enforces the limit, is called.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import Message, Scope
 
-# Pieces of a body that wait for its application; beyond it the server stops reading from that client.
-PIECES = 16
+# Chunks of a body that may wait for the application; at the limit the server stops reading from the client.
+MAX_CHUNKS = 16
 
-Takes = Callable[[dict[str, Any]], bool]
+Takes = Callable[[Scope], bool]
 
 
 class RequestBody:
-    """What has come of a request's body and its application has not taken yet; Daphne's queue knows no limit."""
+    """Bounded queue of a request's body; Daphne's own queue has no limit."""
 
     def __init__(self, request: "StreamedRequest") -> None:
         self.request = request
-        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.messages: asyncio.Queue[Message] = asyncio.Queue()
         self.reading = True
 
-    def put_nowait(self, message: dict[str, Any]) -> None:
-        """Daphne's own messages: of the body, which it takes for empty, only the others count."""
+    def put_nowait(self, message: Message) -> None:
+        """Queue a message of Daphne, except its `http.request`, which has an empty body."""
         if message["type"] != "http.request":
             self.messages.put_nowait(message)
 
     def add(self, data: bytes, *, more: bool) -> None:
         self.messages.put_nowait({"type": "http.request", "body": data, "more_body": more})
-        if self.reading and self.messages.qsize() >= PIECES:
+        if self.reading and self.messages.qsize() >= MAX_CHUNKS:
             self.reading = False
             self.request.transport.pauseProducing()
 
-    async def get(self) -> dict[str, Any]:
+    async def get(self) -> Message:
         message = await self.messages.get()
         if not self.reading and self.messages.empty() and self.request.channel is not None:
             self.reading = True
@@ -47,7 +47,7 @@ class RequestBody:
 
 
 class StreamedRequest(WebRequest):
-    """Daphne's, but it begins when its headers are there if its body may be large or `takes_stream` chooses it."""
+    """Daphne's request, started as soon as its headers are read if its body may be large or `takes_stream` says so."""
 
     takes_stream: Takes = staticmethod(lambda scope: False)
     body: RequestBody | None = None
@@ -56,24 +56,24 @@ class StreamedRequest(WebRequest):
         by_line = length != 0 and self.takes_stream(self._scope())
         is_too_large = not by_line and length is not None and length > conf.settings.body_bytes
         is_streamed = by_line or is_too_large or length is None
-        super().gotLength(0 if is_streamed else length)  # Twisted makes a file for as much
+        super().gotLength(0 if is_streamed else length)  # Twisted creates a file of this size
         if is_too_large:
-            self.requestHeaders.removeHeader(b"Expect")  # Twisted would ask for it with 100
+            self.requestHeaders.removeHeader(b"Expect")  # Twisted would answer 100 Continue
         if is_streamed:
-            self._begin()
+            self._start_streaming()
         if by_line:
-            self.channel.setTimeout(None)  # its application knows how long it may be silent
+            self.channel.setTimeout(None)  # the application has its own timeout
 
-    def _begin(self) -> None:
+    def _start_streaming(self) -> None:
         self.body = RequestBody(self)
         channel = self.channel
-        # It may be answered before it is whole: what follows must not be taken for another request, or for frames.
+        # The response may end before the body does; the rest must not be read as another request or as frames.
         channel.persistent = False
         self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         self.requestHeaders.removeHeader(b"Upgrade")
         super().requestReceived(channel._command, channel._path, channel._version)
 
-    def _scope(self) -> dict[str, Any]:
+    def _scope(self) -> Scope:
         channel = self.channel
         types = self.requestHeaders.getRawHeaders(b"Content-Type", [])
         return {

@@ -1,4 +1,4 @@
-"""Daphne's server, with a steady ping, bounded input, hooks at start and stop, and a stop that says goodbye."""
+"""Daphne's server with regular pings, bounded input, lifecycle hooks and a graceful shutdown."""
 
 import asyncio
 import inspect
@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from twisted.logger import (
 )
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import Application, Message, Receive, Scope, Send
 from sessions_app.servers import lifecycle
 from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, Takes
 from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
@@ -33,39 +34,39 @@ from sessions_app.servers.websocket_frames import ReceiveQueue
 
 logger = logging.getLogger(__name__)
 
-# A frame beyond FRAME_BYTES gets an error by name from the application; beyond so many times that, it is not even
-# read and its socket closed with 1009.
+# The application answers a frame over FRAME_BYTES with an error. Over this multiple of it, the frame isn't read and
+# the socket is closed with 1009.
 TOO_BIG_FACTOR = 2
-# Connections that may wait to be accepted: a restarted server meets all its clients at once.
+# Connections that may wait to be accepted: after a restart, all clients reconnect at once.
 BACKLOG = 1024
-# Seconds that a client has to answer a close frame, and an application to end after its client has gone.
+# Seconds for a client to answer a close frame, and for an application to end after its client has gone.
 CLOSE_S = 3
-# Seconds between two sockets' close frames when the server stops, at most: the next server meets a file, not a herd.
+# Maximum seconds between two close frames at shutdown, so that the clients don't all reconnect at the same moment.
 CLOSE_PACE_S = 0.005
 
 _running: list["SessionServer"] = []
 
 
-async def refuse(scope: Any, receive: Any, send: Any) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.close"})
 
 
 class SessionServer(Server):
     """Daphne's server with Holdfast's settings in place of the command line's."""
 
-    def __init__(self, application: Any, endpoints: list[str], **options: Any) -> None:
+    def __init__(self, application: Application, endpoints: list[str], **options: Any) -> None:
         report_ignored(options)
-        super().__init__(application, [with_backlog(endpoint) for endpoint in endpoints], **options | ours())
+        super().__init__(application, [with_backlog(endpoint) for endpoint in endpoints], **options | server_options())
         self.ports: list[Any] = []
         self.draining = False
         self.restarting = False
         self.stopped = threading.Event()
 
     def run(self) -> None:
-        """Serves until a signal; afterwards `abort_start` says whether it could not even start."""
-        if self.verbosity <= 1:  # where Daphne throws away what Twisted logs, errors too
+        """Serve until a signal. Afterwards, `abort_start` is true if the server could not start."""
+        if self.verbosity <= 1:  # Daphne would discard Twisted's log, errors included
             log_twisted_errors()
-        # Twisted's wall time would stop its timers while a clock that was set back catches up.
+        # With wall time, Twisted's timers would stall after the clock is set back.
         reactor.seconds = time.monotonic  # type: ignore[method-assign, misc]
         reactor.callWhenRunning(self.started)
         _running.append(self)
@@ -85,21 +86,21 @@ class SessionServer(Server):
         self.http_factory.buildProtocol = partial(build_channel, self.http_factory.buildProtocol)
         self.ws_factory.protocol = SocketProtocol
         self.ws_factory.setProtocolOptions(
-            # Autobahn's timer: one ping an interval after the last pong, whatever else is sent or received.
-            # Daphne's own starts again at every message from the client, so that a busy page is never pinged.
+            # Autobahn's timer: one ping an interval after the last pong, regardless of other traffic.
+            # Daphne's own restarts at every message from the client, so a busy page would never be pinged.
             autoPingInterval=conf.settings.ping_interval_s,
             autoPingRestartOnAnyTraffic=False,
-            # A close frame with the reason (1009 too big, 1002 malformed, 1007 not UTF-8), not a cut connection.
+            # Send a close frame with the reason (1009 too big, 1002 malformed, 1007 not UTF-8) instead of cutting.
             failByDrop=False,
             closeHandshakeTimeout=CLOSE_S,
             allowNullOrigin=True,  # the application checks the Origin
         )
         share_options(self.ws_factory)
         for port in self.ports:
-            port.stopReading()  # connections wait in the backlog until the hooks are through
-        self.opening = asyncio.get_event_loop().create_task(self.open_doors())
+            port.stopReading()  # connections wait in the backlog until the hooks are done
+        self.opening = asyncio.get_event_loop().create_task(self.start_accepting())
 
-    async def open_doors(self) -> None:
+    async def start_accepting(self) -> None:
         try:
             await lifecycle.start()
         except Exception:
@@ -110,13 +111,13 @@ class SessionServer(Server):
         for port in self.ports if not self.draining else ():
             port.startReading()
 
-    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
-        """As Daphne's, with an inbox that can hold back a socket, and no new sockets while the server stops."""
+    def create_application(self, protocol: Any, scope: Scope) -> Any:
+        """Override: a receive queue that can pause a socket, and no new sockets during shutdown."""
         if protocol not in self.connections:
             return None
         is_socket = isinstance(protocol, SocketProtocol)
         body: RequestBody | None = None if is_socket else protocol.body
-        inbox: ReceiveQueue | RequestBody | asyncio.Queue[dict[str, Any]] = (
+        inbox: ReceiveQueue | RequestBody | asyncio.Queue[Message] = (
             ReceiveQueue(protocol) if is_socket else body or asyncio.Queue()
         )
         application = refuse if is_socket and self.draining else self.application
@@ -127,8 +128,8 @@ class SessionServer(Server):
         )
         return inbox
 
-    async def respond(self, request: Any, running: Awaitable[None]) -> None:
-        """Cuts a response that fails midway: Daphne would try to begin an error page, and fail at it for ever."""
+    async def respond(self, request: StreamedRequest, running: Awaitable[None]) -> None:
+        """Run an application. If its response fails midway, abort it: Daphne would retry an error page endlessly."""
         try:
             await running
         except Exception:
@@ -138,8 +139,8 @@ class SessionServer(Server):
             if request.channel is not None:
                 request.channel.transport.abortConnection()
 
-    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """As Daphne's, with a short way for what is sent most, and no more than a client reads."""
+    async def handle_reply(self, protocol: Any, message: Message) -> None:
+        """Override: a fast path for text frames, and backpressure from clients."""
         text = message.get("text")
         if message["type"] == "http.response.body":
             await take_body(protocol, more=message.get("more_body", False))
@@ -150,19 +151,19 @@ class SessionServer(Server):
         else:
             await super().handle_reply(protocol, message)
 
-    def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
-        if action != "connecting":  # "connected" or "rejected" follows at once
+    def log_action(self, protocol: str, action: str, details: dict[str, object]) -> None:
+        if action != "connecting":  # "connected" or "rejected" follows immediately
             super().log_action(protocol, action, details)
 
-    # Stopping: Twisted waits for what kill_all_applications returns, with its loop running.
+    # Shutdown. Twisted keeps its loop running until the result of kill_all_applications fires.
 
-    def kill_all_applications(self) -> Any:
+    def kill_all_applications(self) -> defer.Deferred[None]:
         return defer.Deferred.fromFuture(asyncio.ensure_future(self.wind_down()))
 
     async def wind_down(self) -> None:
         self.draining = True
         if threading.current_thread() is threading.main_thread():
-            die_at_next_signal()
+            exit_at_next_signal()
         try:
             await self.stop_listening()
             await lifecycle.drain()
@@ -184,7 +185,7 @@ class SessionServer(Server):
             await asyncio.sleep(random.uniform(0, 2 * pace))
 
     async def end_applications(self) -> None:
-        # A connection that has just been upgraded has no application under its HTTP name.
+        # A connection that was just upgraded has no application yet.
         running = [d["application_instance"] for d in self.connections.values() if "application_instance" in d]
         if running:
             await asyncio.wait(running, timeout=CLOSE_S)
@@ -195,20 +196,20 @@ class SessionServer(Server):
             await asyncio.wait(rest, timeout=CLOSE_S)
 
     def restart(self) -> None:
-        """Stops as at a signal, and begins again in the same process; to be called in the server's loop."""
+        """Shut down gracefully and restart in the same process. Call it in the server's loop."""
         if not self.restarting and not self.draining:
             self.restarting = True
             asyncio.get_running_loop().call_soon(self.stop)
 
     def stop_and_wait(self) -> None:
-        """Stops the server that runs in another thread."""
+        """Stop the server from another thread and wait for it."""
         if not self.stopped.is_set():
             reactor.callFromThread(self.stop)
             self.stopped.wait()
 
 
 def stream_bodies(takes: Takes) -> None:
-    """Has the bodies of requests for which `takes(scope)` is true passed on as they come, as other servers do."""
+    """Stream the bodies of requests for which `takes(scope)` is true, as other servers always do."""
     StreamedRequest.takes_stream = staticmethod(takes)
 
 
@@ -218,22 +219,22 @@ def build_channel(build: Callable[[Any], Any], address: Any) -> Any:
     return channel
 
 
-def ours() -> dict[str, Any]:
+def server_options() -> dict[str, float]:
     return {
         "ping_interval": math.inf,  # Daphne's own pings, off: see SessionServer.started
         "ping_timeout": conf.settings.pong_timeout_s,
-        "websocket_timeout": -1,  # a socket may live for ever
+        "websocket_timeout": -1,  # no maximum lifetime
         "websocket_max_message_size": TOO_BIG_FACTOR * conf.settings.frame_bytes,
         "websocket_max_frame_size": TOO_BIG_FACTOR * conf.settings.frame_bytes,
     }
 
 
-def report_ignored(options: dict[str, Any]) -> None:
-    """One setting rules: says so to whoever gave the `daphne` command another value."""
+def report_ignored(options: Mapping[str, object]) -> None:
+    """Warn about `daphne` command-line options that the HOLDFAST settings override."""
     defaults = inspect.signature(Server).parameters
-    for name in ours().keys() & options.keys():
+    for name in server_options().keys() & options.keys():
         if options[name] != defaults[name].default:
-            logger.warning("%s=%s is ignored: the setting HOLDFAST rules", name, options[name])
+            logger.warning("%s=%s is ignored: the HOLDFAST settings take precedence", name, options[name])
 
 
 def with_backlog(endpoint: str) -> str:
@@ -242,7 +243,7 @@ def with_backlog(endpoint: str) -> str:
 
 
 def restart() -> bool:
-    """Restarts the server of this process, gracefully; False under another server, which can't."""
+    """Restart this process's server gracefully. Return False under a server that can't."""
     for server in _running:
         server.restart()
     return bool(_running)
@@ -254,8 +255,8 @@ def run_command_again() -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def die_at_next_signal() -> None:
-    """A second signal ends the process at once: what is committed is safe, the rest was politeness."""
+def exit_at_next_signal() -> None:
+    """Let a second signal end the process immediately: committed data is safe."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -268,5 +269,5 @@ def log_twisted_errors() -> None:
 
 
 def install() -> None:
-    """Has the `daphne` command use this server: it imports the application before it makes a server."""
+    """Make the `daphne` command use this server. It imports the application before it creates a server."""
     CommandLineInterface.server_class = SessionServer

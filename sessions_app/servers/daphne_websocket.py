@@ -1,4 +1,4 @@
-"""Connections under Daphne: neither side gets ahead of the other; a WebSocket is light on memory and CPU time."""
+"""Connections under Daphne, with backpressure in both directions and less memory and CPU time per WebSocket."""
 
 import asyncio
 import socket
@@ -11,14 +11,14 @@ from twisted.internet.tcp import Connection
 
 from sessions_app.servers.websocket_frames import encode
 
-# Messages of one client that wait for its application; beyond it the server stops reading from that client.
+# Messages of a client that may wait for the application; at the limit the server stops reading from the client.
 INBOX_MESSAGES = 16
-# In struct tcp_info (linux/tcp.h): where last_data_sent, last_ack_sent and last_data_recv stand, in ms.
+# Offset of last_data_sent, last_ack_sent and last_data_recv (ms) in struct tcp_info (linux/tcp.h).
 TCP_INFO_LAST_DATA = 44
 TCP_INFO_BYTES = 56
-SERVICE_RESTART = 1012  # close code (IANA registry): come back
-# What autobahn and Daphne keep of the request in each connection.
-OF_THE_HANDSHAKE = (
+SERVICE_RESTART = 1012  # close code (IANA registry): reconnect
+# Attributes of the handshake request that autobahn and Daphne keep for the whole connection.
+HANDSHAKE_ATTRIBUTES = (
     "_raw_query_string", "_transport_details", "application_deferred", "clean_headers", "http_headers",
     "http_request_data", "http_request_host", "http_request_params", "http_request_path", "http_request_uri",
     "http_response_data", "http_status_line",
@@ -26,9 +26,9 @@ OF_THE_HANDSHAKE = (
 
 
 class Producer:
-    """Waits while a client doesn't read: Twisted says when its buffer has more than 64 KiB, and when it is empty."""
+    """Backpressure from a client. Twisted pauses it above 64 KiB of buffered output and resumes it when empty."""
 
-    drained: asyncio.Future[None] | None = None  # set while more is written than the transport should hold
+    drained: asyncio.Future[None] | None = None  # set while the transport's buffer is full
 
     async def writable(self) -> None:
         """Wait until the transport has room."""
@@ -36,7 +36,7 @@ class Producer:
             await self.drained
 
     def pauseProducing(self) -> None:
-        if self.drained is None:  # Twisted says it again at each write that doesn't wait, a ping's for example
+        if self.drained is None:  # Twisted repeats the call at each further write, such as a ping
             self.drained = asyncio.get_running_loop().create_future()
 
     def resumeProducing(self) -> None:
@@ -49,9 +49,9 @@ class Producer:
 
 
 async def take_body(request: WebRequest, *, more: bool) -> None:
-    """Wait until a response may write its next piece. Daphne's takes all that it is given.
+    """Wait until a response may write its next chunk; Daphne itself buffers without limit.
 
-    A response that is ended while it waits has a client that doesn't read: its connection is cut.
+    If a response is cancelled while it waits, its client doesn't read: the connection is cut.
     """
     if request.producer is None and more and request.channel is not None:
         request.registerProducer(Producer(), True)
@@ -68,30 +68,30 @@ async def take_body(request: WebRequest, *, more: bool) -> None:
 
 
 class SocketProtocol(Producer, WebSocketProtocol):
-    """Daphne's, but neither side gets ahead of the other, and it can say that the server restarts."""
+    """Daphne's protocol with backpressure in both directions and a close frame for restarts."""
 
     reading = True
-    idle_s: float | None = None  # when it was cut: since anything was sent or received before
+    idle_s: float | None = None  # time without traffic before the connection was cut
 
     def onOpen(self) -> None:
         super().onOpen()
-        # The request would stay in memory for as long as the socket is open: 3 KiB, and more with many cookies.
+        # Free the request, which would stay in memory while the socket is open: 3 KiB, more with many cookies.
         self.transport.unregisterProducer()  # the HTTP channel that the request came through
         self.transport.registerProducer(self, True)
         self.request.headers.clear()
-        for name in OF_THE_HANDSHAKE:
+        for name in HANDSHAKE_ATTRIBUTES:
             self.__dict__.pop(name, None)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if hasattr(self, "server"):  # else autobahn has refused the handshake, and Daphne never heard of it
-            self.muted = True  # Daphne's message doesn't say how it ended
+        if hasattr(self, "server"):  # otherwise autobahn refused the handshake before Daphne saw it
+            self.muted = True  # replace Daphne's message, which doesn't say how it ended
             super().onClose(wasClean, code, reason)
             if hasattr(self, "application_queue"):
                 end = {"code": code, "ended": self.ended(wasClean), "idle_s": self.idle_s}
                 self.application_queue.put_nowait({"type": "websocket.disconnect", **end})
 
     def ended(self, was_clean: bool) -> str:
-        """By whom, or how if by nobody: a ConnectionRecord's `ended`."""
+        """Return a ConnectionRecord's `ended`: the side that closed, or how the connection broke."""
         if self.closedByMe:
             return "server"
         if was_clean:
@@ -105,7 +105,7 @@ class SocketProtocol(Producer, WebSocketProtocol):
             self.transport.pauseProducing()
 
     def processData(self) -> bool:
-        # What had been read before the pause stays in the parser's buffer.
+        # Data read before the pause stays in the parser's buffer.
         return self.reading and super().processData()
 
     def resume_reading(self) -> None:
@@ -119,22 +119,22 @@ class SocketProtocol(Producer, WebSocketProtocol):
             self.transport.resumeProducing()
 
     def send_text(self, text: str) -> None:
-        """Sends a frame at once where nothing waits before it, which takes a fifth of autobahn's and Twisted's way."""
+        """Send a text frame, directly if nothing is buffered: five times as fast as through autobahn and Twisted."""
         frame = encode(text)
         transport = self.transport
         if isinstance(transport, Connection) and not (transport.dataBuffer or transport._tempDataBuffer):
             sent = transport.writeSomeData(frame)
-            frame = frame[sent:] if isinstance(sent, int) else frame  # a lost connection is for `write` to notice
+            frame = frame[sent:] if isinstance(sent, int) else frame  # `write` handles a lost connection
         if frame:
             transport.write(frame)
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
         if self.state != self.STATE_OPEN:
-            self.transport.unregisterProducer()  # or it would not be closed
+            self.transport.unregisterProducer()  # otherwise it would not be closed
 
     def stopProducing(self) -> None:
-        # The other side has ended the connection: the last moment at which the kernel can be asked.
+        # The peer has ended the connection; this is the last moment to read the kernel's counters.
         self.idle_s = kernel_idle_s(self.transport.getHandle())
         super().stopProducing()
 
@@ -146,22 +146,22 @@ class SocketProtocol(Producer, WebSocketProtocol):
             self.serverReject()
 
 
-def kernel_idle_s(connection: Any) -> float | None:
-    """Seconds since a TCP socket last sent or received data, pings included; None where the kernel doesn't say.
+def kernel_idle_s(connection: socket.socket) -> float | None:
+    """Return the seconds since a TCP socket last sent or received data, pings included; None if unknown.
 
-    Linux keeps account of it, so that nobody else has to at each frame.
+    Linux keeps these counters, so nothing has to be counted per frame.
     """
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-    except (AttributeError, OSError):  # another system; TLS, which hides the socket
+    except (AttributeError, OSError):  # not Linux, or TLS, which hides the socket
         return None
     sent_ms, received_ms = struct.unpack_from("=I4xI", info, TCP_INFO_LAST_DATA)
     return float(min(sent_ms, received_ms)) / 1000
 
 
 def share_options(factory: Any) -> None:
-    """Puts autobahn's options on the class: it copies those that aren't there into each connection, 2 KiB of them."""
+    """Set autobahn's options on the class; otherwise it copies them, 2 KiB, into each connection."""
     for name in SocketProtocol.CONFIG_ATTRS:
         option = getattr(factory, name)
-        if not callable(option):  # that would become a method
+        if not callable(option):  # a function would become a method
             setattr(SocketProtocol, name, option)

@@ -1,21 +1,20 @@
-"""A small uvicorn server inside a running event loop: for a process that serves machines only, one request each."""
+"""Small uvicorn server inside a running event loop, for probes and metrics: one request per connection."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+from sessions_app.core.asgi_types import Application
 
-CONNECTION_S = 10.0  # which a connection lives at most: uvicorn itself waits without end for a request's head
-HEAD_BYTES = 16_384  # of a request's head
-STOP_S = 1  # for answers under way when the server stops
+CONNECTION_S = 10.0  # maximum lifetime of a connection: uvicorn itself waits indefinitely for a request head
+HEAD_BYTES = 16_384  # maximum size of a request head
+STOP_S = 1  # for responses in progress when the server stops
 
 
 class _Protocol(H11Protocol):
@@ -27,18 +26,18 @@ class _Protocol(H11Protocol):
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the process, which stops the server."""
+        """Don't handle signals: the process does, and stops the server."""
         yield
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that takes connections from now on. Raises OSError."""
+    """Return a listening socket. Raises OSError."""
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
 
 @asynccontextmanager
 async def serving(application: Application, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve an ASGI application within the block; closes the listener."""
+    """Serve an ASGI application within the block, then close the listener."""
     server = _Server(_config(application))
     with listener:
         serves = asyncio.create_task(server.serve([listener]), name="holdfast embedded server")
@@ -56,8 +55,8 @@ def _config(application: Application) -> uvicorn.Config:
         http=_Protocol,
         ws="none",
         lifespan="off",
-        log_config=None,  # the log is the process's
-        log_level="error",  # whoever finds the port could else fill it
+        log_config=None,  # the process has configured logging
+        log_level="error",  # otherwise any client could fill the log
         access_log=False,
         proxy_headers=False,
         server_header=False,

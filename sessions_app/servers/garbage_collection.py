@@ -1,4 +1,4 @@
-"""Garbage collection of a process that runs Holdfast and little else."""
+"""Garbage collector settings for a process that runs mainly Holdfast."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import gc
 
 
 def tune_garbage_collection() -> None:
-    """Exempt what is loaded so far from garbage collection, and collect the rest less often.
+    """Exempt all loaded objects from garbage collection, and collect the others less often.
 
-    For a program that runs Holdfast and little else, once it has started: it concerns the whole interpreter, so a
-    library must not do it by itself. A token leaves no cycles but allocates enough to start a collection every few
-    dozen, a tenth of the processor; and a full one walks all of Django, for 60 ms in which nothing else runs.
+    Call it after startup in a program that runs mainly Holdfast. It affects the whole interpreter, so a library must
+    not call it. A token leaves no cycles, but a few dozen tokens allocate enough to start a collection, which costs a
+    tenth of the CPU time; and a full collection walks all of Django, 60 ms in which nothing else runs.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Server lifecycle: hooks at the start and the stop of a server, the same under Daphne and under ASGI's lifespan."""
+"""Server lifecycle: start and stop hooks, the same under Daphne and under ASGI's lifespan protocol."""
 
 import asyncio
 import logging
@@ -6,9 +6,10 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from types import FrameType
 
 from sessions_app import conf
+from sessions_app.core.asgi_types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -21,23 +22,23 @@ _farewells: list[Farewell] = []
 
 
 def on_start(hook: StartHook) -> None:
-    """Has `hook()` awaited once, in the server's loop, before the first connection; if it raises, the server stops."""
+    """Await `hook()` once, in the server's loop, before the first connection. If it raises, the server stops."""
     _start_hooks.append(hook)
 
 
 def on_drain(hook: DrainHook) -> None:
-    """Has `hook(deadline)` awaited when the server stops, sockets still open; it is cancelled at `deadline`.
+    """Await `hook(deadline)` when the server stops, while sockets are still open. It is cancelled at `deadline`.
 
-    That is DRAIN_MS away, in seconds of `time.monotonic`.
+    The deadline is DRAIN_MS away, in seconds of `time.monotonic`.
     """
     _drain_hooks.append(hook)
 
 
 def on_farewell(hook: Farewell) -> None:
-    """Has `hook(seconds)` awaited after the drain to close sockets, spread over so long, under servers but Daphne.
+    """Await `hook(seconds)` after the drain, to close sockets spread over this time. Not used under Daphne.
 
-    Uvicorn closes all of them at once, and doesn't wait for an answer: what the client had sent meanwhile resets the
-    connection, and the client never sees why.
+    Uvicorn closes all sockets at once and doesn't wait for an answer. Data that a client has sent meanwhile resets the
+    connection, and the client never sees the reason.
     """
     _farewells.append(hook)
 
@@ -62,7 +63,7 @@ async def drain() -> None:
         if not task.cancelled() and task.exception():
             logger.error("%s failed while the server stopped", running[task], exc_info=task.exception())
     for task in late:
-        logger.warning("%s was not done within HOLDFAST_DRAIN_MS", running[task])
+        logger.warning("%s did not finish within HOLDFAST_DRAIN_MS", running[task])
         task.cancel()
 
 
@@ -72,8 +73,8 @@ async def drain_and_close() -> None:
         await hook(conf.settings.drain_ms / 1000)
 
 
-async def lifespan(scope: Any, receive: Any, send: Any) -> None:
-    """Runs the hooks under servers that speak ASGI's lifespan protocol, which Daphne does not."""
+async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the hooks under servers that support ASGI's lifespan protocol, which Daphne doesn't."""
     await receive()
     try:
         await start()
@@ -88,10 +89,11 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
 
 
 def drain_at_signals() -> Callable[[], asyncio.Task[None]]:
-    """Has a signal to stop reach the server only when `drain` is through; returns what drains without a signal, once.
+    """Delay stop signals until `drain` is done. Return a function that drains without a signal, once.
 
-    Uvicorn would close all sockets at once, maybe before they are told when to come back, and tells the application
-    when all responses have ended, while a stream ends by draining. A second signal reaches it at once.
+    Otherwise uvicorn would close all sockets at once, maybe before they are told when to reconnect; and it notifies the
+    application only after all responses have ended, while a stream ends only by draining. A second signal reaches the
+    server immediately.
     """
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[None]] = []
@@ -102,18 +104,18 @@ def drain_at_signals() -> Callable[[], asyncio.Task[None]]:
         return tasks[0]
 
     def stop(number: int) -> None:
-        own = servers_own[signal.Signals(number)]
+        handler = server_handlers[signal.Signals(number)]
         if tasks:
-            own(number, None)
+            handler(number, None)
         else:
-            begin().add_done_callback(lambda _: own(number, None))
+            begin().add_done_callback(lambda _: handler(number, None))
 
-    def told(number: int, frame: Any) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(stop, number)
 
-    is_main = threading.current_thread() is threading.main_thread()  # no other is told of signals
+    is_main = threading.current_thread() is threading.main_thread()  # others get no signals
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
-    servers_own = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in servers_own:
-        signal.signal(number, told)
+    server_handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in server_handlers:
+        signal.signal(number, on_signal)
     return begin

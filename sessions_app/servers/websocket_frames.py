@@ -1,36 +1,38 @@
-"""What WebSockets under Daphne and under uvicorn have in common."""
+"""WebSocket code shared by Daphne and uvicorn: the receive queue and the frame encoder."""
 
 import asyncio
 import struct
-from typing import Any, Protocol
+from typing import Protocol
+
+from sessions_app.core.asgi_types import Message
 
 
 class Reading(Protocol):
-    """What an inbox asks of its connection."""
+    """Interface of a connection as its receive queue uses it."""
 
     def resume_reading(self) -> None:
-        """The inbox is empty: read on if it was full. May be called at any time."""
+        """Resume reading if the queue was full; called when it is empty. Idempotent."""
 
 
 class ReceiveQueue:
-    """What a client has sent and its application, its one reader, has not taken yet.
+    """Queue of a client's messages for the application, its only reader.
 
-    The servers' asyncio.Queue knows no limit that a socket could wait for, and takes 2 KiB more.
+    An asyncio.Queue, as the servers use it, can't pause a socket and takes 2 KiB more.
     """
 
     __slots__ = ("protocol", "messages", "arrival")
 
     def __init__(self, protocol: Reading) -> None:
         self.protocol = protocol
-        self.messages: list[dict[str, Any]] = []
+        self.messages: list[Message] = []
         self.arrival: asyncio.Future[None] | None = None
 
-    def put_nowait(self, message: dict[str, Any]) -> None:
+    def put_nowait(self, message: Message) -> None:
         self.messages.append(message)
         if self.arrival and not self.arrival.done():
             self.arrival.set_result(None)
 
-    async def get(self) -> dict[str, Any]:
+    async def get(self) -> Message:
         while not self.messages:
             self.arrival = asyncio.get_running_loop().create_future()
             await self.arrival
@@ -41,7 +43,7 @@ class ReceiveQueue:
 
 
 def encode(text: str) -> bytes:
-    """A text frame as servers send it (RFC 6455 §5.2): whole, not masked."""
+    """Encode a text frame of a server (RFC 6455 §5.2): unfragmented, unmasked."""
     payload = text.encode()
     size = len(payload)
     if size < 126:

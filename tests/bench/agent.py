@@ -1,4 +1,4 @@
-"""The agent that is measured: it writes tokens at a steady rate, each with the time at which it was written."""
+"""The benchmark's agent: writes tokens at a steady rate, each with its time of writing."""
 
 import asyncio
 

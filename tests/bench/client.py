@@ -1,4 +1,4 @@
-"""A lean WebSocket client, the same for all that is measured: it keeps what it gets for later."""
+"""A lean WebSocket client, the same for every server measured; it stores frames for later evaluation."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Holdfast as it is measured: its readers, and its agents or a publisher elsewhere as writers."""
+"""Holdfast under measurement: its readers, and its agents or a remote publisher as writers."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ PUBLISHERS = 8  # connections of the publisher elsewhere: each may have 48 batch
 
 
 class Answer(NamedTuple):
-    """What a reader has of an answer, whose one text is its second part. `length`: of the text, in characters."""
+    """A reader's copy of an answer, whose one text is its second part. `length`: of the text, in characters."""
 
     message: str
     length: int = 0
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 class Client(Reader):
-    """It acknowledges as PROTOCOL.md asks, and says what it has of the newest answer, as the page's client does."""
+    """A client that acknowledges as PROTOCOL.md requires, with its state of the newest answer, as the page does."""
 
     def __init__(self, number: int, session: str) -> None:
         super().__init__(number)
@@ -43,7 +43,7 @@ class Client(Reader):
 
     @property
     def position(self) -> dict[str, Any]:
-        """How far it is, for an `attach` or an `ack`."""
+        """Return the client's position, for an `attach` or an `ack`."""
         self.read()
         held = {answer.message: [0, answer.length] for answer in self._answers[-1:]}
         return {"cursor": orjson.loads(self._last)["cursor"], "held": held}
@@ -55,11 +55,11 @@ class Client(Reader):
 
     @property
     def answers(self) -> int:
-        """How many have begun."""
+        """Return the number of answers that have begun."""
         self.read()
         return len(self._answers)
 
-    def take(self, text: bytes) -> None:
+    def add_frames(self, text: bytes) -> None:
         # Not parsed: readers acknowledge all at once, and what is read meanwhile would seem late.
         self._add(order.length(text), order.count(text))
 
@@ -150,7 +150,7 @@ class Client(Reader):
 
 
 class Holdfast(Site[Client]):
-    """Its agents write. `sessions`: those in its database, each with its owner's cookie."""
+    """A Holdfast server whose agents write. `sessions`: those in its database, each with its owner's cookie."""
 
     def __init__(self, server: Server, sessions: list[tuple[str, str]], seed: int, pids: Sequence[int]) -> None:
         super().__init__(server.place, seed, server.port, pids)

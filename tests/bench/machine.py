@@ -1,4 +1,4 @@
-"""The machine: which core does what, and what processes have used of it."""
+"""The machine: which core runs what, and the resources that processes have used."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ def use_load_core() -> None:
 
 @contextmanager
 def on_server_core() -> Iterator[None]:
-    """What is started within runs on the server's core; everything else on the other."""
+    """Run what is started within the block on the server's core; everything else runs on the other."""
     os.sched_setaffinity(0, {SERVER_CORE})
     try:
         yield
@@ -56,12 +56,12 @@ def family(pid: int) -> list[int]:
 
 
 def running(program: str) -> list[int]:
-    """Those of the processes that this one has started that run a program."""
+    """Return this process's children that run a program."""
     return [pid for pid in family(os.getpid()) if Path(f"/proc/{pid}/comm").read_text().strip() == program]
 
 
 def speed() -> float:
-    """How long the server's core takes for a fixed piece of Python, in ms of CPU: what shares the machine slows it."""
+    """Return the server core's CPU time for a fixed piece of Python, in ms: neighbours on the machine slow it."""
     words = {number: str(number) for number in range(20_000)}
     with on_server_core():
         begun = time.thread_time()

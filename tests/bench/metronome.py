@@ -1,4 +1,4 @@
-"""Writers' time: tokens at a steady rate, whoever writes them and wherever they go."""
+"""The writers' timer: tokens at a steady rate, for every writer and target."""
 
 import asyncio
 import time

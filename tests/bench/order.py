@@ -1,4 +1,4 @@
-"""What a writer is asked for, and its tokens, which say when they were written."""
+"""A prompt that orders tokens from a writer, and the tokens, which contain their time of writing."""
 
 import asyncio
 import json
@@ -14,8 +14,7 @@ NOTICE_S = 1.0  # before writers begin
 
 
 class Order(NamedTuple):
-    """What a prompt asks for. Writers begin together, at the time that `start`, a file, holds when it is there; or each
-    at once where it is empty."""
+    """A prompt's contents. Writers begin together, when the file `start` says, or at once if it is empty."""
 
     rate: float  # tokens a second
     tokens: int
@@ -60,11 +59,11 @@ def count(text: bytes) -> int:
 
 
 def length(text: bytes) -> int:
-    """How long the tokens in a text are, with their padding."""
+    """Return the length of the tokens in a text, with their padding."""
     return sum(map(len, PADDED.findall(text)))
 
 
 def written(text: bytes, arrival: float) -> list[float]:
-    """When each token in a text was written, in monotonic seconds; it arrived less than 10 s later."""
+    """Return each token's time of writing, in monotonic seconds; it arrived less than 10 s later."""
     wrap = UNITS / UNITS_PER_S
     return [arrival - (arrival - int(stamp) / UNITS_PER_S) % wrap for stamp in TOKEN.findall(text)]

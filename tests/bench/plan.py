@@ -1,4 +1,4 @@
-"""Which rows there are, and who is measured in each."""
+"""The benchmark's rows, and the servers measured in each."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ IDLE_S = 15.0  # one heartbeat of each connection
 
 
 class Row(NamedTuple):
-    """`names`: under which its figures stand. `once`: it takes long, or repeats its work itself: it is not repeated."""
+    """A row of the table. `names`: of its figures. `once`: not repeated, as it is long or repeats its work itself."""
 
     names: tuple[str, ...]
     do: Work
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 def plan(quick: bool) -> list[Row]:
-    """All rows. A quick run has less of everything, and its figures are no measurement."""
+    """Return all rows. A quick run has less of everything, and its figures are no measurement."""
     seconds, asked, tokens, idle, messages = (
         (2.0, 20, 1000, 500, storage.QUICK) if quick else (4.0, 80, 10_000, SESSIONS, storage.MESSAGES)
     )

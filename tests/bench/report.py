@@ -1,4 +1,4 @@
-"""The budgets, and the table that compares them, and the servers with each other."""
+"""The budgets, and the table that compares the servers with them and with each other."""
 
 import statistics
 from collections import defaultdict
@@ -77,7 +77,7 @@ FIGURES = [
 
 
 class Results:
-    """All runs' figures, by row and server, and the runs that were wrong."""
+    """The figures of all runs, by row and server, and the runs that were wrong."""
 
     def __init__(self) -> None:
         self._runs: dict[tuple[str, str], list[Figures]] = defaultdict(list)
@@ -94,7 +94,7 @@ class Results:
         return [figures[name] for figures in self._runs[row, server] if name in figures]
 
     def speeds(self) -> str:
-        """How fast the machine was; one that was shared with others is slower, and its figures are worse."""
+        """Return the machine's speed in each run; on a shared machine it is lower and the figures are worse."""
         speeds = [figures["speed"] for runs in self._runs.values() for figures in runs]
         return f"{min(speeds):.2g} to {max(speeds):.2g}" if speeds else "–"
 

@@ -1,4 +1,4 @@
-"""What is measured of every server: each function does one piece of work with a running one and returns figures."""
+"""The measurements: each function does one piece of work with a running server and returns figures."""
 
 import asyncio
 import random
@@ -69,7 +69,7 @@ def _cpu(site: Site[Any]) -> Figures:
 
 
 async def returning_alone(site: Site[Any], tokens: int) -> Figures:
-    """A reader that has nothing of an answer of so many tokens, which is still being written, returns.
+    """Measure one reader that returns to an answer of many tokens which is still being written.
 
     It has had one token before: Socket.IO recovers nobody who had nothing.
     """
@@ -89,7 +89,7 @@ async def returning_alone(site: Site[Any], tokens: int) -> Figures:
 
 
 async def returning_together(site: Site[Any], readers: int, tokens: int) -> Figures:
-    """So many readers, each of a session of its own of which it has missed so many tokens, return at once.
+    """Measure many readers that return at once, each to a session of which it has missed many tokens.
 
     Once with a new connection each, which costs most of it, and for Holdfast once on connections that are open already.
     """
@@ -136,7 +136,7 @@ def _median(rounds: list[list[float]], of: Callable[[list[float]], float]) -> fl
 
 
 async def first_tokens(site: Holdfast, asked: int) -> Figures:
-    """How long people wait for the first token of an answer, of so many that are asked for one after the other."""
+    """Measure the time to the first token of an answer, for answers requested one after the other."""
     pauses = random.Random(site.seed)
     delays = []
     for number in range(WARM_ASKED + asked):
@@ -152,7 +152,7 @@ async def first_tokens(site: Holdfast, asked: int) -> Figures:
 
 
 async def idle(site: Site[Any], sessions: int, seconds: float) -> Figures:
-    """What so many readers cost that follow sessions in which nothing happens."""
+    """Measure the cost of idle readers."""
     readers = await gather([site.following(n) for n in range(WARM_CONNECTIONS)])
     await asyncio.sleep(SETTLE_S)
     before = machine.memory_kib(site.pids)
@@ -172,7 +172,7 @@ async def idle(site: Site[Any], sessions: int, seconds: float) -> Figures:
 
 
 async def stalled(site: Site[Any], sessions: int, readers: int) -> Figures:
-    """How much a server's memory grows for each of so many readers of a session that stop reading while it gets 10 MB.
+    """Measure a server's memory growth per stalled reader of a session, while the session gets 10 MB.
 
     Each session has another reader, which goes on. It gets as much before, which all read: what a server comes to need
     to write it isn't for those that stop.
@@ -194,7 +194,7 @@ async def stalled(site: Site[Any], sessions: int, readers: int) -> Figures:
 
 
 async def _ten_megabytes(site: Site[Any], readers: list[Any]) -> None:
-    """Have as much written to each reader's session, and wait until it has got it."""
+    """Have 10 MB written to each reader's session, and wait until the reader has got it."""
     has = readers[0].tokens
     for answer in range(1, STALLED_ANSWERS + 1):
         asked = Order(STALLED_RATE, STALLED_TOKENS, padding=STALLED_PADDING)

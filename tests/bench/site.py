@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 class Wrong(Exception):
-    """Something was lost, came twice or in another order: a figure of a run that was wrong is worth nothing."""
+    """A loss, a repeat or a wrong order, which makes the figures of a run worthless."""
 
 
 class Reader(Socket):
-    """One client with one session, the one of this number."""
+    """A client with one session, the one of this number."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -28,16 +28,16 @@ class Reader(Socket):
 
     @property
     def tokens(self) -> int:
-        """How many it has."""
+        """Return the number of tokens that the reader has."""
         self.read()
         return self._tokens
 
     def read(self) -> None:
         """Take what has arrived, each frame once: who asks often would otherwise keep it from getting more."""
         new, self._frames = self.arrived[self._frames :], len(self.arrived)
-        self.take(b"".join(text for _, text in new))
+        self.add_frames(b"".join(text for _, text in new))
 
-    def take(self, text: bytes) -> None:
+    def add_frames(self, text: bytes) -> None:
         """Take frames that have arrived."""
         self._tokens += order.count(text)
 
@@ -46,7 +46,7 @@ AnyReader = TypeVar("AnyReader", bound=Reader)
 
 
 class Missed(NamedTuple):
-    """Where a reader left off, as its server wants to be told, and how many tokens it has missed since."""
+    """A reader's position when it left, in its server's form, and the number of tokens missed since."""
 
     number: int
     where: dict[str, object]
@@ -54,7 +54,7 @@ class Missed(NamedTuple):
 
 
 class Site(ABC, Generic[AnyReader]):
-    """`pids`: its processes; `helpers`: those of the databases beside it, by name; `place`: a directory of its own."""
+    """A server. `pids`: its processes; `helpers`: those of its databases, by name; `place`: its own directory."""
 
     def __init__(self, place: Path, seed: int, port: int, pids: Sequence[int]) -> None:
         self.place = place
@@ -82,7 +82,7 @@ class Site(ABC, Generic[AnyReader]):
 
     @abstractmethod
     def check(self, reader: AnyReader, tokens: int) -> None:
-        """Whether a reader that never left has got so many tokens, each once, in order. Raises Wrong."""
+        """Check that a reader that never left has got all tokens, each once, in order. Raises Wrong."""
 
     def check_state(self, reader: AnyReader, tokens: int) -> None:
         """Likewise, of one that may have been given some of them at once because it was slow."""

@@ -1,4 +1,4 @@
-"""What is measured of the database: what a catch-up costs as it grows, and what an answer takes in it."""
+"""Database measurements: the cost of a catch-up as the database grows, and an answer's size in it."""
 
 import asyncio
 import statistics
@@ -16,7 +16,7 @@ MISSED = 1000  # tokens
 
 
 async def growth(site: Holdfast, steps: tuple[int, ...]) -> Figures:
-    """What it takes a reader to return to an answer, in ms, with so many messages stored."""
+    """Measure a reader's return to an answer, in ms, with a number of messages stored."""
     away, there = await site.following(0), await site.following(0)
     await site.answering([there], [Order(1, 1)])
     await all_have([away, there], 1)
@@ -34,7 +34,7 @@ async def growth(site: Holdfast, steps: tuple[int, ...]) -> Figures:
 
 
 async def stored(site: Holdfast, tokens: int) -> Figures:
-    """Bytes that an answer of so many tokens takes when it has ended, and in a table with a row for each token."""
+    """Return the bytes of an ended answer of a number of tokens, and of a table with a row per token."""
     empty = await _bytes(site)
     readers = [await site.following(number) for number in range(ANSWERS)]
     await site.answering(readers, [Order(500, tokens)] * ANSWERS)

@@ -1,4 +1,4 @@
-"""Which versions of programs and packages were measured."""
+"""The versions of the programs and packages measured."""
 
 import re
 import sqlite3
@@ -26,7 +26,7 @@ USES = {
 
 
 def of(servers: Iterable[str]) -> str:
-    """All that these servers use, each once."""
+    """Return everything that these servers use, each once."""
     ours = PYTHON if {"uvicorn", "daphne", "remote", "scaled"} & set(servers) else ()
     names = dict.fromkeys([*ours, *(name for server in servers for name in USES[server])])
     return ", ".join(f"{name} {_of(name)}" for name in names)

@@ -1,4 +1,4 @@
-"""What a browser test may use: one Chromium for all of them, a server a module, and a bad network in between."""
+"""Fixtures for browser tests: one Chromium for all, a server per module, and a bad network in between."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests import services
-from tests.browser.dictation import Dictation
+from tests.browser.dictated_agent import DictatedAgent
 from tests.browser.visitor import Visitor
 from tests.support.harness import DEADLINE_S, Server, StartServer, migrated, start_server, start_shared_server
 from tests.support.tcp_proxy import TcpProxy
@@ -41,22 +41,22 @@ def server(request: pytest.FixtureRequest, start_shared_server: StartServer) -> 
 
 
 @pytest.fixture(scope="module")
-def agent(server: Server) -> Iterator[Dictation]:
-    """Writes what the test tells it to."""
-    with Dictation(server) as agent:
+def agent(server: Server) -> Iterator[DictatedAgent]:
+    """An agent that writes what the test dictates."""
+    with DictatedAgent(server) as agent:
         yield agent
 
 
 @pytest.fixture
 def network(server: Server) -> Iterator[TcpProxy]:
-    """What every page of the test goes through."""
+    """The proxy that every page of the test goes through."""
     with TcpProxy(server.port) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def visit(chromium: Browser, server: Server, network: TcpProxy) -> Iterator[Visit]:
-    """Brings a new guest with a browser of their own; `visit(color_scheme="dark")`: options of the context.
+    """Open a browser as a new guest; `visit(color_scheme="dark")`: options of the context.
 
     At the end of the test none of their pages may have failed, or have wanted what it may not.
     """

@@ -1,4 +1,4 @@
-"""axe finds nothing wrong with the page, in any state that a person may meet it in, in both schemes and on a phone."""
+"""Accessibility: axe finds nothing wrong with the page in any state, in both colour schemes and on a phone."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser import scripted
-from tests.browser.dictation import START, Dictation, begin, delta
+from tests.browser.dictated_agent import START, DictatedAgent, begin, delta
 from tests.browser.test_appearance import WHOLE
 from tests.browser.test_unread import hide, line
 from tests.browser.visitor import Tab, Visitor
@@ -44,7 +44,7 @@ Check = Callable[..., None]
 
 @pytest.fixture
 def check(axe: str) -> Check:
-    """Fails when axe finds something, on a desktop or a phone, in either scheme; `state` is for the message."""
+    """Fail if axe finds something, on a desktop or a phone, in either scheme; `state` is for the message."""
 
     def check(page: Page, state: str, sizes: Sequence[ViewportSize] = (DESKTOP, PHONE)) -> None:
         page.evaluate(axe)
@@ -65,7 +65,7 @@ def test_an_empty_page(visitor: Visitor, check: Check) -> None:
     check(tab.page, "connection details")
 
 
-def test_a_conversation(visitor: Visitor, agent: Dictation, check: Check) -> None:
+def test_a_conversation(visitor: Visitor, agent: DictatedAgent, check: Check) -> None:
     tab = visitor.open_unanswered()
     tab.say("A question")
     agent.say(tab.session, START, begin(), delta("Seen"))
@@ -163,7 +163,7 @@ def test_the_drawer(visitor: Visitor, check: Check) -> None:
     check(tab.page, "drawer", [PHONE])
 
 
-def test_the_pages_around_it(visitor: Visitor, check: Check) -> None:
+def test_the_surrounding_pages(visitor: Visitor, check: Check) -> None:
     page = visitor.open().page
     page.goto("/login/")
     check(page, "login")

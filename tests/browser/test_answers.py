@@ -1,11 +1,11 @@
-"""A question gets an answer: streamed, rendered, and stored as it was shown."""
+"""Answers: streamed, rendered, and stored as they were shown."""
 
 from functools import partial
 
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end, text
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end, text
 from tests.browser.visitor import Visitor, demo_answer, text_of
 from tests.support.tcp_proxy import TcpProxy
 
@@ -15,7 +15,7 @@ SERVER = {"HOLDFAST_DEMO_TOKENS_PER_S": "150"}
 QUESTION = "What is a durable session?"
 
 
-def test_a_question_gets_an_answer_while_it_is_written(visitor: Visitor) -> None:
+def test_a_question_gets_a_streamed_answer(visitor: Visitor) -> None:
     tab = visitor.ask(QUESTION)
     tab.wait_more()
     tab.wait_more()
@@ -58,7 +58,7 @@ def test_an_answer_survives_a_reload_a_second_tab_and_a_cut(visitor: Visitor, ne
     tab.check_against_fresh()
 
 
-def test_each_part_is_shown_as_it_comes(visitor: Visitor, agent: Dictation) -> None:
+def test_each_part_is_shown_as_it_arrives(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     say = partial(agent.say, tab.session)
     reasoning, tool = tab.page.get_by_test_id("reasoning"), tab.page.get_by_test_id("tool")
@@ -91,7 +91,7 @@ def test_each_part_is_shown_as_it_comes(visitor: Visitor, agent: Dictation) -> N
     tab.check_against_fresh()
 
 
-def test_a_prompt_begins_a_conversation(visitor: Visitor) -> None:
+def test_a_prompt_starts_a_conversation(visitor: Visitor) -> None:
     tab = visitor.open()
     prompt = tab.page.get_by_test_id("prompt").first
     words = prompt.inner_text()
@@ -103,7 +103,7 @@ def test_a_prompt_begins_a_conversation(visitor: Visitor) -> None:
     tab.wait_ended()
 
 
-def test_earlier_messages_are_shown_on_demand(visitor: Visitor, agent: Dictation) -> None:
+def test_earlier_messages_are_shown_on_demand(visitor: Visitor, agent: DictatedAgent) -> None:
     session = visitor.new_session()
     for number in range(70):
         agent.say(session, START, *text(f"Answer {number}"), FINISH)

@@ -1,4 +1,4 @@
-"""The page for every reader: phone and desktop, light and dark, keyboard and screen reader. Keeps pictures of it."""
+"""Appearance: phone and desktop, light and dark, keyboard and screen reader. Keeps screenshots."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import scripted
 from tests.browser.conftest import Visit
-from tests.browser.dictation import FINISH, START, Chunk, Dictation, begin, delta, end, text
+from tests.browser.dictated_agent import FINISH, START, Chunk, DictatedAgent, begin, delta, end, text
 from tests.browser.visitor import Tab, Visitor
 from tests.support.harness import DEADLINE_S, wait_for
 from tests.support.tcp_proxy import TcpProxy
@@ -130,7 +130,7 @@ class Album:
 
 @pytest.mark.parametrize(("device", "options"), [("desktop", DESKTOP), ("phone", PHONE)])
 def test_every_state_is_legible(
-    visit: Visit, agent: Dictation, network: TcpProxy, tmp_path: Path, device: str, options: dict[str, Any]
+    visit: Visit, agent: DictatedAgent, network: TcpProxy, tmp_path: Path, device: str, options: dict[str, Any]
 ) -> None:
     tab = visit(**options).open()
     album = Album(tab, tmp_path, device)
@@ -247,7 +247,7 @@ def test_the_keyboard_reaches_everything_in_order(visitor: Visitor) -> None:
     assert focused(page) == "Your message"
 
 
-def test_escape_leaves_the_dialog_and_the_name_as_they_were(visitor: Visitor) -> None:
+def test_escape_closes_the_dialog_and_keeps_the_name(visitor: Visitor) -> None:
     tab = visitor.begin("Hello")
     page = tab.page
     heading = page.get_by_test_id("conversation-heading")
@@ -294,7 +294,7 @@ def test_the_drawer_works_by_keyboard(visit: Visit) -> None:
     expect(tab.questions).to_have_count(1)
 
 
-def test_a_screen_reader_hears_an_answer_once_and_whole(visitor: Visitor, agent: Dictation) -> None:
+def test_a_screen_reader_hears_an_answer_once_and_whole(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     announcer = tab.page.get_by_test_id("announcer")
     agent.say(tab.session, START, begin(), delta("All"))

@@ -1,4 +1,4 @@
-"""A tool call that a person has to approve: what it would do, exactly; one decision counts, and every tab shows it."""
+"""Approvals in the page: the exact call is shown, one decision counts, and every tab shows it."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def call(visitor: Visitor, tab: Tab) -> dict[str, Any]:
     return next(part for part in visitor.stored(tab.session)[-1]["parts"] if part["type"] == "tool-send_mail")
 
 
-def test_what_is_asked_shows_the_exact_call(visitor: Visitor) -> None:
+def test_an_approval_request_shows_the_exact_call(visitor: Visitor) -> None:
     tab = asked(visitor)
     card = approval(tab)
     expect(card).to_contain_text("It leaves the house.")
@@ -61,7 +61,7 @@ def test_what_is_asked_shows_the_exact_call(visitor: Visitor) -> None:
     expect(approval(tab)).to_be_visible()
 
 
-def test_an_approved_call_runs_and_every_tab_says_who_approved_it(visitor: Visitor) -> None:
+def test_an_approved_call_runs_and_every_tab_names_the_approver(visitor: Visitor) -> None:
     tab = asked(visitor)
     second = tab.second()
     expect(approval(second)).to_be_visible()
@@ -89,7 +89,7 @@ def test_a_denied_call_does_not_run(visitor: Visitor) -> None:
     tab.check_against_fresh()
 
 
-def test_of_two_devices_one_decides_and_the_other_is_told(visit: Visit) -> None:
+def test_one_of_two_devices_decides_and_the_other_is_notified(visit: Visit) -> None:
     visitor, other = visit(), visit()
     tab = asked(visitor)
     other.context.add_cookies(visitor.context.cookies())
@@ -113,7 +113,7 @@ def test_of_two_devices_one_decides_and_the_other_is_told(visit: Visit) -> None:
     expect(winner.page.get_by_test_id("decision-refused")).to_be_hidden()
 
 
-def test_a_decision_that_waits_in_one_tab_is_shown_in_the_other(visitor: Visitor) -> None:
+def test_a_decision_pending_in_one_tab_is_shown_in_the_other(visitor: Visitor) -> None:
     tab = asked(visitor)
     second = tab.second()
     expect(approval(second)).to_be_visible()
@@ -123,7 +123,7 @@ def test_a_decision_that_waits_in_one_tab_is_shown_in_the_other(visitor: Visitor
     expect(approve(second)).to_be_hidden()
 
 
-def test_edited_arguments_are_what_runs(visitor: Visitor) -> None:
+def test_an_edited_call_runs_with_its_edited_arguments(visitor: Visitor) -> None:
     tab = asked(visitor, "editable")
     tab.page.get_by_test_id("edit-arguments").click()
     editor = tab.page.get_by_label("Arguments of send_mail, as JSON")
@@ -144,7 +144,7 @@ def test_edited_arguments_are_what_runs(visitor: Visitor) -> None:
     tab.check_against_fresh()
 
 
-def test_arguments_that_were_not_changed_are_approved_as_they_are(visitor: Visitor) -> None:
+def test_unchanged_arguments_are_approved_as_shown(visitor: Visitor) -> None:
     tab = asked(visitor, "editable")
     edit = tab.page.get_by_test_id("edit-arguments")
     edit.click()
@@ -158,7 +158,7 @@ def test_arguments_that_were_not_changed_are_approved_as_they_are(visitor: Visit
     expect(decision(tab)).to_have_text(re.compile("Approved by you at"))
 
 
-def test_one_that_nobody_decides_expires(visitor: Visitor) -> None:
+def test_an_undecided_approval_expires(visitor: Visitor) -> None:
     tab = asked(visitor, "2")
     tab.wait_ended()
     expect(decision(tab)).to_have_text("Expired without a decision. The tool did not run.")
@@ -168,18 +168,18 @@ def test_one_that_nobody_decides_expires(visitor: Visitor) -> None:
     tab.check_against_fresh()
 
 
-def test_a_decision_that_comes_too_late_is_told_so(visitor: Visitor) -> None:
+def test_a_late_decision_is_reported_as_too_late(visitor: Visitor) -> None:
     tab = asked(visitor, "2")
     visitor.network.drop("down")
     visitor.wait_stored(tab.session, "The end")
     approve(tab).click()
     visitor.network.cut()
-    expect(tab.page.get_by_test_id("decision-refused")).to_contain_text("the approval has expired")
+    expect(tab.page.get_by_test_id("decision-refused")).to_contain_text("The approval has expired")
     expect(decision(tab)).to_contain_text("Expired")
     assert call(visitor, tab)["state"] == "output-denied"
 
 
-def test_a_decision_that_is_made_offline_counts_after_a_reload(visitor: Visitor) -> None:
+def test_a_decision_made_offline_counts_after_a_reload(visitor: Visitor) -> None:
     tab = asked(visitor)
     path = tab.path
     visitor.go_offline()
@@ -193,7 +193,7 @@ def test_a_decision_that_is_made_offline_counts_after_a_reload(visitor: Visitor)
     tab.check_against_store()
 
 
-def test_what_is_asked_while_nobody_looks_is_counted(visitor: Visitor) -> None:
+def test_approvals_requested_on_a_hidden_page_are_counted(visitor: Visitor) -> None:
     tab = visitor.open_with("scripted", f"say So far; until {visitor.gate}; ask send_mail")
     expect(tab.answers).to_contain_text("So far")
     hide(tab)
@@ -203,7 +203,7 @@ def test_what_is_asked_while_nobody_looks_is_counted(visitor: Visitor) -> None:
     expect(tab.page).not_to_have_title(re.compile(r"^\("))
 
 
-def test_a_stop_ends_what_waits_for_a_decision(visitor: Visitor) -> None:
+def test_a_stop_ends_pending_approvals(visitor: Visitor) -> None:
     tab = asked(visitor)
     tab.page.get_by_test_id("stop").click()
     tab.wait_ended("cancelled")
@@ -212,7 +212,7 @@ def test_a_stop_ends_what_waits_for_a_decision(visitor: Visitor) -> None:
     tab.check_against_fresh()
 
 
-def test_it_is_decided_by_keyboard(visitor: Visitor) -> None:
+def test_an_approval_can_be_decided_by_keyboard(visitor: Visitor) -> None:
     tab = asked(visitor, "editable")
     approve(tab).focus()
     tab.page.keyboard.press("Tab")

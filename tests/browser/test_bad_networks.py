@@ -1,10 +1,10 @@
-"""The connection goes in the middle of an answer, in every way: nothing is lost, repeated or out of order."""
+"""Bad networks: connections lost mid-answer in every way; nothing is lost, repeated or reordered."""
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end
 from tests.browser.visitor import Tab, Visitor, text_of
 from tests.support.tcp_proxy import TcpProxy
 
@@ -13,28 +13,28 @@ pytestmark = pytest.mark.browser
 SERVER = {"HOLDFAST_HEARTBEAT_MS": "500"}
 
 
-class Telling:
+class StreamedAnswer:
     """An answer that the test has an agent write, word by word, and the tab that shows it."""
 
-    def __init__(self, visitor: Visitor, agent: Dictation) -> None:
+    def __init__(self, visitor: Visitor, agent: DictatedAgent) -> None:
         self.agent = agent
         self.tab = visitor.open_unanswered()
         self.words: list[str] = []
         self.agent.say(self.tab.session, START, begin())
 
-    def tell(self, words: int = 1) -> None:
-        """Writes so many more words; returns when they are stored."""
+    def write(self, words: int = 1) -> None:
+        """Write so many more words; return when they are stored."""
         for _ in range(words):
             self.words.append(f"word{len(self.words)}")
             self.agent.say(self.tab.session, delta(f"{self.words[-1]} "))
 
     def is_shown(self, tab: Tab | None = None) -> None:
-        """Waits until all of it is on show."""
+        """Wait until all of the answer is on show."""
         expect((tab or self.tab).answers.locator(".message-body")).to_have_text(" ".join(self.words))
 
     def end(self) -> None:
-        """It is stored as it was told, once, and every page shows it so."""
-        self.tell()
+        """Check that the answer is stored as written, once, and that every page shows it so."""
+        self.write()
         self.agent.say(self.tab.session, end(), FINISH)
         self.tab.wait_ended()
         (answer,) = self.tab.visitor.stored(self.tab.session)
@@ -44,16 +44,16 @@ class Telling:
 
 
 @pytest.fixture
-def telling(visitor: Visitor, agent: Dictation) -> Telling:
+def streamed(visitor: Visitor, agent: DictatedAgent) -> StreamedAnswer:
     """An answer in its middle."""
-    telling = Telling(visitor, agent)
-    telling.tell(3)
-    telling.is_shown()
-    return telling
+    streamed = StreamedAnswer(visitor, agent)
+    streamed.write(3)
+    streamed.is_shown()
+    return streamed
 
 
 def losses(tab: Tab) -> int:
-    """How often the page has lost its connection."""
+    """Return how often the page has lost its connection."""
     states = [said["state"] for said in tab.recorded()]
     return sum(before == "connected" != after for before, after in zip(states, states[1:], strict=False))
 
@@ -62,85 +62,85 @@ def wait_lost(tab: Tab, times: int = 1) -> None:
     tab.wait_until(lambda: losses(tab) >= times, "the loss goes unnoticed")
 
 
-def test_it_survives_reloads(telling: Telling) -> None:
+def test_an_answer_survives_reloads(streamed: StreamedAnswer) -> None:
     for _ in range(3):
-        telling.tab.reload()
-        telling.is_shown()
-        telling.tell()
-        telling.is_shown()
-    telling.end()
+        streamed.tab.reload()
+        streamed.is_shown()
+        streamed.write()
+        streamed.is_shown()
+    streamed.end()
 
 
-def test_a_second_tab_joins_in_the_middle(telling: Telling) -> None:
-    second = telling.tab.second()
-    telling.is_shown(second)
-    telling.tell()
-    telling.is_shown(second)
-    telling.end()
-    telling.tab.check_against(second)
+def test_a_second_tab_joins_mid_answer(streamed: StreamedAnswer) -> None:
+    second = streamed.tab.second()
+    streamed.is_shown(second)
+    streamed.write()
+    streamed.is_shown(second)
+    streamed.end()
+    streamed.tab.check_against(second)
 
 
-def test_another_device_of_the_same_person_joins_in_the_middle(telling: Telling, visit: Visit) -> None:
-    phone = visit(storage_state=telling.tab.visitor.context.storage_state()).open(telling.tab.path)
-    telling.is_shown(phone)
-    telling.end()
-    telling.tab.check_against(phone)
+def test_another_device_of_the_same_user_joins_mid_answer(streamed: StreamedAnswer, visit: Visit) -> None:
+    phone = visit(storage_state=streamed.tab.visitor.context.storage_state()).open(streamed.tab.path)
+    streamed.is_shown(phone)
+    streamed.end()
+    streamed.tab.check_against(phone)
 
 
-def test_it_survives_reset_connections(telling: Telling, network: TcpProxy) -> None:
+def test_an_answer_survives_reset_connections(streamed: StreamedAnswer, network: TcpProxy) -> None:
     for times in range(1, 5):
         network.cut()
-        telling.tell()
-        wait_lost(telling.tab, times)
-        telling.tab.try_now()
-        telling.tab.wait_connected()
-        telling.is_shown()
-    telling.end()
+        streamed.write()
+        wait_lost(streamed.tab, times)
+        streamed.tab.try_now()
+        streamed.tab.wait_connected()
+        streamed.is_shown()
+    streamed.end()
 
 
-def test_it_survives_cuts_at_any_moment(telling: Telling, network: TcpProxy) -> None:
+def test_an_answer_survives_cuts_at_any_moment(streamed: StreamedAnswer, network: TcpProxy) -> None:
     for _ in range(10):
-        telling.tell(5)
+        streamed.write(5)
         network.cut()
-    telling.tab.try_now()
-    telling.end()
+    streamed.tab.try_now()
+    streamed.end()
 
 
-def test_what_was_written_meanwhile_is_there_at_the_return(telling: Telling, network: TcpProxy) -> None:
+def test_text_written_during_an_absence_is_there_on_return(streamed: StreamedAnswer, network: TcpProxy) -> None:
     network.refuse()
     network.cut()
-    wait_lost(telling.tab)
-    before = telling.tab.shown()
-    telling.tell(20)
-    assert telling.tab.shown() == before
+    wait_lost(streamed.tab)
+    before = streamed.tab.shown()
+    streamed.write(20)
+    assert streamed.tab.shown() == before
     network.refuse(False)
-    telling.tab.try_now()
-    telling.is_shown()
-    telling.end()
+    streamed.tab.try_now()
+    streamed.is_shown()
+    streamed.end()
 
 
-def test_a_silent_connection_is_noticed_and_replaced(telling: Telling, network: TcpProxy) -> None:
+def test_a_silent_connection_is_noticed_and_replaced(streamed: StreamedAnswer, network: TcpProxy) -> None:
     network.freeze()
-    telling.tell()
-    wait_lost(telling.tab)  # by the heartbeats that it misses: no event of the browser's tells it
+    streamed.write()
+    wait_lost(streamed.tab)  # by the heartbeats that it misses: no event of the browser's tells it
     network.thaw()  # the replaced socket, too, gets what was held back
-    telling.is_shown()
-    telling.end()
+    streamed.is_shown()
+    streamed.end()
 
 
-def test_a_connection_that_is_deaf_in_one_direction_is_replaced(telling: Telling, network: TcpProxy) -> None:
+def test_a_connection_that_drops_one_direction_is_replaced(streamed: StreamedAnswer, network: TcpProxy) -> None:
     network.drop("down")
-    telling.tell()
-    wait_lost(telling.tab)
+    streamed.write()
+    wait_lost(streamed.tab)
     network.cut()
-    telling.is_shown()
-    telling.end()
+    streamed.is_shown()
+    streamed.end()
 
 
-def test_a_slow_link_delivers_everything(telling: Telling, network: TcpProxy) -> None:
+def test_a_slow_link_delivers_everything(streamed: StreamedAnswer, network: TcpProxy) -> None:
     network.delay(0.2)
-    telling.tell(5)
+    streamed.write(5)
     network.cut()
-    telling.tell(5)
-    telling.tab.reload()
-    telling.end()
+    streamed.write(5)
+    streamed.tab.reload()
+    streamed.end()

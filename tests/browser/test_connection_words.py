@@ -1,4 +1,4 @@
-"""What the page says about a short absence: nothing at a blip, words when a person waits, never an error box."""
+"""The page's words for short absences: nothing at a blip, words when a person waits, never an error box."""
 
 import re
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.dictation import FINISH, START, Dictation, text
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, text
 from tests.browser.visitor import Visitor
 from tests.support.tcp_proxy import TcpProxy
 
@@ -17,18 +17,18 @@ CLOCKS_MS = 20  # by how much the page's clock of whole milliseconds and the rec
 
 
 def away(recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What was said since the last good connection was lost."""
+    """Return the states recorded since the last good connection was lost."""
     good = max(index for index, said in enumerate(recorded) if said["state"] == "connected")
     return recorded[good + 1 :]
 
 
-def test_it_says_that_it_is_connected(visitor: Visitor) -> None:
+def test_the_indicator_says_connected(visitor: Visitor) -> None:
     tab = visitor.open()
     expect(tab.indicator).to_have_text("Connection: Connected")
     expect(tab.strip).to_have_text("")
 
 
-def test_it_tells_more_when_asked(visitor: Visitor) -> None:
+def test_the_indicator_shows_details_on_request(visitor: Visitor) -> None:
     tab = visitor.open()
     details = tab.page.get_by_role("group", name="Connection details")
     expect(details).to_be_hidden()
@@ -44,7 +44,7 @@ def test_it_tells_more_when_asked(visitor: Visitor) -> None:
     expect(details).to_be_hidden()
 
 
-def test_any_page_can_have_it(visitor: Visitor, network: TcpProxy) -> None:
+def test_any_page_can_embed_the_indicator(visitor: Visitor, network: TcpProxy) -> None:
     tab = visitor.open()
     tab.page.evaluate("""async () => {
       const { Holdfast } = await import("/static/holdfast/index.js");
@@ -78,7 +78,7 @@ def test_a_blip_shows_nothing(visitor: Visitor, network: TcpProxy) -> None:
     assert {(said["word"], said["strip"]) for said in blips} == {("Connected", "")}
 
 
-def test_after_a_grace_it_says_that_it_reconnects(visitor: Visitor, network: TcpProxy) -> None:
+def test_after_a_grace_period_the_page_says_reconnecting(visitor: Visitor, network: TcpProxy) -> None:
     tab = visitor.open()
     network.refuse()
     network.cut()
@@ -98,7 +98,7 @@ def test_after_a_grace_it_says_that_it_reconnects(visitor: Visitor, network: Tcp
     expect(tab.strip).to_have_text("")
 
 
-def test_it_says_what_a_return_has_brought(visitor: Visitor, network: TcpProxy, agent: Dictation) -> None:
+def test_a_return_reports_the_content_that_arrived(visitor: Visitor, network: TcpProxy, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     network.refuse()
     network.cut()

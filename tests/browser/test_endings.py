@@ -1,4 +1,4 @@
-"""A conversation that can't go on as it was says why: trimmed, deleted, expired, signed out, somebody else's."""
+"""Conversations that cannot continue give the reason: trimmed, deleted, expired, signed out, another user's."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end, text
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end, text
 from tests.browser.visitor import Tab, Visitor
 from tests.support.harness import Server
 from tests.support.tcp_proxy import TcpProxy
@@ -29,7 +29,7 @@ Message.objects.filter(session="{session}").update(updated_at=F("updated_at") - 
 
 
 def age(server: Server, session: str, *, session_hours: int) -> None:
-    """Lets a conversation's messages be 80 hours older than they are; the default policy keeps them for 72."""
+    """Make a conversation's messages 80 hours older than they are; the default policy keeps them for 72."""
     server.manage("shell", "--verbosity", "0", "-c", AGED.format(session=session, session_hours=session_hours))
 
 
@@ -40,8 +40,8 @@ def expect_gone(tab: Tab, why: str) -> None:
     expect(tab.page.get_by_test_id("conversation-heading")).to_have_text("Not available")
 
 
-def test_a_return_to_what_was_trimmed_is_explained(
-    visitor: Visitor, server: Server, network: TcpProxy, agent: Dictation
+def test_a_return_to_a_trimmed_conversation_is_explained(
+    visitor: Visitor, server: Server, network: TcpProxy, agent: DictatedAgent
 ) -> None:
     tab = visitor.open_unanswered()
     agent.say(tab.session, START, begin(), delta("Shown"))
@@ -88,7 +88,7 @@ def test_an_expired_conversation_says_so(visitor: Visitor, server: Server) -> No
     expect_gone(tab, "This conversation has expired.")
 
 
-def test_somebody_elses_conversation_looks_like_none(visitor: Visitor, visit: Visit) -> None:
+def test_another_users_conversation_looks_nonexistent(visitor: Visitor, visit: Visit) -> None:
     session = visitor.new_session()
     stranger = visit()
     expect_gone(stranger.open(f"/s/{session}/"), "It was deleted")

@@ -1,11 +1,11 @@
-"""What an agent or a person writes is shown, and does nothing else: no script, no style, no request, no dialog."""
+"""Hostile content from agents and users is shown inertly: no script, style, request or dialog."""
 
 import re
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.dictation import FINISH, START, Chunk, Dictation, begin, delta, end, text
+from tests.browser.dictated_agent import FINISH, START, Chunk, DictatedAgent, begin, delta, end, text
 from tests.browser.visitor import Visitor
 from tests.support.harness import Server
 
@@ -53,7 +53,7 @@ def check_harmless(page: Page, links: set[str]) -> None:
     expect(page.get_by_test_id("composer")).to_have_count(1)
 
 
-def test_hostile_markdown_in_an_answer_does_nothing(visitor: Visitor, agent: Dictation) -> None:
+def test_hostile_markdown_in_an_answer_is_inert(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     pieces = re.findall(r".{1,7}", HOSTILE, re.DOTALL)  # at every cut it is rendered anew
     agent.say(tab.session, START, *text(*pieces, kind="reasoning"), begin())
@@ -75,7 +75,7 @@ def test_hostile_markdown_in_an_answer_does_nothing(visitor: Visitor, agent: Dic
     tab.check_against(fresh)
 
 
-def test_hostile_parts_do_nothing(visitor: Visitor, agent: Dictation) -> None:
+def test_hostile_parts_are_inert(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     script = "javascript:alert(1)"
     call = {"toolCallId": "c", "toolName": "<img src=x onerror=alert(2)>"}
@@ -99,7 +99,7 @@ def test_hostile_parts_do_nothing(visitor: Visitor, agent: Dictation) -> None:
     check_harmless(tab.page, {f"{ELSEWHERE}/source", f"{ELSEWHERE}/tracker.png"})
 
 
-def test_a_hostile_question_about_a_call_does_nothing(visitor: Visitor, agent: Dictation) -> None:
+def test_a_hostile_approval_request_is_inert(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     call = {"toolCallId": "c", "toolName": "<img src=x onerror=alert(1)>", "title": HOSTILE}
     descriptor = {"input_hash": "none", "expires_at": None, "editable": True}
@@ -132,7 +132,7 @@ RENDERED = ".prose em"
 
 
 @pytest.mark.parametrize("kind", DEEP)
-def test_markdown_that_is_too_deep_hides_nothing_else(visitor: Visitor, agent: Dictation, kind: str) -> None:
+def test_too_deeply_nested_markdown_hides_nothing_else(visitor: Visitor, agent: DictatedAgent, kind: str) -> None:
     tab = visitor.open_unanswered()
     agent.say(tab.session, START, *text("*earlier*"), FINISH)
     agent.say(tab.session, START, begin(), delta(f"*above*\n\n{DEEP[kind]}"))
@@ -150,7 +150,7 @@ def test_markdown_that_is_too_deep_hides_nothing_else(visitor: Visitor, agent: D
     tab.check_against_fresh()
 
 
-def test_a_part_that_cannot_be_drawn_hides_nothing_else(visitor: Visitor, agent: Dictation) -> None:
+def test_a_part_that_cannot_be_rendered_hides_nothing_else(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     no_text = {"toString": 1, "valueOf": 1}
     broken: list[Chunk] = [
@@ -195,7 +195,7 @@ def test_a_part_that_cannot_be_drawn_hides_nothing_else(visitor: Visitor, agent:
     tab.check_against_fresh()
 
 
-def test_a_hostile_message_of_a_person_is_text(visitor: Visitor) -> None:
+def test_a_hostile_user_message_is_plain_text(visitor: Visitor) -> None:
     tab = visitor.begin(HOSTILE)
     tab.wait_ended()
     assert tab.shown()[0]["text"] == HOSTILE.strip()
@@ -203,7 +203,7 @@ def test_a_hostile_message_of_a_person_is_text(visitor: Visitor) -> None:
     tab.check_against_store()
 
 
-def test_a_hostile_title_is_text_everywhere(visitor: Visitor, server: Server) -> None:
+def test_a_hostile_title_is_plain_text_everywhere(visitor: Visitor, server: Server) -> None:
     title = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     tab = visitor.begin(title)
     tab.wait_ended()

@@ -1,4 +1,4 @@
-"""What the page says about a long absence: the session is safe, and a button tries again."""
+"""The page's words for long absences: the session is safe, and a button retries."""
 
 import pytest
 from playwright.sync_api import expect
@@ -29,7 +29,7 @@ def test_a_long_absence_keeps_the_session_and_offers_to_retry(visitor: Visitor, 
     expect(tab.questions).to_have_count(1)
 
 
-def test_a_retry_that_fails_stays_calm(visitor: Visitor, network: TcpProxy) -> None:
+def test_a_failed_retry_shows_no_error_box(visitor: Visitor, network: TcpProxy) -> None:
     tab = visitor.open()
     network.refuse()
     network.cut()

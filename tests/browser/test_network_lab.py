@@ -1,4 +1,4 @@
-"""The network lab breaks the network of one tab, writes down how the connection recovers, and nothing is lost."""
+"""The network lab: it breaks the network of one tab and logs how the connection recovers; nothing is lost."""
 
 import re
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class Lab:
         self.drawer.get_by_role("switch", name=name).set_checked(on)
 
     def titles(self) -> list[str]:
-        """What happened, the oldest first, without its numbers."""
+        """Return the events, the oldest first, without their numbers."""
         titles = self.log.locator(".lab-title").all_inner_texts()
         return [re.sub(r"\d.*", "…", title) for title in reversed(titles)]
 
@@ -65,13 +65,13 @@ def test_a_dropped_connection_is_replaced_at_once(lab: Lab) -> None:
 
 
 @pytest.mark.long
-def test_a_frozen_connection_is_noticed(lab: Lab) -> None:
+def test_a_frozen_connection_is_detected(lab: Lab) -> None:
     lab.press("Freeze the connection")
     expect(lab.entry("Connecting")).to_contain_text("has not been heard from")
     expect(lab.entry("Caught up in")).to_be_visible()
 
 
-def test_without_a_websocket_it_goes_on_over_streaming_and_says_why(lab: Lab) -> None:
+def test_without_a_websocket_the_page_falls_back_to_streaming_and_says_why(lab: Lab) -> None:
     lab.switch("Block WebSocket")
     lab.wait_over("HTTP streaming")
     expect(lab.entry("Connected over HTTP streaming")).to_contain_text("blocks WebSockets")
@@ -82,7 +82,7 @@ def test_without_a_websocket_it_goes_on_over_streaming_and_says_why(lab: Lab) ->
     lab.tab.page.keyboard.press("Escape")
 
 
-def test_when_streams_are_held_back_too_it_goes_on_by_polling(lab: Lab) -> None:
+def test_with_buffered_streams_the_page_falls_back_to_polling(lab: Lab) -> None:
     lab.switch("Buffer streaming")
     lab.switch("Block WebSocket")
     lab.wait_over("long polling")
@@ -90,7 +90,7 @@ def test_when_streams_are_held_back_too_it_goes_on_by_polling(lab: Lab) -> None:
 
 
 @pytest.mark.long
-def test_it_goes_back_to_a_better_transport_when_there_is_one_again(lab: Lab) -> None:
+def test_the_page_returns_to_a_better_transport_once_available(lab: Lab) -> None:
     lab.switch("Buffer streaming")
     lab.switch("Block WebSocket")
     lab.wait_over("long polling")
@@ -101,7 +101,7 @@ def test_it_goes_back_to_a_better_transport_when_there_is_one_again(lab: Lab) ->
     assert "Disconnected" not in lab.titles()
 
 
-def test_offline_is_survived_and_told(lab: Lab) -> None:
+def test_an_answer_survives_offline_and_the_page_says_so(lab: Lab) -> None:
     lab.switch("Go offline")
     expect(lab.tab.strip).to_contain_text("Reconnecting… Your conversation is safe.")
     lab.switch("Go offline", False)
@@ -111,14 +111,14 @@ def test_offline_is_survived_and_told(lab: Lab) -> None:
 
 
 @pytest.mark.long
-def test_a_slow_network_is_only_slow(lab: Lab) -> None:
+def test_a_slow_network_only_delays_an_answer(lab: Lab) -> None:
     lab.switch("Slow 3G")
     lab.press("Drop the connection")
     expect(lab.entry("Caught up in")).to_contain_text(re.compile(r"Caught up in \d{3,} ms"))
     lab.switch("Slow 3G", False)
 
 
-def test_it_can_be_used_by_keyboard_and_breaks_one_tab_only(visitor: Visitor) -> None:
+def test_the_lab_works_by_keyboard_and_affects_one_tab_only(visitor: Visitor) -> None:
     tab, other = visitor.open(), visitor.open()
     tab.page.bring_to_front()
     opener = tab.page.get_by_role("button", name="Network lab")
@@ -136,7 +136,7 @@ def test_it_can_be_used_by_keyboard_and_breaks_one_tab_only(visitor: Visitor) ->
     expect(opener).to_be_focused()
 
 
-def test_the_server_restarts_and_everybody_comes_back(visitor: Visitor) -> None:
+def test_every_client_reconnects_after_a_server_restart(visitor: Visitor) -> None:
     tab = visitor.ask(QUESTION)
     lab = Lab(tab)
     lab.press("Restart the server")
@@ -147,7 +147,7 @@ def test_the_server_restarts_and_everybody_comes_back(visitor: Visitor) -> None:
     tab.check_against_store()
 
 
-def test_a_site_without_it_serves_none_of_it(visitor: Visitor, start_server: StartServer) -> None:
+def test_a_site_without_the_lab_serves_none_of_its_files(visitor: Visitor, start_server: StartServer) -> None:
     server = start_server(**QUICK, HOLDFAST_LAB="false")
     page = visitor.context.new_page()
     requested: list[str] = []

@@ -1,4 +1,4 @@
-"""What isn't sent yet: kept over reloads, shared by a browser's tabs, sent by one of them, in the order of typing."""
+"""The outbox: kept over reloads, shared by a browser's tabs, sent by one of them, in the order of typing."""
 
 import json
 import time
@@ -44,7 +44,7 @@ def stored(visitor: Visitor, session: str) -> list[str]:
 
 
 def wait_texts(tab: Tab, expected: list[str], status: str = "complete") -> None:
-    """Waits until the tab shows these messages, all with this status."""
+    """Wait until the tab shows these messages, all with this status."""
     tab.page.bring_to_front()  # behind another tab it is drawn once a second
     wanted = [(text, status) for text in expected]
     tab.wait_until(lambda: [(m["text"], m["status"]) for m in tab.shown()] == wanted, f"it doesn't show {wanted}")
@@ -80,7 +80,7 @@ class Sent(list[str]):
 
 
 def come_back(visitor: Visitor, sent: Sent) -> None:
-    """What was sent before the connection was known to be lost doesn't count."""
+    """Reconnect; signals sent before the connection was known to be lost do not count."""
     sent.clear()
     visitor.come_back()
 
@@ -90,7 +90,7 @@ def sent(visitor: Visitor) -> Sent:
     return Sent(visitor)
 
 
-def test_what_is_typed_offline_is_sent_once_in_order_after_a_reload(visitor: Visitor, sent: Sent) -> None:
+def test_messages_typed_offline_are_sent_once_in_order_after_a_reload(visitor: Visitor, sent: Sent) -> None:
     tab = visitor.open_unanswered()
     path = tab.path
     visitor.go_offline()
@@ -105,7 +105,7 @@ def test_what_is_typed_offline_is_sent_once_in_order_after_a_reload(visitor: Vis
     tab.check_against_store()
 
 
-def test_what_is_typed_before_the_database_answers_goes_after_what_it_holds(visitor: Visitor, sent: Sent) -> None:
+def test_messages_typed_before_the_outbox_loads_are_sent_after_its_contents(visitor: Visitor, sent: Sent) -> None:
     tab = visitor.open_unanswered()
     session, path = tab.session, tab.path
     visitor.go_offline()
@@ -126,7 +126,7 @@ def test_what_is_typed_before_the_database_answers_goes_after_what_it_holds(visi
     tab.check_against_store()
 
 
-def test_two_tabs_show_what_waits_in_both_and_one_sends_it(visitor: Visitor, sent: Sent) -> None:
+def test_two_tabs_show_their_shared_outbox_and_one_sends_it(visitor: Visitor, sent: Sent) -> None:
     tab = visitor.open_unanswered()
     second = tab.second()
     visitor.go_offline()
@@ -143,7 +143,7 @@ def test_two_tabs_show_what_waits_in_both_and_one_sends_it(visitor: Visitor, sen
     tab.check_against_store()
 
 
-def test_a_tab_that_is_closed_leaves_what_waits_to_an_open_one(visitor: Visitor, sent: Sent) -> None:
+def test_an_open_tab_sends_the_outbox_of_a_closed_one(visitor: Visitor, sent: Sent) -> None:
     tab = visitor.open_unanswered()
     second = tab.second()
     visitor.go_offline()
@@ -157,7 +157,7 @@ def test_a_tab_that_is_closed_leaves_what_waits_to_an_open_one(visitor: Visitor,
     second.check_against_store()
 
 
-def test_the_next_tab_sends_what_a_closed_one_left(visitor: Visitor, sent: Sent) -> None:
+def test_the_next_tab_sends_the_outbox_of_a_closed_one(visitor: Visitor, sent: Sent) -> None:
     tab = visitor.open_unanswered()
     path = tab.path
     visitor.go_offline()
@@ -170,7 +170,7 @@ def test_the_next_tab_sends_what_a_closed_one_left(visitor: Visitor, sent: Sent)
     assert sent == ["Left behind"]
 
 
-def test_a_tab_that_dies_while_it_sends_leaves_its_turn(visitor: Visitor) -> None:
+def test_a_tab_that_dies_while_sending_releases_its_lock(visitor: Visitor) -> None:
     tab = visitor.open_unanswered()
     second = tab.second()
     visitor.network.drop("up")  # what is sent doesn't arrive, so its tab keeps its turn
@@ -182,7 +182,7 @@ def test_a_tab_that_dies_while_it_sends_leaves_its_turn(visitor: Visitor) -> Non
     assert stored(visitor, second.session) == ["Only once"]
 
 
-def test_what_was_refused_stays_with_its_reason_until_it_is_removed(visitor: Visitor, sent: Sent) -> None:
+def test_a_refused_message_stays_with_its_reason_until_removed(visitor: Visitor, sent: Sent) -> None:
     tab = visitor.open_unanswered()
     second = tab.second()
     tab.say(TOO_LONG)
@@ -201,7 +201,7 @@ def test_what_was_refused_stays_with_its_reason_until_it_is_removed(visitor: Vis
     assert sent == [TOO_LONG, "After"]
 
 
-def test_too_much_that_waits_is_refused_and_stays_in_the_box(visitor: Visitor) -> None:
+def test_a_message_beyond_the_outbox_limit_is_refused_and_stays_in_the_composer(visitor: Visitor) -> None:
     tab = visitor.open_unanswered()
     visitor.go_offline()
     tab.say(LONG)
@@ -215,7 +215,7 @@ def test_too_much_that_waits_is_refused_and_stays_in_the_box(visitor: Visitor) -
 
 
 @pytest.mark.parametrize("lack", NO_TABS)
-def test_without_locks_or_channels_it_is_stored_once_and_in_each_tabs_order(visitor: Visitor, lack: str) -> None:
+def test_without_locks_or_channels_messages_are_stored_once_in_each_tabs_order(visitor: Visitor, lack: str) -> None:
     visitor.context.add_init_script(lack)
     tab = visitor.open_unanswered()
     second = tab.second()
@@ -234,7 +234,7 @@ def test_without_locks_or_channels_it_is_stored_once_and_in_each_tabs_order(visi
 
 
 @pytest.mark.parametrize("lack", NO_DATABASE)
-def test_where_the_database_is_forbidden_it_is_kept_while_the_page_lives(visitor: Visitor, lack: str) -> None:
+def test_without_indexeddb_the_outbox_lasts_as_long_as_the_page(visitor: Visitor, lack: str) -> None:
     visitor.context.add_init_script(lack)
     tab = visitor.open_unanswered()
     visitor.go_offline()
@@ -247,7 +247,7 @@ def test_where_the_database_is_forbidden_it_is_kept_while_the_page_lives(visitor
 
 
 def keep(tab: Tab, session: str, at: int) -> list[Any]:
-    """Puts a signal of that time into the database of the tab's browser; gives what the next page finds."""
+    """Put a signal of that time into the database of the tab's browser; return what the next page finds."""
     script = """async ([session, at]) => {
       const { SignalDatabase } = await import("/static/holdfast/signal-database.js");
       const signal = { id: `at-${at}`, kind: "message", payload: {}, at, error: null };
@@ -258,14 +258,14 @@ def keep(tab: Tab, session: str, at: int) -> list[Any]:
     return found
 
 
-def test_what_nobody_came_back_for_in_a_month_is_removed(visitor: Visitor) -> None:
+def test_messages_unsent_for_a_month_are_removed(visitor: Visitor) -> None:
     tab = visitor.open()
     now = int(time.time() * 1000)
     assert keep(tab, "some-session", now - 29 * DAY_MS) == [now - 29 * DAY_MS]
     assert keep(tab, "some-session", now - 31 * DAY_MS) == [now - 29 * DAY_MS]
 
 
-def test_when_a_person_removes_the_sites_data_the_page_goes_on(visitor: Visitor) -> None:
+def test_the_page_continues_after_its_site_data_is_cleared(visitor: Visitor) -> None:
     tab = visitor.open_unanswered()
     visitor.go_offline()
     tab.say("One")
@@ -280,7 +280,7 @@ def test_when_a_person_removes_the_sites_data_the_page_goes_on(visitor: Visitor)
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_happens_to_tabs_and_network_messages_are_stored_once_in_order(visitor: Visitor, seed: int) -> None:
+def test_messages_are_stored_once_in_order_despite_tab_and_network_faults(visitor: Visitor, seed: int) -> None:
     chance = Random(seed)
     tabs = [visitor.open_unanswered()]
     path, session = tabs[0].path, tabs[0].session

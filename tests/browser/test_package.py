@@ -1,4 +1,4 @@
-"""The client's README says how to use it: its example is run as it is."""
+"""The client's README: its example is run as printed."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Chromium behind real proxies: which transport it finds, how fast, and that no fault on the way changes the text."""
+"""Chromium behind real proxies: which transport it finds, how fast, and exact text despite every fault."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ from sessions_app.core.cursor import Cursor
 from sessions_app.core.fold import MessageState, fold
 from sessions_app.core.snapshot import apply_patch
 from tests.browser.conftest import Visit
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end
-from tests.browser.test_bad_networks import Telling
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end
+from tests.browser.test_bad_networks import StreamedAnswer
 from tests.browser.visitor import Tab, Visitor
 from tests.support.harness import DEADLINE_S, Server, wait_for
 from tests.support.nginx import Route
@@ -58,20 +58,20 @@ OBSERVER = """
 
 @pytest.fixture
 def keepalive_s() -> int:
-    """How long the proxy keeps a connection on which nothing is asked."""
+    """The time for which the proxy keeps a connection without requests."""
     return 1
 
 
 @pytest.fixture
 def route(request: pytest.FixtureRequest, server: Server, keepalive_s: int) -> Iterator[Route]:
-    """Through the proxy that the test names."""
+    """The route through the proxy that the test names."""
     with Route(request.param, server.port, keepalive_s=keepalive_s) as route:
         yield route
 
 
 @pytest.fixture
 def network(route: Route) -> TcpProxy:
-    """What every page of the test goes through: the near end of the route."""
+    """The proxy that every page of the test goes through: the near end of the route."""
     return route.near
 
 
@@ -99,16 +99,16 @@ def transport(tab: Tab) -> str | None:
     return tab.page.locator("body").get_attribute("data-transport")
 
 
-def says_how(tab: Tab, name: str) -> None:
-    """The page uses this transport, and says so to who asks."""
+def check_transport(tab: Tab, name: str) -> None:
+    """Check that the page uses this transport and reports it on request."""
     assert transport(tab) == name
     tab.indicator.click()
     expect(tab.page.get_by_role("group", name="Connection details")).to_contain_text(f"Transport{WORDS[name]}")
     tab.page.keyboard.press("Escape")
 
 
-def is_calm(tab: Tab) -> None:
-    """Whatever happened, the page was neither given up nor did it speak of an error."""
+def check_no_alarm(tab: Tab) -> None:
+    """Check that the page was neither given up nor showed an error."""
     assert {link["state"] for link in links(tab)} <= {"initialized", "connecting", "connected", "disconnected"}
     assert {said["word"] for said in tab.recorded()} <= {"Connecting…", "Connected", "Reconnecting…"}
     expect(tab.page.get_by_role("alert")).to_have_count(0)
@@ -117,15 +117,15 @@ def is_calm(tab: Tab) -> None:
 # Which transport it finds, and how fast
 
 
-def begun(visitor: Visitor, agent: Dictation) -> str:
+def begun(visitor: Visitor, agent: DictatedAgent) -> str:
     """A conversation whose answer has begun to speak."""
     session = visitor.new_session()
     agent.say(session, START, begin(), delta("first "))
     return session
 
 
-def first_word_ms(visit: Visit, agent: Dictation, over: str) -> float:
-    """How long after its page has loaded a new visitor sees the first word of an answer; ms."""
+def first_word_ms(visit: Visit, agent: DictatedAgent, over: str) -> float:
+    """Return the ms from a page's load until a new visitor sees the first word of an answer."""
     visitor = observing(visit())
     tab = visitor.open(f"/s/{begun(visitor, agent)}/")
     expect(tab.answers).to_contain_text("first")
@@ -137,7 +137,7 @@ def first_word_ms(visit: Visit, agent: Dictation, over: str) -> float:
 
 
 def quickest(measure: Callable[[], float], limit_ms: float, tries: int = 5) -> float:
-    """The best of some tries: on a busy machine any one may have to wait for others."""
+    """Return the best of several tries: on a busy machine any one may have to wait for others."""
     taken: list[float] = []
     while len(taken) < tries and min(taken, default=limit_ms) >= limit_ms:
         taken.append(measure())
@@ -145,8 +145,8 @@ def quickest(measure: Callable[[], float], limit_ms: float, tries: int = 5) -> f
 
 
 @through("no_upgrade_403", "strips_upgrade")
-def test_a_refused_upgrade_costs_no_wait(
-    route: Route, visit: Visit, agent: Dictation, record_property: Callable[[str, object], None]
+def test_a_refused_upgrade_causes_no_delay(
+    route: Route, visit: Visit, agent: DictatedAgent, record_property: Callable[[str, object], None]
 ) -> None:
     first_word = quickest(lambda: first_word_ms(visit, agent, "stream"), GREETING_MS)
     record_property("first_word_ms", first_word)  # 150 on an idle machine
@@ -154,8 +154,8 @@ def test_a_refused_upgrade_costs_no_wait(
 
 
 @through("buffers")
-def test_behind_a_proxy_that_holds_streams_back_it_polls_after_one_wait(
-    route: Route, visit: Visit, agent: Dictation, record_property: Callable[[str, object], None]
+def test_behind_a_buffering_proxy_the_page_polls_after_one_wait(
+    route: Route, visit: Visit, agent: DictatedAgent, record_property: Callable[[str, object], None]
 ) -> None:
     first_word = quickest(lambda: first_word_ms(visit, agent, "poll"), 2 * GREETING_MS)
     record_property("first_word_ms", first_word)  # 4,130 on an idle machine
@@ -166,12 +166,12 @@ def test_behind_a_proxy_that_holds_streams_back_it_polls_after_one_wait(
 
 
 @pytest.fixture
-def telling(visitor: Visitor, agent: Dictation) -> Telling:
+def streamed(visitor: Visitor, agent: DictatedAgent) -> StreamedAnswer:
     """An answer in its middle."""
-    telling = Telling(visitor, agent)
-    telling.tell(3)
-    telling.is_shown()
-    return telling
+    streamed = StreamedAnswer(visitor, agent)
+    streamed.write(3)
+    streamed.is_shown()
+    return streamed
 
 
 @pytest.mark.parametrize(
@@ -180,22 +180,22 @@ def telling(visitor: Visitor, agent: Dictation) -> Telling:
     indirect=True,
 )
 @pytest.mark.long
-def test_a_link_that_dies_in_silence_is_replaced_within_the_heartbeats_bound(route: Route, telling: Telling) -> None:
+def test_a_silently_dead_link_is_replaced_within_the_heartbeat_limit(route: Route, streamed: StreamedAnswer) -> None:
     def replacement_ms() -> float:
         began = time.monotonic()
         route.strand()
-        telling.tell()
-        telling.is_shown()
+        streamed.write()
+        streamed.is_shown()
         return (time.monotonic() - began) * 1000
 
     assert quickest(replacement_ms, 2 * BOUND_MS, tries=3) < 2 * BOUND_MS  # the server's pings: 70 s
-    assert transport(telling.tab) == FOUND[route.name]
-    is_calm(telling.tab)
-    telling.end()
+    assert transport(streamed.tab) == FOUND[route.name]
+    check_no_alarm(streamed.tab)
+    streamed.end()
 
 
 def fill_pool(tab: Tab, route: Route) -> None:
-    """Has the browser keep as many connections open as it may; all are idle but the one that carries the frames."""
+    """Make the browser keep as many connections open as it may; all but the one with the frames are idle."""
     tab.page.evaluate(
         """(count) => Promise.all(Array.from({ length: count }, async () => {
           const response = await fetch("/static/holdfast/index.js", { cache: "no-store" });
@@ -211,23 +211,23 @@ def fill_pool(tab: Tab, route: Route) -> None:
     [("no_upgrade_403", 3600), pytest.param("buffers", 3600, marks=pytest.mark.long)],
     indirect=["route"],
 )
-def test_idle_connections_that_died_with_the_link_delay_nothing(
-    route: Route, telling: Telling, record_property: Callable[[str, object], None]
+def test_idle_connections_that_died_with_the_link_cause_no_delay(
+    route: Route, streamed: StreamedAnswer, record_property: Callable[[str, object], None]
 ) -> None:
     def replacement_ms() -> float:
-        fill_pool(telling.tab, route)
+        fill_pool(streamed.tab, route)
         began = time.monotonic()
         route.near.strand()
-        telling.tell()
-        telling.is_shown()
+        streamed.write()
+        streamed.is_shown()
         return (time.monotonic() - began) * 1000
 
     replaced = quickest(replacement_ms, BOUND_MS + 2000, tries=3)
     record_property("replaced_ms", replaced)
     assert replaced < BOUND_MS + 2000
-    assert transport(telling.tab) == FOUND[route.name]
-    is_calm(telling.tab)
-    telling.end()
+    assert transport(streamed.tab) == FOUND[route.name]
+    check_no_alarm(streamed.tab)
+    streamed.end()
 
 
 class Phone:
@@ -236,10 +236,10 @@ class Phone:
     Headless Chromium hides no page by itself, so the page is told as a browser would tell it.
     """
 
-    def __init__(self, visitor: Visitor, agent: Dictation, route: Route) -> None:
+    def __init__(self, visitor: Visitor, agent: DictatedAgent, route: Route) -> None:
         visitor.context.clock.install()
-        self.telling = Telling(visitor, agent)
-        self.page = self.telling.tab.page
+        self.streamed = StreamedAnswer(visitor, agent)
+        self.page = self.streamed.tab.page
         self.clock = self.page.clock
         self.route = route
         self.naps = 0
@@ -260,13 +260,13 @@ class Phone:
         self.show("hidden")
         self.clock.pause_at(self.page.evaluate("Date.now()") / 1000 + 1)
         self.route.strand()
-        self.telling.tell(50)
+        self.streamed.write(50)
         time.sleep(real_s)
         self.clock.set_system_time(self.page.evaluate("Date.now()") / 1000 + 600)
         began = time.monotonic()
         self.show("visible")
         self.clock.resume()
-        self.telling.is_shown()
+        self.streamed.is_shown()
         return (time.monotonic() - began) * 1000
 
 
@@ -280,24 +280,24 @@ class Phone:
     ],
     indirect=["route"],
 )
-def test_after_ten_minutes_in_a_pocket_it_catches_up_once_and_calmly(
-    route: Route, visitor: Visitor, agent: Dictation, real_s: float
+def test_after_ten_minutes_asleep_a_phone_catches_up_once_without_alarm(
+    route: Route, visitor: Visitor, agent: DictatedAgent, real_s: float
 ) -> None:
     phone = Phone(visitor, agent, route)
-    tab = phone.telling.tab
+    tab = phone.streamed.tab
     assert quickest(lambda: phone.sleep(real_s), BOUND_MS, tries=3) < BOUND_MS  # sooner than silence is noticed
     expect(tab.strip).to_contain_text("Caught up: 5")  # 50 words, and any that it had not been told of before
     notices = [text for text, _again in groupby(said["strip"] for said in tab.recorded()) if "Caught up" in text]
     assert len(notices) == phone.naps
-    is_calm(tab)
-    phone.telling.end()
+    check_no_alarm(tab)
+    phone.streamed.end()
 
 
 # Faults on the way
 
 
-def nothing(route: Route, server: Server) -> None:
-    """It isn't disturbed."""
+def undisturbed(route: Route, server: Server) -> None:
+    """Leave the answer undisturbed."""
 
 
 def cut(route: Route, server: Server) -> None:
@@ -309,12 +309,12 @@ def cut_behind_the_proxy(route: Route, server: Server) -> None:
 
 
 def freeze(route: Route, server: Server) -> None:
-    """The link dies in silence; new ones work."""
+    """Let the link die silently; new ones work."""
     route.strand()
 
 
 def limit_life(route: Route, server: Server) -> None:
-    """From now on no answer lives for longer than two seconds."""
+    """Let no response last longer than two seconds from now on."""
     route.far.cut_after(2)
     route.far.cut()
 
@@ -324,7 +324,7 @@ def restart(route: Route, server: Server) -> None:
 
 
 Fault = Callable[[Route, Server], None]
-FAULTS: list[Fault] = [nothing, cut, cut_behind_the_proxy, freeze, limit_life, restart]
+FAULTS: list[Fault] = [undisturbed, cut, cut_behind_the_proxy, freeze, limit_life, restart]
 DEFAULT: list[tuple[str, Fault]] = [("strips_headers", cut_behind_the_proxy), ("no_upgrade_403", cut)]
 CELLS = [
     pytest.param(name, fault, marks=() if (name, fault) in DEFAULT else pytest.mark.long, id=f"{name}-{fault.__name__}")
@@ -334,21 +334,21 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("route", "fault"), CELLS, indirect=["route"])
-def test_through_every_proxy_and_fault_the_text_is_exact(
-    route: Route, server: Server, fault: Fault, visitor: Visitor, agent: Dictation
+def test_text_is_exact_through_every_proxy_and_fault(
+    route: Route, server: Server, fault: Fault, visitor: Visitor, agent: DictatedAgent
 ) -> None:
-    telling = Telling(visitor, agent)
-    telling.tell(3)
-    telling.is_shown()
-    says_how(telling.tab, FOUND[route.name])
+    streamed = StreamedAnswer(visitor, agent)
+    streamed.write(3)
+    streamed.is_shown()
+    check_transport(streamed.tab, FOUND[route.name])
     fault(route, server)
-    telling.tell(20)
-    telling.is_shown()
-    telling.tab.wait_connected()
-    is_calm(telling.tab)
+    streamed.write(20)
+    streamed.is_shown()
+    streamed.tab.wait_connected()
+    check_no_alarm(streamed.tab)
     # A proxy's 502 while the server restarts may have sent it to a lesser transport, for a while.
-    expect(telling.tab.page.locator("body")).to_have_attribute("data-transport", FOUND[route.name], timeout=60_000)
-    telling.end()
+    expect(streamed.tab.page.locator("body")).to_have_attribute("data-transport", FOUND[route.name], timeout=60_000)
+    streamed.end()
 
 
 # The browser's own client
@@ -362,8 +362,8 @@ EVENT_SOURCE = """(path) => {
 
 
 @pytest.mark.parametrize("route", ["alb", pytest.param("strips_headers", marks=pytest.mark.long)], indirect=True)
-def test_an_unmodified_event_source_that_is_cut_again_and_again_ends_with_the_exact_text(
-    route: Route, visitor: Visitor, agent: Dictation
+def test_an_unmodified_event_source_that_is_cut_repeatedly_gets_the_exact_text(
+    route: Route, visitor: Visitor, agent: DictatedAgent
 ) -> None:
     tab = visitor.open()
     session = begun(visitor, agent)
@@ -378,7 +378,7 @@ def test_an_unmodified_event_source_that_is_cut_again_and_again_ends_with_the_ex
 
 
 def heard(tab: Tab) -> tuple[str, str]:
-    """The status and text of the one answer, by the frames that the page has heard and PROTOCOL.md's rules."""
+    """Return the one answer's status and text, from the frames that the page received and PROTOCOL.md's rules."""
     messages: dict[str, MessageState] = {}
     at = 0
     for frame in tab.page.evaluate("heard.frames"):

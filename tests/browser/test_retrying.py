@@ -1,4 +1,4 @@
-"""An answer that didn't come to its end can go on, or be given anew."""
+"""Retries: an answer that broke off can be continued or regenerated."""
 
 import pytest
 from playwright.sync_api import Locator, expect
@@ -25,7 +25,7 @@ ONE, OTHER = ("Continue", "Again: continue."), ("Regenerate", "Again: regenerate
 
 
 @pytest.mark.parametrize(("name", "said"), [ONE, pytest.param(*OTHER, marks=pytest.mark.long)])
-def test_an_interrupted_answer_can_be_taken_up_again(visitor: Visitor, server: Server, name: str, said: str) -> None:
+def test_an_interrupted_answer_can_be_continued(visitor: Visitor, server: Server, name: str, said: str) -> None:
     tab = visitor.open_with("scripted", "say So far; until never")
     expect(tab.answers).to_contain_text("So far")
     expect(button(tab, name)).to_be_hidden()
@@ -45,7 +45,7 @@ def test_an_interrupted_answer_can_be_taken_up_again(visitor: Visitor, server: S
     tab.check_against(second)
 
 
-def test_a_failed_answer_says_why_and_can_be_given_anew(visitor: Visitor) -> None:
+def test_a_failed_answer_gives_its_reason_and_can_be_regenerated(visitor: Visitor) -> None:
     tab = visitor.open_with("scripted", "say So far; fail The model is overloaded")
     tab.wait_ended("failed")
     expect(tab.answers).to_contain_text("Failed: The model is overloaded.")
@@ -56,7 +56,7 @@ def test_a_failed_answer_says_why_and_can_be_given_anew(visitor: Visitor) -> Non
     tab.check_against_store()
 
 
-def test_a_stopped_answer_can_go_on_and_one_press_counts_once(visitor: Visitor) -> None:
+def test_a_stopped_answer_can_be_continued_and_one_click_counts_once(visitor: Visitor) -> None:
     tab = visitor.open_with("scripted", "say So far; until never")
     expect(tab.answers).to_contain_text("So far")
     tab.page.get_by_test_id("stop").click()
@@ -72,7 +72,7 @@ def test_a_stopped_answer_can_go_on_and_one_press_counts_once(visitor: Visitor) 
     tab.check_against_fresh()
 
 
-def test_only_the_last_answer_can_be_taken_up_again(visitor: Visitor) -> None:
+def test_only_the_last_answer_can_be_continued(visitor: Visitor) -> None:
     tab = visitor.open_with("scripted", "fail At once")
     tab.wait_ended("failed")
     expect(button(tab, "Continue")).to_be_visible()

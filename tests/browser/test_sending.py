@@ -1,4 +1,4 @@
-"""What a person sends counts once, in one order, whatever happens to their tabs and their network."""
+"""Sending: a message counts once, in one order, despite faults of tabs and network."""
 
 import re
 
@@ -16,7 +16,7 @@ def questions(tab: Tab) -> list[str]:
     return [message["text"] for message in tab.shown() if message["role"] == "user"]
 
 
-def test_what_is_asked_meanwhile_is_answered_next(visitor: Visitor) -> None:
+def test_a_question_asked_during_an_answer_is_answered_next(visitor: Visitor) -> None:
     tab = visitor.open()
     for question in ("One", "Two", "Three"):
         tab.say_next(question)
@@ -28,7 +28,7 @@ def test_what_is_asked_meanwhile_is_answered_next(visitor: Visitor) -> None:
     tab.check_against_fresh()
 
 
-def test_what_is_typed_offline_is_sent_once_after_the_return(visitor: Visitor) -> None:
+def test_messages_typed_offline_are_sent_once_after_reconnecting(visitor: Visitor) -> None:
     tab = visitor.open_unanswered()
     visitor.go_offline()
     tab.say("Typed offline")
@@ -42,7 +42,7 @@ def test_what_is_typed_offline_is_sent_once_after_the_return(visitor: Visitor) -
     tab.check_against_fresh()
 
 
-def test_what_is_typed_offline_survives_a_reload(visitor: Visitor) -> None:
+def test_messages_typed_offline_survive_a_reload(visitor: Visitor) -> None:
     tab = visitor.begin("Before")
     tab.wait_ended()
     path = tab.path
@@ -58,7 +58,7 @@ def test_what_is_typed_offline_survives_a_reload(visitor: Visitor) -> None:
     tab.check_against_store()
 
 
-def test_a_conversation_can_begin_offline(visitor: Visitor) -> None:
+def test_a_conversation_can_be_started_offline(visitor: Visitor) -> None:
     tab = visitor.open()
     visitor.go_offline()
     tab.say("Typed offline")
@@ -69,7 +69,7 @@ def test_a_conversation_can_begin_offline(visitor: Visitor) -> None:
     tab.check_against_store()
 
 
-def test_what_is_being_typed_when_a_conversation_begins_stays(visitor: Visitor) -> None:
+def test_a_draft_survives_the_start_of_a_conversation(visitor: Visitor) -> None:
     tab = visitor.open()
     visitor.go_offline()
     tab.say("Sent")
@@ -80,7 +80,7 @@ def test_what_is_being_typed_when_a_conversation_begins_stays(visitor: Visitor) 
     assert questions(tab) == ["Sent"]
 
 
-def test_what_begins_a_conversation_offline_survives_a_reload(visitor: Visitor) -> None:
+def test_a_conversation_started_offline_survives_a_reload(visitor: Visitor) -> None:
     tab = visitor.open()
     visitor.go_offline()
     tab.say("First")
@@ -118,7 +118,7 @@ def test_two_tabs_send_at_the_same_time(visitor: Visitor) -> None:
     tab.check_against(second)
 
 
-def test_a_message_that_two_tabs_send_counts_once(visitor: Visitor) -> None:
+def test_a_message_sent_by_two_tabs_counts_once(visitor: Visitor) -> None:
     tab = visitor.begin("Before")
     tab.wait_ended()
     visitor.network.drop("down")  # what is sent arrives, but its receipt doesn't
@@ -133,7 +133,7 @@ def test_a_message_that_two_tabs_send_counts_once(visitor: Visitor) -> None:
     tab.check_against(second)
 
 
-def test_a_message_that_is_refused_says_why(visitor: Visitor) -> None:
+def test_a_refused_message_shows_its_reason(visitor: Visitor) -> None:
     tab = visitor.begin("Before")
     tab.say("x" * 40_000)
     expect(tab.questions.last).to_contain_text("Not sent:")

@@ -1,4 +1,4 @@
-"""The server dies or is restarted in the middle of an answer: what was shown stays, and what died says so."""
+"""Server stops mid-answer: content that was shown stays, and an answer that died says so."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import QUICK
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, text
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, text
 from tests.browser.visitor import ANSWER_S, Tab, Visitor, demo_answer, text_of
 from tests.support.harness import ROOT, Server, StartServer
 
@@ -27,7 +27,7 @@ def server(start_server: StartServer) -> Server:
 
 
 def letters(tab: Tab) -> str:
-    """What the newest answer shows, but for the marks that Markdown takes away once their other half is written."""
+    """Return the newest answer's text on show, without the marks that Markdown removes once closed."""
     return re.sub(r"\W", "", tab.shown()[-1]["text"])
 
 
@@ -40,7 +40,7 @@ def check_next(tab: Tab) -> None:
     tab.check_against_fresh()
 
 
-def test_a_killed_server_loses_nothing_that_was_shown(visitor: Visitor, server: Server) -> None:
+def test_a_killed_server_loses_nothing_already_shown(visitor: Visitor, server: Server) -> None:
     tab = visitor.ask(QUESTION)
     tab.wait_more()
     server.kill9()
@@ -60,7 +60,7 @@ def test_a_killed_server_loses_nothing_that_was_shown(visitor: Visitor, server: 
 
 
 @pytest.mark.long
-def test_an_answer_of_another_process_outlives_the_server(visitor: Visitor, server: Server) -> None:
+def test_an_answer_written_by_another_process_outlives_the_server(visitor: Visitor, server: Server) -> None:
     tab = visitor.open_unanswered()
     tab.say(QUESTION)
     expect(tab.questions).to_contain_text("Sent")
@@ -88,9 +88,9 @@ def demo_process(server: Server, session: str) -> Iterator[subprocess.Popen[byte
         process.wait()
 
 
-def test_an_agent_that_is_killed_interrupts_its_answer_only(visitor: Visitor, server: Server) -> None:
+def test_a_killed_agent_interrupts_only_its_own_answer(visitor: Visitor, server: Server) -> None:
     tab = visitor.open_unanswered()
-    with Dictation(server) as dying, Dictation(server) as living:
+    with DictatedAgent(server) as dying, DictatedAgent(server) as living:
         dying.say(tab.session, START, begin(), delta("Half of"))
         living.say(tab.session, START)
         expect(tab.answers).to_have_count(2)

@@ -1,4 +1,4 @@
-"""What a person tells an agent at work: to stop, or something that it reads at its next step, in time or too late."""
+"""Stops and steers of an agent at work, in time or too late."""
 
 import re
 
@@ -28,7 +28,7 @@ def stop_button(tab: Tab) -> Locator:
 
 
 def steers(tab: Tab) -> Locator:
-    """What was read in the middle of an answer."""
+    """The steers read in the middle of an answer."""
     return tab.answers.get_by_test_id("steer")
 
 
@@ -41,7 +41,7 @@ def both(tab: Tab) -> tuple[Tab, Tab]:
 # Stopping
 
 
-def test_a_stop_is_done_when_the_agent_has_stopped(tab: Tab) -> None:
+def test_a_stop_is_confirmed_when_the_agent_has_stopped(tab: Tab) -> None:
     tabs = both(tab)
     for each in tabs:
         expect(stop_button(each)).to_have_text("Stop")
@@ -58,7 +58,7 @@ def test_a_stop_is_done_when_the_agent_has_stopped(tab: Tab) -> None:
     tab.check_against_store()
 
 
-def test_a_stop_says_that_it_is_on_its_way(tab: Tab, visitor: Visitor) -> None:
+def test_a_pending_stop_is_shown_as_pending(tab: Tab, visitor: Visitor) -> None:
     visitor.network.drop("down")  # it arrives, but nothing comes back
     stop_button(tab).click()
     expect(stop_button(tab)).to_have_text("Stopping…")
@@ -71,7 +71,7 @@ def test_a_stop_says_that_it_is_on_its_way(tab: Tab, visitor: Visitor) -> None:
     expect(tab.composer).to_be_focused()
 
 
-def test_a_stop_that_is_pressed_offline_counts_after_a_reload(tab: Tab, visitor: Visitor) -> None:
+def test_a_stop_pressed_offline_counts_after_a_reload(tab: Tab, visitor: Visitor) -> None:
     path = tab.path
     visitor.go_offline()
     stop_button(tab).click()
@@ -83,7 +83,7 @@ def test_a_stop_that_is_pressed_offline_counts_after_a_reload(tab: Tab, visitor:
     tab.check_against_store()
 
 
-def test_a_question_that_waits_is_stopped_too(tab: Tab) -> None:
+def test_a_waiting_question_is_stopped_too(tab: Tab) -> None:
     tab.say_next("say Never said")
     expect(tab.questions).to_have_count(2)
     expect(tab.questions.last).to_contain_text("Sent")
@@ -99,7 +99,7 @@ def test_a_question_that_waits_is_stopped_too(tab: Tab) -> None:
 # Steering
 
 
-def test_a_steer_waits_for_the_next_step_and_is_then_in_the_answer(tab: Tab, visitor: Visitor) -> None:
+def test_a_steer_waits_for_the_next_step_and_then_joins_the_answer(tab: Tab, visitor: Visitor) -> None:
     tabs = both(tab)
     tab.say("Shorter, <b>please</b>")
     for each in tabs:
@@ -119,7 +119,7 @@ def test_a_steer_waits_for_the_next_step_and_is_then_in_the_answer(tab: Tab, vis
     tab.check_against_store()
 
 
-def test_the_composer_says_what_enter_does(tab: Tab, visitor: Visitor) -> None:
+def test_the_composer_explains_the_enter_key(tab: Tab, visitor: Visitor) -> None:
     hint, following = tab.page.get_by_test_id("composer-hint"), tab.page.get_by_test_id("send-next")
     expect(hint).to_have_text("Enter to steer the agent")
     expect(tab.page.get_by_role("button", name="Steer")).to_be_visible()
@@ -134,7 +134,7 @@ def test_the_composer_says_what_enter_does(tab: Tab, visitor: Visitor) -> None:
     expect(tab.page.get_by_role("button", name="Send")).to_be_visible()
 
 
-def test_a_steer_that_comes_too_late_is_the_next_question(visitor: Visitor) -> None:
+def test_a_late_steer_becomes_the_next_question(visitor: Visitor) -> None:
     tab = visitor.open_with("scripted", f"say So far; until {visitor.gate}")
     expect(tab.answers).to_contain_text("So far")
     tab.say("say Late")
@@ -149,7 +149,7 @@ def test_a_steer_that_comes_too_late_is_the_next_question(visitor: Visitor) -> N
     tab.check_against_fresh()
 
 
-def test_a_steer_that_is_sent_after_the_answer_is_the_next_question(tab: Tab, visitor: Visitor) -> None:
+def test_a_steer_sent_after_the_answer_becomes_the_next_question(tab: Tab, visitor: Visitor) -> None:
     visitor.go_offline()
     tab.say("say Late")
     expect(tab.questions.last).to_contain_text("Waiting. Will be sent when you are back online.")
@@ -162,7 +162,7 @@ def test_a_steer_that_is_sent_after_the_answer_is_the_next_question(tab: Tab, vi
     tab.check_against_fresh()
 
 
-def test_a_steer_that_the_agent_never_read_is_kept(tab: Tab) -> None:
+def test_an_unread_steer_is_kept(tab: Tab) -> None:
     tab.say("Shorter")
     expect(tab.questions.last).to_contain_text(SOON)
     stop_button(tab).click()
@@ -172,7 +172,7 @@ def test_a_steer_that_the_agent_never_read_is_kept(tab: Tab) -> None:
     tab.check_against_fresh()
 
 
-def test_a_steer_that_is_refused_keeps_its_text(tab: Tab) -> None:
+def test_a_refused_steer_keeps_its_text(tab: Tab) -> None:
     tab.say("x" * 40_000)
     expect(tab.questions.last).to_contain_text("Not sent: The message is too large")
     tab.questions.last.get_by_role("button", name="Remove").click()
@@ -193,7 +193,7 @@ def test_a_message_is_sent_then_delivered_then_read(visitor: Visitor, server: Se
     tab.check_against_fresh()
 
 
-def test_where_no_agent_answers_a_message_is_only_sent(visitor: Visitor) -> None:
+def test_without_an_agent_a_message_is_only_sent(visitor: Visitor) -> None:
     tab = visitor.open_unanswered()
     tab.say("Hello")
     expect(tab.questions).to_contain_text("Sent")

@@ -1,4 +1,4 @@
-"""A page of another site's people: it acts by tokens, and goes on when they end."""
+"""Tokens in the page of another site: it acts by them, and outlives them."""
 
 import time
 
@@ -29,7 +29,7 @@ PAGE = """async ([session, webSocket]) => {
 
 
 @pytest.mark.parametrize("transport", ["websocket", "stream"])
-def test_it_outlives_its_tokens_without_a_drop(visitor: Visitor, server: Server, transport: str) -> None:
+def test_a_page_outlives_its_tokens_without_disconnecting(visitor: Visitor, server: Server, transport: str) -> None:
     given: list[str] = []
 
     def give() -> str:

@@ -1,4 +1,4 @@
-"""A page whose WebSocket, stream or poll doesn't get through or dies: the text is the same, and nobody notices."""
+"""Transports in the page: with a WebSocket, stream or poll that fails, the text is the same, seamlessly."""
 
 import random
 from collections.abc import Callable
@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Request, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end
-from tests.browser.test_bad_networks import Telling
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end
+from tests.browser.test_bad_networks import StreamedAnswer
 from tests.browser.visitor import Tab, Visitor
 
 pytestmark = pytest.mark.browser
@@ -85,8 +85,8 @@ Only = Callable[[str], Visitor]
 
 
 @pytest.fixture
-def only(visitor: Visitor) -> Only:
-    """Lets a visitor's next pages have one transport, and worse ones."""
+def limit_transport(visitor: Visitor) -> Only:
+    """Limit a visitor's next pages to one transport, and worse ones."""
 
     def limit(transport: str) -> Visitor:
         better = TRANSPORTS[: TRANSPORTS.index(transport)]
@@ -101,15 +101,15 @@ def wait_transport(tab: Tab, transport: str) -> None:
 
 
 def spoken_after_load_ms(tab: Tab) -> float:
-    """When an answer first said something, after the page was loaded."""
+    """Return the ms from a page's load until an answer first said something."""
     milliseconds: float = tab.page.evaluate(
         "observed.spoken - performance.getEntriesByType('navigation')[0].loadEventEnd"
     )
     return milliseconds
 
 
-def said(tab: Tab) -> set[str]:
-    """Every state that the page was in, and every word and sentence that it said about it, once it was connected."""
+def shown_states(tab: Tab) -> set[str]:
+    """Return every state of the page once connected, with every word and sentence shown for it."""
     recorded = tab.recorded()
     connected = next(index for index, entry in enumerate(recorded) if entry["state"] == "connected")
     return {entry[field] for entry in recorded[connected:] for field in ("state", "word", "strip")} - {""}
@@ -120,8 +120,8 @@ ALARM = {"suspended", "failed", "Offline", "Not connected"}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_conversation_over_each_transport(only: Only, agent: Dictation, transport: str) -> None:
-    tab = only(transport).open_unanswered()
+def test_a_conversation_over_each_transport(limit_transport: Only, agent: DictatedAgent, transport: str) -> None:
+    tab = limit_transport(transport).open_unanswered()
     wait_transport(tab, transport)
     for turn in range(1, 4):
         tab.say(f"Question {turn}")
@@ -132,15 +132,15 @@ def test_a_conversation_over_each_transport(only: Only, agent: Dictation, transp
             agent.say(tab.session, delta(word))
         agent.say(tab.session, end(), FINISH)
         tab.wait_ended(answers=turn)
-    assert said(tab) <= CALM
+    assert shown_states(tab) <= CALM
     tab.check_against_store()
     tab.check_against_fresh()
 
 
-def test_with_a_refused_upgrade_the_first_token_comes_over_streaming_as_the_page_loads(
-    only: Only, agent: Dictation, record_property: Callable[[str, object], None]
+def test_with_a_refused_upgrade_streaming_delivers_the_first_token_as_the_page_loads(
+    limit_transport: Only, agent: DictatedAgent, record_property: Callable[[str, object], None]
 ) -> None:
-    visitor = only("stream")
+    visitor = limit_transport("stream")
     session = visitor.new_session()
     agent.say(session, START, begin(), delta("The first token"))
     spoken: list[float] = []
@@ -153,8 +153,8 @@ def test_with_a_refused_upgrade_the_first_token_comes_over_streaming_as_the_page
     assert min(spoken) < 5_000  # 150 ms on an idle machine; an upgrade that times out takes longer
 
 
-def test_a_stream_that_is_held_back_becomes_a_long_poll_within_five_seconds(only: Only, agent: Dictation) -> None:
-    visitor = only("stream")
+def test_a_buffered_stream_becomes_a_long_poll_within_five_seconds(limit_transport: Only, agent: DictatedAgent) -> None:
+    visitor = limit_transport("stream")
     visitor.context.add_init_script("window.breaker.held.add('stream')")
     session = visitor.new_session()
     agent.say(session, START, begin(), delta("The first token"))
@@ -167,24 +167,26 @@ def test_a_stream_that_is_held_back_becomes_a_long_poll_within_five_seconds(only
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_dead_link_is_replaced_as_soon_as_the_page_is_seen(only: Only, agent: Dictation, transport: str) -> None:
-    telling = Telling(only(transport), agent)
-    telling.tell(3)
-    telling.is_shown()
-    wait_transport(telling.tab, transport)
-    telling.tab.page.evaluate("window.breaker.freeze()")
-    telling.tell(3)
-    telling.tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(telling.tab.answers.last).to_contain_text(telling.words[-1], timeout=20_000)  # 35 s if it were not seen
-    assert not ALARM & said(telling.tab)
-    telling.end()
+def test_a_dead_link_is_replaced_as_soon_as_the_page_is_visible(
+    limit_transport: Only, agent: DictatedAgent, transport: str
+) -> None:
+    streamed = StreamedAnswer(limit_transport(transport), agent)
+    streamed.write(3)
+    streamed.is_shown()
+    wait_transport(streamed.tab, transport)
+    streamed.tab.page.evaluate("window.breaker.freeze()")
+    streamed.write(3)
+    streamed.tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(streamed.tab.answers.last).to_contain_text(streamed.words[-1], timeout=20_000)  # 35 s if it were not seen
+    assert not ALARM & shown_states(streamed.tab)
+    streamed.end()
 
 
 def caught_up(tab: Tab) -> str:
     """The one sentence that tells what a return has brought, if there is one."""
-    told = {entry["strip"] for entry in tab.recorded() if entry["strip"].startswith("Caught up")}
-    assert len(told) <= 1, told
-    return next(iter(told), "")
+    sentences = {entry["strip"] for entry in tab.recorded() if entry["strip"].startswith("Caught up")}
+    assert len(sentences) <= 1, sentences
+    return next(iter(sentences), "")
 
 
 # Cuts what there is and refuses some transports. It tries again at once, without the pauses after one loss on another.
@@ -200,39 +202,39 @@ CHANGE = """async (wanted) => {
 }"""
 
 
-def test_it_goes_back_to_a_socket_in_the_middle_of_an_answer_without_a_seam(only: Only, agent: Dictation) -> None:
-    telling = Telling(only("stream"), agent)
-    telling.tell(3)
-    telling.is_shown()
-    tab = telling.tab
+def test_the_page_returns_to_a_socket_seamlessly_mid_answer(limit_transport: Only, agent: DictatedAgent) -> None:
+    streamed = StreamedAnswer(limit_transport("stream"), agent)
+    streamed.write(3)
+    streamed.is_shown()
+    tab = streamed.tab
     wait_transport(tab, "stream")
     tab.page.evaluate("window.breaker.refused.clear()")
     tab.page.evaluate("window.dispatchEvent(new Event('online'))")  # or after ten seconds
     while tab.page.evaluate("observed.transports.at(-1)") != "websocket":
-        telling.tell()
-    telling.end()
+        streamed.write()
+    streamed.end()
     assert tab.page.evaluate("observed.transports") == ["stream", "websocket"]
-    assert said(tab) <= CALM
+    assert shown_states(tab) <= CALM
 
 
 @pytest.mark.parametrize("changes", [10, pytest.param(100, marks=pytest.mark.long)])
-def test_changes_of_transport_in_one_answer_leave_its_text_exact(
-    visitor: Visitor, agent: Dictation, changes: int
+def test_transport_changes_during_an_answer_leave_its_text_exact(
+    visitor: Visitor, agent: DictatedAgent, changes: int
 ) -> None:
     chance = random.Random(changes)
-    telling = Telling(visitor, agent)
-    telling.tell()
-    tab = telling.tab
+    streamed = StreamedAnswer(visitor, agent)
+    streamed.write()
+    tab = streamed.tab
     now = "websocket"
     wait_transport(tab, now)
     for _ in range(changes):
         now = chance.choice([name for name in TRANSPORTS if name != now])
         tab.page.evaluate(CHANGE, now)
-        telling.tell()
+        streamed.write()
         wait_transport(tab, now)
-    telling.end()
+    streamed.end()
     assert len(tab.page.evaluate("observed.transports")) > changes
-    assert not ALARM & said(tab)
+    assert not ALARM & shown_states(tab)
 
 
 # What the page sees when its tab or phone is put away and taken out again.
@@ -243,32 +245,34 @@ SHOW = """(shown) => {
 }"""
 
 
-def test_after_ten_frozen_minutes_all_is_there_at_once_and_nothing_flashes(visitor: Visitor, agent: Dictation) -> None:
-    telling = Telling(visitor, agent)
-    telling.tell(3)
-    telling.is_shown()
-    tab = telling.tab
+def test_after_ten_frozen_minutes_everything_appears_at_once_without_flicker(
+    visitor: Visitor, agent: DictatedAgent
+) -> None:
+    streamed = StreamedAnswer(visitor, agent)
+    streamed.write(3)
+    streamed.is_shown()
+    tab = streamed.tab
     tab.page.clock.install()
     tab.reload()
-    telling.is_shown()
+    streamed.is_shown()
     tab.page.evaluate(SHOW, False)
     tab.page.evaluate("window.breaker.freeze()")  # a phone's socket dies without a word
-    telling.tell(50)
+    streamed.write(50)
     tab.page.clock.fast_forward("10:00")  # what is due fires late, once
     tab.page.evaluate(SHOW, True)
-    telling.is_shown()
+    streamed.is_shown()
     tab.wait_until(lambda: bool(caught_up(tab)), "it doesn't say what the return has brought")
-    telling.end()
-    assert not ALARM & said(tab)
+    streamed.end()
+    assert not ALARM & shown_states(tab)
 
 
-def test_a_page_that_nobody_sees_leaves_its_connection_to_others(only: Only, agent: Dictation) -> None:
-    telling = Telling(only("stream"), agent)
-    tab = telling.tab
+def test_a_hidden_page_gives_up_its_connection(limit_transport: Only, agent: DictatedAgent) -> None:
+    streamed = StreamedAnswer(limit_transport("stream"), agent)
+    tab = streamed.tab
     tab.page.clock.install()
     tab.reload()
-    telling.tell()
-    telling.is_shown()
+    streamed.write()
+    streamed.is_shown()
     under_way: set[Request] = set()
 
     def asks_for(path: str) -> bool:
@@ -282,14 +286,14 @@ def test_a_page_that_nobody_sees_leaves_its_connection_to_others(only: Only, age
     tab.page.evaluate(SHOW, False)
     tab.page.clock.run_for(31_000)
     tab.wait_until(lambda: not asks_for("/api/"), "a request stays open")
-    telling.tell()
+    streamed.write()
     tab.page.clock.run_for(16_000)
-    telling.is_shown()  # late, and without waiting for more
+    streamed.is_shown()  # late, and without waiting for more
     tab.wait_until(lambda: not asks_for("/api/"), "a request stays open")
 
     tab.page.evaluate(SHOW, True)
-    telling.tell()
-    telling.is_shown()
+    streamed.write()
+    streamed.is_shown()
     tab.wait_until(lambda: asks_for("/api/stream/"), "it isn't back")
-    assert said(tab) <= CALM | {caught_up(tab)}
-    telling.end()
+    assert shown_states(tab) <= CALM | {caught_up(tab)}
+    streamed.end()

@@ -1,9 +1,9 @@
-"""What was written while nobody looked is marked, in the conversation, in the list and in the tab's title."""
+"""Unread content is marked in the conversation, in the list and in the tab's title."""
 
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.dictation import FINISH, START, Dictation, begin, delta, end, text
+from tests.browser.dictated_agent import FINISH, START, DictatedAgent, begin, delta, end, text
 from tests.browser.visitor import Tab, Visitor
 from tests.support.tcp_proxy import TcpProxy
 
@@ -35,7 +35,7 @@ def following(line: Locator) -> str:
     return found
 
 
-def test_a_line_stands_where_a_person_left_off(visitor: Visitor, agent: Dictation) -> None:
+def test_the_unread_line_marks_where_the_reader_left_off(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     agent.say(tab.session, START, begin(), delta("Seen.\n\nSeen in part"))
     expect(tab.answers).to_contain_text("Seen in part")
@@ -49,7 +49,7 @@ def test_a_line_stands_where_a_person_left_off(visitor: Visitor, agent: Dictatio
     tab.check_against_store()
 
 
-def test_it_stands_above_a_message_of_which_nothing_was_seen(visitor: Visitor, agent: Dictation) -> None:
+def test_the_unread_line_stands_above_a_wholly_unread_message(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     agent.say(tab.session, START, *text("Seen"), FINISH)
     tab.wait_ended()
@@ -59,7 +59,9 @@ def test_it_stands_above_a_message_of_which_nothing_was_seen(visitor: Visitor, a
     assert following(line(tab)) == "Not seen"
 
 
-def test_what_a_lost_connection_missed_is_below_the_line(visitor: Visitor, agent: Dictation, network: TcpProxy) -> None:
+def test_content_missed_while_disconnected_is_below_the_line(
+    visitor: Visitor, agent: DictatedAgent, network: TcpProxy
+) -> None:
     tab = visitor.open_unanswered()
     agent.say(tab.session, START, begin(), delta("Seen.\n\n"))
     expect(tab.answers).to_contain_text("Seen.")
@@ -74,7 +76,7 @@ def test_what_a_lost_connection_missed_is_below_the_line(visitor: Visitor, agent
     assert following(line(tab)) == "Not seen."
 
 
-def test_without_news_there_is_no_line_and_writing_takes_it_away(visitor: Visitor, agent: Dictation) -> None:
+def test_without_news_there_is_no_line_and_typing_removes_it(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     agent.say(tab.session, START, *text("Seen"), FINISH)
     tab.wait_ended()
@@ -91,7 +93,9 @@ def test_without_news_there_is_no_line_and_writing_takes_it_away(visitor: Visito
     expect(line(tab)).to_have_count(0)
 
 
-def test_who_has_scrolled_up_stays_there_and_can_jump_to_what_is_new(visitor: Visitor, agent: Dictation) -> None:
+def test_a_reader_who_scrolled_up_stays_there_and_can_jump_to_new_content(
+    visitor: Visitor, agent: DictatedAgent
+) -> None:
     tab = visitor.open_unanswered()
     agent.say(tab.session, START, begin(), delta(LONG))
     expect(tab.answers).to_contain_text("Paragraph 59.")
@@ -112,7 +116,7 @@ def test_who_has_scrolled_up_stays_there_and_can_jump_to_what_is_new(visitor: Vi
     expect(tab.page).to_have_title("Holdfast")
 
 
-def test_the_title_counts_the_answers_that_ended_unseen(visitor: Visitor, agent: Dictation) -> None:
+def test_the_title_counts_answers_that_ended_unread(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     agent.say(tab.session, START, *text("Seen"), FINISH)
     tab.wait_ended()
@@ -131,7 +135,7 @@ def test_the_title_counts_the_answers_that_ended_unseen(visitor: Visitor, agent:
     expect(item).not_to_contain_text("New answer")
 
 
-def test_the_list_tells_of_an_answer_that_a_person_did_not_wait_for(visitor: Visitor, agent: Dictation) -> None:
+def test_the_list_marks_an_answer_that_ended_after_its_reader_left(visitor: Visitor, agent: DictatedAgent) -> None:
     tab = visitor.open_unanswered()
     left = tab.session
     agent.say(left, START, begin(), delta("Begun"))
@@ -144,7 +148,7 @@ def test_the_list_tells_of_an_answer_that_a_person_did_not_wait_for(visitor: Vis
     expect(item).to_contain_text("New answer")
 
 
-def test_the_list_tells_of_an_answer_in_another_conversation(visitor: Visitor, agent: Dictation) -> None:
+def test_the_list_marks_an_answer_in_another_conversation(visitor: Visitor, agent: DictatedAgent) -> None:
     other = visitor.open_unanswered()
     agent.say(other.session, START, begin(), delta("Begun"))
     expect(other.answers).to_contain_text("Begun")

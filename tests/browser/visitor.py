@@ -1,4 +1,4 @@
-"""Somebody with a browser: tabs of the page as a person uses and reads them, and what the server has stored."""
+"""A browser user: tabs of the page as a person uses and reads them, and the messages stored by the server."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Visitor:
         context.on("weberror", lambda error: self.problems.append(f"uncaught: {error.error}"))
 
     def open(self, path: str = "/", *, connected: bool = True) -> Tab:
-        """Opens a tab, and waits until its page is connected."""
+        """Open a tab, and wait until its page is connected."""
         tab = Tab(self, self.context.new_page())
         self.tabs.append(tab)
         tab.page.goto(path)
@@ -71,26 +71,26 @@ class Visitor:
         return tab
 
     def ask(self, text: str = "What is a durable session?") -> Tab:
-        """Begins a conversation in a new tab; returns in the middle of its answer."""
+        """Begin a conversation in a new tab; return in the middle of its answer."""
         tab = self.begin(text)
         tab.wait_middle()
         return tab
 
     def begin(self, text: str) -> Tab:
-        """Begins a conversation in a new tab; returns when its first message is stored."""
+        """Begin a conversation in a new tab; return when its first message is stored."""
         tab = self.open()
         tab.say(text)
         expect(tab.questions).to_have_attribute("data-status", "complete")
         return tab
 
     def open_unanswered(self) -> Tab:
-        """Opens a new conversation in which no agent answers by itself, and waits until it is there."""
+        """Open a new conversation in which no agent answers by itself, and wait until it is there."""
         tab = self.open(f"/s/{self.new_session()}/")
         tab.wait_ready()
         return tab
 
     def open_with(self, agent: str, question: str) -> Tab:
-        """Opens a new conversation with this agent, and says something."""
+        """Open a new conversation with this agent, and say something."""
         tab = self.open(f"/s/{self.new_session(agent)}/")
         tab.wait_ready()
         tab.say(question)
@@ -116,15 +116,15 @@ class Visitor:
         return messages
 
     def open_gate(self) -> None:
-        """Lets the scripted agent go on."""
+        """Let the scripted agent go on."""
         (self.server.place / self.gate).touch()
 
     def wait_stored(self, session: str, text: str) -> None:
-        """Waits until the newest message says this."""
+        """Wait until the newest message says this."""
         wait_for(lambda: text in text_of(self.stored(session)[-1]), DEADLINE_S, lambda: f"{text!r} isn't stored")
 
     def go_offline(self) -> None:
-        """Takes the network away: the browser is told, and nothing more gets through, now or later."""
+        """Take the network away: the browser is told, and nothing more gets through, now or later."""
         self.network.freeze()  # first: the browser asks the server at once when it is told
         self.context.set_offline(True)
 
@@ -134,7 +134,7 @@ class Visitor:
         self.context.set_offline(False)
 
     def check(self) -> None:
-        """Fails when a page did what it shouldn't have."""
+        """Fail if a page did something it must not."""
         for tab in self.tabs:
             if not tab.page.is_closed():
                 self.problems += tab.page.evaluate("window.recorded?.violations ?? []")
@@ -190,7 +190,7 @@ class Tab:
         self.composer.press("Enter")
 
     def say_next(self, text: str) -> None:
-        """Says it as a message, whether an agent is at work or not."""
+        """Send it as a message, even while an agent is at work."""
         self.page.bring_to_front()
         self.composer.fill(text)
         self.composer.press("Control+Enter")
@@ -200,7 +200,7 @@ class Tab:
         self.wait_connected()
 
     def try_now(self) -> None:
-        """Tells the page, as its browser would, that there is a network: by itself it may wait for half a minute."""
+        """Tell the page, as its browser would, that there is a network: by itself it may wait for half a minute."""
         self.page.evaluate("window.dispatchEvent(new Event('online'))")
 
     # Waiting
@@ -209,24 +209,24 @@ class Tab:
         expect(self.page.locator("body[data-connection=connected]")).to_be_attached()
 
     def wait_ready(self) -> None:
-        """Waits until the conversation on show has come: a page that is connected may still be waiting for it."""
+        """Wait until the conversation on show has loaded: a connected page may still be waiting for it."""
         expect(self.page.get_by_test_id("transcript")).to_have_attribute("aria-busy", "false")
 
     def wait_state(self, state: str) -> None:
         expect(self.page.locator("body")).to_have_attribute("data-connection", state)
 
     def wait_middle(self) -> None:
-        """Waits until the newest answer has begun to say something, and is not at its end."""
+        """Wait until the newest answer has begun to stream and has not ended."""
         expect(self.answers.last).to_contain_text(MIDDLE)
         expect(self.answers.last).to_have_attribute("data-status", "streaming")
 
     def wait_more(self) -> None:
-        """Waits until the newest answer has grown."""
+        """Wait until the newest answer has grown."""
         length = len(self.shown()[-1]["text"])
         self.wait_until(lambda: len(self.shown()[-1]["text"]) > length, "the answer doesn't grow")
 
     def wait_ended(self, status: str = "complete", *, answers: int = 1) -> None:
-        """Waits until there are so many answers and the last has ended like this."""
+        """Wait until there are this many answers and the last has ended with this status."""
         expect(self.answers).to_have_count(answers, timeout=ANSWER_S * 1000)
         expect(self.answers.last).to_have_attribute("data-status", status, timeout=ANSWER_S * 1000)
 
@@ -236,17 +236,17 @@ class Tab:
     # Reading
 
     def shown(self) -> list[dict[str, str]]:
-        """Each message's id, role, status and text, from the document."""
+        """Return each message's id, role, status and text, from the document."""
         shown: list[dict[str, str]] = self.page.evaluate(SHOWN)
         return shown
 
     def recorded(self) -> list[dict[str, Any]]:
-        """What the page has said about the connection since it was loaded: state, word, strip, at (ms)."""
+        """Return the page's states since it was loaded: state, word, strip, at (ms)."""
         recorded: list[dict[str, Any]] = self.page.evaluate("window.recorded.connection")
         return recorded
 
     def open_folds(self) -> None:
-        """Opens reasoning and tool calls, which are rendered when they are open only."""
+        """Open reasoning and tool calls, which are rendered when they are open only."""
         self.page.evaluate("document.querySelectorAll('#messages details').forEach((fold) => (fold.open = true))")
 
     def markdown(self, message: Locator) -> str:
@@ -259,7 +259,7 @@ class Tab:
     # Comparing
 
     def check_against_store(self) -> None:
-        """The page holds the very messages that are stored, each once, in their order."""
+        """Check that the page holds exactly the stored messages, each once, in order."""
         self.page.bring_to_front()
         stored = self.visitor.stored(self.session)
         self.wait_until(lambda: outline(self.shown()) == outline(stored), f"stored is {outline(stored)}")
@@ -267,7 +267,7 @@ class Tab:
             assert self.markdown(self.messages.nth(index)) == text_of(message)
 
     def check_against(self, other: Tab) -> None:
-        """Both tabs show the same, to the letter."""
+        """Check that both tabs show the same, to the letter."""
 
         def same() -> bool:
             self.open_folds()
@@ -277,7 +277,7 @@ class Tab:
         wait_for(same, DEADLINE_S, lambda: f"one tab shows {self.shown()}, the other {other.shown()}")
 
     def check_against_fresh(self) -> None:
-        """What came piece by piece, over whatever happened, looks as if it had been read at once."""
+        """Check that a page built up from frames looks like a freshly loaded one."""
         self.check_against(self.second())
 
 
@@ -291,5 +291,5 @@ def text_of(message: dict[str, Any], kind: Literal["text", "reasoning"] = "text"
 
 
 def demo_answer(prompt: str, *, history: int = 1) -> str:
-    """What the demo agent answers; `history` counts the conversation's messages up to the prompt."""
+    """Return the demo agent's answer; `history` counts the conversation's messages up to the prompt."""
     return ANSWER.format(prompt=prompt, serial=history)

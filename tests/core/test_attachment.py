@@ -1,4 +1,4 @@
-"""The attachment: every cell of its table, and a model of feed, store and client that no sequence of events breaks."""
+"""The attachment: every cell of its table, and a model of feed, store and client under random events."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +40,7 @@ def test_the_table_has_every_state_and_event() -> None:
 
 
 @pytest.mark.parametrize(("state", "event", "after", "action"), TABLE)
-def test_each_cell(state: State, event: Event, after: State | None, action: Action | None) -> None:
+def test_each_table_cell(state: State, event: Event, after: State | None, action: Action | None) -> None:
     assert TRANSITIONS.get((state, event)) == ((after, action) if after else None)
 
 
@@ -61,14 +61,14 @@ def texts(frames: list[Frame]) -> list[str]:
     return [frame.text for frame in frames]
 
 
-def test_what_comes_while_the_store_is_read_is_sent_after_its_answer() -> None:
+def test_frames_arriving_during_a_read_are_sent_after_its_result() -> None:
     attachment = Attachment("s", Window(100))
     assert attachment.frame(frame(4), now=0) == attachment.frame(frame(5), now=0) == []
     released, again = attachment.caught_up(epoch="e", serial=3, size=10, now=0)
     assert (texts(released), again) == (["4-4", "5-5"], False)
 
 
-def test_what_the_answer_holds_is_not_sent_again() -> None:
+def test_frames_contained_in_the_read_result_are_not_sent_again() -> None:
     attachment = Attachment("s", Window(100))
     for serial in (2, 3, 4):
         attachment.frame(frame(serial), now=0)
@@ -76,14 +76,14 @@ def test_what_the_answer_holds_is_not_sent_again() -> None:
     assert texts(released) == ["4-4"]
 
 
-def test_a_frame_that_the_answer_holds_a_part_of_is_sent() -> None:
+def test_a_frame_partly_contained_in_the_read_result_is_sent() -> None:
     attachment = Attachment("s", Window(100))
     attachment.frame(frame(2, 6), now=0)
     released, _ = attachment.caught_up(epoch="e", serial=3, size=10, now=0)
     assert texts(released) == ["2-6"]
 
 
-def test_a_gap_while_the_store_is_read_means_another_reading() -> None:
+def test_a_gap_during_a_read_causes_another_read() -> None:
     attachment = Attachment("s", Window(100))
     attachment.frame(frame(2), now=0)
     assert attachment.gap(now=0) is False
@@ -92,7 +92,7 @@ def test_a_gap_while_the_store_is_read_means_another_reading() -> None:
     assert (texts(released), again, attachment.state) == (["2-2"], True, C)
 
 
-def test_what_does_not_continue_the_answer_means_another_reading() -> None:
+def test_a_frame_that_does_not_follow_the_read_result_causes_another_read() -> None:
     """A new feed is placed by the first frame that it hears of: it doesn't know that others were lost before."""
     attachment = Attachment("s", Window(100))
     attachment.frame(frame(6), now=0)
@@ -103,7 +103,7 @@ def test_what_does_not_continue_the_answer_means_another_reading() -> None:
     assert (released, again, attachment.state) == ([], False, L)
 
 
-def test_what_does_not_continue_what_was_sent_is_missed() -> None:
+def test_a_frame_that_does_not_follow_the_last_sent_one_is_a_gap() -> None:
     """A feed is placed by the later of two readers' answers: it doesn't know what the other one lacks."""
     attachment = live(sent=3)
     assert not attachment.misses(frame(3, 6)) and not attachment.misses(frame(4))
@@ -112,7 +112,7 @@ def test_what_does_not_continue_what_was_sent_is_missed() -> None:
     assert not attachment.misses(frame(6))  # the store is being read
 
 
-def test_more_than_a_window_is_not_kept_but_read_again() -> None:
+def test_frames_beyond_the_window_are_read_again_instead_of_buffered() -> None:
     attachment = Attachment("s", Window(100))
     for serial in range(1, 21):
         attachment.frame(frame(serial), now=0)
@@ -121,7 +121,7 @@ def test_more_than_a_window_is_not_kept_but_read_again() -> None:
     assert again or attachment.state is B
 
 
-def test_frames_of_another_epoch_are_not_kept() -> None:
+def test_frames_of_another_epoch_are_not_buffered() -> None:
     attachment = Attachment("s", Window(100))
     attachment.frame(frame(8, epoch="old"), now=0)
     attachment.frame(frame(1, epoch="new"), now=0)
@@ -129,13 +129,13 @@ def test_frames_of_another_epoch_are_not_kept() -> None:
     assert texts(released) == ["1-1"]
 
 
-def test_the_same_frame_twice_is_sent_once() -> None:
+def test_a_duplicate_frame_is_sent_once() -> None:
     attachment = live()
     assert texts(attachment.frame(frame(1), now=0)) == ["1-1"]
     assert attachment.frame(frame(1), now=0) == []
 
 
-def test_what_does_not_fit_leaves_it_behind_until_all_is_acknowledged() -> None:
+def test_a_frame_beyond_the_window_puts_the_client_behind_until_it_acknowledges_everything() -> None:
     attachment = live(limit=25)
     sent = [bool(attachment.frame(frame(serial), now=serial)) for serial in (1, 2, 3, 4)]
     assert sent == [True, True, False, False]
@@ -146,13 +146,13 @@ def test_what_does_not_fit_leaves_it_behind_until_all_is_acknowledged() -> None:
     assert (attachment.state, attachment.behind_since) == (C, None)
 
 
-def test_a_large_frame_that_comes_first_asks_for_the_store_at_once() -> None:
+def test_a_large_first_frame_causes_a_read_at_once() -> None:
     attachment = live(limit=25)
     assert attachment.frame(frame(1, size=1000), now=0) == []
     assert attachment.read_if_drained(now=0) is True
 
 
-def test_acknowledging_gives_back_what_was_sent_up_to_there() -> None:
+def test_an_acknowledgement_frees_the_window_up_to_its_cursor() -> None:
     attachment = live()
     for serial in (1, 2, 3):
         attachment.frame(frame(serial), now=0)
@@ -162,7 +162,7 @@ def test_acknowledging_gives_back_what_was_sent_up_to_there() -> None:
     assert attachment.window.used == 10
 
 
-def test_a_window_is_shared_by_the_sessions_of_a_connection() -> None:
+def test_the_sessions_of_a_connection_share_a_window() -> None:
     window = Window(25)
     one, other = Attachment("s", window), Attachment("t", window)
     for attachment in (one, other):
@@ -174,7 +174,7 @@ def test_a_window_is_shared_by_the_sessions_of_a_connection() -> None:
     assert window.used == 0
 
 
-def test_gaps_do_not_pile_up_answers_that_are_not_read() -> None:
+def test_gaps_do_not_pile_up_unread_results() -> None:
     attachment = live(limit=100)
     for _ in range(5):
         if attachment.gap(now=0):
@@ -183,7 +183,7 @@ def test_gaps_do_not_pile_up_answers_that_are_not_read() -> None:
 
 
 @pytest.mark.parametrize("after", [("new", 2), ("e", 2)], ids=["another epoch", "an older database"])
-def test_after_a_reset_to_lower_serials_the_window_is_given_back(after: tuple[str, int]) -> None:
+def test_a_reset_to_lower_serials_frees_the_window(after: tuple[str, int]) -> None:
     attachment = live(sent=50)
     attachment.frame(frame(51), now=0)
     attachment.gap(now=0)
@@ -205,7 +205,7 @@ class Reading:
 
 @dataclass
 class Model:
-    """One session, one client. What is sent arrives in order; the client reads when it likes."""
+    """A model of one session and one client. Frames arrive in order; the client reads at any time."""
 
     attachment: Attachment
     epoch: int = 1
@@ -223,7 +223,7 @@ class Model:
         self.wire += [("events", frame) for frame in frames]
 
     def look(self) -> None:
-        """As a `Following` after each step."""
+        """Read the store if the attachment asks for it, as a `Subscription` does after each step."""
         if self.attachment.state is B and self.attachment.read_if_drained(now=0):
             self.read(self.place)
 
@@ -344,7 +344,7 @@ class Delivery(RuleBasedStateMachine):
             assert self.window.used <= WINDOW + ANSWER * len(self.models)
 
     def teardown(self) -> None:
-        """When the client reads all that it is sent, it has everything, and owes nothing."""
+        """Check that a client that reads everything ends up to date and owes nothing."""
         if not hasattr(self, "window"):
             return
         for model in self.models:

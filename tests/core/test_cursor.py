@@ -1,4 +1,4 @@
-"""A cursor goes out and comes back as it was, and nothing else is taken for one."""
+"""Cursors: they round-trip, and nothing else is accepted as one."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from sessions_app.core.errors import HoldfastError
 
 
 @given(epoch=st.text("abcXYZ019_-", min_size=1, max_size=64), serial=st.integers(0, 10**15 - 1))
-def test_it_comes_back_as_it_was(epoch: str, serial: int) -> None:
+def test_a_cursor_round_trips(epoch: str, serial: int) -> None:
     assert Cursor.parse(str(Cursor(epoch, serial))) == (epoch, serial)
 
 

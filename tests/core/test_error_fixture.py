@@ -1,4 +1,4 @@
-"""tests/fixtures/errors.json is the table of errors as the browser client's tests read it."""
+"""tests/fixtures/errors.json equals the error table; the browser client's tests read it."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from sessions_app.core.errors import ERRORS
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "errors.json"
 
 
-def test_the_fixture_is_the_table() -> None:
+def test_the_fixture_equals_the_error_table() -> None:
     table = {
         code: {
             "message": kind.message,

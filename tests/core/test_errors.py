@@ -1,4 +1,4 @@
-"""The table of errors keeps its own rules."""
+"""The error table's own rules."""
 
 import pytest
 
@@ -6,26 +6,26 @@ from sessions_app.core.errors import ERRORS, Fault, HoldfastError
 
 
 @pytest.mark.parametrize("code", ERRORS)
-def test_every_close_code_can_be_sent_and_is_the_http_status(code: str) -> None:
+def test_every_close_code_is_valid_and_derived_from_the_http_status(code: str) -> None:
     kind = ERRORS[code]
     assert kind.close_code in (None, 4000 + kind.status)
     assert 400 <= kind.status < 600
 
 
 @pytest.mark.parametrize("code", ERRORS)
-def test_whose_fault_it_is_fits_the_status(code: str) -> None:
+def test_the_fault_of_an_error_matches_its_status(code: str) -> None:
     kind = ERRORS[code]
     assert (kind.fault is Fault.SERVER) == (kind.status >= 500)
     assert kind.fault is not Fault.PUBLISHER or not kind.retryable
 
 
 @pytest.mark.parametrize("code", ERRORS)
-def test_every_error_says_something_in_words(code: str) -> None:
+def test_every_error_has_a_text(code: str) -> None:
     message = ERRORS[code].message
     assert message[0].isupper() and " " in message and not message.endswith(".")
 
 
-def test_an_error_carries_its_detail_to_the_client() -> None:
+def test_an_error_passes_its_detail_to_the_client() -> None:
     error = HoldfastError("bad_chunk", "text-delta needs an id")
     assert error.as_dict() == {
         "code": "bad_chunk",
@@ -34,6 +34,6 @@ def test_an_error_carries_its_detail_to_the_client() -> None:
     }
 
 
-def test_a_code_that_is_not_in_the_table_is_a_bug() -> None:
+def test_an_unknown_code_raises() -> None:
     with pytest.raises(KeyError):
         HoldfastError("no_such_code")

@@ -1,4 +1,4 @@
-"""What a message is after each of its chunks; the cases in tests/fixtures are the browser's too."""
+"""The fold: the message after each of its chunks; the browser uses the same cases from tests/fixtures."""
 
 import copy
 import json
@@ -26,7 +26,7 @@ def fixtures(name: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("case", fixtures("fold.json"))
-def test_it_folds(case: dict[str, Any]) -> None:
+def test_each_fixture_folds(case: dict[str, Any]) -> None:
     for chunk in case["chunks"]:
         check(chunk, max_bytes=10_000)
     message = to_wire(folded(case["chunks"]))
@@ -35,7 +35,7 @@ def test_it_folds(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", fixtures("refused.json"))
-def test_it_refuses(case: dict[str, Any]) -> None:
+def test_each_invalid_fixture_is_refused(case: dict[str, Any]) -> None:
     check(case["chunk"], max_bytes=10_000)
     *before, last = events([*case["before"], case["chunk"]])
     messages: dict[str, Any] = {}
@@ -48,7 +48,7 @@ def test_it_refuses(case: dict[str, Any]) -> None:
     assert messages == unchanged
 
 
-def test_a_start_names_the_message_of_its_event() -> None:
+def test_a_start_must_name_its_events_message() -> None:
     event = {"serial": 1, "message": "m_1", "chunk": {"type": "start", "messageId": "m_2"}, "at": 0}
     with pytest.raises(HoldfastError) as refusal:
         begin(event)
@@ -56,7 +56,7 @@ def test_a_start_names_the_message_of_its_event() -> None:
     assert "m_2" in refusal.value.message
 
 
-def test_messages_of_a_session_fold_beside_each_other() -> None:
+def test_messages_of_a_session_fold_independently() -> None:
     messages: dict[str, Any] = {}
     chunks = [
         ("m_1", {"type": "start"}),
@@ -75,7 +75,7 @@ def test_messages_of_a_session_fold_beside_each_other() -> None:
 
 
 @pytest.mark.parametrize(("type_", "status"), ENDS.items())
-def test_nothing_is_open_in_a_message_that_has_ended(type_: str, status: str) -> None:
+def test_an_ended_message_has_no_open_parts(type_: str, status: str) -> None:
     opening = [
         {"type": "start"},
         {"type": "text-start", "id": "t"},
@@ -87,7 +87,7 @@ def test_nothing_is_open_in_a_message_that_has_ended(type_: str, status: str) ->
     assert message.open == {"text": {}, "reasoning": {}, "tools": {}}
 
 
-def test_the_marks_say_which_event_made_and_last_changed_a_part() -> None:
+def test_a_parts_serials_name_the_events_that_created_and_last_changed_it() -> None:
     message = folded(
         [
             {"type": "start"},
@@ -100,7 +100,7 @@ def test_the_marks_say_which_event_made_and_last_changed_a_part() -> None:
     assert message.marks == [[2, 4], [3, 3]]
 
 
-def test_the_chunks_of_the_log_stay_as_they_were() -> None:
+def test_folding_does_not_change_the_chunks() -> None:
     for seed in range(50):
         chunks = response(seed)
         logged = copy.deepcopy(chunks)
@@ -109,7 +109,7 @@ def test_the_chunks_of_the_log_stay_as_they_were() -> None:
 
 
 @given(seed=SEEDS, length=LENGTHS)
-def test_a_message_goes_over_the_wire_and_folds_on(seed: int, length: int) -> None:
+def test_a_message_continues_to_fold_after_serialization(seed: int, length: int) -> None:
     chunks = response(seed, length)
     cut = Random(seed).randint(1, len(chunks))
     message = from_wire(json.loads(json.dumps(to_wire(folded(chunks[:cut])))))

@@ -1,4 +1,4 @@
-"""Frames: every field's refusals by name, nothing but named errors for any nonsense, and what the server builds."""
+"""Frames: refusals of every field, named errors for arbitrary input, and the frames that the server builds."""
 
 import json
 from typing import Any
@@ -61,11 +61,11 @@ def refusal(frame: Any) -> str:
         ),
     ],
 )
-def test_a_frame_is_read(frame: dict[str, Any], wanted: frames.ClientFrame) -> None:
+def test_a_frame_is_parsed(frame: dict[str, Any], wanted: frames.ClientFrame) -> None:
     assert read(frame) == wanted
 
 
-def test_the_cursor_after_a_frame_is_seen_without_reading_it() -> None:
+def test_the_cursor_after_a_frame_is_known_without_parsing_it() -> None:
     events = frames.events(session=SESSION, epoch="a-b", first=6, last=7, texts=['{"cursor":"not-1"}'])
     attached = frames.encode({"type": "attached", "session": SESSION, "cursor": "e-7", "resumed": True})
     assert [frames.cursor_of(text) for text in (events.text, attached)] == ["a-b-7", "e-7"]
@@ -77,17 +77,17 @@ def test_the_cursor_after_a_frame_is_seen_without_reading_it() -> None:
     ["", "{", "nonsense", "{'type': 'ping'}", '{"type": "ping",}', "NaN", '{"a": NaN}', '{"a": 1e999}', "\ufeff{}",
      '{"type": "\ud800"}', '{"type": "\\ud800"}', "[" * 100_000, '{"a":' * 100_000, "{} {}"],
 )  # fmt: skip
-def test_what_is_no_json(text: str) -> None:
+def test_invalid_json_is_refused(text: str) -> None:
     assert refusal(text) == "bad_json"
 
 
 @pytest.mark.parametrize("text", ["null", "1", '"ping"', "[]", "{}", '{"type": null}', '{"type": ["ping"]}'])
-def test_what_is_no_frame(text: str) -> None:
+def test_json_that_is_no_frame_is_refused(text: str) -> None:
     assert refusal(text) == "bad_frame"
 
 
 @pytest.mark.parametrize("type_", ["", "published", "Attach", "attached", "__class__", "ping "])
-def test_a_type_that_nobody_knows(type_: str) -> None:
+def test_an_unknown_type_is_refused(type_: str) -> None:
     assert refusal({"type": type_}) == "unknown_type"
 
 
@@ -95,7 +95,7 @@ def test_a_type_that_nobody_knows(type_: str) -> None:
     ("frame", "name"),
     [(frame, name) for frame in (ATTACH, ACK, SIGNAL, DETACH) for name in frame if name != "type"],
 )
-def test_a_required_field_that_is_missing_is_named(frame: dict[str, Any], name: str) -> None:
+def test_a_missing_required_field_is_named(frame: dict[str, Any], name: str) -> None:
     with pytest.raises(HoldfastError, match=f"needs {name}") as refused:
         read({key: value for key, value in frame.items() if key != name})
     assert refused.value.code == "bad_frame"
@@ -122,7 +122,7 @@ BIG = 2**31 + 1
         (SIGNAL, "payload", [None, 1, "x", [], True], "bad_signal"),
     ],
 )  # fmt: skip
-def test_a_field_that_does_not_fit_is_refused_by_its_own_error(
+def test_an_invalid_field_is_refused_with_its_own_error(
     frame: dict[str, Any], name: str, values: list[Any], code: str
 ) -> None:
     assert [refusal(frame | {name: value}) for value in values] == [code] * len(values)
@@ -144,7 +144,7 @@ nearly = st.fixed_dictionaries(
 
 
 @given(text=st.text() | st.binary().map(lambda data: data.decode("latin1")) | nearly.map(json.dumps))
-def test_nonsense_is_a_frame_or_a_named_error(text: str) -> None:
+def test_arbitrary_input_is_a_frame_or_a_named_error(text: str) -> None:
     try:
         assert isinstance(read(text), frames.ClientFrame)
     except HoldfastError as refused:
@@ -152,7 +152,7 @@ def test_nonsense_is_a_frame_or_a_named_error(text: str) -> None:
 
 
 @given(data=st.dictionaries(st.sampled_from(["session", "id", "message", "sequence", "type"]), json_values))
-def test_an_error_names_what_it_answers_and_repeats_nothing_long(data: dict[str, Any]) -> None:
+def test_an_error_names_its_request_and_repeats_no_long_input(data: dict[str, Any]) -> None:
     about = frames.about(data)
     assert isinstance(about.pop("sequence", 0), int)
     assert all(isinstance(value, str) and len(value) <= 64 for value in about.values())
@@ -168,7 +168,7 @@ def test_an_error_names_what_it_answers_and_repeats_nothing_long(data: dict[str,
     chunk=st.dictionaries(st.text(), st.text()),
     at=st.none() | st.integers(0, 2**53),
 )
-def test_an_event_is_json(serial: int, uid: str, chunk: dict[str, str], at: int | None) -> None:
+def test_an_event_serializes_to_json(serial: int, uid: str, chunk: dict[str, str], at: int | None) -> None:
     text = frames.event_text(serial=serial, uid=uid, chunk=orjson.dumps(chunk).decode(), at=at)
     when = {} if at is None else {"at": at}
     assert orjson.loads(text) == {"serial": serial, "message": uid, "chunk": chunk} | when
@@ -186,5 +186,5 @@ def test_the_events_of_a_commit_are_one_frame() -> None:
 
 
 @given(text=st.text())
-def test_a_size_is_in_bytes(text: str) -> None:
+def test_a_frames_size_is_in_bytes(text: str) -> None:
     assert frames.size(text) == len(text.encode())

@@ -1,4 +1,4 @@
-"""Rate limits: so many at once, so many in the long run, whatever the clock and other keys do."""
+"""Rate limits: bounded bursts and long-run rates, at any clock time and with any other keys."""
 
 from collections import defaultdict
 
@@ -13,30 +13,30 @@ def taken(bucket: TokenBucket, times: list[float]) -> int:
     return sum(bucket.take(time) for time in times)
 
 
-def test_so_many_at_once_and_no_more() -> None:
+def test_a_burst_is_bounded() -> None:
     assert taken(TokenBucket(rate=1, burst=5), [100.0] * 20) == 5
 
 
-def test_it_is_full_at_the_first_look_whatever_the_clock_says() -> None:
+def test_a_new_bucket_is_full_at_any_clock_time() -> None:
     assert taken(TokenBucket(rate=1, burst=5), [0.0] * 20) == 5
     assert taken(TokenBucket(rate=1, burst=5), [1e9] * 20) == 5
 
 
-def test_it_fills_with_time_up_to_its_burst() -> None:
+def test_a_bucket_refills_up_to_its_burst() -> None:
     bucket = TokenBucket(rate=2, burst=4)
     assert taken(bucket, [10.0] * 9) == 4
     assert taken(bucket, [11.0] * 9) == 2
     assert taken(bucket, [100.0] * 9) == 4
 
 
-def test_being_refused_costs_nothing() -> None:
+def test_a_refusal_takes_no_token() -> None:
     bucket = TokenBucket(rate=1, burst=1)
     bucket.take(0.0)
     assert taken(bucket, [0.9] * 50) == 0
     assert bucket.take(1.0)
 
 
-def test_a_clock_that_goes_back_gives_nothing_away_and_takes_nothing() -> None:
+def test_a_clock_set_back_neither_adds_nor_removes_tokens() -> None:
     bucket = TokenBucket(rate=1, burst=2)
     assert taken(bucket, [100.0, 100.0, 50.0, 50.0]) == 2
     assert bucket.take(51.0)
@@ -47,7 +47,7 @@ def test_a_clock_that_goes_back_gives_nothing_away_and_takes_nothing() -> None:
     burst=st.integers(1, 50),
     steps=st.lists(st.floats(0, 5), max_size=200),
 )
-def test_in_the_long_run_no_more_than_the_rate_and_one_burst(rate: float, burst: int, steps: list[float]) -> None:
+def test_the_total_never_exceeds_the_rate_and_one_burst(rate: float, burst: int, steps: list[float]) -> None:
     bucket, now, allowed = TokenBucket(rate, burst), 0.0, 0
     for step in steps:
         now += step
@@ -59,7 +59,7 @@ def test_a_steady_pace_below_the_rate_is_never_refused() -> None:
     assert taken(TokenBucket(rate=10, burst=1), [number * 0.125 for number in range(1000)]) == 1000
 
 
-def test_a_bucket_tells_when_there_is_a_token_and_when_it_is_full() -> None:
+def test_a_bucket_knows_when_it_has_a_token_and_when_it_is_full() -> None:
     bucket = TokenBucket(rate=2, burst=4)
     assert taken(bucket, [10.0] * 3) == 3 and (bucket.wait_s, bucket.full_at) == (0.0, 11.5)
     assert taken(bucket, [10.0] * 2) == 1 and (bucket.wait_s, bucket.full_at) == (0.5, 12.0)
@@ -72,14 +72,14 @@ def allowed(limiter: RateLimiter, key: str, now: float, times: int = 20) -> int:
     return sum(limiter.take(key, now) == 0 for _ in range(times))
 
 
-def test_keys_have_limits_of_their_own_and_a_refusal_says_how_long_to_wait() -> None:
+def test_each_key_has_its_own_limit_and_a_refusal_gives_the_waiting_time() -> None:
     limiter = RateLimiter.per_minute(30, most=10)
     assert [allowed(limiter, key, 5.0, 40) for key in ("a", "b")] == [30, 30]
     assert limiter.take("a", 6.0) == pytest.approx(1.0)
     assert limiter.take("a", 7.0) == 0
 
 
-def test_a_newcomer_gets_the_place_of_the_bucket_that_has_been_full_for_longest() -> None:
+def test_a_new_key_replaces_the_bucket_that_has_been_full_longest() -> None:
     limiter = RateLimiter(rate=1, burst=5, most=3)
     for key, times in (("late", 5), ("early", 1), ("later", 4)):
         allowed(limiter, key, 0.0, times)  # full again after as many seconds
@@ -87,7 +87,7 @@ def test_a_newcomer_gets_the_place_of_the_bucket_that_has_been_full_for_longest(
     assert limiter._buckets.keys() == {"late", "later", "newcomer"}
 
 
-def test_a_bucket_that_was_used_since_keeps_its_place() -> None:
+def test_a_recently_used_bucket_is_kept() -> None:
     limiter = RateLimiter(rate=1, burst=5, most=2)
     limiter.take("a", 0.0)
     limiter.take("b", 0.5)
@@ -96,14 +96,14 @@ def test_a_bucket_that_was_used_since_keeps_its_place() -> None:
     assert limiter._buckets.keys() == {"a", "newcomer"}
 
 
-def test_without_a_full_bucket_newcomers_share_one_and_nobodys_limit_is_reset() -> None:
+def test_without_a_full_bucket_new_keys_share_one_and_no_limit_is_reset() -> None:
     limiter = RateLimiter(rate=1, burst=5, most=2)
     assert [allowed(limiter, key, 0.0) for key in ("a", "b", "c", "d", "e")] == [5, 5, 5, 0, 0]
     assert [allowed(limiter, key, 2.0) for key in ("a", "d", "e", "b")] == [2, 2, 0, 2]
     assert limiter._buckets.keys() == {"a", "b"}
 
 
-def test_what_a_newcomer_took_from_the_shared_bucket_counts_when_it_gets_its_own() -> None:
+def test_tokens_taken_from_the_shared_bucket_count_in_a_keys_own() -> None:
     limiter = RateLimiter(rate=1, burst=5, most=1)
     allowed(limiter, "a", 0.0)
     assert allowed(limiter, "b", 4.9) == 5
@@ -117,7 +117,7 @@ REQUESTS = st.lists(st.tuples(KEYS, st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, 3.
 
 
 @given(rate=st.sampled_from([0.5, 1, 3]), burst=st.integers(1, 4), most=st.integers(1, 4), requests=REQUESTS)
-def test_no_requests_of_others_give_a_key_more_than_its_rate_and_burst(
+def test_other_keys_requests_never_raise_a_keys_limit(
     rate: float, burst: int, most: int, requests: list[tuple[str, float]]
 ) -> None:
     limiter, now, times = RateLimiter(rate, burst, most), 0.0, defaultdict[str, list[float]](list)
@@ -133,7 +133,7 @@ def test_no_requests_of_others_give_a_key_more_than_its_rate_and_burst(
 
 
 @given(requests=REQUESTS)
-def test_with_room_for_all_no_requests_of_others_take_anything_from_a_key(requests: list[tuple[str, float]]) -> None:
+def test_with_room_for_all_other_keys_requests_never_lower_a_keys_limit(requests: list[tuple[str, float]]) -> None:
     limiter, alone, now = RateLimiter(1, 3, most=5), TokenBucket(1, 3), 0.0
     for key, step in requests:
         now += step
@@ -141,7 +141,7 @@ def test_with_room_for_all_no_requests_of_others_take_anything_from_a_key(reques
         assert key != "K" or got == alone.take(now)
 
 
-def test_a_flood_of_keys_takes_no_more_memory_and_little_time() -> None:
+def test_a_flood_of_keys_is_bounded_in_memory_and_fast() -> None:
     limiter = RateLimiter(rate=1, burst=2, most=1000)
     for number in range(100_000):
         limiter.take(f"guest:{number}", number / 400)  # 400 new keys a second: most find no place

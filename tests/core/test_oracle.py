@@ -1,4 +1,4 @@
-"""Two independent folds of the same random responses: the AI SDK's own, and the browser's. All must agree."""
+"""Two independent folds of the same random responses, the AI SDK's and the browser's: all must agree."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def test_the_random_responses_are_valid_and_use_every_chunk_type() -> None:
     assert used == set(CHUNKS) - {"message", "interrupt"}
 
 
-def test_the_fold_makes_the_message_that_the_ai_sdk_makes() -> None:
+def test_our_fold_equals_the_ai_sdks() -> None:
     require("node")
     if not (JS.parent / "node_modules" / "ai").is_dir() and os.environ.get("CI") != "true":
         pytest.skip("the AI SDK is not installed: `make setup` installs it")
@@ -77,7 +77,7 @@ def theirs(message: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
-def test_the_browsers_fold_makes_the_same_messages_and_takes_the_same_patches() -> None:
+def test_the_browsers_fold_makes_the_same_messages_and_applies_the_same_patches() -> None:
     lines, expected = [], []
     for seed, chunks in enumerate(responses()):
         cut = Random(seed).randint(1, len(chunks))

@@ -25,7 +25,7 @@ HERE = Position("here", tail=50, trimmed=10)
         (Cursor("other", 99), Rewind("epoch-changed")),
     ],
 )
-def test_what_an_attach_gets(cursor: Cursor | None, wanted: Resume | Rewind) -> None:
+def test_the_plan_of_each_attach(cursor: Cursor | None, wanted: Resume | Rewind) -> None:
     assert plan(HERE, cursor) == wanted
 
 
@@ -34,7 +34,7 @@ def test_an_empty_session_is_resumed_from_its_beginning() -> None:
     assert plan(Position("here", tail=0, trimmed=0), Cursor("here", 1)) == Rewind("ahead")
 
 
-def test_a_session_of_which_all_was_trimmed_is_resumed_from_its_tail_alone() -> None:
+def test_a_fully_trimmed_session_is_resumed_from_its_tail_alone() -> None:
     position = Position("here", tail=7, trimmed=7)
     assert plan(position, Cursor("here", 7)) == Resume(7)
     assert plan(position, Cursor("here", 6)) == Rewind("trimmed")
@@ -52,5 +52,5 @@ def test_a_resume_never_skips_anything(tail: int, trimmed: int, serial: int, epo
         assert decided.reason in ("epoch-changed", "ahead", "trimmed")
 
 
-def test_the_cursor_of_a_position_is_its_tail() -> None:
+def test_a_positions_cursor_is_its_tail() -> None:
     assert str(HERE.cursor) == "here-50"

@@ -1,4 +1,4 @@
-"""The core is pure: it can be read, tested and reused without Django, a clock or an event loop."""
+"""The core's purity: no Django, clock, randomness or event loop."""
 
 import ast
 import subprocess
@@ -14,7 +14,7 @@ IMPURE = {"asyncio", "datetime", "io", "logging", "os", "random", "secrets", "so
           "time", "uuid"}  # fmt: skip
 
 
-def test_it_imports_no_django() -> None:
+def test_the_core_imports_no_django() -> None:
     names = [f"sessions_app.core.{path.stem}" for path in MODULES if path.stem != "__init__"]
     assert "sessions_app.core.fold" in names
     program = f"import sys, {', '.join(names)}; print([n for n in sys.modules if n.split('.')[0] in {BANNED!r}])"
@@ -23,7 +23,7 @@ def test_it_imports_no_django() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_it_uses_no_clock_no_chance_and_no_event_loop(path: Path) -> None:
+def test_the_core_uses_no_clock_randomness_or_event_loop(path: Path) -> None:
     tree = ast.parse(path.read_text())
     imported = {name.split(".")[0] for node in ast.walk(tree) for name in imports(node)}
     assert not imported & IMPURE

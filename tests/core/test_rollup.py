@@ -1,4 +1,4 @@
-"""Rolling up changes how many chunks there are, never what they make."""
+"""Roll-up: fewer chunks, the same message."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def test_appends_to_different_parts_stay_apart_and_in_order() -> None:
     assert rollup(chunks) == chunks
 
 
-def test_what_lies_between_two_appends_keeps_them_apart() -> None:
+def test_a_chunk_between_two_appends_keeps_them_apart() -> None:
     chunks = [text("a"), {"type": "start-step"}, text("b")]
     assert rollup(chunks) == chunks
 
@@ -37,7 +37,7 @@ def test_the_newest_provider_metadata_wins() -> None:
     assert rollup(chunks) == [text("abc", providerMetadata={"p": {"n": 2}})]
 
 
-def test_taking_starts_anew() -> None:
+def test_the_rollup_is_empty_after_it_is_drained() -> None:
     waiting = Rollup()
     waiting.add(text("a"))
     assert waiting.take() == [text("a")]
@@ -46,13 +46,13 @@ def test_taking_starts_anew() -> None:
     assert waiting.take() == []
 
 
-def test_the_publishers_chunks_stay_as_they_were() -> None:
+def test_the_publishers_chunks_are_not_changed() -> None:
     chunks = [text("a"), text("b")]
     rollup(chunks)
     assert chunks == [text("a"), text("b")]
 
 
-def test_its_size_counts_bytes_and_is_0_only_when_it_is_empty() -> None:
+def test_the_size_is_in_bytes_and_0_only_when_empty() -> None:
     waiting = Rollup()
     assert (waiting.size, len(waiting)) == (0, 0)
     waiting.add(text(""))
@@ -67,7 +67,7 @@ def test_its_size_counts_bytes_and_is_0_only_when_it_is_empty() -> None:
 
 
 @given(seed=st.integers(0, 10**6), length=st.integers(0, 60), window=st.integers(1, 10))
-def test_the_fold_is_the_same(seed: int, length: int, window: int) -> None:
+def test_a_rollup_folds_to_the_same_message(seed: int, length: int, window: int) -> None:
     chunks = response(seed, length)
     windows = [rollup(chunks[index : index + window]) for index in range(0, len(chunks), window)]
     rolled = [chunk for chunks in windows for chunk in chunks]
@@ -79,7 +79,7 @@ def test_the_fold_is_the_same(seed: int, length: int, window: int) -> None:
 
 
 @given(seed=st.integers(0, 10**6), length=st.integers(0, 60))
-def test_the_fold_of_rolled_up_events_is_the_same_to_the_serials(seed: int, length: int) -> None:
+def test_rolled_up_events_fold_to_the_same_message_and_serials(seed: int, length: int) -> None:
     whole: dict[str, MessageState] = {}
     rolled: dict[str, MessageState] = {}
     for event in events(response(seed, length)):

@@ -1,4 +1,4 @@
-"""Signals: no payload is too strange to be refused by name, and what is final stays."""
+"""Signal parsing: every payload is accepted or refused with a named error, and final statuses are final."""
 
 from itertools import product
 from typing import Any
@@ -50,7 +50,7 @@ def sent(kind: str, payload: Any) -> Sent | None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(payload=nearly_right)
-def test_every_payload_is_taken_or_refused_by_name(kind: str, payload: Any) -> None:
+def test_every_payload_is_accepted_or_refused_with_a_named_error(kind: str, payload: Any) -> None:
     taken = sent(kind, payload)
     if taken:
         stored = orjson.loads(orjson.dumps(taken.payload))
@@ -59,12 +59,12 @@ def test_every_payload_is_taken_or_refused_by_name(kind: str, payload: Any) -> N
 
 
 @given(st.text(max_size=20).filter(lambda kind: kind not in KINDS))
-def test_other_kinds_are_refused(kind: str) -> None:
+def test_unknown_kinds_are_refused(kind: str) -> None:
     with pytest.raises(HoldfastError, match="unknown_kind"):
         read("signal-1", kind, {}, actor="guest:1", limits=LIMITS)
 
 
-def test_a_nesting_without_end_is_refused() -> None:
+def test_excessive_nesting_is_refused() -> None:
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
@@ -73,14 +73,14 @@ def test_a_nesting_without_end_is_refused() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers(-9, 9) | st.text(max_size=5), max_size=4), st.randoms())
-def test_arguments_have_one_name_whatever_their_order(arguments: dict[str, Any], random: Any) -> None:
+def test_arguments_have_one_hash_in_any_order(arguments: dict[str, Any], random: Any) -> None:
     order = list(arguments)
     random.shuffle(order)
     assert input_hash({key: arguments[key] for key in order}) == input_hash(arguments)
     assert input_hash({**arguments, "more": 1}) != input_hash(arguments | {"more": 2})
 
 
-def test_what_is_final_stays() -> None:
+def test_a_final_status_never_changes() -> None:
     for status, next in product(TRANSITIONS, TRANSITIONS):
         if status not in OPEN:
             assert not may_follow(status, next)

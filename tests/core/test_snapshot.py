@@ -1,4 +1,4 @@
-"""Catching up equals having been there, wherever the client left and whatever was conflated meanwhile."""
+"""Snapshots: catching up equals live delivery, at every cut point and across conflation."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ def over_the_wire(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("case", fixtures("patches.json"))
-def test_it_sends_what_changed(case: dict[str, Any]) -> None:
+def test_a_patch_contains_the_changes(case: dict[str, Any]) -> None:
     message = folded(case["chunks"])
     update = patch(message, after=case["after"], held=case["held"])
     assert {name: update[name] for name in case["patch"]} == case["patch"]
@@ -57,7 +57,7 @@ def test_catching_up_equals_live_at_every_cut_point(seed: int, length: int) -> N
     lengths=st.none() | st.lists(st.integers(-1, 300), max_size=6),
     after=st.integers(0, 50),
 )
-def test_whatever_a_client_says_it_holds_the_answer_is_sound(seed: int, lengths: list[int] | None, after: int) -> None:
+def test_a_catch_up_is_valid_for_any_claimed_client_state(seed: int, lengths: list[int] | None, after: int) -> None:
     message = folded(response(seed))
     update = over_the_wire(patch(message, after=after, held=lengths))
     if update["at"]:
@@ -68,14 +68,14 @@ def test_whatever_a_client_says_it_holds_the_answer_is_sound(seed: int, lengths:
     assert update["from"] + len(update["parts"]) == len(message.parts)
 
 
-def test_a_patch_costs_what_was_missed() -> None:
+def test_a_patch_is_as_large_as_the_missed_content() -> None:
     long = {"type": "text-delta", "id": "t", "delta": "x" * 100_000}
     chunks = [{"type": "start"}, {"type": "text-start", "id": "t"}, long, long, {**long, "delta": "the end"}]
     update = patch(folded(chunks), after=4, held=[200_000])
     assert len(json.dumps(update)) < 500
 
 
-def test_a_patch_leaves_the_message_as_it_was() -> None:
+def test_patching_does_not_change_the_original_message() -> None:
     message = folded(
         [{"type": "start"}, {"type": "text-start", "id": "t"}, {"type": "text-delta", "id": "t", "delta": "abc"}]
     )
@@ -85,7 +85,7 @@ def test_a_patch_leaves_the_message_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(("first", "at"), [(1, 0), (2, 0), (0, 3), (0, 1)])
-def test_a_patch_of_something_else_is_a_reset(first: int, at: int) -> None:
+def test_a_patch_of_another_state_is_a_reset(first: int, at: int) -> None:
     have = None if at == 1 or first == 1 else folded([{"type": "start"}, {"type": "text-start", "id": "t"}])
     update = {**to_wire(folded([{"type": "start"}])), "from": first, "at": at}
     with pytest.raises(HoldfastError) as refusal:
@@ -94,5 +94,5 @@ def test_a_patch_of_something_else_is_a_reset(first: int, at: int) -> None:
 
 
 @pytest.mark.parametrize(("text", "length"), [("", 0), ("abc", 3), ("é日", 2), ("🙂", 2), ("a👩‍👩‍👧", 9)])
-def test_lengths_are_javascripts(text: str, length: int) -> None:
+def test_lengths_are_in_utf_16_units(text: str, length: int) -> None:
     assert utf16_length(text) == length

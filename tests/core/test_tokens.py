@@ -1,4 +1,4 @@
-"""What a token's claims allow, and what is wrong with those that allow nothing."""
+"""Token claims: what they allow, and how invalid ones are refused."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def refusal(**changes: Any) -> str:
     return refused.value.message
 
 
-def test_claims_are_read() -> None:
+def test_claims_are_parsed() -> None:
     assert read_claims(CLAIMS, most_s=300) == (
         "ext:alice",
         Grant("t-1", 100, 400, frozenset({"read", "send"}), (S,)),
@@ -26,7 +26,7 @@ def test_claims_are_read() -> None:
 
 
 @pytest.mark.parametrize("sub", ["user:5", "ext:alice@example.com", "agent:billing", "a-b_2:x", "ext:" + "x" * 76])
-def test_whom_a_token_may_act_as(sub: str) -> None:
+def test_valid_subjects(sub: str) -> None:
     assert read_claims(CLAIMS | {"sub": sub}, most_s=300)[0] == sub
 
 
@@ -35,33 +35,33 @@ def test_whom_a_token_may_act_as(sub: str) -> None:
     ["", "alice", "ext:", ":alice", "guest:1", "Guest:1", "ext:a b", "ext:a\n", "ext:é", "ext:\x00", "ext:" + "x" * 77,
      7, None, ["ext:alice"]],
 )  # fmt: skip
-def test_whom_it_may_not(sub: Any) -> None:
+def test_invalid_subjects_are_refused(sub: Any) -> None:
     assert "`sub`" in refusal(sub=sub)
 
 
 @pytest.mark.parametrize(
     "scope", ["", " ", "admin", "read,send", "read  send", "READ", "read admin", 7, None, ["read"]]
 )
-def test_what_is_no_scope(scope: Any) -> None:
+def test_invalid_scopes_are_refused(scope: Any) -> None:
     assert "`scope`" in refusal(scope=scope)
 
 
 @pytest.mark.parametrize(
     "sessions", [[], [S] * 65, S, ["short"], [S + "x"], [S + "*"], ["a*b*"], ["**"], ["ä*"], [7], [None], None, {S: 1}]
 )
-def test_what_is_no_list_of_sessions(sessions: Any) -> None:
+def test_invalid_session_lists_are_refused(sessions: Any) -> None:
     assert "`sessions`" in refusal(sessions=sessions)
 
 
 @pytest.mark.parametrize("jti", ["", "x" * 65, "a b", "a/b", 7, None])
-def test_what_is_no_id(jti: Any) -> None:
+def test_invalid_ids_are_refused(jti: Any) -> None:
     assert "`jti`" in refusal(jti=jti)
 
 
 @pytest.mark.parametrize(
     ("iat", "exp"), [(100, 401), (100, 100), (100, 99), (100.5, 200), ("100", "200"), (None, 200), (100, 2**63)]
 )
-def test_how_long_it_may_not_live(iat: Any, exp: Any) -> None:
+def test_invalid_lifetimes_are_refused(iat: Any, exp: Any) -> None:
     assert "`iat`" in refusal(iat=iat, exp=exp)
 
 
@@ -70,7 +70,7 @@ def test_how_long_it_may_not_live(iat: Any, exp: Any) -> None:
     [([S], True), (["*"], True), (["AbC*"], True), (["x*", S], True), (["abc*"], False), ([S[:-1] + "1"], False),
      (["AbCdEfGhIjKlMnOpQrS_-*"], True)],
 )  # fmt: skip
-def test_which_sessions_it_covers(patterns: list[str], covered: bool) -> None:
+def test_covered_sessions(patterns: list[str], covered: bool) -> None:
     _, grant = read_claims(CLAIMS | {"sessions": patterns}, most_s=300)
     assert grant.covers(S) == covered
     assert grant.covers("*") == ("*" in patterns)
@@ -81,5 +81,5 @@ def test_each_kind_of_signal_has_its_scope() -> None:
     assert [scope_of(kind) for kind in kinds] == ["send"] * 4 + ["approve"] * 2 + ["cancel", "send"]
 
 
-def test_an_owner_may_do_everything_but_publish() -> None:
+def test_an_owner_has_every_scope_but_publishing() -> None:
     assert OWNERS_SCOPES == {"read", "send", "approve", "cancel"}

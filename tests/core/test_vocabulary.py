@@ -1,4 +1,4 @@
-"""What is a chunk and what is not."""
+"""The vocabulary: which chunks are valid."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ def nested(levels: int) -> Any:
     return value
 
 
-def test_it_is_the_ai_sdks_30_types_and_two_of_our_own() -> None:
+def test_the_vocabulary_is_the_ai_sdks_30_types_and_two_of_ours() -> None:
     assert len(CHUNKS) == 32
     assert {"message", "interrupt", "data-*", "steering-message"} <= set(CHUNKS)
     assert set(APPENDS) | set(ENDS) <= set(CHUNKS)
@@ -70,13 +70,13 @@ def test_an_unknown_type_is_refused(type_: str) -> None:
     assert code({"type": type_}) == "unknown_chunk"
 
 
-def test_the_refusal_says_what_is_wrong() -> None:
+def test_a_refusal_explains_the_fault() -> None:
     with pytest.raises(HoldfastError, match='tool-output-error needs "errorText", a string'):
         check({"type": "tool-output-error", "toolCallId": "c"}, max_bytes=1000)
 
 
 @pytest.mark.parametrize("half", ["\ud83d", "\ude42", "a\ud83d"])
-def test_half_of_a_surrogate_pair_is_refused(half: str) -> None:
+def test_a_lone_surrogate_is_refused(half: str) -> None:
     assert code({**DELTA, "delta": half}) == "bad_chunk"
     assert code({**DELTA, "id": half}) == "bad_chunk"
     assert code({"type": "data-x", "data": {"deep": [half]}}) == "bad_chunk"
@@ -85,29 +85,29 @@ def test_half_of_a_surrogate_pair_is_refused(half: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**64, -(2**63) - 1, b"x", (1,), {1}, {1: 2}, object()])
-def test_what_json_cannot_say_is_refused(value: object) -> None:
+def test_values_without_a_json_form_are_refused(value: object) -> None:
     assert code({"type": "data-x", "data": value}) == "bad_chunk"
 
 
-def test_fields_that_nobody_knows_are_let_through() -> None:
+def test_unknown_fields_pass() -> None:
     check({**DELTA, "new": {"a": [1, None, 0.5, True]}}, max_bytes=1000)
 
 
-def test_values_that_json_left_out_are_let_through() -> None:
+def test_omitted_optional_values_pass() -> None:
     for type_ in ("tool-input-available", "tool-output-available"):
         check({"type": type_, **CALL}, max_bytes=1000)
     check({"type": "data-x"}, max_bytes=1000)
 
 
 @pytest.mark.parametrize("delta", ["x" * 100, "é" * 50, "🙂" * 25])
-def test_its_size_is_bounded_in_bytes(delta: str) -> None:
+def test_a_chunks_size_is_bounded_in_bytes(delta: str) -> None:
     size = len(json.dumps({**DELTA, "delta": delta}, ensure_ascii=False, separators=(",", ":")).encode())
     check({**DELTA, "delta": delta}, max_bytes=size + 5)
     assert code({**DELTA, "delta": delta}, max_bytes=size - 5) == "bad_chunk"
     assert code({"type": "data-x", "data": [delta]}, max_bytes=100) == "bad_chunk"
 
 
-def test_its_depth_is_bounded() -> None:
+def test_a_chunks_depth_is_bounded() -> None:
     check({"type": "data-x", "data": nested(MAX_DEPTH - 1)}, max_bytes=1000)
     assert code({"type": "data-x", "data": nested(MAX_DEPTH)}) == "bad_chunk"
     assert code({"type": "data-x", "data": nested(900)}, max_bytes=10_000) == "bad_chunk"
@@ -123,7 +123,7 @@ JSON_LIKE = st.recursive(
 
 
 @given(data=JSON_LIKE)
-def test_whatever_passes_can_be_written_and_read_back(data: Any) -> None:
+def test_an_accepted_chunk_round_trips_through_json(data: Any) -> None:
     chunk = {"type": "data-x", "data": data}
     try:
         check(chunk, max_bytes=1000)
@@ -135,7 +135,7 @@ def test_whatever_passes_can_be_written_and_read_back(data: Any) -> None:
 
 @pytest.mark.parametrize("type_", CHUNKS)
 @given(value=JSON_LIKE)
-def test_junk_in_any_field_is_refused_by_name_or_passes(type_: str, value: Any) -> None:
+def test_arbitrary_field_values_pass_or_are_refused_with_a_named_error(type_: str, value: Any) -> None:
     for name in [*CHUNKS[type_].required, *CHUNKS[type_].optional]:
         try:
             check({"type": type_, **dict.fromkeys(CHUNKS[type_].required, "x"), name: value}, max_bytes=1000)

@@ -31,6 +31,6 @@ def tool(message: MessageState, name: str = "look") -> dict[str, Any]:
     return next(part for part in message.parts if part["type"] == f"tool-{name}")
 
 
-def told(messages: list[ModelMessage]) -> list[tuple[str, Any]]:
+def request_parts(messages: list[ModelMessage]) -> list[tuple[str, Any]]:
     """Return the kind and content of each part that a model was given."""
     return [(part.part_kind, getattr(part, "content", None)) for message in messages for part in message.parts]

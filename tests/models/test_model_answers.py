@@ -24,7 +24,7 @@ from agents_app.adapters.pydantic_ai.stream import EventWriter, storable
 from agents_app.testing import CHUNK_BYTES, rehearse
 from agents_app.turn import Turn
 from sessions_app.core.fold import MessageState
-from tests.models.scripted import call, scripted, told, tool
+from tests.models.scripted import call, request_parts, scripted, tool
 from tests.support.person import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -206,7 +206,7 @@ async def test_the_model_gets_the_history(talk: Any) -> None:
     conversation = await talk(agent)
     await conversation.ask("Where is it?")
     await conversation.ask("Are you sure?")
-    assert told(given[2]) == [
+    assert request_parts(given[2]) == [
         ("user-prompt", "Where is it?"), ("tool-call", None), ("tool-return", {"found": True}),
         ("text", "It is here."), ("user-prompt", "Are you sure?"),
     ]  # fmt: skip

@@ -33,7 +33,7 @@ KEY = "sk-proj-a-key-of-this-site-that-nobody-may-see"
 
 @pytest.fixture
 def agent_of(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`agent_of(url)`: an agent whose model is at this address, configured as a site does it."""
+    """Make an agent, `agent_of(url)`, whose model is at this address, configured as a site does it."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
     def make(url: str, model: str = "openai-chat:stub", **settings: Any) -> Agent[None, str]:
@@ -209,8 +209,8 @@ async def test_neither_the_key_nor_the_providers_words_are_shown_or_logged(
     talk: Any, agent_of: Any, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     caplog.set_level(logging.INFO)
-    told = f"Incorrect API key provided: {KEY}. See <script>alert(1)</script>\nERROR forged line"
-    async with ModelServer(refusal(status, told)) as server:
+    provider_text = f"Incorrect API key provided: {KEY}. See <script>alert(1)</script>\nERROR forged line"
+    async with ModelServer(refusal(status, provider_text)) as server:
         message = await (await talk(agent_of(server.url))).ask("Hello")
     assert message.status == "failed" and message.reason
     assert KEY not in message.reason and "script" not in message.reason

@@ -19,7 +19,7 @@ def call(state: str, id: str = "call_1", **fields: Any) -> dict[str, Any]:
     return {"type": "tool-look", "toolCallId": id, "state": state, "input": {"at": 1}} | fields
 
 
-def told(messages: list[ModelMessage]) -> list[tuple[str, list[Any]]]:
+def summary(messages: list[ModelMessage]) -> list[tuple[str, list[Any]]]:
     return [(each.kind, [getattr(part, "content", part.part_kind) for part in each.parts]) for each in messages]
 
 
@@ -35,7 +35,7 @@ def test_each_step_is_a_response_and_its_tool_results() -> None:
         call("output-available", output="a"), call("output-available", "call_2", output={"b": 1}),
         STEP, {"type": "text", "text": "There."}, {"type": "data-mood", "data": 1}, {"type": "source-url", "url": "x"},
     )  # fmt: skip
-    assert told(model_messages([message("user", PERSON), answer])) == [
+    assert summary(model_messages([message("user", PERSON), answer])) == [
         ("request", ["Where?"]),
         ("response", ["Let me look.", "tool-call", "tool-call"]), ("request", ["a", {"b": 1}]),
         ("response", ["There."]),
@@ -50,7 +50,7 @@ def test_a_steer_stands_where_the_model_was_given_it() -> None:
     ]  # fmt: skip
     tools, text = call("output-available", output="a"), {"type": "text", "text": "There."}
     for parts in ((STEP, tools, steering, STEP, text), (STEP, tools, STEP, steering, text)):
-        assert told(model_messages([message("user", PERSON), message("assistant", *parts)])) == expected
+        assert summary(model_messages([message("user", PERSON), message("assistant", *parts)])) == expected
 
 
 def test_a_tool_call_always_has_a_result() -> None:
@@ -65,7 +65,7 @@ def test_a_tool_call_always_has_a_result() -> None:
 def test_calls_without_input_and_provider_calls_are_left_out() -> None:
     streaming = {"type": "tool-look", "toolCallId": "c", "state": "input-streaming", "rawInput": '{"a'}
     answer = message("assistant", STEP, streaming, call("output-available", output=1, providerExecuted=True))
-    assert told(model_messages([message("user", PERSON), answer])) == [("request", ["Where?"])]
+    assert summary(model_messages([message("user", PERSON), answer])) == [("request", ["Where?"])]
 
 
 def test_call_ids_are_unique() -> None:
@@ -81,7 +81,7 @@ def test_call_ids_are_unique() -> None:
 
 def test_an_answer_without_its_question_is_left_out() -> None:
     answer = message("assistant", {"type": "text", "text": "There."})
-    assert told(model_messages([answer, message("user", PERSON)])) == [("request", ["Where?"])]
+    assert summary(model_messages([answer, message("user", PERSON)])) == [("request", ["Where?"])]
 
 
 def test_a_result_that_looks_like_a_file_stays_text() -> None:
@@ -94,4 +94,4 @@ def test_a_result_that_looks_like_a_file_stays_text() -> None:
 
 def test_the_stored_part_of_a_broken_answer_is_included() -> None:
     answer = message("assistant", STEP, {"type": "text", "text": "It is"}, status="interrupted")
-    assert told(model_messages([message("user", PERSON), answer]))[1] == ("response", ["It is"])
+    assert summary(model_messages([message("user", PERSON), answer]))[1] == ("response", ["It is"])

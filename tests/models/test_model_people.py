@@ -17,7 +17,7 @@ from agents_app.adapters.pydantic_ai.tools import UNSHOWABLE
 from sessions_app import conf
 from sessions_app.database import threads
 from sessions_app.models import Approval, Run
-from tests.models.scripted import call, scripted, told, tool
+from tests.models.scripted import call, request_parts, scripted, tool
 from tests.support.person import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,7 +71,7 @@ async def test_a_call_waits_for_approval_and_runs_once(talk: Any) -> None:
     answer = await conversation.ended()
     assert (answer.status, text_of(answer), mail.sent) == ("complete", "Done.", ["Ann"])
     assert (tool(answer, "send")["state"], tool(answer, "send")["output"]) == ("output-available", "sent to Ann")
-    assert ("tool-return", "sent to Ann") in told(mail.given[1])
+    assert ("tool-return", "sent to Ann") in request_parts(mail.given[1])
     approval = await threads.run(Approval.objects.get)
     assert approval.execution == Approval.Execution.DONE
 
@@ -84,7 +84,7 @@ async def test_a_denied_call_does_not_run_and_the_model_learns_why(talk: Any) ->
     await decide(conversation, asked(conversation)[0], "deny", reason="Not today.")
     answer = await conversation.ended()
     assert (answer.status, tool(answer, "send")["state"], mail.sent) == ("complete", "output-denied", [])
-    assert ("tool-return", "Not today.") in told(mail.given[1])
+    assert ("tool-return", "Not today.") in request_parts(mail.given[1])
 
 
 async def test_an_approval_that_expires_is_a_denial(talk: Any) -> None:
@@ -201,7 +201,7 @@ async def test_arguments_that_cannot_be_shown_are_denied(talk: Any) -> None:
     mail = Mail([call("send", f'{{"to": "{"x" * conf.settings.chunk_bytes}"}}')], ["Done."])
     answer = await (await talk(mail.agent)).ask("Write to all")
     assert (answer.status, tool(answer, "send")["state"], mail.sent) == ("complete", "output-denied", [])
-    assert ("tool-return", UNSHOWABLE) in told(mail.given[1])
+    assert ("tool-return", UNSHOWABLE) in request_parts(mail.given[1])
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ async def test_a_client_tool_returns_its_result(talk: Any, result: Any, state: s
     assert receipt["status"] == "accepted"
     answer = await conversation.ended()
     assert (answer.status, tool(answer, "locate")["state"]) == ("complete", state)
-    assert ("tool-return", given) in told(seen[1])
+    assert ("tool-return", given) in request_parts(seen[1])
 
 
 async def test_a_client_never_gets_truncated_arguments(talk: Any) -> None:
@@ -233,7 +233,7 @@ async def test_a_client_never_gets_truncated_arguments(talk: Any) -> None:
     tools = ExternalToolset([ToolDefinition(name="locate", parameters_json_schema={"type": "object"})])
     answer = await (await talk(Agent(model, toolsets=[tools]))).ask("Where am I?")
     assert (answer.status, tool(answer, "locate")["errorText"]) == ("complete", UNSHOWABLE)
-    assert ("tool-return", UNSHOWABLE) in told(seen[1])
+    assert ("tool-return", UNSHOWABLE) in request_parts(seen[1])
 
 
 async def test_a_steer_reaches_the_model_before_its_next_request(talk: Any) -> None:
@@ -253,7 +253,7 @@ async def test_a_steer_reaches_the_model_before_its_next_request(talk: Any) -> N
     await conversation.wait_until(lambda: conversation.signals.get(steer, {}).get("status") == "delivered")
     looked.set()
     answer = await conversation.ended()
-    assert told(given[1])[-2:] == [("tool-return", "found"), ("user-prompt", "In the cellar?")]
+    assert request_parts(given[1])[-2:] == [("tool-return", "found"), ("user-prompt", "In the cellar?")]
     assert [part["type"] for part in answer.parts if part["type"] in ("steering-message", "text")] == [
         "steering-message", "text",
     ]  # fmt: skip
@@ -284,7 +284,7 @@ async def test_a_broken_answer_continues_where_it_ended(talk: Any) -> None:
     assert (broken.status, text_of(broken)) == ("failed", "One, ")
     answer = await conversation.retry("continue")
     assert (answer.status, text_of(answer)) == ("complete", "two.")
-    assert told(given[1]) == [("user-prompt", "Count"), ("text", "One, "), ("user-prompt", GO_ON)]
+    assert request_parts(given[1]) == [("user-prompt", "Count"), ("text", "One, "), ("user-prompt", GO_ON)]
 
 
 async def test_an_answer_can_be_regenerated(talk: Any) -> None:
@@ -293,7 +293,7 @@ async def test_an_answer_can_be_regenerated(talk: Any) -> None:
     await conversation.ask("Count")
     answer = await conversation.retry("regenerate")
     assert text_of(answer) == "Two."
-    assert told(given[1]) == [("user-prompt", "Count")]
+    assert request_parts(given[1]) == [("user-prompt", "Count")]
 
 
 @pytest.mark.parametrize("ending", [["Here."], half], ids=["complete", "failed"])

@@ -1,4 +1,4 @@
-"""Every scenario may start servers."""
+"""Fixtures for scenarios: real servers."""
 
 from tests.support.harness import migrated, server, start_server, start_shared_server
 

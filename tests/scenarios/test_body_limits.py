@@ -59,18 +59,18 @@ class Client:
 
 
 def is_refused(client: Client) -> bool:
-    """Whether the limit refuses the request, in the form of the API's errors."""
+    """Return whether the limit refuses the request, with an error in the API's format."""
     response, body = client.answer()
     if response.status != 413 or str(LIMIT) not in body.decode():
         return False
-    told = json.loads(body)
-    assert (told["code"], told["retryable"]) == ("body_too_large", False)
+    error = json.loads(body)
+    assert (error["code"], error["retryable"]) == ("body_too_large", False)
     assert "close" in response.headers["Connection"]
     return True
 
 
 def temporary_bytes(server: Server, temporary: Path) -> int:
-    """Bytes of the temporary files that a server has open; they have no names."""
+    """Return the bytes of the temporary files that a server has open; they have no names."""
     total = 0
     for link in Path(f"/proc/{server.pid}/fd").iterdir():
         try:
@@ -82,7 +82,7 @@ def temporary_bytes(server: Server, temporary: Path) -> int:
 
 
 def peak_kib(server: Server) -> int:
-    """The most memory that a server has had."""
+    """Return a server's peak memory."""
     [line] = [line for line in Path(f"/proc/{server.pid}/status").read_text().splitlines() if "VmHWM" in line]
     return int(line.split()[1])
 
@@ -110,7 +110,7 @@ def pieces(until: float) -> Iterator[bytes]:
         yield PIECE
 
 
-def test_a_client_that_goes_on_sending_is_cut_off_and_fills_nothing(server: Server, temporary: Path) -> None:
+def test_a_client_that_keeps_sending_is_cut_off_and_nothing_is_stored(server: Server, temporary: Path) -> None:
     with closing(Client(server, "/admin/login/", "Content-Length: 1")) as client:  # all that is loaded late
         client.socket.sendall(b"x")
         client.answer()
@@ -152,13 +152,13 @@ def daphne(start_server: StartServer) -> Server:
     return start_server("daphne")
 
 
-def test_under_daphne_no_probe_has_a_body_collected(daphne: Server) -> None:
+def test_daphne_collects_no_body_for_probes(daphne: Server) -> None:
     for header in (f"Content-Length: {GIB}", "Transfer-Encoding: chunked"):
         with closing(Client(daphne, "/healthz", header)) as client:
             assert client.answer()[0].status == 405
 
 
-def test_under_daphne_a_body_is_never_read_as_frames(daphne: Server) -> None:
+def test_daphne_never_reads_a_body_as_frames(daphne: Server) -> None:
     upgrade: Any = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: x")
     with closing(Client(daphne, "/ws/", f"Content-Length: {GIB}", *upgrade)) as client:
         assert is_refused(client)

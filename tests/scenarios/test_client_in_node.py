@@ -22,7 +22,7 @@ def server(start_shared_server: StartServer) -> Server:
 
 
 @pytest.mark.parametrize("transport", ["websocket", "stream"])
-def test_it_sends_and_follows_the_answer_and_ends(server: Server, transport: str) -> None:
+def test_the_client_sends_follows_the_answer_and_exits(server: Server, transport: str) -> None:
     if not (TESTS / "node_modules" / "undici").is_dir() and os.environ.get("CI") != "true":
         pytest.skip("undici is not installed: `make setup` installs it")
     headers = guest(server)

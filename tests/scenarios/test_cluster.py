@@ -1,8 +1,8 @@
-"""The large size under faults: whatever is killed, frozen or cut off, everybody sees one history, and all of it.
+"""A cluster under faults: whatever is killed, frozen or cut off, every client sees one complete history.
 
-A play is a number of rounds, each with new sessions; at the end of one all that was seen is checked. What is done
+A rounds is a number of rounds, each with new sessions; at the end of one all that was seen is checked. What is done
 follows from the seed, when it happens does not. The history is in the directory of the test, for
-`python -m tests.support.checker`.
+`python -m tests.support.history_checker`.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ import pytest
 from agents_app.remote import Publisher
 from sessions_app.core.errors import HoldfastError
 from tests.services import require
-from tests.support import checker
-from tests.support.checker import Recorder
+from tests.support import history_checker
 from tests.support.cluster import FAULTS, LEASE_S, Cluster
+from tests.support.concurrent_user import ConcurrentUser
 from tests.support.harness import StartServer
-from tests.support.history import Rows, check, rows_of_postgres
-from tests.support.restless import Restless
+from tests.support.history_checker import Recorder
+from tests.support.recording_tab import RecordingTab
 from tests.support.scripted import EFFECTS, SETTINGS
+from tests.support.session_invariants import Rows, check, rows_of_postgres
 from tests.support.tokens import KEYS, token
-from tests.support.wanderer import Wanderer
 
-MINUTES = float(os.environ.get("HOLDFAST_FAULT_MINUTES", "10"))  # of a long play
+MINUTES = float(os.environ.get("HOLDFAST_FAULT_MINUTES", "10"))  # of a long rounds
 ROUND_S = 240.0  # within which a round has to come to rest
 PAUSES_S = 0.3, 2.5  # between two faults
 QUICK = {
@@ -53,29 +53,27 @@ def services() -> None:
 
 
 async def test_a_round_of_faults(start_server: StartServer, tmp_path: Path) -> None:
-    async with playing(start_server, tmp_path, seed=1) as play:
-        await play.round(people=1, questions=2, faults=["kill", "crash PostgreSQL", "flush Redis", "reload nginx"])
+    async with fault_rounds(start_server, tmp_path, seed=1) as rounds:
+        await rounds.round(people=1, questions=2, faults=["kill", "crash PostgreSQL", "flush Redis", "reload nginx"])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [2, 3, 4])
-async def test_minutes_of_faults(start_server: StartServer, tmp_path: Path, seed: int) -> None:
-    async with playing(start_server, tmp_path, seed=seed) as play:
+async def test_several_minutes_of_faults(start_server: StartServer, tmp_path: Path, seed: int) -> None:
+    async with fault_rounds(start_server, tmp_path, seed=seed) as rounds:
         until = time.monotonic() + 60 * MINUTES
         while time.monotonic() < until:
-            await play.round(people=3, questions=8, faults=play.choose_faults(12), failing=2)
+            await rounds.round(people=3, questions=8, faults=rounds.choose_faults(12), failing=2)
 
 
 @pytest.mark.long
-async def test_a_worker_that_vanishes_within_a_transaction_holds_nobody_up(
-    start_server: StartServer, tmp_path: Path
-) -> None:
-    """As when its machine loses its power: nobody tells PostgreSQL, which keeps the session's lock for it."""
-    async with playing(start_server, tmp_path, seed=5) as play, play.person() as person:
+async def test_a_worker_lost_within_a_transaction_blocks_no_other(start_server: StartServer, tmp_path: Path) -> None:
+    """PostgreSQL gets no word, as after a power loss, and keeps the session's lock."""
+    async with fault_rounds(start_server, tmp_path, seed=5) as rounds, rounds.person() as person:
         await person.send("message", {"parts": [{"type": "text", "text": "w100000"}]})
         tab = person.tabs[0]
         await tab.wait_until(lambda: tab.sessions[person.session].text.startswith("0 "))
-        await asyncio.to_thread(vanish_within_a_transaction, play.cluster)
+        await asyncio.to_thread(vanish_within_a_transaction, rounds.cluster)
         message = await tab.wait_for_end(person.session, 120)
         assert message.status == "interrupted"
         await person.ask(1)
@@ -83,7 +81,7 @@ async def test_a_worker_that_vanishes_within_a_transaction_holds_nobody_up(
 
 
 def vanish_within_a_transaction(cluster: Cluster) -> None:
-    """Stops the worker at work while it holds the lock of a session's row, and all that it sends, its end too."""
+    """Stop the worker at work while it holds the lock of a session's row, and all that it sends, its end too."""
     [at_work] = cluster.postgres.ask(
         "SELECT name FROM sessions_app_worker WHERE id = (SELECT worker_id FROM sessions_app_run)"
     )
@@ -104,7 +102,7 @@ def vanish_within_a_transaction(cluster: Cluster) -> None:
 
 
 @asynccontextmanager
-async def playing(start_server: StartServer, place: Path, *, seed: int) -> AsyncIterator["Play"]:
+async def fault_rounds(start_server: StartServer, place: Path, *, seed: int) -> AsyncIterator["FaultRounds"]:
     effects = place / "effects"
     effects.touch()
     recorder = Recorder(place / "history.jsonl")
@@ -113,14 +111,14 @@ async def playing(start_server: StartServer, place: Path, *, seed: int) -> Async
     print(f"seed {seed}, history in {recorder.path}")
     async with Cluster(start_server, random, recorder, settings) as cluster:
         try:
-            yield Play(cluster, random, recorder, effects)
+            yield FaultRounds(cluster, random, recorder, effects)
         finally:
             recorder.close()
-            print(checker.summary(checker.read(recorder.path)))
+            print(history_checker.summary(history_checker.read(recorder.path)))
 
 
-class Play:
-    """People, an agent elsewhere, and what befalls the processes between them."""
+class FaultRounds:
+    """Users, a remote agent, and the faults of the processes between them."""
 
     def __init__(self, cluster: Cluster, random: Random, recorder: Recorder, effects: Path) -> None:
         self.cluster = cluster
@@ -133,8 +131,8 @@ class Play:
         return self.random.choices(list(FAULTS), list(FAULTS.values()), k=count)
 
     async def round(self, *, people: int, questions: int, faults: list[str], failing: int = 1) -> None:
-        """`failing`: how many faults may be under way at once."""
-        # A test that hangs is ended; a play is long, and only its rounds can hang.
+        """Run one round. `failing`: how many faults may be under way at once."""
+        # A test that hangs is ended; a rounds is long, and only its rounds can hang.
         faulthandler.dump_traceback_later(2 * ROUND_S, exit=True, file=sys.__stderr__)
         async with AsyncExitStack() as stack, asyncio.timeout(ROUND_S):
             asking = [await stack.enter_async_context(self.person()) for _ in range(people)]
@@ -157,18 +155,18 @@ class Play:
             for person in asking:
                 check(person, await self.note_states(person), ran)
             await self.note_states(reader)
-        wrong = checker.check(self.recorder.entries)
+        wrong = history_checker.check(self.recorder.entries)
         assert not wrong, "\n".join(wrong)
         self.recorder.entries.clear()
         self.effects.write_text("")
 
     @asynccontextmanager
-    async def person(self, **fields: Any) -> AsyncIterator[Restless]:
+    async def person(self, **fields: Any) -> AsyncIterator[ConcurrentUser]:
         async with AsyncExitStack() as stack:
             tabs = []
             for _ in range(2):
                 self._names += 1
-                tab = Wanderer(
+                tab = RecordingTab(
                     self.cluster.url, f"tab {self._names}",
                     random=Random(self.random.random()), recorder=self.recorder,
                 )  # fmt: skip
@@ -178,14 +176,14 @@ class Play:
             tabs[1].http.headers["X-CSRFToken"] = tabs[0].http.cookies["csrftoken"]
             for tab in tabs:
                 await tab.follow(session)
-            yield Restless(tabs[0], tabs[1], session, Random(self.random.random()))
+            yield ConcurrentUser(tabs[0], tabs[1], session, Random(self.random.random()))
 
     async def fail(self, faults: list[str]) -> None:
         for fault in faults:
             await asyncio.sleep(self.random.uniform(*PAUSES_S))
             await self.cluster.fail(fault)
 
-    async def publish(self, reader: Restless, enough: asyncio.Event) -> None:
+    async def publish(self, reader: ConcurrentUser, enough: asyncio.Event) -> None:
         """An agent elsewhere, which is replaced by its successor now and then, and stopped by its reader."""
         while not enough.is_set():
             publisher = Publisher(
@@ -222,8 +220,8 @@ class Play:
     def note_acknowledged(self, session: str, message: str, text: str, *, ended: bool = False) -> None:
         self.recorder.note("acknowledged", session=session, message=message, text=text, ended=ended)
 
-    async def note_states(self, person: Restless) -> Rows:
-        """Notes what the store, each server and each tab have in the end."""
+    async def note_states(self, person: ConcurrentUser) -> Rows:
+        """Record the final states of the store, each server and each tab."""
         session = person.session
         rows = await asyncio.to_thread(rows_of_postgres, self.cluster.postgres, session)
         for run in rows.runs:
@@ -234,7 +232,9 @@ class Play:
             self.recorder.note(
                 "approval", session=session, effect=effect, status=row["status"], execution=row["execution"]
             )
-        self.note_state(session, checker.STORE, rows.session["tail"], stored_messages(rows), stored_signals(rows))
+        self.note_state(
+            session, history_checker.STORE, rows.session["tail"], stored_messages(rows), stored_signals(rows)
+        )
         for web in self.cluster.webs:
             async with httpx.AsyncClient(base_url=web.url, cookies=person.tabs[0].http.cookies) as http:
                 path = f"/api/sessions/{session}"
@@ -249,7 +249,7 @@ class Play:
         for tab in person.tabs:
             followed = tab.sessions[session]
             messages = [vars_of(message) for message in followed.messages.values()]
-            assert isinstance(tab, Wanderer)
+            assert isinstance(tab, RecordingTab)
             self.note_state(session, tab.name, followed.cursor.serial, messages, [*followed.signals.values()])
         return rows
 
@@ -287,7 +287,7 @@ def vars_of(message: Any) -> dict[str, Any]:
 
 
 async def pages(http: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
-    """All of a history, the oldest first."""
+    """Return all of a history, the oldest first."""
     results: list[dict[str, Any]] = []
     following: str | None = f"{path}?order=oldest&limit=200"
     while following:

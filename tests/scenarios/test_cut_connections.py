@@ -1,4 +1,4 @@
-"""A proxy that cuts idle connections is found by what its cuts leave behind, and pings leave it nothing to cut."""
+"""Diagnosis of a proxy that cuts idle connections, and pings that prevent the cuts."""
 
 import asyncio
 import json
@@ -38,20 +38,20 @@ def recorded(server: Server) -> int:
 
 
 def diagnosed(server: Server, ends: int) -> dict[str, Any]:
-    """What is known of a server's connections, of one transport, when so many have ended."""
-    (told,) = all_diagnosed(server, ends)
-    return told
+    """Return the report on a server's connections of one transport, once enough have ended."""
+    (report,) = all_diagnosed(server, ends)
+    return report
 
 
 def all_diagnosed(server: Server, ends: int) -> list[dict[str, Any]]:
     wait_for(lambda: recorded(server) >= ends, DEADLINE_S, lambda: f"{recorded(server)} records:\n{server.log}")
-    told: list[dict[str, Any]]
-    told = json.loads(server.manage("diagnose_connections", "--hours", "1", "--json"))["transports"]
-    return told
+    report: list[dict[str, Any]]
+    report = json.loads(server.manage("diagnose_connections", "--hours", "1", "--json"))["transports"]
+    return report
 
 
 @pytest.mark.long
-async def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(start_server: StartServer) -> None:
+async def test_a_proxys_limit_shows_as_a_peak_and_pings_stay_below_it(start_server: StartServer) -> None:
     silent, pinging = start_server(**SILENCE), start_server(**PINGS)
     with Nginx("cloudflare", silent.port) as proxy, Nginx("cloudflare", pinging.port) as other_proxy:
         other = opened(other_proxy.port, guest(pinging))
@@ -63,10 +63,10 @@ async def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(star
             for _ in range(LINKS):
                 links += [opened(proxy.port, visitor), RawStream(proxy, person, session)]
                 await asyncio.sleep(APART_S)
-            told = await asyncio.to_thread(all_diagnosed, silent, 2 * LINKS)
+            report = await asyncio.to_thread(all_diagnosed, silent, 2 * LINKS)
         assert not await is_cut
-    assert [one["ended"] for one in told] == [{"cut": LINKS}, {"left": LINKS}]
-    for one in told:
+    assert [one["ended"] for one in report] == [{"cut": LINKS}, {"left": LINKS}]
+    for one in report:
         (finding,) = one["findings"]
         assert finding["measure"] == "idle" and finding["ends"] == LINKS
         assert LIMIT_S - 0.1 < finding["low"] <= finding["high"] < LIMIT_S + 1
@@ -77,7 +77,7 @@ async def test_the_limit_of_a_proxy_shows_as_a_peak_and_pings_keep_below_it(star
 
 
 @SERVERS
-def test_each_kind_of_end_is_told_from_the_others(start_server: StartServer, command: str) -> None:
+def test_each_kind_of_end_is_distinguished(start_server: StartServer, command: str) -> None:
     server = start_server(command)
     visitor = guest(server)
     with TcpProxy(server.port) as network:
@@ -91,19 +91,19 @@ def test_each_kind_of_end_is_told_from_the_others(start_server: StartServer, com
     for _ in range(200):  # more than anybody may send a second
         closed.send_text("no JSON")
     closed.send(CLOSE, closed.read_until(CLOSE).payload)
-    told = diagnosed(server, ends=3)
-    assert told["ended"] == {"cut": 1, "client": 1, "server": 1} and not told["findings"]
+    report = diagnosed(server, ends=3)
+    assert report["ended"] == {"cut": 1, "client": 1, "server": 1} and not report["findings"]
 
 
 @pytest.mark.long
-def test_who_answers_no_ping_is_lost_not_cut(start_server: StartServer) -> None:
+def test_a_client_without_pongs_is_lost_not_cut(start_server: StartServer) -> None:
     server = start_server(HOLDFAST_PING_INTERVAL_S="2", HOLDFAST_PONG_TIMEOUT_S="1")
     socket = RawSocket(server.port, headers=guest(server), answer_pings=False)
     assert socket.is_cut(within=DEADLINE_S)
     assert diagnosed(server, ends=1)["ended"] == {"lost": 1}
 
 
-def test_what_attackers_put_into_headers_is_bounded(start_server: StartServer) -> None:
+def test_hostile_headers_are_bounded(start_server: StartServer) -> None:
     server = start_server()
     hostile = {
         "CF-Ray": "<script>alert(1)</script>" * 100,
@@ -114,13 +114,13 @@ def test_what_attackers_put_into_headers_is_bounded(start_server: StartServer) -
     opened(server.port, guest(server) | hostile).cut()
     wait_for(lambda: "WebSocket DISCONNECT" in server.log, DEADLINE_S, lambda: server.log)
     assert server.terminate() == 0  # it stores the last of them when it stops
-    told = diagnosed(server, ends=1)
-    assert (told["ended"], told["rays"]) == ({"cut": 1}, [])
+    report = diagnosed(server, ends=1)
+    assert (report["ended"], report["rays"]) == ({"cut": 1}, [])
 
 
 @SERVERS
 @pytest.mark.long
-async def test_a_stream_or_poll_that_its_client_leaves_is_told_from_one_that_ends(
+async def test_a_stream_or_poll_left_by_its_client_is_distinguished_from_one_that_ends(
     start_server: StartServer, command: str
 ) -> None:
     server = start_server(command, HOLDFAST_STREAM_MS="2000")

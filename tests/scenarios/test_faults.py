@@ -1,4 +1,4 @@
-"""Faults below the processes: a full disk, a locked database, a clock that is set, a process that is frozen."""
+"""Faults below the processes: a full disk, a locked database, a changed clock, a frozen process."""
 
 import asyncio
 import resource
@@ -27,7 +27,7 @@ SETTINGS = {
 
 @pytest.fixture
 def publish(tmp_path: Path) -> Iterator[Callable[..., Publisher]]:
-    """Starts publishers; what still runs at the test's end is killed."""
+    """Start publishers; those still running at the test's end are killed."""
     started: list[Publisher] = []
 
     def start(server: Server, session: str, *, pace: float = 50, **environment: str) -> Publisher:
@@ -50,14 +50,14 @@ def database(server: Server) -> Path:
 
 
 def tail(server: Server, session: str) -> int:
-    """The serial of the last event that is stored."""
+    """Return the serial of the last stored event."""
     with closing(sqlite3.connect(database(server), timeout=DEADLINE_S)) as store:
         stored: int = store.execute("SELECT tail FROM sessions_app_session WHERE id = ?", [session]).fetchone()[0]
         return stored
 
 
 def grows_no_more(pid: int, path: Path) -> None:
-    """As on a full disk: no file of this process may become larger than the database is now."""
+    """Simulate a full disk: no file of this process may become larger than the database is now."""
     largest = max(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
 
@@ -66,7 +66,7 @@ def grows_again(pid: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-async def test_when_the_disk_is_full_nothing_is_shown_and_later_nothing_is_missing(
+async def test_with_a_full_disk_nothing_unstored_is_shown_and_nothing_is_lost(
     start_server: StartServer, publish: Callable[..., Publisher]
 ) -> None:
     # Only the publisher's disk is full: it can't show that it lives, and the server could, and would, end its answer.
@@ -98,7 +98,7 @@ async def test_when_the_disk_is_full_nothing_is_shown_and_later_nothing_is_missi
         assert (reader.taken_back, reader.resets, followed.gaps) == ([], [], 0)
 
 
-async def test_when_the_servers_disk_is_full_people_are_told_and_may_try_again(start_server: StartServer) -> None:
+async def test_with_a_full_server_disk_users_are_told_and_may_retry(start_server: StartServer) -> None:
     server = start_server(**SETTINGS, HOLDFAST_RUNS_PER_PROCESS="0")
     async with Follower(server.url) as person:
         session = await person.create_session()
@@ -120,7 +120,7 @@ async def test_when_the_servers_disk_is_full_people_are_told_and_may_try_again(s
 
 
 @pytest.mark.long
-async def test_a_locked_database_delays_and_ends_nothing(
+async def test_a_locked_database_delays_answers_and_ends_none(
     start_server: StartServer, publish: Callable[..., Publisher]
 ) -> None:
     """Longer than a lease: who can't write can't show that he lives, and nobody may hold that against him."""
@@ -144,7 +144,7 @@ async def test_a_locked_database_delays_and_ends_nothing(
         assert is_what_was_sent(message.id, text_of(message))
 
 
-async def test_a_publisher_that_was_frozen_for_longer_than_its_lease_is_fenced(
+async def test_a_publisher_frozen_beyond_its_lease_is_fenced(
     start_server: StartServer, publish: Callable[..., Publisher]
 ) -> None:
     server = start_server(**SETTINGS)
@@ -169,7 +169,7 @@ async def test_a_publisher_that_was_frozen_for_longer_than_its_lease_is_fenced(
 
 
 def freeze_outside_a_transaction(publisher: Publisher | Server, path: Path) -> None:
-    """One that is frozen while it holds SQLite's write lock stops every writer, which is another story."""
+    """Freeze a process that does not hold SQLite's write lock, with which it would stop every writer."""
     while True:
         publisher.signal(signal.SIGSTOP)
         probe = sqlite3.connect(path, isolation_level=None, timeout=0.5)
@@ -185,7 +185,7 @@ def freeze_outside_a_transaction(publisher: Publisher | Server, path: Path) -> N
 
 
 @pytest.mark.long
-async def test_a_server_that_was_frozen_goes_on_with_every_client(start_server: StartServer) -> None:
+async def test_a_frozen_server_resumes_with_every_client(start_server: StartServer) -> None:
     server = start_server(**SETTINGS | {"HOLDFAST_DEMO_TOKENS_PER_S": "150"})
     async with Follower(server.url) as reader:
         session = await reader.create_session()
@@ -204,7 +204,7 @@ async def test_a_server_that_was_frozen_goes_on_with_every_client(start_server: 
 
 
 @pytest.mark.parametrize("hours", [30, pytest.param(-30, marks=pytest.mark.long)])
-async def test_a_clock_that_is_set_ends_no_answer_and_loses_nothing(
+async def test_a_changed_clock_ends_no_answer_and_loses_nothing(
     start_server: StartServer, publish: Callable[..., Publisher], tmp_path: Path, hours: int
 ) -> None:
     """The wall clock of the server jumps, the publisher's doesn't; nor does either's monotonic clock."""

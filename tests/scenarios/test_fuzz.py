@@ -1,4 +1,4 @@
-"""Nonsense on a running server: always a named error or a close code, never a traceback, and nobody else is harmed."""
+"""Arbitrary input to a running server: a named error or a close code, no traceback, no effect on others."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def server(request: pytest.FixtureRequest, start_shared_server: StartServer) -> 
 
 @pytest.fixture(autouse=True)
 def no_traceback(server: Server) -> Iterator[None]:
-    """Whatever a client sends is no failure of the server."""
+    """Check that no client input made the server log a traceback."""
     before = len(server.log)
     yield
     assert server.process and server.process.poll() is None
@@ -84,7 +84,7 @@ def site(server: Server) -> Site:
 
 
 def answers(socket: RawSocket) -> tuple[list[dict[str, Any]], int | None]:
-    """What comes until the server has taken everything, or has closed: the frames and the close code."""
+    """Return the frames until the server has read everything or has closed, and the close code."""
     received: list[dict[str, Any]] = []
     try:
         socket.send_text('{"type": "ping"}')
@@ -162,7 +162,7 @@ TYPES = ["attach", "detach", "ack", "signal", "ping", "attach", "ack", "signal",
 
 @EXAMPLES
 @given(data=st.data())
-def test_frames_that_are_nearly_right(site: Site, data: st.DataObject) -> None:
+def test_nearly_valid_frames(site: Site, data: st.DataObject) -> None:
     socket = site.connect()
     for one in data.draw(nearly_right(site)):
         try:
@@ -177,8 +177,8 @@ def test_frames_that_are_nearly_right(site: Site, data: st.DataObject) -> None:
 
 @EXAMPLES
 @given(sent=st.lists(st.tuples(ids, kinds, payloads | st.just(TEXT_PART)), min_size=1, max_size=8))
-def test_signals_that_are_nearly_right(site: Site, sent: list[tuple[str, str, Any]]) -> None:
-    """Each has one receipt, or an error that names it, over a socket and over HTTP."""
+def test_nearly_valid_signals(site: Site, sent: list[tuple[str, str, Any]]) -> None:
+    """Each gets one receipt, or an error that names it, over a socket and over HTTP."""
     socket = site.connect()
     session = site.own[1]
     for id, kind, payload in sent:
@@ -187,8 +187,8 @@ def test_signals_that_are_nearly_right(site: Site, sent: list[tuple[str, str, An
     received, code = answers(socket)
     check(received, code)
     assert code is None
-    told = [frame["id"] for frame in received if frame["type"] in ("receipt", "error")]
-    assert told == [id for id, _, _ in sent]
+    answered = [frame["id"] for frame in received if frame["type"] in ("receipt", "error")]
+    assert answered == [id for id, _, _ in sent]
     socket.close()
     id, kind, payload = sent[0]
     answer = site.post(f"/api/sessions/{session}/signals/", {"id": id, "kind": kind, "payload": payload})
@@ -213,7 +213,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text[:24])
-def test_a_text_that_is_no_frame(site: Site, text: str) -> None:
+def test_texts_that_are_no_frame(site: Site, text: str) -> None:
     socket = site.connect()
     socket.send_text(text)
     received, code = answers(socket)
@@ -224,7 +224,7 @@ def test_a_text_that_is_no_frame(site: Site, text: str) -> None:
 
 @EXAMPLES
 @given(text=st.text(max_size=300), cut=st.integers(0, 60))
-def test_random_and_cut_texts(site: Site, text: str, cut: int) -> None:
+def test_random_and_truncated_texts(site: Site, text: str, cut: int) -> None:
     socket = site.connect()
     whole = json.dumps({"type": "attach", "session": site.own[0], "cursor": site.cursors[0]})
     for one in (text, whole[:cut], whole + text):
@@ -258,7 +258,7 @@ def test_random_payloads(site: Site, payload: bytes, opcode: int) -> None:
     socket.close()
 
 
-def test_a_binary_message_is_refused_by_name(site: Site) -> None:
+def test_a_binary_message_is_refused_with_a_named_error(site: Site) -> None:
     socket = site.connect()
     socket.send(BINARY, b'{"type": "ping"}')
     received, code = answers(socket)
@@ -266,14 +266,14 @@ def test_a_binary_message_is_refused_by_name(site: Site) -> None:
     assert [frame["code"] for frame in received if frame["type"] == "error"] == ["bad_frame"]
 
 
-def test_a_frame_that_is_too_large_is_named_and_closed(site: Site) -> None:
+def test_a_frame_that_is_too_large_gets_an_error_and_a_close(site: Site) -> None:
     socket = site.connect()
     socket.send_text(json.dumps({"type": "ping", "x": "x" * 66_000}))
     received, code = answers(socket)
     assert (received[-1]["code"], code) == ("frame_too_large", 4413)
 
 
-def test_a_huge_frame_is_closed(site: Site) -> None:
+def test_a_huge_frame_closes_its_socket(site: Site) -> None:
     socket = site.connect()
     try:
         socket.send_text(json.dumps({"type": "ping", "x": "x" * 30_000_000}))
@@ -291,7 +291,7 @@ ORIGINS = [
 
 
 @pytest.mark.parametrize("origin", ORIGINS, ids=repr)
-def test_another_origin_is_told_so(site: Site, origin: str) -> None:
+def test_another_origin_is_refused_with_its_error(site: Site, origin: str) -> None:
     try:
         socket = RawSocket(site.server.port, headers=site.headers | {"Origin": origin})
     except (Refused, EOFError, ConnectionError):
@@ -307,7 +307,7 @@ COOKIES = [
 
 
 @pytest.mark.parametrize("cookie", COOKIES, ids=repr)
-def test_who_is_nobody_is_told_so(site: Site, cookie: str) -> None:
+def test_an_unauthenticated_client_is_refused_with_its_error(site: Site, cookie: str) -> None:
     try:
         socket = RawSocket(site.server.port, headers=site.headers | {"Cookie": cookie})
     except (Refused, EOFError, ConnectionError):
@@ -317,7 +317,7 @@ def test_who_is_nobody_is_told_so(site: Site, cookie: str) -> None:
 
 
 @pytest.mark.parametrize("other", ['json={"a": [1, 2]}', "a b=c", "x=é", 'q="un;closed', "=; ==; a==b"])
-def test_a_cookie_of_somebody_else_does_not_hide_ours(site: Site, other: str) -> None:
+def test_an_unrelated_cookie_does_not_hide_ours(site: Site, other: str) -> None:
     socket = RawSocket(site.server.port, headers=site.headers | {"Cookie": f"{other}; {site.headers['Cookie']}"})
     received, code = answers(socket)
     assert (received[0]["type"], code) == ("connected", None)
@@ -326,13 +326,13 @@ def test_a_cookie_of_somebody_else_does_not_hide_ours(site: Site, other: str) ->
 # Others
 
 
-async def test_others_are_not_harmed_by_a_flood(server: Server, site: Site) -> None:
+async def test_a_flood_does_not_affect_other_clients(server: Server, site: Site) -> None:
     random = Random(3)
     async with Person(server.url) as person:
         session = await person.create_session()
         await person.connect()
         followed = await person.attach(session)
-        flood = asyncio.create_task(asyncio.to_thread(pour, site, random))
+        flood = asyncio.create_task(asyncio.to_thread(send_garbage, site, random))
         took: list[float] = []
         for number in range(30):
             began = asyncio.get_running_loop().time()
@@ -346,8 +346,8 @@ async def test_others_are_not_harmed_by_a_flood(server: Server, site: Site) -> N
         assert followed.gaps == 0 and person.close_code is None
 
 
-def pour(site: Site, random: Random) -> None:
-    """Sockets that send nonsense as fast as they can, and read nothing."""
+def send_garbage(site: Site, random: Random) -> None:
+    """Open sockets that send arbitrary bytes as fast as they can, and read nothing."""
     for _ in range(6):
         socket = site.connect()
         try:

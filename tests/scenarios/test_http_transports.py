@@ -1,4 +1,4 @@
-"""The transports over HTTP on real servers: the exact text whatever is cut, killed, changed or stopped."""
+"""The HTTP transports on real servers: exact text despite cuts, kills, changes and stops."""
 
 import asyncio
 import contextlib
@@ -21,11 +21,11 @@ from sessions_app.api.schema import CURL_POLL
 from sessions_app.core.cursor import Cursor
 from tests.support.follower import Follower
 from tests.support.harness import DEADLINE_S, Server, StartServer, environment_of, guest, manage, wait_for
-from tests.support.hopper import Hopper
 from tests.support.http_followers import EventSourceFollower, HttpFollower, PollFollower, StreamFollower
 from tests.support.person import Followed, text_of
 from tests.support.publisher import Publisher, is_what_was_sent
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.transport_hopper import TransportHopper
 
 QUICK = {"HOLDFAST_TAIL_POLL_MS": "200", "HOLDFAST_RUNS_PER_PROCESS": "0"}
 HTTP: list[type[HttpFollower]] = [EventSourceFollower, StreamFollower, PollFollower]
@@ -45,12 +45,12 @@ def publishers() -> Iterator[list[Publisher]]:
 
 
 async def in_thread(function: Any, *arguments: Any) -> Any:
-    """Lets clients go on meanwhile."""
+    """Let clients go on meanwhile."""
     return await asyncio.to_thread(function, *arguments)
 
 
 async def followers(stack: AsyncExitStack, url: str, session: str, owner: Follower) -> list[HttpFollower]:
-    """One on each transport over HTTP, all of them the same person."""
+    """A follower on each HTTP transport, all of the same user."""
     readers = [await stack.enter_async_context(kind(url)) for kind in HTTP]
     for reader in readers:
         reader.http.cookies = owner.http.cookies
@@ -71,7 +71,7 @@ async def check_end(reader: Follower, session: str, publisher: Publisher) -> Non
 
 
 @SERVERS
-async def test_streams_and_polls_that_are_cut_at_random_end_with_the_exact_text(
+async def test_streams_and_polls_cut_at_random_get_the_exact_text(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path, command: str
 ) -> None:
     random = Random(4)
@@ -91,7 +91,7 @@ async def test_streams_and_polls_that_are_cut_at_random_end_with_the_exact_text(
             assert readers[0].connections > 6
 
 
-async def test_when_the_server_is_killed_they_go_on_at_the_next(
+async def test_clients_of_a_killed_server_continue_at_the_next(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
     server = start_server(**QUICK)
@@ -111,11 +111,11 @@ async def test_when_the_server_is_killed_they_go_on_at_the_next(
 
 
 @pytest.mark.long
-async def test_a_hundred_changes_of_transport_during_one_answer(
+async def test_a_hundred_transport_changes_during_one_answer(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
     server = start_server(**QUICK)
-    async with Hopper(server.url) as reader:
+    async with TransportHopper(server.url) as reader:
         session = await reader.create_session()
         await reader.follow(session)
         publishers.append(Publisher(tmp_path, server.environment, [session], pace=100).start())
@@ -131,17 +131,17 @@ async def test_each_request_may_go_to_another_process(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
     one, other = start_server(**QUICK), start_server("uvicorn", **QUICK)
-    async with Hopper(one.url, other.url, seed=2) as reader:
+    async with TransportHopper(one.url, other.url, seed=2) as reader:
         session = await reader.create_session()
         await reader.follow(session)
         publishers.append(Publisher(tmp_path, one.environment, [session], pace=100).start())
         await reader.wait_until(lambda: len(reader.hops) >= 40, within=90)
         assert await in_thread(publishers[0].terminate) == 0
         await check_end(reader, session, publishers[0])
-        assert len(reader.heard) == 6  # three transports of two servers
+        assert len(reader.routes) == 6  # three transports of two servers
 
 
-async def test_a_curl_loop_ends_with_the_exact_text(
+async def test_a_curl_loop_gets_the_exact_text(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
     server = start_server(**QUICK)
@@ -171,7 +171,7 @@ async def test_a_curl_loop_ends_with_the_exact_text(
 
 
 @SERVERS
-async def test_who_reads_steadily_gets_every_event_and_is_never_behind(start_server: StartServer, command: str) -> None:
+async def test_a_steady_reader_gets_every_event_and_is_never_behind(start_server: StartServer, command: str) -> None:
     small = {"HOLDFAST_WINDOW_BYTES": "2048", "HOLDFAST_ACK_BYTES": "512"}  # much less than the answer takes
     server = start_server(command, **small, HOLDFAST_DEMO_TOKENS_PER_S="1000", HOLDFAST_ROLLUP_MS="0")
     async with EventSourceFollower(server.url) as reader:
@@ -188,7 +188,7 @@ async def test_who_reads_steadily_gets_every_event_and_is_never_behind(start_ser
 
 
 @pytest.mark.parametrize("command", ["runserver", "uvicorn"])
-async def test_a_server_that_stops_ends_streams_and_polls_and_says_when_to_come_back(
+async def test_a_stopping_server_ends_streams_and_polls_with_a_reconnection_time(
     start_server: StartServer, command: str
 ) -> None:
     server = start_server(command, HOLDFAST_DRAIN_MS="3000", HOLDFAST_CONNECTIONS_PER_OWNER="8")
@@ -225,7 +225,7 @@ async def admitted(client: httpx.AsyncClient, address: str, **params: str) -> ht
 async def whole_stream(
     client: httpx.AsyncClient, session: str, seen: list[dict[str, Any]] | None = None
 ) -> list[dict[str, Any]]:
-    """All frames of a stream that ends as HTTP wants it: httpx raises otherwise. Each goes to `seen` as it comes."""
+    """Yield all frames of a stream with a proper HTTP end (httpx raises otherwise), each also to `seen` as it comes."""
     frames = []
     async with client.stream("GET", f"/api/sessions/{session}/stream/") as answer:
         async for line in answer.aiter_lines():
@@ -237,13 +237,13 @@ async def whole_stream(
 
 
 def held(server: Server) -> int:
-    """How many connections a server has."""
+    """Return the number of a server's connections."""
     listing = subprocess.run(["ss", "-tnH", "state", "established", f"sport = :{server.port}"], capture_output=True)
     return len(listing.stdout.splitlines())
 
 
 @SERVERS
-async def test_a_client_that_leaves_leaves_its_place(start_server: StartServer, command: str) -> None:
+async def test_a_client_that_leaves_frees_its_place(start_server: StartServer, command: str) -> None:
     server = start_server(command, HOLDFAST_CONNECTIONS_PER_OWNER="1")
     headers = guest(server)
     session = create_session(server, headers)
@@ -266,8 +266,8 @@ async def polled(client: httpx.AsyncClient, session: str) -> int:
     return (await client.get(f"/api/sessions/{session}/poll/?wait_ms=0")).status_code
 
 
-def test_a_response_that_fails_midway_is_cut_and_harms_no_other(start_server: StartServer) -> None:
-    server = start_server("daphne", application="tests.support.echo:application")
+def test_a_response_that_fails_midway_is_cut_and_affects_no_other(start_server: StartServer) -> None:
+    server = start_server("daphne", application="tests.support.echo_application:application")
     for _ in range(3):
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             httpx.get(f"{server.url}/breaks", timeout=DEADLINE_S)
@@ -302,7 +302,7 @@ async def test_signing_out_ends_an_open_stream_and_a_poll_within_seconds(
 
 @contextlib.asynccontextmanager
 async def signed_in(server: Server) -> Any:
-    """A client of somebody with a login, made for this."""
+    """A client with a new login."""
     server.manage(
         "shell", "-c",
         "from django.contrib.auth import get_user_model as m; m().objects.create_user('ann', password='pw-of-ann')",

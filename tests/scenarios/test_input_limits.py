@@ -1,4 +1,4 @@
-"""What a client sends too much of, too big or malformed ends its own socket with a code, or waits in the network."""
+"""Input limits: excessive or malformed input closes its own socket with a code, or waits in the network."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ TOO_BIG, MALFORMED, NOT_UTF8 = 1009, 1002, 1007
 def echo(start_shared_server: StartServer, request: Any) -> Server:
     return start_shared_server(
         request.param,
-        application="tests.support.echo:application",
+        application="tests.support.echo_application:application",
         arguments=f"--ws-max-size {2 * FRAME_BYTES}" if request.param == "uvicorn" else "",
         HOLDFAST_FRAME_BYTES=str(FRAME_BYTES),
     )
@@ -56,7 +56,7 @@ def test_a_malformed_frame_closes_its_socket(echo: Server, frame: dict[str, Any]
     assert other.receive().text == "unharmed"
 
 
-def test_it_reads_no_faster_than_the_application(echo: Server) -> None:
+def test_the_server_reads_no_faster_than_the_application(echo: Server) -> None:
     client = RawSocket(echo.port, "/ws/asleep")
     client.socket.settimeout(1)  # loopback takes data at once, or not at all
     frames = b"".join(encode(TEXT, f"{number:04096}".encode()) for number in range(8000))
@@ -73,6 +73,6 @@ def test_it_reads_no_faster_than_the_application(echo: Server) -> None:
     assert [int(client.receive().text) for _ in range(whole)] == list(range(whole))
 
 
-def test_compression_stays_off(echo: Server) -> None:
+def test_compression_is_off(echo: Server) -> None:
     client = RawSocket(echo.port, headers={"Sec-WebSocket-Extensions": "permessage-deflate"})
     assert "sec-websocket-extensions" not in client.answer.lower()

@@ -1,4 +1,4 @@
-"""`kill -9` at random moments: nothing acknowledged is lost, nothing shown is un-seen, and every answer ends."""
+"""`kill -9` at random moments: nothing acknowledged or shown is lost, and every answer ends."""
 
 import asyncio
 import signal
@@ -25,7 +25,7 @@ SETTINGS = {
 
 @pytest.fixture
 def publishers(tmp_path: Path) -> Iterator[list[Publisher]]:
-    """Those that a test starts; what still runs at its end is killed."""
+    """The publishers that a test starts; those still running at its end are killed."""
     started: list[Publisher] = []
     yield started
     for publisher in started:
@@ -34,11 +34,11 @@ def publishers(tmp_path: Path) -> Iterator[list[Publisher]]:
 
 
 async def in_thread(function: object, *arguments: object) -> object:
-    """Lets clients go on meanwhile."""
+    """Let clients go on meanwhile."""
     return await asyncio.to_thread(function, *arguments)  # type: ignore[arg-type]
 
 
-async def test_an_answer_of_another_process_goes_on_while_the_server_is_dead(
+async def test_an_answer_written_by_another_process_continues_while_the_server_is_dead(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
     server = start_server(**SETTINGS)
@@ -59,7 +59,7 @@ async def test_an_answer_of_another_process_goes_on_while_the_server_is_dead(
         assert (reader.taken_back, reader.resets, reader.sessions[session].gaps) == ([], [], 0)
 
 
-async def test_the_answer_of_a_killed_process_ends_within_its_lease(
+async def test_a_killed_processs_answer_ends_within_its_lease(
     start_server: StartServer, publishers: list[Publisher], tmp_path: Path
 ) -> None:
     server = start_server(**SETTINGS)
@@ -77,7 +77,7 @@ async def test_the_answer_of_a_killed_process_ends_within_its_lease(
 
 
 @pytest.mark.long
-async def test_the_answer_of_a_killed_server_ends_when_it_returns(start_server: StartServer) -> None:
+async def test_a_killed_servers_answer_ends_when_it_returns(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     async with Follower(server.url) as reader:
         session = await reader.create_session()
@@ -140,7 +140,7 @@ async def kill_at_random(
 
 
 async def ask(reader: Follower) -> None:
-    """Lets the agents in the server have an answer to give, as far as it is there and has none."""
+    """Give the server's agents an answer to write, if it is up and they have none."""
     for session in reader.following:
         messages = reader.messages(session)
         if reader.close_code is None and (not messages or (messages[-1].role == "assistant" and ended(messages[-1]))):

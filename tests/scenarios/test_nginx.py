@@ -1,4 +1,4 @@
-"""The proxies of the tests are what their names say; how long they let a link idle is in `test_proxies`."""
+"""The test proxies behave as their names say; their idle limits are tested in `test_proxies`."""
 
 import httpx
 import pytest
@@ -13,11 +13,11 @@ REFUSALS = {"no_upgrade_400": 400, "no_upgrade_403": 403, "no_upgrade_426": 426,
 
 @pytest.fixture(scope="module")
 def echo(start_shared_server: StartServer) -> Server:
-    return start_shared_server("daphne", application="tests.support.echo:application")
+    return start_shared_server("daphne", application="tests.support.echo_application:application")
 
 
 @pytest.mark.parametrize("name", UPGRADES)
-def test_it_lets_sockets_through(echo: Server, name: str) -> None:
+def test_a_proxy_that_supports_websockets(echo: Server, name: str) -> None:
     with Nginx(name, echo.port) as proxy:
         socket = RawSocket(proxy.port)
         socket.send_text("through nginx")
@@ -26,7 +26,7 @@ def test_it_lets_sockets_through(echo: Server, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "status"), REFUSALS.items())
-def test_it_refuses_to_upgrade(echo: Server, name: str, status: int) -> None:
+def test_a_proxy_that_refuses_upgrades(echo: Server, name: str, status: int) -> None:
     with Nginx(name, echo.port) as proxy:
         with pytest.raises(Refused) as refused:
             RawSocket(proxy.port)
@@ -34,7 +34,7 @@ def test_it_refuses_to_upgrade(echo: Server, name: str, status: int) -> None:
         assert httpx.get(f"{proxy.url}/other", timeout=DEADLINE_S).text == "ok"
 
 
-def test_it_hangs_where_a_socket_is_wanted(echo: Server) -> None:
+def test_a_proxy_that_hangs_on_upgrades(echo: Server) -> None:
     with Nginx("no_upgrade_hangs", echo.port) as proxy:
         with pytest.raises(httpx.ReadTimeout):
             httpx.get(f"{proxy.url}/ws/", timeout=httpx.Timeout(DEADLINE_S, read=1))
@@ -42,7 +42,7 @@ def test_it_hangs_where_a_socket_is_wanted(echo: Server) -> None:
 
 
 @pytest.mark.parametrize("name", ["strips_upgrade", "buffers"])
-def test_it_makes_a_plain_request_of_a_handshake(echo: Server, name: str) -> None:
+def test_a_proxy_that_drops_the_upgrade_headers(echo: Server, name: str) -> None:
     with Nginx(name, echo.port) as proxy:
         with pytest.raises(Refused) as refused:
             RawSocket(proxy.port)
@@ -51,12 +51,12 @@ def test_it_makes_a_plain_request_of_a_handshake(echo: Server, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name != "buffers"])
-def test_it_passes_each_piece_of_an_answer_on(echo: Server, name: str) -> None:
+def test_a_proxy_that_forwards_each_piece_of_a_response(echo: Server, name: str) -> None:
     with Nginx(name, echo.port) as proxy, httpx.stream("GET", f"{proxy.url}/forever", timeout=DEADLINE_S) as answer:
         assert next(answer.iter_bytes()) == b"ok"
 
 
-def test_it_holds_back_what_has_not_ended(echo: Server) -> None:
+def test_a_proxy_that_buffers_responses(echo: Server) -> None:
     with Nginx("buffers", echo.port) as proxy:
         with (
             pytest.raises(httpx.ReadTimeout),
@@ -66,7 +66,7 @@ def test_it_holds_back_what_has_not_ended(echo: Server) -> None:
         assert httpx.get(f"{proxy.url}/other", timeout=DEADLINE_S).text == "ok"
 
 
-def test_it_gives_a_request_its_ray_id(echo: Server) -> None:
+def test_a_proxy_that_adds_a_ray_id(echo: Server) -> None:
     with Nginx("cloudflare", echo.port) as proxy:
         answer = httpx.get(f"{proxy.url}/headers", timeout=DEADLINE_S)
         ray = answer.headers["CF-Ray"]
@@ -74,7 +74,7 @@ def test_it_gives_a_request_its_ray_id(echo: Server) -> None:
         assert ray != httpx.get(f"{proxy.url}/headers", timeout=DEADLINE_S).headers["CF-Ray"]
 
 
-def test_it_strips_headers_both_ways(echo: Server) -> None:
+def test_a_proxy_that_strips_headers_both_ways(echo: Server) -> None:
     with Nginx("strips_headers", echo.port) as proxy:
         assert "cache-control" not in httpx.get(f"{proxy.url}/headers", timeout=DEADLINE_S).headers
         assert not {"last-event-id", "accept", "user-agent"} & asked_with(proxy, **{"Last-Event-ID": "9"}).keys()

@@ -1,4 +1,4 @@
-"""The server pings every socket at its interval, under each command that serves, and drops who doesn't answer."""
+"""Pings: the server pings every socket at its interval, under each command, and drops unresponsive clients."""
 
 import time
 
@@ -8,7 +8,7 @@ from sessions_app import conf
 from tests.support.harness import DEADLINE_S, Server, StartServer, guest
 from tests.support.raw_socket import PING, PONG, TEXT, RawSocket
 
-ECHO = "tests.support.echo:application"
+ECHO = "tests.support.echo_application:application"
 
 
 # A server that stood still finds the time for a pong over before it reads the pong: in these tests it is long.
@@ -28,7 +28,7 @@ def strict(start_shared_server: StartServer) -> Server:
 
 
 @pytest.mark.parametrize("command", ["runserver", "daphne"])
-def test_it_pings_at_the_interval(start_server: StartServer, command: str) -> None:
+def test_the_server_pings_at_the_interval(start_server: StartServer, command: str) -> None:
     server = start_server(command, HOLDFAST_PING_INTERVAL_S="2", HOLDFAST_PONG_TIMEOUT_S="1")
     headers = guest(server)
     opening = time.monotonic()
@@ -41,7 +41,7 @@ def test_it_pings_at_the_interval(start_server: StartServer, command: str) -> No
     assert second > 2.3
 
 
-def test_it_pings_on_while_the_client_sends(patient: Server) -> None:
+def test_the_server_keeps_pinging_while_the_client_sends(patient: Server) -> None:
     socket = RawSocket(patient.port, "/ws/echo")
     pings, answers, opened = 0, 0, time.monotonic()
     while pings < 3:
@@ -54,13 +54,13 @@ def test_it_pings_on_while_the_client_sends(patient: Server) -> None:
     assert answers > 10
 
 
-def test_it_drops_a_client_that_withholds_its_pongs(strict: Server) -> None:
+def test_a_client_that_withholds_its_pongs_is_dropped(strict: Server) -> None:
     socket = RawSocket(strict.port, "/ws/echo", answer_pings=False)
     socket.read_until(PING)
     assert socket.is_cut(CUT_WITHIN_S)
 
 
-def test_data_is_no_pong(strict: Server) -> None:
+def test_data_does_not_count_as_a_pong(strict: Server) -> None:
     socket = RawSocket(strict.port, "/ws/echo", answer_pings=False)
     socket.read_until(PING)
     deadline = time.monotonic() + CUT_WITHIN_S
@@ -71,7 +71,7 @@ def test_data_is_no_pong(strict: Server) -> None:
             time.sleep(0.05)
 
 
-def test_it_keeps_a_slow_client_that_answers_in_time(patient: Server) -> None:
+def test_a_slow_client_that_answers_in_time_is_kept(patient: Server) -> None:
     socket = RawSocket(patient.port, "/ws/echo", answer_pings=False)
     for _ in range(2):
         ping = socket.read_until(PING)
@@ -81,7 +81,7 @@ def test_it_keeps_a_slow_client_that_answers_in_time(patient: Server) -> None:
     assert socket.read_until(TEXT).text == "still here"
 
 
-def test_the_setting_rules_over_the_command_line(start_server: StartServer) -> None:
+def test_the_setting_overrides_the_command_line(start_server: StartServer) -> None:
     server = start_server("daphne", application=ECHO, arguments="--ping-interval 333", HOLDFAST_PING_INTERVAL_S="1")
     assert "ping_interval=333 is ignored" in server.log
     RawSocket(server.port, "/ws/echo").read_until(PING)

@@ -1,4 +1,4 @@
-"""Every transport through real proxies: who idles too long is dropped, and no proxy and no fault changes the text."""
+"""Every transport through real proxies: idle connections are dropped, and no fault changes the text."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ THROUGH = {
     ("name", "limit_s"),
     [("alb", scaled(ALB_IDLE_S)), pytest.param("cloudflare", scaled(CLOUDFLARE_IDLE_S), marks=pytest.mark.long)],
 )
-async def test_an_idle_link_stays_for_three_times_the_limit_and_without_pings_is_dropped(
+async def test_an_idle_link_outlives_the_limit_with_pings_and_is_dropped_without(
     start_server: StartServer, name: str, limit_s: float
 ) -> None:
     for _ in range(2):  # a machine that stands still sends its pings too late
@@ -72,8 +72,8 @@ async def check_idle_links(start_server: StartServer, name: str, limit_s: float)
 # One answer, read over every transport side by side
 
 
-async def nothing(route: Route) -> None:
-    """The answer comes undisturbed."""
+async def undisturbed(route: Route) -> None:
+    """Leave the answer undisturbed."""
 
 
 async def cuts(route: Route) -> None:
@@ -98,13 +98,13 @@ async def freezes(route: Route) -> None:
 
 
 async def limits_life(route: Route) -> None:
-    """No stream lives for longer than this, as behind proxies that end a response after n seconds."""
+    """Limit every stream's lifetime, as proxies do that end a response after n seconds."""
     route.far.cut_after(0.5)
     await asyncio.to_thread(route.far.cut)
 
 
 Fault = Callable[[Route], Awaitable[None]]
-FAULTS: list[Fault] = [nothing, cuts, cuts_behind_the_proxy, freezes, limits_life]
+FAULTS: list[Fault] = [undisturbed, cuts, cuts_behind_the_proxy, freezes, limits_life]
 LOSING: list[Fault] = [cuts, cuts_behind_the_proxy, limits_life]
 DEFAULT: list[tuple[str, Fault]] = [("alb", cuts), ("strips_headers", limits_life)]
 
@@ -122,7 +122,7 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("name", "fault"), CELLS)
-async def test_every_transport_brings_the_exact_text(server: Server, name: str, fault: Fault) -> None:
+async def test_every_transport_delivers_the_exact_text(server: Server, name: str, fault: Fault) -> None:
     with Route(name, server.port) as route:
         async with AsyncExitStack() as stack:
             readers: dict[str, Follower] = {}
@@ -152,7 +152,7 @@ def become(person: Follower, other: Follower) -> None:
     other.http.headers["X-CSRFToken"] = person.http.headers["X-CSRFToken"]
 
 
-async def test_a_stream_that_is_held_back_shows_nothing_where_a_poll_shows_all(server: Server) -> None:
+async def test_a_buffered_stream_shows_nothing_and_a_poll_shows_everything(server: Server) -> None:
     with Route("buffers", server.port) as route:
         async with FOLLOWERS["poll"](route.url) as polling, StreamFollower(route.url) as streaming:
             session = await polling.create_session()
@@ -169,7 +169,7 @@ async def test_a_stream_that_is_held_back_shows_nothing_where_a_poll_shows_all(s
 # What the server knows of them
 
 
-def test_a_handshake_that_lost_its_upgrade_on_the_way_is_told_so(server: Server) -> None:
+def test_a_handshake_without_its_upgrade_headers_is_refused_with_its_error(server: Server) -> None:
     with Route("strips_upgrade", server.port) as route:
         with pytest.raises(Refused) as refused:
             RawSocket(route.near.port, headers=guest(server))
@@ -177,7 +177,7 @@ def test_a_handshake_that_lost_its_upgrade_on_the_way_is_told_so(server: Server)
         assert httpx.get(f"{route.url}/ws/", timeout=DEADLINE_S).json()["code"] == "upgrade_required"
 
 
-def test_of_a_connection_that_was_cut_behind_cloudflare_the_ray_id_is_kept(start_server: StartServer) -> None:
+def test_the_ray_id_of_a_connection_cut_behind_cloudflare_is_recorded(start_server: StartServer) -> None:
     server = start_server()
     with Route("cloudflare", server.port) as route:
         socket = RawSocket(route.near.port, headers=guest(server))
@@ -185,5 +185,5 @@ def test_of_a_connection_that_was_cut_behind_cloudflare_the_ray_id_is_kept(start
         route.far.cut()
         assert socket.is_cut(within=DEADLINE_S)
     assert server.terminate() == 0  # it stores the last of its records when it stops
-    (told,) = json.loads(server.manage("diagnose_connections", "--json"))["transports"]
-    assert (told["ended"], [kept["ray"] for kept in told["rays"]]) == ({"cut": 1}, [ray])
+    (report,) = json.loads(server.manage("diagnose_connections", "--json"))["transports"]
+    assert (report["ended"], [kept["ray"] for kept in report["rays"]]) == ({"cut": 1}, [ray])

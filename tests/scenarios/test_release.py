@@ -1,4 +1,4 @@
-"""A release: of two servers behind nginx one after the other is stopped and started again, and nobody loses a word."""
+"""A rolling release: two servers behind nginx restart in turn, and no client loses a word."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deployed import DeployedNginx
+from tests.support.deployed_nginx import DeployedNginx
 from tests.support.follower import Follower
 from tests.support.harness import StartServer
 from tests.support.person import text_of

@@ -1,4 +1,4 @@
-"""Agents in other processes, over real links: restarts, bad networks, zombies; all that they say is there, once."""
+"""Remote agents over real links: with restarts, bad networks and zombies, everything is stored once."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ def publisher(url: str, **options: Any) -> Publisher:
 
 @asynccontextmanager
 async def following(server: Server, count: int = 1) -> AsyncIterator[tuple[Follower, list[str]]]:
-    """Somebody who reads so many sessions of theirs, in which no agent of the site answers."""
+    """A reader of several of its own sessions, in which no agent of the site answers."""
     async with Follower(server.url) as reader:
         sessions = [await reader.create_session(agent="") for _ in range(count)]
         yield await reader.follow(*sessions), sessions
@@ -43,7 +43,7 @@ async def in_thread(function: Callable[[], object]) -> None:
     await asyncio.to_thread(function)
 
 
-class Speaker:
+class SessionWriters:
     """An agent's answer in each of these sessions, which goes on until it is told that this is `enough`."""
 
     def __init__(self, agent: Publisher, sessions: list[str]) -> None:
@@ -64,7 +64,7 @@ class Speaker:
                 await asyncio.sleep(0.02)
 
     async def end(self, reader: Follower) -> None:
-        """Lets it finish; the reader has it all then, exactly."""
+        """Let it finish; the reader has it all then, exactly."""
         self.enough.set()
         await asyncio.wait_for(asyncio.gather(*self._tasks), DEADLINE_S)
         for session, words in self.said.items():
@@ -75,7 +75,7 @@ class Speaker:
 
 
 async def more(reader: Follower, session: str) -> None:
-    """Waits until the reader is shown more of an answer."""
+    """Wait until the reader is shown more of an answer."""
     shown = len(reader.sessions[session].text)
     await reader.wait_until(lambda: len(reader.sessions[session].text) > shown + 50)
 
@@ -83,13 +83,13 @@ async def more(reader: Follower, session: str) -> None:
 async def test_five_restarts_leave_every_answer_exact(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     async with following(server, 3) as (reader, sessions), publisher(server.url) as agent:
-        speaker = Speaker(agent, sessions)
+        writers = SessionWriters(agent, sessions)
         for _ in range(5):
             await more(reader, sessions[0])
             await in_thread(server.kill9)
             await in_thread(server.start)
         await more(reader, sessions[0])
-        await speaker.end(reader)
+        await writers.end(reader)
 
 
 async def test_a_bad_network_leaves_every_answer_exact(
@@ -99,7 +99,7 @@ async def test_a_bad_network_leaves_every_answer_exact(
     server = start_server(**SETTINGS | {"HOLDFAST_LEASE_MS": "60000"})
     with TcpProxy(server.port) as network:
         async with following(server, 2) as (reader, sessions), publisher(f"http://127.0.0.1:{network.port}") as agent:
-            speaker = Speaker(agent, sessions)
+            writers = SessionWriters(agent, sessions)
             for trouble in (network.cut, network.strand, lambda: network.drop("down"), lambda: network.drop("up")):
                 await more(reader, sessions[0])
                 trouble()
@@ -107,25 +107,25 @@ async def test_a_bad_network_leaves_every_answer_exact(
                     await asyncio.sleep(0.2)
                     await in_thread(network.cut)
             await more(reader, sessions[0])
-            await speaker.end(reader)
+            await writers.end(reader)
 
 
 async def no_socket(url: str, token: str) -> Any:
     raise TransportLost("the proxy says no")
 
 
-async def test_where_no_websocket_gets_through_it_posts(
+async def test_without_a_websocket_the_publisher_posts(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transports.WebSocketTransport, "open", no_socket)
     server = start_server(**SETTINGS)
     async with following(server, 2) as (reader, sessions), publisher(server.url) as agent:
-        speaker = Speaker(agent, sessions)
+        writers = SessionWriters(agent, sessions)
         await more(reader, sessions[0])
         await in_thread(server.kill9)
         await in_thread(server.start)
         await more(reader, sessions[0])
-        await speaker.end(reader)
+        await writers.end(reader)
     assert "/publish/" in server.log
 
 
@@ -140,15 +140,15 @@ REFUSED: dict[str, Callable[[RemoteAnswer], Awaitable[object]]] = {
 
 
 async def refused(agent: Publisher, session: str, write: Callable[[RemoteAnswer], Awaitable[object]]) -> HoldfastError:
-    """Have an answer end by a refused chunk that waits with others; return what its agent is told."""
-    with pytest.raises(HoldfastError) as told:
+    """Have an answer end by a refused chunk that waits with others; return its agent's exception."""
+    with pytest.raises(HoldfastError) as raised:
         async with agent.answer(session) as answer:
             await answer.text("Let me ")
             await answer.flush()
             await answer.text("look.")
             await write(answer)
             await answer.text(" No.")
-    return told.value
+    return raised.value
 
 
 @pytest.mark.parametrize("link", ["websocket", "http"])
@@ -176,7 +176,7 @@ async def test_a_zombie_is_fenced_by_its_successor(start_server: StartServer) ->
         await answer.text("I was")
         await answer.flush()
         async with publisher(server.url) as successor:
-            speaker = Speaker(successor, [other])
+            writers = SessionWriters(successor, [other])
             await more(reader, other)
             with pytest.raises(Fenced):
                 await answer.text(" here")
@@ -186,11 +186,11 @@ async def test_a_zombie_is_fenced_by_its_successor(start_server: StartServer) ->
             with pytest.raises(Fenced):
                 async with zombie.answer(session):
                     pass
-            await speaker.end(reader)
+            await writers.end(reader)
 
 
 @pytest.mark.long
-async def test_what_a_dead_one_left_open_is_interrupted_over_restarts(start_server: StartServer) -> None:
+async def test_a_dead_publishers_open_answers_are_interrupted_across_restarts(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     async with following(server) as (reader, [session]):
         async with publisher(server.url) as agent:
@@ -207,7 +207,7 @@ async def test_what_a_dead_one_left_open_is_interrupted_over_restarts(start_serv
         assert (message.status, text_of(message)) == ("interrupted", "I will not finish")
 
 
-async def test_a_fresh_token_takes_the_place_of_one_that_expires(start_server: StartServer) -> None:
+async def test_a_fresh_token_replaces_an_expiring_one(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     given: list[str] = []
 
@@ -217,13 +217,13 @@ async def test_a_fresh_token_takes_the_place_of_one_that_expires(start_server: S
         return given[-1]
 
     async with following(server) as (reader, [session]), publisher(server.url, token=fresh) as agent:
-        speaker = Speaker(agent, [session])
+        writers = SessionWriters(agent, [session])
         await reader.wait_until(lambda: len(given) > 3)
         await more(reader, session)
-        await speaker.end(reader)
+        await writers.end(reader)
 
 
-async def test_what_cant_be_mended_is_raised(start_server: StartServer) -> None:
+async def test_a_permanent_error_is_raised(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     for text, code in (
         ("nonsense", "bad_token"), (token(sub=AGENT, scope="read"), "forbidden_scope"),

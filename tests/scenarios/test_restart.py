@@ -1,4 +1,4 @@
-"""The restart that the network lab asks for: graceful, in the same process, whatever started it."""
+"""The network lab's restart: graceful, in the same process, under every server command."""
 
 import socket
 
@@ -9,7 +9,7 @@ from tests.support.harness import DEADLINE_S, Server, StartServer, guest, wait_f
 
 
 @pytest.mark.parametrize("command", ["runserver", "daphne", "reloader"])
-def test_it_begins_again_in_the_same_process(start_server: StartServer, command: str) -> None:
+def test_a_restart_keeps_the_process(start_server: StartServer, command: str) -> None:
     server = start_server(command)
     with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as idle:
         assert ask(server) == 204

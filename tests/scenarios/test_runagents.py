@@ -1,4 +1,4 @@
-"""Agents in processes of their own: what they answer, how they stop, and what becomes of their work when they die."""
+"""Agents in worker processes: their answers, how they stop, and their work after they die."""
 
 import asyncio
 import signal
@@ -31,7 +31,7 @@ READABLY = {"HOLDFAST_DEMO_TOKENS_PER_S": "150"}  # some four seconds
 
 
 async def in_thread(function: object, *arguments: object) -> object:
-    """Lets clients go on meanwhile."""
+    """Let clients go on meanwhile."""
     return await asyncio.to_thread(function, *arguments)  # type: ignore[arg-type]
 
 
@@ -72,7 +72,7 @@ async def test_a_question_waits_for_a_worker_and_is_answered(reader: Follower, s
         assert worker.log.count("\n") == 2, worker.log  # one line at the start, one at the end
 
 
-async def test_a_worker_that_is_told_to_stop_finishes_and_leaves_the_rest_to_others(
+async def test_a_stopping_worker_finishes_its_answers_and_leaves_waiting_ones_to_others(
     reader: Follower, start_server: StartServer
 ) -> None:
     probes = free_port()
@@ -96,14 +96,14 @@ async def test_a_worker_that_is_told_to_stop_finishes_and_leaves_the_rest_to_oth
 
 
 async def asked_of(port: int, path: str) -> tuple[int, str]:
-    """What a worker says of itself."""
+    """Return a worker's response to a probe."""
     async with httpx.AsyncClient(timeout=DEADLINE_S) as client:
         answer = await client.get(f"http://127.0.0.1:{port}{path}", headers={"Authorization": "Bearer t"})
     return answer.status_code, answer.text
 
 
 @pytest.mark.long
-async def test_what_does_not_end_within_the_drain_is_interrupted(reader: Follower, start_server: StartServer) -> None:
+async def test_an_answer_longer_than_the_drain_is_interrupted(reader: Follower, start_server: StartServer) -> None:
     worker = start_server("runagents", arguments="--drain 0.5", **SITE, **SLOWLY)
     session = await asked(reader)
     await speaking(reader, session)
@@ -113,7 +113,7 @@ async def test_what_does_not_end_within_the_drain_is_interrupted(reader: Followe
     assert "Traceback" not in worker.log
 
 
-async def test_a_second_signal_stops_it_at_once(reader: Follower, start_server: StartServer) -> None:
+async def test_a_second_signal_stops_the_worker_at_once(reader: Follower, start_server: StartServer) -> None:
     worker = start_server("runagents", arguments="--drain 3600", **SITE, **SLOWLY)
     session = await asked(reader)
     await speaking(reader, session)
@@ -124,13 +124,13 @@ async def test_a_second_signal_stops_it_at_once(reader: Follower, start_server: 
 
 
 def has_default_handler(server: Server, number: signal.Signals) -> bool:
-    """Whether a signal would end a process: it has taken the one before."""
+    """Return whether a signal would end a process: it has taken the one before."""
     with open(f"/proc/{server.pid}/status") as status:
         caught = next(line.split()[1] for line in status if line.startswith("SigCgt:"))
     return not int(caught, 16) >> (number - 1) & 1
 
 
-async def test_the_answer_of_a_killed_worker_ends_and_another_one_continues_it(
+async def test_a_killed_workers_answer_ends_and_another_worker_continues_it(
     reader: Follower, start_server: StartServer
 ) -> None:
     worker = start_server("runagents", **SITE, **SLOWLY)
@@ -164,7 +164,7 @@ async def test_a_stop_at_the_web_server_reaches_the_agent_within_a_second(
     assert took < 10  # a few hundred milliseconds, unless the machine stands still
 
 
-def test_nonsense_is_refused(tmp_path: Path, migrated: Path) -> None:
+def test_invalid_arguments_are_refused(tmp_path: Path, migrated: Path) -> None:
     with pytest.raises(CommandError, match="--concurrency 0: use 1 or more"):
         call_command("runagents", "--concurrency", "0")
     with pytest.raises(CommandError, match="--drain -1: use 0 to 86400 seconds"):

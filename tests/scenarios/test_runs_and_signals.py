@@ -1,4 +1,4 @@
-"""Runs, steers, stops and approvals while their servers are killed: everything ends, and happens once or not at all."""
+"""Runs, steers, stops and approvals while servers are killed: everything ends, and happens at most once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,10 +10,10 @@ import pytest
 
 from tests.scenarios.test_faults import freeze_outside_a_transaction
 from tests.scenarios.test_kill import check_against_store, in_thread
+from tests.support.concurrent_user import ConcurrentUser, RoamingTab
 from tests.support.harness import Server, StartServer
-from tests.support.history import check, rows_of_file
-from tests.support.restless import Restless, Tab
 from tests.support.scripted import EFFECTS, SETTINGS
+from tests.support.session_invariants import check, rows_of_file
 
 LEASE_S = 3
 QUICK = {
@@ -26,19 +26,19 @@ QUICK = {
 }
 
 
-async def test_kills_while_people_steer_stop_and_decide(start_server: StartServer, tmp_path: Path) -> None:
-    await ordeal(start_server, tmp_path, seed=1, people=2, questions=2, faults=["kill"])
+async def test_kills_while_users_steer_stop_and_decide(start_server: StartServer, tmp_path: Path) -> None:
+    await fault_round(start_server, tmp_path, seed=1, people=2, questions=2, faults=["kill"])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 22))
-async def test_many_faults_while_people_steer_stop_and_decide(
+async def test_many_faults_while_users_steer_stop_and_decide(
     start_server: StartServer, tmp_path: Path, seed: int
 ) -> None:
-    await ordeal(start_server, tmp_path, seed=seed, people=6, questions=5, faults=["kill"] * 9 + ["freeze"] * 3)
+    await fault_round(start_server, tmp_path, seed=seed, people=6, questions=5, faults=["kill"] * 9 + ["freeze"] * 3)
 
 
-async def ordeal(
+async def fault_round(
     start_server: StartServer, place: Path, *, seed: int, people: int, questions: int, faults: list[str]
 ) -> None:
     """Two servers and a worker on one file, all with agents. Only when things happen doesn't follow from the seed."""
@@ -50,7 +50,7 @@ async def ordeal(
     worker = start_server("runagents", **settings)
     random = Random(seed)
     async with AsyncExitStack() as stack:
-        everybody = [await stack.enter_async_context(restless(servers, random)) for _ in range(people)]
+        everybody = [await stack.enter_async_context(concurrent_user(servers, random)) for _ in range(people)]
         asking = [asyncio.ensure_future(person.ask(questions)) for person in everybody]
         database = Path(servers[0].database.removeprefix("sqlite:///"))
         failing = asyncio.ensure_future(fail([*servers, worker], database, random, faults))
@@ -65,18 +65,18 @@ async def ordeal(
 
 
 @asynccontextmanager
-async def restless(servers: list[Server], random: Random) -> AsyncIterator[Restless]:
+async def concurrent_user(servers: list[Server], random: Random) -> AsyncIterator[ConcurrentUser]:
     urls = [server.url for server in servers]
-    async with Tab(*urls, random=random) as first, Tab(*urls, random=random) as second:
+    async with RoamingTab(*urls, random=random) as first, RoamingTab(*urls, random=random) as second:
         session = await first.create_session()
         second.http.cookies = first.http.cookies  # the same person, in another tab
         for tab in (first, second):
             await tab.follow(session)
-        yield Restless(first, second, session, random)
+        yield ConcurrentUser(first, second, session, random)
 
 
 async def fail(processes: list[Server], database: Path, random: Random, faults: list[str]) -> None:
-    """At any moment kills any of them and starts it again, or freezes it until it has been taken for dead."""
+    """Kill and restart the processes at random, or freeze one until it has been declared dead."""
     random.shuffle(faults)
     for fault in faults:
         await asyncio.sleep(random.uniform(0.3, 2))

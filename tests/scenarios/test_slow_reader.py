@@ -1,4 +1,4 @@
-"""A reader that stands still costs a bounded amount of memory, holds up nobody, and goes on where it was."""
+"""A stalled reader: bounded memory, no effect on others, and it resumes where it was."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def stalled(server: Server, person: Person) -> RawSocket:
 
 
 def resident(server: Server) -> int:
-    """Bytes of memory that the server holds."""
+    """Return the server's memory, in bytes."""
     return int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * 4096
 
 
@@ -41,7 +41,7 @@ def frame(type_: str, **fields: Any) -> str:
 
 
 async def a_large_session(person: Person, count: int = 20, size: int = 30_000) -> str:
-    """Its owner is connected, but doesn't follow it: he would be a slow reader himself on a busy machine."""
+    """A large session whose owner is connected without following it: on a busy machine it would be slow itself."""
     session = await person.create_session()
     await person.connect()
     for _ in range(count):
@@ -50,7 +50,7 @@ async def a_large_session(person: Person, count: int = 20, size: int = 30_000) -
 
 
 @SERVERS
-async def test_it_holds_up_nobody(start_server: StartServer, command: str) -> None:
+async def test_a_stalled_reader_delays_no_other(start_server: StartServer, command: str) -> None:
     server = start_server(command, **SETTINGS)
     async with Person(server.url) as person, Person(server.url) as other:
         large = await a_large_session(person)
@@ -74,9 +74,7 @@ async def test_it_holds_up_nobody(start_server: StartServer, command: str) -> No
 
 
 @SERVERS
-async def test_asking_again_and_again_without_reading_takes_no_more_memory(
-    start_server: StartServer, command: str
-) -> None:
+async def test_repeated_requests_without_reading_take_no_more_memory(start_server: StartServer, command: str) -> None:
     server = start_server(command, **SETTINGS, HOLDFAST_FRAMES_PER_SECOND="1000")
     async with Person(server.url) as person:
         large = await a_large_session(person)
@@ -95,7 +93,7 @@ async def test_asking_again_and_again_without_reading_takes_no_more_memory(
 
 
 @pytest.mark.parametrize("command", ["uvicorn", pytest.param("runserver", marks=pytest.mark.long)])
-async def test_acknowledging_what_was_not_read_takes_no_more_memory(start_server: StartServer, command: str) -> None:
+async def test_acknowledging_unread_frames_takes_no_more_memory(start_server: StartServer, command: str) -> None:
     server = start_server(command, **SETTINGS, HOLDFAST_FRAMES_PER_SECOND="1000")
     async with Person(server.url) as person:
         session = await person.create_session()
@@ -122,7 +120,7 @@ async def test_acknowledging_what_was_not_read_takes_no_more_memory(start_server
 
 
 @SERVERS
-async def test_it_gets_the_conflated_state_when_it_reads_again(
+async def test_a_stalled_reader_gets_the_conflated_state_when_it_reads_again(
     start_server: StartServer, tmp_path: Path, command: str
 ) -> None:
     server = start_server(command, HOLDFAST_TAIL_POLL_MS="50", HOLDFAST_SLOW_READER_MS="600000", **SMALL_WINDOW)
@@ -146,7 +144,7 @@ async def test_it_gets_the_conflated_state_when_it_reads_again(
 
 
 @SERVERS
-async def test_it_is_closed_when_it_stays_behind(start_server: StartServer, tmp_path: Path, command: str) -> None:
+async def test_a_reader_that_stays_behind_is_closed(start_server: StartServer, tmp_path: Path, command: str) -> None:
     server = start_server(command, **SMALL_WINDOW, **IMPATIENT)
     async with Person(server.url) as person:
         session = await person.create_session()
@@ -159,7 +157,7 @@ async def test_it_is_closed_when_it_stays_behind(start_server: StartServer, tmp_
 
 
 async def test_a_reader_that_never_reads_is_cut(start_server: StartServer) -> None:
-    """Not even its close frame can reach it."""
+    """Not even its close frame reaches it."""
     server = start_server(**SETTINGS, **IMPATIENT)
     async with Person(server.url) as person:
         large = await a_large_session(person)

@@ -1,4 +1,4 @@
-"""An HTTP stream whose client stands still costs a bounded amount of memory, and goes on with the conflated state."""
+"""A stalled HTTP stream: bounded memory, and it continues with the conflated state."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ async def talk(person: Person, session: str, turns: int = TURNS) -> None:
 
 
 def read_until(stream: RawStream, turns: int) -> tuple[list[dict[str, Any]], dict[str, MessageState]]:
-    """Reads as a client does until it has so many messages."""
+    """Read as a client does until it has so many messages."""
     messages: dict[str, MessageState] = {}
     read: list[dict[str, Any]] = []
     cursor = 0
@@ -53,7 +53,9 @@ def read_until(stream: RawStream, turns: int) -> tuple[list[dict[str, Any]], dic
 
 
 @SERVERS
-async def test_it_gets_the_conflated_state_when_it_reads_again(start_server: StartServer, command: str) -> None:
+async def test_a_stalled_stream_gets_the_conflated_state_when_it_reads_again(
+    start_server: StartServer, command: str
+) -> None:
     server = start_server(command, **SETTINGS, **LARGE_ANSWERS)
     async with Person(server.url) as person:
         session = await person.create_session()
@@ -67,7 +69,7 @@ async def test_it_gets_the_conflated_state_when_it_reads_again(start_server: Sta
 
 
 @SERVERS
-async def test_it_takes_no_more_memory(start_server: StartServer, command: str) -> None:
+async def test_a_stalled_stream_takes_no_more_memory(start_server: StartServer, command: str) -> None:
     server = start_server(command, **SETTINGS)
     async with Person(server.url) as person:
         session = await person.create_session()
@@ -82,7 +84,7 @@ async def test_it_takes_no_more_memory(start_server: StartServer, command: str) 
 
 
 @SERVERS
-async def test_it_is_ended_when_it_stays_behind(start_server: StartServer, command: str) -> None:
+async def test_a_stream_that_stays_behind_is_ended(start_server: StartServer, command: str) -> None:
     server = start_server(command, **SETTINGS, **IMPATIENT)
     async with Person(server.url) as person:
         session = await person.create_session()
@@ -97,7 +99,7 @@ async def test_it_is_ended_when_it_stays_behind(start_server: StartServer, comma
         assert len([frame for frame in read if frame["type"] == "events"]) < TURNS  # it has ended without the rest
 
 
-async def test_a_server_that_stops_does_not_wait_for_it(start_server: StartServer) -> None:
+async def test_a_stopping_server_does_not_wait_for_a_stalled_stream(start_server: StartServer) -> None:
     server = start_server(**SETTINGS)
     async with Person(server.url) as person:
         session = await person.create_session()
@@ -110,7 +112,7 @@ async def test_a_server_that_stops_does_not_wait_for_it(start_server: StartServe
 
 
 async def first_frame(person: Person, session: str) -> str:
-    """`connected`, or `error` while others have the owner's places."""
+    """Return the stream's first frame: `connected`, or `error` while others have the owner's places."""
     async with person.http.stream("GET", f"/api/sessions/{session}/stream/") as answer:
         async for line in answer.aiter_lines():
             if line.startswith("data: "):

@@ -1,4 +1,4 @@
-"""People who come, ask, leave in the middle and come back, for a quarter of an hour: the server's memory stays flat."""
+"""A soak test: users who come, ask, leave midway and return for a quarter of an hour; memory stays flat."""
 
 import asyncio
 import faulthandler
@@ -29,12 +29,12 @@ MIB = 1 << 20
 
 
 def resident(server: Server) -> float:
-    """MiB of memory that the server holds."""
+    """Return the server's memory, in MiB."""
     return int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
 class Visitor:
-    """One person with one session, who comes now and then."""
+    """A user with one session, who comes now and then."""
 
     def __init__(self, server: Server, random: Random) -> None:
         self.person = Person(server.url)

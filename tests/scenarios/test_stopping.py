@@ -1,4 +1,4 @@
-"""A server that is told to stop says goodbye to every client, ends what it does, and ends with 0."""
+"""A graceful stop: the server says goodbye to every client, ends its work, and exits with 0."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ import pytest
 from tests.support.harness import DEADLINE_S, ROOT, Server, StartServer, guest, wait_for
 from tests.support.raw_socket import CLOSE, TEXT, RawSocket, Refused
 
-ECHO = "tests.support.echo:application"
+ECHO = "tests.support.echo_application:application"
 LONG_DRAIN = {"ECHO_DRAIN_S": "60", "HOLDFAST_DRAIN_MS": "60000"}  # longer than any test looks at it
 SERVICE_RESTART = 1012
 
@@ -27,7 +27,7 @@ def begin_to_stop(server: Server) -> None:
 
 
 def answered(client: RawSocket) -> int | None:
-    """Waits for the close frame and answers it as RFC 6455 wants it; gives its code."""
+    """Wait for the close frame and answer it as RFC 6455 requires; return its code."""
     frame = client.read_until(CLOSE)
     with suppress(ConnectionError):  # the server has lost patience: the machine stood still
         client.send(CLOSE, frame.payload)
@@ -36,7 +36,9 @@ def answered(client: RawSocket) -> int | None:
 
 # uvicorn stops cleanly and then ends by the signal that it was sent.
 @pytest.mark.parametrize(("command", "code"), [("runserver", 0), ("daphne", 0), ("uvicorn", -signal.SIGTERM)])
-def test_it_closes_sockets_with_1012_and_ends(start_server: StartServer, command: str, code: int) -> None:
+def test_a_stopping_server_closes_sockets_with_1012_and_exits(
+    start_server: StartServer, command: str, code: int
+) -> None:
     server = start_server(command)
     clients = [RawSocket(server.port, headers=guest(server)) for _ in range(5)]
     server.signal(signal.SIGTERM)
@@ -45,7 +47,7 @@ def test_it_closes_sockets_with_1012_and_ends(start_server: StartServer, command
     assert "Traceback" not in server.log
 
 
-def test_a_socket_opened_this_second_is_closed_as_well(start_server: StartServer) -> None:
+def test_a_socket_opened_just_before_the_stop_is_closed_as_well(start_server: StartServer) -> None:
     server = start_echo(start_server)
     client = RawSocket(server.port)
     server.signal(signal.SIGTERM)
@@ -63,7 +65,7 @@ def test_control_c_drains_under_the_reloader_too(start_server: StartServer) -> N
 
 
 @pytest.mark.parametrize(("command", "code"), [("daphne", 0), ("uvicorn", -signal.SIGTERM)])
-def test_sockets_live_on_while_it_drains(start_server: StartServer, command: str, code: int) -> None:
+def test_sockets_stay_open_during_the_drain(start_server: StartServer, command: str, code: int) -> None:
     server = start_server(command, application=ECHO, **LONG_DRAIN)
     client = RawSocket(server.port)
     begin_to_stop(server)
@@ -74,14 +76,14 @@ def test_sockets_live_on_while_it_drains(start_server: StartServer, command: str
     assert server.wait() == code
 
 
-def test_it_takes_no_new_connection_while_it_drains(start_server: StartServer) -> None:
+def test_new_connections_are_refused_during_the_drain(start_server: StartServer) -> None:
     server = start_echo(start_server, **LONG_DRAIN)
     begin_to_stop(server)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port))
 
 
-def test_it_refuses_a_socket_on_an_old_connection_while_it_drains(start_server: StartServer) -> None:
+def test_a_socket_on_an_old_connection_is_refused_during_the_drain(start_server: StartServer) -> None:
     server = start_echo(start_server, **LONG_DRAIN)
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -92,46 +94,46 @@ def test_it_refuses_a_socket_on_an_old_connection_while_it_drains(start_server: 
     assert refusal.value.status == 403
 
 
-def test_it_waits_no_longer_than_the_drain_time(start_server: StartServer) -> None:
+def test_the_drain_is_bounded_in_time(start_server: StartServer) -> None:
     server = start_echo(start_server, ECHO_DRAIN_S="60", HOLDFAST_DRAIN_MS="300")
     assert server.terminate() == 0
-    assert "was not done within HOLDFAST_DRAIN_MS" in server.log
+    assert "did not finish within HOLDFAST_DRAIN_MS" in server.log
     assert "echo: drain cancelled" in server.log
 
 
-def test_a_second_signal_stops_it_at_once(start_server: StartServer) -> None:
+def test_a_second_signal_stops_the_server_at_once(start_server: StartServer) -> None:
     server = start_echo(start_server, **LONG_DRAIN)
     begin_to_stop(server)
     server.signal(signal.SIGTERM)
     assert server.wait() == -signal.SIGTERM
 
 
-def test_a_client_that_answers_nothing_does_not_keep_it(start_server: StartServer) -> None:
+def test_an_unresponsive_client_does_not_delay_the_stop(start_server: StartServer) -> None:
     server = start_echo(start_server)
     client = RawSocket(server.port)
     assert server.terminate() == 0
     assert client.read_until(CLOSE).code == SERVICE_RESTART
 
 
-def test_a_response_that_never_ends_does_not_keep_it(start_server: StartServer) -> None:
+def test_an_endless_response_does_not_delay_the_stop(start_server: StartServer) -> None:
     server = start_echo(start_server)
     with httpx.stream("GET", f"{server.url}/forever", timeout=DEADLINE_S) as response:
         assert next(response.iter_bytes()) == b"ok"
         assert server.terminate() == 0
 
 
-def test_it_starts_before_it_takes_connections(start_server: StartServer) -> None:
+def test_the_start_hook_runs_before_connections_are_accepted(start_server: StartServer) -> None:
     server = start_echo(start_server)
     assert server.log.index("echo: started") < server.log.index("GET /healthz")
 
 
-def test_it_ends_with_1_when_a_start_hook_fails(start_server: StartServer) -> None:
+def test_a_failing_start_hook_exits_with_1(start_server: StartServer) -> None:
     with pytest.raises(AssertionError, match="the server ended with 1:"):
         start_echo(start_server, ECHO_START="fails")
 
 
 @pytest.mark.parametrize("command", ["runserver", "daphne"])
-def test_it_ends_with_1_when_its_port_is_taken(start_server: StartServer, command: str) -> None:
+def test_a_port_in_use_exits_with_1(start_server: StartServer, command: str) -> None:
     first = start_server(command)
     second = subprocess.run(first.command, env=first.environment, cwd=ROOT, capture_output=True, text=True)
     assert second.returncode == 1
@@ -139,7 +141,7 @@ def test_it_ends_with_1_when_its_port_is_taken(start_server: StartServer, comman
 
 
 @pytest.mark.parametrize(("command", "code"), [("runserver", 0), ("uvicorn", -signal.SIGTERM)])
-def test_clients_are_told_when_to_come_back(start_server: StartServer, command: str, code: int) -> None:
+def test_clients_get_a_reconnection_time(start_server: StartServer, command: str, code: int) -> None:
     server = start_server(command, HOLDFAST_DRAIN_MS="500")
     client = RawSocket(server.port, headers=guest(server))
     assert json.loads(client.read_until(TEXT).text)["type"] == "connected"

@@ -1,4 +1,4 @@
-"""Tokens against real servers, which have ideas of their own about headers and subprotocols."""
+"""Tokens against real servers, which treat headers and subprotocols differently."""
 
 import json
 from typing import Any

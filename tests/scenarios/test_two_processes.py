@@ -1,4 +1,4 @@
-"""Several processes on one database: every reader gets all of every answer, whatever is between the processes."""
+"""Several processes on one database: every reader gets all of every answer, with any channel layer between."""
 
 import asyncio
 import signal
@@ -31,7 +31,7 @@ async def check_end(reader: Follower, session: str, publisher: Publisher) -> Non
     assert followed.serials == sorted(set(followed.serials))
 
 
-async def test_two_servers_on_one_sqlite_file_are_slower_never_wrong(start_server: StartServer, tmp_path: Path) -> None:
+async def test_two_servers_on_one_sqlite_file_are_correct(start_server: StartServer, tmp_path: Path) -> None:
     one = start_server(**QUICK)
     other = start_server(**QUICK)
     async with AsyncExitStack() as stack:
@@ -47,7 +47,7 @@ async def test_two_servers_on_one_sqlite_file_are_slower_never_wrong(start_serve
             await check_end(tab, session, publisher)
 
 
-async def test_a_turn_at_one_server_is_answered_and_read_at_another(start_server: StartServer) -> None:
+async def test_a_message_to_one_server_is_answered_and_read_at_another(start_server: StartServer) -> None:
     one = start_server(**QUICK, HOLDFAST_RUNS_PER_PROCESS="0")
     other = start_server(**QUICK, HOLDFAST_DEMO_TOKENS_PER_S="2000")
     async with Follower(one.url) as reader, Follower(other.url) as elsewhere:
@@ -61,7 +61,7 @@ async def test_a_turn_at_one_server_is_answered_and_read_at_another(start_server
         assert reader.sessions[session].text == elsewhere.sessions[session].text != ""
 
 
-async def test_one_signal_to_two_servers_counts_once(start_server: StartServer) -> None:
+async def test_a_signal_sent_to_two_servers_counts_once(start_server: StartServer) -> None:
     one = start_server(**QUICK, HOLDFAST_DEMO_TOKENS_PER_S="5000")
     other = start_server(**QUICK, HOLDFAST_DEMO_TOKENS_PER_S="5000")
     async with Follower(one.url) as reader, Follower(other.url) as elsewhere:
@@ -77,7 +77,7 @@ async def test_one_signal_to_two_servers_counts_once(start_server: StartServer) 
             assert [message.role for message in tab.messages(session)] == ["user", "assistant"]
 
 
-async def test_with_redis_between_them_nothing_waits_for_the_tail_check(
+async def test_with_redis_no_event_waits_for_the_tail_check(
     start_server: StartServer, redis: Redis, tmp_path: Path
 ) -> None:
     settings = {"HOLDFAST_REDIS": redis.url, "HOLDFAST_TAIL_POLL_MS": "60000"}
@@ -93,7 +93,7 @@ async def test_with_redis_between_them_nothing_waits_for_the_tail_check(
 
 
 @pytest.mark.parametrize("fault", ["killed", pytest.param("frozen", marks=pytest.mark.long)])
-async def test_when_redis_fails_in_the_middle_nothing_is_lost(
+async def test_a_redis_failure_mid_answer_loses_nothing(
     start_server: StartServer, redis: Redis, tmp_path: Path, fault: str
 ) -> None:
     settings = QUICK | {"HOLDFAST_REDIS": redis.url}
@@ -129,7 +129,7 @@ async def test_when_redis_fails_in_the_middle_nothing_is_lost(
         await check_end(newcomer, sessions[0], publishers[0])
 
 
-async def test_live_frames_come_by_hint_again_after_each_fault_of_redis(
+async def test_live_frames_arrive_by_hint_again_after_each_redis_fault(
     start_server: StartServer, redis: Redis, tmp_path: Path
 ) -> None:
     settings = {"HOLDFAST_REDIS": redis.url, "HOLDFAST_TAIL_POLL_MS": "60000"}  # it would come too late

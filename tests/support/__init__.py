@@ -1,1 +1,1 @@
-"""What the tests share: real servers, people, raw sockets, a bad network."""
+"""The tests' shared helpers: real servers, users, raw sockets, a bad network."""

@@ -1,4 +1,4 @@
-"""Agents and people in one process, for tests that ask, steer and stop an agent of their own."""
+"""Agents and users in one process, for tests that ask, steer and stop an agent of their own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

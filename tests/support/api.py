@@ -1,4 +1,4 @@
-"""A guest who uses the REST API, a session of hers, and what its answers say."""
+"""A guest who uses the REST API, a session of hers, and helpers to read responses."""
 
 from collections.abc import Callable
 from typing import Any

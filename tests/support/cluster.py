@@ -1,4 +1,4 @@
-"""The large size as processes: web servers behind nginx, workers, PostgreSQL and Redis, and what can befall each.
+"""A cluster as processes: web servers behind nginx, workers, PostgreSQL and Redis, and the faults of each.
 
 Every process reaches the two stores over links of its own, which a test can silence: a partition of one process alone.
 """
@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from tests.services import Postgres, Redis
-from tests.support.checker import Recorder
 from tests.support.harness import Server, StartServer, environment_of, manage
+from tests.support.history_checker import Recorder
 from tests.support.nginx import Nginx
 from tests.support.tcp_proxy import TcpProxy
 
@@ -38,7 +38,7 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Member:
-    """One process, and its links to the stores."""
+    """A process, and its links to the stores."""
 
     def __init__(self, name: str, postgres: Postgres, redis: Redis) -> None:
         self.name = name
@@ -55,7 +55,7 @@ class Member:
 
 
 class Cluster:
-    """`async with Cluster(start_server, random, recorder, settings) as cluster:` everything runs; `url` is nginx's."""
+    """`async with Cluster(start_server, random, recorder, settings) as cluster:` all run; `url` is nginx's."""
 
     def __init__(self, start_server: StartServer, random: Random, recorder: Recorder, settings: dict[str, str]) -> None:
         self._start_server = start_server
@@ -106,14 +106,14 @@ class Cluster:
         return self.nginx.url
 
     def check_alive(self) -> None:
-        """No process has ended by itself."""
+        """Check that no process has ended by itself."""
         for member in self.members:
             assert member.server.process and member.server.process.poll() is None, f"{member.name} ended by itself"
 
     # Faults. Each is over when it returns, and no two befall the same part at once.
 
     async def fail(self, fault: str) -> None:
-        """Does one of FAULTS, unless another befalls its target just now."""
+        """Do one of FAULTS, unless another befalls its target just now."""
         of_members = {
             "kill": self._kill, "freeze": self._freeze,
             "cut off from PostgreSQL": lambda member: self._silence(member.to_postgres),
@@ -167,7 +167,7 @@ class Cluster:
         member.server.thaw()
 
     async def _silence(self, link: TcpProxy) -> None:
-        """Nothing comes through and nothing is refused; then all of it comes late, or the connections are reset."""
+        """Hold all traffic back without a refusal; then deliver it late, or reset the connections."""
         link.freeze()
         await asyncio.sleep(self._random.uniform(*AWAY_S))
         if self._random.random() < 0.5:

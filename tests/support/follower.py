@@ -1,4 +1,4 @@
-"""A person whose client reconnects by itself, and who notices when something that was shown is taken back."""
+"""A user whose client reconnects by itself, and who detects that shown content was taken back."""
 
 import asyncio
 from types import TracebackType
@@ -13,7 +13,7 @@ RETRY_S = 0.05
 
 
 class Follower(Person):
-    """`follow` sessions; `resets` and `taken_back` should stay empty, whatever is killed."""
+    """A user that `follow`s sessions; `resets` and `taken_back` should stay empty despite kills."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -30,7 +30,7 @@ class Follower(Person):
         await super().__aexit__(kind, error, trace)
 
     async def follow(self, *sessions: str) -> Self:
-        """Connects, attaches, and stays connected from now on."""
+        """Connect, attach, and stay connected from now on."""
         self.following += sessions
         self._keeper = asyncio.create_task(self._stay())
         await self.wait_until(lambda: all(self._has(session) for session in self.following))
@@ -43,7 +43,7 @@ class Follower(Person):
         return all(ended(message) for session in self.following for message in self.messages(session))
 
     def all_answered(self) -> bool:
-        """Whether what each session says last is an answer, and every answer has ended."""
+        """Return whether each session's last message is an answer, and every answer has ended."""
         return self.all_ended() and all(self.messages(session)[-1].role == "assistant" for session in self.following)
 
     def _has(self, session: str) -> bool:

@@ -1,4 +1,4 @@
-"""Real servers for tests: started, killed and restarted as processes, each with a place and a database of its own."""
+"""Real servers for tests: started, killed and restarted as processes, each with its own directory and database."""
 
 import os
 import shutil
@@ -75,7 +75,7 @@ class Server:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def start(self) -> "Server":
-        """Starts the process and waits until it answers; a server that ends instead is an error with its log."""
+        """Start the process and wait until it answers; a server that ends instead is an error with its log."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, cwd=self.cwd, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -97,7 +97,7 @@ class Server:
         self.process.send_signal(number)
 
     def wait(self, within: float = DEADLINE_S) -> int:
-        """Waits for the process to end by itself; gives its exit code."""
+        """Wait for the process to end by itself; return its exit code."""
         assert self.process
         try:
             return self.process.wait(within)
@@ -105,12 +105,12 @@ class Server:
             raise AssertionError(f"the server runs on:\n{self.log}") from None
 
     def terminate(self) -> int:
-        """Stops it as a service manager does: SIGTERM, and time to drain; gives its exit code."""
+        """Stop it as a service manager does: SIGTERM, and time to drain; return its exit code."""
         self.signal(signal.SIGTERM)
         return self.wait()
 
     def interrupt(self) -> int:
-        """Stops it as Control-C in its terminal does; gives its exit code."""
+        """Stop it as Control-C in its terminal does; return its exit code."""
         os.killpg(self.pid, signal.SIGINT)
         return self.wait()
 
@@ -119,19 +119,19 @@ class Server:
         self.wait()
 
     def restart(self) -> "Server":
-        """Starts it again, same port, same database; kills it first if it still runs."""
+        """Start it again, same port, same database; kill it first if it still runs."""
         self.end()
         return self.start()
 
     def freeze(self) -> None:
-        """Stops the process where it stands, its connections open."""
+        """Stop the process where it stands, its connections open."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)
 
     def manage(self, *arguments: str) -> str:
-        """Runs a management command on this server's database; gives what it printed."""
+        """Run a management command on this server's database; return what it printed."""
         return manage(*arguments, environment=self.environment)
 
     def end(self) -> None:
@@ -140,7 +140,7 @@ class Server:
 
 
 class Worker(Server):
-    """A `runagents` process. It serves nobody: its log says when it is ready."""
+    """A `runagents` process. It serves no clients: its log says when it is ready."""
 
     READY = "ready to run"
 
@@ -187,7 +187,7 @@ def manage(*arguments: str, environment: dict[str, str]) -> str:
 
 
 def wait_for(condition: Callable[[], bool], within: float, complaint: Callable[[], str]) -> None:
-    """Polls until the condition holds; fails with the complaint after `within` seconds."""
+    """Poll until the condition holds; fail with the complaint after `within` seconds."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, complaint()
@@ -207,7 +207,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def starting(place: Path, migrated: Path) -> Iterator[StartServer]:
-    """Gives what starts servers; ends them and prints their logs, which pytest shows with a failed test."""
+    """Return a starter of servers; end them and print their logs, which pytest shows with a failed test."""
     servers: list[Server] = []
 
     def start(
@@ -239,7 +239,7 @@ def own_database(place: Path, migrated: Path) -> str:
 
 @pytest.fixture
 def start_server(tmp_path: Path, migrated: Path) -> Iterator[StartServer]:
-    """Starts servers: `start_server("daphne", HOLDFAST_PING_INTERVAL_S="1")`.
+    """Start servers: `start_server("daphne", HOLDFAST_PING_INTERVAL_S="1")`.
 
     All of a test's servers share one SQLite file of the test's own, unless they are given a `database`.
     """

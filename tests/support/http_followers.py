@@ -1,4 +1,4 @@
-"""Followers over HTTP, as small as a stranger would write them from PROTOCOL.md §2."""
+"""Followers over HTTP, as small as a third party would write them from PROTOCOL.md §2."""
 
 import asyncio
 import json
@@ -14,12 +14,12 @@ from tests.support.person import Followed, Frame
 WAIT_MS = 25_000
 
 
-class Away(Exception):
+class ServerUnavailable(Exception):
     """The server can't answer now."""
 
 
 class HttpFollower(Follower):
-    """Asks, takes the answer's frames, and asks again when it ends; `connections` counts the answers.
+    """A follower that reads one response's frames after the other; `connections` counts the responses.
 
     One that says nothing for `silence_s` is given up. It follows one session.
     """
@@ -39,7 +39,7 @@ class HttpFollower(Follower):
         while True:
             try:
                 await self._ask(session, str(followed.cursor) if followed.attached else None)
-            except (httpx.TransportError, Away):
+            except (httpx.TransportError, ServerUnavailable):
                 pass  # or the answer was cut
             except Exception as failure:
                 self._failure = failure
@@ -117,9 +117,9 @@ FOLLOWERS: dict[str, type[Follower]] = {
 
 
 def check(answer: httpx.Response) -> None:
-    """Raises `Away` for an error of the server's or a proxy's, after which a page makes a new `EventSource` too."""
+    """Raise `ServerUnavailable` for a server error, after which a page makes a new `EventSource` too."""
     if answer.status_code >= 500:
-        raise Away
+        raise ServerUnavailable
     assert answer.status_code == 200, answer
 
 

@@ -1,4 +1,4 @@
-"""A provider of models for tests: OpenAI's two interfaces over real HTTP, and everything that can go wrong there."""
+"""A model provider for tests: OpenAI's two interfaces over real HTTP, with every failure."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ Answer = Callable[["Exchange"], Awaitable[None]]
 
 
 class Exchange:
-    """One request and the answer to it."""
+    """A request and its response."""
 
     def __init__(self, path: str, body: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Real proxies: nginx in front of a server, configured as the proxies that people sit behind.
+"""Real proxies: nginx in front of a server, configured as common proxies are.
 
 Their idle limits are real ones over `SCALE`; a server behind them gets its intervals by `scaled`.
 """
@@ -162,7 +162,7 @@ class Nginx:
         wait_for_port(self.port, self.process)
 
     def reload(self) -> None:
-        """Has it read its configuration again: new connections come to a new worker, the old one serves the others."""
+        """Reload its configuration: new connections come to a new worker, the old one serves the others."""
         self.process.send_signal(signal.SIGHUP)
 
     def kill9(self) -> None:
@@ -175,7 +175,7 @@ class Nginx:
 
     @property
     def log(self) -> str:
-        """What it says about its connections and requests, which pytest shows with a failed test."""
+        """Return nginx's log of connections and requests, which pytest shows with a failed test."""
         with open(f"{self.place.name}/error.log") as errors, open(f"{self.place.name}/access.log") as access:
             return errors.read() + access.read()
 
@@ -205,7 +205,7 @@ class Route:
         return f"http://127.0.0.1:{self.near.port}"
 
     def strand(self) -> None:
-        """The client's link dies in silence; new ones work. Its idle connections, which would hang too, go first."""
+        """Let the client's link die silently; new ones work. Its idle connections, which would hang too, go first."""
         wait_for(
             lambda: self.near.connections <= 1, DEADLINE_S, lambda: f"{self.near.connections} connections are open"
         )

@@ -1,4 +1,4 @@
-"""Somebody with a browser: cookies, the REST API, and a socket whose frames are applied as PROTOCOL.md says."""
+"""A user of the page: cookies, the REST API, and a socket whose frames are applied as PROTOCOL.md requires."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class Followed:
 
     @property
     def text(self) -> str:
-        """All text of the newest message."""
+        """The text of the newest message."""
         return text_of(list(self.messages.values())[-1]) if self.messages else ""
 
 
@@ -80,14 +80,14 @@ class Person:
     # What a person does
 
     async def create_session(self, **fields: Any) -> str:
-        """Creates a session of one's own; gives its id."""
+        """Create a session of one's own; return its id."""
         answer = await self.http.post("/api/sessions/", json=fields)
         assert answer.status_code == 201, answer.text
         session: str = answer.json()["id"]
         return session
 
     async def connect(self, **options: Any) -> Self:
-        """Opens a socket, in place of the one before, and waits for its first frame. `options` go to `websockets`."""
+        """Open a socket, in place of the one before, and wait for its first frame. `options` go to `websockets`."""
         await self.disconnect()
         cookies = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
         at = urlsplit(self.url)
@@ -113,7 +113,7 @@ class Person:
             self.socket = None
 
     async def attach(self, session: str, **fields: Any) -> Followed:
-        """Follows a session, resuming where one is, and waits for the answer, or the socket's end."""
+        """Follow a session, resuming where one is, and wait for the answer, or the socket's end."""
         followed = self.sessions.setdefault(session, Followed(Cursor("none", 0)))
         seen = len(followed.attached), len(self.errors)
         await self._attach(session, **fields)
@@ -121,11 +121,11 @@ class Person:
         return followed
 
     async def say(self, session: str, text: str, *, id: str = "", kind: str = "message") -> str:
-        """Sends a message (or a steer) and waits for its receipt; gives the signal's id."""
+        """Send a message (or a steer) and wait for its receipt; return the signal's id."""
         return await self.signal(session, kind, {"parts": [{"type": "text", "text": text}]}, id=id)
 
     async def signal(self, session: str, kind: str, payload: Frame, *, id: str = "") -> str:
-        """Sends a signal and waits for its receipt; gives its id."""
+        """Send a signal and wait for its receipt; return its id."""
         id = id or secrets.token_urlsafe(12)
         self.receipts.pop(id, None)
         await self.send({"type": "signal", "session": session, "id": id, "kind": kind, "payload": payload})
@@ -133,7 +133,7 @@ class Person:
         return id
 
     async def wait_status(self, session: str, id: str, *statuses: str) -> Frame:
-        """Waits until a signal has one of these statuses; gives its record."""
+        """Wait until a signal has one of these statuses; return its record."""
         records = self.sessions[session].signals
         await self.wait_until(lambda: id in records and records[id]["status"] in statuses)
         return records[id]
@@ -143,7 +143,7 @@ class Person:
         await self.socket.send(json.dumps(frame))
 
     async def wait_until(self, condition: Callable[[], object], within: float = DEADLINE_S) -> None:
-        """Waits until the condition holds, looking after each frame; fails with the newest frames after `within` s."""
+        """Wait until the condition holds, looking after each frame; fail with the newest frames after `within` s."""
         deadline = asyncio.get_running_loop().time() + within
         while not condition():
             if self._failure:
@@ -158,7 +158,7 @@ class Person:
                 raise AssertionError(f"not within {within} s; the newest frames: {self.frames[-5:]}") from None
 
     async def wait_for_end(self, session: str, within: float = DEADLINE_S) -> MessageState:
-        """Waits until the session's newest message is an answer that has ended."""
+        """Wait until the session's newest message is an answer that has ended."""
 
         def answer() -> MessageState | None:
             newest = list(self.sessions[session].messages.values())[-1:]

@@ -1,4 +1,4 @@
-"""Those who publish from elsewhere, and where: producers, sessions, a second process."""
+"""Remote producers, their sessions, and a second process."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,7 +14,7 @@ from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.models import Run
 from sessions_app.process import Process
-from tests.support.requests import a_session_of
+from tests.support.requests import new_session
 from tests.support.tokens import KEYS
 from tests.support.writer import Chunk
 
@@ -39,11 +39,11 @@ async def second(running: Process) -> AsyncIterator[Process]:
 
 @pytest.fixture
 async def session() -> str:
-    return await a_session_of("ext:alice")
+    return await new_session("ext:alice")
 
 
 class Producer:
-    """What one publishes, batch by batch, to any process."""
+    """A producer, which publishes batch by batch to any process."""
 
     def __init__(self, session: str, *, who: Identity = AGENT, name: str = "producer", epoch: int = 1) -> None:
         self.who = who

@@ -1,4 +1,4 @@
-"""A publishing process for tests: it writes answers of known text, and notes what was acknowledged.
+"""A publishing process for tests: it writes answers of known text and records the acknowledgements.
 
 As a program (`python -m tests.support.publisher notes session…`) it publishes until it is told to stop; `Publisher`
 starts and kills it. The text of an answer follows from its message's id alone, so whoever finds it can tell.
@@ -28,7 +28,7 @@ def words(uid: str) -> Iterator[str]:
 
 
 def is_what_was_sent(uid: str, text: str) -> bool:
-    """Whether a text is the beginning of the answer with this id."""
+    """Return whether a text is the beginning of the answer with this id."""
     sent = words(uid)
     while text:
         word = next(sent)
@@ -61,7 +61,7 @@ class Publisher:
 
     @property
     def notes(self) -> list[dict[str, Any]]:
-        """What was acknowledged, in order: {session, uid, length (of the text), ended}."""
+        """Return the acknowledgements, in order: {session, uid, length (of the text), ended}."""
         if not self.notes_path.exists():
             return []
         whole, _, _cut = self.notes_path.read_text().rpartition("\n")
@@ -72,7 +72,7 @@ class Publisher:
         return self.log_path.read_text() if self.log_path.exists() else ""
 
     def wait_until_heard(self, sessions: int = 0, more_than: int = 0) -> None:
-        """Waits until it has been acknowledged in each of its sessions."""
+        """Wait until an append has been acknowledged in each of its sessions."""
         wanted = set(self.sessions[: sessions or None])
         wait_for(
             lambda: wanted <= {note["session"] for note in self.notes[more_than:]},
@@ -93,7 +93,7 @@ class Publisher:
         return self.process.wait(within)
 
     def terminate(self) -> int:
-        """Lets it finish its answers, once it has begun them: a program that is still starting would die."""
+        """Let it finish its answers, once it has begun them: a program that is still starting would die."""
         self.wait_until_heard()
         self.signal(signal.SIGTERM)
         return self.wait()

@@ -1,4 +1,4 @@
-"""A WebSocket client (RFC 6455) that shows every frame and behaves as badly as it is told to."""
+"""A WebSocket client (RFC 6455) that shows every frame and can violate the protocol."""
 
 import base64
 import os
@@ -53,7 +53,7 @@ def encode(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool 
 
 
 def connect(port: int, receive_buffer: int | None) -> socket.socket:
-    """`receive_buffer`: bytes that the kernel takes from the server on our behalf."""
+    """Connect a TCP socket. `receive_buffer`: bytes that the kernel takes from the server on our behalf."""
     connection = socket.socket()
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -109,13 +109,13 @@ class RawSocket:
     def receive(self, within: float = DEADLINE_S) -> Frame:
         """The next frame. Raises TimeoutError after `within` seconds, EOFError or ConnectionError at the end."""
         deadline = time.monotonic() + within
-        while (frame := self.take()) is None:
+        while (frame := self.parse_frame()) is None:
             self.fill(deadline - time.monotonic())
         if frame.opcode == PING and self.answer_pings:
             self.send(PONG, frame.payload)
         return frame
 
-    def take(self) -> Frame | None:
+    def parse_frame(self) -> Frame | None:
         if len(self.buffer) < 2:
             return None
         length, start = self.buffer[1], 2
@@ -131,14 +131,14 @@ class RawSocket:
         return frame
 
     def read_until(self, opcode: int, within: float = DEADLINE_S) -> Frame:
-        """Skips to the next frame of a kind."""
+        """Skip to the next frame of a kind."""
         deadline = time.monotonic() + within
         while (frame := self.receive(deadline - time.monotonic())).opcode != opcode:
             pass
         return frame
 
     def send(self, opcode: int, payload: bytes = b"", **flaws: Any) -> None:
-        """Sends one frame; `flaws` are those of `encode`."""
+        """Send one frame; `flaws` are those of `encode`."""
         self.send_bytes(encode(opcode, payload, **flaws))
 
     def send_text(self, text: str) -> None:
@@ -149,7 +149,7 @@ class RawSocket:
         self.socket.sendall(data)
 
     def is_cut(self, within: float) -> bool:
-        """Whether the server ends the connection within so many seconds, however it does it."""
+        """Return whether the server ends the connection within a number of seconds, in any way."""
         deadline = time.monotonic() + within
         try:
             while True:
@@ -160,7 +160,7 @@ class RawSocket:
             return True
 
     def cut(self) -> None:
-        """Resets the TCP connection, with no word to the server."""
+        """Reset the TCP connection, with no word to the server."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 

@@ -1,4 +1,4 @@
-"""A page's requests to the transports over HTTP, with no server between; and what their answers say."""
+"""A page's requests to the HTTP transports, without a server, and helpers to read the responses."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ class Browser:
 
 
 class Events:
-    """A stream's events as they come."""
+    """The events of a stream, as they arrive."""
 
     def __init__(self, response: Any) -> None:
         assert response.status_code == 200, response.content
@@ -89,11 +89,11 @@ class Events:
         await self._body.aclose()
 
 
-async def a_session_of(owner: str = OWNER, **fields: Any) -> str:
+async def new_session(owner: str = OWNER, **fields: Any) -> str:
     return (await threads.run(lambda: a_session(owner, **fields))).pk
 
 
-async def speak(here: process.Process, session: str, text: str) -> None:
+async def publish_answer(here: process.Process, session: str, text: str) -> None:
     response = here.writers.unprompted(session, agent="test")
     for chunk in (start(response.uid), text_start(), delta(text), finish()):
         await response.write(chunk)
@@ -101,7 +101,7 @@ async def speak(here: process.Process, session: str, text: str) -> None:
 
 
 async def until_live(here: process.Process) -> None:
-    """Waits until somebody follows something and has all of it."""
+    """Wait until a connection follows a session and has all of it."""
     async with asyncio.timeout(10):
         while not any(
             following.attachment.state is State.LIVE
@@ -111,12 +111,12 @@ async def until_live(here: process.Process) -> None:
             await asyncio.sleep(0.01)
 
 
-def says(id: str, text: str = "Hello") -> dict[str, Any]:
+def message_signal(id: str, text: str = "Hello") -> dict[str, Any]:
     return {"id": id, "kind": "message", "payload": {"parts": [{"type": "text", "text": text}]}}
 
 
-def told(response: Any) -> tuple[int, str]:
-    """The status and the code of a refusal, which has nothing else."""
+def refusal_of(response: Any) -> tuple[int, str]:
+    """Return the status and the code of a refusal, after checking that its body has the API's form."""
     body = response.json()
     assert body.keys() == {"code", "message", "retryable"}, body
     kind = ERRORS.get(body["code"]) or HTTP_ERRORS[body["code"]]

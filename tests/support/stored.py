@@ -1,4 +1,4 @@
-"""What tests store without a running writer: sessions and messages, at the times that they need."""
+"""Factories of rows without a running writer: sessions and messages, at given times."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A person's tab on a `Process` in this event loop: the client of `Person`, with no server and no network between."""
+"""A user's tab on a `Process` in this event loop: the client of `Person`, without a server or network between."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from tests.support.person import Frame, Person
 
 
 class Tab(Person):
-    """`async with Tab(process, "guest:1") as tab:` it is connected."""
+    """A connected tab: `async with Tab(process, "guest:1") as tab:`."""
 
     def __init__(self, process: Process, owner: str) -> None:
         super().__init__("http://no.server")

@@ -1,4 +1,4 @@
-"""A TCP proxy that makes a network bad on demand: cut, frozen, slow, deaf in one direction."""
+"""A TCP proxy that makes a network bad on demand: cut, frozen, slow, dropping one direction."""
 
 import asyncio
 import socket
@@ -42,41 +42,41 @@ class TcpProxy:
 
     @property
     def connections(self) -> int:
-        """How many are open and not stranded."""
+        """Return the number of open connections that are not stranded."""
         return len(self.writers - self.stranded) // 2
 
     # What a test does to the network. Each returns when it is done.
 
     def cut(self) -> None:
-        """Resets every connection, on both sides."""
+        """Reset every connection, on both sides."""
         self.do(self.reset_all())
 
     def freeze(self) -> None:
-        """Forwards nothing more; connections stay open and new ones are accepted, as behind a dead link."""
+        """Forward nothing more; connections stay open and new ones are accepted, as behind a dead link."""
         self.do(self.set_flowing(False))
 
     def thaw(self) -> None:
-        """Forwards again, first what was held back."""
+        """Forward again, first what was held back."""
         self.do(self.set_flowing(True))
 
     def strand(self) -> None:
-        """Swallows all that comes over each open connection, its end too; new ones work, as on another network."""
+        """Swallow all that comes over each open connection, its end too; new ones work, as on another network."""
         self.stranded |= self.writers
 
     def delay(self, seconds: float) -> None:
-        """Forwards each piece so much later."""
+        """Delay each piece by so many seconds."""
         self.delay_s = seconds
 
     def drop(self, direction: Direction) -> None:
-        """Swallows all bytes of one direction from now on, which only `cut` ends."""
+        """Swallow all bytes of one direction from now on, which only `cut` ends."""
         self.deaf.add(direction)
 
     def refuse(self, refusing: bool = True) -> None:
-        """Resets new connections at once, or no longer."""
+        """Reset new connections at once, or no longer."""
         self.refusing = refusing
 
     def cut_after(self, seconds: float) -> None:
-        """Resets each connection that begins from now on so many seconds later; 0: none."""
+        """Reset each new connection after so many seconds; 0: none."""
         self.life_s = seconds
 
     # How
@@ -149,7 +149,7 @@ class TcpProxy:
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Ends a connection by RST instead of FIN."""
+    """End a connection by RST instead of FIN."""
     connection = writer.get_extra_info("socket")
     if connection.fileno() >= 0:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,4 +1,4 @@
-"""Tokens for tests: right ones, and any kind of wrong one."""
+"""Tokens for tests: valid ones, and any kind of invalid one."""
 
 import time
 import uuid
@@ -13,7 +13,7 @@ SUB = "ext:alice"
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """Those of a token that may do everything. One that is None is left out."""
+    """Return the claims of a token with every scope; one that is None is left out."""
     now = int(time.time())
     right: dict[str, Any] = {
         "aud": "holdfast", "sub": SUB, "scope": "read send approve cancel publish", "sessions": ["*"],

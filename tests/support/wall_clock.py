@@ -1,4 +1,4 @@
-"""Runs a program whose wall clock is set while it runs, by what stands in the file that WALL_CLOCK names: seconds.
+"""A program run with a wall clock that tests set while it runs: seconds, from the file named by WALL_CLOCK.
 
     python -m tests.support.wall_clock manage.py runserver …
 
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 
 def set_clock(file: Path, seconds: float) -> None:
-    """Written aside and renamed: who reads it meanwhile finds the one or the other, never half of it."""
+    """Write the file aside and rename it, so that a concurrent reader never sees half of it."""
     aside = file.with_suffix(".new")
     aside.write_text(str(seconds))
     aside.rename(file)

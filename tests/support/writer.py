@@ -1,4 +1,4 @@
-"""The log's writer for tests: an `LogWriter` whose event loop runs in a thread, so that a test can stand beside it."""
+"""The log's writer for tests: a `LogWriter` whose event loop runs in a thread, beside the test."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Writer:
-    """`with Writer() as writer:` `frames` is what readers are shown, in order; `outcomes` what publishers are told."""
+    """`with Writer() as writer:` `frames` are the readers' frames, in order; `outcomes` the publishers' results."""
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
@@ -44,7 +44,7 @@ class Writer:
         self.loop.close()
 
     def submit(self, session: Session, uid: str, chunks: list[Chunk], **fields: Any) -> "Future[AppendResult]":
-        """Hands an append over; the future is its outcome, or raises it."""
+        """Hand an append over; the future is its outcome, or raises it."""
         future: Future[AppendResult] = Future()
 
         def on_result(outcome: AppendResult | HoldfastError) -> None:
@@ -59,7 +59,7 @@ class Writer:
         return future
 
     def change(self, session: Session, work: Callable[..., Any], *args: Any) -> "Future[Any]":
-        """Hands a change of a session's log over; the future is what `work(log, *args)` returned, or raises it."""
+        """Hand a change of a session's log over; the future is what `work(log, *args)` returned, or raises it."""
         future: Future[Any] = Future()
 
         def on_result(outcome: Any) -> None:
@@ -75,12 +75,12 @@ class Writer:
         return self.submit(session, uid, chunks, **fields).result(DEADLINE_S)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine in the loop; gives its result."""
+        """Run a coroutine in the loop; return its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(DEADLINE_S)
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """All that is submitted within goes into one transaction."""
+        """Put everything that is submitted within the block into one transaction."""
         with self.log_writer._changed:
             yield
 
@@ -101,7 +101,7 @@ def text_of(session: Session, uid: str) -> str:
 
 
 def shown(writer: Writer, session: Session) -> list[dict[str, Any]]:
-    """Every event that readers of a session were shown, in order."""
+    """Return every event delivered to readers of a session, in order."""
     frames = [frame for frame in writer.frames if frame.session == session.pk]
     return [event for frame in frames for event in json.loads(frame.text)["events"]]
 
@@ -138,7 +138,7 @@ def begun(uid: str, text: str = "") -> list[Chunk]:
     return [start(uid), text_start(), *([delta(text)] if text else [])]
 
 
-def said(text: str) -> Chunk:
+def user_message(text: str) -> Chunk:
     """A person's turn."""
     return {"type": "message", "role": "user", "parts": [{"type": "text", "text": text}]}
 
@@ -149,7 +149,7 @@ def a_run(session: Session, uid: str, worker: Worker | None = None) -> Run:
     return Run.objects.create(session=session, agent="test", status=Run.Status.RUNNING, worker=worker, uid=uid)
 
 
-def of(run: Run) -> dict[str, str]:
-    """The fields of an append that say whose response it is."""
+def run_fields(run: Run) -> dict[str, str]:
+    """Return the fields of an append that name its run and worker."""
     assert run.worker_id
     return {"run": run.pk, "worker": run.worker_id}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_ai import Agent
 from pydantic_ai.agent import AbstractAgent
@@ -20,14 +20,16 @@ from sessions_app.core.busy import WhileBusy
 
 logger = logging.getLogger(__name__)
 
+D = TypeVar("D")
+
 GO_ON = "Your answer was broken off. Go on where it ended, and don't repeat what it says already."
 
 
 def register(
     name: str,
-    agent: AbstractAgent[Any, Any],
+    agent: AbstractAgent[D, object],
     *,
-    deps: Callable[[Turn], Any] | None = None,
+    deps: Callable[[Turn], D] | None = None,
     while_busy: WhileBusy = "queue",
 ) -> None:
     """Register a pydantic-ai agent under this name. `deps` returns the dependencies of its tools for a turn.
@@ -40,7 +42,7 @@ def register(
         await answer(turn, agent, deps=deps(turn) if deps else None)
 
 
-async def answer(turn: Turn, agent: AbstractAgent[Any, Any], *, deps: Any = None) -> None:
+async def answer(turn: Turn, agent: AbstractAgent[Any, object], *, deps: object = None) -> None:
     """Have the agent answer the turn. Raises AgentFailed with advice for the person if its model fails."""
     try:
         await _run(turn, agent, deps)
@@ -49,7 +51,7 @@ async def answer(turn: Turn, agent: AbstractAgent[Any, Any], *, deps: Any = None
         raise AgentFailed(errors.advice(error)) from None
 
 
-async def _run(turn: Turn, agent: AbstractAgent[Any, Any], deps: Any) -> None:
+async def _run(turn: Turn, agent: AbstractAgent[Any, object], deps: object) -> None:
     writer = EventWriter(turn)
     prompt, history = _asked(turn)
     async with agent.iter(prompt, message_history=history, deps=deps, capabilities=[DeferredTools(writer)]) as run:

@@ -15,6 +15,7 @@ from agents_app.adapters.pydantic_ai.history import DENIED
 from agents_app.adapters.pydantic_ai.stream import EventWriter
 from agents_app.tool_call import ToolCall, ToolFailed
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.wire_types import JsonObject
 
 UNSHOWABLE = "Its arguments are too long, or hold what JSON can't: they can't be shown in full."
 # Exceptions with which a tool tells its model something; any other is a bug in the tool.
@@ -22,7 +23,7 @@ TOLD = (exceptions.ModelRetry, exceptions.ToolRetryError, exceptions.ToolFailed,
 
 
 @dataclass
-class DeferredTools(AbstractCapability[Any]):
+class DeferredTools(AbstractCapability[object]):
     """Asks people and clients within a run, which then goes on with their answers.
 
     The arguments of `ToolCall.approval` come from the metadata of the tool, or of the exception that it raised:
@@ -35,7 +36,7 @@ class DeferredTools(AbstractCapability[Any]):
         self._approved: dict[str, ToolCall] = {}
 
     async def handle_deferred_tool_calls(
-        self, ctx: RunContext[Any], *, requests: DeferredToolRequests
+        self, ctx: RunContext[object], *, requests: DeferredToolRequests
     ) -> DeferredToolResults:
         results = DeferredToolResults()
         try:
@@ -77,22 +78,22 @@ class DeferredTools(AbstractCapability[Any]):
 
     async def wrap_tool_execute(
         self,
-        ctx: RunContext[Any],
+        ctx: RunContext[object],
         *,
         call: ToolCallPart,
         tool_def: ToolDefinition,
-        args: dict[str, Any],
+        args: JsonObject,
         handler: WrapToolExecuteHandler,
-    ) -> Any:
+    ) -> object:
         """Run an approved call at most once, whatever dies."""
         # A provider may repeat an id for a call that needs no approval.
         asked = self._approved.pop(call.tool_call_id, None) if ctx.tool_call_approved else None
         if asked is None:
             return await handler(args)
-        returned: Any = None
+        returned: object = None
         problem: Exception | None = None
 
-        async def once(_: dict[str, Any]) -> Any:
+        async def once(_: JsonObject) -> object:
             nonlocal returned, problem
             try:
                 returned = await handler(args)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from argparse import ArgumentParser
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -23,13 +22,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("session", help="its id, as in the page's address")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *, session: str, **options: object) -> None:
         if registry.find("demo") is None:
             raise CommandError("The demo agent is off. Set HOLDFAST_DEMO_AGENT=true.")
-        if not Session.objects.visible().filter(pk=options["session"]).exists():
-            raise CommandError(f"No session {options['session']} exists, or it has expired.")
+        if not Session.objects.visible().filter(pk=session).exists():
+            raise CommandError(f"No session {session} exists, or it has expired.")
         try:
-            words = asyncio.run(answer(options["session"]))
+            words = asyncio.run(answer(session))
         except HoldfastError as problem:
             raise CommandError(problem.message) from None
         self.stdout.write(self.style.SUCCESS(f"Published an answer of {words} words."))

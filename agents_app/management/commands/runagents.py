@@ -8,7 +8,6 @@ import signal
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -57,7 +56,7 @@ class Command(BaseCommand):
             help="where to answer /healthz, /readyz and /metrics; without a host on this machine alone (127.0.0.1)",
         )
 
-    def handle(self, *, concurrency: int, drain: float, metrics: Address | None, **options: Any) -> None:
+    def handle(self, *, concurrency: int, drain: float, metrics: Address | None, **options: object) -> None:
         if concurrency < 1:
             raise CommandError(f"--concurrency {concurrency}: use 1 or more.")
         if not 0 <= drain <= LONGEST_DRAIN_S:

@@ -1,4 +1,4 @@
-"""Makes the first administrator, with a password that is shown once."""
+"""`manage.py ensure_admin`: create the first administrator, with a password that is shown once."""
 
 import secrets
 from typing import Any
@@ -9,38 +9,38 @@ from django.db import models, transaction
 from django.urls import NoReverseMatch, reverse
 
 USERNAME = "admin"
-EMAIL = "admin@localhost"  # where people sign in by it
+EMAIL = "admin@localhost"  # for user models that sign in by email
 
 
 class Command(BaseCommand):
-    help = "Make an administrator with a random password, unless the site has one, and print the password."
+    help = "Create an administrator with a random password, unless the site has one, and print the password."
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        # 128 bits: nobody guesses it, and the command never has to show it again.
+    def handle(self, *args: object, **options: object) -> None:
+        # 128 bits, so it can't be guessed.
         password = secrets.token_urlsafe(16)
         with transaction.atomic():
             name = make_admin(get_user_model(), password)
         if name:
             self.stdout.write(
-                self.style.SUCCESS("\nAn administrator was made. This password is not shown again:\n")
+                self.style.SUCCESS("\nCreated an administrator. The password is not shown again:\n")
                 + f"\n    user      {name}\n    password  {password}\n\n"
                 + f"Change it {_page()}with: python manage.py changepassword {name}\n"
             )
 
 
 def make_admin(model: Any, password: str) -> str:
-    """Make an administrator unless there is one; return the name to sign in with, or "" if none was made.
+    """Create an administrator unless there is one; return the name to sign in with, or "" if none was created.
 
     Raises CommandError for a user model that needs more than a name, an email address and a password.
     """
     if not hasattr(model, "is_superuser"):
-        raise CommandError(f"{model._meta.label} has no is_superuser, so nothing tells who administers the site")
+        raise CommandError(f"{model._meta.label} has no is_superuser, which marks administrators")
     if model.objects.filter(is_superuser=True).exists():
         return ""
     further = [field for field in model.REQUIRED_FIELDS if field != "email"]
     if further:
         needs = ", ".join(further)
-        raise CommandError(f"{model._meta.label} needs {needs}: make an administrator with `manage.py createsuperuser`")
+        raise CommandError(f"{model._meta.label} needs {needs}: use `manage.py createsuperuser`")
     is_email = isinstance(model._meta.get_field(model.USERNAME_FIELD), models.EmailField)
     name = EMAIL if is_email else USERNAME
     email = {"email": ""} if "email" in model.REQUIRED_FIELDS else {}

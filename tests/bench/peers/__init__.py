@@ -1,1 +1,1 @@
-"""What people would use instead, at the same work: one reader a session, and writers elsewhere. Nothing is stored."""
+"""The alternatives, at the same work: one reader a session, and remote writers. Nothing is stored."""

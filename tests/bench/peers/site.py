@@ -1,4 +1,4 @@
-"""What peers have in common: a writer in the readers' process, and readers that get a frame for each token."""
+"""The peers' common part: a writer in the readers' process, and readers that get a frame for each token."""
 
 import asyncio
 import subprocess
@@ -20,7 +20,7 @@ Write = Callable[[str], None]
 
 
 class PeerReader(Reader):
-    """Its `arrived` holds tokens alone; `size` is what their frames had, in bytes."""
+    """A reader whose `arrived` holds tokens alone; `size` is the size of their frames, in bytes."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

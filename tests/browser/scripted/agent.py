@@ -1,4 +1,4 @@
-"""The agent. Its prompt is a script: instructions with `; ` between them, each a word and what it is about.
+"""The scripted agent. Its prompt is a script: instructions with `; ` between them, each a word and its argument.
 
 `say TEXT`. `step`: and say what was heard. `until GATE`: wait until the server's place has a file of this name.
 `ask TOOL [editable] [SECONDS]`: run a tool that a person has to approve. `fail TEXT`.

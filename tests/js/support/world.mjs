@@ -1,5 +1,6 @@
 // A page, its network and a model server, on the test clock.
 
+import assert from "node:assert/strict";
 import { Holdfast } from "../../../static/holdfast/index.js";
 import { Clock } from "./clock.mjs";
 import { MemoryStorage } from "./memory-storage.mjs";
@@ -79,4 +80,12 @@ export function record(target, ...types) {
   const events = [];
   for (const type of types) target.addEventListener(type, ({ detail }) => events.push([type, detail]));
   return events;
+}
+
+// What the network blocks, so that a client uses streaming or long poll.
+export const STREAM = { websocket: "refusing" };
+export const POLL = { websocket: "refusing", stream: "refusing" };
+
+export function assertSameAsServer({ session, server }) {
+  assert.deepEqual(plain(session.messages), plain(server.messages(SESSION)));
 }

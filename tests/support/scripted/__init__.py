@@ -1,4 +1,4 @@
-"""An agent for tests that does what its prompt says; see `agent`. SETTINGS in its environment give it to a server."""
+"""An agent for tests whose prompt is a script; see `agent`. SETTINGS in its environment give it to a server."""
 
 SETTINGS = {
     "DJANGO_SETTINGS_MODULE": "tests.support.scripted.settings",

@@ -1,4 +1,4 @@
-"""Creates sessions of the benchmark's agent, each of another guest; prints each one's id and its guest's cookie."""
+"""Create sessions of the benchmark's agent, each of another guest; print each one's id and its guest's cookie."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Fills the database in bulk, or says what it takes: `messages N`, `tokens ANSWERS TOKENS`, `bytes`."""
+"""Fill the database in bulk, or print its size: `messages N`, `tokens ANSWERS TOKENS`, `bytes`."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         {"messages": self._messages, "tokens": self._tokens, "bytes": self._bytes}[what](*numbers)
 
     def _messages(self, count: int) -> None:
-        """So many messages, with those that are there: twenty a session."""
+        """Fill the database up to a number of messages, twenty a session."""
         first = Message.objects.filter(uid__startswith="m_bench").count()
         policy = RetentionPolicy.objects.default().pk
         now = connection.ops.adapt_datetimefield_value(timezone.now())
@@ -66,7 +66,7 @@ class Command(BaseCommand):
             )
 
     def _bytes(self) -> None:
-        """Without what is free to be used again."""
+        """Return the database's size, without space that is free for reuse."""
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 cursor.execute("VACUUM FULL")

@@ -1,0 +1,435 @@
+"""Responses written by an agent: first token at once, then rolled up; ended despite refusals and outages."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from sessions_app import models
+from sessions_app.core.errors import HoldfastError
+from sessions_app.event_log import queries
+from sessions_app.publishing import local_writer, response_writer
+from sessions_app.publishing.local_writer import LocalWriter
+from sessions_app.publishing.response_writer import Ticker
+from sessions_app.retention import purge
+from tests.support.stored import a_session
+from tests.support.writer import Writer, delta, finish, start, text_end, text_start, writer
+
+__all__ = ["writer"]  # a fixture
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ERROR = {"type": "error", "errorText": "It failed."}
+
+
+@pytest.fixture
+def session() -> models.Session:
+    return a_session("guest:1")
+
+
+def respond(writer: Writer, session: models.Session, *, window_ms: int = 40, starts: bool = True) -> LocalWriter:
+    worker = models.Worker.objects.create(name="test")
+    run = models.Run(session=session, agent="test", status="running", worker=worker)
+    if not starts:
+        run.save()
+    return LocalWriter(run, starts=starts, log_writer=writer.log_writer, ticker=Ticker(writer.loop, window_ms))
+
+
+def message_of(response: LocalWriter) -> Any:
+    message = queries.message(response.session, response.uid)
+    assert message is not None
+    return message
+
+
+def text_of(response: LocalWriter) -> str:
+    return "".join(part.get("text", "") for part in message_of(response).parts)
+
+
+def deltas(writer: Writer) -> list[list[str]]:
+    """Return the text that each delivered frame appended."""
+    events = [json.loads(frame.text)["events"] for frame in writer.frames]
+    return [[event["chunk"]["delta"] for event in each if event["chunk"]["type"] == "text-delta"] for each in events]
+
+
+async def write(response: LocalWriter, *chunks: dict[str, Any]) -> None:
+    for chunk in chunks:
+        await response.write(chunk)
+
+
+async def begin(response: LocalWriter) -> None:
+    await write(response, start(response.uid), text_start())
+    await response.flush()
+
+
+@pytest.mark.parametrize("starts", [True, False], ids=["of its own", "of a run that waited"])
+def test_flushed_chunks_are_stored(writer: Writer, session: models.Session, starts: bool) -> None:
+    response = respond(writer, session, starts=starts)
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("Hello"), delta(" world"), finish())
+        await response.flush()
+
+    writer.run(agent())
+    assert (text_of(response), message_of(response).status) == ("Hello world", "complete")
+    assert models.Run.objects.get().status == "ended"
+
+
+def test_the_first_token_is_sent_at_once_and_later_ones_are_joined(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session, window_ms=500)
+
+    async def agent() -> None:
+        await begin(response)
+        await response.write(delta("first"))
+        while response.serial < 3:  # committed long before the window ends
+            await asyncio.sleep(0.005)
+        began = asyncio.get_running_loop().time()
+        for number in range(10):
+            await response.write(delta(f" {number}"))
+        while response.serial < 4:
+            await asyncio.sleep(0.005)
+        assert asyncio.get_running_loop().time() - began > 0.4
+
+    writer.run(agent())
+    assert deltas(writer)[-2:] == [["first"], [" 0 1 2 3 4 5 6 7 8 9"]]
+
+
+def test_without_a_window_every_token_is_sent_at_once(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session, window_ms=0)
+
+    async def agent() -> None:
+        await begin(response)
+        for number in range(3):
+            await response.write(delta(str(number)))
+            while response.serial < 3 + number:
+                await asyncio.sleep(0.005)
+
+    writer.run(agent())
+    assert deltas(writer)[1:] == [["0"], ["1"], ["2"]]
+
+
+def test_an_end_is_sent_at_once(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session, window_ms=600_000)  # longer than the test may take
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("first"))
+        await response.flush()
+        await write(response, delta(" last"), finish())
+        await response._writer._wait(lambda: not response._writer._in_flight and not response._writer._rollup)
+
+    writer.run(agent())
+    assert text_of(response) == "first last"
+
+
+def test_a_fast_writer_waits_for_the_database(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        for _ in range(200):
+            await response.write(delta("x" * 10_000))
+            assert response._writer._rollup.size < response_writer.BUFFER_BYTES + 20_000
+        await response.flush()
+
+    writer.run(agent())
+    assert len(text_of(response)) == 2_000_000
+
+
+# What is refused
+
+
+def test_a_malformed_chunk_raises_where_it_is_written(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        with pytest.raises(HoldfastError, match="bad_chunk"):
+            await response.write({"type": "text-delta", "id": "t"})
+        with pytest.raises(HoldfastError, match="unknown_chunk"):
+            await response.write({"type": "no-such-type"})
+        await write(response, delta("and on"), finish())
+        await response.flush()
+
+    writer.run(agent())
+    assert (text_of(response), message_of(response).status) == ("and on", "complete")
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "with its beginning"])
+def test_an_answer_with_a_refused_chunk_keeps_its_earlier_text_and_can_be_ended(
+    writer: Writer, session: models.Session, begun: bool
+) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        if begun:
+            await begin(response)
+        else:
+            await write(response, start(response.uid), text_start())
+        await write(response, delta("before"), delta("lost", part="unknown"), delta(" after"))
+        with pytest.raises(HoldfastError, match="unknown_part"):
+            await response.flush()
+        with pytest.raises(HoldfastError, match="unknown_part"):
+            await response.write(delta(" after"))
+        await response.close(ERROR)
+
+    writer.run(agent())
+    message = message_of(response)
+    assert (text_of(response), message.status, message.reason) == ("before", "failed", "It failed.")
+    assert models.Run.objects.get().status == "ended"
+
+
+def test_an_end_refused_along_with_earlier_chunks_ends_nothing(
+    writer: Writer, session: models.Session, settings: Any
+) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 4096}
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("so far"), text_end(), text_start("long"), delta("x" * 5000, "long"), finish())
+        with pytest.raises(HoldfastError, match="response_too_large"):
+            await response.flush()
+        await response.close(ERROR)
+
+    writer.run(agent())
+    assert (text_of(response), message_of(response).status) == ("so far", "failed")
+    assert models.Run.objects.get().status == "ended"
+
+
+def too_long(response: LocalWriter) -> Any:
+    return response.write({"type": "tool-output-available", "toolCallId": "c", "output": "y" * 70_000})
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        too_long,
+        lambda response: response.write(delta("\ud83d")),
+        lambda response: response.write(delta("z" * 80_000)),
+        lambda response: response.write({"type": "data-x", "data": float("nan")}),
+        lambda response: response.write({"type": "data-x", "data": {1: 2}}),
+    ],
+    ids=["a long output", "half a surrogate pair", "a long text", "no number", "no key"],
+)
+def test_a_chunk_refused_at_once_leaves_waiting_chunks_to_be_ended(
+    writer: Writer, session: models.Session, refused: Any
+) -> None:
+    response = respond(writer, session, window_ms=600_000)  # nothing is stored by itself
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("be"))
+        await response.flush()
+        await write(response, delta("fore"))
+        with pytest.raises(HoldfastError, match="bad_chunk"):
+            await refused(response)
+        await response.close(ERROR)
+
+    writer.run(agent())
+    message = message_of(response)
+    assert (text_of(response), message.status, message.reason) == ("before", "failed", "It failed.")
+
+
+def test_a_refused_waiting_chunk_does_not_keep_an_answer_open(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("before"), delta("lost", part="unknown"), delta(" after"))
+        await response.close(ERROR)
+
+    writer.run(agent())
+    message = message_of(response)
+    assert (text_of(response), message.status, message.reason) == ("before", "failed", "It failed.")
+    assert models.Run.objects.get().status == "ended"
+
+
+@pytest.mark.parametrize("words", ["\ud83d", "w" * 70_000], ids=["half a surrogate pair", "too long"])
+def test_text_that_cannot_be_stored_does_not_keep_an_answer_open(
+    writer: Writer, session: models.Session, words: str
+) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        await response.close({"type": "error", "errorText": words})
+
+    writer.run(agent())
+    message = message_of(response)
+    assert (message.status, message.reason) == ("failed", response_writer.UNTOLD["errorText"])
+
+
+def test_a_chunks_side_effect_happens_when_the_chunk_is_sent(
+    writer: Writer, session: models.Session, settings: Any
+) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 4096}
+    response = respond(writer, session)
+    done: list[str] = []
+
+    async def agent() -> None:
+        await begin(response)
+        await response.write(delta("so "))
+        await response.write(delta("far"), also=lambda log: done.append("taken"))
+        await response.write(text_end())
+        await response.write(text_start("long"))
+        await response.write(delta("x" * 5000, "long"), also=lambda log: done.append("refused"))
+        with pytest.raises(HoldfastError, match="response_too_large"):
+            await response.flush()
+
+    writer.run(agent())
+    assert done == ["taken"]
+
+
+def test_an_answer_that_never_began_can_be_ended(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session)
+    writer.run(response.close(ERROR))
+    assert (message_of(response).status, message_of(response).parts) == ("failed", [])
+
+
+def test_nothing_is_written_after_the_end(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        await response.write(finish())
+        with pytest.raises(HoldfastError, match="message_ended"):
+            await response.write(delta("more"))
+        await response.close(ERROR)  # it has ended already
+
+    writer.run(agent())
+    assert message_of(response).status == "complete"
+
+
+def test_a_publisher_that_lost_its_run_gets_an_error(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session)
+    writer.run(begin(response))
+    models.Run.objects.update(status="ended")
+
+    async def go_on() -> None:
+        await response.write(delta("too late"))
+        with pytest.raises(HoldfastError, match="fenced"):
+            await response.flush()
+        with pytest.raises(HoldfastError, match="fenced"):
+            await response.close(ERROR)
+
+    writer.run(go_on())
+    assert text_of(response) == ""
+
+
+def test_a_deleted_session_ends_its_publishers(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session)
+    writer.run(begin(response))
+    purge.delete_sessions([session.pk])
+
+    async def go_on() -> None:
+        await response.write(delta("to nobody"))
+        with pytest.raises(HoldfastError, match="not_found"):
+            await response.flush()
+
+    writer.run(go_on())
+
+
+# Outages
+
+
+class Outage:
+    """While `is_on`, transactions fail as when the database is away; `untold`: they fail after they were committed."""
+
+    is_on = False
+    untold = False
+
+
+@pytest.fixture
+def outage(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Outage:
+    outage = Outage()
+    commit = writer.log_writer._commit
+
+    def fail_or_commit(group: list[Any]) -> Any:
+        if outage.untold:
+            commit(group)
+        if outage.is_on or outage.untold:
+            outage.untold = False
+            raise OperationalError("the server closed the connection unexpectedly")
+        return commit(group)
+
+    monkeypatch.setattr(writer.log_writer, "_commit", fail_or_commit)
+    return outage
+
+
+def test_an_outage_delays_an_answer_and_loses_nothing(writer: Writer, session: models.Session, outage: Outage) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        outage.is_on = True
+        for number in range(20):
+            await response.write(delta(f"{number} "))
+            await asyncio.sleep(0.02)
+        assert response.serial == 2
+        outage.is_on = False
+        await response.write(finish())
+        await response.flush()
+
+    writer.run(agent())
+    assert text_of(response) == "".join(f"{number} " for number in range(20))
+    assert message_of(response).status == "complete"
+
+
+def test_an_unconfirmed_commit_is_not_repeated(writer: Writer, session: models.Session, outage: Outage) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        outage.untold = True
+        await begin(response)
+        for number in range(10):
+            outage.untold = number % 2 == 0
+            await response.write(delta(f"{number} "))
+            await response.flush()
+        outage.untold = True
+        await response.write(finish())
+        await response.flush()
+
+    writer.run(agent())
+    assert text_of(response) == "".join(f"{number} " for number in range(10))
+    session.refresh_from_db()
+    assert session.tail == message_of(response).last_serial == 13
+    assert models.Run.objects.get().status == "ended"
+
+
+def test_an_outage_that_lasts_too_long_is_reported(
+    writer: Writer, session: models.Session, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_writer, "RETRY_S", 0.3)
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        outage.is_on = True
+        await response.write(delta("never stored"))
+        with pytest.raises(HoldfastError, match="storage_unavailable"):
+            await response.flush()
+        with pytest.raises(HoldfastError, match="storage_unavailable"):
+            await response.close(ERROR)
+
+    writer.run(agent())
+    assert text_of(response) == ""
+
+
+def test_a_real_error_in_a_group_reaches_its_publisher_alone(writer: Writer, session: models.Session) -> None:
+    good, bad = respond(writer, session), respond(writer, session)
+
+    async def agents() -> None:
+        await asyncio.gather(begin(good), begin(bad))
+        with writer.together():
+            await bad.write(delta("x", part="none"))
+            await good.write(delta("fine"))
+            await asyncio.sleep(0.1)
+        await good.flush()
+        with pytest.raises(HoldfastError, match="unknown_part"):
+            await bad.flush()
+
+    writer.run(agents())
+    assert (text_of(good), text_of(bad)) == ("fine", "")

@@ -1,0 +1,110 @@
+"""SQL of a commit: as few statements and round trips for a thousand answers as for one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from sessions_app.core.errors import HoldfastError
+from sessions_app.models import JournalEntry, Message, Run, Session, Worker
+from tests.support.harness import DEADLINE_S
+from tests.support.stored import a_session
+from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields, serials, text_of, writer
+
+__all__ = ["writer"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MANY = 40
+
+Statement = tuple[str, bool]  # its SQL, and whether its answer was waited for at once
+
+
+@contextmanager
+def statements(writer: Writer) -> Iterator[list[Statement]]:
+    """Collect the statements of the writer's connection."""
+    collected: list[Statement] = []
+
+    def note(execute: Any, sql: str, *others: Any) -> Any:
+        # 0: the connection is in no pipeline, so the answer is waited for.
+        waited = connection.vendor != "postgresql" or not connection.connection.pgconn.pipeline_status
+        if not sql.startswith("BEGIN"):  # SQLite's
+            collected.append((sql, waited))
+        return execute(sql, *others)
+
+    def listen() -> None:
+        connection.execute_wrappers.append(note)
+
+    def stop() -> None:
+        connection.execute_wrappers.remove(note)
+
+    writer.run(writer.log_writer.do(listen))
+    yield collected
+    writer.run(writer.log_writer.do(stop))
+
+
+@pytest.fixture
+def answers(writer: Writer) -> list[tuple[Session, Run]]:
+    """Responses that have begun, of one worker."""
+    worker = Worker.objects.create(name="test")
+    sessions = [a_session("user:1") for _ in range(MANY)]
+    answers = [(session, a_run(session, "r", worker)) for session in sessions]
+    together(writer, answers, begun("r"))
+    return answers
+
+
+def together(writer: Writer, answers: list[tuple[Session, Run]], chunks: list[dict[str, Any]]) -> None:
+    """Add to all the responses in one transaction."""
+    with writer.together():
+        appends = [writer.submit(session, run.uid, chunks, **run_fields(run)) for session, run in answers]
+    for append in appends:
+        append.result(DEADLINE_S)
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_statements_for_answers_in_progress(writer: Writer, answers: list[tuple[Session, Run]], count: int) -> None:
+    with statements(writer) as asked:
+        together(writer, answers[:count], [delta("a"), delta("b")])
+    kinds = [sql.split()[0] for sql, _ in asked]
+    assert kinds == ["SELECT", "WITH", "INSERT", "WITH"]  # locks, fences, journal, tails
+    if connection.vendor == "postgresql":
+        assert [sql for sql, waited in asked if waited] == []
+
+
+def test_statements_for_answers_that_begin_together(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
+    more = [(session, a_run(session, "more", run.worker)) for session, run in answers]
+    with statements(writer) as one:
+        together(writer, more[:1], begun("more"))
+    with statements(writer) as many:
+        together(writer, more[1:], begun("more"))
+    assert len(many) == len(one) <= 8
+
+
+def test_statements_for_answers_that_end_together(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
+    with statements(writer) as one:
+        together(writer, answers[:1], [finish()])
+    with statements(writer) as many:
+        together(writer, answers[1:], [finish()])
+    # What was sent to a run, and what it asked, is looked for run by run.
+    of_a_run = [sql for sql, _ in one if sql.startswith('SELECT "sessions_app_signal') or "_approval" in sql]
+    assert len(of_a_run) == 3
+    assert len(many) - len(one) == (MANY - 2) * 3
+
+
+def test_a_write_that_fails_at_commit_fails_alone(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
+    (bad, bad_run), (good, good_run) = answers[:2]
+    tail = Session.objects.get(pk=bad.pk).tail
+    message = Message.objects.get(session=bad, uid="r")
+    in_the_way = JournalEntry.objects.create(message=message, serial=tail + 1, event="{}")
+    with writer.together():
+        failing = writer.submit(bad, "r", [delta("lost")], **run_fields(bad_run))
+        stored = writer.submit(good, "r", [delta("kept")], **run_fields(good_run))
+    with pytest.raises(HoldfastError) as refused:
+        failing.result(DEADLINE_S)
+    assert refused.value.code == "internal"
+    assert stored.result(DEADLINE_S).serial == serials(writer, good)[-1]
+    assert text_of(good, "r") == "kept"
+    in_the_way.delete()
+    writer.append(bad, "r", [delta("again")], **run_fields(bad_run))
+    assert text_of(bad, "r") == "again"
