@@ -1,1 +1,1 @@
-"""The site: settings, addresses and the ASGI application."""
+"""Django project of the site: settings, URLconf and ASGI application."""

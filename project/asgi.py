@@ -5,7 +5,7 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-django = get_asgi_application()  # first: it loads the applications that the imports below need
+django = get_asgi_application()  # first: loads the applications that the imports below need
 
 from sessions_app.asgi import mount  # noqa: E402
 from sessions_app.servers import garbage_collection, lifecycle  # noqa: E402
@@ -14,7 +14,7 @@ application = mount(django)
 
 
 async def tune_garbage_collection() -> None:
-    """Exempt what is loaded from collection: last at the start."""
+    """Tune the garbage collector after everything else has started."""
     garbage_collection.tune_garbage_collection()
 
 

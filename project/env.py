@@ -1,4 +1,4 @@
-"""Reads settings from the environment and refuses nonsense, saying what would be right."""
+"""Settings from environment variables. Invalid values raise an error that says what is valid."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -12,12 +12,12 @@ from sessions_app.conf import Setting
 
 
 def env_str(name: str, default: str) -> str:
-    """The variable's value without surrounding space; unset and empty both mean `default`."""
+    """Return the variable's value, stripped. Unset and empty both mean `default`."""
     return os.environ.get(name, "").strip() or default
 
 
 def env_choice(name: str, default: str, choices: Iterable[str]) -> str:
-    """One of `choices`, all of them upper-case; the case of the variable's letters doesn't matter."""
+    """Return one of `choices`, which are upper-case. The variable's case is ignored."""
     text = env_str(name, default).upper()
     if text not in choices:
         raise refusal(name, f"use one of {', '.join(choices)}")
@@ -32,9 +32,9 @@ def env_bool(name: str, default: bool) -> bool:
 
 
 def env_int(name: str, default: int, *, low: int = 0, high: int = 2**53) -> int:
-    """A whole number from `low` to `high`."""
+    """Return a whole number from `low` to `high`."""
     text = env_str(name, str(default))
-    # str.isdecimal alone would let digits of other scripts through.
+    # str.isdecimal alone would accept digits of other scripts.
     if not (text.isascii() and text.isdecimal()):
         raise refusal(name, "use a whole number")
     value = int(text)
@@ -44,23 +44,23 @@ def env_int(name: str, default: int, *, low: int = 0, high: int = 2**53) -> int:
 
 
 def env_list(name: str, default: Iterable[str]) -> list[str]:
-    """A comma-separated list."""
+    """Return a comma-separated list."""
     return [item.strip() for item in env_str(name, ",".join(default)).split(",") if item.strip()]
 
 
 def env_keys(name: str) -> dict[str, str]:
-    """`id:secret,id:secret` as a dictionary in that order; empty when unset."""
+    """Return `id:secret,id:secret` as a dictionary in that order; empty if unset."""
     keys: dict[str, str] = {}
     for item in env_list(name, []):
         id_, _, secret = item.partition(":")
-        if not id_ or not secret or id_ in keys:  # the secrets are not repeated
+        if not id_ or not secret or id_ in keys:  # the message must not contain the secrets
             raise ImproperlyConfigured(f"{name}: use id:secret,id:secret, each id once")
         keys[id_] = secret
     return keys
 
 
 def env_settings(prefix: str, declared: Iterable[Setting]) -> dict[str, Any]:
-    """Return the settings whose variable `prefix + name` is set, read by their declared type and bounds."""
+    """Return the settings whose variable `prefix + name` is set, parsed by their declared type and bounds."""
     given: dict[str, object] = {}
     for setting in declared:
         variable = prefix + setting.name
@@ -74,7 +74,7 @@ def env_settings(prefix: str, declared: Iterable[Setting]) -> dict[str, Any]:
     return given
 
 
-# By a setting's type. Each is called for a variable that is set, so the defaults are never used.
+# By a setting's type. Called only for variables that are set, so the defaults are never used.
 READERS: dict[type, Callable[[str], object]] = {
     str: lambda name: env_str(name, ""),
     bool: lambda name: env_bool(name, False),
@@ -85,10 +85,10 @@ READERS: dict[type, Callable[[str], object]] = {
 
 
 def env_database(name: str, default: Path) -> dict[str, Any]:
-    """A database's address as entries of Django's DATABASES, or the SQLite file `default` when there is none.
+    """Parse a database URL into an entry of Django's DATABASES. Unset means the SQLite file `default`.
 
     `sqlite:///relative/path`, `sqlite:////absolute/path`, or
-    `postgres://user:password@host:port/name?sslmode=require` (what follows `?` goes to OPTIONS).
+    `postgres://user:password@host:port/name?sslmode=require` (the query goes to OPTIONS).
     """
     url = urlsplit(env_str(name, f"sqlite:///{quote(str(default))}"))
     path = unquote(url.path[1:])
@@ -104,20 +104,20 @@ def env_database(name: str, default: Path) -> dict[str, Any]:
             "PORT": url.netloc.rpartition("@")[2].partition(":")[2],
             "OPTIONS": dict(parse_qsl(url.query)),
         }
-    # The address itself may hold a password: it is not repeated.
+    # The URL may contain a password, so the message must not.
     raise ImproperlyConfigured(f"{name}: use sqlite:///path/to/file or postgres://user:password@host:port/name")
 
 
 def env_redis(name: str) -> dict[str, Any]:
-    """`redis://a,redis://b` as entries of CHANNEL_LAYERS, "default" and "redis-1"; empty when unset.
+    """Parse `redis://a,redis://b` into entries of CHANNEL_LAYERS, "default" and "redis-1"; empty if unset.
 
-    `rediss://` is TLS; what follows `?` goes to redis-py: `rediss://host:6380/0?ssl_ca_certs=/etc/ssl/redis.pem`.
+    `rediss://` is TLS. The query goes to redis-py: `rediss://host:6380/0?ssl_ca_certs=/etc/ssl/redis.pem`.
     """
     layers = {}
     for number, address in enumerate(env_list(name, [])):
-        if urlsplit(address).scheme not in ("redis", "rediss", "unix"):  # it may hold a password: it is not repeated
+        if urlsplit(address).scheme not in ("redis", "rediss", "unix"):  # the message must not contain a password
             raise ImproperlyConfigured(f"{name}: use redis://user:password@host:port/0, or rediss:// for TLS")
-        # No time-out of a read: a quiet site has nothing to read. How long anything may take is Holdfast's to say.
+        # No read timeout, since a quiet site has nothing to read. Holdfast sets its own timeouts.
         host = {"address": address, "socket_timeout": None, "socket_connect_timeout": 1, "socket_keepalive": True}
         layers[f"redis-{number}" if number else "default"] = {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",

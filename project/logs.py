@@ -1,6 +1,6 @@
-"""What the log says, and how: one handler and one form for all, with the ids of what a line is about.
+"""Logging: one handler and one format for all loggers, with the ids of the log context.
 
-What people and agents have written, and tokens, are in no line.
+No log line contains tokens or the text of people and agents.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sessions_app.telemetry import log_context
 
 IDS = ("session", "connection", "run", "worker")
 HOST = socket.gethostname()
-# A page that polls asks ten times a second while an answer streams.
+# A polling page makes ten requests a second while a response streams.
 QUIET_PATHS = re.compile(r"/static/|/(healthz|readyz|metrics)$|/api/(sessions/[^/]+/)?poll/")
-# Where PostgreSQL says what is wrong, it quotes the row: what people wrote.
+# PostgreSQL's error details quote the row, and so people's text.
 QUOTED_ROW = re.compile(r"\nDETAIL:.*?(?=\n\nThe above exception|\n\nDuring handling|\Z)", re.DOTALL)
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """A server's line for a request, unless all went well and it was one of the many that tell nothing."""
+    """Filter for access logs: False for successful requests of static files, probes and polls."""
     args = record.args
     if isinstance(args, tuple):
         path = args[2] if len(args) > 2 else None  # uvicorn's: client, method, path, …
@@ -33,12 +33,12 @@ def is_worth_a_line(record: logging.LogRecord) -> bool:
 
 
 def ids_of(record: logging.LogRecord) -> dict[str, str]:
-    """Return what a line is about: what its task is, and what `extra` adds."""
+    """Return the ids of a log line, from the log context and from `extra`."""
     return log_context.ids() | {name: record.__dict__[name] for name in IDS if name in record.__dict__}
 
 
 class LineFormatter(logging.Formatter):
-    """For people: `2026-11-25 12:00:00,000 WARNING sessions_app.delivery.feeds: … session=…`."""
+    """Formatter for people: `2026-11-25 12:00:00,000 WARNING sessions_app.delivery.feeds: … session=…`."""
 
     def __init__(self) -> None:
         super().__init__("{asctime} {levelname:<7} {name}: {message}", style="{")
@@ -52,10 +52,10 @@ class LineFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """For machines: an object a line, with time, level, logger, message, process, ids, and an exception's traceback."""
+    """Formatter for log collectors: one JSON object per line, with ids and an exception's traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
@@ -64,13 +64,14 @@ class JsonFormatter(logging.Formatter):
             **ids_of(record),
         }
         if record.exc_info:
-            told["exception"] = QUOTED_ROW.sub("", self.formatException(record.exc_info))
-        return json.dumps(told)
+            line["exception"] = QUOTED_ROW.sub("", self.formatException(record.exc_info))
+        return json.dumps(line)
 
 
 def logging_config(level: str, form: str) -> dict[str, object]:
-    """Return Django's LOGGING. `level` is for Holdfast's and Django's loggers, others begin at WARNING; `form`: LINE
-    or JSON.
+    """Return Django's LOGGING. `level` applies to Holdfast's and Django's loggers, WARNING to others.
+
+    `form` is LINE or JSON.
     """
     quiet = {"propagate": True, "handlers": [], "filters": ["quiet"]}
     return {
@@ -80,13 +81,13 @@ def logging_config(level: str, form: str) -> dict[str, object]:
         "formatters": {"LINE": {"()": LineFormatter}, "JSON": {"()": JsonFormatter}},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": form}},
         "root": {"handlers": ["console"], "level": "WARNING"},
-        # All lines go through the root's handler; Django's and uvicorn's own loggers would otherwise have others.
+        # All lines go through the root's handler; otherwise Django's and uvicorn's loggers would use their own.
         "loggers": {
             name: {"level": level, "propagate": True, "handlers": []}
             for name in ("django", "django.server", "sessions_app", "agents_app", "uvicorn", "uvicorn.error")
         }
         | {"django.channels.server": quiet, "uvicorn.access": quiet}
-        # At DEBUG they show statements and frames with what people wrote. At INFO uvicorn's sockets would take a tenth
-        # of the time in which a hundred readers return, for three lines each: the record of connections tells more.
+        # At DEBUG these loggers show SQL and frames with people's text. At INFO, uvicorn's three lines per socket cost
+        # a tenth of the time in which a hundred readers reconnect, and connection records tell more.
         | {"django.db.backends": {"level": "INFO"}, "sessions_app.servers.uvicorn_websocket": {"level": "WARNING"}},
     }

@@ -1,4 +1,4 @@
-"""Says in every response what its page may load."""
+"""Middleware that sets the Content-Security-Policy of every response."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""Django settings of the site: what the environment may override, and what is fixed."""
+"""Django settings of the site. Environment variables override many of them."""
 
 import os
 import secrets
@@ -12,11 +12,11 @@ from sessions_app import __version__, conf
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# What the program writes: the SQLite database, the development key, collected static files.
+# Files written by the program: the SQLite database, the development key, collected static files.
 VAR_DIR = BASE_DIR / "var"
 VAR_DIR.mkdir(exist_ok=True)
 
-# Off unless somebody says so: pages of a site that debugs show its inside to strangers.
+# Off by default: error pages of a site with DEBUG expose its internals.
 DEBUG = env_bool("HOLDFAST_DEBUG", False)
 
 
@@ -24,16 +24,16 @@ DEBUG = env_bool("HOLDFAST_DEBUG", False)
 
 
 def development_key(path: Path) -> str:
-    """A random key that is made once and kept, so that a restart logs nobody out."""
+    """Return a random key, created once and kept in a file, so that a restart keeps users logged in."""
     if not path.exists():
-        ours = path.with_name(f"{path.name}.{os.getpid()}")
-        ours.touch(mode=0o600)
-        ours.write_text(secrets.token_urlsafe(64))
+        own = path.with_name(f"{path.name}.{os.getpid()}")
+        own.touch(mode=0o600)
+        own.write_text(secrets.token_urlsafe(64))
         try:
-            os.link(ours, path)  # unlike a rename, never replaces the key of a process that was faster
+            os.link(own, path)  # unlike a rename, doesn't replace the key of a faster process
         except FileExistsError:
             pass
-        ours.unlink()
+        own.unlink()
     return path.read_text()
 
 
@@ -41,17 +41,19 @@ SECRET_KEY = env_str("HOLDFAST_SECRET_KEY", "")
 if not SECRET_KEY:
     if not DEBUG:
         raise ImproperlyConfigured(
-            "HOLDFAST_SECRET_KEY is not set. A site needs a secret key of its own, at least 50 random "
-            "characters, the same in all its processes. To try or develop Holdfast: HOLDFAST_DEBUG=true."
+            "HOLDFAST_SECRET_KEY is not set. A site needs its own secret key of at least 50 random characters, "
+            "the same in all its processes. To try or develop Holdfast, set HOLDFAST_DEBUG=true."
         )
     SECRET_KEY = development_key(VAR_DIR / "secret_key")
 
-# Names under which browsers may reach the site. The WebSocket's Origin is checked against them too.
+# Host names of the site. The Origin of WebSockets is checked against them too.
 ALLOWED_HOSTS = env_list("HOLDFAST_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 if not ALLOWED_HOSTS:
-    raise ImproperlyConfigured("HOLDFAST_HOSTS is not set. Give the site's host names: chat.example.com,…")
+    raise ImproperlyConfigured("HOLDFAST_HOSTS is not set. Set it to the site's host names: chat.example.com,…")
 if "*" in ALLOWED_HOSTS:
-    raise ImproperlyConfigured("HOLDFAST_HOSTS=*: any page could open sockets in a visitor's name; name them")
+    raise ImproperlyConfigured(
+        "HOLDFAST_HOSTS=*: pages of any site could open sockets as a visitor. List the site's host names."
+    )
 
 
 # Applications
@@ -74,8 +76,8 @@ INSTALLED_APPS = [
     "servestatic",
 ]
 
-# Every one of them is async: one that is not would move each request and each stream to a thread and back.
-# No GZipMiddleware: it ends a stream in browsers after the first chunk.
+# All async-capable: a sync one would move each request and stream to a thread and back.
+# No GZipMiddleware: it breaks streams in browsers after the first chunk.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.middleware.content_security_policy",
@@ -108,50 +110,50 @@ TEMPLATES = [
 ]
 
 
-# Store and channel layer
+# Database and channel layer
 
 DATABASES = {"default": env_database("HOLDFAST_DATABASE", VAR_DIR / "holdfast.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        # A transaction that reads first and writes later would fail as "database is locked" whenever
-        # another process wrote in between; one that takes the write lock at its start waits instead.
+        # A transaction that reads before it writes fails with "database is locked" if another process wrote in
+        # between; one that takes the write lock at its start waits instead.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,  # seconds to wait for that lock
-        # WAL: readers don't wait for the writer. FULL: a commit survives a power cut. 16 MB of cache each. Commits
-        # change the same pages over and over: they go to the database file once per 32 MB of log, not per 4 MB.
+        # WAL: readers don't wait for the writer. FULL: a commit survives a power cut. 16 MB of cache per connection.
+        # Commits change the same pages repeatedly, so checkpoint every 32 MB of WAL instead of every 4 MB.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000; "
         "PRAGMA wal_autocheckpoint=8000;",
     }
 else:
-    # A process whose machine vanishes doesn't end its connections: without these, the locks that it held would keep
-    # every other process waiting for hours. And one to which the database falls silent has to notice, and to connect
-    # anew. What the database's address says goes first.
+    # A process whose machine vanishes doesn't close its connections: without these options, its locks would block all
+    # other processes for hours. And a process must notice when the database stops answering, and reconnect. Options in
+    # the database URL take precedence.
     DATABASES["default"]["OPTIONS"] = {
-        "options": "-c idle_in_transaction_session_timeout=10s",  # between two statements there are microseconds
+        "options": "-c idle_in_transaction_session_timeout=10s",  # normally microseconds between two statements
         "connect_timeout": 5,  # seconds
-        "tcp_user_timeout": 10_000,  # milliseconds without an acknowledgement of what was sent
-        "keepalives_idle": 5,  # seconds of silence before the first of
+        "tcp_user_timeout": 10_000,  # milliseconds without an acknowledgement of sent data
+        "keepalives_idle": 5,  # seconds of silence before the first probe
         "keepalives_count": 3,
-        "keepalives_interval": 2,  # seconds between them
+        "keepalives_interval": 2,  # seconds between probes
     } | DATABASES["default"]["OPTIONS"]
     DATABASES["default"]["OPTIONS"]["pool"] = {
         "min_size": 2,
-        # Connections per process: times the processes, it must stay below the server's max_connections.
+        # Connections per process. Multiplied by the processes, it must stay below the server's max_connections.
         "max_size": env_int("HOLDFAST_DATABASE_POOL", 12, low=4),
-        "timeout": 10,  # seconds that a request waits for a free one
-        # The pool tries a lost connection again after 1, 2, 4, … s: after a minute without the database it would wait
-        # another minute when that is back. Given up after so many seconds, it is opened anew by the next request.
+        "timeout": 10,  # seconds that a request waits for a free connection
+        # The pool retries a lost connection after 1, 2, 4, … s: after a minute without the database, it could wait
+        # another minute once the database is back. So it gives up after this time, and the next request reconnects.
         "reconnect_timeout": 5,
     }
 
-# One layer for each Redis: the sessions are shared out among them. Pub/Sub: three to five times the throughput of the
-# list-based layer, and no capacity shared between readers. What it loses is noticed by serials and read from the store.
+# One layer per Redis server; sessions are distributed among them. Pub/Sub has three to five times the throughput of the
+# list-based layer, and readers don't share a capacity. Lost messages are noticed by serials and read from the database.
 CHANNEL_LAYERS = env_redis("HOLDFAST_REDIS") or {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 
-# People
+# Users
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -167,7 +169,7 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
 
 
-# Security. In production everything is on; what a site may need otherwise has a variable.
+# Security. In production everything is on; variables cover what a site may need to change.
 
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -178,16 +180,16 @@ CSRF_COOKIE_SECURE = not DEBUG
 
 SECURE_SSL_REDIRECT = env_bool("HOLDFAST_SSL_REDIRECT", not DEBUG)
 SECURE_HSTS_SECONDS = 0 if DEBUG else env_int("HOLDFAST_HSTS_SECONDS", 31_536_000)
-# Only the owner of a domain knows what else lives below it, so Holdfast speaks for its own host alone.
+# HSTS for this host only: the subdomains may belong to other services (W005, W021).
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
-# How many proxies of the site's own stand in front of it. Their X-Forwarded headers are believed; without
-# any, nobody's are, since every client could send them.
+# Number of the site's own proxies in front of it. Their X-Forwarded headers are trusted. With 0 none are, since any
+# client could send them.
 PROXIES = env_int("HOLDFAST_PROXIES", 0, high=9)
 if PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# The page uses its own scripts, styles and pictures only: it shows pictures in answers as links.
+# The page loads only its own scripts, styles and images; images in responses are shown as links.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -205,7 +207,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-SERVESTATIC_ALLOW_ALL_ORIGINS = False  # nobody else's page needs them
+SERVESTATIC_ALLOW_ALL_ORIGINS = False  # other sites' pages don't need them
 STATIC_ROOT = Path(env_str("HOLDFAST_STATIC_ROOT", str(VAR_DIR / "static")))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -225,7 +227,7 @@ TIME_ZONE = "UTC"
 
 LOGGING = logging_config(
     env_choice("HOLDFAST_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
-    # Lines for people, or an object a line for what collects logs.
+    # LINE for people, JSON for log collectors.
     env_choice("HOLDFAST_LOG_FORMAT", "LINE", ("LINE", "JSON")),
 )
 
@@ -244,12 +246,12 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Durable sessions between agents and the people who use them.",
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
-    # Both have a field `status`.
+    # Both models have a field `status`.
     "ENUM_NAME_OVERRIDES": {
         "MessageStatus": "sessions_app.models.Message.Status",
         "SignalStatus": "sessions_app.models.Signal.Status",
     },
-    # The API page's scripts come from this server: it works offline.
+    # Serve the API page's scripts from this server, so that it works offline.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
@@ -265,7 +267,7 @@ if "FRAME_BYTES" in HOLDFAST:
 if DEBUG and "TOKEN_KEYS" not in HOLDFAST:
     HOLDFAST["TOKEN_KEYS"] = {"development": development_key(VAR_DIR / "token_key")}
 HOLDFAST.setdefault("DEMO_AGENT", True)
-# A site that names a model offers the agent that uses it first.
+# The model agent, if a model is configured, comes first and so becomes the default.
 BUILT_IN_AGENTS = [*(["model"] if HOLDFAST.get("AGENT_MODEL") else []), *(["demo"] if HOLDFAST["DEMO_AGENT"] else [])]
 HOLDFAST.setdefault("AGENTS", BUILT_IN_AGENTS)
 HOLDFAST.setdefault("DEFAULT_AGENT", next(iter(BUILT_IN_AGENTS), ""))

@@ -1,4 +1,4 @@
-"""The site's addresses."""
+"""URLconf of the site."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView

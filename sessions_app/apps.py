@@ -1,4 +1,4 @@
-"""The session layer as a Django application."""
+"""Django application configuration of the session layer."""
 
 from django.apps import AppConfig
 
@@ -8,6 +8,6 @@ class SessionsAppConfig(AppConfig):
     verbose_name = "Sessions"
 
     def ready(self) -> None:
-        # They register checks and a signal's receiver.
+        # Imported to register the checks and a signal receiver.
         from sessions_app.auth import middleware  # noqa: F401
         from sessions_app.checks import services, settings  # noqa: F401

@@ -1,4 +1,4 @@
-"""Holdfast in a project's ASGI application.
+"""ASGI integration: mounts Holdfast in a project's ASGI application.
 
 from django.core.asgi import get_asgi_application
 
@@ -22,10 +22,10 @@ from sessions_app.transports.websocket import SessionConsumer
 
 
 def mount(application: Application) -> Application:
-    """Return the project's ASGI application with Holdfast below the prefix that its URLconf includes it at.
+    """Return the project's ASGI application with Holdfast mounted at its prefix in the URLconf.
 
-    Below the prefix, Holdfast answers WebSockets, publishing line by line and probes, and limits the bodies of other
-    requests. Everything else, HTTP and WebSocket, is the project's. The lifespan starts and stops this process.
+    Below the prefix, Holdfast handles WebSockets, NDJSON uploads and probes, and limits the bodies of other requests.
+    All other HTTP and WebSocket requests go to the project. The lifespan starts and stops this process.
     """
     consumer = SessionConsumer.as_asgi()
     probe = probes.application(process.started)
@@ -35,7 +35,7 @@ def mount(application: Application) -> Application:
         if scope["type"] == "lifespan":
             await lifecycle.lifespan(scope, receive, send)
             return
-        log_context.work_on()  # Daphne may begin a request in the context of the one before it on its connection
+        log_context.work_on()  # Daphne may start a request in the context of the connection's previous one
         path = path_below(scope)
         if path is None:
             await application(scope, receive, send)
@@ -57,5 +57,5 @@ def mount(application: Application) -> Application:
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a WebSocket's handshake with 403: only one address has one, and Channels' router would raise."""
+    """Refuse a WebSocket handshake at any other address with 403; Channels' router would raise."""
     await send({"type": "websocket.close"})

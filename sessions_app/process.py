@@ -1,7 +1,7 @@
-"""One server or worker process: what runs in it besides requests, and how it starts and stops.
+"""The process: builds, starts and stops everything that runs in one server or worker besides requests.
 
-Daphne tells an application neither that it starts nor that it stops, so `servers.lifecycle` does; under other servers
-the ASGI lifespan does; and whoever is first asks for `current()`.
+Started and stopped by `servers.lifecycle` under Daphne, which doesn't support the ASGI lifespan, by the lifespan under
+other servers, or by the first call of `current()`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from sessions_app.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 1.0  # how often to look at least for what the dead left, and for stops that an agent doesn't heed
-FAILED_PAUSE_S = 1.0  # before a background task that failed goes on
+SCAN_S = 1.0  # maximum interval between scans for dead workers and for agents that ignore a stop
+RESTART_S = 1.0  # before a failed background task is restarted
 
 Step = Callable[[], Awaitable[None]]
 _parts: list[Callable[[Process], Step]] = []
@@ -42,12 +42,12 @@ _starting: asyncio.Lock | None = None
 
 
 def add_part(make: Callable[[Process], Step]) -> None:
-    """Let another application run in every process: `make(process)` returns what runs until it is cancelled."""
+    """Add a background task to every process. `make(process)` returns its coroutine function."""
     _parts.append(make)
 
 
 async def current() -> Process:
-    """Return this process, started."""
+    """Return this process; start it first if needed."""
     global _current, _starting
     _starting = _starting or asyncio.Lock()
     async with _starting:
@@ -58,7 +58,7 @@ async def current() -> Process:
 
 
 def started() -> Process | None:
-    """Return this process if anybody has asked for it; `Process.started` says whether it is through with that."""
+    """Return this process, or None before its first use. It may still be starting: see `Process.started`."""
     return _current
 
 
@@ -68,38 +68,38 @@ async def start() -> None:
 
 
 async def stop(deadline: float) -> None:
-    """Stop this process if it was started. The server bounds the time that this takes by itself."""
+    """Stop this process if it was started. The server enforces the deadline."""
     if _current is not None:
-        await _current.stop()  # it stays: who asks for it from now on is told that it goes away
+        await _current.stop()  # `_current` stays, so that later requests get `going_away`
 
 
 async def close_sockets(within_s: float) -> None:
-    """Close this process's WebSockets, spread over at most so many seconds, and let their clients answer."""
+    """Close this process's WebSockets, spread over at most `within_s`, and give clients time to answer."""
     if _current is not None:
         await _current.connections.close_sockets(within_s)
 
 
 class Process:
-    """All that one process has of Holdfast: built, started and stopped here. Lives in one event loop."""
+    """Composition root: all of Holdfast's parts in one process and event loop."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        # In: what is published is written to the log,
+        # In: published chunks are written to the log.
         self.log_writer = LogWriter(loop, self._committed, lifecycle.follow)
         self.lease = Lease(self.log_writer)
         self.writers = LocalWriters(self.log_writer, Ticker(loop, conf.settings.rollup_ms), lambda: self.lease.worker)
         self.producers = Producers(self.log_writer)
-        # out: and handed to the readers here and to the other processes.
-        self.fanout = Fanout(receive=lambda frames: self.feeds.deliver(frames), on_signal=self._look_for_signals)
+        # Out: committed frames go to this process's readers and to other processes.
+        self.fanout = Fanout(receive=lambda frames: self.feeds.deliver(frames), on_signal=self._check_signals)
         self.feeds = Feeds(join=self.fanout.join)
         self.flusher = Flusher()
         self.connections = ConnectionRegistry(self.feeds, self.flusher)
-        # Up: what people send reaches the agents.
+        # Up: signals of people reach the agents.
         self.claims = Claims(self.log_writer, self.lease)
         self.inboxes = RunInboxes(self.log_writer)
-        self.signal_intake = SignalIntake(self.log_writer, self.claims, self._signal_stored)
+        self.signal_intake = SignalIntake(self.log_writer, self.claims, self._on_signal_stored)
         self.reaper = Reaper(self.log_writer, self.lease)
-        # Beside it.
+        # Diagnostics.
         self.connection_recorder = ConnectionRecorder(loop.time)
         self.health = Health(not_running=self._not_running, layer_problem=lambda: self.fanout.problem)
         self.started = False
@@ -109,7 +109,7 @@ class Process:
         self._running_parts: list[asyncio.Task[None]] = []
 
     async def start(self, parts: Iterable[Callable[[Process], Step]] = ()) -> None:
-        """Start what runs in the background. None of it ends by failing."""
+        """Start the background tasks. A task that fails is restarted."""
         conf.require_valid()
         tracing.configure()
         await self.lease.beat()
@@ -121,7 +121,7 @@ class Process:
             self._keep("heartbeats", _every(TICK_S, self.connections.tick)),
             self._keep("identities", _every(conf.settings.recheck_ms / 1000, self.connections.check_identities)),
             self._keep("lease", _every(lease_s / 3, self.lease.beat)),
-            self._keep("reaper", _every(min(lease_s / 3, LOOK_S), self.reaper.look)),
+            self._keep("reaper", _every(min(lease_s / 3, SCAN_S), self.reaper.scan)),
             self._keep("inboxes", self.inboxes.run),
             self._keep("retention", purge.purge_forever),
             self._keep("connection records", _every(WRITE_EVERY_S, self.connection_recorder.write)),
@@ -130,7 +130,7 @@ class Process:
         self.started = True
 
     async def stop(self) -> None:
-        """Send all clients away, let agents commit what they have, and stop."""
+        """Tell all clients to reconnect, let agents commit their output, and stop."""
         if self.stopping:
             return
         self.stopping = True
@@ -153,13 +153,13 @@ class Process:
         self.feeds.deliver(frames)
         self.fanout.publish(frames)
 
-    def _signal_stored(self) -> None:
-        # It may be for an agent at work here or elsewhere, or have a run wait to be claimed.
-        self._look_for_signals()
+    def _on_signal_stored(self) -> None:
+        # It may be for an agent in this or another process, or have created a run to claim.
+        self._check_signals()
         self.fanout.announce_signal()
 
-    def _look_for_signals(self) -> None:
-        self.inboxes.look_soon()
+    def _check_signals(self) -> None:
+        self.inboxes.poll_soon()
         self.claims.waiting.set()
 
     def _keep(self, name: str, work: Step) -> asyncio.Task[None]:
@@ -169,8 +169,8 @@ class Process:
                     await work()
                     return
                 except Exception:
-                    logger.exception("%s failed, and goes on", name)
-                    await asyncio.sleep(FAILED_PAUSE_S)
+                    logger.exception("%s failed and is restarted", name)
+                    await asyncio.sleep(RESTART_S)
 
         return self._loop.create_task(forever(), name=f"holdfast {name}")
 

@@ -1,4 +1,4 @@
-"""Holdfast's addresses: `path("chat/", include("sessions_app.urls"))`."""
+"""Holdfast's URLconf: `path("chat/", include("sessions_app.urls"))`."""
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest
@@ -25,11 +25,11 @@ router.register("tokens", TokenViewSet, basename="token")
 _read_signals = sync_to_async(SessionViewSet.as_view({"get": "signals"}, detail=True))
 
 
-@csrf_exempt  # each of the two enforces it, and refuses in the API's form
+@csrf_exempt  # both views enforce CSRF, with errors in the API's format
 async def signals(request: HttpRequest, pk: str) -> HttpResponseBase:
-    """`api/sessions/<id>/signals/`: one address, two views.
+    """`api/sessions/<id>/signals/`: one address for two views.
 
-    Sending waits in the event loop for its receipt; reading is the REST framework's, in a thread.
+    POST is an async view that waits for the receipt; GET is a REST framework view in a thread.
     """
     if request.method in ("GET", "HEAD"):
         return await _read_signals(request, pk=pk)
@@ -47,7 +47,7 @@ api: list[URLPattern | URLResolver] = [
     path("poll/", described(long_poll.poll, "post", schema.POLL)),
     path("sessions/<str:session>/stream/", described(sse.session_stream, "get", schema.SESSION_STREAM)),
     path("sessions/<str:session>/poll/", described(long_poll.session_poll, "get", schema.SESSION_POLL)),
-    # Before the router's, which only describes reading; its parameter has the router's name.
+    # Before the router's route, which describes only GET. The parameter has the router's name.
     path("sessions/<str:pk>/signals/", described(signals, "post", schema.SIGNAL)),
     path("sessions/<str:session>/publish/", described(http_views.publish, "post", schema.PUBLISH)),
     path("beat/", described(http_views.beat, "post", schema.BEAT)),

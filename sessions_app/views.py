@@ -1,4 +1,4 @@
-"""The page, which gets all that it shows from the API and the transports; and the restart that its lab asks for."""
+"""Views of the page and of the network lab's server restart. The page loads its data from the API."""
 
 from ipaddress import ip_address
 
@@ -16,10 +16,10 @@ from sessions_app.servers import daphne_server
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)  # it depends on who asks; no_store would forbid going back to it
-@ensure_csrf_cookie  # the page's scripts send it back with each change
+@cache_control(private=True, no_cache=True)  # personal; `no_store` would break the browser's back button
+@ensure_csrf_cookie  # the page's scripts send it back with unsafe requests
 def page(request: HttpRequest, session: str = "") -> HttpResponse:
-    """Show the page. Which conversation it shows, its scripts read from its address."""
+    """Show the page. Its scripts read the conversation from the URL."""
     if not conf.settings.guests and not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path())
     context = {
@@ -32,17 +32,17 @@ def page(request: HttpRequest, session: str = "") -> HttpResponse:
 
 @require_POST
 async def restart(request: HttpRequest) -> HttpResponse:
-    """Restart this server as a new release would, for whoever develops on this very machine: 204, then it goes."""
+    """Restart this server, as a deployment would. Only with DEBUG and from the same machine; responds 204 first."""
     if not settings.DEBUG:
         raise Http404
     if not is_from_this_machine(request):
-        raise PermissionDenied("Only from the machine that the server runs on")
+        raise PermissionDenied("Only allowed from the server's own machine")
     if not daphne_server.restart():
         return HttpResponse("only Holdfast's own server can restart itself\n", status=501, content_type="text/plain")
     return HttpResponse(status=204)
 
 
 def is_from_this_machine(request: HttpRequest) -> bool:
-    """Whether nobody stands between; a proxy on this machine may speak for anyone."""
+    """Return True for a direct request from this machine. A proxy here could act for any client."""
     forwarded = "Forwarded" in request.headers or "X-Forwarded-For" in request.headers
     return not forwarded and ip_address(request.META["REMOTE_ADDR"]).is_loopback

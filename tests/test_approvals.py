@@ -284,14 +284,14 @@ async def test_a_call_does_not_run_if_the_run_was_stopped_just_before(process: P
         approval = await asked(talk)
         await talk.send("approve", approval=approval, input_hash=input_hash(MAIL))
         await decided.wait()
-        look = process.inboxes.look
+        look = process.inboxes.poll
         looking = asyncio.Event()
 
         async def look_later() -> None:
             await looking.wait()
             await look()
 
-        monkeypatch.setattr(process.inboxes, "look", look_later)
+        monkeypatch.setattr(process.inboxes, "poll", look_later)
         cancel = await talk.send("cancel")
         stopped.set()
         await asyncio.sleep(0.1)  # it reaches the call

@@ -99,7 +99,7 @@ async def test_a_failing_database_loses_only_the_records(no_table: None, caplog:
     ending(notes, 3)
     with caplog.at_level(logging.WARNING):
         await notes.write()
-    assert notes.dropped == 3 and "how 3 connections ended is not stored" in caplog.text
+    assert notes.dropped == 3 and "3 connection records were not stored" in caplog.text
 
 
 async def test_nothing_is_recorded_when_recording_is_off(settings: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sessions_app.database import threads
 from sessions_app.models import Worker
 from sessions_app.process import Process
-from sessions_app.transports.frame_dispatch import PUBLISHING
+from sessions_app.transports.frame_dispatch import MAX_PUBLISHING
 from tests.support.producers import UID, keys, run_of, session, stored
 from tests.support.requests import new_session, refusal_of, running
 from tests.support.token_socket import TokenSocket
@@ -139,8 +139,8 @@ async def test_unstored_batches_are_bounded(session: str, running: Process) -> N
             for sequence in range(2, 202):
                 socket.send(frame(session, sequence, delta("x")))
             async with asyncio.timeout(10):
-                while running.log_writer.waiting < PUBLISHING:
+                while running.log_writer.waiting < MAX_PUBLISHING:
                     await asyncio.sleep(0.01)
-            assert socket.inbox.qsize() >= 200 - PUBLISHING - 1
+            assert socket.inbox.qsize() >= 200 - MAX_PUBLISHING - 1
         await socket.until(lambda: socket.said[-1].get("sequence") == 201)
         assert await stored(session) == ("streaming", "x" * 200)

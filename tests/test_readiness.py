@@ -13,8 +13,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def ready(process: Process | None) -> tuple[int, str]:
-    answer = await probes.answer("GET", "readyz", "", process)
-    return answer.status, answer.body.decode()
+    response = await probes.respond("GET", "readyz", "", process)
+    return response.status, response.body.decode()
 
 
 async def test_a_process_is_ready_from_start_to_stop() -> None:
@@ -25,7 +25,7 @@ async def test_a_process_is_ready_from_start_to_stop() -> None:
     assert await ready(process) == (200, "ready\n")
     await process.stop()
     assert await ready(process) == (503, "the process is stopping\n")
-    assert (await probes.answer("GET", "healthz", "", process)).status == 200
+    assert (await probes.respond("GET", "healthz", "", process)).status == 200
 
 
 async def test_a_hanging_database_is_queried_once(monkeypatch: pytest.MonkeyPatch) -> None:

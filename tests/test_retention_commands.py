@@ -61,7 +61,7 @@ def test_a_dry_run_removes_nothing() -> None:
         (["--batch", "0"], "--batch 0: use 1 to 200."),
         (["--batch", "201"], "--batch 201: use 1 to 200."),
         (["--loop", "0"], "--loop 0: use 1 second or more."),
-        (["--loop", "5", "--dry-run"], "--loop and --dry-run exclude each other"),
+        (["--loop", "5", "--dry-run"], "--loop and --dry-run can.t be combined"),
     ],
 )
 def test_invalid_arguments_are_refused(arguments: list[str], problem: str) -> None:
@@ -84,7 +84,7 @@ def test_a_stopped_loop_exits_cleanly(tmp_path: Path, migrated: Path) -> None:
 def test_the_named_sessions_get_a_new_epoch() -> None:
     named, other = a_session("guest:1"), a_session("guest:1")
     said = run("new_epoch", named.pk, "--no-input")
-    assert "every\nserver and worker stopped" in said and said.endswith("1 session: new epoch.\n")
+    assert "all servers and\nworkers stopped" in said and said.endswith("1 session: new epoch.\n")
     epochs = dict(Session.objects.values_list("pk", "epoch"))
     assert epochs[named.pk] != named.epoch and epochs[other.pk] == other.epoch
 

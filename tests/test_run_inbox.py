@@ -34,7 +34,7 @@ class InboxReader:
 
     def look(self) -> list[str]:
         """The ids of what was new."""
-        self._writer.run(self._inboxes.look())
+        self._writer.run(self._inboxes.poll())
         return [steer.id for steer in self._inbox.take_steers()]
 
     def check(self) -> None:
@@ -68,7 +68,7 @@ def test_new_signals_are_read_once(two: tuple[Writer, Writer], monkeypatch: pyte
 
 
 def test_reads_concurrent_with_two_writers_miss_nothing(two: tuple[Writer, Writer]) -> None:
-    """On PostgreSQL their transactions overlap."""
+    """On PostgreSQL the writers' transactions overlap."""
     run = a_run(a_session("guest:1", agent="test"), "m_1")
     reader, got = InboxReader(two[0], run), []
     for number in range(0, STEERS, 2):

@@ -115,7 +115,7 @@ async def test_an_agent_that_ignores_a_stop_is_cut_off(process: Process, monkeyp
 
 
 async def test_a_run_that_ignores_a_stop_is_ended_by_another_process(process: Process, monkeypatch: Any) -> None:
-    monkeypatch.setattr(leases, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(leases, "STOP_S", 0.2)
     async with Conversation(process, parrot) as talk:
         response = process.writers.unprompted(talk.session, agent="elsewhere")
         for chunk in ({"type": "start", "messageId": response.uid}, {"type": "text-start", "id": "t"}):

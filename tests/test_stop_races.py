@@ -32,8 +32,8 @@ async def test_a_runner_stops_even_if_work_arrives_at_that_moment() -> None:
 
 async def test_an_agent_stops_even_if_its_decision_arrives_at_that_moment() -> None:
     inbox = RunInbox(Run())
-    task = asyncio.create_task(inbox.about("approval", 60))
-    while "approval" not in inbox._about:
+    task = asyncio.create_task(inbox.wait_for("approval", 60))
+    while "approval" not in inbox._awaited:
         await asyncio.sleep(0)
     inbox.put(AgentSignal(1, "s", "approve", "guest:1", "approval", {}))
     assert await stopped(task)

@@ -106,7 +106,7 @@ def test_an_expired_token_has_its_own_error() -> None:
 
 def test_without_keys_tokens_are_disabled(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": {}}
-    assert "Tokens are off" in refusal(token())[1]
+    assert "tokens are disabled" in refusal(token())[1]
 
 
 def test_a_guessable_key_verifies_nothing(settings: Any) -> None:

@@ -70,7 +70,7 @@ class LocalBackend:
         )
 
     async def wait_for(self, target: str, timeout_s: float | None) -> AgentSignal | None:
-        return await self._inbox.about(target, timeout_s)
+        return await self._inbox.wait_for(target, timeout_s)
 
     async def expire_approval(self, approval: str) -> bool:
         return await self._log_writer.change(self.session, lifecycle.expire, approval)

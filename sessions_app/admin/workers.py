@@ -1,4 +1,4 @@
-"""Admin of workers: the processes and producers that write responses."""
+"""Admin for workers: the processes and producers that write responses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WorkerAdmin(ReadOnlyAdmin):
         annotated: QuerySet[Worker] = super().get_queryset(request).annotate(running_count=running)
         return annotated
 
-    @admin.display(description="runs at work", ordering="running_count")
+    @admin.display(description="active runs", ordering="running_count")
     def running(self, worker: ListedWorker) -> int:
         return worker.running_count
 

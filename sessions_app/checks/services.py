@@ -1,4 +1,4 @@
-"""System checks of what Holdfast stands on: channel layers, the database and where it lives, keys, debugging."""
+"""System checks for channel layers, the database and its file system, the secret key and DEBUG."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sessions_app import conf
 from sessions_app.checks.settings import error, warning
 
 IN_MEMORY = "channels.layers.InMemoryChannelLayer"
-KEY_CHARACTERS, KEY_BITS = 50, 128  # as Django's own advice, and as much as nobody can guess
-# File systems whose files other machines change too: SQLite's log lives in memory that is shared within one.
+KEY_CHARACTERS, KEY_BITS = 50, 128  # Django's own recommendation, and the entropy of a key that can't be guessed
+# File systems shared between machines. SQLite's WAL needs shared memory, so it works on one machine only.
 NETWORK_FILE_SYSTEMS = {
     "9p", "afs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "gfs2",
     "lustre", "nfs", "nfs4", "ocfs2", "smb3", "smbfs",
 }  # fmt: skip
-# RFC 6761 and 6762, and what is usual: names that mean nothing outside of a machine or its neighbourhood.
+# Domains that exist only on a machine or its local network: RFC 6761, RFC 6762 and common use.
 PRIVATE_DOMAINS = ("localhost", "test", "local", "internal", "lan", "home.arpa")
 
 
@@ -42,7 +42,7 @@ def check_layers(**_: object) -> Iterator[CheckMessage]:
             names = f"Use names of CHANNEL_LAYERS: {', '.join(layers)}."
             yield error(
                 21,
-                f"FANOUT_LAYERS names {name!r}, which CHANNEL_LAYERS doesn't have: no process could start.",
+                f"FANOUT_LAYERS names {name!r}, which CHANNEL_LAYERS doesn't have: no process can start.",
                 names if layers else f"For one process: CHANNEL_LAYERS = {{{name!r}: {{'BACKEND': '{IN_MEMORY}'}}}}.",
             )
 
@@ -53,31 +53,31 @@ def _check_layer(name: str, layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
     if backend == IN_MEMORY and conf.settings.processes > 1:
         yield warning(
             4,
-            "Several processes and no Redis: what one writes, readers at another see only when it polls the database.",
+            "Several processes without Redis: a process sees the others' writes only when it polls the database.",
             "Set HOLDFAST_REDIS, or run one process.",
         )
     if backend.endswith("core.RedisChannelLayer"):
         yield error(
             9,
-            "The list-based Redis layer drops messages when any of a process's readers is slow.",
+            "The list-based Redis layer drops messages when one of a process's readers is slow.",
             "Use channels_redis.pubsub.RedisPubSubChannelLayer.",
         )
     if any(map(_read_timeout, hosts)):
         yield error(
             10,
-            f"A Redis host of the channel layer {name!r} has a socket_timeout: it would cut off quiet readers.",
+            f"A Redis host of the channel layer {name!r} has a socket_timeout, which cuts off quiet readers.",
             "Leave socket_timeout out of the address, and set it to None in CHANNEL_LAYERS.",
         )
     if len(hosts) > 1:
         yield warning(
             5,
-            f"The channel layer {name!r} has {len(hosts)} hosts: one that hangs would hold up the others' hints.",
-            "Name them in HOLDFAST_REDIS with commas, or give each a layer of its own and list those in FANOUT_LAYERS.",
+            f"The channel layer {name!r} has {len(hosts)} hosts: if one hangs, it delays the hints of the others.",
+            "List them in HOLDFAST_REDIS with commas, or make one layer per host and list the layers in FANOUT_LAYERS.",
         )
 
 
 def _read_timeout(host: object) -> bool:
-    """Whether a host, as CHANNEL_LAYERS gives it, bounds how long a read may take."""
+    """Return True if a host in CHANNEL_LAYERS limits the duration of a read."""
     options = host if isinstance(host, dict) else {}
     address = options.get("address", host)
     in_address = isinstance(address, str) and "socket_timeout" in parse_qs(urlsplit(address).query)
@@ -95,34 +95,34 @@ def check_database(**_: object) -> Iterator[CheckMessage]:
     if conf.settings.processes > 1:
         yield warning(
             6,
-            "Several processes and SQLite: they must all run on one machine, and take turns at writing.",
+            "Several processes with SQLite: they must run on one machine and can only write one at a time.",
             "Set HOLDFAST_DATABASE to a PostgreSQL server.",
         )
     kind = file_system(Path(database.get("NAME", "")), _mounts())
     if kind in NETWORK_FILE_SYSTEMS:
         yield error(
             22,
-            f"The SQLite file {database['NAME']} is on a network file system ({kind}): it would be corrupted.",
-            "Put it on a disk of this machine, or set HOLDFAST_DATABASE to a PostgreSQL server.",
+            f"The SQLite file {database['NAME']} is on a network file system ({kind}), which can corrupt it.",
+            "Move it to a local disk, or set HOLDFAST_DATABASE to a PostgreSQL server.",
         )
     options = database.get("OPTIONS", {})
     if options.get("transaction_mode") != "IMMEDIATE":
         yield error(
             11,
-            'SQLite transactions don\'t begin IMMEDIATE: commits would fail as "database is locked".',
+            'SQLite transactions don\'t begin IMMEDIATE: commits can fail with "database is locked".',
             'Set OPTIONS["transaction_mode"] = "IMMEDIATE" in DATABASES.',
         )
     commands = options.get("init_command", "").upper().replace(" ", "")
     if "JOURNAL_MODE=WAL" not in commands:
         yield error(
             12,
-            "SQLite isn't in WAL mode: readers and the writer would wait for each other.",
+            "SQLite isn't in WAL mode: readers and the writer wait for each other.",
             'Put PRAGMA journal_mode=WAL into OPTIONS["init_command"] in DATABASES.',
         )
     if "SYNCHRONOUS=FULL" not in commands:
         yield error(
             13,
-            "SQLite isn't set to synchronous=FULL: a power cut could take back what readers have seen.",
+            "SQLite isn't set to synchronous=FULL: a power cut can undo what readers have already seen.",
             'Put PRAGMA synchronous=FULL into OPTIONS["init_command"] in DATABASES.',
         )
 
@@ -135,20 +135,20 @@ def _mounts() -> str:
 
 
 def file_system(path: Path, mounts: str) -> str:
-    """Return the type of the file system that holds `path`; empty if unknown. `mounts`: as /proc/mounts has them."""
+    """Return the type of the file system of `path`, empty if unknown. `mounts` has the format of /proc/mounts."""
     real = Path(os.path.realpath(path))
     found, best = "", -1
     for line in mounts.splitlines():
         _device, place, kind, *_ = line.split(" ")
         place = place.replace("\\040", " ")
-        if real.is_relative_to(place) and len(place) >= best:  # of two on one place the last is seen
+        if real.is_relative_to(place) and len(place) >= best:  # the last of several mounts on one directory counts
             found, best = kind, len(place)
     return found
 
 
 @register(Tags.database)
 def check_connections(databases: Iterable[str] | None = None, **_: object) -> Iterator[CheckMessage]:
-    """Whether PostgreSQL has connections for everybody. Where a database is asked: `check --database`, `migrate`."""
+    """Check that PostgreSQL has enough connections. Runs with `check --database` and `migrate`."""
     connection = connections["default"]
     if "default" not in (databases or ()) or connection.vendor != "postgresql":
         return
@@ -163,8 +163,8 @@ def check_connections(databases: Iterable[str] | None = None, **_: object) -> It
     if wanted > available:
         yield warning(
             7,
-            f"{conf.settings.processes} processes may want {wanted} connections; PostgreSQL has {available}.",
-            "Lower HOLDFAST_DATABASE_POOL, raise max_connections, or put a pooler in between.",
+            f"{conf.settings.processes} processes may open {wanted} connections, but PostgreSQL allows {available}.",
+            "Lower HOLDFAST_DATABASE_POOL, raise max_connections, or use a connection pooler.",
         )
 
 
@@ -178,13 +178,13 @@ def check_secret_key(**_: object) -> Iterator[CheckMessage]:
     if weak and not settings.DEBUG:
         yield error(
             23,
-            "The secret key can be guessed: whoever does signs in as anybody.",
+            "The secret key can be guessed: an attacker could sign in as any user.",
             "Set HOLDFAST_SECRET_KEY to 50 or more random characters: openssl rand -base64 48",
         )
 
 
 def bits(text: str) -> float:
-    """How much a text says to who knows how often each letter occurs; what is random has some 4 to 6 a letter."""
+    """Return a text's Shannon entropy in bits. Random text has about 4 to 6 per character."""
     return sum(count * math.log2(len(text) / count) for count in Counter(text).values())
 
 
@@ -194,7 +194,7 @@ def check_debugging(**_: object) -> Iterator[CheckMessage]:
     if settings.DEBUG and public:
         yield warning(
             8,
-            f"DEBUG is on and the site is reachable as {', '.join(public)}: error pages show strangers its inside.",
+            f"DEBUG is on and the site is reachable as {', '.join(public)}: error pages expose internals to anyone.",
             "Set HOLDFAST_DEBUG=false.",
         )
 

@@ -1,6 +1,6 @@
-"""System checks: combinations of settings that lose events, drop live clients or let strangers in.
+"""System checks for combinations of settings that lose events, drop live clients or open security holes.
 
-Errors (holdfast.E…) stop `manage.py`; warnings (holdfast.W…) are legal and worth a second thought.
+Errors (holdfast.E…) stop `manage.py`; warnings (holdfast.W…) are allowed, but need a reason.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from sessions_app import conf
 from sessions_app.auth import tokens
 
-PING_MARGIN_S = 5  # for a busy process and the way
-SHORTEST_LEASE_MS = 3000  # a process that is busy, or on a busy machine, can be silent for a second
-CLIENT_MARGIN_MS = 5000  # what a client waits beyond two heartbeats; PROTOCOL.md §2
+PING_MARGIN_S = 5  # for a busy process and network latency
+SHORTEST_LEASE_MS = 3000  # a process can be silent for a second, if it or its machine is busy
+CLIENT_MARGIN_MS = 5000  # a client waits this long beyond two heartbeats (PROTOCOL.md §2)
 LOGIN_ENGINES = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
 MIDDLEWARE = "sessions_app.auth.middleware.identity_middleware"
 
@@ -30,7 +30,7 @@ def warning(number: int, message: str, hint: str) -> Warning:
 
 @register("holdfast")
 def check_values(**_: object) -> Iterator[CheckMessage]:
-    """Types, bounds and names in HOLDFAST. The other checks see the default of what has a problem."""
+    """Check types, bounds and names in HOLDFAST. For a wrong value, the other checks see the default."""
     for problem, hint in conf.load()[1]:
         yield error(25, problem, hint)
 
@@ -42,21 +42,21 @@ def check_link(**_: object) -> Iterator[CheckMessage]:
         yield error(
             1,
             f"PONG_TIMEOUT_S ({limits.pong_timeout_s}) isn't below PING_INTERVAL_S ({limits.ping_interval_s}): "
-            "Daphne would drop clients that answer.",
+            "Daphne would drop clients that answer pings.",
             "Set HOLDFAST_PONG_TIMEOUT_S to less than half of HOLDFAST_PING_INTERVAL_S.",
         )
     if limits.ping_interval_s + PING_MARGIN_S > limits.proxy_idle_s:
         yield warning(
             1,
-            f"PING_INTERVAL_S is {limits.ping_interval_s}: a proxy may cut a silent connection after "
+            f"PING_INTERVAL_S is {limits.ping_interval_s}: a proxy may cut an idle connection after "
             f"{limits.proxy_idle_s} s (PROXY_IDLE_S).",
             f"Lower HOLDFAST_PING_INTERVAL_S to {max(1, limits.proxy_idle_s - PING_MARGIN_S)}. "
-            "Where every proxy on the way allows more, say how much in HOLDFAST_PROXY_IDLE_S.",
+            "If every proxy on the way allows more, raise HOLDFAST_PROXY_IDLE_S.",
         )
     if 2 * limits.heartbeat_ms + CLIENT_MARGIN_MS >= limits.recovery_window_ms:
         yield warning(
             2,
-            "A client that misses two heartbeats is past RECOVERY_WINDOW_MS before it notices.",
+            "A client notices two missed heartbeats only after RECOVERY_WINDOW_MS.",
             "Lower HOLDFAST_HEARTBEAT_MS or raise HOLDFAST_RECOVERY_WINDOW_MS.",
         )
 
@@ -67,25 +67,25 @@ def check_writing(**_: object) -> Iterator[CheckMessage]:
     if limits.lease_ms < SHORTEST_LEASE_MS:
         yield warning(
             3,
-            f"LEASE_MS is {limits.lease_ms}: a worker that is only busy would be taken for dead, its answers cut.",
+            f"LEASE_MS is {limits.lease_ms}: a busy worker could be declared dead and its responses interrupted.",
             f"Keep HOLDFAST_LEASE_MS at {SHORTEST_LEASE_MS} or more.",
         )
     if limits.response_bytes < limits.chunk_bytes:
         yield error(
             3,
-            "RESPONSE_BYTES is below CHUNK_BYTES: a chunk that is allowed would not fit into its response.",
+            "RESPONSE_BYTES is below CHUNK_BYTES: an allowed chunk may not fit into a response.",
             "Raise HOLDFAST_RESPONSE_BYTES or lower HOLDFAST_CHUNK_BYTES.",
         )
     if limits.frame_bytes < limits.message_bytes:
         yield error(
             4,
-            "FRAME_BYTES is below MESSAGE_BYTES: a message that is allowed could not be sent.",
+            "FRAME_BYTES is below MESSAGE_BYTES: an allowed message may not fit into a frame.",
             "Raise HOLDFAST_FRAME_BYTES to twice HOLDFAST_MESSAGE_BYTES, since JSON escapes take room.",
         )
     if limits.body_bytes < limits.frame_bytes:
         yield error(
             24,
-            "BODY_BYTES is below FRAME_BYTES: what fits into a frame could not be posted.",
+            "BODY_BYTES is below FRAME_BYTES: an allowed frame may not fit into a request.",
             "Raise HOLDFAST_BODY_BYTES to twice HOLDFAST_FRAME_BYTES.",
         )
 
@@ -97,13 +97,13 @@ def check_delivery(**_: object) -> Iterator[CheckMessage]:
         yield error(
             6,
             f"ACK_BYTES ({limits.ack_bytes}) isn't below half of WINDOW_BYTES ({limits.window_bytes}): "
-            "a reader that keeps up would be treated as slow.",
+            "a reader that keeps up could be treated as slow.",
             "Set HOLDFAST_ACK_BYTES to a quarter of HOLDFAST_WINDOW_BYTES.",
         )
     if limits.ack_ms >= limits.slow_reader_ms:
         yield error(
             7,
-            "ACK_MS isn't below SLOW_READER_MS: a reader would be closed as slow before it acknowledges.",
+            "ACK_MS isn't below SLOW_READER_MS: a reader could be closed as slow before it acknowledges.",
             "Lower HOLDFAST_ACK_MS or raise HOLDFAST_SLOW_READER_MS.",
         )
     if limits.history_default > limits.history_max:
@@ -115,23 +115,23 @@ def check_delivery(**_: object) -> Iterator[CheckMessage]:
 
 
 @register("holdfast")
-def check_doors(**_: object) -> Iterator[CheckMessage]:
+def check_access(**_: object) -> Iterator[CheckMessage]:
     if "*" in settings.ALLOWED_HOSTS:
         yield error(
             14,
             'ALLOWED_HOSTS has "*": pages of any site could open sockets with a visitor\'s cookies.',
-            "Name the site's hosts in HOLDFAST_HOSTS.",
+            "List the site's hosts in HOLDFAST_HOSTS.",
         )
     if MIDDLEWARE not in settings.MIDDLEWARE:
         yield error(
             15,
-            "MIDDLEWARE doesn't say who asks: the API can't know anybody.",
-            f"Put {MIDDLEWARE} at the end of MIDDLEWARE.",
+            "MIDDLEWARE lacks the identity middleware: the API can't authenticate any request.",
+            f"Add {MIDDLEWARE} at the end of MIDDLEWARE.",
         )
     if settings.SESSION_ENGINE not in LOGIN_ENGINES:
         yield error(
             16,
-            f"SESSION_ENGINE is {settings.SESSION_ENGINE}: open sockets couldn't be closed when somebody logs out.",
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE}: open sockets can't be closed when a user logs out.",
             f"Use {' or '.join(LOGIN_ENGINES)}.",
         )
 
@@ -153,6 +153,6 @@ def check_tokens(**_: object) -> Iterator[CheckMessage]:
         if len(key.encode()) < tokens.KEY_BYTES:
             yield error(
                 19,
-                f"The key {kid!r} of TOKEN_KEYS has {len(key.encode())} bytes: it can be guessed from one token.",
-                f"Give it {tokens.KEY_BYTES} or more in HOLDFAST_TOKEN_KEYS: openssl rand -hex 32",
+                f"The key {kid!r} of TOKEN_KEYS has {len(key.encode())} bytes: it can be guessed from a token.",
+                f"Use {tokens.KEY_BYTES} bytes or more in HOLDFAST_TOKEN_KEYS: openssl rand -hex 32",
             )

@@ -1,4 +1,4 @@
-"""Changes of a session's log made by the admin, which runs outside of a server process's log writer."""
+"""Changes that the admin makes to a session's log, outside of a process's log writer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 def change_session(session: str, work: Callable[Concatenate[SessionLog, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call `work(log, …)` in a transaction of its own that holds the session's lock. Raises HoldfastError.
 
-    Readers learn of the change when their feeds compare tails, agents at work by the next poll of their inboxes.
+    Readers receive the change at their feeds' next tail check, active agents at the next poll of their inboxes.
     """
     with transaction.atomic():
         staged = Transaction(OpenMessages(), [], {session})

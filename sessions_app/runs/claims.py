@@ -1,4 +1,4 @@
-"""Claims: how this process takes runs that wait, and gives them back."""
+"""Claims: how a process claims waiting runs and hands them back."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ logger = logging.getLogger(__name__)
 
 
 class Claims:
-    """The runs that one process claims, as its lease's worker."""
+    """Claims of one process, as the worker of its lease."""
 
     def __init__(self, log_writer: LogWriter, lease: Lease) -> None:
-        self.waiting = asyncio.Event()  # a hint that a run waits
-        self.claim_next: Callable[[str], None] | None = None  # set by the runner of agents here, while it has one
+        self.waiting = asyncio.Event()  # hint that a run is waiting
+        self.claim_next: Callable[[str], None] | None = None  # set by this process's agent runner, while it has one
         self._log_writer = log_writer
         self._lease = lease
-        self._unsure: set[str] = set()  # sessions in which a run may have been claimed
+        self._unsure: set[str] = set()  # sessions whose claim has an unknown outcome
 
     def claim_at_once(self, session: str) -> None:
-        """Let a free agent here claim the run that a signal is about to cause, in that signal's transaction."""
+        """Let a free agent of this process claim the run that a signal creates, in the signal's transaction."""
         if self.claim_next is not None:
             self.claim_next(session)
 
     async def claimable(self, most: int) -> list[str]:
-        """Return sessions to claim runs of, up to so many.
+        """Return up to `most` sessions with a run to claim.
 
-        With those where it isn't known whether one was claimed, because the connection to the database broke at COMMIT.
+        Includes all sessions whose claim has an unknown outcome, because the database connection broke at COMMIT.
         """
         return [*self._unsure, *await threads.run(claimable_sessions, most)]
 
     def claim(self, session: str, held: Container[str]) -> Coroutine[None, None, models.Run | None]:
-        """Take the run of a session that waits, in the transaction of what was handed over just before.
+        """Claim a session's waiting run, in the same transaction as the write queued just before.
 
-        One at a time of a session; `held`: the runs that were taken before.
+        Claims of one session must not overlap. `held` has the runs claimed earlier.
         """
         self._unsure.discard(session)
         return self._claimed(session, self._log_writer.change(session, claim_run, self._lease.worker, held))
@@ -53,14 +53,14 @@ class Claims:
     async def _claimed(self, session: str, claim: Awaitable[models.Run | None]) -> models.Run | None:
         try:
             return await claim
-        except HoldfastError as problem:  # the session may have been deleted since
+        except HoldfastError as problem:  # for example, the session was deleted meanwhile
             if problem.kind.retryable:
                 self._unsure.add(session)
             logger.debug("no run of %s was claimed: %s", session, problem.message)
             return None
 
     async def hand_back(self, run: models.Run) -> bool:
-        """Let another worker have a run that nothing was written for. False when something was."""
+        """Return a run to the queue if nothing was written for it. Return False otherwise."""
         return await self._log_writer.change(run.session_id, hand_back_run, run.pk, self._lease.worker)
 
 
@@ -68,16 +68,16 @@ class Claims:
 
 
 def claimable_sessions(most: int) -> list[str]:
-    """Return sessions in which a run waits and none is at work, the longest waiting first. Needs no lock."""
+    """Return sessions with a waiting run and no running one, the longest waiting first. Needs no lock."""
     at_work = models.Run.objects.running().filter(session=OuterRef("session"))
     waiting = models.Run.objects.waiting().filter(~Exists(at_work)).order_by("created_at")
     return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
 
 
 def claim_run(log: SessionLog, worker: str, held: Container[str] = ()) -> models.Run | None:
-    """Give a worker the session's oldest run that waits, unless another one is at work there.
+    """Claim the session's oldest waiting run for a worker, unless another run is running.
 
-    `held`: the runs that the worker knows of. One that is its own, and that it doesn't know of, it is given again.
+    A running run of the worker that isn't in `held`, the runs it knows of, is returned again: its claim was lost.
     """
     run = next(iter(lifecycle.at_work(log.session)), None)
     if run is None:

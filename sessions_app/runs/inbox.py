@@ -1,7 +1,7 @@
-"""The inboxes of the agents at work in this process: what people sent to each, handed over once, in order.
+"""Run inboxes: the signals sent to this process's active agents, each delivered once and in order.
 
-A signal that was stored by this process wakes a look at once; so does one that another process stored where the channel
-layer tells of it, and otherwise the next look finds it.
+A signal stored by this process, or announced by another one through the channel layer, starts a poll at once. Any other
+is found by the next periodic poll.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from sessions_app.runs import lifecycle
 
 logger = logging.getLogger(__name__)
 
-CHECK_S = 1.0  # between two looks at whether the runs at work here were ended elsewhere
+CHECK_S = 1.0  # between two checks for runs that were ended elsewhere
 
 APPROVALS, RUNS, SIGNALS = (model._meta.db_table for model in (models.Approval, models.Run, models.Signal))
-# Plain SQL for what every look asks: the ORM takes longer to write it than the database to answer. All runs of the
-# workers: to name hundreds of them would cost more than to find what few have been sent. One look at an index for each,
-# which no planner can turn into a join: PostgreSQL's, told of the open signals too late, would compare all with all.
-# What caused a run is its prompt, and what cancels one is told of by its run.
+# Plain SQL for the queries of every poll: the ORM takes longer to build them than the database to answer. They cover
+# all runs of the workers, since naming hundreds of runs would cost more than finding the few with signals. The subquery
+# is one index look-up per run, which no planner can turn into a join; with stale statistics about open signals,
+# PostgreSQL would otherwise compare all with all. The signal that caused a run is its prompt and is excluded; the
+# one that cancels it is in `cancel_id`.
 SELECT_OPEN = (
     f"SELECT id, cancel_id, newest FROM (SELECT id, cancel_id, (SELECT max(s.id) FROM {SIGNALS} s WHERE s.run_id ="
     f" {RUNS}.id AND s.status IN ('accepted', 'delivered') AND s.id <> coalesce({RUNS}.cause_id, 0)) AS newest"
@@ -43,7 +44,7 @@ SELECT_EXPIRED = (
     f"SELECT a.run_id, a.uid FROM {RUNS} r JOIN {APPROVALS} a ON a.run_id = r.id AND a.status = 'expired'"
     " WHERE r.worker_id IN (%s) AND r.status = 'running'"
 )
-# One row, per kind of database: see `statements` for why.
+# One row, by database vendor; `event_log.sql` says why.
 SELECT_RUNNING = {
     "sqlite": f"SELECT group_concat(id, ',') FROM {RUNS} WHERE worker_id IN (%s) AND status = 'running'",
     "postgresql": f"SELECT string_agg(id, ',') FROM {RUNS} WHERE worker_id IN (%s) AND status = 'running'",
@@ -51,9 +52,10 @@ SELECT_RUNNING = {
 
 
 class RunSignals(NamedTuple):
-    """A run for which there is something: the key of the signal that stops it, or of the newest for its agent, or both.
+    """Keys of a run's open signals: the one that stops it and the newest one for its agent, either of them None.
 
-    Keys of one run's signals go up, since each is stored under the lock of its session: who has the newest has all.
+    A run's signals have ascending keys, since each is stored under the session's lock. So an inbox with the newest key
+    has them all.
     """
 
     run: str
@@ -62,95 +64,95 @@ class RunSignals(NamedTuple):
 
 
 class RunInbox:
-    """What is there for one run. `stop` is set when it is to stop; it keeps what nobody has asked for yet."""
+    """Inbox of one run. Keeps signals until the agent asks for them; `stop` is set when the agent has to stop."""
 
     def __init__(self, run: models.Run) -> None:
         self.run = run
         self.stop = asyncio.Event()
         self._seen: set[int] = set()
         self._steers: list[AgentSignal] = []
-        self._about: dict[str, asyncio.Future[AgentSignal | None]] = {}
+        self._awaited: dict[str, asyncio.Future[AgentSignal | None]] = {}
 
     @property
     def awaits(self) -> bool:
-        """Whether its agent waits for a decision or a result."""
-        return not all(told.done() for told in self._about.values())
+        """True while the agent waits for a decision or a result."""
+        return not all(future.done() for future in self._awaited.values())
 
     def has(self, key: int) -> bool:
-        """Whether the signal with this key was put here."""
+        """Return True if the signal with this key was already added."""
         return key in self._seen
 
     def put(self, signal: AgentSignal) -> bool:
-        """Take a signal; return whether it is a new one."""
+        """Add a signal. Return False if it was already added."""
         if self.has(signal.key):
             return False
         self._seen.add(signal.key)
         if signal.kind == "steer":
             self._steers.append(signal)
-        elif not self._awaited(signal.target).done():
-            self._awaited(signal.target).set_result(signal)
+        elif not self._future(signal.target).done():
+            self._future(signal.target).set_result(signal)
         return True
 
     def expire(self, approval: str) -> None:
-        """Nobody can decide about it any more."""
-        if not self._awaited(approval).done():
-            self._awaited(approval).set_result(None)
+        """Resolve an approval as expired."""
+        if not self._future(approval).done():
+            self._future(approval).set_result(None)
 
     def take_steers(self) -> list[AgentSignal]:
-        """Return the steers that have come since this was last asked."""
+        """Return the steers received since the last call."""
         steers, self._steers = self._steers, []
         return steers
 
-    async def about(self, target: str, timeout_s: float | None) -> AgentSignal | None:
-        """Wait for the decision about an approval, or the result of a tool call; None when it won't come in time."""
+    async def wait_for(self, target: str, timeout_s: float | None) -> AgentSignal | None:
+        """Wait for an approval's decision or a tool call's result. Return None if it expires or times out."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(self._awaited(target))
+                return await asyncio.shield(self._future(target))
         return None
 
-    def _awaited(self, target: str) -> asyncio.Future[AgentSignal | None]:
-        return self._about.setdefault(target, asyncio.get_running_loop().create_future())
+    def _future(self, target: str) -> asyncio.Future[AgentSignal | None]:
+        return self._awaited.setdefault(target, asyncio.get_running_loop().create_future())
 
 
 class RunInboxes:
-    """All inboxes of a process. `run` is a task of it."""
+    """All inboxes of a process. `run` is a background task of the process."""
 
     def __init__(self, log_writer: LogWriter) -> None:
         self._log_writer = log_writer
         self._inboxes: dict[str, RunInbox] = {}
         self._wake = asyncio.Event()
-        self._check_at = 0.0  # in the loop's time
-        self._missing: set[str] = set()  # at the last check
+        self._check_at = 0.0  # time of the next check, in the loop's time
+        self._missing: set[str] = set()  # runs missing at the last check
 
     def open(self, run: models.Run) -> RunInbox:
-        """Begin to collect what is sent to a run."""
+        """Open the inbox of a run."""
         inbox = self._inboxes[run.pk] = RunInbox(run)
-        self.look_soon()  # it may have been sent something while it waited
+        self.poll_soon()  # it may have received signals while it waited
         return inbox
 
     def close(self, inbox: RunInbox) -> None:
         self._inboxes.pop(inbox.run.pk, None)
 
-    def look_soon(self) -> None:
-        """A signal was stored."""
+    def poll_soon(self) -> None:
+        """Start a poll: a signal was stored."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Look until cancelled: at once when a signal was stored here, and every INBOX_POLL_MS while there are runs."""
+        """Poll until cancelled: at once after `poll_soon`, and every INBOX_POLL_MS while there are runs."""
         loop = asyncio.get_running_loop()
         while True:
-            with suppress(TimeoutError):  # not `wait_for`, which in Python 3.11 may swallow a cancellation
+            with suppress(TimeoutError):  # `wait_for` may swallow a cancellation in Python 3.11
                 async with asyncio.timeout(conf.settings.inbox_poll_ms / 1000 if self._inboxes else None):
                     await self._wake.wait()
             self._wake.clear()
             if self._inboxes:
-                await self.look()
+                await self.poll()
             if self._inboxes and loop.time() >= self._check_at:
                 self._check_at = loop.time() + CHECK_S
                 await self.check()
 
-    async def look(self) -> None:
-        """Hand over what is new."""
+    async def poll(self) -> None:
+        """Read new signals into the inboxes."""
         sent = []
         for run, cancel, newest in await threads.run(_find, self._workers()):
             inbox = self._inboxes.get(run)
@@ -171,28 +173,28 @@ class RunInboxes:
                     self._inboxes[run].expire(approval)
 
     async def check(self) -> None:
-        """Stop what was ended elsewhere, or deleted with its session.
+        """Stop runs that were ended elsewhere or deleted with their session.
 
-        What such a run still writes isn't taken, and its agent may wait for something.
+        Anything such a run still writes is refused, but its agent may be waiting for a signal.
         """
-        held = {run for run, inbox in self._inboxes.items() if not inbox.run._state.adding}  # those that are stored
+        held = {run for run, inbox in self._inboxes.items() if not inbox.run._state.adding}  # stored ones
         self._stop_missing(held - await threads.run(_running, self._workers()))
 
     def _workers(self) -> list[str]:
-        """This process; and what it was before it was taken for dead, while that has runs."""
+        """Return this process's worker, and its earlier ones that were declared dead while their runs last."""
         return list({inbox.run.worker_id or "" for inbox in self._inboxes.values()})
 
     def _stop_missing(self, missing: set[str]) -> None:
-        # Those that were missing at the last check too: one that is being stored now isn't there yet.
+        # Only runs that were also missing at the last check: a run being stored now isn't visible yet.
         for run in missing & self._missing:
             if run in self._inboxes:
                 self._inboxes[run].stop.set()
         self._missing = missing
 
     def _deliver(self, inbox: RunInbox, key: int) -> None:
-        # Nobody waits for it: what is lost of it, the signal's final receipt makes up for.
-        told = self._log_writer.change(inbox.run.session_id, _delivered, key)
-        task = asyncio.get_running_loop().create_task(told)
+        # Not awaited: if it is lost, the signal's final receipt makes up for it.
+        receipt = self._log_writer.change(inbox.run.session_id, _delivered, key)
+        task = asyncio.get_running_loop().create_task(receipt)
         task.add_done_callback(_log_failure)
 
 
@@ -206,12 +208,12 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 
 
 def _find(workers: Sequence[str]) -> list[RunSignals]:
-    """What there is for the workers' runs; nearly always nothing."""
-    return [RunSignals(*row) for row in _ask(SELECT_OPEN, workers)]
+    """Return the open signals of the workers' runs; nearly always none."""
+    return [RunSignals(*row) for row in _query(SELECT_OPEN, workers)]
 
 
 def _read(runs: Collection[str]) -> list[tuple[str, AgentSignal]]:
-    """Return what is open for these runs, in order."""
+    """Return the open signals of these runs, in order."""
     sent = models.Signal.objects.open().filter(run__in=runs, caused=None)
     return [
         (row.run_id or "", AgentSignal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
@@ -220,17 +222,17 @@ def _read(runs: Collection[str]) -> list[tuple[str, AgentSignal]]:
 
 
 def _expired(workers: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the (run, approval) about which nobody can decide any more."""
-    return _ask(SELECT_EXPIRED, workers)
+    """Return expired approvals of the workers' runs, as (run, approval)."""
+    return [(run, approval) for run, approval in _query(SELECT_EXPIRED, workers)]
 
 
 def _running(workers: Sequence[str]) -> set[str]:
-    [(found,)] = _ask(SELECT_RUNNING[connection.vendor], workers)
+    [(found,)] = _query(SELECT_RUNNING[connection.vendor], workers)
     return set((found or "").split(","))
 
 
-def _ask(query: str, workers: Sequence[str]) -> list[Any]:
+def _query(query: str, workers: Sequence[str]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query % ",".join(["%s"] * len(workers)), workers)
-        rows: list[Any] = cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows

@@ -1,8 +1,7 @@
-"""Who is alive: a worker counts up in the database, and whoever sees a count stand still ends its responses.
+"""Worker leases. A worker increments a counter; a process that sees it stop for a full lease ends its responses.
 
-No clock is compared with another's. A worker is dead when its count has not changed for a whole lease as measured
-by the observer's own monotonic clock, so neither a wall clock that jumps nor one that differs between machines can
-end a response or keep a dead one open.
+Clocks of different machines are never compared. The lease is measured by the observer's own monotonic clock, so a wall
+clock that jumps, or differs between machines, can neither end a live response nor keep a dead one open.
 """
 
 from __future__ import annotations
@@ -26,34 +25,34 @@ from sessions_app.runs import lifecycle
 logger = logging.getLogger(__name__)
 
 DEAD = "The agent's process stopped before it finished."
-STOPPED_LATE = "Its agent did not stop in time, and was cut off: what it still writes is not taken."
-STOPPED_DEAD = "Its agent's process had stopped already."
-PATIENCE_S = 3.0  # for an agent to stop before it is cut off
-AWAY = 2 / 3  # of a lease without a look or a beat of one's own: twice the time between two of them
+STOPPED_LATE = "The agent did not stop in time and was cut off. Anything it still writes is refused."
+STOPPED_DEAD = "The agent's process had already stopped."
+STOP_S = 3.0  # time for an agent to stop before it is cut off
+AWAY = 2 / 3  # of a lease without an own scan or beat, which is twice their interval
 
 
 class Lease:
-    """This process's own lease."""
+    """Lease of this process."""
 
     def __init__(self, log_writer: LogWriter) -> None:
         self.worker = ""
-        self.beaten_at = 0.0  # when the database last took a beat, on the monotonic clock
+        self.beaten_at = 0.0  # monotonic time of the last successful beat
         self._log_writer = log_writer
 
     async def beat(self) -> None:
-        """Show that this process lives. One that was declared dead starts over as a new worker.
+        """Renew the lease. If this process was declared dead, register it as a new worker.
 
-        Its old responses have been ended, and what it still writes to them is refused as fenced.
+        The old worker's responses have been ended, and further writes to them are refused as fenced.
         """
-        lives: bool = await self._log_writer.do(_beat, self.worker)
-        if not lives:
+        alive: bool = await self._log_writer.do(_beat, self.worker)
+        if not alive:
             if self.worker:
-                logger.warning("this process was taken for dead: its responses were ended")
+                logger.warning("this process was declared dead and its responses were ended")
             self.worker = await self._log_writer.do(_register)
         self.beaten_at = time.monotonic()
 
     async def release(self) -> None:
-        """Leave nothing for others to wait for."""
+        """End the lease, so that other processes need not wait for it to run out."""
         await self._log_writer.do(_release, self.worker)
 
 
@@ -71,22 +70,22 @@ def _release(worker: str) -> None:
 
 
 class Reaper:
-    """Watches all other workers, and ends what the dead ones left open."""
+    """Watches all other workers and ends the responses of dead ones."""
 
     def __init__(self, log_writer: LogWriter, own: Lease) -> None:
         self._log_writer = log_writer
         self._own = own
-        self._seen: dict[str, tuple[int, float]] = {}  # worker → its count, and when it was first seen at that
-        self._looked_at = 0.0
-        self._late: dict[str, Chunk] = {}  # runs of this process that it couldn't end → the chunk to end with
-        self._stops: dict[str, float] = {}  # runs that are to stop → when that was first seen
+        self._seen: dict[str, tuple[int, float]] = {}  # worker → counter, and when it was first seen at that value
+        self._scanned_at = 0.0
+        self._late: dict[str, Chunk] = {}  # own runs that couldn't be ended → chunk to end them with
+        self._stops: dict[str, float] = {}  # runs with a stop request → when it was first seen
 
-    async def look(self) -> None:
-        """Look once. Call it a few times per lease."""
+    async def scan(self) -> None:
+        """Scan all workers and runs once. Call it a few times per lease."""
         now = time.monotonic()
-        self._forget_if_away(now)
+        self._reset_if_away(now)
         beats = await threads.run(_beats, self._own.worker)
-        self._looked_at = now
+        self._scanned_at = now
         self._seen = {
             worker: self._seen[worker] if worker in self._seen and self._seen[worker][0] == count else (count, now)
             for worker, count in beats.items()
@@ -96,43 +95,43 @@ class Reaper:
                 await self._log_writer.do(_declare_dead, worker, count)
         overdue = await self._overdue(now)
         orphans = await threads.run(_orphans, [*self._late, *overdue])
-        # All at once, so that one transaction ends them.
-        await asyncio.gather(*map(self._end, orphans))
+        # Concurrently, so that one transaction ends them all.
+        await asyncio.gather(*map(self._end_orphan, orphans))
         self._late = {run.pk: self._late[run.pk] for run in orphans if run.pk in self._late}
 
     async def _overdue(self, now: float) -> list[str]:
-        """Runs that were to stop and haven't for PATIENCE_S, as this process has seen it."""
+        """Return runs that haven't stopped within STOP_S of this process seeing the request."""
         stops = await threads.run(_stops)
         self._stops = {run: self._stops.get(run, now) for run in stops}
-        return [run for run, since in self._stops.items() if now - since > PATIENCE_S]
+        return [run for run, since in self._stops.items() if now - since > STOP_S]
 
     def end_later(self, run: models.Run, chunk: Chunk) -> None:
-        """End a run of this process's own that it could not end."""
+        """Retry in `scan` to end a run of this process."""
         self._late[run.pk] = chunk
 
-    def _forget_if_away(self, now: float) -> None:
-        """An observer that was frozen, or couldn't write, can't tell who else could: it starts to watch anew."""
-        away = now - min(self._looked_at, self._own.beaten_at)
+    def _reset_if_away(self, now: float) -> None:
+        """Restart all observations if this process was frozen or couldn't write: the others may not be dead."""
+        away = now - min(self._scanned_at, self._own.beaten_at)
         if away > conf.settings.lease_ms / 1000 * AWAY:
             self._seen = {}
 
-    async def _end(self, run: models.Run) -> None:
-        end = self._late.get(run.pk) or _end_of(run)
-        logger.info("run %s: ending what its worker left open", run.pk)
+    async def _end_orphan(self, run: models.Run) -> None:
+        end = self._late.get(run.pk) or _end_chunk(run)
+        logger.info("run %s: ending it for its worker", run.pk)
         try:
             await self._append(run, [*await threads.run(lifecycle.last_words, run.pk), end])
         except HoldfastError as problem:
             if problem.code == "unknown_part":
-                await self._append(run, [end])  # the call of which nothing is known isn't in the response
+                await self._append(run, [end])  # the response lacks the call whose outcome is unknown
             elif problem.code == "no_such_message":
                 await self._end_unbegun(run, end)
             elif problem.code in ("message_ended", "not_found"):
-                await self._log_writer.do(_end_run, run.pk)
-            elif problem.code != "fenced":  # which says that another process was faster
+                await self._log_writer.do(_mark_ended, run.pk)
+            elif problem.code != "fenced":  # fenced: another process was faster
                 logger.warning("run %s can't be ended yet: %s", run.pk, problem.message)
 
     async def _end_unbegun(self, run: models.Run, end: Chunk) -> None:
-        """People wait for an answer of which nothing was stored: show them that it won't come."""
+        """End a run without a stored response by an empty one, so that clients stop waiting for it."""
         try:
             await self._append(run, [{"type": "start", "messageId": run.uid}, end])
         except HoldfastError as problem:
@@ -147,7 +146,7 @@ def _beats(own: str) -> dict[str, int]:
 
 
 def _declare_dead(worker: str, beats: int) -> None:
-    # Only if it has not moved since: it may have come back between the look and now, or be about to.
+    # Only if the counter hasn't changed: the worker may have come back since the scan.
     unmoved = models.Worker.objects.alive().filter(pk=worker, beats=beats)
     models.Worker.objects.filter(pk__in=locking.skip_locked(unmoved)).update(alive=False)
 
@@ -161,14 +160,14 @@ def _stops() -> list[str]:
     return list(models.Run.objects.running().exclude(cancel=None).values_list("pk", flat=True))
 
 
-def _end_of(run: models.Run) -> Chunk:
-    """How a run ends whose worker doesn't end it: who asked for a stop gets one."""
+def _end_chunk(run: models.Run) -> Chunk:
+    """Return the chunk that ends a run instead of its worker: an abort if a stop was requested."""
     alive = run.worker is not None and run.worker.alive
     if run.cancel_id is None:
         return {"type": "interrupt", "reason": DEAD}
     return {"type": "abort", "reason": STOPPED_LATE if alive else STOPPED_DEAD}
 
 
-def _end_run(run: str) -> None:
+def _mark_ended(run: str) -> None:
     running = locking.skip_locked(models.Run.objects.running().filter(pk=run))
     models.Run.objects.filter(pk__in=running).update(status=models.Run.Status.ENDED, ended_at=timezone.now())

@@ -1,7 +1,7 @@
-"""What each kind of signal does to its session, in the transaction that stores it.
+"""Signal handlers: what each kind of signal does to its session, in the transaction that stores it.
 
-What can't be taken is refused by a HoldfastError, and nothing of it is stored; what somebody else was faster with is
-stored as rejected, so that everybody sees it.
+An invalid signal raises HoldfastError and isn't stored. One that lost to another client's is stored as rejected, so
+that all clients see it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from sessions_app.models import Approval, Run, Signal, new_id
 from sessions_app.runs import lifecycle
 
 STOPPED = "It was stopped before an agent began to answer."
-STOPPED_ELSEWHERE = "It was stopped, and its agent can add nothing more."
-NOBODY_AT_WORK = "No agent was at work on an answer: it is a question of its own."
+STOPPED_ELSEWHERE = "It was stopped. Its agent can't add anything more."
+NO_ACTIVE_AGENT = "No agent was at work on an answer, so this became a question of its own."
 
 
 class Receipt(NamedTuple):
-    """Where a signal is stored, and why it was rejected, if it was."""
+    """Receipt of a signal: its serial, and the reason if it was rejected."""
 
     serial: int
     problem: HoldfastError | None = None
 
 
 class About(NamedTuple):
-    """What a signal is about. `target`: an approval or a tool call."""
+    """References of a signal. `target` is an approval or a tool call."""
 
     run: Run | None = None
     message: str = ""
@@ -46,21 +46,21 @@ NOTHING = About()
 
 
 def handle(log: SessionLog, sent: Sent) -> Receipt:
-    """Store a signal and do what it asks for. A repeated id gets the first time's receipt. Raises HoldfastError."""
+    """Store a signal and carry it out. A repeated id gets its first receipt again. Raises HoldfastError."""
     known = Signal.objects.filter(session=log.session, uid=sent.id).first()
     if known is None:
         return _HANDLERS[sent.kind](log, sent)
     if known.kind != sent.kind and {known.kind, sent.kind} != {"message", "steer"}:
-        raise HoldfastError("bad_signal", f"Its `id` is that of an earlier {known.kind}.")
+        raise HoldfastError("bad_signal", f"its `id` was used for an earlier {known.kind}")
     return Receipt(known.serial, HoldfastError.stored(known.code, known.reason) if _was_refused(known) else None)
 
 
 def _was_refused(signal: Signal) -> bool:
-    """Whether it was rejected when it came, and not by what happened later."""
+    """Return True if the signal was rejected on arrival, not by a later event."""
     return signal.status == signals.REJECTED and signal.serial == signal.last_serial
 
 
-# Messages, steers, retries: what an agent is to answer
+# Messages, steers and retries
 
 
 def _message(log: SessionLog, sent: Sent) -> Receipt:
@@ -81,7 +81,7 @@ def _steer(log: SessionLog, sent: Sent) -> Receipt:
         run for run in lifecycle.at_work(log.session) if run.cancel_id is None and not lifecycle.is_elsewhere(run)
     ]
     if not active:
-        return _turn(log, sent, _agent(log), reason=NOBODY_AT_WORK)
+        return _turn(log, sent, _agent(log), reason=NO_ACTIVE_AGENT)
     if models.Message.objects.filter(session=log.session, uid=sent.id).exists():
         raise HoldfastError("message_exists")
     signal = _store(log, sent, About(active[0], active[0].uid))
@@ -91,7 +91,7 @@ def _steer(log: SessionLog, sent: Sent) -> Receipt:
 def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
     """Add a person's message, and the run that answers it."""
     stored = log.append(sent.id, [{"type": "message", "role": "user", "parts": sent.payload["parts"]}])
-    if stored.repeated:  # it was written as a message alone
+    if stored.repeated:  # the id was already written as a message
         return Receipt(stored.serial)
     status = signals.ACCEPTED if agent else signals.APPLIED
     signal = _row(log, sent, serial=stored.serial, status=status, reason=reason)
@@ -106,14 +106,14 @@ def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Recei
 def _retry(log: SessionLog, sent: Sent) -> Receipt:
     earlier = Run.objects.ended().filter(session=log.session, uid=sent.payload["message"]).first()
     if earlier is None or not earlier.prompt:
-        raise HoldfastError("not_retryable", "It isn't an answer that has ended.")
+        raise HoldfastError("not_retryable", "it isn't an ended answer")
     if lifecycle.at_work(log.session):
         raise HoldfastError("busy")
     response = models.Message.objects.filter(session=log.session, uid=earlier.uid).first()
     if response is None:
-        raise HoldfastError("not_retryable", "It has expired.")
+        raise HoldfastError("not_retryable", "the answer has expired")
     if sent.payload["mode"] == Run.Mode.CONTINUE and response.status == models.Message.Status.COMPLETE:
-        raise HoldfastError("not_retryable", "The answer is complete.")
+        raise HoldfastError("not_retryable", "the answer is complete")
     signal = _row(log, sent, serial=log.next_serial)
     signal.save()
     agent, mode = _agent(log) or earlier.agent, sent.payload["mode"]
@@ -136,7 +136,7 @@ def _cancel(log: SessionLog, sent: Sent) -> Receipt:
 
 
 def _stop(log: SessionLog, active: list[Run], signal: Signal) -> None:
-    """End the runs that wait, and have those at work stopped; see `inbox` and `leases` for how."""
+    """End waiting runs and request running ones to stop, which `inbox` and `leases` carry out."""
     Run.objects.filter(pk__in=[run.pk for run in active], cancel=None).update(cancel=signal)
     for run in active:
         if run.status == Run.Status.WAITING:
@@ -169,8 +169,8 @@ def _decide(log: SessionLog, sent: Sent) -> Receipt:
 def _undecidable(log: SessionLog, approval: Approval, sent: Sent) -> HoldfastError | None:
     if approval.decision is not None:
         word = "approved" if approval.status == Approval.Status.APPROVED else "denied"
-        who = "you" if approval.decision.actor == sent.actor else approval.decision.actor
-        return HoldfastError("already_decided", f"{who} {word} it.")
+        actor = "you" if approval.decision.actor == sent.actor else approval.decision.actor
+        return HoldfastError("already_decided", f"{actor} {word} it")
     late = approval.expires_at is not None and approval.expires_at <= log.now
     if late or approval.status != Approval.Status.PENDING or approval.run.status != Run.Status.RUNNING:
         return HoldfastError("approval_expired")
@@ -187,11 +187,11 @@ def _tool_result(log: SessionLog, sent: Sent) -> Receipt:
     message, call = sent.payload["message"], sent.payload["call"]
     run = Run.objects.running().filter(session=log.session, uid=message).first()
     if run is None:
-        raise HoldfastError("no_such_call", "The answer that asked for it has ended.")
+        raise HoldfastError("no_such_call", "the answer that called it has ended")
     about = About(run, message, call)
     given = Signal.objects.filter(run=run, kind="tool-result", target=call).exclude(status=signals.REJECTED)
     if given.exists():
-        return _refuse(log, sent, HoldfastError("already_decided", "The result was given."), about)
+        return _refuse(log, sent, HoldfastError("already_decided", "the result was already given"), about)
     response = queries.message(log.session, message)
     if response is None or not any(map(_waits(call), response.parts)):
         raise HoldfastError("no_such_call")

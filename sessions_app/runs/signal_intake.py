@@ -1,4 +1,4 @@
-"""Signal intake: checked, authorised, stored with what it causes, receipted."""
+"""Signal intake: authorizes, checks and stores signals, and returns their receipts."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from sessions_app.runs import signal_handlers
 from sessions_app.runs.claims import Claims
 from sessions_app.telemetry import metrics, tracing
 
-OWNERS = 10_000  # whose signals are counted apart
+MAX_OWNERS = 10_000  # counted separately for the rate limit
 
 
 class SignalIntake:
-    """The signals that one process takes. `on_stored` is called once one is stored."""
+    """Signal intake of one process. `on_stored` is called after each stored signal."""
 
     def __init__(self, log_writer: LogWriter, claims: Claims, on_stored: Callable[[], None]) -> None:
         self._log_writer = log_writer
         self._claims = claims
         self._on_stored = on_stored
-        self.rates = RateLimiter.per_minute(conf.settings.signals_per_minute, OWNERS)  # by owner
+        self.rates = RateLimiter.per_minute(conf.settings.signals_per_minute, MAX_OWNERS)  # by owner
 
-    async def accept(self, who: Identity, frame: ClientFrame, *, now: float) -> tuple[str, HoldfastError | None]:
-        """Store a signal; return its receipt's frame, and the reason if it was rejected.
+    async def accept(self, identity: Identity, frame: ClientFrame, *, now: float) -> tuple[str, HoldfastError | None]:
+        """Store a signal. Return its receipt frame, and the reason if it was rejected.
 
-        A repeated id gets the first time's receipt. `now`: the loop's time, in seconds.
+        A repeated id gets its first receipt again. `now` is the loop's time, in seconds.
         """
         kind = frame.kind if frame.kind in signals.KINDS else "unknown"
         try:
-            who.check(scope_of(frame.kind), frame.session)
+            identity.check(scope_of(frame.kind), frame.session)
             with tracing.span("signal", session=frame.session, signal=frame.id, kind=kind):
-                receipt = await self._take(who.owner, frame, now=now)
+                receipt = await self._store_checked(identity.owner, frame, now=now)
         except HoldfastError as error:
             problem: HoldfastError | None = error
         except DatabaseError:
@@ -53,7 +53,7 @@ class SignalIntake:
             return frames.rejection(frame.session, frame.id, problem), problem
         return frames.receipt(frame.session, frame.id, serial=receipt.serial), None
 
-    async def _take(self, owner: str, frame: ClientFrame, *, now: float) -> signal_handlers.Receipt:
+    async def _store_checked(self, owner: str, frame: ClientFrame, *, now: float) -> signal_handlers.Receipt:
         limits = signals.Limits(conf.settings.message_bytes, conf.settings.chunk_bytes)
         sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits)
         session = await threads.run(queries.readable, frame.session, owner)
@@ -64,9 +64,9 @@ class SignalIntake:
         return receipt
 
     def store(self, session: str, sent: signals.Sent) -> Awaitable[signal_handlers.Receipt]:
-        """Store a signal and do what it asks for; a run that it causes begins at once if an agent is free here.
+        """Store a signal and carry it out. If it creates a run, a free agent of this process claims it at once.
 
-        It is queued at once, before it is awaited: a sender who leaves undoes nothing.
+        It is queued immediately, before it is awaited, so a sender that disconnects can't undo it.
         """
         stored = self._log_writer.change(session, signal_handlers.handle, sent)
         if sent.kind in signals.CAUSES:

@@ -1,7 +1,4 @@
-"""What is being worked on: ids that lines of the log carry, by the task under way.
-
-Tasks begin with those of the task that makes them.
-"""
+"""Log context: the ids that a task adds to its log lines. Tasks inherit them from the task that creates them."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ _ids: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("holdfast_ids", defau
 
 
 def work_on(**ids: str) -> None:
-    """From now on, to its end, the task under way is about these ids and no others."""
+    """Set the ids of the current task, replacing all earlier ones."""
     _ids.set(tuple(ids.items()))
 
 
 def ids() -> dict[str, str]:
-    """Return what the task under way is about."""
+    """Return the ids of the current task."""
     return dict(_ids.get())

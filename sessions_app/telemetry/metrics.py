@@ -1,7 +1,7 @@
-"""What this process counts, for Prometheus.
+"""Prometheus metrics of this process.
 
-No label has a value that comes from outside: no id, and no name that somebody could make up. What happens for every
-token costs additions (`delivered`); all else is counted by commit, or more seldom.
+No label has a value from outside: no id, and no name that a client could invent. Only `delivered` is updated for every
+token, and with plain additions; everything else is counted per commit or less often.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from prometheus_client import (
-    CONTENT_TYPE_PLAIN_0_0_4,
     Counter,
     Gauge,
     Histogram,
@@ -23,76 +22,83 @@ from prometheus_client import (
 from sessions_app import __version__
 from sessions_app.core.attachment import Frame
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # which every Prometheus reads
 BEGAN = time.monotonic()
-DELAYS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)  # of what takes milliseconds
-LENGTHS_S = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800)  # of what takes as long as an answer
+DELAYS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)  # buckets for operations of milliseconds
+LENGTHS_S = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800)  # buckets for operations as long as a response
 GROUPS = (1, 2, 5, 10, 20, 50, 100, 200, 512)
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began is of no use, and would double them
+disable_created_metrics()  # type: ignore[no-untyped-call]  # creation times would double the series for no use
 
-build = Gauge("holdfast_build_info", "The version that runs: always 1", ["version"])
+build = Gauge("holdfast_build_info", "Version in a label; the value is always 1", ["version"])
 build.labels(__version__).set(1)
 
 # Connections
-opened = Counter("holdfast_connections_opened_total", "Connections, polls and uploads that began", ["transport"])
+opened = Counter("holdfast_connections_opened_total", "Connections, polls and uploads opened", ["transport"])
 closed = Counter(
     "holdfast_connections_closed_total",
-    "Connections that ended. reason: the error or farewell that the server sent, or how they ended without one",
+    "Connections that ended. reason: the error or going-away sent by the server, or else how they ended",
     ["transport", "reason"],
 )
 
-# In
-stored_events = Counter("holdfast_stored_events_total", "Events that this process has committed")
+# Publishing
+stored_events = Counter("holdfast_stored_events_total", "Events committed by this process")
 stored_bytes = Counter("holdfast_stored_bytes_total", "Bytes of the frames of those events")
-commit_seconds = Histogram("holdfast_commit_seconds", "One transaction of the log", buckets=DELAYS_S)
-commit_writes = Histogram("holdfast_commit_writes", "Writes in one transaction of the log", buckets=GROUPS)
-commits_failed = Counter("holdfast_commits_failed_total", "Transactions of the log that were rolled back")
+commit_seconds = Histogram("holdfast_commit_seconds", "Duration of a log transaction", buckets=DELAYS_S)
+commit_writes = Histogram("holdfast_commit_writes", "Writes per log transaction", buckets=GROUPS)
+commits_failed = Counter("holdfast_commits_failed_total", "Log transactions that were rolled back")
 
-# Out
+# Delivery
 delivery_lag = Histogram(
-    "holdfast_delivery_lag_seconds", "From a commit until the readers here were sent its frames", buckets=DELAYS_S
+    "holdfast_delivery_lag_seconds",
+    "Time from a commit until its frames were sent to this process's readers",
+    buckets=DELAYS_S,
 )
 hint_lag = Histogram(
     "holdfast_hint_lag_seconds",
-    "From sending frames to the channel layer until another process has them, by the clocks of the two",
+    "Time from sending frames to the channel layer until another process receives them, by both clocks",
     buckets=DELAYS_S,
 )
-fanout = Counter("holdfast_fanout_messages_total", "Messages for the channel layer: sent, failed, dropped", ["outcome"])
+fanout = Counter(
+    "holdfast_fanout_messages_total", "Messages for the channel layer: sent, failed or dropped", ["outcome"]
+)
 fanout_sent, fanout_failed, fanout_dropped = map(fanout.labels, ("sent", "failed", "dropped"))
 gaps = Counter(
-    "holdfast_gaps_healed_total", "Holes in a session's frames, mended by frames or by the session's state", ["by"]
+    "holdfast_gaps_healed_total", "Gaps in a session's frames, filled by frames or by the session's state", ["by"]
 )
 gaps_by_frames, gaps_by_state = map(gaps.labels, ("frames", "state"))
 
-# Back
+# Catch-up
 catchups = Counter(
     "holdfast_catchups_total",
-    "Answers to an attach. kind: resume, rewind, or reset with its reason",
+    "Replies to an attach. kind: resume, rewind, or reset with its reason",
     ["kind", "reason"],
 )
-catchup_bytes = Counter("holdfast_catchup_bytes_total", "Bytes of those answers", ["kind"])
-catchup_seconds = Histogram("holdfast_catchup_seconds", "Reading such an answer, with its wait", buckets=DELAYS_S)
-
-# Up
-signals = Counter(
-    "holdfast_signals_total", "Signals that came in here. outcome: accepted, or the error", ["kind", "outcome"]
+catchup_bytes = Counter("holdfast_catchup_bytes_total", "Bytes of those replies", ["kind"])
+catchup_seconds = Histogram(
+    "holdfast_catchup_seconds", "Time to read such a reply, including the wait for a thread", buckets=DELAYS_S
 )
-receipts = Counter("holdfast_receipts_total", "What signals became that everybody was told", ["kind", "status"])
+
+# Signals
+signals = Counter(
+    "holdfast_signals_total", "Signals received by this process. outcome: accepted, or the error", ["kind", "outcome"]
+)
+receipts = Counter("holdfast_receipts_total", "Status changes of signals that were announced", ["kind", "status"])
 
 # Runs
-runs = Gauge("holdfast_runs", "Agents at work in this process", ["agent"])
-runs_ended = Counter("holdfast_runs_ended_total", "Runs that ended here. status: their response's", ["agent", "status"])
-run_seconds = Histogram("holdfast_run_seconds", "From a run's claim to its end", ["agent"], buckets=LENGTHS_S)
-run_wait_seconds = Histogram("holdfast_run_wait_seconds", "From a run's cause to its claim", buckets=LENGTHS_S)
+runs = Gauge("holdfast_runs", "Active agents in this process", ["agent"])
+runs_ended = Counter(
+    "holdfast_runs_ended_total", "Runs that ended in this process. status: the response's", ["agent", "status"]
+)
+run_seconds = Histogram("holdfast_run_seconds", "Time from a run's claim to its end", ["agent"], buckets=LENGTHS_S)
+run_wait_seconds = Histogram("holdfast_run_wait_seconds", "Time from a run's cause to its claim", buckets=LENGTHS_S)
 
-# Rest
-purged_rows = Counter("holdfast_purged_rows_total", "Rows that retention has removed", ["kind"])
-purge_seconds = Summary("holdfast_purge_seconds", "A round of the purge")
+# Retention
+purged_rows = Counter("holdfast_purged_rows_total", "Rows removed by retention", ["kind"])
+purge_seconds = Summary("holdfast_purge_seconds", "Duration of a purge")
 
 
 class Delivered:
-    """What was queued for readers as it came in. Added to in the event loop alone, so it needs no lock."""
+    """Counters of live frames queued for readers. Updated only in the event loop, so without a lock."""
 
     __slots__ = ("events", "bytes")
 
@@ -105,42 +111,39 @@ delivered = Delivered()
 
 
 def stored(frames: Iterable[Frame]) -> None:
-    """These frames were committed."""
+    """Count committed frames."""
     stored_events.inc(sum(frame.last - frame.first + 1 for frame in frames))
     stored_bytes.inc(sum(frame.size for frame in frames))
 
 
 def caught_up(*, resumed: bool, reason: str | None, size: int) -> None:
-    """An answer of this size was read for an attach."""
+    """Count a reply to an attach."""
     kind = "resume" if resumed else "reset" if reason else "rewind"
     catchups.labels(kind, reason or "").inc()
     catchup_bytes.labels(kind).inc(size)
 
 
 def lag_since(committed_at: float) -> None:
-    """What was committed then, by `time.perf_counter`, has been sent."""
+    """Record that frames committed at this time of `time.perf_counter` have been sent."""
     delivery_lag.observe(time.perf_counter() - committed_at)
 
 
 class RunOutcome:
-    """`status`: what became of it; to be set before it is over."""
+    """Result of a run. Set `status` before the run ends."""
 
     status = ""
 
 
 @contextmanager
 def run(agent: str, caused_at: datetime, claimed_at: datetime | None) -> Iterator[RunOutcome]:
-    """An agent is at work within. `agent`: a registered name. `claimed_at`: None for a run that nobody waited for."""
+    """Measure a run. `agent` is a registered name; `claimed_at` is None for a run that did not wait to be claimed."""
     began = time.monotonic()
     if claimed_at is not None:
-        run_wait_seconds.observe(max(0.0, (claimed_at - caused_at).total_seconds()))  # clocks of two machines
-    watched = RunOutcome()
+        run_wait_seconds.observe(max(0.0, (claimed_at - caused_at).total_seconds()))  # two machines' clocks may differ
+    outcome = RunOutcome()
     try:
         with runs.labels(agent).track_inprogress():
-            yield watched
+            yield outcome
     finally:
-        runs_ended.labels(agent, watched.status).inc()
+        runs_ended.labels(agent, outcome.status).inc()
         run_seconds.labels(agent).observe(time.monotonic() - began)
-
-
-# What is read when it is asked for

@@ -1,7 +1,7 @@
-"""OpenTelemetry spans: of signals, runs, catch-ups, commits and purges.
+"""OpenTelemetry spans for signals, runs, catch-ups, commits and purges.
 
-Without a tracer provider they are OpenTelemetry's no-ops. OTEL_EXPORTER_OTLP_ENDPOINT has `configure` set one up; a
-site may set up its own instead. Spans carry ids and numbers, never text that a person or an agent wrote.
+Without a tracer provider they are OpenTelemetry's no-ops. With OTEL_EXPORTER_OTLP_ENDPOINT, `configure` sets one up; a
+site may set up its own instead. Spans carry ids and numbers, never the text of people or agents.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 PACKAGES = "opentelemetry-sdk opentelemetry-exporter-otlp-proto-http"
-SLOW_S = 0.1  # a commit that takes longer always gets a span
-EVERY = 100  # … and one of so many others, to compare it with
+SLOW_S = 0.1  # a slower commit always gets a span
+EVERY = 100  # one in so many other commits gets a span, for comparison
 
 Attributes = dict[str, str | int]
 
-_tracer = trace.get_tracer("holdfast")  # it follows the provider, also one that is set later
+_tracer = trace.get_tracer("holdfast")  # uses the provider, even if it is set later
 _commits = 0
 
 
@@ -38,7 +38,7 @@ def configure() -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        logger.warning("no traces, although %s is set: %s. Do: pip install %s", ENDPOINTS[0], error, PACKAGES)
+        logger.warning("no traces, although %s is set: %s. Run: pip install %s", ENDPOINTS[0], error, PACKAGES)
         return
     os.environ.setdefault("OTEL_SERVICE_NAME", "holdfast")
     provider = TracerProvider()
@@ -47,12 +47,12 @@ def configure() -> None:
 
 
 def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
-    """`with span("catch-up", session=…) as span:` measures its block, as a child of the current span."""
+    """Measure a block as a child of the current span: `with span("catch-up", session=…) as span:`."""
     return _span(name, attributes)
 
 
 def linked_span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
-    """A span that starts a trace of its own, linked to the current span: its cause, which ends before it."""
+    """Start a separate trace, linked to the current span as its cause, for work that outlasts it."""
     cause = trace.get_current_span().get_span_context()
     return _span(name, attributes, context=Context(), links=[Link(cause)] if cause.is_valid else [])
 
@@ -62,7 +62,7 @@ def _span(
     name: str, attributes: Attributes, *, context: Context | None = None, links: Sequence[Link] = ()
 ) -> Iterator[Span]:
     span = _tracer.start_span(f"holdfast.{name}", context=context, attributes=_prefixed(attributes), links=links)
-    # An exception's text may be a person's: only its name is kept.
+    # Only the exception's name: its text may contain what a person wrote.
     with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
             yield span
@@ -72,7 +72,7 @@ def _span(
 
 
 def commit(began_ns: int, ended_ns: int, **attributes: int) -> None:
-    """Record one transaction of the log; times by `time.time_ns`."""
+    """Record a log transaction. Times are from `time.time_ns`."""
     global _commits
     _commits += 1
     if _commits % EVERY == 1 or ended_ns - began_ns > SLOW_S * 1e9:

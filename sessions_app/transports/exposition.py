@@ -1,4 +1,4 @@
-"""Exposition: everything that `/metrics` shows, counted or looked at, in Prometheus' text format."""
+"""Metrics exposition: the body of `/metrics`, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -12,40 +12,46 @@ from prometheus_client.registry import Collector
 from sessions_app.process import Process
 from sessions_app.telemetry.metrics import BEGAN, delivered
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # which every Prometheus reads
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # understood by every Prometheus version
 
 
-def exposition(here: Process | None) -> bytes:
-    """Return all of it, in Prometheus' text format, and what the library says of the process."""
-    now = CollectorRegistry()
-    now.register(_Now(here))
-    return generate_latest(REGISTRY) + generate_latest(now)
+def exposition(process: Process | None) -> bytes:
+    """Return all metrics in text format: counted ones, current values and the library's process metrics."""
+    current = CollectorRegistry()
+    current.register(_CurrentValues(process))
+    return generate_latest(REGISTRY) + generate_latest(current)
 
 
-class _Now(Collector):
-    """What need not be counted, since it can be looked at."""
+class _CurrentValues(Collector):
+    """Metrics that are read from the process at each scrape."""
 
-    def __init__(self, here: Process | None) -> None:
-        self._here = here
+    def __init__(self, process: Process | None) -> None:
+        self._process = process
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("holdfast_uptime_seconds", "Since the process began", value=time.monotonic() - BEGAN)
-        yield CounterMetricFamily(
-            "holdfast_delivered_events", "Events sent on to readers here, once for each", value=delivered.events
+        yield GaugeMetricFamily(
+            "holdfast_uptime_seconds", "Seconds since the process started", value=time.monotonic() - BEGAN
         )
-        yield CounterMetricFamily("holdfast_delivered_bytes", "Bytes of their frames", value=delivered.bytes)
-        if self._here is not None:
+        yield CounterMetricFamily(
+            "holdfast_delivered_events",
+            "Events sent to this process's readers, counted per reader",
+            value=delivered.events,
+        )
+        yield CounterMetricFamily(
+            "holdfast_delivered_bytes", "Bytes of the frames of those events", value=delivered.bytes
+        )
+        if self._process is not None:
             yield GaugeMetricFamily(
                 "holdfast_ingest_waiting",
-                "Writes that wait for the next transaction",
-                value=self._here.log_writer.waiting,
+                "Writes waiting for the next transaction",
+                value=self._process.log_writer.waiting,
             )
-            yield self._connections(self._here)
+            yield self._connections(self._process)
 
-    def _connections(self, here: Process) -> Metric:
+    def _connections(self, process: Process) -> Metric:
         family = GaugeMetricFamily("holdfast_connections", "Open connections", labels=["transport", "state"])
         counts: dict[tuple[str, str], int] = {}
-        for connection in here.connections:
+        for connection in process.connections:
             key = connection.transport, connection.state
             counts[key] = counts.get(key, 0) + 1
         for labels, count in counts.items():

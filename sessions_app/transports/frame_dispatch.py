@@ -1,4 +1,4 @@
-"""Frame dispatch: a client's frames on a WebSocket, each handed to the part of the process that answers it."""
+"""Frame dispatch: passes each frame of a WebSocket client to the part of the process that handles it."""
 
 from __future__ import annotations
 
@@ -19,28 +19,35 @@ from sessions_app.event_log.commands import AppendResult
 from sessions_app.process import Process
 from sessions_app.publishing.producers import serial_of
 
-PUBLISHING = 64  # batches of one connection that may wait to be stored: 4 MB at most
-BURST_S = 2  # seconds' worth of frames that may come at once
+MAX_PUBLISHING = 64  # batches of one connection that may wait to be stored, 4 MB at most
+BURST_S = 2  # seconds' worth of frames that may arrive at once
 
 
 class FrameDispatch:
-    """The frames that one connection's client sends. Time is the loop's, in seconds."""
+    """Dispatcher of one connection's frames. Times are the event loop's, in seconds."""
 
-    __slots__ = ("connection", "_process", "_publishing", "_published", "_is_paced", "_rate")  # as many as idle sockets
+    __slots__ = (
+        "connection",
+        "_process",
+        "_publishing",
+        "_published",
+        "_is_paced",
+        "_rate",
+    )  # one instance per idle socket
 
     def __init__(self, process: Process, connection: Connection) -> None:
         self.connection = connection
         self._process = process
-        self._publishing = 0  # batches that are not yet stored
-        self._published: asyncio.Event | None = None  # set once one of them is
-        # A publisher's frames are read no faster than its rate; anybody else who exceeds it is closed.
+        self._publishing = 0  # batches not yet stored
+        self._published: asyncio.Event | None = None  # set when one of them is stored
+        # A publisher that exceeds its rate is slowed down; any other client is closed.
         grant = connection.identity.grant
         self._is_paced = grant is not None and "publish" in grant.scopes
         rate = conf.settings.publishes_per_second if self._is_paced else conf.settings.frames_per_second
         self._rate = TokenBucket(rate, rate * BURST_S)
 
     async def receive(self, text: str | None, *, now: float) -> None:
-        """Answer one frame of the client's; None stands for a binary message."""
+        """Handle one frame of the client; None stands for a binary message."""
         connection = self.connection
         while not self._rate.take(now):
             if not self._is_paced:
@@ -54,7 +61,7 @@ class FrameDispatch:
         about: FrameReference = {}
         try:
             if text is None:
-                raise HoldfastError("bad_frame", "frames are text, not binary")
+                raise HoldfastError("bad_frame", "frames must be text, not binary")
             if frames.size(text) > conf.settings.frame_bytes:
                 raise HoldfastError("frame_too_large", f"at most {conf.settings.frame_bytes} bytes")
             data = frames.parse(text)
@@ -65,7 +72,7 @@ class FrameDispatch:
                 await connection.fail(problem)
                 return
             connection.queue(frames.error(problem, **about))
-        # A client that doesn't read is not read either: its acknowledgements would let the queue grow.
+        # Don't read from a client that doesn't read: replies to its frames would let the queue grow.
         await connection.drain()
 
     async def _dispatch(self, frame: ClientFrame, now: float) -> None:
@@ -91,23 +98,25 @@ class FrameDispatch:
             raise AssertionError(f"no handler for {frame.type}")
 
     async def _authenticate(self, token: str) -> None:
-        """Go on with a fresh token of the same identity."""
+        """Switch to a new token of the same identity."""
         connection = self.connection
         if connection.identity.grant is None:
-            raise HoldfastError("bad_frame", "This connection acts by cookies: open another with the token.")
+            raise HoldfastError(
+                "bad_frame", "this connection is authenticated by cookies; open another one with the token"
+            )
         try:
             identity = await threads.run(identify_by_token, token)
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
-        assert identity.grant is not None  # it is by a token
+        assert identity.grant is not None  # it comes from a token
         if identity.owner != connection.identity.owner:
-            raise HoldfastError("bad_token", "`sub` isn't whom this connection acts as.")
+            raise HoldfastError("bad_token", "`sub` is not this connection's identity")
         connection.act_as(identity)
         connection.queue(frames.authenticated(identity.grant.expires_at * 1000))
 
     async def _publish(self, frame: ClientFrame) -> None:
-        """Hand a batch to the log and go on: the answer comes once it is stored. Wait while PUBLISHING wait."""
-        while self._publishing >= PUBLISHING:
+        """Submit a batch; the reply is sent once it is stored. Wait while MAX_PUBLISHING are unstored."""
+        while self._publishing >= MAX_PUBLISHING:
             self._published = asyncio.Event()
             await self._published.wait()
 
@@ -115,12 +124,12 @@ class FrameDispatch:
             self._publishing -= 1
             if self._published is not None:
                 self._published.set()
-            self._answer(frame, outcome)
+            self._reply(frame, outcome)
 
         await self._process.producers.submit(self.connection.identity, frame, on_result)
         self._publishing += 1
 
-    def _answer(self, batch: ClientFrame, outcome: AppendResult | HoldfastError) -> None:
+    def _reply(self, batch: ClientFrame, outcome: AppendResult | HoldfastError) -> None:
         connection = self.connection
         try:
             connection.queue(frames.published(batch, serial_of(outcome)))

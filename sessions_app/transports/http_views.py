@@ -1,6 +1,6 @@
-"""Sending over HTTP, PROTOCOL.md §2: signals, batches and beats, each answered with what a socket is told.
+"""HTTP views for sending signals, batches and heartbeats (PROTOCOL.md §2). Responses are the WebSocket's frames.
 
-Django's own async views, since the REST framework's hold a thread for as long as they wait.
+Plain async Django views, since the REST framework's views occupy a thread while they wait.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sessions_app.http.guards import guard, json_body, json_response, publishes,
 
 
 @guard("POST")
-async def signal(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
-    """`POST /api/sessions/<id>/signals/`: send into a session; the answer is the receipt."""
+async def signal(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
+    """`POST /api/sessions/<id>/signals/`: send a signal; responds with its receipt."""
     frame = frames.read({**json_body(request), "type": "signal", "session": session})
-    here = await process.current()
-    receipt, problem = await here.signal_intake.accept(who, frame, now=asyncio.get_running_loop().time())
+    server = await process.current()
+    receipt, problem = await server.signal_intake.accept(identity, frame, now=asyncio.get_running_loop().time())
     return json_response(receipt.encode(), problem.kind.status if problem else 200)
 
 
@@ -30,24 +30,24 @@ async def signal(request: HttpRequest, who: Identity, session: str) -> HttpRespo
 
 
 @guard("POST", budget=publishes)
-async def publish(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
-    """`POST /api/sessions/<id>/publish/`: a batch of a producer elsewhere; the answer is what a socket is told."""
+async def publish(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
+    """`POST /api/sessions/<id>/publish/`: publish a batch of a remote producer."""
     frame = frames.read({**json_body(request), "type": "publish", "session": session})
-    serial = await (await process.current()).producers.publish(who, frame)
+    serial = await (await process.current()).producers.publish(identity, frame)
     return json_response(frames.published(frame, serial).encode())
 
 
 @guard("POST", budget=publishes)
-async def beat(request: HttpRequest, who: Identity) -> HttpResponse:
-    """`POST /api/beat/`: a producer elsewhere lives."""
-    await (await process.current()).producers.beat(who, frames.read({**json_body(request), "type": "beat"}))
+async def beat(request: HttpRequest, identity: Identity) -> HttpResponse:
+    """`POST /api/beat/`: heartbeat of a remote producer."""
+    await (await process.current()).producers.beat(identity, frames.read({**json_body(request), "type": "beat"}))
     return HttpResponse(status=204)
 
 
-# A socket that isn't one
+# Failed WebSocket handshakes
 
 
 @csrf_exempt
 async def upgrade_required(request: HttpRequest) -> HttpResponse:
-    """A handshake that lost its `Upgrade` on the way."""
+    """Refuse a handshake whose `Upgrade` header got lost on the way."""
     return refused(HoldfastError("upgrade_required"), {"Upgrade": "websocket"})

@@ -1,6 +1,6 @@
-"""The long poll: what is new in sessions, asked again and again; PROTOCOL.md §2.
+"""Long polling (PROTOCOL.md §2): each request waits for changes in sessions.
 
-Django's own async views, since the REST framework's hold a thread for as long as they wait.
+Plain async Django views, since the REST framework's views occupy a thread while they wait.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from sessions_app.transports.sse import release_thread
 
 
 @guard("POST")
-async def poll(request: HttpRequest, who: Identity) -> HttpResponse:
-    """`POST /api/poll/`: what is new in many sessions."""
+async def poll(request: HttpRequest, identity: Identity) -> HttpResponse:
+    """`POST /api/poll/`: changes in several sessions."""
     body = json_body(request)
     attaches = attaches_in(body)
-    answer = LongPoll(await process.current(), who, headers_of(request))
-    texts = await answer.to(attaches, wait_s=_wait_s(body.get("wait_ms")))
+    long_poll = LongPoll(await process.current(), identity, headers_of(request))
+    texts = await long_poll.respond(attaches, wait_s=_wait_s(body.get("wait_ms")))
     return json_response(_frames(texts))
 
 
 @guard("GET")
-async def session_poll(request: HttpRequest, who: Identity, session: str) -> HttpResponse:
-    """`GET /api/sessions/<id>/poll/`: what is new in one, and the cursor to ask with next."""
+async def session_poll(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
+    """`GET /api/sessions/<id>/poll/`: changes in one session, and the cursor for the next poll."""
     attach = attach_frame(attach_query(request, session))
     wait_s = _wait_s(whole_number(request, "wait_ms"))
-    answer = LongPoll(await process.current(), who, headers_of(request))
-    texts = await answer.to([attach], wait_s=wait_s, refusals=False)
+    long_poll = LongPoll(await process.current(), identity, headers_of(request))
+    texts = await long_poll.respond([attach], wait_s=wait_s, refusals=False)
     cursors = [cursor for text in texts if (cursor := frames.cursor_of(text))]
     return json_response(_frames(texts, cursor=cursors[-1] if cursors else str(attach.cursor or "")))
 
@@ -50,20 +50,22 @@ def _frames(texts: list[str], **more: str) -> bytes:
 
 
 class LongPoll:
-    """One poll's answer, which is a connection as long as it is waited for."""
+    """One poll request. It counts as a connection while it waits."""
 
-    def __init__(self, here: process.Process, who: Identity, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self, server: process.Process, identity: Identity, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self._texts: list[str] = []
-        self._expected = 1  # frames that are no news: the first, and what brings nothing
+        self._expected = 1  # frames that aren't news: `connected`, and an `attached` without changes
         self._bytes = 0
         self._arrival = asyncio.Event()
-        self._here = here
-        self._beginning = here.connection_recorder.begin("poll", headers)
-        self._connection = Connection(here.connections, who, send=self._send, close=self._close, transport="poll")
+        self._server = server
+        self._beginning = server.connection_recorder.begin("poll", headers)
+        self._connection = Connection(
+            server.connections, identity, send=self._send, close=self._close, transport="poll"
+        )
 
-    async def to(self, attaches: Iterable[ClientFrame], *, wait_s: float, refusals: bool = True) -> list[str]:
-        """Return the frames. `refusals`: a session's refusal is one of them; else it is raised."""
-        self._here.connections.admit(self._connection)
+    async def respond(self, attaches: Iterable[ClientFrame], *, wait_s: float, refusals: bool = True) -> list[str]:
+        """Return the frames. With `refusals`, a session's error is one of them; otherwise it is raised."""
+        self._server.connections.admit(self._connection)
         try:
             ends_at = asyncio.get_running_loop().time() + wait_s
             self._connection.greet()
@@ -72,18 +74,18 @@ class LongPoll:
             await self._wait(ends_at)
             await self._connection.flush()
             return self._texts
-        except asyncio.CancelledError:  # polls are many: only one whose client didn't wait is worth a note
+        except asyncio.CancelledError:  # polls are many, so only aborted ones are recorded
             silent_s = asyncio.get_running_loop().time() - self._beginning.at
             end = ConnectionEnd(Ended.LEFT, idle_s=silent_s)
-            self._here.connection_recorder.end(self._beginning, end, owner=self._connection.identity.owner)
+            self._server.connection_recorder.end(self._beginning, end, owner=self._connection.identity.owner)
             raise
         finally:
-            self._here.connections.dismiss(self._connection)
+            self._server.connections.dismiss(self._connection)
 
     async def _attach(self, attaches: Iterable[ClientFrame], refusals: bool) -> None:
         for attach in attaches:
             if self._bytes >= conf.settings.snapshot_bytes:
-                return  # the rest is for the next poll, in which these bring less
+                return  # the next poll gets the rest, since it needs less of these
             try:
                 cursor = await self._connection.attach(attach)
             except HoldfastError as problem:
@@ -122,5 +124,5 @@ def _wait_s(wait_ms: object) -> float:
     if wait_ms is None:
         return conf.settings.poll_ms / 1000
     if not isinstance(wait_ms, int) or isinstance(wait_ms, bool) or wait_ms < 0:
-        raise HoldfastError("bad_frame", "`wait_ms` is a number of milliseconds, 0 or more.")
+        raise HoldfastError("bad_frame", "`wait_ms` must be a number of milliseconds, 0 or more")
     return min(wait_ms, conf.settings.poll_ms) / 1000

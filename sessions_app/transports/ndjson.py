@@ -1,7 +1,7 @@
-"""Publishing a response by one request, line by line: `POST /api/sessions/<id>/publish/` with NDJSON; PROTOCOL.md §14.
+"""NDJSON upload of a response: `POST /api/sessions/<id>/publish/`, one chunk per line (PROTOCOL.md §14).
 
-An ASGI application of its own, since Django's reads a request whole before anything is told of it. The agent is the
-request: its response is written here, as an agent's in this process, and ends when the request does.
+A separate ASGI application, since Django's reads the whole request before it calls a view. The request takes the place
+of an agent: its response is written like that of an agent in this process, and ends when the request ends.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ logger = logging.getLogger(__name__)
 
 PATH = re.compile(r"api/sessions/([^/]+)/publish/\Z")  # below the prefix
 MEDIA_TYPE = b"application/x-ndjson"
-SILENCE_S = 300  # without a line, after which the agent is taken for gone
+SILENCE_S = 300  # without a line; after that the agent counts as gone
 CUT = "The agent's request ended before it finished."
-UNREADABLE = "What the agent published could not be taken."
+UNREADABLE = "The agent's output was invalid."
 
 
 def takes(scope: Scope) -> bool:
-    """Return whether a request is to be read line by line."""
+    """Return True if a request is an NDJSON upload."""
     if scope["type"] != "http" or scope["method"] != "POST" or _session(scope) is None:
         return False
     types = [value for name, value in scope["headers"] if name == b"content-type"]
@@ -51,17 +51,17 @@ def takes(scope: Scope) -> bool:
 
 
 def _session(scope: Scope) -> str | None:
-    """Return the session that a request publishes into; None for other addresses."""
+    """Return the session that a request publishes to, or None for other addresses."""
     address = PATH.match(path_below(scope) or "")
     return address[1] if address else None
 
 
 async def upload(scope: Scope, receive: Receive, send: Send) -> None:
-    """Take one response."""
+    """ASGI application that receives one response."""
     request = ASGIRequest(scope, BytesIO())
     try:
-        answer = await _publish(request, _session(scope) or "", receive)
-        response = json_response(orjson.dumps(answer))
+        result = await _publish(request, _session(scope) or "", receive)
+        response = json_response(orjson.dumps(result))
     except Exception as error:
         refusal = errors.refusal_of(error)
         if refusal is None:
@@ -74,17 +74,17 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _publish(request: ASGIRequest, session: str, receive: Receive) -> JsonObject:
-    who = await _bearer(request)
-    who.check("publish", session)
+    identity = await _bearer(request)
+    identity.check("publish", session)
     uid = request.GET.get("message") or new_uid()
     if not SESSION_ID.match(session):
         raise HoldfastError("bad_session_id")
     if not RESPONSE_UID.match(uid):
-        raise HoldfastError("bad_frame", "`message` is m_ and 1 to 62 characters of A-Z a-z 0-9 _ . : -.")
-    await threads.run(_check_place, session, uid)
-    here = await process.current()
-    response = here.writers.unprompted(session, agent="", uid=uid)
-    await Upload(here, who, response, receive).take()
+        raise HoldfastError("bad_frame", "`message` must be m_ and 1 to 62 characters of A-Z a-z 0-9 _ . : -")
+    await threads.run(_check_writable, session, uid)
+    server = await process.current()
+    response = server.writers.unprompted(session, agent="", uid=uid)
+    await Upload(server, identity, response, receive).write_response()
     end = vocabulary.ENDS[response.end]
     return {"type": "published", "session": session, "message": uid, "serial": response.serial, "status": end}
 
@@ -94,36 +94,38 @@ async def _bearer(request: ASGIRequest) -> Identity:
     if token is None:
         raise HoldfastError("signed_out", "publishing needs a token")
     try:
-        who = await threads.run(identify_by_token, token)
+        identity = await threads.run(identify_by_token, token)
     except DatabaseError:
         raise HoldfastError("storage_unavailable") from None
-    wait = throttling.consume(request, who.owner, *publishes())
+    wait = throttling.consume(request, identity.owner, *publishes())
     if wait:
         raise Throttled(wait)
-    return who
+    return identity
 
 
-def _check_place(session: str, uid: str) -> None:
+def _check_writable(session: str, uid: str) -> None:
     queries.writable(session)
     if queries.message(session, uid) is not None:
         raise HoldfastError("message_exists")
 
 
 class Upload:
-    """A request as a connection, so that it is counted, ends with its token, and is told when the server stops."""
+    """An upload request. As a connection it is counted, ends with its token and learns of a shutdown."""
 
-    def __init__(self, here: process.Process, who: Identity, response: LocalWriter, receive: Receive) -> None:
-        self._here = here
+    def __init__(self, server: process.Process, identity: Identity, response: LocalWriter, receive: Receive) -> None:
+        self._server = server
         self._response = response
         self._receive = receive
-        self._connection = Connection(here.connections, who, send=self._told, close=self._close, transport="upload")
-        self._problem: HoldfastError | None = None  # why it is closed
+        self._connection = Connection(
+            server.connections, identity, send=self._on_frames, close=self._close, transport="upload"
+        )
+        self._problem: HoldfastError | None = None  # reason for closing
         self._line = 0
         self._task: asyncio.Task[object] | None = None
 
-    async def take(self) -> None:
-        """Write all that comes to the response, and end it. Raises HoldfastError."""
-        self._here.connections.admit(self._connection)
+    async def write_response(self) -> None:
+        """Write all chunks to the response, then end it. Raises HoldfastError."""
+        self._server.connections.admit(self._connection)
         self._task = asyncio.current_task()
         end: Chunk = {"type": "interrupt", "reason": CUT}
         try:
@@ -135,7 +137,7 @@ class Upload:
             if self._problem is None:
                 raise
         finally:
-            self._here.connections.dismiss(self._connection)
+            self._server.connections.dismiss(self._connection)
             if self._response.begun:
                 await self._response.close(end)
         if self._problem is not None:
@@ -144,11 +146,11 @@ class Upload:
     async def _write(self) -> None:
         async for chunk in self._chunks():
             if not self._response.begun and chunk["type"] != "start":
-                raise HoldfastError("bad_chunk", "A response's first chunk is its `start`.")
+                raise HoldfastError("bad_chunk", "a response's first chunk must be `start`")
             await self._response.write(chunk)
         if not self._response.begun:
-            raise HoldfastError("bad_chunk", "There is no line.")
-        await self._response.flush()  # raises what was refused, before the end hides it
+            raise HoldfastError("bad_chunk", "the request has no line")
+        await self._response.flush()  # raises pending errors, which the response's end would hide
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
         async for line in self._lines():
@@ -177,14 +179,14 @@ class Upload:
             if len(rest) > 2 * conf.settings.chunk_bytes:
                 raise HoldfastError("frame_too_large", f"line {self._line + 1}")
             if message["type"] == "http.disconnect":
-                return  # what it was about to say is not a line
+                return  # `rest` is an incomplete line
             if not message.get("more_body"):
                 yield rest
                 return
 
-    # What the process tells its connections
+    # Frames that the process sends to its connections
 
-    async def _told(self, texts: list[str]) -> None:
+    async def _on_frames(self, texts: list[str]) -> None:
         for text in texts:
             frame = orjson.loads(text)
             if frame["type"] == "error":

@@ -1,7 +1,7 @@
-"""What machines ask a process: `/healthz`, `/readyz` and `/metrics`.
+"""Probes of a process: `/healthz`, `/readyz` and `/metrics`.
 
-They are answered before Django: a probe comes by address, under no host name of the site's and without TLS, and its
-answer must need nothing that could be broken. Web servers and workers serve the same ASGI application.
+They bypass Django: a probe connects by IP address, without the site's host name and without TLS, and its response must
+not depend on anything that could be broken. Web servers and workers serve the same ASGI application.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PATHS = ("healthz", "readyz", "metrics")  # below the prefix
 TEXT = "text/plain; charset=utf-8"
 
 
-class Answer(NamedTuple):
+class ProbeResponse(NamedTuple):
     status: HTTPStatus
     body: bytes
     content_type: str = TEXT
@@ -34,50 +34,52 @@ class Answer(NamedTuple):
         ]
 
 
-async def answer(method: str, path: str, authorization: str, here: Process | None) -> Answer:
-    """Answer one of the PATHS. `here`: the process, if there is one yet."""
+async def respond(method: str, path: str, authorization: str, process: Process | None) -> ProbeResponse:
+    """Respond to one of the PATHS. `process` is None before it exists."""
     if method not in ("GET", "HEAD"):
-        return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"send GET\n")
+        return ProbeResponse(HTTPStatus.METHOD_NOT_ALLOWED, b"send GET\n")
     if path == "healthz":
-        return Answer(HTTPStatus.OK, b"ok\n")  # that the event loop turns is all that it says
+        return ProbeResponse(HTTPStatus.OK, b"ok\n")  # means only that the event loop runs
     if path == "readyz":
-        return await _readiness(here)
+        return await _readiness(process)
     if path == "metrics" and conf.settings.metrics_token:
-        return _metrics(authorization, here)
-    return Answer(HTTPStatus.NOT_FOUND, b"not found\n")
+        return _metrics(authorization, process)
+    return ProbeResponse(HTTPStatus.NOT_FOUND, b"not found\n")
 
 
-async def _readiness(here: Process | None) -> Answer:
-    if here is None:
-        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, b"the process has not started\n")
-    problem, remark = await here.health.check()
+async def _readiness(process: Process | None) -> ProbeResponse:
+    if process is None:
+        return ProbeResponse(HTTPStatus.SERVICE_UNAVAILABLE, b"the process has not started\n")
+    problem, remark = await process.health.check()
     status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
-    return Answer(status, "".join(f"{line}\n" for line in (problem or "ready", remark) if line).encode())
+    return ProbeResponse(status, "".join(f"{line}\n" for line in (problem or "ready", remark) if line).encode())
 
 
-def _metrics(authorization: str, here: Process | None) -> Answer:
+def _metrics(authorization: str, process: Process | None) -> ProbeResponse:
     expected = f"Bearer {conf.settings.metrics_token}"
     if not hmac.compare_digest(authorization.encode(), expected.encode()):
-        return Answer(HTTPStatus.FORBIDDEN, b"metrics need `Authorization: Bearer` and HOLDFAST_METRICS_TOKEN\n")
-    return Answer(HTTPStatus.OK, exposition.exposition(here), exposition.CONTENT_TYPE)
+        return ProbeResponse(HTTPStatus.FORBIDDEN, b"metrics need `Authorization: Bearer` and HOLDFAST_METRICS_TOKEN\n")
+    return ProbeResponse(HTTPStatus.OK, exposition.exposition(process), exposition.CONTENT_TYPE)
 
 
 # As an ASGI application
 
 
 def takes(path: str) -> bool:
-    """Return whether a path below the prefix is a probe's."""
+    """Return True if a path below the prefix is a probe."""
     return path in PATHS
 
 
 def application(find: Callable[[], Process | None]) -> Application:
-    """Return the application that answers probes. `find` returns the process, if there is one yet."""
+    """Return the ASGI application of the probes. `find` returns the process, or None before it exists."""
 
     async def probe(scope: Scope, receive: Receive, send: Send) -> None:
         authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        told = await answer(scope["method"], scope["path"].rpartition("/")[2], authorization.decode("latin1"), find())
-        headers = [(name.encode(), value.encode()) for name, value in told.headers()]
-        await send({"type": "http.response.start", "status": told.status.value, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else told.body})
+        response = await respond(
+            scope["method"], scope["path"].rpartition("/")[2], authorization.decode("latin1"), find()
+        )
+        headers = [(name.encode(), value.encode()) for name, value in response.headers()]
+        await send({"type": "http.response.start", "status": response.status.value, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
 
     return probe

@@ -1,6 +1,6 @@
-"""Server-sent events: a response that goes on with what a connection sends; PROTOCOL.md §2.
+"""Server-sent events (PROTOCOL.md §2): a streaming response with the frames of a connection.
 
-Django's own async views, since the REST framework's hold a thread for as long as they last.
+Plain async Django views, since the REST framework's views occupy a thread while they last.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from sessions_app.process import Process
 from sessions_app.telemetry import log_context
 from sessions_app.transports.attach_requests import attach_frame, attach_query, attaches_in
 
-# A comment, which clients skip: some proxies hold a response back until they have so much of it.
+# A comment, which clients skip: some proxies buffer a response up to this size.
 PADDING = f": {' ' * 2048}\n\n"
-RETRY_MS = 1000  # after which a browser's EventSource comes back when its stream broke; spread by half of it
+RETRY_MS = 1000  # reconnection delay of a browser's EventSource, randomized by half
 
 HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",  # nginx would keep it until it has ended
-    "Content-Encoding": "identity",  # what compresses a response holds it back
+    "X-Accel-Buffering": "no",  # nginx would buffer the whole response
+    "Content-Encoding": "identity",  # compression would buffer the response
 }
 
 logger = logging.getLogger(__name__)
@@ -49,12 +49,12 @@ Encode = Callable[[str], str]
 
 
 def event(text: str) -> str:
-    """A frame as an event."""
+    """Return a frame as an event."""
     return f"data: {text}\n\n"
 
 
 def resumable_event(text: str) -> str:
-    """A frame for a browser's EventSource: with the cursor to resume from, or when to come back."""
+    """Return a frame as an event for a browser's EventSource, with its cursor or reconnection delay."""
     cursor = frames.cursor_of(text)
     if cursor:
         return f"id: {cursor}\n{event(text)}"
@@ -64,12 +64,12 @@ def resumable_event(text: str) -> str:
 
 
 def retry() -> str:
-    """When an EventSource is to come back."""
+    """Return the reconnection delay for an EventSource."""
     return f"retry: {round(RETRY_MS * random.uniform(0.5, 1.5))}\n\n"
 
 
 class EventStream(StreamingHttpResponse):
-    """A response whose body is over when it is: Django leaves the end of a generator to the garbage collector."""
+    """Streaming response that closes its generator when it ends; Django leaves that to garbage collection."""
 
     def __init__(self, body: AsyncGenerator[bytes, None]) -> None:
         super().__init__(body, headers=HEADERS)
@@ -80,32 +80,32 @@ class EventStream(StreamingHttpResponse):
 
 
 class StreamBody:
-    """Passes what a connection sends to the response, which takes it piece by piece."""
+    """Body of a streaming response. The connection sends frames; the response takes them when its client reads."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._arrival = asyncio.Event()
         self._taken: asyncio.Future[None] | None = None
-        self._taker: asyncio.Task[None] | None = None  # while the server holds it back
+        self._taker: asyncio.Task[None] | None = None  # set while the server waits for the client
         self._closed = False
-        self.sent_at = 0.0  # when the server took the last frames
+        self.sent_at = 0.0  # time when the server took the last frames
 
     async def send(self, texts: list[str]) -> None:
-        """Return when the server has taken them: it takes no more than its client reads."""
+        """Send frames. Returns when the server has taken them, at the speed that its client reads."""
         self._texts = texts
         self._taken = asyncio.get_running_loop().create_future()
         self._arrival.set()
         await self._taken
 
     async def close(self, code: int) -> None:
-        """End the response, at once if its client doesn't read."""
+        """End the response, immediately if its client doesn't read."""
         self._closed = True
         self._arrival.set()
         if self._taker is not None:
             self._taker.cancel()
 
     async def next(self) -> list[str] | None:
-        """The next frames, None at the end. Who asks has sent those before."""
+        """Return the next frames, None at the end. A call means that the previous frames are sent."""
         self._taker = None
         if self._taken is not None and not self._taken.done():
             self._taken.set_result(None)
@@ -120,53 +120,53 @@ class StreamBody:
 
 
 async def body(
-    here: Process,
-    who: Identity,
+    server: Process,
+    identity: Identity,
     attaches: Sequence[ClientFrame],
     encode: Encode,
     *,
     headers: Iterable[tuple[bytes, bytes]],
     head: str = "",
 ) -> AsyncGenerator[bytes, None]:
-    """Follow sessions for as long as the client reads and its time lasts. Nothing is held before the first piece."""
-    pieces = StreamBody()
-    beginning = here.connection_recorder.begin("stream", headers)
-    connection = Connection(here.connections, who, send=pieces.send, close=pieces.close, transport="stream")
+    """Follow sessions until the client leaves or the stream's time is over. Acquires nothing before it is iterated."""
+    stream = StreamBody()
+    beginning = server.connection_recorder.begin("stream", headers)
+    connection = Connection(server.connections, identity, send=stream.send, close=stream.close, transport="stream")
     log_context.work_on(**log_context.ids() | {"connection": connection.id})
     try:
         await release_thread()
-        here.connections.admit(connection)
+        server.connections.admit(connection)
         connection.greet()
         connection.start(connection.follow(attaches))
         head += PADDING
-        while (texts := await pieces.next()) is not None:
-            piece = (head + "".join(map(encode, texts))).encode()
-            texts.clear()  # `send` has the list too, for as long as the client doesn't read
-            yield piece
+        while (texts := await stream.next()) is not None:
+            chunk = (head + "".join(map(encode, texts))).encode()
+            texts.clear()  # frees memory: `send` holds the list while the client doesn't read
+            yield chunk
             head = ""
-    except HoldfastError as problem:  # the last place was taken after the view had looked
+    except HoldfastError as problem:  # the connection limit was reached after the view's check
         yield encode(frames.error(problem)).encode()
     except Exception:
         logger.exception("a stream failed")
         yield encode(frames.error(HoldfastError("internal"))).encode()
     finally:
-        end = _end(connection, pieces)
-        if connection in here.connections:
-            here.connection_recorder.end(beginning, end, owner=who.owner)
-        here.connections.dismiss(connection, end.ended)
+        end = _end(connection, stream)
+        if connection in server.connections:
+            server.connection_recorder.end(beginning, end, owner=identity.owner)
+        server.connections.dismiss(connection, end.ended)
 
 
-def _end(connection: Connection, pieces: StreamBody) -> ConnectionEnd:
+def _end(connection: Connection, stream: StreamBody) -> ConnectionEnd:
     if connection.closed:
         return ConnectionEnd(Ended.BY_SERVER)
     now = asyncio.get_running_loop().time()
-    return ConnectionEnd(Ended.LEFT, idle_s=min(connection.idle_s(now), now - pieces.sent_at))
+    return ConnectionEnd(Ended.LEFT, idle_s=min(connection.idle_s(now), now - stream.sent_at))
 
 
 async def release_thread() -> None:
-    """End the thread in which Django runs what isn't async for this request, and its database connections.
+    """End the thread that Django keeps for this request's synchronous code, and close its database connections.
 
-    It would wait for as long as the response lasts; it is made anew if something needs it.
+    It would stay idle for as long as the response lasts. A new one is created if needed.
     """
     request = SyncToAsync.thread_sensitive_context.get(None)
     thread = SyncToAsync.context_to_thread_executor.pop(request, None) if request is not None else None
@@ -179,30 +179,30 @@ async def release_thread() -> None:
 
 
 @guard("POST")
-async def stream(request: HttpRequest, who: Identity) -> EventStream:
-    """`POST /api/stream/`: follow many sessions."""
+async def stream(request: HttpRequest, identity: Identity) -> EventStream:
+    """`POST /api/stream/`: follow several sessions."""
     attaches = attaches_in(json_body(request))
-    here = await process.current()
-    here.connections.check_room(who.owner)
-    return EventStream(body(here, who, attaches, event, headers=headers_of(request)))
+    server = await process.current()
+    server.connections.check_room(identity.owner)
+    return EventStream(body(server, identity, attaches, event, headers=headers_of(request)))
 
 
-def _for_now(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
-    # An EventSource gives up for good at any other status than 200.
+def _refuse_as_event(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
+    # An EventSource never reconnects after a status other than 200.
     if not refusal.kind.retryable:
         return refused(refusal, headers)
-    told = retry() + event(frames.encode(cast(ErrorFrame, {"type": "error", **refusal.as_dict()})))
-    return HttpResponse(told, headers=HEADERS)
+    text = retry() + event(frames.encode(cast(ErrorFrame, {"type": "error", **refusal.as_dict()})))
+    return HttpResponse(text, headers=HEADERS)
 
 
-@guard("GET", refuse=_for_now)
-async def session_stream(request: HttpRequest, who: Identity, session: str) -> EventStream:
-    """`GET /api/sessions/<id>/stream/`: follow one, with a browser's own EventSource."""
+@guard("GET", refuse=_refuse_as_event)
+async def session_stream(request: HttpRequest, identity: Identity, session: str) -> EventStream:
+    """`GET /api/sessions/<id>/stream/`: follow one session with a browser's EventSource."""
     query = attach_query(request, session)
     resumes_at = request.headers.get("Last-Event-ID")
     attach = attach_frame(query | {"cursor": resumes_at} if resumes_at else query)
-    here = await process.current()
-    here.connections.check_room(who.owner)
-    who.check("read", session)
-    await threads.run(queries.readable, session, who.owner)  # while it can be said by a status
-    return EventStream(body(here, who, [attach], resumable_event, headers=headers_of(request), head=retry()))
+    server = await process.current()
+    server.connections.check_room(identity.owner)
+    identity.check("read", session)
+    await threads.run(queries.readable, session, identity.owner)  # while an error can still be a status
+    return EventStream(body(server, identity, [attach], resumable_event, headers=headers_of(request), head=retry()))

@@ -1,4 +1,4 @@
-"""The WebSocket: a thin shell that puts a `Connection` on Channels' consumer."""
+"""WebSocket consumer: a thin adapter between Channels and a `Connection`."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, en
 from sessions_app.telemetry import log_context
 from sessions_app.transports.frame_dispatch import FrameDispatch
 
-# Pages can set no header of a handshake: they offer these two as subprotocols, and the first is taken.
+# A page can't set headers of a handshake. It offers these two as subprotocols; the first is accepted.
 SUBPROTOCOL = "holdfast"
 BEARER = "bearer."
 
 
 class SessionConsumer(AsyncConsumer):
-    """Many sessions on one socket; PROTOCOL.md §4 and §5.
+    """Consumer of one WebSocket, which follows any number of sessions (PROTOCOL.md §4 and §5).
 
-    Channels' own loop would give each socket a channel of its own and send every message through one thread of the
-    process (`aclose_old_connections`), where one slow query delays all sockets. Nothing here needs either.
+    It replaces Channels' own loop, which gives each socket a channel and passes every message through one thread of the
+    process (`aclose_old_connections`), where one slow query delays all sockets.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,40 +41,42 @@ class SessionConsumer(AsyncConsumer):
         await receive()  # websocket.connect
         offered = scope.get("subprotocols", ())
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
-        here = await process.current()
+        server = await process.current()
         try:
-            connection = await self._open(here, dict(scope["headers"]), offered)
+            connection = await self._open(server, dict(scope["headers"]), offered)
         except HoldfastError as problem:
             await self._refuse(problem)
             return
         log_context.work_on(connection=connection.id)
-        beginning = here.connection_recorder.begin("websocket", scope["headers"])
-        scope["headers"] = []  # they would stay in memory for as long as the socket is open
+        beginning = server.connection_recorder.begin("websocket", scope["headers"])
+        scope["headers"] = []  # frees memory while the socket is open
         disconnect = None
         try:
-            disconnect = await self._serve(FrameDispatch(here, connection), receive)
+            disconnect = await self._serve(FrameDispatch(server, connection), receive)
         finally:
             end = self._end(connection, disconnect)
-            here.connections.dismiss(connection, end.ended)
-            here.connection_recorder.end(beginning, end, owner=connection.identity.owner)
+            server.connections.dismiss(connection, end.ended)
+            server.connection_recorder.end(beginning, end, owner=connection.identity.owner)
 
-    async def _open(self, here: process.Process, headers: Mapping[bytes, bytes], offered: Iterable[str]) -> Connection:
-        """Check who is there. Raises the error that says why it may not be opened."""
+    async def _open(
+        self, server: process.Process, headers: Mapping[bytes, bytes], offered: Iterable[str]
+    ) -> Connection:
+        """Authenticate and admit the connection. Raises HoldfastError if it is refused."""
         token = _token(headers, offered)
         if token is None and not is_own_page(headers.get(b"origin", b"").decode("latin1")):
             raise HoldfastError("forbidden_origin")
         try:
-            who = await (_identify(_cookies(headers)) if token is None else threads.run(identify_by_token, token))
+            visitor = await (_identify(_cookies(headers)) if token is None else threads.run(identify_by_token, token))
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
-        if who is None:
-            raise HoldfastError("signed_out", "open the page first: it gives visitors an identity")
-        connection = Connection(here.connections, who, send=self._send, close=self._close)
-        here.connections.admit(connection)
+        if visitor is None:
+            raise HoldfastError("signed_out", "open the page first; it gives visitors an identity")
+        connection = Connection(server.connections, visitor, send=self._send, close=self._close)
+        server.connections.admit(connection)
         return connection
 
     async def _serve(self, dispatch: FrameDispatch, receive: Receive) -> Message | None:
-        """Return the server's message that it ended; None if we ended it."""
+        """Handle frames. Return the server's `websocket.disconnect`, or None if this process ended the connection."""
         clock = asyncio.get_running_loop().time
         connection = dispatch.connection
         connection.greet()
@@ -93,7 +95,7 @@ class SessionConsumer(AsyncConsumer):
         return end_of_socket(disconnect, connection.idle_s(asyncio.get_running_loop().time()))
 
     async def _refuse(self, problem: HoldfastError) -> None:
-        # After accepting: a page can't see why a handshake was refused.
+        # After accepting, since a page can't see why a handshake was refused.
         await self._send([frames.error(problem)])
         await self._close(4000 + problem.kind.status)
 
@@ -107,7 +109,7 @@ class SessionConsumer(AsyncConsumer):
 
 
 def _token(headers: Mapping[bytes, bytes], offered: Iterable[str]) -> str | None:
-    """The token of a handshake: no other site's page can have it, as it can a visitor's cookies."""
+    """Return the token of a handshake. Unlike cookies, a browser doesn't send it for other sites' pages."""
     token = token_in(headers.get(b"authorization", b"").decode("latin1"))
     offers = (protocol.removeprefix(BEARER) for protocol in offered if protocol.startswith(BEARER))
     return token if token is not None else next(offers, None)
@@ -116,9 +118,9 @@ def _token(headers: Mapping[bytes, bytes], offered: Iterable[str]) -> str | None
 async def _identify(cookies: Mapping[str, str]) -> identity.Identity | None:
     if settings.SESSION_COOKIE_NAME in cookies:
         return await threads.run(identity.identify, cookies)
-    return identity.identify(cookies)  # a guest's cookie needs no database
+    return identity.identify(cookies)  # a guest cookie needs no database
 
 
 def _cookies(headers: Mapping[bytes, bytes]) -> dict[str, str]:
-    # As Django reads them for a page: `http.cookies` would drop all of them for one that it doesn't like.
+    # Django's parser: `http.cookies` would drop all cookies if one is malformed.
     return parse_cookie(headers.get(b"cookie", b"").decode("latin1"))

@@ -174,7 +174,7 @@ def test_a_late_decision_is_reported_as_too_late(visitor: Visitor) -> None:
     visitor.wait_stored(tab.session, "The end")
     approve(tab).click()
     visitor.network.cut()
-    expect(tab.page.get_by_test_id("decision-refused")).to_contain_text("the approval has expired")
+    expect(tab.page.get_by_test_id("decision-refused")).to_contain_text("The approval has expired")
     expect(decision(tab)).to_contain_text("Expired")
     assert call(visitor, tab)["state"] == "output-denied"
 

@@ -237,7 +237,7 @@ def own_database(place: Path, migrated: Path) -> str:
 
 @pytest.fixture
 def start_server(tmp_path: Path, migrated: Path) -> Iterator[StartServer]:
-    """Starts servers: `start_server("daphne", HOLDFAST_PING_INTERVAL_S="1")`.
+    """Start servers: `start_server("daphne", HOLDFAST_PING_INTERVAL_S="1")`.
 
     All of a test's servers share one SQLite file of the test's own, unless they are given a `database`.
     """

@@ -35,7 +35,7 @@ class Followed:
 
     @property
     def text(self) -> str:
-        """All text of the newest message."""
+        """The text of the newest message."""
         return text_of(list(self.messages.values())[-1]) if self.messages else ""
 
 

@@ -1,4 +1,4 @@
-"""`manage.py diagnose_connections`: how connections ended, and what cuts them."""
+"""`manage.py diagnose_connections`: how connections ended, and which time limits cut them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sessions_app.diagnostics import report
 from sessions_app.diagnostics.report import Diagnosis
 
 BAR_LENGTH = 50  # characters
-EMPTY_LINES = 2  # in a row; more of them become one
+EMPTY_LINES = 2  # empty bars in a row; more are shown as one line
 
 
 class Command(BaseCommand):
     help = (
-        "Show how connections ended, when those that ended without a word did so, and which proxy's time limit that "
-        "looks like. Records are kept for HOLDFAST_EVIDENCE_HOURS."
+        "Show how connections ended, when unannounced ends occurred, and which proxy's time limit they point to. "
+        "Records are kept for HOLDFAST_EVIDENCE_HOURS."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--hours", type=float, default=24, help="how far to look back (default %(default)s)")
-        parser.add_argument("--transport", choices=report.TRANSPORTS, help="only this one")
-        parser.add_argument("--json", action="store_true", help="for programs")
+        parser.add_argument("--hours", type=float, default=24, help="hours to look back (default %(default)s)")
+        parser.add_argument("--transport", choices=report.TRANSPORTS, help="this transport only")
+        parser.add_argument("--json", action="store_true", help="output JSON")
 
     def handle(self, *, hours: float, transport: str | None, json: bool, **options: object) -> None:
         if not 0 < hours <= 10_000:
@@ -37,30 +37,30 @@ class Command(BaseCommand):
             self._write_json(hours, found)
             return
         if not conf.settings.evidence_hours:
-            self.stdout.write("Nothing is recorded any more: HOLDFAST_EVIDENCE_HOURS is 0.")
+            self.stdout.write("Recording is off: HOLDFAST_EVIDENCE_HOURS is 0.")
         if not found:
-            self.stdout.write(f"No connection that was recorded ended in the last {hours:g} hours.")
+            self.stdout.write(f"No recorded connection ended in the last {hours:g} hours.")
         for one in found:
-            self._tell(one, hours)
+            self._write(one, hours)
 
     def _write_json(self, hours: float, found: list[Diagnosis]) -> None:
         transports = [report.as_json(one) for one in found]
         self.stdout.write(json.dumps({"hours": hours, "transports": transports}, indent=2))
 
-    def _tell(self, one: Diagnosis, hours: float) -> None:
+    def _write(self, one: Diagnosis, hours: float) -> None:
         self.stdout.write(f"{one.transport}: {one.total} ended in the last {hours:g} hours")
         self.stdout.write(f"  {report.summary(one)}\n\n")
         if not one.unannounced:
-            self.stdout.write("  None ended without a word.\n\n")
+            self.stdout.write("  No unannounced ends.\n\n")
             return
-        self._draw("Seconds without traffic before an end without a word", one.idle)
-        self._draw("Seconds of life before an end without a word", one.life)
+        self._draw("Seconds without traffic before an unannounced end", one.idle)
+        self._draw("Seconds of lifetime before an unannounced end", one.life)
         for finding in one.findings:
-            self._accuse(finding, one)
+            self._write_finding(finding, one)
         if not one.findings:
-            self.stdout.write("  Nothing cuts them at a fixed time, as far as these records tell.\n\n")
+            self.stdout.write("  These records show no fixed time limit.\n\n")
         if one.rays:
-            self.stdout.write("  Rays of the last of them, to look up at Cloudflare")
+            self.stdout.write("  Cloudflare Ray IDs of the latest unannounced ends")
             for record in one.rays:
                 self.stdout.write(f"    {record.ended_at:%Y-%m-%d %H:%M:%S} UTC  {record.ray}")
             self.stdout.write("")
@@ -81,7 +81,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"    {label:>{wide}} | {drawn}".rstrip())
         self.stdout.write("")
 
-    def _accuse(self, finding: Finding, one: Diagnosis) -> None:
+    def _write_finding(self, finding: Finding, one: Diagnosis) -> None:
         self.stdout.write(f"  Finding ({finding.confidence} evidence): {report.observation(finding, one.unannounced)}")
         for culprit in finding.culprits:
             self.stdout.write(f"    {report.suspicion(culprit)}")

@@ -1,4 +1,4 @@
-"""`manage.py enforce_retention`: removes what has expired, once or again and again."""
+"""`manage.py enforce_retention`: delete expired data, once or periodically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.retention import purge as retention
 
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set, so that the step under way is finished."""
+    """Yield an event that SIGTERM and Ctrl-C set, so that the current step is completed."""
     stop = threading.Event()
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
@@ -28,19 +28,21 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 
 class Command(BaseCommand):
     help = (
-        "Remove expired sessions, and expired messages of living ones. "
-        "The running server does this too, every HOLDFAST_PURGE_EVERY_S."
+        "Remove expired sessions, and expired data of other sessions. "
+        "The running server also does this, every HOLDFAST_PURGE_EVERY_S."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="count what would be removed, change nothing")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="count what would be removed, without changing anything"
+        )
         parser.add_argument("--loop", type=int, metavar="SECONDS", help="repeat until stopped (SIGTERM, Ctrl-C)")
         parser.add_argument(
             "--batch",
             type=int,
             metavar="ROWS",
             default=retention.BATCH,
-            help="rows in one transaction, 1 to %(default)s (default %(default)s)",
+            help="rows per transaction, 1 to %(default)s (default %(default)s)",
         )
 
     def handle(self, *, dry_run: bool, loop: int | None, batch: int, **options: object) -> None:
@@ -49,7 +51,7 @@ class Command(BaseCommand):
         if loop is not None and loop < 1:
             raise CommandError(f"--loop {loop}: use 1 second or more.")
         if loop is not None and dry_run:
-            raise CommandError("--loop and --dry-run exclude each other: a dry run changes nothing.")
+            raise CommandError("--loop and --dry-run can't be combined.")
         if dry_run:
             self.stdout.write(f"Would remove {retention.purge(dry_run=True)}.")
             return

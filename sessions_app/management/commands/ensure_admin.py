@@ -1,4 +1,4 @@
-"""Makes the first administrator, with a password that is shown once."""
+"""`manage.py ensure_admin`: create the first administrator, with a password that is shown once."""
 
 import secrets
 
@@ -10,10 +10,10 @@ USERNAME = "admin"
 
 
 class Command(BaseCommand):
-    help = "Make an administrator with a random password, unless the site has one, and print the password."
+    help = "Create an administrator with a random password, unless the site has one, and print the password."
 
     def handle(self, *args: object, **options: object) -> None:
-        # 128 bits: nobody guesses it, and the command never has to show it again.
+        # 128 bits, so it can't be guessed.
         password = secrets.token_urlsafe(16)
         users = get_user_model().objects
         with transaction.atomic():
@@ -21,7 +21,7 @@ class Command(BaseCommand):
                 return
             users.create_superuser(USERNAME, email="", password=password)
         self.stdout.write(
-            self.style.SUCCESS("\nAn administrator was made. This password is not shown again:\n")
+            self.style.SUCCESS("\nCreated an administrator. The password is not shown again:\n")
             + f"\n    user      {USERNAME}\n    password  {password}\n\n"
             + "Change it at /admin/password_change/, or with: python manage.py changepassword admin\n"
         )

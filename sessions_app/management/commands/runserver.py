@@ -1,4 +1,4 @@
-"""`manage.py runserver` with Holdfast's server, drained also when the autoreloader ends it."""
+"""`manage.py runserver` with Holdfast's server, drained even when the autoreloader ends it."""
 
 import os
 import signal
@@ -15,23 +15,23 @@ from sessions_app.servers.daphne_server import SessionServer, exit_at_next_signa
 
 
 class Command(DaphneCommand):
-    help = "Serves Holdfast over HTTP and WebSockets."
+    help = "Serve Holdfast over HTTP and WebSockets."
     server: SessionServer | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        # ServeStatic, where it is installed, serves them under every server. Django's handler would stand before the
-        # limit on request bodies.
+        # ServeStatic, if installed, serves static files under every server. Django's handler would bypass the limit on
+        # request bodies.
         parser.set_defaults(use_static_handler=not apps.is_installed("servestatic"))
 
     def run(self, **options: Any) -> None:
         if options["use_reloader"] and os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) != "true":
-            # The reloader's parent would kill its child a quarter of a second after Control-C, which both get.
+            # Both processes get Control-C, and the reloader's parent would kill its child 0.25 s later.
             signal.signal(signal.SIGINT, lambda *_: None)
         try:
             super().run(**options)
         finally:
-            # With the reloader the server is in another thread, and here is where a signal or a changed file ends.
+            # With the reloader the server is in another thread; a signal or a changed file ends up here.
             if self.server:
                 exit_at_next_signal()
                 self.server.stop_and_wait()
@@ -47,13 +47,13 @@ class Command(DaphneCommand):
         self.server = self.make_server(options)
         self.server.run()
         if self.server.abort_start:
-            os._exit(1)  # sys.exit would only end the reloader's thread
+            os._exit(1)  # sys.exit would end only the reloader's thread
 
     def make_server(self, options: dict[str, Any]) -> SessionServer:
         return SessionServer(
             application=self.get_application(options),
             endpoints=build_endpoint_description_strings(host=self.addr, port=int(self.port)),
-            # Only the main thread gets signals, and with the reloader that is not this one.
+            # Only the main thread gets signals; with the reloader, this is another thread.
             signal_handlers=not options["use_reloader"],
             action_logger=self.log_action,
             http_timeout=self.http_timeout,
@@ -65,5 +65,5 @@ class Command(DaphneCommand):
         assert self.server
         for host, port in self.server.listening_addresses:
             address = f"[{host}]" if ":" in host else host
-            self.stdout.write(f"Holdfast is at http://{address}:{port}/ (Control-C stops it)")
+            self.stdout.write(f"Holdfast is at http://{address}:{port}/ (stop with Control-C)")
         self.stdout.flush()
