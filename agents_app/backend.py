@@ -43,7 +43,7 @@ class ApprovalRequest:
     expires_s: float | None
     """For how long people may decide; None: as long as the session lives."""
     editable: bool
-    """Whether the person who approves may change the arguments."""
+    """Return whether the person who approves may change the arguments."""
 
     @property
     def input_hash(self) -> str:

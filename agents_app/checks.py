@@ -15,7 +15,7 @@ def check_model(app_configs: object, **options: object) -> Iterator[CheckMessage
     if conf.settings.agent_model and (problem := model_agent.problem()):
         yield Error(
             f"AGENT_MODEL is {conf.settings.agent_model}, which can't be used: {problem}",
-            hint="Set HOLDFAST_AGENT_MODEL to provider:model, such as openai:gpt-5, and the provider's own variable, "
-            "such as OPENAI_API_KEY, to its key; or unset HOLDFAST_AGENT_MODEL.",
+            hint="Set AGENT_MODEL to provider:model, such as openai:gpt-5, and the provider's own variable, "
+            "such as OPENAI_API_KEY, to its key; or unset AGENT_MODEL.",
             id="holdfast.E020",
         )

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from project.env import env_bool, env_choice, env_database, env_int, env_list, env_redis, env_settings, env_str
 from project.logs import logging_config
-from sessions_app import __version__, conf
+from sessions_app import conf
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -238,22 +238,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "NUM_PROXIES": PROXIES,
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Holdfast",
-    "DESCRIPTION": "Durable sessions between agents and the people who use them.",
-    "VERSION": __version__,
-    "SERVE_INCLUDE_SCHEMA": False,
-    # Both models have a field `status`.
-    "ENUM_NAME_OVERRIDES": {
-        "MessageStatus": "sessions_app.models.Message.Status",
-        "SignalStatus": "sessions_app.models.Signal.Status",
-    },
-    # Serve the API page's scripts from this server, so that it works offline.
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 

@@ -6,8 +6,9 @@ from django.apps import AppConfig
 class SessionsAppConfig(AppConfig):
     name = "sessions_app"
     verbose_name = "Sessions"
+    default_auto_field = "django.db.models.BigAutoField"  # as in the migrations, whatever the project's is
 
     def ready(self) -> None:
         # Imported to register the checks and a signal receiver.
         from sessions_app.auth import middleware  # noqa: F401
-        from sessions_app.checks import services, settings  # noqa: F401
+        from sessions_app.checks import installation, services, settings  # noqa: F401

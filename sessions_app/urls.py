@@ -5,10 +5,10 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from sessions_app.api import schema
+from sessions_app.api.document import DocumentPage, DocumentView
 from sessions_app.api.schema import described
 from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet, TokenViewSet
 from sessions_app.auth.addresses import NAMESPACE
@@ -37,12 +37,8 @@ async def signals(request: HttpRequest, pk: str) -> HttpResponseBase:
 
 
 api: list[URLPattern | URLResolver] = [
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path(
-        "docs/",
-        SpectacularSwaggerSplitView.as_view(template_name="holdfast/api_docs.html", url_name=f"{NAMESPACE}:schema"),
-        name="api-docs",
-    ),
+    path("schema/", DocumentView.as_view(), name="schema"),
+    path("docs/", DocumentPage.as_view(), name="api-docs"),
     path("stream/", described(sse.stream, "post", schema.STREAM)),
     path("poll/", described(long_poll.poll, "post", schema.POLL)),
     path("sessions/<str:session>/stream/", described(sse.session_stream, "get", schema.SESSION_STREAM)),

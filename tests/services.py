@@ -200,12 +200,12 @@ class Postgres(Service):
                 time.sleep(0.02)
 
     def cut(self) -> None:
-        """Has it end every connection of its clients."""
+        """Have it end every connection of its clients."""
         ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend'"
         self.ask(f"{ends} AND pid <> pg_backend_pid()")
 
     def ask(self, query: str) -> list[dict[str, Any]]:
-        """The rows that a query gives, by the names of their columns."""
+        """Return a query's rows, by the names of their columns."""
         with psycopg.connect(self.url, autocommit=True, row_factory=dict_row) as connection:
             return connection.execute(query.encode()).fetchall()
 

@@ -19,7 +19,7 @@ from sessions_app.runs import admin_changes, lifecycle
 from tests.support.agents import Conversation, endless, process
 from tests.support.person import text_of
 from tests.support.stored import a_session
-from tests.support.writer import Writer, a_run, begun, delta, finish, of
+from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields
 from tests.test_approvals import MAIL, Sender, asked, part
 
 __all__ = ["process"]  # a fixture
@@ -113,11 +113,11 @@ def test_a_worker_that_writes_after_an_interruption_is_fenced() -> None:
     session = a_session("guest:1")
     with Writer() as writer:
         run = a_run(session, "m_1")
-        writer.append(session, "m_1", begun("m_1", "mine"), **of(run))
+        writer.append(session, "m_1", begun("m_1", "mine"), **run_fields(run))
         assert admin_changes.change_session(session.pk, lifecycle.interrupt, run.pk, INTERRUPTED) is True
         for chunk in (delta(" more"), finish()):
             with pytest.raises(HoldfastError) as refusal:
-                writer.append(session, "m_1", [chunk], after=3, **of(run))
+                writer.append(session, "m_1", [chunk], after=3, **run_fields(run))
             assert refusal.value.code == "fenced"
         message = models.Message.objects.get()
         assert (message.status, message.last_serial) == ("interrupted", 4)

@@ -17,7 +17,7 @@ from sessions_app.event_log import queries
 from sessions_app.retention import purge as retention
 from tests.core.sequences import response
 from tests.support.stored import a_message, a_session, default_policy
-from tests.support.writer import Writer, begun, delta, finish, said
+from tests.support.writer import Writer, begun, delta, finish, user_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +27,7 @@ Messages = dict[str, fold.MessageState]
 
 @pytest.fixture
 def limit(settings: Any) -> Any:
-    """Sets Holdfast's settings, for the writers that are made after it."""
+    """Set Holdfast's settings, for writers made afterwards."""
 
     def set_(**values: int) -> None:
         settings.HOLDFAST = settings.HOLDFAST | values
@@ -70,7 +70,7 @@ def script(seed: int) -> list[tuple[str, dict[str, Any]]]:
         uid = random.choice([uid for uid, chunks in answers.items() if chunks][:2])
         lines.append((uid, answers[uid].pop(0)))
         if random.random() < 0.05:
-            lines.append((f"u_{len(lines)}", said("Hello 🙂")))
+            lines.append((f"u_{len(lines)}", user_message("Hello 🙂")))
     return lines
 
 

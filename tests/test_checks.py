@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as current
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import CheckMessage, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
@@ -21,11 +22,19 @@ A_DATABASE = {
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     },
 }
+AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware", AUTH, "sessions_app.auth.middleware.identity_middleware",
+]  # fmt: skip
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
 server:/export /srv/holdfast nfs4 rw 0 0
 /dev/sdb1 /srv/holdfast/fast\\040disk xfs rw 0 0
 """
+
+
+class OwnAuthentication(AuthenticationMiddleware):
+    """Another project's."""
 
 
 def found() -> list[str]:
@@ -149,13 +158,51 @@ def test_a_database_that_loses_data_or_locks_is_reported(
     ("name", "value", "id"),
     [
         ("ALLOWED_HOSTS", ["*"], "holdfast.E014"),
-        ("MIDDLEWARE", [], "holdfast.E015"),
+        ("CSRF_COOKIE_NAME", "token", "holdfast.E030"),
+        ("CSRF_USE_SESSIONS", True, "holdfast.E030"),
         ("SESSION_ENGINE", "django.contrib.sessions.backends.signed_cookies", "holdfast.E016"),
     ],
 )
 def test_insecure_access_settings_are_reported(settings: Any, name: str, value: Any, id: str) -> None:
     setattr(settings, name, value)
     assert found() == [id]
+
+
+# What it is installed in
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("ROOT_URLCONF", "rest_framework.urls", ["E027"]),
+        ("ROOT_URLCONF", None, ["E027"]),
+        ("ASGI_APPLICATION", None, ["E028"]),
+        ("USE_TZ", False, ["E031"]),
+        ("MIDDLEWARE", [], ["E015", "E029"]),
+        ("MIDDLEWARE", [*MIDDLEWARE, "sessions_app.nothing.there"], []),
+        ("MIDDLEWARE", ["django.middleware.gzip.GZipMiddleware", *MIDDLEWARE], ["W011"]),
+        ("MIDDLEWARE", [*MIDDLEWARE[1:], MIDDLEWARE[0]], ["E029"]),
+        ("MIDDLEWARE", ["tests.test_checks.OwnAuthentication" if m == AUTH else m for m in MIDDLEWARE], []),
+    ],
+)
+def test_it_names_what_the_project_lacks(settings: Any, name: str, value: Any, expected: list[str]) -> None:
+    setattr(settings, name, value)
+    assert [id.removeprefix("holdfast.") for id in found()] == expected
+
+
+def test_it_names_the_applications_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessions_app.checks.installation._app_names", lambda: {"rest_framework"})
+    [message] = messages()
+    assert message.msg == ("INSTALLED_APPS lacks drf_spectacular, drf_spectacular_sidecar, django.contrib.staticfiles.")
+
+
+def test_it_names_a_server_without_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = {"runserver": "django.contrib.staticfiles"}
+    monkeypatch.setattr("sessions_app.checks.installation.get_commands", lambda: commands)
+    [message] = messages()
+    assert (message.id, message.hint) == (
+        "holdfast.W010", "Put sessions_app before django.contrib.staticfiles in INSTALLED_APPS.",
+    )  # fmt: skip
 
 
 # What it stands on

@@ -44,7 +44,7 @@ def layer(settings: Any) -> Callable[[str], None]:
 
 @pytest.fixture
 async def processes(layer: Callable[[str], None]) -> AsyncIterator[Callable[..., Any]]:
-    """`await processes("Dropping", 2)`: so many, on one database and one such layer."""
+    """Start processes on one database and one such layer: `await processes("Dropping", 2)`."""
     running: list[Process] = []
 
     async def begin(name: str = "", count: int = 1) -> list[Process]:
@@ -77,7 +77,7 @@ async def publish_answer(process: Process, session: models.Session, words: int, 
     return response.uid
 
 
-def said(words: int) -> str:
+def expected_text(words: int) -> str:
     return "".join(f"{number} " for number in range(words))
 
 
@@ -97,7 +97,7 @@ async def test_a_reader_in_another_process_gets_everything_once(processes: Any, 
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
         uid = await publish_answer(one, session, 60)
-        await tab.wait_until(lambda: followed.text == said(60))
+        await tab.wait_until(lambda: followed.text == expected_text(60))
         await tab.wait_until(lambda: followed.messages[uid].status == "complete")
         assert len(followed.serials) == len(set(followed.serials))
         assert followed.serials == sorted(followed.serials)
@@ -112,7 +112,7 @@ async def test_with_a_working_layer_no_event_waits_for_the_tail_check(processes:
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
         await publish_answer(one, session, 10)
-        await tab.wait_until(lambda: followed.text == said(10))
+        await tab.wait_until(lambda: followed.text == expected_text(10))
         assert len(followed.attached) == 1
 
 
@@ -154,7 +154,7 @@ async def test_readers_of_one_process_get_the_same_bytes(processes: Any) -> None
             await tab.attach(session.pk)
         await publish_answer(process, session, 20)
         for tab in tabs:
-            await tab.wait_until(lambda tab=tab: tab.sessions[session.pk].text == said(20))
+            await tab.wait_until(lambda tab=tab: tab.sessions[session.pk].text == expected_text(20))
         events = [[frame for frame in tab.frames if frame["type"] == "events"] for tab in tabs]
         assert events[0] == events[1] == events[2] != []
 
@@ -175,7 +175,7 @@ async def test_a_gap_is_filled_with_events_while_the_journal_has_them(processes:
         for number in range(10):
             await response.write(delta(f"{number} "))
             await response.flush()
-        await tab.wait_until(lambda: followed.text == said(10))
+        await tab.wait_until(lambda: followed.text == expected_text(10))
         assert followed.serials[-11:] == list(range(2, 13))
 
 
@@ -186,7 +186,7 @@ async def test_a_gap_in_conflated_content_is_filled_with_the_state(processes: An
     async with Tab(other, OWNER) as tab:
         followed = await tab.attach(session.pk)
         uid = await publish_answer(one, session, 20)
-        await tab.wait_until(lambda: followed.text == said(20))
+        await tab.wait_until(lambda: followed.text == expected_text(20))
         await tab.wait_until(lambda: followed.messages[uid].status == "complete")
         assert len(followed.attached) > 1
         assert {(frame["resumed"], frame["reason"]) for frame in followed.attached[1:]} == {(True, None)}
@@ -218,7 +218,7 @@ async def test_a_hint_ahead_of_the_store_is_harmless(processes: Any, monkeypatch
         await asyncio.sleep(0.5)
         assert next(readings) < 30
         await publish_answer(process, session, 5)
-        await tab.wait_until(lambda: followed.text == said(5))
+        await tab.wait_until(lambda: followed.text == expected_text(5))
         assert followed.serials == list(range(1, len(followed.serials) + 1))
 
 
@@ -231,12 +231,12 @@ async def test_a_new_epoch_resets_attached_readers(processes: Any) -> None:
     async with Tab(process, OWNER) as tab:
         followed = await tab.attach(session.pk)
         await publish_answer(process, session, 3)
-        await tab.wait_until(lambda: followed.text == said(3))
+        await tab.wait_until(lambda: followed.text == expected_text(3))
         await threads.run(call_command, "new_epoch", session.pk, "--no-input")
         await tab.wait_until(lambda: followed.attached[-1]["reason"] == "epoch-changed")
-        assert followed.text == said(3)
+        assert followed.text == expected_text(3)
         await publish_answer(process, session, 4)
-        await tab.wait_until(lambda: followed.text == said(4))
+        await tab.wait_until(lambda: followed.text == expected_text(4))
         assert len(followed.messages) == 2
 
 
@@ -251,7 +251,7 @@ async def test_events_of_a_new_epoch_reach_readers_of_the_old_one(processes: Any
                 task.cancel()
         await threads.run(call_command, "new_epoch", session.pk, "--no-input")
         uid = await publish_answer(process, session, 4)
-        await tab.wait_until(lambda: uid in followed.messages and text_of(followed.messages[uid]) == said(4))
+        await tab.wait_until(lambda: uid in followed.messages and text_of(followed.messages[uid]) == expected_text(4))
         assert [frame["reason"] for frame in followed.attached[1:] if not frame["resumed"]] == ["epoch-changed"]
 
 
@@ -271,7 +271,7 @@ async def test_a_restored_database_resets_attached_readers(processes: Any) -> No
         await tab.wait_until(lambda: followed.attached[-1]["reason"] == "ahead")
         assert followed.messages == {}
         await publish_answer(process, session, 4)
-        await tab.wait_until(lambda: followed.text == said(4))
+        await tab.wait_until(lambda: followed.text == expected_text(4))
 
 
 async def detached(tab: Tab, session: models.Session) -> str:
@@ -291,7 +291,7 @@ async def test_readers_of_a_deleted_session_are_detached(processes: Any) -> None
         await threads.run(purge.delete_sessions, [session.pk])
         assert await detached(tab, session) == "not_found"
         await publish_answer(process, other, 3)
-        await tab.wait_until(lambda: followed.text == said(3))
+        await tab.wait_until(lambda: followed.text == expected_text(3))
 
 
 async def test_readers_of_an_expired_session_are_detached(processes: Any) -> None:
@@ -314,7 +314,7 @@ async def test_a_former_owner_is_detached_and_the_owner_is_not(processes: Any) -
             followed = await new.attach(session.pk)
             assert await detached(tab, session) == "not_found"
             await publish_answer(process, session, 3)
-            await new.wait_until(lambda: followed.text == said(3))
+            await new.wait_until(lambda: followed.text == expected_text(3))
             assert followed.detached is None
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.services import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A site with an API of its own, whose defaults fit that and would break this one.
@@ -16,10 +18,12 @@ SITE = """
 SECRET_KEY = "k3Vq" * 5 + "zR8wLm1xTb6nYc4dHs9fJg2pQe7uAiOoKZ"
 ALLOWED_HOSTS = ["testserver"]
 ROOT_URLCONF = "site_urls"
+ASGI_APPLICATION = "site_asgi.application"
+STATIC_URL = "static/"
 USE_TZ = True
 INSTALLED_APPS = [
     "sessions_app", "agents_app", "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions",
-    "channels", "rest_framework", "drf_spectacular",
+    "django.contrib.staticfiles", "rest_framework", "drf_spectacular", "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -31,7 +35,7 @@ DATABASES = {"default": {
         "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     },
 }}
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.BasicAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
@@ -62,6 +66,22 @@ class Negotiation:
 
     select_renderer = select_parser
 """
+# A site as it is before anything of Holdfast's is set up but the applications' names.
+UNPREPARED = """
+INSTALLED_APPS = INSTALLED_APPS[:-2]
+MIDDLEWARE = MIDDLEWARE[:-1]
+ROOT_URLCONF = "rest_framework.urls"
+ALLOWED_HOSTS = ["*"]
+USE_TZ = False
+del ASGI_APPLICATION, DATABASES["default"]["OPTIONS"]
+HOLDFAST = {"ROLUP_MS": 20, "LEASE_MS": "soon"}
+"""
+# An ASGI application to which nobody has added `mount`.
+UNMOUNTED = """
+from django.core.asgi import get_asgi_application
+
+application = get_asgi_application()
+"""
 LAYERS = 'CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}\n'
 # What a user does there, and what becomes of each request.
 VISIT = """
@@ -82,6 +102,9 @@ print(*(user.post("/chat/api/sessions/", {"title": 5, "agent": "none"}).json()[n
 for client, path in ((Client(), "/chat/api/sessions/"), (user, "/chat/api/policies/"), (user, "/chat/api/nothing/")):
     refused = client.get(path)
     print(refused.status_code, refused.json()["code"])
+described = Client().get("/chat/api/schema/?format=json")
+print(described.status_code, described.json()["info"]["title"], {path[:10] for path in described.json()["paths"]})
+call_command("makemigrations", check=True, dry_run=True)
 """
 
 
@@ -111,6 +134,7 @@ def site(tmp_path: Path) -> Any:
         (tmp_path / "site_settings.py").write_text(f"DATABASE = {str(tmp_path / 'db')!r}\n{SITE}\n{more}")
         (tmp_path / "site_urls.py").write_text(URLS)
         (tmp_path / "site_api.py").write_text(API)
+        (tmp_path / "site_asgi.py").write_text(UNMOUNTED)
         ours = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
         variables = {"DJANGO_SETTINGS_MODULE": "site_settings", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
         return subprocess.run(
@@ -121,9 +145,11 @@ def site(tmp_path: Path) -> Any:
 
 
 def test_all_missing_or_invalid_settings_are_listed_together(site: Any) -> None:
-    checked = site('HOLDFAST = {"ROLUP_MS": 20, "LEASE_MS": "soon"}', "-m", "django", "check")
+    checked = site(UNPREPARED, "-m", "django", "check")
     assert checked.returncode == 1 and "Traceback" not in checked.stderr
-    assert sorted(re.findall(r"\(holdfast\.(\w+)\)", checked.stderr)) == ["E021", "E025", "E025"]
+    assert sorted(re.findall(r"\(holdfast\.(\w+)\)", checked.stderr)) == [
+        "E011", "E012", "E013", "E014", "E015", "E021", "E025", "E025", "E026", "E027", "E028", "E031",
+    ]  # fmt: skip
     assert "HINT: For one process: CHANNEL_LAYERS = {'default':" in checked.stderr
 
 
@@ -136,10 +162,18 @@ def test_a_server_refuses_to_start_with_invalid_settings(site: Any) -> None:
     assert second == "LEASE_MS is 'soon'. Use a whole number from 300 to 600000."
 
 
+def test_runserver_refuses_an_application_without_the_mount(site: Any) -> None:
+    started = site(LAYERS, "-m", "django", "runserver", "--noreload", f"127.0.0.1:{free_port()}")
+    assert started.returncode == 1
+    assert started.stderr.splitlines()[-1] == (
+        "CommandError: site_asgi.application serves no WebSockets: return sessions_app.asgi.mount(application) from it"
+    )
+
+
 def test_only_the_channel_layers_must_be_set(site: Any) -> None:
     checked = site(LAYERS, "-m", "django", "check")
     assert checked.returncode == 0, checked.stderr
-    assert re.findall(r"\(holdfast\.(\w+)\)", checked.stderr) == []
+    assert "no issues" in checked.stdout
 
 
 def test_the_api_ignores_the_sites_rest_defaults(site: Any) -> None:
@@ -152,6 +186,8 @@ def test_the_api_ignores_the_sites_rest_defaults(site: Any) -> None:
         "401 signed_out",
         "403 forbidden",
         "404 no_such_address",
+        "200 Holdfast {'/chat/api/'}",
+        "No changes detected",
     ], visited.stderr
 
 

@@ -20,7 +20,7 @@ from sessions_app.runs import leases
 from sessions_app.runs.leases import DEAD, Lease, Reaper
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
-from tests.support.writer import Writer, a_run, begun, delta, finish, of
+from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -98,7 +98,7 @@ def status(session: models.Session, uid: str) -> str:
 def test_the_answers_of_a_dead_worker_end(clock: Clock, alive: LivingProcess) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    alive.writer.append(session, "m_1", begun("m_1", "so far"), **of(run))
+    alive.writer.append(session, "m_1", begun("m_1", "so far"), **run_fields(run))
     clock.beats(4, alive)  # seen for the first time at the first: a lease is over at the fourth
     assert status(session, "m_1") == "streaming"
     clock.beats(1, alive)
@@ -114,7 +114,7 @@ def test_readers_are_shown_the_end_of_a_dead_workers_answer(clock: Clock, alive:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     with Writer() as dead:
-        dead.append(session, "m_1", begun("m_1", "so far"), **of(run))
+        dead.append(session, "m_1", begun("m_1", "so far"), **run_fields(run))
     clock.beats(5, alive)
     assert '"type":"interrupt"' in alive.writer.frames[0].text
     assert alive.writer.frames[0].first == 4
@@ -132,12 +132,12 @@ def test_a_dead_workers_late_writes_are_fenced(clock: Clock, alive: LivingProces
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     with Writer() as frozen:
-        frozen.append(session, "m_1", begun("m_1", "so far"), after=0, **of(run))
+        frozen.append(session, "m_1", begun("m_1", "so far"), after=0, **run_fields(run))
         clock.beats(5, alive)
         assert status(session, "m_1") == "interrupted"
         for chunks in ([delta(" and more")], [finish()]):
             with pytest.raises(HoldfastError, match="fenced"):
-                frozen.append(session, "m_1", chunks, after=3, **of(run))
+                frozen.append(session, "m_1", chunks, after=3, **run_fields(run))
         assert frozen.frames[1:] == []
     assert queries.message(session.pk, "m_1").parts[0]["text"] == "so far"  # type: ignore[union-attr]
 
@@ -146,9 +146,9 @@ def test_a_living_worker_keeps_its_answers(clock: Clock, alive: LivingProcess) -
     session = a_session("guest:1")
     with LivingProcess() as other:
         run = a_run(session, "m_1", other.worker)
-        other.writer.append(session, "m_1", begun("m_1"), **of(run))
+        other.writer.append(session, "m_1", begun("m_1"), **run_fields(run))
         clock.beats(10, alive, other)
-        other.writer.append(session, "m_1", [finish()], **of(run))
+        other.writer.append(session, "m_1", [finish()], **run_fields(run))
     assert status(session, "m_1") == "complete"
     assert alive.worker.alive
 
@@ -165,7 +165,7 @@ def test_several_observers_end_an_answer_once(clock: Clock) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
     with Writer() as dead:
-        dead.append(session, "m_1", begun("m_1"), **of(run))
+        dead.append(session, "m_1", begun("m_1"), **run_fields(run))
     with LivingProcess() as one, LivingProcess() as other:
         clock.beats(8, one, other)
         assert status(session, "m_1") == "interrupted"
@@ -209,7 +209,7 @@ def test_a_frozen_observer_ends_no_worker(clock: Clock, alive: LivingProcess) ->
 def test_an_answer_its_own_process_could_not_end_is_ended_later(clock: Clock, alive: LivingProcess) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1", alive.worker)
-    alive.writer.append(session, "m_1", begun("m_1", "so far"), **of(run))
+    alive.writer.append(session, "m_1", begun("m_1", "so far"), **run_fields(run))
     alive.reaper.end_later(run, {"type": "error", "errorText": "The database was away."})
     clock.beats(1, alive)
     assert status(session, "m_1") == "failed"
@@ -222,7 +222,7 @@ def test_a_worker_that_leaves_gracefully_needs_no_lease_timeout(clock: Clock, al
     session = a_session("guest:1")
     with LivingProcess() as other:
         run = a_run(session, "m_1", other.worker)
-        other.writer.append(session, "m_1", begun("m_1"), **of(run))
+        other.writer.append(session, "m_1", begun("m_1"), **run_fields(run))
         other.writer.run(other.lease.release())
         clock.beats(1, alive)
         assert status(session, "m_1") == "interrupted"

@@ -24,7 +24,7 @@ from sessions_app.retention import purge as retention
 from sessions_app.runs import leases
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, hours_ago
-from tests.support.writer import Writer, begun, delta, said, serials, text_of
+from tests.support.writer import Writer, begun, delta, serials, text_of, user_message
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -36,7 +36,7 @@ WRITERS, LASTING, PASSING, ROUNDS = 3, 12, 12, 12
 
 @pytest.fixture
 def writers() -> Iterator[list[Writer]]:
-    """As many processes would have."""
+    """Writers as of several processes."""
     with ExitStack() as stack:
         yield [stack.enter_context(Writer()) for _ in range(WRITERS)]
 
@@ -48,13 +48,13 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def write_all(writer: Writer, uid: str, sessions: list[Session], rng: random.Random) -> list[Future[Any]]:
-    """One transaction that adds to all the sessions, in no order: to a response, and a person's turn."""
+    """Commit one transaction that adds to all the sessions, in random order: to a response, and a user's message."""
     futures: list[Future[Any]] = []
     with writer.together():
         for session in rng.sample(sessions, len(sessions)):
             futures.append(writer.submit(session, uid, [delta("x")]))
             turn = f"{uid}-{rng.random()}"
-            futures.append(writer.change(session, lambda log, turn=turn: log.append(turn, [said("And?")])))
+            futures.append(writer.change(session, lambda log, turn=turn: log.append(turn, [user_message("And?")])))
     return futures
 
 
@@ -114,7 +114,7 @@ def test_concurrent_transactions_do_not_deadlock(
             for future in futures:
                 future.result(DEADLINE_S)  # raises what a deadlock would be told as: storage_unavailable
             with writers[0].together():
-                turns = [writers[0].submit(session, f"t{rng.random()}", [said("?")]) for session in passing]
+                turns = [writers[0].submit(session, f"t{rng.random()}", [user_message("?")]) for session in passing]
             for turn in turns:
                 assert turn.exception(DEADLINE_S) is None or gone(turn)
     retention.delete_sessions([session.pk for session in passing])
@@ -157,7 +157,7 @@ def test_two_processes_registering_the_same_producers_do_not_deadlock(
 
 @contextmanager
 def registered_together(writer: Writer, *frames: ClientFrame) -> Iterator[list[Future[str]]]:
-    """Has producers registered in this order, in the transaction that begins at the end of the block."""
+    """Have producers registered in this order, in the transaction that begins at the end of the block."""
     begun, ended = threading.Event(), threading.Event()
 
     def be_busy() -> None:

@@ -20,13 +20,13 @@ from tests.support.writer import (
     begun,
     delta,
     finish,
-    of,
-    said,
+    run_fields,
     serials,
     shown,
     start,
     text_end,
     text_of,
+    user_message,
     writer,
 )
 
@@ -166,7 +166,7 @@ def test_writers_that_lock_the_same_sessions_do_not_deadlock() -> None:
             for writer, name in ((one, "a"), (other, "b")):
                 with writer.together():
                     for session in random.sample(sessions, len(sessions)):
-                        waiting.append(writer.submit(session, f"m_{name}{number}", [said("Hi")]))
+                        waiting.append(writer.submit(session, f"m_{name}{number}", [user_message("Hi")]))
         outcomes = [future.result(30) for future in waiting]
     assert len(outcomes) == 160
     assert {session.tail for session in models.Session.objects.all()} == {20}
@@ -195,7 +195,7 @@ def refused(future: Any) -> str:
         (delta("x", part="unknown"), "unknown_part"),
         ({"type": "tool-output-available", "toolCallId": "none", "output": 1}, "unknown_part"),
         (start("m_1"), "message_exists"),
-        (said("a turn within an answer"), "message_exists"),
+        (user_message("a turn within an answer"), "message_exists"),
     ],
 )
 def test_a_refused_chunk_refuses_the_chunks_after_it(writer: Writer, chunk: dict[str, Any], code: str) -> None:
@@ -267,16 +267,16 @@ def test_one_publishers_error_does_not_affect_another(writer: Writer) -> None:
 def test_a_worker_that_lost_its_run_is_fenced(writer: Writer) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    writer.append(session, "m_1", begun("m_1", "mine"), **of(run))
+    writer.append(session, "m_1", begun("m_1", "mine"), **run_fields(run))
     models.Run.objects.filter(pk=run.pk).update(status=models.Run.Status.ENDED)
-    assert refused(writer.submit(session, "m_1", [delta(" no more")], **of(run))) == "fenced"
+    assert refused(writer.submit(session, "m_1", [delta(" no more")], **run_fields(run))) == "fenced"
     assert text_of(session, "m_1") == "mine"
 
 
 def test_another_worker_is_fenced(writer: Writer) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    writer.append(session, "m_1", begun("m_1", "mine"), **of(run))
+    writer.append(session, "m_1", begun("m_1", "mine"), **run_fields(run))
     other = models.Worker.objects.create(name="other").pk
     assert refused(writer.submit(session, "m_1", [delta(" stolen")], run=run.pk, worker=other)) == "fenced"
     assert text_of(session, "m_1") == "mine"
@@ -285,21 +285,21 @@ def test_another_worker_is_fenced(writer: Writer) -> None:
 def test_a_fenced_append_does_not_affect_others_of_its_transaction(writer: Writer) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    writer.append(session, "m_1", begun("m_1"), **of(run))
+    writer.append(session, "m_1", begun("m_1"), **run_fields(run))
     other = models.Worker.objects.create(name="other").pk
     with writer.together():
-        before = writer.submit(session, "m_1", [delta("one ")], **of(run))
+        before = writer.submit(session, "m_1", [delta("one ")], **run_fields(run))
         fenced = writer.submit(session, "m_1", [delta("stolen")], run=run.pk, worker=other)
-        after = writer.submit(session, "m_1", [delta("two")], **of(run))
+        after = writer.submit(session, "m_1", [delta("two")], **run_fields(run))
     assert (before.result(30), refused(fenced), after.result(30)) == (AppendResult(3), "fenced", AppendResult(4))
-    writer.append(session, "m_1", [finish()], **of(run))
+    writer.append(session, "m_1", [finish()], **run_fields(run))
     assert text_of(session, "m_1") == "one two"
 
 
 def test_the_end_of_a_response_ends_its_run(writer: Writer) -> None:
     session = a_session("guest:1")
     run = a_run(session, "m_1")
-    writer.append(session, "m_1", [*begun("m_1"), finish()], **of(run))
+    writer.append(session, "m_1", [*begun("m_1"), finish()], **run_fields(run))
     run.refresh_from_db()
     assert (run.status, run.ended_at is not None) == ("ended", True)
 

@@ -16,7 +16,7 @@ from sessions_app.event_log.commands import AppendResult
 from sessions_app.runs import lifecycle
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, a_signal
-from tests.support.writer import Writer, a_run, begun, delta, finish, of, said
+from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields, user_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,7 +55,7 @@ def locked() -> Iterator[None]:
 
 @contextmanager
 def opened_with(pragma: str) -> Iterator[None]:
-    """Connections that are opened meanwhile get this pragma."""
+    """Give connections that are opened within the block this pragma."""
 
     def prepare(connection: Any, **_: Any) -> None:
         with connection.cursor() as cursor:
@@ -138,14 +138,14 @@ class AppendFault(Exception):
 
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
-    """From now on a transaction with a message that says "poison" fails with this."""
+    """Let every later transaction with a message that says "poison" fail with an exception."""
 
     def poison(error: Exception) -> None:
         original = sql._columns
 
-        def columns(message: Any) -> dict[str, Any]:
+        def columns(message: Any) -> Any:
             fields = original(message)
-            if "poison" in fields["parts"]:
+            if "poison" in fields.parts:
                 raise error
             return fields
 
@@ -161,7 +161,7 @@ def test_an_append_that_cannot_be_stored_fails_alone(poisoned: Callable[[Excepti
     with Writer() as writer:
         with writer.together():
             waiting = [
-                writer.submit(session, "m_1", [said("poison" if number == 2 else "food")])
+                writer.submit(session, "m_1", [user_message("poison" if number == 2 else "food")])
                 for number, session in enumerate(sessions)
             ]
         assert refusal(waiting.pop(2)).code == "internal"
@@ -175,7 +175,7 @@ def test_without_the_database_appends_are_not_retried_one_by_one(poisoned: Calla
     poisoned(OperationalError("the server closed the connection"))
     with Writer() as writer:
         with writer.together():
-            waiting = [writer.submit(session, "m_1", [said("poison")]) for session in sessions]
+            waiting = [writer.submit(session, "m_1", [user_message("poison")]) for session in sessions]
         refusals = [refusal(future) for future in waiting]
         assert {problem.code for problem in refusals} == {"storage_unavailable"}
         assert not any("connection" in problem.message for problem in refusals)  # which is nobody's business
@@ -187,7 +187,7 @@ def test_without_the_database_appends_are_not_retried_one_by_one(poisoned: Calla
 @pytest.mark.parametrize(
     "chunks",
     [
-        [said("a NUL\u0000 within")],
+        [user_message("a NUL\u0000 within")],
         [*begun("m_1", "a NUL\u0000 within"), finish()],
         [*begun("m_1"), {"type": "error", "errorText": "a NUL\u0000 within"}],
         [*begun("m_1"), {"type": "abort", "reason": "a NUL\u0000 within"}],
@@ -208,7 +208,7 @@ def test_stop_commits_queued_appends() -> None:
     session = a_session("guest:1")
     with Writer() as writer:
         with writer.together():
-            waiting = [writer.submit(session, f"m_{number}", [said("Hi")]) for number in range(10)]
+            waiting = [writer.submit(session, f"m_{number}", [user_message("Hi")]) for number in range(10)]
     assert [future.result(0).serial for future in waiting] == list(range(1, 11))
 
 
@@ -217,7 +217,7 @@ def test_after_the_stop_publishers_get_an_unavailable_error() -> None:
     with Writer() as writer:
         writer.run(writer.log_writer.stop())
         with pytest.raises(HoldfastError) as refused:
-            writer.run(writer.log_writer.append(session.pk, "m_1", [said("Hi")]))
+            writer.run(writer.log_writer.append(session.pk, "m_1", [user_message("Hi")]))
         assert refused.value.code == "going_away"
 
 
@@ -225,7 +225,7 @@ def test_a_failed_delivery_does_not_affect_the_publishers_result(monkeypatch: py
     session = a_session("guest:1")
     with Writer() as writer:
         monkeypatch.setattr(writer.log_writer, "_deliver", lambda frames: 1 / 0)
-        assert writer.append(session, "m_1", [said("Hi")]) == AppendResult(1)
+        assert writer.append(session, "m_1", [user_message("Hi")]) == AppendResult(1)
 
 
 def test_an_unread_steer_becomes_the_next_question_even_if_the_end_is_stored_on_retry(
@@ -234,12 +234,12 @@ def test_an_unread_steer_becomes_the_next_question_even_if_the_end_is_stored_on_
     session = a_session("guest:1")
     with Writer() as writer:
         run = a_run(session, "m_1")
-        writer.append(session, "m_1", begun("m_1"), **of(run))
+        writer.append(session, "m_1", begun("m_1"), **run_fields(run))
         steer = a_signal(session, run=run, message="m_1", status="delivered")
         with monkeypatch.context() as patch:
             patch.setattr(sql, "advance_tails", _fail)
-            assert refusal(writer.submit(session, "m_1", [finish()], **of(run))).code == "storage_unavailable"
-        writer.append(session, "m_1", [finish()], **of(run))
+            assert refusal(writer.submit(session, "m_1", [finish()], **run_fields(run))).code == "storage_unavailable"
+        writer.append(session, "m_1", [finish()], **run_fields(run))
     steer.refresh_from_db()
     assert (steer.status, steer.reason) == ("delivered", lifecycle.UNREAD_NEXT)
     assert models.Run.objects.get(cause=steer).prompt == steer.uid

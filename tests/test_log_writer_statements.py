@@ -11,7 +11,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.models import JournalEntry, Message, Run, Session, Worker
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
-from tests.support.writer import Writer, a_run, begun, delta, finish, of, serials, text_of, writer
+from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields, serials, text_of, writer
 
 __all__ = ["writer"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,7 +57,7 @@ def answers(writer: Writer) -> list[tuple[Session, Run]]:
 def together(writer: Writer, answers: list[tuple[Session, Run]], chunks: list[dict[str, Any]]) -> None:
     """Add to all the responses in one transaction."""
     with writer.together():
-        appends = [writer.submit(session, run.uid, chunks, **of(run)) for session, run in answers]
+        appends = [writer.submit(session, run.uid, chunks, **run_fields(run)) for session, run in answers]
     for append in appends:
         append.result(DEADLINE_S)
 
@@ -98,13 +98,13 @@ def test_a_write_that_fails_at_commit_fails_alone(writer: Writer, answers: list[
     message = Message.objects.get(session=bad, uid="r")
     in_the_way = JournalEntry.objects.create(message=message, serial=tail + 1, event="{}")
     with writer.together():
-        failing = writer.submit(bad, "r", [delta("lost")], **of(bad_run))
-        stored = writer.submit(good, "r", [delta("kept")], **of(good_run))
+        failing = writer.submit(bad, "r", [delta("lost")], **run_fields(bad_run))
+        stored = writer.submit(good, "r", [delta("kept")], **run_fields(good_run))
     with pytest.raises(HoldfastError) as refused:
         failing.result(DEADLINE_S)
     assert refused.value.code == "internal"
     assert stored.result(DEADLINE_S).serial == serials(writer, good)[-1]
     assert text_of(good, "r") == "kept"
     in_the_way.delete()
-    writer.append(bad, "r", [delta("again")], **of(bad_run))
+    writer.append(bad, "r", [delta("again")], **run_fields(bad_run))
     assert text_of(bad, "r") == "again"

@@ -26,7 +26,7 @@ Samples = dict[tuple[str, ...], float]
 
 
 def samples(process: Process | None = None) -> Samples:
-    """Every sample of this process: (name, label values in the order of their names) → value."""
+    """Return every sample of this process: (name, label values in the order of their names) → value."""
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(exposition.exposition(process).decode())
@@ -36,7 +36,7 @@ def samples(process: Process | None = None) -> Samples:
 
 @pytest.fixture
 def gained() -> Callable[..., float]:
-    """`gained(name, *labels)`: by how much a sample has grown since the test began."""
+    """A sample's growth since the test began: `gained(name, *labels)`."""
     before = samples()
     return lambda *key: samples().get(key, 0.0) - before.get(key, 0.0)
 

@@ -122,7 +122,7 @@ def test_the_journal_is_migrated() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_sessions_being_removed_remain_so() -> None:
-    """There and back: they have no owner on one side and a date on the other."""
+    """Both ways: such a session has no owner on one side and a date on the other."""
     before = migrate("0010_policy_hours")
     policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=24)
     sessions = before.get_model("sessions_app", "Session").objects
@@ -172,7 +172,7 @@ def clear(model: type[Model]) -> None:
 
 
 def updates(model: type[Model]) -> Counter[str]:
-    """Rows of its table that this connection has changed, and those of them that needed no index.
+    """Return this connection's updated rows of a table, and those of them that needed no index entry.
 
     What its earlier transactions changed counts too, until PostgreSQL moves it to the shared statistics, which it
     does between transactions only: within one, the difference of two counts is exact.

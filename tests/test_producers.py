@@ -20,7 +20,7 @@ from sessions_app.runs.leases import DEAD
 from tests.support.producers import AGENT, OTHER, UID, Producer, keys, producer, run_of, second, session, stored
 from tests.support.requests import new_session, running
 from tests.support.stored import a_message, hours_ago
-from tests.support.writer import Chunk, begun, delta, finish, said, start
+from tests.support.writer import Chunk, begun, delta, finish, start, user_message
 
 __all__ = ["keys", "producer", "running", "second", "session"]  # fixtures
 
@@ -59,7 +59,7 @@ async def test_a_gap_is_refused_with_the_expected_number(running: Process, produ
 
 
 async def test_pipelined_batches_are_stored_in_order(running: Process, producer: Producer, session: str) -> None:
-    """All in one transaction, as a client sends it that doesn't wait."""
+    """All are in one transaction, as from a client that does not wait."""
     outcomes: list[Any] = []
     frames = [
         (1, begun(UID, "a")),
@@ -95,7 +95,7 @@ async def test_pipelined_batches_are_stored_in_order(running: Process, producer:
 async def test_a_producer_that_changes_process_loses_nothing(
     running: Process, second: Process, producer: Producer, session: str
 ) -> None:
-    """Each has the fold of what it wrote itself, which is older by then; conflated every four events."""
+    """Each process has an outdated fold of its own; conflated every four events."""
     await producer.publish(running, 1, *begun(UID))
     words = [f"{number} " for number in range(40)]
     for number, word in enumerate(words):
@@ -159,16 +159,16 @@ async def test_a_batch_with_a_malformed_chunk_is_refused_whole(
     assert await stored(session) == ("streaming", "ab")
 
 
-@pytest.mark.parametrize("chunk", [said("I am Alice"), delta("x"), finish(), start("m_another")])
+@pytest.mark.parametrize("chunk", [user_message("I am Alice"), delta("x"), finish(), start("m_another")])
 async def test_a_response_begins_with_its_start(running: Process, producer: Producer, chunk: Chunk) -> None:
-    """Nobody says a person's turn from elsewhere."""
+    """So a publisher cannot store a user's message."""
     assert await producer.code(running, 1, chunk) == "bad_chunk"
     assert not await threads.run(Message.objects.exists) and not await threads.run(Run.objects.exists)
 
 
 async def test_a_response_contains_no_user_message(running: Process, producer: Producer) -> None:
     await producer.publish(running, 1, *begun(UID, "a"))
-    assert await producer.code(running, 2, said("I am Alice")) == "message_exists"
+    assert await producer.code(running, 2, user_message("I am Alice")) == "message_exists"
 
 
 async def test_an_existing_message_cannot_be_taken_over(running: Process, session: str) -> None:
@@ -257,7 +257,7 @@ async def test_every_request_of_a_producer_renews_its_lease(running: Process, pr
 async def test_a_dead_producers_open_response_is_interrupted_as_stored(
     running: Process, second: Process, producer: Producer, session: str
 ) -> None:
-    """By a process that has an older fold of it; and the producer, when it is back, is told so."""
+    """A process with an older fold ends it; the returning producer gets an error."""
     await producer.publish(running, 1, *begun(UID, "a"))
     for number in range(2, 9):
         await producer.publish(second, number, delta(f"{number}"))
@@ -282,7 +282,7 @@ async def signal(here: Process, session: str, kind: str, id: str, **payload: Any
 
 
 async def test_a_stop_by_a_user_is_final(running: Process, second: Process, producer: Producer, session: str) -> None:
-    """At a process that has an older fold of it; its agent isn't asked."""
+    """A process with an older fold applies it, without asking the agent."""
     await producer.publish(running, 1, *begun(UID, "a"))
     await producer.publish(second, 2, delta("b"))
     stop = await signal(running, session, "cancel", "stop-0001")

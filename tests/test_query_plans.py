@@ -163,7 +163,7 @@ def list_conversations(session: Session) -> None:
 
 
 def purge(session: Session) -> None:
-    """Nothing has expired."""
+    """Purge while nothing has expired."""
     retention.purge()
 
 

@@ -16,7 +16,7 @@ reads = pytest.mark.django_db(transaction=True)
 
 
 def an_old_session(**fields: Any) -> Session:
-    """One that lives, and is old enough to hold what has expired."""
+    """An active session that is old enough to hold expired rows."""
     return a_session("guest:1", **{"created_at": hours_ago(200)} | fields)
 
 

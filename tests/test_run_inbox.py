@@ -68,7 +68,7 @@ def test_new_signals_are_read_once(two: tuple[Writer, Writer], monkeypatch: pyte
 
 
 def test_reads_concurrent_with_two_writers_miss_nothing(two: tuple[Writer, Writer]) -> None:
-    """On PostgreSQL their transactions overlap."""
+    """On PostgreSQL the writers' transactions overlap."""
     run = a_run(a_session("guest:1", agent="test"), "m_1")
     reader, got = InboxReader(two[0], run), []
     for number in range(0, STEERS, 2):

@@ -43,7 +43,7 @@ AGENTS = [
 
 
 def apply_new(writer: Writer, followed: Followed) -> list[Frame]:
-    """Has a reader who was there all the time take what came; gives its events."""
+    """Apply new frames to a reader who was present all along; return its events."""
     events = [event for frame in writer.frames for event in json.loads(frame.text)["events"]]
     writer.frames.clear()
     for event in events:

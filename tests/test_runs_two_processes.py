@@ -14,7 +14,7 @@ from sessions_app.event_log import queries
 from sessions_app.runs import claims, inbox, lifecycle, signal_handlers
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
-from tests.support.writer import Writer, begun, finish, of
+from tests.support.writer import Writer, begun, finish, run_fields
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,9 +86,9 @@ def test_a_steer_that_arrives_as_the_answer_ends_becomes_the_next_question(two: 
     for _ in range(ROUNDS):
         session, _ = asked()
         run = two[0].change(session, claims.claim_run, worker).result(DEADLINE_S)
-        two[0].append(session, run.uid, begun(run.uid, "Hi"), **of(run))
+        two[0].append(session, run.uid, begun(run.uid, "Hi"), **run_fields(run))
         outcomes(
-            two[0].submit(session, run.uid, [finish()], **of(run)),
+            two[0].submit(session, run.uid, [finish()], **run_fields(run)),
             two[1].change(session, signal_handlers.handle, Sent("steer-0001", "steer", "guest:1", TEXT)),
         )
         (next_run,) = lifecycle.at_work(session.pk)

@@ -4,8 +4,10 @@ from io import StringIO
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
+
+from sessions_app.models import Session
 
 pytestmark = pytest.mark.django_db
 
@@ -28,6 +30,20 @@ def test_the_first_start_creates_one_administrator_and_prints_a_working_password
 def test_an_administrator_of_another_name_is_kept() -> None:
     get_user_model().objects.create_superuser("grace", password="x")
     assert ensure_admin() == ""
+
+
+def test_it_leaves_a_user_model_that_needs_more_to_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_user_model(), "REQUIRED_FIELDS", ["email", "birthday"])
+    with pytest.raises(CommandError, match=r"^auth.User needs birthday: .*createsuperuser"):
+        ensure_admin()
+    get_user_model().objects.create_superuser("grace", password="x")
+    assert ensure_admin() == ""
+
+
+def test_it_refuses_a_user_model_without_administrators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessions_app.management.commands.ensure_admin.get_user_model", lambda: Session)
+    with pytest.raises(CommandError, match="sessions_app.Session has no is_superuser"):
+        ensure_admin()
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/login/", "/api/docs/", "/nothing-here"])

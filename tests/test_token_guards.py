@@ -156,7 +156,7 @@ async def test_a_revoked_token_is_refused(way: str) -> None:
 
 
 async def test_cookies_are_ignored_beside_a_token() -> None:
-    """Neither may lend its rights to the other: a guest's session, a staff login, an Origin, a CSRF token."""
+    """No credential adds rights to another: a guest's session, a staff login, an Origin, a CSRF token."""
     guests = await new_session(f"guest:{'0' * 32}")
     staff = Client()
     await threads.run(lambda: staff.force_login(get_user_model().objects.create_user("olivia", is_staff=True)))

@@ -26,11 +26,11 @@ BODY = {"type": "websocket.http.response.body", "body": b"not here"}
 HELLO = {"type": "websocket.send", "text": "hello"}
 
 # What the application is sent, and what is raised in it, while the test goes on that connected to it.
-heard: SimpleQueue[Any] = SimpleQueue()
+reports: SimpleQueue[Any] = SimpleQueue()
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    tell = heard.put
+    tell = reports.put
     scope["headers"] = []  # as Holdfast's does
     await receive()
     try:
@@ -84,7 +84,7 @@ AT = {
 
 @contextmanager
 def serving(ws: str, **options: Any) -> Iterator[int]:
-    """Serves the application on a port, in a thread; under uvloop, as a site does."""
+    """Serve the application on a port, in a thread; under uvloop, as a site does."""
     options = {"ws_per_message_deflate": False, "ws_ping_interval": None, "proxy_headers": False} | options
     server = uvicorn.Server(
         uvicorn.Config(application, port=free_port(), ws=ws, loop="uvloop", lifespan="off", log_config=None, **options)
@@ -106,13 +106,13 @@ def port(request: Any) -> Iterator[int]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_heard() -> None:
-    global heard
-    heard = SimpleQueue()
+def no_reports() -> None:
+    global reports
+    reports = SimpleQueue()
 
 
-def hear() -> Any:
-    return heard.get(timeout=DEADLINE_S)
+def next_report() -> Any:
+    return reports.get(timeout=DEADLINE_S)
 
 
 def received(client: RawSocket, size: int) -> bytes:
@@ -145,7 +145,7 @@ def test_frames_keep_their_order(port: int) -> None:
 def test_sending_waits_for_a_stalled_client(port: int) -> None:
     client = RawSocket(port, "/flood", receive_buffer=4096)
     client.send_text("how many?")
-    assert hear() < FLOOD - 1
+    assert next_report() < FLOOD - 1
     for number in range(FLOOD):
         assert int(client.receive().payload[-8:]) == number
 
@@ -153,9 +153,9 @@ def test_sending_waits_for_a_stalled_client(port: int) -> None:
 def test_a_send_raises_when_its_client_is_lost(port: int) -> None:
     client = RawSocket(port, "/flood", receive_buffer=4096)
     client.send_text("how many?")
-    assert hear() < FLOOD - 1
+    assert next_report() < FLOOD - 1
     client.cut()
-    assert hear().startswith("ClientDisconnected")
+    assert next_report().startswith("ClientDisconnected")
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_a_disconnect_has_its_code_and_nothing_is_sent_after_it(port: int, leave
     client.send_text("hello")
     client.receive()
     leave(client)
-    assert hear() == {"type": "websocket.disconnect"} | message
-    assert hear().startswith(("ClientDisconnected", "RuntimeError: Unexpected"))
+    assert next_report() == {"type": "websocket.disconnect"} | message
+    assert next_report().startswith(("ClientDisconnected", "RuntimeError: Unexpected"))
 
 
 def test_nothing_is_sent_after_a_close_frame(port: int) -> None:
@@ -183,12 +183,14 @@ def test_nothing_is_sent_after_a_close_frame(port: int) -> None:
     assert (frame.opcode, frame.code) == (CLOSE, 4408)
     client.send(CLOSE, frame.payload)
     assert client.is_cut(DEADLINE_S)
-    assert hear().startswith("RuntimeError: Unexpected ASGI message 'websocket.send', after sending 'websocket.close'")
+    assert next_report().startswith(
+        "RuntimeError: Unexpected ASGI message 'websocket.send', after sending 'websocket.close'"
+    )
 
 
 def test_nothing_is_accepted_twice(port: int) -> None:
     client = RawSocket(port, "/accepted-twice")
-    assert hear().startswith("RuntimeError: Expected ASGI message 'websocket.send' or 'websocket.close'")
+    assert next_report().startswith("RuntimeError: Expected ASGI message 'websocket.send' or 'websocket.close'")
     assert client.is_cut(DEADLINE_S)
 
 
@@ -203,7 +205,7 @@ def test_nothing_is_sent_before_the_accept(port: int, path: str, status: int, co
     with pytest.raises(Refused) as refused:
         RawSocket(port, path)
     assert refused.value.status == status
-    assert hear().startswith(complaint)
+    assert next_report().startswith(complaint)
 
 
 def test_a_socket_pings_and_closes_without_a_pong() -> None:

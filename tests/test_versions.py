@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from sessions_app import __version__
 
@@ -59,9 +61,25 @@ def test_a_package_whose_private_parts_are_used_has_the_tested_version(package: 
     assert pinned()[package] == tested
 
 
+def requirements() -> list[Requirement]:
+    """Return what the distribution requires, by itself and with every extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [Requirement(line) for lines in lists for line in lines]
+
+
+def test_the_ranges_of_the_distribution_admit_what_is_tested() -> None:
+    for requirement in requirements():
+        assert requirement.specifier.contains(version(requirement.name)), f"{requirement} isn't what is tested"
+
+
+def test_the_distribution_names_all_that_requirements_txt_pins() -> None:
+    named = {canonicalize_name(requirement.name) for requirement in requirements()}
+    assert {canonicalize_name(name) for name in pinned()} - named == {"servestatic"}  # the project's own static files
+
+
 def test_holdfast_has_one_version() -> None:
     client = json.loads((ROOT / "static/holdfast/package.json").read_text())["version"]
     released = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[:1]
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text()).get("project", {})
-    named = {client, *released, project.get("version", __version__)}
+    named = {client, *released}
     assert named == {__version__}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from inspect import isclass
+from typing import Any, TypeVar
 
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import extend_schema as extend_any_schema
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +19,19 @@ from sessions_app.http.json_body import JSONParser, JSONRenderer
 from sessions_app.http.throttling import Throttle
 
 ExceptionHandler = Callable[[Exception, Mapping[str, object]], Response | None]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def extend_schema(**options: Any) -> Callable[[F], F]:
+    """Return drf-spectacular's decorator of this name, for a project with another DEFAULT_SCHEMA_CLASS, too."""
+    extend = extend_any_schema(**options)
+
+    def decorate(view: F) -> F:
+        if not isclass(view):
+            view.kwargs = {"schema": AutoSchema} | getattr(view, "kwargs", {})  # type: ignore[attr-defined]
+        return extend(view)
+
+    return decorate
 
 
 class HoldfastView(APIView):
@@ -34,6 +50,7 @@ class HoldfastView(APIView):
     versioning_class = None
     metadata_class = None
     filter_backends: Any = []  # read by list views
+    schema: Any = AutoSchema()
 
     def get_exception_handler(self) -> ExceptionHandler:
         return errors.handle

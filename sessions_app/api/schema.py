@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from django.http.response import HttpResponseBase
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
-from sessions_app.api.base import HoldfastView
+from sessions_app.api.base import HoldfastView, extend_schema
 from sessions_app.api.schema_serializers import (
     BatchSerializer,
     ErrorSerializer,
@@ -80,6 +80,7 @@ def described(view: V, method: str, operation: Operation) -> V:
 
     def stub(*args: object, **kwargs: object) -> None: ...
 
+    stub.kwargs = {"schema": TransportSchema}  # type: ignore[attr-defined]  # what `extend_schema` derives from
     view.cls = type("Described", (TransportView,), {method: operation(stub)})  # type: ignore[attr-defined]
     view.initkwargs = {}  # type: ignore[attr-defined]
     return view

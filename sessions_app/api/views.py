@@ -12,7 +12,6 @@ from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiResponse,
     PolymorphicProxySerializer,
-    extend_schema,
     extend_schema_view,
 )
 from rest_framework import mixins, permissions, viewsets
@@ -23,7 +22,7 @@ from rest_framework.serializers import BaseSerializer, SerializerMetaclass
 
 from sessions_app import conf
 from sessions_app.api import pagination
-from sessions_app.api.base import HoldfastView
+from sessions_app.api.base import HoldfastView, extend_schema
 from sessions_app.api.pagination import SessionPages
 from sessions_app.api.permissions import ISSUE_FOR_OTHERS, ModelPermissions, TokenPermissions, require
 from sessions_app.api.schema_serializers import (

@@ -1,6 +1,6 @@
 """Tokens for external agents and back ends: JWTs, signed with the site's keys, instead of cookies.
 
-A back end that holds a key can sign its own (README.md shows how). PROTOCOL.md §13 specifies the claims.
+A back end that holds a key can sign its own (docs/publishing.md shows how). PROTOCOL.md §13 specifies the claims.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def _check_layer(name: str, layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
         yield warning(
             4,
             "Several processes without Redis: a process sees the others' writes only when it polls the database.",
-            "Set HOLDFAST_REDIS, or run one process.",
+            "Use a Redis channel layer (HOLDFAST_REDIS), or run one process.",
         )
     if backend.endswith("core.RedisChannelLayer"):
         yield error(
@@ -72,7 +72,7 @@ def _check_layer(name: str, layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
         yield warning(
             5,
             f"The channel layer {name!r} has {len(hosts)} hosts: if one hangs, it delays the hints of the others.",
-            "List them in HOLDFAST_REDIS with commas, or make one layer per host and list the layers in FANOUT_LAYERS.",
+            "Make one layer per host and list the layers in FANOUT_LAYERS (or all hosts in HOLDFAST_REDIS).",
         )
 
 
@@ -96,14 +96,14 @@ def check_database(**_: object) -> Iterator[CheckMessage]:
         yield warning(
             6,
             "Several processes with SQLite: they must run on one machine and can only write one at a time.",
-            "Set HOLDFAST_DATABASE to a PostgreSQL server.",
+            "Use a PostgreSQL server (HOLDFAST_DATABASE).",
         )
     kind = file_system(Path(database.get("NAME", "")), _mounts())
     if kind in NETWORK_FILE_SYSTEMS:
         yield error(
             22,
             f"The SQLite file {database['NAME']} is on a network file system ({kind}), which can corrupt it.",
-            "Move it to a local disk, or set HOLDFAST_DATABASE to a PostgreSQL server.",
+            "Move it to a local disk, or use a PostgreSQL server (HOLDFAST_DATABASE).",
         )
     options = database.get("OPTIONS", {})
     if options.get("transaction_mode") != "IMMEDIATE":
@@ -164,7 +164,7 @@ def check_connections(databases: Iterable[str] | None = None, **_: object) -> It
         yield warning(
             7,
             f"{conf.settings.processes} processes may open {wanted} connections, but PostgreSQL allows {available}.",
-            "Lower HOLDFAST_DATABASE_POOL, raise max_connections, or use a connection pooler.",
+            "Lower the pool's max_size (HOLDFAST_DATABASE_POOL), raise max_connections, or use a connection pooler.",
         )
 
 
@@ -179,7 +179,7 @@ def check_secret_key(**_: object) -> Iterator[CheckMessage]:
         yield error(
             23,
             "The secret key can be guessed: an attacker could sign in as any user.",
-            "Set HOLDFAST_SECRET_KEY to 50 or more random characters: openssl rand -base64 48",
+            "Set SECRET_KEY (HOLDFAST_SECRET_KEY) to 50 or more random characters: openssl rand -base64 48",
         )
 
 
@@ -195,7 +195,7 @@ def check_debugging(**_: object) -> Iterator[CheckMessage]:
         yield warning(
             8,
             f"DEBUG is on and the site is reachable as {', '.join(public)}: error pages expose internals to anyone.",
-            "Set HOLDFAST_DEBUG=false.",
+            "Set DEBUG = False (HOLDFAST_DEBUG=false).",
         )
 
 

@@ -17,7 +17,6 @@ PING_MARGIN_S = 5  # for a busy process and network latency
 SHORTEST_LEASE_MS = 3000  # a process can be silent for a second, if it or its machine is busy
 CLIENT_MARGIN_MS = 5000  # a client waits this long beyond two heartbeats (PROTOCOL.md §2)
 LOGIN_ENGINES = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
-MIDDLEWARE = "sessions_app.auth.middleware.identity_middleware"
 
 
 def error(number: int, message: str, hint: str) -> Error:
@@ -43,21 +42,21 @@ def check_link(**_: object) -> Iterator[CheckMessage]:
             1,
             f"PONG_TIMEOUT_S ({limits.pong_timeout_s}) isn't below PING_INTERVAL_S ({limits.ping_interval_s}): "
             "Daphne would drop clients that answer pings.",
-            "Set HOLDFAST_PONG_TIMEOUT_S to less than half of HOLDFAST_PING_INTERVAL_S.",
+            "Set PONG_TIMEOUT_S to less than half of PING_INTERVAL_S.",
         )
     if limits.ping_interval_s + PING_MARGIN_S > limits.proxy_idle_s:
         yield warning(
             1,
             f"PING_INTERVAL_S is {limits.ping_interval_s}: a proxy may cut an idle connection after "
             f"{limits.proxy_idle_s} s (PROXY_IDLE_S).",
-            f"Lower HOLDFAST_PING_INTERVAL_S to {max(1, limits.proxy_idle_s - PING_MARGIN_S)}. "
-            "If every proxy on the way allows more, raise HOLDFAST_PROXY_IDLE_S.",
+            f"Lower PING_INTERVAL_S to {max(1, limits.proxy_idle_s - PING_MARGIN_S)}. "
+            "If every proxy on the way allows more, raise PROXY_IDLE_S.",
         )
     if 2 * limits.heartbeat_ms + CLIENT_MARGIN_MS >= limits.recovery_window_ms:
         yield warning(
             2,
             "A client notices two missed heartbeats only after RECOVERY_WINDOW_MS.",
-            "Lower HOLDFAST_HEARTBEAT_MS or raise HOLDFAST_RECOVERY_WINDOW_MS.",
+            "Lower HEARTBEAT_MS or raise RECOVERY_WINDOW_MS.",
         )
 
 
@@ -68,25 +67,25 @@ def check_writing(**_: object) -> Iterator[CheckMessage]:
         yield warning(
             3,
             f"LEASE_MS is {limits.lease_ms}: a busy worker could be declared dead and its responses interrupted.",
-            f"Keep HOLDFAST_LEASE_MS at {SHORTEST_LEASE_MS} or more.",
+            f"Keep LEASE_MS at {SHORTEST_LEASE_MS} or more.",
         )
     if limits.response_bytes < limits.chunk_bytes:
         yield error(
             3,
             "RESPONSE_BYTES is below CHUNK_BYTES: an allowed chunk may not fit into a response.",
-            "Raise HOLDFAST_RESPONSE_BYTES or lower HOLDFAST_CHUNK_BYTES.",
+            "Raise RESPONSE_BYTES or lower CHUNK_BYTES.",
         )
     if limits.frame_bytes < limits.message_bytes:
         yield error(
             4,
             "FRAME_BYTES is below MESSAGE_BYTES: an allowed message may not fit into a frame.",
-            "Raise HOLDFAST_FRAME_BYTES to twice HOLDFAST_MESSAGE_BYTES, since JSON escapes take room.",
+            "Raise FRAME_BYTES to twice MESSAGE_BYTES, since JSON escapes take room.",
         )
     if limits.body_bytes < limits.frame_bytes:
         yield error(
             24,
             "BODY_BYTES is below FRAME_BYTES: an allowed frame may not fit into a request.",
-            "Raise HOLDFAST_BODY_BYTES to twice HOLDFAST_FRAME_BYTES.",
+            "Raise BODY_BYTES to twice FRAME_BYTES.",
         )
 
 
@@ -98,19 +97,19 @@ def check_delivery(**_: object) -> Iterator[CheckMessage]:
             6,
             f"ACK_BYTES ({limits.ack_bytes}) isn't below half of WINDOW_BYTES ({limits.window_bytes}): "
             "a reader that keeps up could be treated as slow.",
-            "Set HOLDFAST_ACK_BYTES to a quarter of HOLDFAST_WINDOW_BYTES.",
+            "Set ACK_BYTES to a quarter of WINDOW_BYTES.",
         )
     if limits.ack_ms >= limits.slow_reader_ms:
         yield error(
             7,
             "ACK_MS isn't below SLOW_READER_MS: a reader could be closed as slow before it acknowledges.",
-            "Lower HOLDFAST_ACK_MS or raise HOLDFAST_SLOW_READER_MS.",
+            "Lower ACK_MS or raise SLOW_READER_MS.",
         )
     if limits.history_default > limits.history_max:
         yield error(
             8,
             "HISTORY_DEFAULT is above HISTORY_MAX.",
-            "Lower HOLDFAST_HISTORY_DEFAULT or raise HOLDFAST_HISTORY_MAX.",
+            "Lower HISTORY_DEFAULT or raise HISTORY_MAX.",
         )
 
 
@@ -120,13 +119,7 @@ def check_access(**_: object) -> Iterator[CheckMessage]:
         yield error(
             14,
             'ALLOWED_HOSTS has "*": pages of any site could open sockets with a visitor\'s cookies.',
-            "List the site's hosts in HOLDFAST_HOSTS.",
-        )
-    if MIDDLEWARE not in settings.MIDDLEWARE:
-        yield error(
-            15,
-            "MIDDLEWARE lacks the identity middleware: the API can't authenticate any request.",
-            f"Add {MIDDLEWARE} at the end of MIDDLEWARE.",
+            "List the site's hosts in ALLOWED_HOSTS (HOLDFAST_HOSTS).",
         )
     if settings.SESSION_ENGINE not in LOGIN_ENGINES:
         yield error(
@@ -143,7 +136,7 @@ def check_agents(**_: object) -> Iterator[CheckMessage]:
         yield error(
             18,
             f"DEFAULT_AGENT is {default}, which AGENTS doesn't have: {', '.join(agents)}.",
-            "Add it to HOLDFAST_AGENTS, or set another HOLDFAST_DEFAULT_AGENT.",
+            "Add it to AGENTS, or set another DEFAULT_AGENT.",
         )
 
 
@@ -154,5 +147,5 @@ def check_tokens(**_: object) -> Iterator[CheckMessage]:
             yield error(
                 19,
                 f"The key {kid!r} of TOKEN_KEYS has {len(key.encode())} bytes: it can be guessed from a token.",
-                f"Use {tokens.KEY_BYTES} bytes or more in HOLDFAST_TOKEN_KEYS: openssl rand -hex 32",
+                f"Use {tokens.KEY_BYTES} bytes or more in TOKEN_KEYS: openssl rand -hex 32",
             )

@@ -102,7 +102,7 @@ class Attachment:
 
     @property
     def in_flight(self) -> bool:
-        """Whether something was sent that is not acknowledged."""
+        """Return whether something was sent that is not acknowledged."""
         return bool(self._in_flight)
 
     def reattach(self) -> None:
@@ -112,7 +112,7 @@ class Attachment:
         self._forget_kept()
 
     def misses(self, frame: Frame) -> bool:
-        """Whether frames between the last one sent and this one are missing: then call `gap`, not `frame`.
+        """Return whether frames between the last one sent and this one are missing: then call `gap`, not `frame`.
 
         Its feed can't always know. Two readers whose attaches are its first place it by the later of their answers from
         the store, or by the first frame that it hears of; hints that were lost just then are missing to the other.
@@ -168,7 +168,7 @@ class Attachment:
         return self.read_if_drained(now=now)
 
     def read_if_drained(self, *, now: float) -> bool:
-        """Whether a reader that is behind has nothing in flight, so that the store is to be read for it."""
+        """Return whether a reader that is behind has nothing in flight, so that the store is to be read for it."""
         return not self._in_flight and self._enter(Event.DRAINED, now=now) is Action.READ
 
     def close(self) -> None:

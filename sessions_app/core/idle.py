@@ -150,7 +150,7 @@ def _clearest(values: list[float]) -> range | None:
 
 
 def _is_a_timer(moments: list[float], span: float) -> bool:
-    """Whether at most half ended at one moment: more is an outage, whatever it did to their timers."""
+    """Return whether at most half ended at one moment: more is an outage, whatever it did to their timers."""
     moments = sorted(moments)
     at_once = max(bisect_right(moments, moment + span) - first for first, moment in enumerate(moments))
     return at_once <= len(moments) / 2
@@ -162,12 +162,12 @@ def _peak(measure: Measure, members: Sequence[tuple[float, End]], beyond: int) -
 
 
 def _follows(idle: Peak, lives: list[Peak]) -> bool:
-    """Whether a peak of idle times follows from one of lives: at that age, the last heartbeat is that long ago."""
+    """Return whether a peak of idle times follows from one of lives: the last heartbeat is as long ago at that age."""
     return any(_same(idle, life) and life.seconds - idle.seconds > width(life.seconds) for life in lives)
 
 
 def _repeats(life: Peak, idles: list[Peak]) -> bool:
-    """Whether a peak of lives is one of idle times: they were idle from the beginning."""
+    """Return whether a peak of lives is one of idle times: they were idle from the beginning."""
     return any(_same(life, idle) and life.seconds - idle.seconds <= width(life.seconds) for idle in idles)
 
 

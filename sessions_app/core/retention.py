@@ -15,7 +15,7 @@ def hours_problem(hours: int, *, most: int) -> str | None:
 
 
 def clock_jumped(*, wall: float, monotonic: float, tolerance: float) -> bool:
-    """Whether the wall clock moved apart from the monotonic clock between two readings.
+    """Return whether the wall clock moved apart from the monotonic clock between two readings.
 
     `wall` and `monotonic` are the seconds that each says have passed. A purge can't be undone, so it waits
     for the next round when a clock was set.

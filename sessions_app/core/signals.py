@@ -76,7 +76,7 @@ def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limit
 
 
 def may_follow(status: str, next: str) -> bool:
-    """Whether a signal in this status may get the next one."""
+    """Return whether a signal in this status may get the next one."""
     return next in TRANSITIONS[status]
 
 
@@ -188,7 +188,7 @@ def _reason(payload: Mapping[str, object]) -> Payload:
 
 
 def _is_text(value: object) -> TypeGuard[str]:
-    """Whether it is a string that UTF-8 can encode: no half of a surrogate pair."""
+    """Return whether it is a string that UTF-8 can encode: no half of a surrogate pair."""
     return isinstance(value, str) and not _SURROGATE.search(value)
 
 

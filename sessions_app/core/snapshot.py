@@ -66,7 +66,7 @@ def _text_held(message: MessageState, index: int, after: int, held: list[int]) -
 
 
 def _is_boundary(text: str, units: int) -> bool:
-    """Whether a text has at least this many UTF-16 units, and a character begins after them."""
+    """Return whether a text has at least this many UTF-16 units, and a character begins after them."""
     if text.isascii():
         return 0 < units <= len(text)
     encoded = text.encode("utf-16-le")

@@ -40,7 +40,7 @@ class Grant(NamedTuple):
     sessions: tuple[str, ...]
 
     def covers(self, session: str) -> bool:
-        """Whether a session's id fits one of the patterns. `ALL` itself fits only `ALL`."""
+        """Return whether a session's id fits one of the patterns. `ALL` itself fits only `ALL`."""
         return any(_fits(session, pattern) for pattern in self.sessions)
 
 

@@ -168,7 +168,7 @@ def check(chunk: object, *, max_bytes: int) -> None:
 
 
 def _is_plain_delta(chunk: object, max_bytes: int) -> bool:
-    """Whether this is a text-delta with nothing unusual in it: by far the most frequent chunk."""
+    """Return whether this is a text-delta with nothing unusual in it: by far the most frequent chunk."""
     if type(chunk) is not dict or len(chunk) != 3 or chunk.get("type") != "text-delta":
         return False
     part, delta = chunk.get("id"), chunk.get("delta")

@@ -78,7 +78,7 @@ class Append:
 
     @property
     def begins(self) -> bool:
-        """Whether it creates its message."""
+        """Return whether it creates its message."""
         return self.chunks[0]["type"] in vocabulary.BEGINS
 
 
@@ -109,8 +109,8 @@ class DatabaseJob(Generic[T]):
     order: str = ""
 
 
-Write = Append | SessionChange[Any] | DatabaseJob[Any]
 Outcome = Any  # an AppendResult, or what `work` has returned; or the HoldfastError that refused it
+Write = Append | SessionChange[Outcome] | DatabaseJob[Outcome]
 
 
 class RunChanges(NamedTuple):

@@ -55,7 +55,7 @@ class ProducerBatches:
         return None
 
     def is_current(self, batch: Append, message: fold.MessageState) -> bool:
-        """Whether a fold in memory is as stored: the producer may have continued at another process."""
+        """Return whether a fold in memory is as stored: the producer may have continued at another process."""
         last = self._runs.get(batch.run)
         return last is not None and last.serial == message.last_serial
 

@@ -68,7 +68,7 @@ class StagedMessages:
 
 
 class StagedActivity:
-    """What the beginnings and ends of messages change in their sessions' and runs' rows."""
+    """Changes that the beginnings and ends of messages make in their sessions' and runs' rows."""
 
     def __init__(self) -> None:
         self._sessions: set[str] = set()

@@ -41,7 +41,7 @@ class StagedSession:
 
 
 class FollowUps:
-    """What is to follow from staged appends, within their transaction."""
+    """Work that follows from staged appends, within their transaction."""
 
     def __init__(self) -> None:
         self._also: list[tuple[str, Also]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
@@ -86,7 +87,12 @@ class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, str]]:
         csrf = "Unsafe methods need the csrftoken cookie's value in the header X-CSRFToken."
         return [
-            {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": f"Login session. {csrf}"},
+            {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": settings.SESSION_COOKIE_NAME,
+                "description": f"Login session. {csrf}",
+            },
             {
                 "type": "apiKey",
                 "in": "cookie",

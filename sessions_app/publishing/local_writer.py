@@ -37,11 +37,12 @@ class LocalWriter:
 
     async def write(self, chunk: Chunk, *, also: Also | None = None) -> None:
         """Add one chunk, as `ResponseWriter.write`. `also` is called in the transaction that stores it."""
-        self._writer.add(chunk)
+        writer = self._writer
+        writer.add(chunk)
         if also is not None:
-            self._appends.also.append((self._writer.last_position, also))
-        if self._writer.is_full:
-            await self._writer.wait_for_room()
+            self._appends.also.append((writer.last_position, also))
+        if writer.is_full:
+            await writer.wait_for_room()
 
     def with_next(self, also: Also) -> None:
         """Call this in the transaction that stores the next batch."""
@@ -67,7 +68,7 @@ class LocalWriter:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was written."""
+        """Return whether anything was written."""
         return self._writer.begun
 
 

@@ -95,7 +95,7 @@ class ResponseWriter:
             self.end = kind
         self._rollup.add(chunk)
         if not self._scheduled or not self._spoken or self.end:
-            self._schedule(at_once=not self._spoken or self.ended)
+            self._schedule(at_once=not self._spoken or bool(self.end))
             self._spoken = self._spoken or kind in vocabulary.APPENDS
 
     @property
@@ -105,8 +105,9 @@ class ResponseWriter:
 
     @property
     def is_full(self) -> bool:
-        """Whether the buffer is full: then call `wait_for_room`."""
-        return self._rollup.size > BUFFER_BYTES or len(self._rollup) > BUFFER_CHUNKS
+        """Return whether the buffer is full: then call `wait_for_room`."""
+        waiting = self._rollup
+        return waiting.size > BUFFER_BYTES or len(waiting) > BUFFER_CHUNKS
 
     async def wait_for_room(self) -> None:
         """Wait until less waits to be submitted. Raises HoldfastError."""
@@ -120,12 +121,12 @@ class ResponseWriter:
 
     @property
     def ended(self) -> bool:
-        """Whether its end was written."""
+        """Return whether its end was written."""
         return bool(self.end)
 
     @property
     def begun(self) -> bool:
-        """Whether anything was written."""
+        """Return whether anything was written."""
         return bool(self.serial or self._in_flight or self._rollup.size)
 
     async def close(self, chunk: Chunk) -> None:
@@ -206,5 +207,5 @@ class ResponseWriter:
 
 
 def _refuses_chunk(problem: HoldfastError) -> bool:
-    """Whether one chunk was refused, so that others may follow those before it."""
+    """Return whether one chunk was refused, so that others may follow those before it."""
     return problem.kind.fault is Fault.PUBLISHER and problem.code != "fenced"

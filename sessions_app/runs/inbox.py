@@ -223,7 +223,7 @@ def _read(runs: Collection[str]) -> list[tuple[str, AgentSignal]]:
 
 def _expired(workers: Sequence[str]) -> list[tuple[str, str]]:
     """Return expired approvals of the workers' runs, as (run, approval)."""
-    return _query(SELECT_EXPIRED, workers)
+    return [(run, approval) for run, approval in _query(SELECT_EXPIRED, workers)]
 
 
 def _running(workers: Sequence[str]) -> set[str]:
@@ -231,8 +231,8 @@ def _running(workers: Sequence[str]) -> set[str]:
     return set((found or "").split(","))
 
 
-def _query(query: str, workers: Sequence[str]) -> list[Any]:
+def _query(query: str, workers: Sequence[str]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query % ",".join(["%s"] * len(workers)), workers)
-        rows: list[Any] = cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows

@@ -36,7 +36,7 @@ def at_work(session: str) -> list[models.Run]:
 
 
 def is_elsewhere(run: models.Run) -> bool:
-    """Whether a remote producer writes it: it receives no signals, and finds itself fenced when it is stopped."""
+    """Return whether a remote producer writes it: it receives no signals, and is fenced when it is stopped."""
     return not run.agent
 
 

@@ -43,6 +43,11 @@ def on_farewell(hook: Farewell) -> None:
     _farewells.append(hook)
 
 
+def has_hooks() -> bool:
+    """Return whether the application is mounted, which adds hooks."""
+    return bool(_start_hooks)
+
+
 async def start() -> None:
     for hook in _start_hooks:
         await hook()

@@ -82,7 +82,7 @@ def main() -> int:
             for row in todo:
                 for server in servers:
                     if server in row.servers and not (run and row.once):
-                        take(results, row, server, start[server], SEED + run)
+                        keep_row(results, row, server, start[server], SEED + run)
     print(f"\n{header}; the same during the runs: {results.speeds()} ms; {versions.of(servers)}")
     print("A quick run: it shows that it works, and is no measurement." if chosen.quick else "")
     print(report.table(results))
@@ -91,7 +91,7 @@ def main() -> int:
     return 1 if results.wrong else 0
 
 
-def take(results: Results, row: Row, server: str, start: Start, seed: int) -> None:
+def keep_row(results: Results, row: Row, server: str, start: Start, seed: int) -> None:
     """Measure a row of a server and keep its figures; or that it was wrong, and then it has none."""
     try:
         figures = measure(row, start, seed)

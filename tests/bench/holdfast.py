@@ -59,7 +59,7 @@ class Client(Reader):
         self.read()
         return len(self._answers)
 
-    def take(self, text: bytes) -> None:
+    def add_frames(self, text: bytes) -> None:
         # Not parsed: readers acknowledge all at once, and what is read meanwhile would seem late.
         self._add(order.length(text), order.count(text))
 

@@ -64,6 +64,6 @@ def length(text: bytes) -> int:
 
 
 def written(text: bytes, arrival: float) -> list[float]:
-    """When each token in a text was written, in monotonic seconds; it arrived less than 10 s later."""
+    """Return each token's time of writing, in monotonic seconds; it arrived less than 10 s later."""
     wrap = UNITS / UNITS_PER_S
     return [arrival - (arrival - int(stamp) / UNITS_PER_S) % wrap for stamp in TOKEN.findall(text)]

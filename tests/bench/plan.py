@@ -15,7 +15,7 @@ IDLE_S = 15.0  # one heartbeat of each connection
 
 
 class Row(NamedTuple):
-    """`names`: under which its figures stand. `once`: it takes long, or repeats its work itself: it is not repeated."""
+    """A row of the table. `names`: of its figures. `once`: not repeated, as it is long or repeats its work itself."""
 
     names: tuple[str, ...]
     do: Work

@@ -77,7 +77,7 @@ FIGURES = [
 
 
 class Results:
-    """All runs' figures, by row and server, and the runs that were wrong."""
+    """The figures of all runs, by row and server, and the runs that were wrong."""
 
     def __init__(self) -> None:
         self._runs: dict[tuple[str, str], list[Figures]] = defaultdict(list)

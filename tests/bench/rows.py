@@ -194,7 +194,7 @@ async def stalled(site: Site[Any], sessions: int, readers: int) -> Figures:
 
 
 async def _ten_megabytes(site: Site[Any], readers: list[Any]) -> None:
-    """Have as much written to each reader's session, and wait until it has got it."""
+    """Have 10 MB written to each reader's session, and wait until the reader has got it."""
     has = readers[0].tokens
     for answer in range(1, STALLED_ANSWERS + 1):
         asked = Order(STALLED_RATE, STALLED_TOKENS, padding=STALLED_PADDING)

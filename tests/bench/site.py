@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 class Wrong(Exception):
-    """Something was lost, came twice or in another order: a figure of a run that was wrong is worth nothing."""
+    """A loss, a repeat or a wrong order, which makes the figures of a run worthless."""
 
 
 class Reader(Socket):
-    """One client with one session, the one of this number."""
+    """A client with one session, the one of this number."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -35,9 +35,9 @@ class Reader(Socket):
     def read(self) -> None:
         """Take what has arrived, each frame once: who asks often would otherwise keep it from getting more."""
         new, self._frames = self.arrived[self._frames :], len(self.arrived)
-        self.take(b"".join(text for _, text in new))
+        self.add_frames(b"".join(text for _, text in new))
 
-    def take(self, text: bytes) -> None:
+    def add_frames(self, text: bytes) -> None:
         """Take frames that have arrived."""
         self._tokens += order.count(text)
 
@@ -54,7 +54,7 @@ class Missed(NamedTuple):
 
 
 class Site(ABC, Generic[AnyReader]):
-    """`pids`: its processes; `helpers`: those of the databases beside it, by name; `place`: a directory of its own."""
+    """A server. `pids`: its processes; `helpers`: those of its databases, by name; `place`: its own directory."""
 
     def __init__(self, place: Path, seed: int, port: int, pids: Sequence[int]) -> None:
         self.place = place

@@ -68,7 +68,7 @@ def _prepare(database: str, sessions: int) -> Sessions:
 
 @contextmanager
 def embedded(command: str, store: Files, environment: Environment, seed: int) -> Iterator[Holdfast]:
-    """One process, SQLite, and the agents in the server."""
+    """Start one process with SQLite and the agents in the server."""
     with _place() as place, _running(Server, command, place, store.copy(place), environment) as server:
         yield Holdfast(server, store.sessions, seed, [server.pid])
 

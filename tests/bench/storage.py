@@ -34,7 +34,7 @@ async def growth(site: Holdfast, steps: tuple[int, ...]) -> Figures:
 
 
 async def stored(site: Holdfast, tokens: int) -> Figures:
-    """Bytes that an answer of so many tokens takes when it has ended, and in a table with a row for each token."""
+    """Return the bytes of an ended answer of a number of tokens, and of a table with a row per token."""
     empty = await _bytes(site)
     readers = [await site.following(number) for number in range(ANSWERS)]
     await site.answering(readers, [Order(500, tokens)] * ANSWERS)

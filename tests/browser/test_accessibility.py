@@ -44,7 +44,7 @@ Check = Callable[..., None]
 
 @pytest.fixture
 def check(axe: str) -> Check:
-    """Fails when axe finds something, on a desktop or a phone, in either scheme; `state` is for the message."""
+    """Fail if axe finds something, on a desktop or a phone, in either scheme; `state` is for the message."""
 
     def check(page: Page, state: str, sizes: Sequence[ViewportSize] = (DESKTOP, PHONE)) -> None:
         page.evaluate(axe)

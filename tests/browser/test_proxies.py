@@ -64,7 +64,7 @@ def keepalive_s() -> int:
 
 @pytest.fixture
 def route(request: pytest.FixtureRequest, server: Server, keepalive_s: int) -> Iterator[Route]:
-    """Through the proxy that the test names."""
+    """The route through the proxy that the test names."""
     with Route(request.param, server.port, keepalive_s=keepalive_s) as route:
         yield route
 
@@ -99,7 +99,7 @@ def transport(tab: Tab) -> str | None:
     return tab.page.locator("body").get_attribute("data-transport")
 
 
-def says_how(tab: Tab, name: str) -> None:
+def check_transport(tab: Tab, name: str) -> None:
     """Check that the page uses this transport and reports it on request."""
     assert transport(tab) == name
     tab.indicator.click()
@@ -107,7 +107,7 @@ def says_how(tab: Tab, name: str) -> None:
     tab.page.keyboard.press("Escape")
 
 
-def is_calm(tab: Tab) -> None:
+def check_no_alarm(tab: Tab) -> None:
     """Check that the page was neither given up nor showed an error."""
     assert {link["state"] for link in links(tab)} <= {"initialized", "connecting", "connected", "disconnected"}
     assert {said["word"] for said in tab.recorded()} <= {"Connecting…", "Connected", "Reconnecting…"}
@@ -190,7 +190,7 @@ def test_a_silently_dead_link_is_replaced_within_the_heartbeat_limit(route: Rout
 
     assert quickest(replacement_ms, 2 * BOUND_MS, tries=3) < 2 * BOUND_MS  # the server's pings: 70 s
     assert transport(streamed.tab) == FOUND[route.name]
-    is_calm(streamed.tab)
+    check_no_alarm(streamed.tab)
     streamed.end()
 
 
@@ -226,7 +226,7 @@ def test_idle_connections_that_died_with_the_link_cause_no_delay(
     record_property("replaced_ms", replaced)
     assert replaced < BOUND_MS + 2000
     assert transport(streamed.tab) == FOUND[route.name]
-    is_calm(streamed.tab)
+    check_no_alarm(streamed.tab)
     streamed.end()
 
 
@@ -289,14 +289,14 @@ def test_after_ten_minutes_asleep_a_phone_catches_up_once_without_alarm(
     expect(tab.strip).to_contain_text("Caught up: 5")  # 50 words, and any that it had not been told of before
     notices = [text for text, _again in groupby(said["strip"] for said in tab.recorded()) if "Caught up" in text]
     assert len(notices) == phone.naps
-    is_calm(tab)
+    check_no_alarm(tab)
     phone.streamed.end()
 
 
 # Faults on the way
 
 
-def nothing(route: Route, server: Server) -> None:
+def undisturbed(route: Route, server: Server) -> None:
     """Leave the answer undisturbed."""
 
 
@@ -324,7 +324,7 @@ def restart(route: Route, server: Server) -> None:
 
 
 Fault = Callable[[Route, Server], None]
-FAULTS: list[Fault] = [nothing, cut, cut_behind_the_proxy, freeze, limit_life, restart]
+FAULTS: list[Fault] = [undisturbed, cut, cut_behind_the_proxy, freeze, limit_life, restart]
 DEFAULT: list[tuple[str, Fault]] = [("strips_headers", cut_behind_the_proxy), ("no_upgrade_403", cut)]
 CELLS = [
     pytest.param(name, fault, marks=() if (name, fault) in DEFAULT else pytest.mark.long, id=f"{name}-{fault.__name__}")
@@ -340,12 +340,12 @@ def test_text_is_exact_through_every_proxy_and_fault(
     streamed = StreamedAnswer(visitor, agent)
     streamed.write(3)
     streamed.is_shown()
-    says_how(streamed.tab, FOUND[route.name])
+    check_transport(streamed.tab, FOUND[route.name])
     fault(route, server)
     streamed.write(20)
     streamed.is_shown()
     streamed.tab.wait_connected()
-    is_calm(streamed.tab)
+    check_no_alarm(streamed.tab)
     # A proxy's 502 while the server restarts may have sent it to a lesser transport, for a while.
     expect(streamed.tab.page.locator("body")).to_have_attribute("data-transport", FOUND[route.name], timeout=60_000)
     streamed.end()

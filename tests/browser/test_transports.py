@@ -85,8 +85,8 @@ Only = Callable[[str], Visitor]
 
 
 @pytest.fixture
-def only(visitor: Visitor) -> Only:
-    """Lets a visitor's next pages have one transport, and worse ones."""
+def limit_transport(visitor: Visitor) -> Only:
+    """Limit a visitor's next pages to one transport, and worse ones."""
 
     def limit(transport: str) -> Visitor:
         better = TRANSPORTS[: TRANSPORTS.index(transport)]
@@ -101,14 +101,14 @@ def wait_transport(tab: Tab, transport: str) -> None:
 
 
 def spoken_after_load_ms(tab: Tab) -> float:
-    """When an answer first said something, after the page was loaded."""
+    """Return the ms from a page's load until an answer first said something."""
     milliseconds: float = tab.page.evaluate(
         "observed.spoken - performance.getEntriesByType('navigation')[0].loadEventEnd"
     )
     return milliseconds
 
 
-def said(tab: Tab) -> set[str]:
+def shown_states(tab: Tab) -> set[str]:
     """Return every state of the page once connected, with every word and sentence shown for it."""
     recorded = tab.recorded()
     connected = next(index for index, entry in enumerate(recorded) if entry["state"] == "connected")
@@ -120,8 +120,8 @@ ALARM = {"suspended", "failed", "Offline", "Not connected"}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_conversation_over_each_transport(only: Only, agent: DictatedAgent, transport: str) -> None:
-    tab = only(transport).open_unanswered()
+def test_a_conversation_over_each_transport(limit_transport: Only, agent: DictatedAgent, transport: str) -> None:
+    tab = limit_transport(transport).open_unanswered()
     wait_transport(tab, transport)
     for turn in range(1, 4):
         tab.say(f"Question {turn}")
@@ -132,15 +132,15 @@ def test_a_conversation_over_each_transport(only: Only, agent: DictatedAgent, tr
             agent.say(tab.session, delta(word))
         agent.say(tab.session, end(), FINISH)
         tab.wait_ended(answers=turn)
-    assert said(tab) <= CALM
+    assert shown_states(tab) <= CALM
     tab.check_against_store()
     tab.check_against_fresh()
 
 
 def test_with_a_refused_upgrade_streaming_delivers_the_first_token_as_the_page_loads(
-    only: Only, agent: DictatedAgent, record_property: Callable[[str, object], None]
+    limit_transport: Only, agent: DictatedAgent, record_property: Callable[[str, object], None]
 ) -> None:
-    visitor = only("stream")
+    visitor = limit_transport("stream")
     session = visitor.new_session()
     agent.say(session, START, begin(), delta("The first token"))
     spoken: list[float] = []
@@ -153,8 +153,8 @@ def test_with_a_refused_upgrade_streaming_delivers_the_first_token_as_the_page_l
     assert min(spoken) < 5_000  # 150 ms on an idle machine; an upgrade that times out takes longer
 
 
-def test_a_buffered_stream_becomes_a_long_poll_within_five_seconds(only: Only, agent: DictatedAgent) -> None:
-    visitor = only("stream")
+def test_a_buffered_stream_becomes_a_long_poll_within_five_seconds(limit_transport: Only, agent: DictatedAgent) -> None:
+    visitor = limit_transport("stream")
     visitor.context.add_init_script("window.breaker.held.add('stream')")
     session = visitor.new_session()
     agent.say(session, START, begin(), delta("The first token"))
@@ -168,9 +168,9 @@ def test_a_buffered_stream_becomes_a_long_poll_within_five_seconds(only: Only, a
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_dead_link_is_replaced_as_soon_as_the_page_is_visible(
-    only: Only, agent: DictatedAgent, transport: str
+    limit_transport: Only, agent: DictatedAgent, transport: str
 ) -> None:
-    streamed = StreamedAnswer(only(transport), agent)
+    streamed = StreamedAnswer(limit_transport(transport), agent)
     streamed.write(3)
     streamed.is_shown()
     wait_transport(streamed.tab, transport)
@@ -178,7 +178,7 @@ def test_a_dead_link_is_replaced_as_soon_as_the_page_is_visible(
     streamed.write(3)
     streamed.tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(streamed.tab.answers.last).to_contain_text(streamed.words[-1], timeout=20_000)  # 35 s if it were not seen
-    assert not ALARM & said(streamed.tab)
+    assert not ALARM & shown_states(streamed.tab)
     streamed.end()
 
 
@@ -202,8 +202,8 @@ CHANGE = """async (wanted) => {
 }"""
 
 
-def test_the_page_returns_to_a_socket_seamlessly_mid_answer(only: Only, agent: DictatedAgent) -> None:
-    streamed = StreamedAnswer(only("stream"), agent)
+def test_the_page_returns_to_a_socket_seamlessly_mid_answer(limit_transport: Only, agent: DictatedAgent) -> None:
+    streamed = StreamedAnswer(limit_transport("stream"), agent)
     streamed.write(3)
     streamed.is_shown()
     tab = streamed.tab
@@ -214,7 +214,7 @@ def test_the_page_returns_to_a_socket_seamlessly_mid_answer(only: Only, agent: D
         streamed.write()
     streamed.end()
     assert tab.page.evaluate("observed.transports") == ["stream", "websocket"]
-    assert said(tab) <= CALM
+    assert shown_states(tab) <= CALM
 
 
 @pytest.mark.parametrize("changes", [10, pytest.param(100, marks=pytest.mark.long)])
@@ -234,7 +234,7 @@ def test_transport_changes_during_an_answer_leave_its_text_exact(
         wait_transport(tab, now)
     streamed.end()
     assert len(tab.page.evaluate("observed.transports")) > changes
-    assert not ALARM & said(tab)
+    assert not ALARM & shown_states(tab)
 
 
 # What the page sees when its tab or phone is put away and taken out again.
@@ -263,11 +263,11 @@ def test_after_ten_frozen_minutes_everything_appears_at_once_without_flicker(
     streamed.is_shown()
     tab.wait_until(lambda: bool(caught_up(tab)), "it doesn't say what the return has brought")
     streamed.end()
-    assert not ALARM & said(tab)
+    assert not ALARM & shown_states(tab)
 
 
-def test_a_hidden_page_gives_up_its_connection(only: Only, agent: DictatedAgent) -> None:
-    streamed = StreamedAnswer(only("stream"), agent)
+def test_a_hidden_page_gives_up_its_connection(limit_transport: Only, agent: DictatedAgent) -> None:
+    streamed = StreamedAnswer(limit_transport("stream"), agent)
     tab = streamed.tab
     tab.page.clock.install()
     tab.reload()
@@ -295,5 +295,5 @@ def test_a_hidden_page_gives_up_its_connection(only: Only, agent: DictatedAgent)
     streamed.write()
     streamed.is_shown()
     tab.wait_until(lambda: asks_for("/api/stream/"), "it isn't back")
-    assert said(tab) <= CALM | {caught_up(tab)}
+    assert shown_states(tab) <= CALM | {caught_up(tab)}
     streamed.end()

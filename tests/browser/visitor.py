@@ -190,7 +190,7 @@ class Tab:
         self.composer.press("Enter")
 
     def say_next(self, text: str) -> None:
-        """Says it as a message, whether an agent is at work or not."""
+        """Send it as a message, even while an agent is at work."""
         self.page.bring_to_front()
         self.composer.fill(text)
         self.composer.press("Control+Enter")
@@ -236,7 +236,7 @@ class Tab:
     # Reading
 
     def shown(self) -> list[dict[str, str]]:
-        """Each message's id, role, status and text, from the document."""
+        """Return each message's id, role, status and text, from the document."""
         shown: list[dict[str, str]] = self.page.evaluate(SHOWN)
         return shown
 

@@ -205,7 +205,7 @@ class Reading:
 
 @dataclass
 class Model:
-    """One session, one client. What is sent arrives in order; the client reads when it likes."""
+    """A model of one session and one client. Frames arrive in order; the client reads at any time."""
 
     attachment: Attachment
     epoch: int = 1
@@ -223,7 +223,7 @@ class Model:
         self.wire += [("events", frame) for frame in frames]
 
     def look(self) -> None:
-        """As a `Following` after each step."""
+        """Read the store if the attachment asks for it, as a `Subscription` does after each step."""
         if self.attachment.state is B and self.attachment.read_if_drained(now=0):
             self.read(self.place)
 
@@ -344,7 +344,7 @@ class Delivery(RuleBasedStateMachine):
             assert self.window.used <= WINDOW + ANSWER * len(self.models)
 
     def teardown(self) -> None:
-        """When the client reads all that it is sent, it has everything, and owes nothing."""
+        """Check that a client that reads everything ends up to date and owes nothing."""
         if not hasattr(self, "window"):
             return
         for model in self.models:

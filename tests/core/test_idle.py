@@ -157,7 +157,7 @@ class TestLives:
     others=st.integers(0, 100),
 )
 def test_any_limit_is_found(limit: float, count: int, seed: int, others: int) -> None:
-    """However old the connections, and among cuts under traffic."""
+    """The connections have any age, and the cuts are among others under traffic."""
     busy = [End(end.at, end.life, end.idle and end.idle / 60) for end in noise(others, seed=seed)]
     ends = cuts(limit, count, jitter=0.4, seed=seed) + busy
     random.Random(seed).shuffle(ends)

@@ -58,7 +58,7 @@ class Talk(Conversation):
 
 @pytest.fixture
 async def talk(process: Process, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
-    """`await talk(agent)`: a conversation with this pydantic-ai agent."""
+    """Start a conversation with a pydantic-ai agent: `await talk(agent)`."""
     monkeypatch.setattr(registry, "_agents", {})
     async with AsyncExitStack() as stack:
 

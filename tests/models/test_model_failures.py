@@ -33,7 +33,7 @@ KEY = "sk-proj-a-key-of-this-site-that-nobody-may-see"
 
 @pytest.fixture
 def agent_of(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`agent_of(url)`: an agent whose model is at this address, configured as a site does it."""
+    """Make an agent, `agent_of(url)`, whose model is at this address, configured as a site does it."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
     def make(url: str, model: str = "openai-chat:stub", **settings: Any) -> Agent[None, str]:

@@ -70,7 +70,7 @@ def is_refused(client: Client) -> bool:
 
 
 def temporary_bytes(server: Server, temporary: Path) -> int:
-    """Bytes of the temporary files that a server has open; they have no names."""
+    """Return the bytes of the temporary files that a server has open; they have no names."""
     total = 0
     for link in Path(f"/proc/{server.pid}/fd").iterdir():
         try:

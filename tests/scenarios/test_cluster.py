@@ -68,7 +68,7 @@ async def test_several_minutes_of_faults(start_server: StartServer, tmp_path: Pa
 
 @pytest.mark.long
 async def test_a_worker_lost_within_a_transaction_blocks_no_other(start_server: StartServer, tmp_path: Path) -> None:
-    """As when its machine loses its power: nobody tells PostgreSQL, which keeps the session's lock for it."""
+    """PostgreSQL gets no word, as after a power loss, and keeps the session's lock."""
     async with fault_rounds(start_server, tmp_path, seed=5) as rounds, rounds.person() as person:
         await person.send("message", {"parts": [{"type": "text", "text": "w100000"}]})
         tab = person.tabs[0]
@@ -131,7 +131,7 @@ class FaultRounds:
         return self.random.choices(list(FAULTS), list(FAULTS.values()), k=count)
 
     async def round(self, *, people: int, questions: int, faults: list[str], failing: int = 1) -> None:
-        """`failing`: how many faults may be under way at once."""
+        """Run one round. `failing`: how many faults may be under way at once."""
         # A test that hangs is ended; a rounds is long, and only its rounds can hang.
         faulthandler.dump_traceback_later(2 * ROUND_S, exit=True, file=sys.__stderr__)
         async with AsyncExitStack() as stack, asyncio.timeout(ROUND_S):

@@ -27,7 +27,7 @@ SETTINGS = {
 
 @pytest.fixture
 def publish(tmp_path: Path) -> Iterator[Callable[..., Publisher]]:
-    """Starts publishers; what still runs at the test's end is killed."""
+    """Start publishers; those still running at the test's end are killed."""
     started: list[Publisher] = []
 
     def start(server: Server, session: str, *, pace: float = 50, **environment: str) -> Publisher:
@@ -57,7 +57,7 @@ def tail(server: Server, session: str) -> int:
 
 
 def grows_no_more(pid: int, path: Path) -> None:
-    """As on a full disk: no file of this process may become larger than the database is now."""
+    """Simulate a full disk: no file of this process may become larger than the database is now."""
     largest = max(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
 
@@ -169,7 +169,7 @@ async def test_a_publisher_frozen_beyond_its_lease_is_fenced(
 
 
 def freeze_outside_a_transaction(publisher: Publisher | Server, path: Path) -> None:
-    """One that is frozen while it holds SQLite's write lock stops every writer, which is another story."""
+    """Freeze a process that does not hold SQLite's write lock, with which it would stop every writer."""
     while True:
         publisher.signal(signal.SIGSTOP)
         probe = sqlite3.connect(path, isolation_level=None, timeout=0.5)

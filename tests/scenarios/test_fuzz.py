@@ -178,7 +178,7 @@ def test_nearly_valid_frames(site: Site, data: st.DataObject) -> None:
 @EXAMPLES
 @given(sent=st.lists(st.tuples(ids, kinds, payloads | st.just(TEXT_PART)), min_size=1, max_size=8))
 def test_nearly_valid_signals(site: Site, sent: list[tuple[str, str, Any]]) -> None:
-    """Each has one receipt, or an error that names it, over a socket and over HTTP."""
+    """Each gets one receipt, or an error that names it, over a socket and over HTTP."""
     socket = site.connect()
     session = site.own[1]
     for id, kind, payload in sent:
@@ -332,7 +332,7 @@ async def test_a_flood_does_not_affect_other_clients(server: Server, site: Site)
         session = await person.create_session()
         await person.connect()
         followed = await person.attach(session)
-        flood = asyncio.create_task(asyncio.to_thread(pour, site, random))
+        flood = asyncio.create_task(asyncio.to_thread(send_garbage, site, random))
         took: list[float] = []
         for number in range(30):
             began = asyncio.get_running_loop().time()
@@ -346,8 +346,8 @@ async def test_a_flood_does_not_affect_other_clients(server: Server, site: Site)
         assert followed.gaps == 0 and person.close_code is None
 
 
-def pour(site: Site, random: Random) -> None:
-    """Sockets that send nonsense as fast as they can, and read nothing."""
+def send_garbage(site: Site, random: Random) -> None:
+    """Open sockets that send arbitrary bytes as fast as they can, and read nothing."""
     for _ in range(6):
         socket = site.connect()
         try:

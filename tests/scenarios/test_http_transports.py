@@ -50,7 +50,7 @@ async def in_thread(function: Any, *arguments: Any) -> Any:
 
 
 async def followers(stack: AsyncExitStack, url: str, session: str, owner: Follower) -> list[HttpFollower]:
-    """One on each transport over HTTP, all of them the same person."""
+    """A follower on each HTTP transport, all of the same user."""
     readers = [await stack.enter_async_context(kind(url)) for kind in HTTP]
     for reader in readers:
         reader.http.cookies = owner.http.cookies

@@ -78,7 +78,7 @@ class Curl:
 
 
 async def begun(reader: Follower, session: str, curl: Curl) -> None:
-    """Says the first words, which the reader is shown while the request goes on."""
+    """Send the first words, which the reader is shown while the request continues."""
     await curl.say(start("m_curl"), text_start(), delta("Hel"))
     await reader.wait_until(lambda: reader.sessions[session].text == "Hel")
 

@@ -62,7 +62,7 @@ async def answered(person: Person, **fields: str) -> str:
 
 
 def metrics(server: Server, **headers: str) -> dict[tuple[str, ...], float]:
-    """Every sample: (name, label values in the order of their names) → value."""
+    """Return every sample: (name, label values in the order of their names) → value."""
     answer = httpx.get(f"{server.url}/metrics", headers=headers or BEARER, timeout=DEADLINE_S)
     assert answer.status_code == 200
     return {

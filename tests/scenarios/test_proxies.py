@@ -72,7 +72,7 @@ async def check_idle_links(start_server: StartServer, name: str, limit_s: float)
 # One answer, read over every transport side by side
 
 
-async def nothing(route: Route) -> None:
+async def undisturbed(route: Route) -> None:
     """Leave the answer undisturbed."""
 
 
@@ -98,13 +98,13 @@ async def freezes(route: Route) -> None:
 
 
 async def limits_life(route: Route) -> None:
-    """No stream lives for longer than this, as behind proxies that end a response after n seconds."""
+    """Limit every stream's lifetime, as proxies do that end a response after n seconds."""
     route.far.cut_after(0.5)
     await asyncio.to_thread(route.far.cut)
 
 
 Fault = Callable[[Route], Awaitable[None]]
-FAULTS: list[Fault] = [nothing, cuts, cuts_behind_the_proxy, freezes, limits_life]
+FAULTS: list[Fault] = [undisturbed, cuts, cuts_behind_the_proxy, freezes, limits_life]
 LOSING: list[Fault] = [cuts, cuts_behind_the_proxy, limits_life]
 DEFAULT: list[tuple[str, Fault]] = [("alb", cuts), ("strips_headers", limits_life)]
 

@@ -140,7 +140,7 @@ REFUSED: dict[str, Callable[[RemoteAnswer], Awaitable[object]]] = {
 
 
 async def refused(agent: Publisher, session: str, write: Callable[[RemoteAnswer], Awaitable[object]]) -> HoldfastError:
-    """Have an answer end by a refused chunk that waits with others; return what its agent is told."""
+    """Have an answer end by a refused chunk that waits with others; return its agent's exception."""
     with pytest.raises(HoldfastError) as raised:
         async with agent.answer(session) as answer:
             await answer.text("Let me ")

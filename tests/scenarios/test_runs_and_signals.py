@@ -76,7 +76,7 @@ async def concurrent_user(servers: list[Server], random: Random) -> AsyncIterato
 
 
 async def fail(processes: list[Server], database: Path, random: Random, faults: list[str]) -> None:
-    """At any moment kills any of them and starts it again, or freezes it until it has been taken for dead."""
+    """Kill and restart the processes at random, or freeze one until it has been declared dead."""
     random.shuffle(faults)
     for fault in faults:
         await asyncio.sleep(random.uniform(0.3, 2))

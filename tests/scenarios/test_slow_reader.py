@@ -32,7 +32,7 @@ def stalled(server: Server, person: Person) -> RawSocket:
 
 
 def resident(server: Server) -> int:
-    """Bytes of memory that the server holds."""
+    """Return the server's memory, in bytes."""
     return int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * 4096
 
 
@@ -157,7 +157,7 @@ async def test_a_reader_that_stays_behind_is_closed(start_server: StartServer, t
 
 
 async def test_a_reader_that_never_reads_is_cut(start_server: StartServer) -> None:
-    """Not even its close frame can reach it."""
+    """Not even its close frame reaches it."""
     server = start_server(**SETTINGS, **IMPATIENT)
     async with Person(server.url) as person:
         large = await a_large_session(person)

@@ -112,7 +112,7 @@ async def test_a_stopping_server_does_not_wait_for_a_stalled_stream(start_server
 
 
 async def first_frame(person: Person, session: str) -> str:
-    """`connected`, or `error` while others have the owner's places."""
+    """Return the stream's first frame: `connected`, or `error` while others have the owner's places."""
     async with person.http.stream("GET", f"/api/sessions/{session}/stream/") as answer:
         async for line in answer.aiter_lines():
             if line.startswith("data: "):

@@ -29,12 +29,12 @@ MIB = 1 << 20
 
 
 def resident(server: Server) -> float:
-    """MiB of memory that the server holds."""
+    """Return the server's memory, in MiB."""
     return int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
 class Visitor:
-    """One person with one session, who comes now and then."""
+    """A user with one session, who comes now and then."""
 
     def __init__(self, server: Server, random: Random) -> None:
         self.person = Person(server.url)

@@ -43,7 +43,7 @@ class Layer(BaseChannelLayer):  # type: ignore[misc]
             self.pass_on(self.queues[channel], msgpack.packb(message))
 
     async def flush(self) -> None:
-        """Nothing of it is one process's own."""
+        """Do nothing: the layer holds no state of one process alone."""
 
     def pass_on(self, queue: "asyncio.Queue[bytes]", message: bytes) -> None:
         queue.put_nowait(message)

@@ -38,7 +38,7 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Member:
-    """One process, and its links to the stores."""
+    """A process, and its links to the stores."""
 
     def __init__(self, name: str, postgres: Postgres, redis: Redis) -> None:
         self.name = name
@@ -167,7 +167,7 @@ class Cluster:
         member.server.thaw()
 
     async def _silence(self, link: TcpProxy) -> None:
-        """Nothing comes through and nothing is refused; then all of it comes late, or the connections are reset."""
+        """Hold all traffic back without a refusal; then deliver it late, or reset the connections."""
         link.freeze()
         await asyncio.sleep(self._random.uniform(*AWAY_S))
         if self._random.random() < 0.5:

@@ -13,7 +13,7 @@ RETRY_S = 0.05
 
 
 class Follower(Person):
-    """`follow` sessions; `resets` and `taken_back` should stay empty, whatever is killed."""
+    """A user that `follow`s sessions; `resets` and `taken_back` should stay empty despite kills."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -30,7 +30,7 @@ class Follower(Person):
         await super().__aexit__(kind, error, trace)
 
     async def follow(self, *sessions: str) -> Self:
-        """Connects, attaches, and stays connected from now on."""
+        """Connect, attach, and stay connected from now on."""
         self.following += sessions
         self._keeper = asyncio.create_task(self._stay())
         await self.wait_until(lambda: all(self._has(session) for session in self.following))

@@ -47,6 +47,8 @@ class Server:
         environment: dict[str, str] | None = None,
     ) -> None:
         self.place = place
+        self.cwd = ROOT
+        self.health = "/healthz"
         self.database = database
         self.port = free_port()
         line = f"{COMMANDS[command]} {arguments}".format(port=self.port, application=application)
@@ -76,7 +78,7 @@ class Server:
         """Start the process and wait until it answers; a server that ends instead is an error with its log."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self.command, cwd=self.cwd, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,  # a process group: the reloader is two processes
             )  # fmt: skip
         wait_for(self.is_ready, DEADLINE_S, lambda: f"the server does not answer:\n{self.log}")
@@ -87,7 +89,7 @@ class Server:
         if self.process.poll() is not None:
             raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log}")
         with suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/healthz", timeout=2).status_code == 200
+            return httpx.get(f"{self.url}{self.health}", timeout=2).status_code == 200
         return False
 
     def signal(self, number: signal.Signals) -> None:
@@ -237,7 +239,7 @@ def own_database(place: Path, migrated: Path) -> str:
 
 @pytest.fixture
 def start_server(tmp_path: Path, migrated: Path) -> Iterator[StartServer]:
-    """Starts servers: `start_server("daphne", HOLDFAST_PING_INTERVAL_S="1")`.
+    """Start servers: `start_server("daphne", HOLDFAST_PING_INTERVAL_S="1")`.
 
     All of a test's servers share one SQLite file of the test's own, unless they are given a `database`.
     """

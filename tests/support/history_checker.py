@@ -35,7 +35,7 @@ ENDS = ("finish", "abort", "error", "interrupt")
 
 
 class Recorder:
-    """Notes what happens, in memory and at once in a file."""
+    """A recorder of events, in memory and at once in a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -91,7 +91,7 @@ def _counts(counts: Counter[str]) -> str:
 
 
 class _Session:
-    """One session of a history. Each check yields what is wrong."""
+    """A session of a history. Each check yields its faults."""
 
     def __init__(self, session: str, history: list[Entry]) -> None:
         own = [entry for entry in history if session_of(entry) == session]

@@ -11,7 +11,7 @@ Answer = Callable[["Exchange"], Awaitable[None]]
 
 
 class Exchange:
-    """One request and the answer to it."""
+    """A request and its response."""
 
     def __init__(self, path: str, body: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.path = path

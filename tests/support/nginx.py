@@ -162,7 +162,7 @@ class Nginx:
         wait_for_port(self.port, self.process)
 
     def reload(self) -> None:
-        """Has it read its configuration again: new connections come to a new worker, the old one serves the others."""
+        """Reload its configuration: new connections come to a new worker, the old one serves the others."""
         self.process.send_signal(signal.SIGHUP)
 
     def kill9(self) -> None:

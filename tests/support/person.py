@@ -35,7 +35,7 @@ class Followed:
 
     @property
     def text(self) -> str:
-        """All text of the newest message."""
+        """The text of the newest message."""
         return text_of(list(self.messages.values())[-1]) if self.messages else ""
 
 
@@ -46,8 +46,8 @@ def text_of(message: MessageState) -> str:
 class Person:
     """`async with Person(server.url) as person:` opens the page as a new guest, and closes everything at the end.
 
-    What arrives is in `frames` (all, in order), `sessions` (folded), `receipts` (by signal), `errors`. Where the
-    URL is a proxy's, everything goes through it.
+    `url`: where Holdfast is included. What arrives is in `frames` (all, in order), `sessions` (folded), `receipts` (by
+    signal), `errors`. Where the URL is a proxy's, everything goes through it.
     """
 
     def __init__(self, url: str) -> None:
@@ -90,10 +90,16 @@ class Person:
         """Open a socket, in place of the one before, and wait for its first frame. `options` go to `websockets`."""
         await self.disconnect()
         cookies = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
-        settings = {"compression": None, "ping_interval": None, "max_size": None, "origin": self.url}
+        at = urlsplit(self.url)
+        settings = {
+            "compression": None,
+            "ping_interval": None,
+            "max_size": None,
+            "origin": f"{at.scheme}://{at.netloc}",
+        }
         settings |= {"open_timeout": DEADLINE_S} | options
         self.socket = await connect(
-            f"ws://{urlsplit(self.url).netloc}/ws/", additional_headers={"Cookie": cookies}, **settings
+            f"ws://{at.netloc}{at.path}/ws/", additional_headers={"Cookie": cookies}, **settings
         )
         self.close_code = None
         seen = len(self.frames)

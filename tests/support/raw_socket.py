@@ -53,7 +53,7 @@ def encode(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool 
 
 
 def connect(port: int, receive_buffer: int | None) -> socket.socket:
-    """`receive_buffer`: bytes that the kernel takes from the server on our behalf."""
+    """Connect a TCP socket. `receive_buffer`: bytes that the kernel takes from the server on our behalf."""
     connection = socket.socket()
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -109,13 +109,13 @@ class RawSocket:
     def receive(self, within: float = DEADLINE_S) -> Frame:
         """The next frame. Raises TimeoutError after `within` seconds, EOFError or ConnectionError at the end."""
         deadline = time.monotonic() + within
-        while (frame := self.take()) is None:
+        while (frame := self.parse_frame()) is None:
             self.fill(deadline - time.monotonic())
         if frame.opcode == PING and self.answer_pings:
             self.send(PONG, frame.payload)
         return frame
 
-    def take(self) -> Frame | None:
+    def parse_frame(self) -> Frame | None:
         if len(self.buffer) < 2:
             return None
         length, start = self.buffer[1], 2

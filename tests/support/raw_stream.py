@@ -12,7 +12,7 @@ from tests.support.raw_socket import connect
 
 
 class RawStream:
-    """Asks for a session's stream as this person at once; what the server sends waits until `frames` or `rest`."""
+    """A stream of a session, requested at once as this user; its bytes wait until `frames` or `rest`."""
 
     def __init__(self, server: Server, person: Person, session: str, *, receive_buffer: int | None = 4096) -> None:
         cookies = "; ".join(f"{name}={value}" for name, value in person.http.cookies.items())

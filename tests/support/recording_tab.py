@@ -10,7 +10,7 @@ from tests.support.transport_hopper import TransportHopper
 
 
 class RecordingTab(TransportHopper, RetryingFollower):
-    """`name` is what the history calls it."""
+    """A tab that records what it receives; `name` identifies it in the history."""
 
     STAY_S = 2.0
 

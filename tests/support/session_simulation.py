@@ -161,11 +161,11 @@ class SessionSimulation:
             return None
         done = self.writer.change(self.session, claims.claim_run, self.worker.pk)
 
-        def take() -> None:
+        def apply() -> None:
             run = outcome(done)
             self.agent = None if run is None else Agent(run)
 
-        return take
+        return apply
 
     def begin(self) -> Any:
         if self.agent is None or self.agent.begun:
@@ -227,12 +227,12 @@ class SessionSimulation:
             return None
         done = self.writer.change(self.session, lifecycle.expire, call.approval)
 
-        def take() -> None:
+        def apply() -> None:
             if outcome(done) is True:
                 call.state = "denied"
                 self._respond(call, False)()
 
-        return take
+        return apply
 
     def execute(self) -> Any:
         if not self._speaks() or not (call := self.agent and self.agent.call("decided")):
@@ -274,11 +274,11 @@ class SessionSimulation:
             return None
         done = self.writer.change(self.session, claims.hand_back_run, self.agent.run.pk, self.worker.pk)
 
-        def take() -> None:
+        def apply() -> None:
             if outcome(done) is True:
                 self.agent = None
 
-        return take
+        return apply
 
     def die(self) -> Any:
         """Let the worker die; another process ends its answers, and a third continues."""
@@ -317,12 +317,12 @@ class SessionSimulation:
         done = self.writer.change(self.session, backend.begin_call, call.approval, agent.run.pk)
         arguments = json.loads(models.Approval.objects.get(uid=call.approval).input)
 
-        def take() -> None:
+        def apply() -> None:
             if outcome(done) is True:
                 call.state = "begun"
                 self.effects.append(arguments["effect"])
 
-        return take
+        return apply
 
     def _respond(self, call: Call, approved: bool, *, also: Any = ()) -> Callable[[], None]:
         response = {"type": "tool-approval-response", "approvalId": call.approval, "approved": approved}

@@ -12,7 +12,7 @@ from tests.support.person import Frame, Person
 
 
 class Tab(Person):
-    """`async with Tab(process, "guest:1") as tab:` it is connected."""
+    """A connected tab: `async with Tab(process, "guest:1") as tab:`."""
 
     def __init__(self, process: Process, owner: str) -> None:
         super().__init__("http://no.server")

@@ -138,7 +138,7 @@ def begun(uid: str, text: str = "") -> list[Chunk]:
     return [start(uid), text_start(), *([delta(text)] if text else [])]
 
 
-def said(text: str) -> Chunk:
+def user_message(text: str) -> Chunk:
     """A person's turn."""
     return {"type": "message", "role": "user", "parts": [{"type": "text", "text": text}]}
 
@@ -149,7 +149,7 @@ def a_run(session: Session, uid: str, worker: Worker | None = None) -> Run:
     return Run.objects.create(session=session, agent="test", status=Run.Status.RUNNING, worker=worker, uid=uid)
 
 
-def of(run: Run) -> dict[str, str]:
+def run_fields(run: Run) -> dict[str, str]:
     """Return the fields of an append that name its run and worker."""
     assert run.worker_id
     return {"run": run.pk, "worker": run.worker_id}

@@ -7,10 +7,12 @@ from typing import Any
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.management.commands.runserver import Command as DaphneCommand
 from django.apps import apps
-from django.core.management.base import CommandParser
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 from django.utils import autoreload
 
+from sessions_app.servers import lifecycle
 from sessions_app.servers.daphne_server import SessionServer, exit_at_next_signal
 
 
@@ -50,8 +52,13 @@ class Command(DaphneCommand):
             os._exit(1)  # sys.exit would end only the reloader's thread
 
     def make_server(self, options: dict[str, Any]) -> SessionServer:
+        application = self.get_application(options)
+        if not lifecycle.has_hooks():
+            raise CommandError(
+                f"{settings.ASGI_APPLICATION} serves no WebSockets: return sessions_app.asgi.mount(application) from it"
+            )
         return SessionServer(
-            application=self.get_application(options),
+            application=application,
             endpoints=build_endpoint_description_strings(host=self.addr, port=int(self.port)),
             # Only the main thread gets signals; with the reloader, this is another thread.
             signal_handlers=not options["use_reloader"],

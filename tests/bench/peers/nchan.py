@@ -46,7 +46,7 @@ http {{
 
 
 class Client(PeerReader):
-    """`last`: the head of the last message that it got, which holds its id."""
+    """A reader. `last`: the head of the last message that it got, which holds its id."""
 
     last = b""
 
@@ -59,7 +59,7 @@ class Client(PeerReader):
 
 
 class Publisher(Socket):
-    """What the server answers to each message isn't kept."""
+    """A publisher, which discards the server's response to each message."""
 
     def on_text(self, payload: bytes) -> None:
         pass

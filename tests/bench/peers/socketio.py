@@ -18,7 +18,7 @@ OPENED, PING, PONG, CONNECT, EVENT = b"0{", b"2", b"3", b"40", b"42"
 
 
 class Client(PeerReader):
-    """`pid`: by which it recovers its connection; `offset`: of the last token that it got, in JSON."""
+    """A reader. `pid`: by which it recovers its connection; `offset`: of the last token that it got, in JSON."""
 
     def __init__(self, number: int = -1) -> None:
         super().__init__(number)
@@ -45,7 +45,7 @@ class Client(PeerReader):
 
 
 class SocketIo(Peer[Client]):
-    """One socket of the writer's publishes to all sessions."""
+    """A Socket.IO server. One socket of the writer's publishes to all sessions."""
 
     _publishing: asyncio.Task[Client] | None = None
 

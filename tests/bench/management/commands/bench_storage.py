@@ -66,7 +66,7 @@ class Command(BaseCommand):
             )
 
     def _bytes(self) -> None:
-        """Without what is free to be used again."""
+        """Return the database's size, without space that is free for reuse."""
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 cursor.execute("VACUUM FULL")
