@@ -360,7 +360,7 @@ def test_the_administrator_sees_sessions_connections_and_their_diagnosis(
     for path in pages:
         page = visitor.get(f"/admin/sessions_app/{path}")
         assert page.status_code == 200 and "Django administration" in page.text, path
-    assert "What was said" in visitor.get(f"/admin/sessions_app/session/{session}/change/").text
+    assert "Transcript" in visitor.get(f"/admin/sessions_app/session/{session}/change/").text
     assert visitor.get("/chat/api/policies/").status_code == 200
 
 
