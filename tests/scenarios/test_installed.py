@@ -22,9 +22,7 @@ from tests.support.person import Person, text_of
 from tests.support.tokens import bearer, token
 
 OWN = "The site's own"
-MISSING = [
-    "E011", "E012", "E013", "E015", "E021", "E026", "E027", "E028",
-]  # fmt: skip
+MISSING = ["E011", "E012", "E013", "E015", "E021", "E026", "E027", "E028"]
 SERVERS = ("runserver", "daphne", "uvicorn")
 PASSWORD = "correct horse battery"
 PUBLISH = """
@@ -360,7 +358,7 @@ def test_the_administrator_sees_sessions_connections_and_their_diagnosis(
     for path in pages:
         page = visitor.get(f"/admin/sessions_app/{path}")
         assert page.status_code == 200 and "Django administration" in page.text, path
-    assert "transcript-heading" in visitor.get(f"/admin/sessions_app/session/{session}/change/").text
+    assert "Transcript" in visitor.get(f"/admin/sessions_app/session/{session}/change/").text
     assert visitor.get("/chat/api/policies/").status_code == 200
 
 

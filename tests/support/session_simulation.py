@@ -309,7 +309,7 @@ class SessionSimulation:
         def reap() -> None:
             run = models.Run.objects.select_related("worker").get(pk=agent.run.pk)
             if run.status == "running":
-                self.writer.run(self.reaper._end(run))
+                self.writer.run(self.reaper._end_orphan(run))
 
         return reap
 
