@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from inspect import isclass
 from typing import Any, TypeVar
 
@@ -20,6 +21,14 @@ from sessions_app.http.throttling import Throttle
 
 ExceptionHandler = Callable[[Exception, Mapping[str, object]], Response | None]
 F = TypeVar("F", bound=Callable[..., Any])
+is_generating = ContextVar("is_generating", default=False)  # Holdfast's own document
+
+
+class OperationSchema(AutoSchema):
+    """Schema of an operation: part of Holdfast's own document, left out of the one that the project may have."""
+
+    def is_excluded(self) -> bool:
+        return not is_generating.get() or bool(super().is_excluded())
 
 
 def extend_schema(**options: Any) -> Callable[[F], F]:
@@ -28,7 +37,7 @@ def extend_schema(**options: Any) -> Callable[[F], F]:
 
     def decorate(view: F) -> F:
         if not isclass(view):
-            view.kwargs = {"schema": AutoSchema} | getattr(view, "kwargs", {})  # type: ignore[attr-defined]
+            view.kwargs = {"schema": OperationSchema} | getattr(view, "kwargs", {})  # type: ignore[attr-defined]
         return extend(view)
 
     return decorate
@@ -50,7 +59,7 @@ class HoldfastView(APIView):
     versioning_class = None
     metadata_class = None
     filter_backends: Any = []  # read by list views
-    schema: Any = AutoSchema()
+    schema: Any = OperationSchema()
 
     def get_exception_handler(self) -> ExceptionHandler:
         return errors.handle

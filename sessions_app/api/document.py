@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -23,7 +25,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sessions_app import __version__
-from sessions_app.api.base import HoldfastView
+from sessions_app.api.base import HoldfastView, is_generating
 from sessions_app.auth.addresses import NAMESPACE, prefix
 
 TITLE = "Holdfast"
@@ -47,11 +49,20 @@ SETTINGS: dict[str, Any] = {
 _lock = threading.Lock()
 
 
+@contextmanager
+def _generating() -> Iterator[None]:
+    token = is_generating.set(True)
+    try:
+        yield
+    finally:
+        is_generating.reset(token)
+
+
 def generate(below: str) -> dict[str, Any]:
     """Return the OpenAPI document of Holdfast's routes included at a path, such as `/chat/`."""
     routes = [path(below.removeprefix("/"), include("sessions_app.urls"))]
     # drf-spectacular patches settings of the whole process, so one document at a time.
-    with _lock, patched_settings(SETTINGS):
+    with _lock, patched_settings(SETTINGS), _generating():
         generator: Any = SchemaGenerator(patterns=routes)  # type: ignore[no-untyped-call]
         return dict(generator.get_schema(public=True))
 

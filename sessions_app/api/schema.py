@@ -9,11 +9,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from django.http.response import HttpResponseBase
-from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
-from sessions_app.api.base import HoldfastView, extend_schema
+from sessions_app.api.base import HoldfastView, OperationSchema, extend_schema
 from sessions_app.api.schema_serializers import (
     BatchSerializer,
     ErrorSerializer,
@@ -59,7 +58,7 @@ curl "$api/sessions/$session/signals/" -b cookies.txt -H "X-CSRFToken: $csrftoke
   -d '{"id": "my-first-signal", "kind": "message", "payload": {"parts": [{"type": "text", "text": "Hello"}]}}'"""
 
 
-class TransportSchema(AutoSchema):
+class TransportSchema(OperationSchema):
     """Schema of a transport: its body is always required. drf-spectacular assumes optional without a serializer."""
 
     def get_operation(self, *args: Any) -> dict[str, Any] | None:

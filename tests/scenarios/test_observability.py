@@ -123,7 +123,7 @@ def test_a_server_without_redis_is_ready_and_says_so(start_server: StartServer) 
     with services.redis() as url:
         server = start_server(HOLDFAST_REDIS=url)
         assert probe(server, "/readyz") == (200, "ready\n")
-    late = "ready\nthe channel layer does not answer, so news of other processes come late: ConnectionError\n"
+    late = "ready\nthe channel layer does not answer, so updates from other processes are late: ConnectionError\n"
     wait_for(lambda: probe(server, "/readyz") == (200, late), DEADLINE_S, lambda: str(probe(server, "/readyz")))
 
 
