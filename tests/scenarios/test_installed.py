@@ -22,9 +22,7 @@ from tests.support.person import Person, text_of
 from tests.support.tokens import bearer, token
 
 OWN = "The site's own"
-MISSING = [
-    "E011", "E012", "E013", "E015", "E021", "E026", "E027", "E028",
-]  # fmt: skip
+MISSING = ["E011", "E012", "E013", "E015", "E021", "E026", "E027", "E028"]
 SERVERS = ("runserver", "daphne", "uvicorn")
 PASSWORD = "correct horse battery"
 PUBLISH = """

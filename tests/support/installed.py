@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,13 @@ def build_wheel(place: Path) -> Path:
     run(command, cwd=place)
     [wheel] = place.glob("*.whl")
     return wheel
+
+
+def documented_settings() -> str:
+    """Return what docs/install.md puts at the end of a project's settings."""
+    found = re.search(r"## Settings\n.*?```python\n(.*?)```", (ROOT / "docs/install.md").read_text(), re.DOTALL)
+    assert found, "docs/install.md has no settings"
+    return found[1]
 
 
 def run(command: Iterable[str | Path], *, cwd: Path, environment: dict[str, str] | None = None) -> str:
@@ -74,7 +82,8 @@ class HostSite:
     def install(self) -> None:
         """Lay the site's own files and its set-up of Holdfast over it, and migrate."""
         shutil.copytree(OVERLAY, self.place, dirs_exist_ok=True)
-        self._settings.write_text(self._as_made + (OVERLAY / "settings_end.py").read_text())
+        own, ours = ((OVERLAY / f"settings_{name}.py").read_text() for name in ("own", "tests"))
+        self._settings.write_text("\n".join((self._as_made, own, documented_settings(), ours)))
         self.manage("makemigrations", "people")
         self.manage("migrate")
 

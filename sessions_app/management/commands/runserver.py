@@ -12,6 +12,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 from django.utils import autoreload
 
+from sessions_app.auth.addresses import prefix
 from sessions_app.servers import lifecycle
 from sessions_app.servers.daphne_server import SessionServer, exit_at_next_signal
 
@@ -72,5 +73,5 @@ class Command(DaphneCommand):
         assert self.server
         for host, port in self.server.listening_addresses:
             address = f"[{host}]" if ":" in host else host
-            self.stdout.write(f"Holdfast is at http://{address}:{port}/ (stop with Control-C)")
+            self.stdout.write(f"Holdfast is at http://{address}:{port}{prefix() or '/'} (stop with Control-C)")
         self.stdout.flush()
