@@ -361,7 +361,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 const TOO_LARGE = { code: "frame_too_large", message: "The message is too large", retryable: false };
 
 /** @type {ProtocolError} */
-const NO_APPROVAL = { code: "no_such_approval", message: "No tool call asks for this approval", retryable: false };
+const NO_APPROVAL = { code: "no_such_approval", message: "Approval not found", retryable: false };
 
 const ASKING = "approval-requested";
 const REFUSED = ["rejected", "expired", "failed"];

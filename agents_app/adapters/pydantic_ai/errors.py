@@ -16,7 +16,7 @@ BROKEN_OFF = "The connection to the model's provider broke off. What had been wr
 
 _LONG = r"[\w*+/=.-]{24,}"  # a key, or half of one
 _KEPT = "What had been written is kept."
-_OWNERS = "Whoever runs this site has to"
+_OWNERS = "The site's operator must"
 _ADVICE: dict[type[Exception], str] = {  # the first that fits: the particular before the general
     wrong.ModelRateLimitError: "The model's provider gets more requests from this site than it allows. {again}",
     wrong.ModelQuotaExceededError: f"The account at the model's provider is used up. {_OWNERS} raise its limit.",
