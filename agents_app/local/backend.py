@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import orjson
 from django.utils import timezone
@@ -37,8 +39,9 @@ class LocalBackend:
         self._response = response
         self._inbox = inbox
 
-    async def write(self, chunk: Chunk, *, settles: AgentSignal | None = None) -> None:
-        await self._response.write(chunk, also=None if settles is None else partial(apply_signal, settles.key))
+    def write(self, chunk: Chunk, *, settles: AgentSignal | None = None) -> Coroutine[Any, Any, None]:
+        # Handed on, not awaited here: a coroutine more for every token would be felt.
+        return self._response.write(chunk, also=None if settles is None else partial(apply_signal, settles.key))
 
     async def flush(self) -> None:
         await self._response.flush()

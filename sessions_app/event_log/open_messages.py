@@ -35,7 +35,7 @@ class OpenMessages:
     def __init__(self) -> None:
         self.open: dict[Key, OpenMessage] = {}
 
-    def load(self, key: Key) -> None:
+    def load(self, key: Key) -> OpenMessage:
         """Read a message from the database. Raises no_such_message."""
         found = queries.keyed_message(*key)
         if found is None:
@@ -43,32 +43,31 @@ class OpenMessages:
         row, message = found
         # Its size and journal are bounded again from here: they are limits, not accounts.
         size = len(orjson.dumps(message.parts))
-        self.open[key] = OpenMessage(message, row, is_new=False, size=size, journal_events=conf.settings.journal_events)
+        opened = self.open[key] = OpenMessage(
+            message, row, is_new=False, size=size, journal_events=conf.settings.journal_events
+        )
+        return opened
 
-    def apply(self, key: Key, serial: int, chunk: Chunk, now: datetime) -> str:
-        """Apply one chunk, which begins the message if it isn't open; return the event's JSON.
-
-        Raises HoldfastError, and then nothing has changed.
-        """
+    def apply(self, opened: OpenMessage, uid: str, serial: int, chunk: Chunk) -> str:
+        """Apply one chunk to an open message; return the event's JSON. Raises HoldfastError, with nothing changed."""
         json = orjson.dumps(chunk).decode()
-        opened = self.open.get(key)
-        if opened is None:
-            return self._begin(key, serial, chunk, json, now)
         most = conf.settings.response_bytes
         if opened.size + len(json) > most and chunk["type"] not in vocabulary.ENDS:
             raise HoldfastError("response_too_large", f"A response has at most {most} bytes.")
         fold.apply(opened.message, serial, chunk)
         opened.size += len(json)
-        return frames.event_text(serial=serial, uid=key[1], chunk=json)
+        return frames.event_text(serial=serial, uid=uid, chunk=json)
 
-    def _begin(self, key: Key, serial: int, chunk: Chunk, json: str, now: datetime) -> str:
+    def begin(self, key: Key, serial: int, chunk: Chunk, now: datetime) -> tuple[OpenMessage, str]:
+        """Open a new message with its first chunk; return it and the event's JSON. Raises HoldfastError likewise."""
         uid = key[1]
+        json = orjson.dumps(chunk).decode()
         if not frames.MESSAGE_UID.match(uid):
             raise HoldfastError("bad_chunk", "A message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -.")
         at = milliseconds(now)
         event: MessageEvent = {"serial": serial, "message": uid, "at": at, "chunk": chunk}
-        self.open[key] = OpenMessage(fold.begin(event), key=0, is_new=True, size=len(json))
-        return frames.event_text(serial=serial, uid=uid, chunk=json, at=at)
+        opened = self.open[key] = OpenMessage(fold.begin(event), key=0, is_new=True, size=len(json))
+        return opened, frames.event_text(serial=serial, uid=uid, chunk=json, at=at)
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Drop messages from memory; they are read from the database when they are needed again."""

@@ -92,14 +92,13 @@ class Transaction:
         """Fold an append into its message and stage what to write."""
         key = append.session, append.uid
         try:
-            session = self._find(append, key)
+            session, opened = self._find(append, key)
         except HoldfastError as problem:
             self._refused.add(key)
             return problem
         except AlreadyStored as stored:
             return AppendResult(stored.serial, repeated=True)
-        events, refusal = self._fold(append, session, key)
-        opened = self._open_messages.open.get(key)
+        opened, events, refusal = self._fold(append, session, key, opened)
         if opened is not None and append.sequence and (events or self._reads.batches.has_begun(append)):
             opened.shared = True
             self._reads.batches.note(append, opened.message, refusal)
@@ -119,21 +118,20 @@ class Transaction:
             raise outcome.refusal
         return outcome
 
-    def _find(self, append: Append, key: Key) -> StagedSession:
-        """Return the append's session, its message open unless it is to begin. Raises what refuses the append."""
+    def _find(self, append: Append, key: Key) -> tuple[StagedSession, OpenMessage | None]:
+        """Return the append's session and its message; None if it is to begin. Raises what refuses the append."""
         session = self._session(append.session)
         self._reads.check_fence(append)
         begins = self._reads.begins(append, key, self._messages.new(key))
-        self._forget_if_stale(append, key)
-        if key not in self._open_messages.open and not begins:
-            self._open_messages.load(key)
+        opened = self._fresh(append, key)
+        if opened is None and not begins:
+            opened = self._open_messages.load(key)
         self._current.add(key)
-        opened = self._open_messages.open.get(key)
         if opened is not None and append.after is not None and opened.message.last_serial != append.after:
             if opened.message.last_serial < append.after:
                 raise HoldfastError("storage_unavailable", "What was published before this was not stored.")
             raise AlreadyStored(opened.message.last_serial)
-        return session
+        return session, opened
 
     def _session(self, session: str) -> StagedSession:
         staged = self._sessions.get(session)
@@ -141,28 +139,35 @@ class Transaction:
             raise HoldfastError("not_found", "It was deleted or has expired.")
         return staged
 
-    def _forget_if_stale(self, append: Append, key: Key) -> None:
-        """Forget an append's message if another process may have written to it since it was folded here."""
+    def _fresh(self, append: Append, key: Key) -> OpenMessage | None:
+        """Return an append's message if it is open and as stored; another process may have written to it since."""
         opened = self._open_messages.open.get(key)
         if opened is None or key in self._current:
-            return
+            return opened
         batches = self._reads.batches
-        if not (batches.is_current(append, opened.message) if append.sequence else not opened.shared):
-            self._open_messages.forget([key])
+        if batches.is_current(append, opened.message) if append.sequence else not opened.shared:
+            return opened
+        self._open_messages.forget([key])
+        return None
 
-    def _fold(self, append: Append, session: StagedSession, key: Key) -> tuple[Events, HoldfastError | None]:
-        """Fold chunks up to the first that is refused; return their events, and why the rest was refused."""
+    def _fold(
+        self, append: Append, session: StagedSession, key: Key, opened: OpenMessage | None
+    ) -> tuple[OpenMessage | None, Events, HoldfastError | None]:
+        """Fold chunks up to the first that is refused; return the message, their events, and the refusal."""
         events: Events = []
         for chunk in append.chunks:
             serial = session.tail + 1
             try:
-                text = self._open_messages.apply(key, serial, chunk, self.now)
+                if opened is None:
+                    opened, text = self._open_messages.begin(key, serial, chunk, self.now)
+                else:
+                    text = self._open_messages.apply(opened, key[1], serial, chunk)
             except HoldfastError as problem:
-                return events, problem
+                return opened, events, problem
             session.tail = serial
             session.texts.append(text)
             events.append((serial, text))
-        return events, None
+        return opened, events, None
 
     def _stage_rows(self, append: Append, key: Key, opened: OpenMessage, events: Events) -> None:
         begins = opened.is_new

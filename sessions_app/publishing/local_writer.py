@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from sessions_app import conf
 from sessions_app.core import vocabulary
@@ -35,14 +36,15 @@ class LocalWriter:
         check = partial(vocabulary.check, max_bytes=conf.settings.chunk_bytes)
         self._writer = ResponseWriter(run.uid, ticker=ticker, check=check, submit=self._appends.submit)
 
-    async def write(self, chunk: Chunk, *, also: Also | None = None) -> None:
+    def write(self, chunk: Chunk, *, also: Also | None = None) -> Coroutine[Any, Any, None]:
         """Add one chunk, as `ResponseWriter.write`. `also` is called in the transaction that stores it."""
-        writer = self._writer
-        writer.add(chunk)
-        if also is not None:
-            self._appends.also.append((writer.last_position, also))
-        if writer.is_full:
-            await writer.wait_for_room()
+        return self._writer.write(chunk) if also is None else self._write_with(chunk, also)
+
+    async def _write_with(self, chunk: Chunk, also: Also) -> None:
+        self._writer.add(chunk)
+        self._appends.also.append((self._writer.last_position, also))
+        if self._writer.is_full:
+            await self._writer.wait_for_room()
 
     def with_next(self, also: Also) -> None:
         """Call this in the transaction that stores the next batch."""
