@@ -26,7 +26,7 @@ setup: .venv/.tests ## install what the tests need
 test: test-sqlite test-postgres test-js ## every test but the long ones
 
 # Four at a time, on two cores too: most tests wait, and those of one file share their servers.
-TOGETHER = --numprocesses 4 --dist loadfile
+TOGETHER = --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-sqlite: setup
 	$(BIN)/pytest $(TOGETHER)
