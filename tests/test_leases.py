@@ -8,19 +8,21 @@ import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from agents_app.local.backend import end_call
 from sessions_app import models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
-from sessions_app.runs import leases
+from sessions_app.runs import leases, lifecycle
 from sessions_app.runs.leases import DEAD, Lease, Reaper
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
-from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields
+from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,6 +128,30 @@ def test_an_answer_that_never_began_is_shown_as_interrupted(clock: Clock, alive:
     clock.beats(5, alive)
     assert status(session, "m_1") == "interrupted"
     assert models.Run.objects.get().status == "ended"
+
+
+def test_an_outcome_stored_at_the_last_moment_is_not_reported_as_unknown(alive: LivingProcess) -> None:
+    session = a_session("guest:1")
+    run = a_run(session, "m_1")
+    call = {"toolCallId": "call_1", "toolName": "append"}
+    chunks = [start("m_1"), {"type": "tool-input-start", **call}, {"type": "tool-input-available", **call, "input": {}}]
+    alive.writer.append(session, "m_1", chunks, **run_fields(run))
+    approval = models.Approval.objects.create(
+        session=session, run=run, uid="approval_1", call="call_1", tool="append", input="{}", input_hash="",
+        status="approved", execution="begun",
+    )  # fmt: skip
+    output = {"type": "tool-output-available", "toolCallId": "call_1", "output": "written"}
+    with alive.writer.together():  # the worker's last commit, and the end that another process puts to its run
+        done = partial(end_call, approval.uid, models.Approval.Execution.DONE)
+        stored = alive.writer.submit(session, "m_1", [output], **run_fields(run), also=((0, done),))
+        ended = alive.writer.change(session, lifecycle.end_orphan, run.pk, {"type": "interrupt", "reason": DEAD})
+    stored.result(DEADLINE_S)
+    ended.result(DEADLINE_S)
+    message = queries.message(session.pk, "m_1")
+    assert message is not None
+    assert (message.status, message.parts[0]["state"], message.parts[0]["output"]) == (
+        "interrupted", "output-available", "written",
+    )  # fmt: skip
 
 
 def test_a_dead_workers_late_writes_are_fenced(clock: Clock, alive: LivingProcess) -> None:

@@ -119,26 +119,12 @@ class Reaper:
         end = self._late.get(run.pk) or _end_chunk(run)
         logger.info("run %s: ending it for its worker", run.pk)
         try:
-            await self._append(run, [*await threads.run(lifecycle.last_words, run.pk), end])
+            await self._log_writer.change(run.session_id, lifecycle.end_orphan, run.pk, end)
         except HoldfastError as problem:
-            if problem.code == "unknown_part":
-                await self._append(run, [end])  # the response lacks the call whose outcome is unknown
-            elif problem.code == "no_such_message":
-                await self._end_unbegun(run, end)
-            elif problem.code in ("message_ended", "not_found"):
+            if problem.code == "not_found":  # the session is being deleted
                 await self._log_writer.do(_mark_ended, run.pk)
-            elif problem.code != "fenced":  # fenced: another process was faster
+            else:
                 logger.warning("run %s can't be ended yet: %s", run.pk, problem.message)
-
-    async def _end_unbegun(self, run: models.Run, end: Chunk) -> None:
-        """End a run without a stored response by an empty one, so that clients stop waiting for it."""
-        try:
-            await self._append(run, [{"type": "start", "messageId": run.uid}, end])
-        except HoldfastError as problem:
-            logger.warning("run %s can't be ended yet: %s", run.pk, problem.message)
-
-    async def _append(self, run: models.Run, chunks: list[Chunk]) -> None:
-        await self._log_writer.append(run.session_id, run.uid, chunks, run=run.pk, worker=run.worker_id or "")
 
 
 def _beats(own: str) -> dict[str, int]:

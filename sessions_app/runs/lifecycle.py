@@ -81,14 +81,28 @@ def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
     if run.status == WAITING:
         end_unbegun(log, run, end)
         return True
-    begun = queries.message(log.session, run.uid)
-    if begun is None:
-        chunks: list[Chunk] = [{"type": "start", "messageId": run.uid}, end]
-    else:
-        calls = {part.get("toolCallId") for part in begun.parts}
-        chunks = [*(word for word in last_words(run.pk) if word["toolCallId"] in calls), end]
-    log.append(run.uid, chunks, run=run.pk, worker=run.worker_id or "")
+    _end_for_worker(log, run, end)
     return True
+
+
+def end_orphan(log: SessionLog, run_id: str, end: Chunk) -> None:
+    """End a run instead of its worker, unless it has ended meanwhile."""
+    run = models.Run.objects.running().filter(session=log.session, pk=run_id).first()
+    if run is not None:
+        _end_for_worker(log, run, end)
+
+
+def _end_for_worker(log: SessionLog, run: models.Run, end: Chunk) -> None:
+    # Under the session's lock: the worker's last commit may have stored the outcome of a call a moment ago.
+    response = queries.message(log.session, run.uid)
+    if response is None:
+        log.append(run.uid, [{"type": "start", "messageId": run.uid}, end], run=run.pk, worker=run.worker_id or "")
+    elif fold.ended(response):
+        models.Run.objects.filter(pk=run.pk).update(status=ENDED, ended_at=log.now)
+    else:
+        calls = {part.get("toolCallId") for part in response.parts}
+        unknown = [chunk for chunk in unknown_outcomes(run.pk) if chunk["toolCallId"] in calls]
+        log.append(run.uid, [*unknown, end], run=run.pk, worker=run.worker_id or "")
 
 
 def expire(log: SessionLog, approval: str) -> bool:
@@ -215,7 +229,7 @@ def say_turn(log: SessionLog, signal: models.Signal) -> int:
 # Runs of dead workers
 
 
-def last_words(run: str) -> list[Chunk]:
+def unknown_outcomes(run: str) -> list[Chunk]:
     """Return chunks that end a dead run's calls as unknown; they come before its response's end."""
     begun = models.Approval.objects.filter(run=run, execution=models.Approval.Execution.BEGUN)
     return [
