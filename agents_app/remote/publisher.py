@@ -154,7 +154,8 @@ class Publisher:
             except TransportLost as lost:
                 logger.info("%s can't be reached: %s", self._url, lost)
                 await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
-                pause_s = min(2 * pause_s, RETRY_MOST_S)
+                # A site that has just come back counts a lease from its start: be there within a beat.
+                pause_s = min(2 * pause_s, self._beat_s)
                 continue
             if transport is None:
                 continue
