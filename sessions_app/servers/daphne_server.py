@@ -28,7 +28,7 @@ from twisted.logger import (
 from sessions_app import conf
 from sessions_app.core.asgi_types import Application, Message, Receive, Scope, Send
 from sessions_app.servers import lifecycle
-from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, Takes
+from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, generic_channel
 from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
 from sessions_app.servers.websocket_frames import ReceiveQueue
 
@@ -83,6 +83,7 @@ class SessionServer(Server):
         self.ports.append(port)
 
     def started(self) -> None:
+        self.http_factory.protocol = generic_channel
         self.http_factory.buildProtocol = partial(build_channel, self.http_factory.buildProtocol)
         self.ws_factory.protocol = SocketProtocol
         self.ws_factory.setProtocolOptions(
@@ -206,11 +207,6 @@ class SessionServer(Server):
         if not self.stopped.is_set():
             reactor.callFromThread(self.stop)
             self.stopped.wait()
-
-
-def stream_bodies(takes: Takes) -> None:
-    """Stream the bodies of requests for which `takes(scope)` is true, as other servers always do."""
-    StreamedRequest.takes_stream = staticmethod(takes)
 
 
 def build_channel(build: Callable[[Any], Any], address: Any) -> Any:
