@@ -28,3 +28,9 @@ def is_ours(path: str) -> bool:
     """Return True if a path of the project is below Holdfast's prefix."""
     start = prefix()
     return start is not None and path.startswith(start)
+
+
+def is_api(path: str) -> bool:
+    """Return True if a path of the project is below Holdfast's `api/`."""
+    start = prefix()
+    return start is not None and path.startswith(f"{start}api/")

@@ -97,7 +97,7 @@ class RequestBody:
 
     def read(self) -> None:
         """Let the client send more."""
-        if self.request.channel is None or self.reading:
+        if self.reading or getattr(self.request, "channel", None) is None:  # Twisted deletes it after the response
             return
         self.reading = True
         if self.request.awaits_continue:
@@ -122,6 +122,15 @@ class StreamedRequest(WebRequest):
             self._start_streaming()
         if is_streamed and rule.timeout_s is None:
             self.channel.setTimeout(None)  # the application has its own timeout
+
+    def process(self) -> None:
+        """Override: refuse or drop headers that Daphne would fail at or believe."""
+        # Any client could set it, and move its request to other addresses. A site has `daphne --root-path`.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        if all(value.isascii() for value in self.requestHeaders.getRawHeaders(b"Sec-WebSocket-Protocol", [])):
+            super().process()
+        else:  # Daphne decodes it as ASCII, and logs a traceback
+            self.basic_error(400, b"Bad Request", "Invalid header value")
 
     def _start_streaming(self) -> None:
         # Twisted would answer 100 Continue before the application has decided.

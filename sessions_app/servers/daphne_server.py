@@ -137,8 +137,9 @@ class SessionServer(Server):
             if not request._response_started:
                 raise
             logger.exception("the response to %s failed midway", request.path.decode("ascii", "replace"))
-            if request.channel is not None:
-                request.channel.transport.abortConnection()
+            channel = getattr(request, "channel", None)  # Twisted deletes it after the response
+            if channel is not None:
+                channel.transport.abortConnection()
 
     async def handle_reply(self, protocol: Any, message: Message) -> None:
         """Override: a fast path for text frames, and backpressure from clients."""
@@ -147,10 +148,16 @@ class SessionServer(Server):
             await take_body(protocol, more=message.get("more_body", False))
         if text and isinstance(protocol, SocketProtocol):
             await protocol.writable()
+        if isinstance(protocol, SocketProtocol) and protocol.is_ended:
+            return  # the client has closed, and the application doesn't know yet: autobahn would raise
         if text and isinstance(protocol, SocketProtocol) and protocol.state == protocol.STATE_OPEN:
             protocol.send_text(text)
         else:
             await super().handle_reply(protocol, message)
+
+    def protocol_disconnected(self, protocol: Any) -> None:
+        if protocol in self.connections:  # a refused socket is removed before its connection is lost
+            super().protocol_disconnected(protocol)
 
     def log_action(self, protocol: str, action: str, details: dict[str, object]) -> None:
         if action != "connecting":  # "connected" or "rejected" follows immediately

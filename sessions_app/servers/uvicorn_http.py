@@ -19,6 +19,11 @@ from sessions_app.servers.request_limits import LINGER_S, RequestLimits
 
 logger = logging.getLogger(__name__)
 
+MALFORMED = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+    b"Connection: close\r\n\r\n%s"
+)
+
 
 class ArrivalTimer:
     """Timer of what a connection has to send next: a request's head, its body, or the rest of a refused body."""
@@ -70,10 +75,7 @@ class ArrivalTimer:
         has_begun = is_body or bool(protocol.conn.trailing_data[0])  # an idle connection gets no response
         if has_begun and not (is_body and protocol.cycle.response_started):
             protocol.transport.write(RequestLimits.timeout_response)
-        if is_body:
-            protocol.cycle.disconnected = True  # a response that is being made now would follow this one
-            protocol.cycle.message_event.set()
-        protocol.transport.close()
+        abandon(protocol)
 
 
 def install() -> None:
@@ -85,7 +87,26 @@ def install() -> None:
             _restart_after(name)
         for name in ("connection_lost", "handle_websocket_upgrade"):
             _stop_before(name)
+        H11Protocol.send_400_response = refuse_malformed  # type: ignore[method-assign]
         H11Protocol.arrival = None  # type: ignore[attr-defined]
+
+
+def refuse_malformed(self: H11Protocol, msg: str) -> None:
+    """Answer a malformed request with 400, unless a response has begun, and close the connection.
+
+    Uvicorn's own method fails, with a traceback, for a HEAD request and while the application is at work.
+    """
+    if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        self.transport.write(MALFORMED % (len(msg), msg.encode()))
+    abandon(self)
+
+
+def abandon(protocol: H11Protocol) -> None:
+    """Close a connection; what the application still sends is dropped."""
+    if protocol.cycle is not None:
+        protocol.cycle.disconnected = True
+        protocol.cycle.message_event.set()
+    protocol.transport.close()
 
 
 def _restart_after(name: str) -> None:
