@@ -109,6 +109,7 @@ class RequestBody:
 class StreamedRequest(WebRequest):
     """Daphne's request, started as soon as its headers are read if its body may be large or the rule says so."""
 
+    _parsePOSTFormSubmission = False  # Twisted's own answer to a malformed form is a bare 400
     body: RequestBody | None = None
     awaits_continue = False
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -43,7 +44,51 @@ HEADERS = [
     ("Content-Length", ["-1", "x", "99999999999999999999", "1, 2", "+1", "1_0"]), ("Transfer-Encoding", ["x", "gzip, chunked"]),
     ("X-Long", ["x" * 9000, "x" * 70_000]), ("Bad Name", ["x"]), ("X_Under", ["x"]), ("X-Control", ["\x01\x02", "a\x00b"]),
 ]  # fmt: skip
+FORMS = ["application/x-www-form-urlencoded", "multipart/form-data"]
+FIELD = re.compile(rb'<(?:input|select|textarea)[^>]* name="([^"]+)"')
 STREAM_S = 0.7  # after which a response without an end is left
+
+
+class Learned:
+    """What responses have said of each route, so that most requests get past its first check. No route is named."""
+
+    def __init__(self, routes: list[str]) -> None:
+        self.routes = routes
+        self.few = [route for route in routes if not route.startswith("/admin/")]
+        self._refused: set[tuple[str, str]] = set()  # route, and a method or media type
+        self._bodies: dict[tuple[str, str], list[int]] = {}  # numbers of Known.bodies that a route and method took
+        self._fields: dict[str, list[str]] = {}  # of the forms that a route's page has
+
+    def route(self, random: Random) -> str:
+        return random.choice(self.few if random.random() < 0.5 else self.routes)
+
+    def accepted(self, random: Random, route: str, choices: list[str]) -> str:
+        """Return one of the choices, mostly one that the route hasn't refused."""
+        open_ = [choice for choice in choices if (route, choice) not in self._refused]
+        return random.choice(open_ if open_ and random.random() < 0.9 else choices)
+
+    def body(self, random: Random, route: str, method: str, count: int) -> int:
+        """Return a number below `count`, often that of a body which has succeeded there."""
+        taken = self._bodies.get((route, method))
+        return random.choice(taken) if taken and random.random() < 0.6 else random.randrange(count)
+
+    def form(self, random: Random, route: str) -> dict[str, Any] | None:
+        """Return a filled form of the route's page, if it has shown one."""
+        names = self._fields.get(route)
+        if not names:
+            return None
+        filled = {name: random.choice(["1", "x", "on", *values.TEXTS]) for name in names if random.random() < 0.8}
+        return {name: value for name, value in filled.items() if name != "csrfmiddlewaretoken"}
+
+    def learn(self, result: "Exchange") -> None:
+        if result.status == 405:
+            self._refused.add((result.route, result.method))
+        elif result.status == 415:
+            self._refused.add((result.route, result.media_type))
+        elif result.status in (201, 204) or (result.status == 200 and result.method != "GET"):
+            self._bodies.setdefault((result.route, result.method), []).append(result.body)
+        if result.status == 200 and (names := FIELD.findall(result.answer)):
+            self._fields[result.route] = sorted({name.decode("latin1") for name in names})[:80]
 
 
 @dataclass
@@ -51,6 +96,10 @@ class Exchange:
     """A request, and the status of its response: None if there was none."""
 
     sent: bytes
+    route: str = ""
+    method: str = ""
+    media_type: str = ""
+    body: int = 0  # its number in Known.bodies
     status: int | None = None
     answer: bytes = b""
 
@@ -58,20 +107,34 @@ class Exchange:
 class Visitor:
     """Someone who asks: cookies or a token, or nothing."""
 
-    def __init__(self, name: str, headers: dict[str, str]) -> None:
-        self.name = name
+    def __init__(self, headers: dict[str, str]) -> None:
         self.headers = headers
 
 
-def request(random: Random, known: Known, visitor: Visitor, routes: list[str], port: int) -> bytes:
+def request(random: Random, known: Known, visitors: dict[str, Visitor], learned: Learned, port: int) -> Exchange:
     """Return a whole request: valid, nearly so, or malformed."""
-    method = random.choice(METHODS)
-    few = [route for route in routes if not route.startswith("/admin/")]
-    route = random.choice(few if random.random() < 0.5 else routes)
-    body = random.choice(known.bodies(random))
-    type_, data = _body(random, values.several(random, body))
+    route = learned.route(random)
+    staff = route.startswith("/admin/") and random.random() < 0.7
+    visitor = visitors["staff"] if staff else random.choice(list(visitors.values()))
+    method = learned.accepted(random, route, METHODS)
+    media_type = learned.accepted(random, route, ["application/json"] * 3 + [*FORMS, "*"])
+    bodies = known.bodies(random)
+    number = learned.body(random, route, method, len(bodies))
+    form = learned.form(random, route)
+    if form is not None and media_type in FORMS and random.random() < 0.8:
+        whole: Any = form
+    else:
+        whole = values.several(random, bodies[number])
+    type_, data = _body(random, media_type, whole)
     if route.endswith("/publish/") and random.random() < 0.5:
         method, type_, data = "POST", "application/x-ndjson", ndjson(random)
+    sent = _written(random, known, visitor, route, method, type_, data, port)
+    return Exchange(sent, route, method, media_type, number)
+
+
+def _written(
+    random: Random, known: Known, visitor: Visitor, route: str, method: str, type_: str, data: bytes, port: int
+) -> bytes:
     headers = {
         "Host": f"127.0.0.1:{port}",
         "Connection": "close",
@@ -129,18 +192,16 @@ def _query(random: Random, known: Known) -> str:
     return urlencode([(name, text.encode("utf-8", "replace")[:500]) for name, text in pairs])
 
 
-def _body(random: Random, whole: Any) -> tuple[str, bytes]:
-    """Return a body's media type, and the body in that form or another."""
-    act = random.randrange(10)
-    if act < 6:
-        return "application/json", values.data(random, whole)
+def _body(random: Random, media_type: str, whole: Any) -> tuple[str, bytes]:
+    """Return a Content-Type, and the body in that form or another."""
+    if media_type == "application/json":
+        return media_type, values.data(random, whole)
     fields = whole if isinstance(whole, dict) else {"x": whole}
     pairs = {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-    if act == 6:
+    if media_type == FORMS[0]:
         form = {name.encode("utf-8", "replace"): value.encode("utf-8", "replace") for name, value in pairs.items()}
-        data = urlencode(form).encode() if random.random() < 0.8 else b"a=1&" * 1100
-        return "application/x-www-form-urlencoded", data
-    if act == 7:
+        return media_type, urlencode(form).encode() if random.random() < 0.9 else b"a=1&" * 1100
+    if media_type == FORMS[1]:
         return "multipart/form-data; boundary=b", _multipart(random, pairs)
     return random.choice(TYPES), random.choice([values.data(random, whole), _multipart(random, pairs), b""])
 
@@ -148,12 +209,12 @@ def _body(random: Random, whole: Any) -> tuple[str, bytes]:
 def _multipart(random: Random, pairs: dict[str, str]) -> bytes:
     parts = []
     for name, value in pairs.items():
-        extra = random.choice(["", "", '; filename="x\\\\..\\x.txt"', "; filename*=bogus''x", "; filename=", '; name="'])
+        extra = random.choice(["", "", "", "", '; filename="x\\\\..\\x.txt"', "; filename*=bogus''x", "; filename=", '; name="'])
         kind = random.choice(["", "Content-Type: text/plain; charset=hex\r\n", "Content-Transfer-Encoding: base64\r\n"])
         parts.append(f'--b\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n{kind}\r\n{value}\r\n')
-    end = random.choice(["--b--\r\n", "--b--", "--b\r\n", "", "--b\r\n" * 1100])
+    end = random.choice(["--b--\r\n", "--b--\r\n", "--b--\r\n", "--b--", "--b\r\n", "", "--b\r\n" * 1100])
     data = ("".join(parts) + end).encode("utf-8", "replace")
-    return data[: random.randrange(len(data) + 1)] if random.random() < 0.3 else data
+    return data[: random.randrange(len(data) + 1)] if random.random() < 0.15 else data
 
 
 def ndjson(random: Random) -> bytes:
@@ -173,12 +234,11 @@ def _chunked(random: Random, data: bytes) -> bytes:
     return sent + random.choice([b"0\r\n\r\n"] * 6 + [b"", b"zz\r\n", b"-1\r\n\r\n", b"ffffffffffffffff\r\n"])
 
 
-async def exchange(port: int, sent: bytes) -> Exchange:
+async def exchange(port: int, result: Exchange) -> None:
     """Send a request and read its response, or as much of it as comes within STREAM_S."""
-    result = Exchange(sent)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(sent)
+        writer.write(result.sent)
         await _read(reader, result)
     except (ConnectionError, TimeoutError):
         pass
@@ -189,7 +249,6 @@ async def exchange(port: int, sent: bytes) -> Exchange:
         result.answer = result.answer.partition(b"\r\n\r\n")[2]
         head = result.answer.split(b"\r\n", 1)[0].split(b" ")
     result.status = int(head[1]) if len(head) > 1 and head[0].startswith(b"HTTP/") else None
-    return result
 
 
 async def _read(reader: asyncio.StreamReader, result: Exchange) -> None:

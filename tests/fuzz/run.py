@@ -13,7 +13,7 @@ import httpx
 
 from tests.fuzz import doors, requests, sockets
 from tests.fuzz.doors import Known
-from tests.fuzz.requests import Exchange, Visitor
+from tests.fuzz.requests import Exchange, Learned, Visitor
 from tests.support.harness import DEADLINE_S, Server, guest
 from tests.support.raw_socket import TEXT, RawSocket
 
@@ -65,8 +65,8 @@ class Fuzz:
         self.server = server
         self.seed = seed
         self.known = Known()
-        self.visitors: list[Visitor] = []
-        self.routes = doors.routes()
+        self.visitors: dict[str, Visitor] = {}
+        self.learned = Learned(doors.routes())
         self.findings = Findings()
         self._left = requests
         self._until = time.monotonic() + seconds if seconds else None
@@ -85,8 +85,8 @@ class Fuzz:
         body = {"sub": "svc:fuzz", "scope": "read send approve cancel publish", "sessions": ["*"]}
         self.known.tokens = [self._post("/api/tokens/", people[2], body).json()["token"]]
         token = {"Authorization": f"Bearer {self.known.tokens[0]}"}
-        named = {"nobody": {}, "guest": people[0], "staff": people[2], "token": token}
-        self.visitors = [Visitor(name, headers) for name, headers in named.items()]
+        named: dict[str, dict[str, str]] = {"nobody": {}, "guest": people[0], "staff": people[2], "token": token}
+        self.visitors = {name: Visitor(headers) for name, headers in named.items()}
 
     def _post(self, path: str, headers: dict[str, str], body: object = None) -> httpx.Response:
         response = httpx.post(f"{self.server.url}{path}", json=body or {}, headers=headers, timeout=DEADLINE_S)
@@ -137,13 +137,15 @@ class Fuzz:
 
     async def _work(self, random: Random) -> None:
         while self._goes_on():
-            visitor = random.choice(self.visitors)
-            if random.random() < 0.25:
+            if random.random() < 0.2:
+                visitor = random.choice(list(self.visitors.values()))
                 result = await sockets.conversation(random, self.known, visitor, self.server.port)
                 self.findings.note(result, "ws")
             else:
-                sent = requests.request(random, self.known, visitor, self.routes, self.server.port)
-                self.findings.note(await requests.exchange(self.server.port, sent), "http")
+                result = requests.request(random, self.known, self.visitors, self.learned, self.server.port)
+                await requests.exchange(self.server.port, result)
+                self.learned.learn(result)
+                self.findings.note(result, "http")
 
     def _goes_on(self) -> bool:
         if self._left is not None:
