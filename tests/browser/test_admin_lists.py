@@ -1,4 +1,4 @@
-"""Admin lists fit into a window of 1280 px beside the sidebar, one line a row, even when every text is at its longest."""
+"""Admin lists fit into a window of 1280 px beside the sidebar, one line a row, with texts at their longest."""
 
 import re
 
@@ -15,7 +15,8 @@ LONGEST = """
 from django.utils import timezone
 from sessions_app.models import *
 now, word = timezone.now(), "W" * 64
-session = Session.objects.create(owner="guest:" + "f" * 32, title="W" * 200, agent=word, policy=RetentionPolicy.objects.first())
+policy = RetentionPolicy.objects.first()
+session = Session.objects.create(owner="guest:" + "f" * 32, title="W" * 200, agent=word, policy=policy)
 worker = Worker.objects.create(name="W" * 100 + ":12345")
 Message.objects.create(session=session, uid=word, role="assistant", status="interrupted", first_serial=10**9,
     last_serial=10**9 + 1, created_at=now, updated_at=now)
