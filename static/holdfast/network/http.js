@@ -218,7 +218,10 @@ export class HttpTransport {
   async #signal({ session, id, kind, payload }) {
     try {
       const response = await this.#post(`sessions/${session}/signals/`, { id, kind, payload });
-      this.#answered(await response.json());
+      /** @type {Frame|null} */
+      const answer = await response.json();
+      if (!answer || !isAnswer(answer)) throw new TypeError("no receipt"); // another server's answer
+      this.#answered(answer);
     } catch (problem) {
       // The answer is a rejection or an error. A refusal by a proxy says nothing about the frames that come down.
       if (problem instanceof Refusal) this.#answered({ type: "error", session, id, ...(problem.answer ?? BLOCKED) });
