@@ -4,6 +4,8 @@ import { Heartbeat } from "./heartbeat.js";
 import { TransportManager } from "./transport-manager.js";
 import { HttpTransport } from "./network/http.js";
 import { ABNORMAL, SocketTransport } from "./network/socket.js";
+import { TabGroup } from "./network/tab-group.js";
+import { orNull } from "./or-null.js";
 import { COOKIES_BLOCKED, blocksCookies, pageStorage, watchPage } from "./page-lifecycle.js";
 import { endsConnection, errorOf } from "./protocol.js";
 import { Session } from "./session.js";
@@ -114,16 +116,18 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   }
 
   #transports() {
-    const { url, api, WebSocket, fetch, clock } = this.#options;
+    const { url, api, page, WebSocket, fetch, clock } = this.#options;
     const token = this.#token;
     /** @type {Partial<Record<TransportName, () => import("./network/socket.js").Transport>>} */
     const transports = {};
     /** @param {boolean} returning */
     const attaches = (returning) =>
       [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
+    const site = orNull(() => new URL(api, page.location.href).href) ?? api;
+    const group = (/** @type {TransportName} */ name) => new TabGroup(page, `${name} ${site} ${token.holder}`);
     if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket, token);
     for (const name of /** @type {const} */ (["stream", "poll"])) {
-      if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches, token });
+      if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches, token, tabs: group(name) });
     }
     return transports;
   }

@@ -1,5 +1,6 @@
 // A session's unsent signals, shared by the browser's tabs: one database, one broadcast channel, one send lock.
 
+import { aborted } from "./aborted.js";
 import { orNull } from "./or-null.js";
 import { SignalDatabase } from "./signal-database.js";
 
@@ -138,9 +139,4 @@ class SignalsOfTabs {
     if ("settled" in news) this.onsettled(news.settled);
     else this.onforgotten(news.forgotten);
   }
-}
-
-/** @param {AbortSignal} signal */
-function aborted(signal) {
-  return new Promise((resolve) => signal.aborted ? resolve(undefined) : signal.addEventListener("abort", resolve));
 }

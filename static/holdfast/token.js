@@ -24,6 +24,12 @@ export class Token {
     return this.#provider !== null;
   }
 
+  /** Name of those who may see the same: whom the token acts as, and its sessions; empty with cookies. */
+  get holder() {
+    const { sub, sessions } = claimsOf(this.#token);
+    return this.#token && JSON.stringify([sub, sessions]);
+  }
+
   /** @returns {Promise<string>} a token that is valid for a while; rejects as the provider does */
   async fresh() {
     const provider = /** @type {TokenProvider} */ (this.#provider);
@@ -58,7 +64,7 @@ function lifeOf(token, now) {
   return left > 0 ? Math.min(left, whole) : whole;
 }
 
-/** @param {string} token @returns {{exp?: unknown, iat?: unknown}} */
+/** @param {string} token @returns {{exp?: unknown, iat?: unknown, sub?: unknown, sessions?: unknown}} */
 function claimsOf(token) {
   const claims = token.split(".")[1] ?? "";
   return orNull(() => JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/")))) ?? {};
