@@ -170,7 +170,9 @@ def test_a_malformed_form_is_refused_unread(path: str, type_: str, caplog: pytes
     assert "Traceback" not in caplog.text
 
 
-@pytest.mark.parametrize("path", ["/api/sessions/", f"/api/sessions/{NO_SUCH_ID}/", f"/api/sessions/{NO_SUCH_ID}/poll/"])
+@pytest.mark.parametrize(
+    "path", ["/api/sessions/", f"/api/sessions/{NO_SUCH_ID}/", f"/api/sessions/{NO_SUCH_ID}/poll/"]
+)
 def test_too_many_parameters_are_refused_in_the_same_format(path: str) -> None:
     answer = guest().get(f"{path}?{'a=1&' * 1100}")
     assert answer.status_code in (400, 404) and answer.json()["code"] in ("bad_request", "invalid", "not_found")

@@ -1,6 +1,6 @@
 """`make fuzz`: fuzz both servers at once, for five minutes, with a printed seed; exit 1 if anything is found.
 
-    python -m tests.fuzz [--seconds 300] [--seed SEED] [--servers uvicorn,daphne]
+python -m tests.fuzz [--seconds 300] [--seed SEED] [--servers uvicorn,daphne]
 """
 
 import argparse

@@ -17,17 +17,22 @@ TYPES = [
     "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "multipart/form-data; boundary=b",
     "multipart/form-data; boundary=" + "b" * 300, "application/json; charset=utf-16", "application/json; charset=hex",
     "application/json; charset=undefined", "application/json; charset=idna", "text/plain; charset*=bogus''x",
-    "multipart/form-data; boundary*=bogus''x", "application/json; charset=" + "x" * 3000, "application/x-ndjson", "é/é", ";",
+    "multipart/form-data; boundary*=bogus''x", "application/json; charset=" + "x" * 3000, "application/x-ndjson",
+    "é/é", ";",
     "application/json;;;=", 'application/json; x="', "application/xml", "text/html; charset=utf-8; charset=punycode",
 ]  # fmt: skip
 HEADERS = [
-    ("Host", ["evil.example", "", "127.0.0.1:99999", "[::1", "a..b", "localhost:x", "é", "x" * 3000, "127.0.0.1, evil"]),
+    ("Host", ["evil.example", "", "127.0.0.1:99999", "[::1", "a..b", "localhost:x", "é", "x" * 3000,
+        "127.0.0.1, evil"]),
     ("Cookie", [
-        "x", ";;;", "sessionid=" + "a" * 32, 'sessionid="aaaaaaaa\\000"', "sessionid=../../etc", 'a="\\', "holdfast_guest=a:b:c",
-        "é=é", "csrftoken=" + "x" * 500, 'messages="\\000"', "messages=[[]]:x", "; ".join(f"c{n}=1" for n in range(1500)),
+        "x", ";;;", "sessionid=" + "a" * 32, 'sessionid="aaaaaaaa\\000"', "sessionid=../../etc",
+        'a="\\', "holdfast_guest=a:b:c",
+        "é=é", "csrftoken=" + "x" * 500, 'messages="\\000"', "messages=[[]]:x",
+        "; ".join(f"c{n}=1" for n in range(1500)),
     ]),
     ("Origin", ["null", "http://evil.example", "http://[::1", "//", "é", "http://" + "a" * 3000]),
-    ("Authorization", ["Bearer", "Bearer x", "Bearer a.b.c", "Bearer " + "e30." * 3, "Basic é", "Bearer é", "bearer \t"]),
+    ("Authorization", ["Bearer", "Bearer x", "Bearer a.b.c", "Bearer " + "e30." * 3, "Basic é", "Bearer é",
+        "bearer \t"]),
     ("X-CSRFToken", ["", "é", "x" * 64, "x" * 5000]),
     ("Accept", ["text/html", "application/json; indent=999999999", ";;", "*/*;q=x", "x/" + "y" * 3000, "é"]),
     ("Accept-Language", ["x" * 3000, "é", "en;q=" + "9" * 400, ",".join(["aa-bb"] * 900)]),
@@ -38,11 +43,16 @@ HEADERS = [
     ("Last-Event-ID", ["", "x", "é", "e-9999999999999999999999", "-"]),
     ("X-Forwarded-For", ["é", ",,,", "1.2.3.4, ::1%eth0", "x" * 3000]),
     ("X-Forwarded-Host", ["evil.example", "é"]), ("X-Forwarded-Proto", ["https", "é"]), ("X-Forwarded-Port", ["x"]),
-    ("X-HTTP-Method-Override", ["DELETE"]), ("Referer", ["é", "http://[", "x" * 3000]), ("Sec-Fetch-Site", ["cross-site", "é"]),
-    ("Daphne-Root-Path", ["/x", "é", "%00", "/"]), ("Expect", ["100-continue", "x"]), ("Content-Encoding", ["gzip", "x"]),
-    ("Upgrade", ["websocket", "h2c", "é"]), ("Connection", ["Upgrade", "é"]), ("traceparent", ["00-x-x-x", "é", "00-" + "0" * 60]),
-    ("Content-Length", ["-1", "x", "99999999999999999999", "1, 2", "+1", "1_0"]), ("Transfer-Encoding", ["x", "gzip, chunked"]),
-    ("X-Long", ["x" * 9000, "x" * 70_000]), ("Bad Name", ["x"]), ("X_Under", ["x"]), ("X-Control", ["\x01\x02", "a\x00b"]),
+    ("X-HTTP-Method-Override", ["DELETE"]), ("Referer", ["é", "http://[", "x" * 3000]), ("Sec-Fetch-Site",
+        ["cross-site", "é"]),
+    ("Daphne-Root-Path", ["/x", "é", "%00", "/"]), ("Expect", ["100-continue", "x"]), ("Content-Encoding", ["gzip",
+        "x"]),
+    ("Upgrade", ["websocket", "h2c", "é"]), ("Connection", ["Upgrade", "é"]), ("traceparent", ["00-x-x-x", "é",
+        "00-" + "0" * 60]),
+    ("Content-Length", ["-1", "x", "99999999999999999999", "1, 2", "+1", "1_0"]), ("Transfer-Encoding", ["x",
+        "gzip, chunked"]),
+    ("X-Long", ["x" * 9000, "x" * 70_000]), ("Bad Name", ["x"]), ("X_Under", ["x"]), ("X-Control", ["\x01\x02",
+        "a\x00b"]),
 ]  # fmt: skip
 FORMS = ["application/x-www-form-urlencoded", "multipart/form-data"]
 FIELD = re.compile(rb'<(?:input|select|textarea)[^>]* name="([^"]+)"')
@@ -171,9 +181,13 @@ def _target(random: Random, known: Known, route: str) -> str:
     path = route % Parameters()
     act = random.randrange(30)
     if act == 0:
-        path += random.choice(["%00", "%ff%fe", "%", "//", "/../", "..;/", "%2e%2e/", "é", "%c0%af", ";x=y", "#", "\x01"])
+        path += random.choice(
+            ["%00", "%ff%fe", "%", "//", "/../", "..;/", "%2e%2e/", "é", "%c0%af", ";x=y", "#", "\x01"]
+        )
     if act == 1:
-        path = random.choice(["*", "http://evil.example" + path, "//" + path, path[1:] or "x", path.upper(), "/" + "x" * 9000])
+        path = random.choice(
+            ["*", "http://evil.example" + path, "//" + path, path[1:] or "x", path.upper(), "/" + "x" * 9000]
+        )
     if random.random() < 0.3:
         path += "?" + _query(random, known)
     return path
@@ -181,13 +195,17 @@ def _target(random: Random, known: Known, route: str) -> str:
 
 def _query(random: Random, known: Known) -> str:
     names = [
-        "cursor", "rewind", "wait", "limit", "before", "after", "since", "order", "format", "q", "p", "o", "all", "e", "message",
-        "next", "_popup", "_changelist_filters", "status__exact", "id__exact", "created_at__gte", "created_at__year", "_to_field",
+        "cursor", "rewind", "wait", "limit", "before", "after", "since", "order", "format", "q", "p", "o", "all",
+        "e", "message",
+        "next", "_popup", "_changelist_filters", "status__exact", "id__exact", "created_at__gte", "created_at__year",
+        "_to_field",
         "field_name", "term", "app_label", "model_name", "token", "page", "held", "x",
     ]  # fmt: skip
     act = random.randrange(12)
     if act == 0:
-        return random.choice(["%", "%00", "&" * 1500, "a=1&" * 1100, "%ff=%fe", "é=é", "=", "a[]=1", "x" * 9000, "?", "\x7f"])
+        return random.choice(
+            ["%", "%00", "&" * 1500, "a=1&" * 1100, "%ff=%fe", "é=é", "=", "a[]=1", "x" * 9000, "?", "\x7f"]
+        )
     pairs = [(random.choice(names), known.parameter(random)) for _ in range(random.randrange(1, 4))]
     return urlencode([(name, text.encode("utf-8", "replace")[:500]) for name, text in pairs])
 
@@ -209,7 +227,9 @@ def _body(random: Random, media_type: str, whole: Any) -> tuple[str, bytes]:
 def _multipart(random: Random, pairs: dict[str, str]) -> bytes:
     parts = []
     for name, value in pairs.items():
-        extra = random.choice(["", "", "", "", '; filename="x\\\\..\\x.txt"', "; filename*=bogus''x", "; filename=", '; name="'])
+        extra = random.choice(
+            ["", "", "", "", '; filename="x\\\\..\\x.txt"', "; filename*=bogus''x", "; filename=", '; name="']
+        )
         kind = random.choice(["", "Content-Type: text/plain; charset=hex\r\n", "Content-Transfer-Encoding: base64\r\n"])
         parts.append(f'--b\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n{kind}\r\n{value}\r\n')
     end = random.choice(["--b--\r\n", "--b--\r\n", "--b--\r\n", "--b--", "--b\r\n", "", "--b\r\n" * 1100])

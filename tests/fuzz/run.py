@@ -79,7 +79,10 @@ class Fuzz:
         for headers in people:
             cookies = dict(part.split("=", 1) for part in headers["Cookie"].split("; "))
             headers["X-CSRFToken"] = cookies["csrftoken"]
-        ids = [self._post("/api/sessions/", headers).json()["id"] for headers in (people[0], people[0], people[2], people[1])]
+        ids = [
+            self._post("/api/sessions/", headers).json()["id"]
+            for headers in (people[0], people[0], people[2], people[1])
+        ]
         *self.known.sessions, self.known.strangers = ids
         self.known.cursors = [*map(self._cursor, (people[0], people[0]), ids), "x-1", "-"]
         body = {"sub": "svc:fuzz", "scope": "read send approve cancel publish", "sessions": ["*"]}
@@ -150,7 +153,9 @@ class Fuzz:
     def _goes_on(self) -> bool:
         if self._left is not None:
             self._left -= 1
-        is_over = self._left is not None and self._left < 0 or self._until is not None and time.monotonic() > self._until
+        is_over = (
+            self._left is not None and self._left < 0 or self._until is not None and time.monotonic() > self._until
+        )
         return not is_over and len(self.findings.problems) < self.MOST_PROBLEMS
 
     def _check_log(self) -> None:

@@ -35,9 +35,13 @@ def handshake(random: Random, visitor: Visitor, port: int) -> bytes:
     if act == 2:
         headers["Sec-WebSocket-Key"] = random.choice(["", "x", "é", "A" * 24, "x" * 3000])
     if act == 3:
-        headers["Sec-WebSocket-Extensions"] = random.choice(["permessage-deflate", "permessage-deflate; x", "é", ";;", "x" * 900])
+        headers["Sec-WebSocket-Extensions"] = random.choice(
+            ["permessage-deflate", "permessage-deflate; x", "é", ";;", "x" * 900]
+        )
     if act == 4:
-        path = random.choice(["/ws", "/ws/%00", "/ws/?x=%ff", "/nothing/", "/ws/é", "/api/stream/", "/admin/", "/ws/?é"])
+        path = random.choice(
+            ["/ws", "/ws/%00", "/ws/?x=%ff", "/nothing/", "/ws/é", "/api/stream/", "/admin/", "/ws/?é"]
+        )
     if act == 5:
         name, choices = random.choice(HEADERS)
         headers[name] = random.choice(choices)
@@ -54,7 +58,9 @@ def frame(random: Random, known: Known) -> bytes:
     if act == 0:
         return encode(random.choice([BINARY, CONTINUATION, PING, PONG, 3, 7, 11, 15]), payload[:200])
     if act == 1:
-        return encode(CLOSE, random.choice([b"", b"x", b"\x03\xe8", b"\x03\xed", b"\xff\xff", b"\x03\xe8\xff", payload[:300]]))
+        return encode(
+            CLOSE, random.choice([b"", b"x", b"\x03\xe8", b"\x03\xed", b"\xff\xff", b"\x03\xe8\xff", payload[:300]])
+        )
     if act == 2:
         return encode(TEXT, payload, rsv=random.randrange(1, 8))
     if act == 3:

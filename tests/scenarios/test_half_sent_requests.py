@@ -161,7 +161,9 @@ def test_an_upload_is_refused_before_its_body_is_sent(server: Server, by: str, l
 
 def test_an_upload_that_may_be_sent_is_told_to_continue(server: Server) -> None:
     publisher = token(sub="agent:shell", scope="publish")
-    with closing(connect(server, upload("A" * 22, b"Content-Length: 9", b"Expect: 100-continue", by=publisher))) as connection:
+    with closing(
+        connect(server, upload("A" * 22, b"Content-Length: 9", b"Expect: 100-continue", by=publisher))
+    ) as connection:
         answer, _ = read_to_end(connection, lambda: connection.sendall(b"{}\n{}\n{}\n"))
     assert b" 404 " in answer.partition(b"\r\n")[0]  # the session doesn't exist, which the head has said
 

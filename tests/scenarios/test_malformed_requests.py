@@ -21,7 +21,10 @@ REQUESTS = {
     "a tunnel": (f"CONNECT /api/sessions/ HTTP/1.1\r\n{HOST}\r\n", 405),
     "bad UTF-8 in the query": (f"GET /api/sessions/?%ff=%fe HTTP/1.1\r\n{HOST}\r\n", 401),
     "too many parameters": (f"GET /api/sessions/{'A' * 22}/poll/?{LONG} HTTP/1.1\r\n{HOST}\r\n", 401),
-    "a bad charset": (f"POST / HTTP/1.1\r\n{HOST}Content-Type: text/plain; charset=hex\r\nContent-Length: 0\r\n\r\n", 415),
+    "a bad charset": (
+        f"POST / HTTP/1.1\r\n{HOST}Content-Type: text/plain; charset=hex\r\nContent-Length: 0\r\n\r\n",
+        415,
+    ),
     "a bad media type": (f"POST / HTTP/1.1\r\n{HOST}Content-Type: a/b; c*=bogus''x\r\nContent-Length: 0\r\n\r\n", 415),
     "a bad form to sign in": (f"POST /login/ HTTP/1.1\r\n{HOST}{FORM}", 400),
     "a bad form to the admin": (f"POST /admin/login/ HTTP/1.1\r\n{HOST}{FORM}", 400),
