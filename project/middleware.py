@@ -19,10 +19,12 @@ class StaticFilesMiddleware(ServeStaticMiddleware):
     """ServeStatic, with a 404 for a missing file; with DEBUG it would log a traceback for each."""
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase
         try:
-            return await super().__call__(request)
+            response = await super().__call__(request)
         except MissingFileError:
-            return await self.get_response(request)
+            response = await self.get_response(request)
+        return response
 
 
 @async_only_middleware

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
-from twisted.web.http import HTTPChannel, _GenericHTTPChannelProtocol
+from twisted.web import http
 
 from sessions_app import conf
 from sessions_app.core.asgi_types import Message, Scope
@@ -17,10 +17,11 @@ from sessions_app.servers.request_limits import RequestLimits
 
 # Chunks of a body that may wait for the application; at the limit the server stops reading from the client.
 MAX_CHUNKS = 16
+TwistedChannel: Any = http.HTTPChannel  # most of it has no types
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Channel(HTTPChannel):
+class Channel(TwistedChannel):
     """Twisted's HTTP connection with a time limit for each request's head and body.
 
     Twisted's own limit counts from the last byte, so a client that sends one now and then would keep it open.
@@ -173,6 +174,6 @@ class StreamedRequest(WebRequest):
 
 def generic_channel() -> Any:
     """Return a connection for Daphne's HTTP factory."""
-    channel = _GenericHTTPChannelProtocol(Channel())
+    channel = http._GenericHTTPChannelProtocol(Channel())
     channel.requestFactory = StreamedRequest
     return channel
