@@ -46,13 +46,13 @@ if not SECRET_KEY:
         )
     SECRET_KEY = development_key(VAR_DIR / "secret_key")
 
-# Host names of the site. The Origin of WebSockets is checked against them too.
+# Host names of the site. A page may use its visitors' cookies if its origin is the one that its request names.
 ALLOWED_HOSTS = env_list("HOLDFAST_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 if not ALLOWED_HOSTS:
     raise ImproperlyConfigured("HOLDFAST_HOSTS is not set. Set it to the site's host names: chat.example.com,…")
 if "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured(
-        "HOLDFAST_HOSTS=*: pages of any site could open sockets as a visitor. List the site's host names."
+        "HOLDFAST_HOSTS=*: any name that leads here would count as the site's. List the site's host names."
     )
 
 
@@ -177,6 +177,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
+# Further origins whose pages may use its visitors' cookies, for forms, the API and WebSockets.
+CSRF_TRUSTED_ORIGINS = env_list("HOLDFAST_TRUSTED_ORIGINS", [])
 
 SECURE_SSL_REDIRECT = env_bool("HOLDFAST_SSL_REDIRECT", not DEBUG)
 SECURE_HSTS_SECONDS = 0 if DEBUG else env_int("HOLDFAST_HSTS_SECONDS", 31_536_000)

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from sessions_app.auth.identity import GUEST_COOKIE, Identity
 from sessions_app.auth.middleware import get_identity
+from sessions_app.auth.origin import check_page
 from sessions_app.http.errors import ApiError
 
 
@@ -37,6 +38,7 @@ class CookieAuthentication(BaseAuthentication):
         if identity is None:
             return None
         enforce_csrf(request._request)
+        check_page(request._request)  # reads, which need no CSRF token
         return request._request.user, identity
 
     def authenticate_header(self, request: Request) -> str:

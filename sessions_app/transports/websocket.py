@@ -13,7 +13,7 @@ from django.http.cookie import parse_cookie
 from sessions_app import process
 from sessions_app.auth import identity
 from sessions_app.auth.identity import identify_by_token, token_in
-from sessions_app.auth.origin import is_own_page
+from sessions_app.auth.origin import check_handshake
 from sessions_app.core import frames
 from sessions_app.core.asgi_types import Message, Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
@@ -43,7 +43,7 @@ class SessionConsumer(AsyncConsumer):
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
         server = await process.current()
         try:
-            connection = await self._open(server, dict(scope["headers"]), offered)
+            connection = await self._open(server, scope, offered)
         except HoldfastError as problem:
             await self._refuse(problem)
             return
@@ -58,13 +58,12 @@ class SessionConsumer(AsyncConsumer):
             server.connections.dismiss(connection, end.ended)
             server.connection_recorder.end(beginning, end, owner=connection.identity.owner)
 
-    async def _open(
-        self, server: process.Process, headers: Mapping[bytes, bytes], offered: Iterable[str]
-    ) -> Connection:
+    async def _open(self, server: process.Process, scope: Scope, offered: Iterable[str]) -> Connection:
         """Authenticate and admit the connection. Raises HoldfastError if it is refused."""
+        headers = dict(scope["headers"])
         token = _token(headers, offered)
-        if token is None and not is_own_page(headers.get(b"origin", b"").decode("latin1")):
-            raise HoldfastError("forbidden_origin")
+        if token is None:
+            check_handshake(scope)
         try:
             visitor = await (_identify(_cookies(headers)) if token is None else threads.run(identify_by_token, token))
         except DatabaseError:
