@@ -13,7 +13,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from sessions_app.auth.identity import GUEST_COOKIE, Identity
+from sessions_app.auth.identity import Identity, guest_cookie_name
 from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import check_page
 from sessions_app.http.errors import ApiError
@@ -87,7 +87,7 @@ class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return [{"login": []}, {"guest": []}]  # either
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, str]]:
-        csrf = "Unsafe methods need the csrftoken cookie's value in the header X-CSRFToken."
+        csrf = f"Unsafe methods need the cookie {settings.CSRF_COOKIE_NAME}'s value in the header X-CSRFToken."
         return [
             {
                 "type": "apiKey",
@@ -98,7 +98,7 @@ class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             {
                 "type": "apiKey",
                 "in": "cookie",
-                "name": GUEST_COOKIE,
+                "name": guest_cookie_name(),
                 "description": f"Guest identity, given to each visitor of the page. {csrf}",
             },
         ]

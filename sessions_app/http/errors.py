@@ -25,7 +25,7 @@ def _kind(status: int, message: str) -> ErrorKind:
 # Errors that occur only over HTTP; the rest is in core/errors.py.
 HTTP_ERRORS: dict[str, ErrorKind] = {
     "invalid": _kind(400, "Some fields are invalid. See `fields`"),
-    "csrf_failed": _kind(403, "The CSRF token is missing or wrong. Send the csrftoken cookie as X-CSRFToken"),
+    "csrf_failed": _kind(403, "The CSRF token is missing or wrong. Send the CSRF cookie's value as X-CSRFToken"),
     "forbidden": _kind(403, "Only staff with the required permission may do this"),
     "no_such_address": _kind(404, "Address not found. The API's addresses end with a slash"),
     "no_such_policy": _kind(404, "Retention policy not found"),

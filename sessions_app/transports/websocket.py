@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from channels.consumer import AsyncConsumer
-from django.conf import settings
 from django.db import DatabaseError
 from django.http.cookie import parse_cookie
 
@@ -115,9 +114,9 @@ def _token(headers: Mapping[bytes, bytes], offered: Iterable[str]) -> str | None
 
 
 async def _identify(cookies: Mapping[str, str]) -> identity.Identity | None:
-    if settings.SESSION_COOKIE_NAME in cookies:
+    if identity.needs_database(cookies):
         return await threads.run(identity.identify, cookies)
-    return identity.identify(cookies)  # a guest cookie needs no database
+    return identity.identify(cookies)
 
 
 def _cookies(headers: Mapping[bytes, bytes]) -> dict[str, str]:

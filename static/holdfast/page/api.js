@@ -1,5 +1,6 @@
 // Client of the REST API. Functions reject with an ApiError.
 import { addresses } from "./addresses.js";
+import { csrfToken } from "../network/csrf-token.js";
 import { network } from "./network.js";
 
 const SESSIONS = `${addresses.api}sessions/`;
@@ -76,7 +77,7 @@ async function request(method, path, body) {
 
 async function send(method, path, body) {
   const headers = { Accept: "application/json" };
-  if (method !== "GET") headers["X-CSRFToken"] = cookie("csrftoken");
+  if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
   if (body) headers["Content-Type"] = "application/json";
   const request = { method, headers, body: body && JSON.stringify(body), credentials: "same-origin" };
   try {
@@ -84,9 +85,4 @@ async function send(method, path, body) {
   } catch {
     throw new ApiError("the server can't be reached", 0, "");
   }
-}
-
-function cookie(name) {
-  const found = document.cookie.split("; ").find((pair) => pair.startsWith(`${name}=`));
-  return found ? decodeURIComponent(found.slice(name.length + 1)) : "";
 }
