@@ -89,6 +89,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "sessions_app.auth.middleware.sign_in_middleware",
     "sessions_app.auth.middleware.identity_middleware",
 ]
 
@@ -164,6 +165,10 @@ AUTH_PASSWORD_VALIDATORS = [
         "CommonPasswordValidator",
         "NumericPasswordValidator",
     )
+]
+AUTHENTICATION_BACKENDS = [
+    "sessions_app.auth.backends.ThrottledBackend",
+    "django.contrib.auth.backends.ModelBackend",  # for logins from before the upgrade; it is asked for no password
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"

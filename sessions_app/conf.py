@@ -142,6 +142,13 @@ class HoldfastSettings:
     connections_per_owner: Positive = 32
     # Sessions that one owner may have at a time: ten a day for three months.
     sessions_per_owner: Positive = 1000
+    # -- Signing in with a password
+    # Failed sign-ins from one address, and with one name from addresses that its owner never signed in from, before
+    # further ones have to wait: an office shares an address, and a person mistypes a few times.
+    sign_in_failures_per_address: Annotated[int, Range(1, 10_000)] = 20
+    sign_in_failures_per_name: Annotated[int, Range(1, 10_000)] = 10
+    # Seconds that one failure counts: beyond the limit, one attempt in this time is allowed, 2,880 a day.
+    sign_in_pause_s: Annotated[int, Range(1, 3600)] = 30
     # -- Tokens
     # The keys by which agents and back ends elsewhere prove themselves, as id:secret,id:secret: the first signs, all
     # verify, so that one takes the place of another without a token lost. Without any, tokens are off.

@@ -14,6 +14,7 @@ from django.db import DatabaseError, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.utils.decorators import async_only_middleware
 
 from sessions_app import conf
@@ -30,6 +31,7 @@ from sessions_app.auth.identity import (
     token_in,
     user_identity,
 )
+from sessions_app.auth.sign_ins import TooManySignIns
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import locking
 from sessions_app.models import Session
@@ -115,6 +117,27 @@ def give_guests_sessions_to_user(request: HttpRequest | None, user: AbstractBase
             guest_sessions.update(owner=f"user:{user.pk}")
     if hasattr(request, "identity"):
         request.identity = user_identity(user, request.session)
+
+
+# Signing in
+
+
+@async_only_middleware
+def sign_in_middleware(get_response: GetResponse) -> GetResponse:
+    """Answer 429 to sign-ins that have to wait, in the project's login, the admin's or any other."""
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        return await get_response(request)
+
+    def process_exception(request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        if not isinstance(error, TooManySignIns):
+            return None
+        response = render(request, "holdfast/too_many_sign_ins.html", {"wait_s": error.wait_s}, status=429)
+        response["Retry-After"] = str(error.wait_s)
+        return response
+
+    middleware.process_exception = process_exception  # type: ignore[attr-defined]
+    return middleware
 
 
 # Renamed cookies
