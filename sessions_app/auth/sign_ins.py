@@ -1,15 +1,15 @@
 """Limits on guessing passwords: by address, and by name as a delay for addresses new to that person.
 
-Failures are leaky buckets in the database, which all processes share; a cache need not be. They are bounded by the rate
-at which passwords can be hashed, and a purge removes them. Keys are digests with the site's secret, as people type
-passwords into the field for the name. Libraries such as django-axes lock names out, which lets anyone lock out anyone.
+Failures are leaky buckets in the database, which all processes share; a cache need not be. Their number is bounded by
+the rate at which passwords can be hashed. Keys are digests with the site's secret, as people type passwords into the
+field for the name. Libraries such as django-axes lock names out, which lets anyone lock out anyone.
 """
 
 from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import F, QuerySet, Value
@@ -22,6 +22,7 @@ from sessions_app.models import SignInAddress, SignInFailures
 
 ADDRESS_DAYS = 90  # for which an address is known since the person last signed in from it
 ADDRESSES_PER_PERSON = 50  # the latest
+FORGOTTEN_AT_ONCE = 20
 
 
 class TooManySignIns(Exception):
@@ -79,6 +80,7 @@ def admit(one: Attempt) -> None:
         now = timezone.now()
         for row in rows:
             SignInFailures.objects.filter(key=row.key).update(level=_level(row, now) + 1, changed_at=now)
+        _forget_outdated(now)
 
 
 def _wait_s(rows: QuerySet[SignInFailures], limits: dict[str, int]) -> float:
@@ -111,12 +113,16 @@ def succeed(one: Attempt) -> None:
         SignInAddress.objects.filter(key__in=old).delete()
 
 
-def outdated(now: datetime) -> list[QuerySet[Any]]:
-    """Return querysets of rows that no longer limit or know anyone."""
+def _forget_outdated(now: datetime) -> None:
+    """Delete some rows that no longer limit or know anyone: more than an attempt adds, so that the tables are bounded.
+
+    Call it in a transaction. Rows that another one has locked are left to it.
+    """
     most = max(conf.settings.sign_in_failures_per_address, conf.settings.sign_in_failures_per_name)
-    drained_by = now - timedelta(seconds=most * conf.settings.sign_in_pause_s)
-    forgotten_by = now - timedelta(days=ADDRESS_DAYS)
-    return [
-        SignInFailures.objects.filter(changed_at__lt=drained_by),
-        SignInAddress.objects.filter(seen_at__lt=forgotten_by),
-    ]
+    drained = SignInFailures.objects.filter(
+        changed_at__lt=now - timedelta(seconds=most * conf.settings.sign_in_pause_s)
+    )
+    unknown = SignInAddress.objects.filter(seen_at__lt=now - timedelta(days=ADDRESS_DAYS))
+    for rows in (drained, unknown):
+        keys = list(rows.select_for_update(skip_locked=True).values_list("key", flat=True)[:FORGOTTEN_AT_ONCE])
+        rows.filter(key__in=keys).delete()

@@ -22,7 +22,7 @@ from django.db.models import Exists, Max, Model, OuterRef, QuerySet
 from django.utils import timezone
 
 from sessions_app import conf
-from sessions_app.auth import sign_ins, tokens
+from sessions_app.auth import tokens
 from sessions_app.core.retention import clock_jumped
 from sessions_app.database import locking
 from sessions_app.diagnostics import connection_records
@@ -122,8 +122,8 @@ def _purge_steps(batch: int, now: datetime) -> Iterator[Purged]:
     for records in connection_records.outdated(now):
         while removed := _delete_some(records, batch):
             yield Purged(records=removed)
-    for rows in (*tokens.outdated(now), *sign_ins.outdated(now)):
-        while _delete_some(rows, batch):
+    for revocations in tokens.outdated(now):
+        while _delete_some(revocations, batch):
             yield Purged()
     while forgotten := _forget(batch, now):
         yield Purged(workers=forgotten)
