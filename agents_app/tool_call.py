@@ -35,13 +35,14 @@ class ToolFailed(Exception):
 class Decision:
     """The decision about a tool call. `input`: the arguments to call it with, which the approver may have edited.
 
-    `actor` is None if the time ran out.
+    `actor` is None if the time ran out. `issued_by`: the issuer of the token that it was sent with, if known.
     """
 
     approved: bool
     input: Arguments
     reason: str
     actor: str | None
+    issued_by: str = ""
 
 
 class ToolCall(Call):
@@ -74,9 +75,8 @@ class ToolCall(Call):
 
     def _decision(self, signal: AgentSignal) -> Decision:
         payload = signal.payload
-        return Decision(
-            signal.kind == "approve", payload.get("input", self.input), payload.get("reason", ""), signal.actor
-        )
+        arguments, reason = payload.get("input", self.input), payload.get("reason", "")
+        return Decision(signal.kind == "approve", arguments, reason, signal.actor, signal.issued_by)
 
     async def _write_decision(self, approval: str, decision: Decision, signal: AgentSignal | None) -> None:
         """Write the decision for all readers, and give its signal the final receipt with it."""
@@ -84,11 +84,13 @@ class ToolCall(Call):
             self.input = decision.input
             call: Chunk = {"type": "tool-input-available", "toolCallId": self.id, "toolName": self.name}
             await self._backend.write({**call, "input": self.input})
-        decided = {
+        decided: dict[str, object] = {
             "decided_by": decision.actor,
             "decided_at": time.time_ns() // 1_000_000,
             "edited": signal is not None and "input" in signal.payload,
         }
+        if decision.issued_by:
+            decided["issued_by"] = decision.issued_by
         chunk: Chunk = {
             "type": "tool-approval-response",
             "approvalId": approval,

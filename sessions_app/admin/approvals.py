@@ -31,7 +31,10 @@ class ApprovalColumns:
 
     @admin.display(description="decided by")
     def decided_by(self, approval: Approval) -> str:
-        return approval.decision.actor if approval.decision else "–"
+        if approval.decision is None:
+            return "–"
+        actor, issuer = approval.decision.actor, approval.decision.issued_by
+        return f"{actor}, by a token that {issuer} issued" if issuer else actor
 
     @admin.display
     def arguments(self, approval: ListedApproval) -> str:

@@ -218,7 +218,8 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = _transcript(object_id, request.GET) if request.method == "GET" else {}
+        may_read = request.method == "GET" and request.user.has_perm("sessions_app.view_message")
+        context = _transcript(object_id, request.GET) if may_read else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def save_model(self, request: HttpRequest, obj: Session, form: forms.ModelForm[Session], change: bool) -> None:

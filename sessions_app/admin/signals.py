@@ -38,15 +38,15 @@ class SignalColumns:
 
 @admin.register(Signal)
 class SignalAdmin(SignalColumns, ReadOnlyAdmin):
-    list_display = ["uid", "kind", "outcome", "in_session", "actor", "created_at", "changed_at"]
+    list_display = ["uid", "kind", "outcome", "in_session", "actor", "issued_by", "created_at", "changed_at"]
     list_filter = [KindFilter, "status"]
     list_select_related = ["session"]
     search_fields = ["=uid", "=session__id", "=run__id", "=message", "=target"]
     search_help_text = "Search by the id of a signal, session, run, response, approval or tool call."
     ordering = ["-id"]
     fields = [
-        "in_session", "uid", "kind", "actor", "status", "code", "reason", "sent", "target", "message", "in_run",
-        "serial", "last_serial", "created_at", "changed_at",
+        "in_session", "uid", "kind", "actor", "issued_by", "status", "code", "reason", "sent", "target", "message",
+        "in_run", "serial", "last_serial", "created_at", "changed_at",
     ]  # fmt: skip
 
     class Media:
@@ -74,7 +74,7 @@ class SignalInline(SignalColumns, ReadOnlyInline):
     """Signals on a run's page."""
 
     model = Signal
-    fields = readonly_fields = ("kind", "outcome", "actor", "created_at", "changed_at")
+    fields = readonly_fields = ("kind", "outcome", "actor", "issued_by", "created_at", "changed_at")
     ordering = ["serial"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Signal]:

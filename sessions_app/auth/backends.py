@@ -12,8 +12,8 @@ from typing import Any, ParamSpec, TypeVar
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.hashers import make_password, verify_password
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
@@ -57,9 +57,9 @@ _for_known, _for_others = HashingThread(), HashingThread()
 class ThrottledBackend(ModelBackend):
     """Django's backend with limits. A wrong password is final: no further backend is asked, which would hash again."""
 
-    def authenticate(
+    def authenticate(  # type: ignore[override]  # as Django's own
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
-    ) -> AbstractBaseUser | None:
+    ) -> User | None:
         """Return the user with this password. Raises PermissionDenied without one, and TooManySignIns."""
         name = username if username is not None else kwargs.get(get_user_model().USERNAME_FIELD)
         if name is None or password is None:
@@ -77,16 +77,18 @@ class ThrottledBackend(ModelBackend):
         logger.info("%s signed in from %s", one.person, _place(one))
         return user
 
-    async def aauthenticate(self, request: HttpRequest | None, **credentials: Any) -> AbstractBaseUser | None:
-        return await sync_to_async(self.authenticate)(request, **credentials)
+    async def aauthenticate(  # type: ignore[override]
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        return await sync_to_async(self.authenticate)(request, username, password, **kwargs)
 
 
-def _user(name: str) -> AbstractBaseUser | None:
+def _user(name: str) -> User | None:
     if "\x00" in name:  # PostgreSQL raises
         return None
     model = get_user_model()
     try:
-        return model._default_manager.get_by_natural_key(name)  # type: ignore[attr-defined]
+        return model._default_manager.get_by_natural_key(name)
     except model.DoesNotExist:
         return None
 
@@ -113,7 +115,7 @@ def _admit(one: Attempt) -> None:
         raise
 
 
-def _has_password(user: AbstractBaseUser | None, password: str, one: Attempt) -> bool:
+def _has_password(user: User | None, password: str, one: Attempt) -> bool:
     """Check a password. It takes as long for a user who doesn't exist. Raises TooManySignIns."""
     thread = _for_known if one.is_from_known_address else _for_others
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -177,11 +178,12 @@ async def _renamed(cookies: Mapping[str, str]) -> dict[str, str]:
 
 def _set_renamed_cookie(response: HttpResponseBase, name: str, text: str) -> None:
     is_login = name == settings.SESSION_COOKIE_NAME
+    same_site: Any = settings.SESSION_COOKIE_SAMESITE if is_login else settings.CSRF_COOKIE_SAMESITE
     response.set_cookie(
         name,
         text,
         max_age=settings.SESSION_COOKIE_AGE if is_login else settings.CSRF_COOKIE_AGE,
         httponly=is_login,
-        samesite=settings.SESSION_COOKIE_SAMESITE if is_login else settings.CSRF_COOKIE_SAMESITE,
+        samesite=same_site,
         secure=True,
     )

@@ -45,12 +45,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A checked signal. `actor`: its sender."""
+    """A checked signal. `actor`: its sender. `issued_by`: the issuer of the token that it was sent with, if known."""
 
     id: str
     kind: str
     actor: str
     payload: Payload = field(default_factory=Payload)
+    issued_by: str = ""
 
 
 class AgentSignal(NamedTuple):
@@ -62,9 +63,10 @@ class AgentSignal(NamedTuple):
     actor: str
     target: str  # the approval or tool call that it is about
     payload: Payload
+    issued_by: str = ""  # the issuer of the token that it was sent with, if known
 
 
-def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limits: Limits) -> Sent:
+def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limits: Limits, issued_by: str = "") -> Sent:
     """Check a signal's payload, and keep the fields of its kind.
 
     Raises unknown_kind, bad_signal and message_too_large.
@@ -72,7 +74,7 @@ def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limit
     reader = KINDS.get(kind)
     if reader is None:
         raise HoldfastError("unknown_kind", f"The server takes {', '.join(KINDS)}.")
-    return Sent(id, kind, actor, reader(payload, limits))
+    return Sent(id, kind, actor, reader(payload, limits), issued_by)
 
 
 def may_follow(status: str, next: str) -> bool:

@@ -5,4 +5,4 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [("sessions_app", "0012_session_removed_index")]
-    operations: list[migrations.operations.base.Operation] = []
+    operations = []

@@ -72,7 +72,7 @@ def _message(log: SessionLog, sent: Sent) -> Receipt:
     if policy == "steer":
         return _steer(log, replace(sent, kind="steer"))
     if policy == "interrupt":
-        _stop(log, active, _store(log, Sent(f"stop_{new_id()}", "cancel", sent.actor)))
+        _stop(log, active, _store(log, Sent(f"stop_{new_id()}", "cancel", sent.actor, issued_by=sent.issued_by)))
     return _turn(log, sent, agent)
 
 
@@ -246,6 +246,7 @@ def _row(
         uid=sent.id,
         kind=sent.kind,
         actor=sent.actor,
+        issued_by=sent.issued_by or None,
         payload=orjson.dumps(sent.payload).decode(),
         serial=serial,
         last_serial=serial,
