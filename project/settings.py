@@ -200,11 +200,12 @@ PROXIES = env_int("HOLDFAST_PROXIES", 0, high=9)
 if PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# The page loads only its own scripts, styles and images; images in responses are shown as links.
+# The page loads only its own scripts, styles and images. `{images}` is the address of its static files: what agents
+# write must not make a browser request other pages of the site.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
-        "img-src 'self' data:",
+        "img-src {images} data:",
         "connect-src 'self' ws: wss:",
         "object-src 'none'",
         "base-uri 'none'",

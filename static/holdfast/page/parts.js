@@ -267,14 +267,10 @@ class FileView {
   }
 }
 
-// Images of other sites are shown as links: loading them would reveal the reader to those sites.
+// Only images that are in the part itself. Loading one of another site would reveal the reader to it, and an address of
+// this site may be any page of it, requested with the reader's cookies: a stream, a poll, an admin page.
 function isImage(url, mediaType) {
-  if (!mediaType?.startsWith("image/")) return false;
-  return url.startsWith("data:image/") || originOf(url) === location.origin;
-}
-
-function originOf(url) {
-  return URL.canParse(url, location.href) ? new URL(url, location.href).origin : "";
+  return Boolean(mediaType?.startsWith("image/")) && /^data:image\//i.test(url);
 }
 
 function fileLink(url, name) {
