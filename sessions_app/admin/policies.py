@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from sessions_app.admin import actions
+from sessions_app.admin.lists import ListAdmin
 from sessions_app.models import RetentionPolicy
 
 
@@ -28,7 +29,7 @@ class ListedPolicy(Protocol):
 
 
 @admin.register(RetentionPolicy)
-class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class RetentionPolicyAdmin(ListAdmin):
     list_display = ["name", "hours", "is_default", "sessions", "on_hold", "last_active"]
     actions = None
 

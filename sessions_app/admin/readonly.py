@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from sessions_app.admin import transcript
+from sessions_app.admin.lists import ListAdmin
 
 INLINE_ROWS = 100  # per inline on one page
 
@@ -47,7 +48,7 @@ def text(json: str) -> str:
     return format_html('<pre class="readable">{}</pre>', transcript.readable(json))
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class ReadOnlyAdmin(ListAdmin):
     list_per_page = 50
     show_full_result_count = False
     actions: Sequence[str] | None = None

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
 
 from sessions_app.admin import actions, transcript
+from sessions_app.admin.lists import ListAdmin
 from sessions_app.admin.readonly import filtered
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import locking
@@ -114,7 +115,7 @@ class OwnerKindFilter(admin.SimpleListFilter):
 
 
 @admin.register(Session)
-class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class SessionAdmin(ListAdmin):
     list_display = ["name", "state", "owned_by", "active", "expiry", "held", "count", "size", "tail", "agent"]
     list_filter = [StateFilter, "held", "policy", OwnerKindFilter, "agent"]
     list_select_related = ["policy"]

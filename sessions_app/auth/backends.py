@@ -57,7 +57,7 @@ _for_known, _for_others = HashingThread(), HashingThread()
 class ThrottledBackend(ModelBackend):
     """Django's backend with limits. A wrong password is final: no further backend is asked, which would hash again."""
 
-    def authenticate(  # type: ignore[override]  # as Django's own
+    def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
         """Return the user with this password. Raises PermissionDenied without one, and TooManySignIns."""
@@ -77,7 +77,7 @@ class ThrottledBackend(ModelBackend):
         logger.info("%s signed in from %s", one.person, _place(one))
         return user
 
-    async def aauthenticate(  # type: ignore[override]
+    async def aauthenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
         return await sync_to_async(self.authenticate)(request, username, password, **kwargs)
