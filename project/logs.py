@@ -13,6 +13,7 @@ import socket
 from datetime import UTC, datetime
 
 from sessions_app.telemetry import log_context
+from sessions_app.telemetry.client_errors import ClientErrorFilter
 
 IDS = ("session", "connection", "run", "worker")
 HOST = socket.gethostname()
@@ -80,9 +81,12 @@ def logging_config(level: str, form: str) -> dict[str, object]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"quiet": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line}},
+        "filters": {
+            "quiet": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line},
+            "clients": {"()": ClientErrorFilter},
+        },
         "formatters": {"LINE": {"()": LineFormatter}, "JSON": {"()": JsonFormatter}},
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": form}},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": form, "filters": ["clients"]}},
         "root": {"handlers": ["console"], "level": "WARNING"},
         # All lines go through the root's handler; otherwise Django's and uvicorn's loggers would use their own.
         "loggers": {

@@ -81,7 +81,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.middleware.content_security_policy",
-    "servestatic.middleware.ServeStaticMiddleware",
+    "project.middleware.refuse_malformed_forms",
+    "project.middleware.StaticFilesMiddleware",
     "sessions_app.auth.middleware.old_cookie_names_middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -259,8 +260,6 @@ REST_FRAMEWORK = {
 HOLDFAST = env_settings("HOLDFAST_", conf.DECLARED.values())
 HOLDFAST["FANOUT_LAYERS"] = list(CHANNEL_LAYERS)
 HOLDFAST.setdefault("LAB", DEBUG)
-if "FRAME_BYTES" in HOLDFAST:
-    HOLDFAST.setdefault("BODY_BYTES", 2 * HOLDFAST["FRAME_BYTES"])
 if DEBUG and "TOKEN_KEYS" not in HOLDFAST:
     HOLDFAST["TOKEN_KEYS"] = {"development": development_key(VAR_DIR / "token_key")}
 HOLDFAST.setdefault("DEMO_AGENT", True)

@@ -18,6 +18,8 @@ from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import check_page
 from sessions_app.http.errors import ApiError
 
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+
 
 class TokenAuthentication(BaseAuthentication):
     """Token authentication. `request.auth` is the Identity; `request.user` is anonymous: tokens never act as staff."""
@@ -37,6 +39,8 @@ class CookieAuthentication(BaseAuthentication):
         identity = get_identity(request._request)
         if identity is None:
             return None
+        if request._request.content_type in FORMS:  # the CSRF check would read it, malformed or not
+            raise ApiError("unsupported_media_type")
         enforce_csrf(request._request)
         check_page(request._request)  # reads, which need no CSRF token
         return request._request.user, identity

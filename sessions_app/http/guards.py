@@ -6,18 +6,20 @@ import functools
 from collections.abc import Callable, Coroutine
 
 import orjson
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import Throttled
 
 from sessions_app import conf
-from sessions_app.auth.identity import Identity
+from sessions_app.auth.identity import Identity, identify_by_token, token_in
 from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import check_page
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
 from sessions_app.core.wire_types import JsonObject
+from sessions_app.database import threads
 from sessions_app.http import errors, throttling
 from sessions_app.http.authentication import enforce_csrf
 from sessions_app.http.errors import ApiError, Refusal
@@ -88,6 +90,22 @@ def _check(request: HttpRequest, method: str, kind: str, per_minute: int) -> Ide
     if not by_token:
         enforce_csrf(request)
     wait = throttling.consume(request, identity.owner, kind, per_minute)
+    if wait:
+        raise Throttled(wait)
+    return identity
+
+
+async def authenticate_publisher(request: HttpRequest) -> Identity:
+    """Return the identity of an upload's token, by its head alone. Raises HoldfastError and Throttled."""
+    token = token_in(request.headers.get("Authorization", ""))
+    if token is None:
+        raise HoldfastError("signed_out", "publishing needs a token")
+    try:
+        identity = await threads.run(identify_by_token, token)
+    except DatabaseError:
+        raise HoldfastError("storage_unavailable") from None
+    identity.require("publish")
+    wait = throttling.consume(request, identity.owner, *publishes())
     if wait:
         raise Throttled(wait)
     return identity
