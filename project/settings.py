@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from project.env import env_bool, env_choice, env_database, env_int, env_list, env_redis, env_settings, env_str
 from project.logs import logging_config
 from sessions_app import conf
+from sessions_app.database.sqlite_connection import SiteConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -121,6 +122,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         # between; one that takes the write lock at its start waits instead.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,  # seconds to wait for that lock
+        "factory": SiteConnection,  # reads on a full disk too, and never opens a file put in the place of another
         # WAL: readers don't wait for the writer. FULL: a commit survives a power cut. 16 MB of cache per connection.
         # Commits change the same pages repeatedly, so checkpoint every 32 MB of WAL instead of every 4 MB.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000; "

@@ -1,4 +1,4 @@
-"""Everything stored: sessions, messages, the journal, runs, signals, connection records, revoked tokens."""
+"""Everything stored: sessions, messages, the journal, runs, signals, connection records, revoked tokens, the clock."""
 
 from sessions_app.models.connection_records import ConnectionRecord
 from sessions_app.models.ids import derived_id, new_epoch, new_id, new_uid
@@ -6,10 +6,12 @@ from sessions_app.models.revoked_tokens import RevokedSubject, RevokedToken, whe
 from sessions_app.models.runs import Run, RunQuerySet, Worker
 from sessions_app.models.sessions import JournalEntry, Message, RetentionPolicy, Session, SessionQuerySet
 from sessions_app.models.signals import Approval, ApprovalQuerySet, Signal
+from sessions_app.models.site import ClockReading, WriteProbe
 
 __all__ = [
     "Approval",
     "ApprovalQuerySet",
+    "ClockReading",
     "ConnectionRecord",
     "JournalEntry",
     "Message",
@@ -22,6 +24,7 @@ __all__ = [
     "SessionQuerySet",
     "Signal",
     "Worker",
+    "WriteProbe",
     "derived_id",
     "new_epoch",
     "new_id",
