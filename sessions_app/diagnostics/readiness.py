@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, reset_queries, transaction
 
 from sessions_app import conf
 from sessions_app.database import sqlite_file
+from sessions_app.database.connection_failures import describe
 from sessions_app.models import Session, WriteProbe
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def _read() -> str:
         Session.objects.exists()
         return ""
     except DatabaseError as error:
-        logger.warning("not ready: %s", error)  # details only in the log: the check is public
+        logger.warning("not ready: %s", describe(error))  # details only in the log: the check is public
         return "the database can't be read"
 
 
@@ -114,7 +115,7 @@ def _write() -> str:
             WriteProbe.objects.create(padding="x" * conf.settings.chunk_bytes).delete()
         return ""
     except DatabaseError as error:
-        logger.warning("not ready: %s", error)
+        logger.warning("not ready: %s", describe(error))
         return f"the database can be read, but not written: {_reason(error)}"
 
 

@@ -23,6 +23,7 @@ from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk
 from sessions_app.database import sqlite_file
+from sessions_app.database.connection_failures import describe
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import (
     Append,
@@ -156,7 +157,7 @@ class LogWriter:
         except (DataError, IntegrityError) as error:  # the database is well: something in the group isn't
             problem = error
         except DatabaseError as error:
-            logger.error("%d writes were not stored: %s", len(group), error)
+            logger.error("%d writes were not stored: %s", len(group), describe(error))
             connection.close()  # it may be broken; the next transaction opens a new one
             metrics.commits_failed.inc()
             self._forget(group)

@@ -24,6 +24,7 @@ from django.utils import timezone
 from sessions_app import conf
 from sessions_app.auth import tokens
 from sessions_app.database import locking
+from sessions_app.database.connection_failures import describe
 from sessions_app.diagnostics import connection_records
 from sessions_app.models import Approval, Message, RetentionPolicy, Run, Session, Signal, Worker
 from sessions_app.retention import clock as clocks
@@ -280,7 +281,7 @@ def purge_round(
             metrics.purged_rows.labels(kind).inc(rows)
         return purged
     except DatabaseError as error:
-        logger.error("the purge failed, the next round continues it: %s", error)
+        logger.error("the purge failed, the next round continues it: %s", describe(error))
         return Purged()
     finally:
         connection.close()
@@ -307,6 +308,6 @@ def _read_clock(clock: ClockWatch) -> None:
     try:
         clock.may_purge()
     except DatabaseError as error:
-        logger.error("the clock's reading was not stored: %s", error)
+        logger.error("the clock's reading was not stored: %s", describe(error))
     finally:
         connection.close()
