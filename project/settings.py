@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from project.env import env_bool, env_choice, env_database, env_int, env_list, env_redis, env_settings, env_str
 from project.logs import logging_config
 from sessions_app import conf
+from sessions_app.database.sqlite_connection import SiteConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -124,24 +125,26 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         # between; one that takes the write lock at its start waits instead.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,  # seconds to wait for that lock
+        "factory": SiteConnection,  # reads on a full disk too, and never opens a file put in the place of another
         # WAL: readers don't wait for the writer. FULL: a commit survives a power cut. 16 MB of cache per connection.
         # Commits change the same pages repeatedly, so checkpoint every 32 MB of WAL instead of every 4 MB.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000; "
         "PRAGMA wal_autocheckpoint=8000;",
     }
 else:
-    # A process whose machine vanishes doesn't close its connections: without these options, its locks would block all
-    # other processes for hours. And a process must notice when the database stops answering, and reconnect. Options in
-    # the database URL take precedence.
+    # A process must notice when the database stops answering, and reconnect. Options in the database URL take
+    # precedence. No `options` here: pgbouncer refuses them. `database.locking` bounds how long locks are held.
     DATABASES["default"]["OPTIONS"] = {
-        "options": "-c idle_in_transaction_session_timeout=10s",  # normally microseconds between two statements
         "connect_timeout": 5,  # seconds
         "tcp_user_timeout": 10_000,  # milliseconds without an acknowledgement of sent data
         "keepalives_idle": 5,  # seconds of silence before the first probe
         "keepalives_count": 3,
         "keepalives_interval": 2,  # seconds between probes
     } | DATABASES["default"]["OPTIONS"]
+    from sessions_app.database.postgres_connection import PooledConnection  # SQLite needs no psycopg
+
     DATABASES["default"]["OPTIONS"]["pool"] = {
+        "connection_class": PooledConnection,  # keeps the server's reason for refusing one
         "min_size": 2,
         # Connections per process. Multiplied by the processes, it must stay below the server's max_connections.
         "max_size": env_int("HOLDFAST_DATABASE_POOL", 12, low=4),
@@ -150,6 +153,8 @@ else:
         # another minute once the database is back. So it gives up after this time, and the next request reconnects.
         "reconnect_timeout": 5,
     }
+    # Behind pgbouncer in transaction mode, a cursor that outlives its transaction is another client's.
+    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
 # One layer per Redis server; sessions are distributed among them. Pub/Sub has three to five times the throughput of the
 # list-based layer, and readers don't share a capacity. Lost messages are noticed by serials and read from the database.

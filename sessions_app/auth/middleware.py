@@ -35,6 +35,7 @@ from sessions_app.auth.identity import (
 from sessions_app.auth.sign_ins import TooManySignIns
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import locking
+from sessions_app.database.connection_failures import describe
 from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ async def _identity(cookies: Mapping[str, str], token: str | None) -> Identity |
     except HoldfastError as problem:
         return problem
     except DatabaseError as error:
-        logger.error("can't identify the request: %s", error)
+        logger.error("can't identify the request: %s", describe(error))
         return HoldfastError("storage_unavailable")
 
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from sessions_app import models
 from sessions_app.core import fold
+from sessions_app.database.locking import BOUND_IDLE_SQL
 
 ROWS = 2000  # in one statement: with four values each far below the databases' limits on parameters
 
@@ -31,9 +32,9 @@ SESSIONS, MESSAGES, JOURNAL, RUNS, WORKERS = (
 )
 # One row of JSON, per kind of database. SQLite has taken its one write lock at BEGIN IMMEDIATE.
 LOCK_SESSIONS = {
-    "sqlite": f"SELECT json_group_array(json_array(id, epoch, tail)) FROM {SESSIONS} WHERE id IN (%s)",
+    "sqlite": f"SELECT json_group_array(json_array(id, epoch, tail)), NULL FROM {SESSIONS} WHERE id IN (%s)",
     "postgresql": (
-        "SELECT json_agg(json_build_array(id, epoch, tail))::text FROM"
+        f"SELECT json_agg(json_build_array(id, epoch, tail))::text, now(), {BOUND_IDLE_SQL} FROM"
         f" (SELECT id, epoch, tail FROM {SESSIONS} WHERE id IN (%s) ORDER BY id FOR UPDATE) AS locked"
     ),
 }
@@ -53,10 +54,14 @@ def pipelined() -> Iterator[None]:
 
 
 class Locked(NamedTuple):
-    """Sessions that exist (id, epoch, tail), and those of the (run, worker) whose run is not that worker's."""
+    """Sessions that exist (id, epoch, tail), and those of the (run, worker) whose run is not that worker's.
+
+    `now`: the transaction's time by the database's clock, which a purge goes by; None where it has none.
+    """
 
     sessions: list[tuple[str, str, int]]
     fenced: set[Key]
+    now: datetime | None = None
 
 
 def lock_sessions(ids: set[str], held: Iterable[Key] = ()) -> Locked:
@@ -71,7 +76,8 @@ def lock_sessions(ids: set[str], held: Iterable[Key] = ()) -> Locked:
         sessions.execute(query, sorted(ids))
         # A statement of its own: it sees what was committed while the first one waited for a lock.
         fenced = _ask_fenced(runs, held)
-        return Locked(orjson.loads(sessions.fetchone()[0] or "[]"), set(runs.fetchall()) if fenced else set())
+        found, now, *_ = sessions.fetchone()
+        return Locked(orjson.loads(found or "[]"), set(runs.fetchall()) if fenced else set(), now)
 
 
 def fenced_runs(held: Iterable[Key]) -> set[Key]:

@@ -22,6 +22,8 @@ from django.db import DatabaseError, DataError, IntegrityError, connection, rese
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk
+from sessions_app.database import sqlite_file
+from sessions_app.database.connection_failures import describe
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import (
     Append,
@@ -155,7 +157,7 @@ class LogWriter:
         except (DataError, IntegrityError) as error:  # the database is well: something in the group isn't
             problem = error
         except DatabaseError as error:
-            logger.error("%d writes were not stored: %s", len(group), error)
+            logger.error("%d writes were not stored: %s", len(group), describe(error))
             connection.close()  # it may be broken; the next transaction opens a new one
             metrics.commits_failed.inc()
             self._forget(group)
@@ -199,6 +201,7 @@ class LogWriter:
                 outcomes[id(job)] = job.work()
             last.enter_context(sql.pipelined())  # nothing is asked from here to the end of COMMIT
             committed = work.finish()
+        sqlite_file.require_in_place()  # or a restart would find none of it
         work.settle()
         return [outcomes[id(item)] for item in group], committed
 

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from sessions_app.core.errors import ERRORS, ErrorKind, Fault, HoldfastError
 from sessions_app.core.wire_types import JsonObject
+from sessions_app.database.connection_failures import describe
 from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, exceptions.ValidationError):
         return ApiError("invalid", fields=error.detail)
     if isinstance(error, DatabaseError):
-        logger.error("a request failed: %s", error)
+        logger.error("a request failed: %s", describe(error))
         return ApiError("storage_unavailable")
     if isinstance(error, RequestDataTooBig):
         return ApiError("body_too_large")

@@ -1,4 +1,4 @@
-"""Everything stored: sessions, messages, the journal, runs, signals, connection records, revoked tokens, sign-ins."""
+"""Everything stored: sessions, messages, the journal, runs, signals, connections, revocations, sign-ins, the clock."""
 
 from sessions_app.models.connection_records import ConnectionRecord
 from sessions_app.models.ids import derived_id, new_epoch, new_id, new_uid
@@ -7,10 +7,12 @@ from sessions_app.models.runs import Run, RunQuerySet, Worker
 from sessions_app.models.sessions import JournalEntry, Message, RetentionPolicy, Session, SessionQuerySet
 from sessions_app.models.sign_ins import SignInAddress, SignInFailures
 from sessions_app.models.signals import Approval, ApprovalQuerySet, Signal
+from sessions_app.models.site import ClockReading, WriteProbe
 
 __all__ = [
     "Approval",
     "ApprovalQuerySet",
+    "ClockReading",
     "ConnectionRecord",
     "JournalEntry",
     "Message",
@@ -25,6 +27,7 @@ __all__ = [
     "SignInFailures",
     "Signal",
     "Worker",
+    "WriteProbe",
     "derived_id",
     "new_epoch",
     "new_id",

@@ -131,7 +131,7 @@ class _Appends:
 
 
 class LocalWriters:
-    """Makes the writers of one process. `worker` returns the id of its worker, which may change."""
+    """Makes the writers of one process. `worker` returns its worker's id, which may change; empty if it has none."""
 
     def __init__(self, log_writer: LogWriter, ticker: Ticker, worker: Callable[[], str]) -> None:
         self._log_writer = log_writer
@@ -141,9 +141,13 @@ class LocalWriters:
     def unprompted(self, session: str, *, agent: str, uid: str = "") -> LocalWriter:
         """Return a writer for an unprompted response; creates its run.
 
-        `agent`: the name of an agent of this site; empty for one elsewhere. `uid`: its message's id, or empty.
+        `agent`: the name of an agent of this site; empty for one elsewhere. `uid`: its message's id, or empty. Raises
+        storage_unavailable while the process holds no lease: it has started without being able to write.
         """
-        run = Run(session_id=session, agent=agent, status=Run.Status.RUNNING, worker_id=self._worker())
+        worker = self._worker()
+        if not worker:
+            raise HoldfastError("storage_unavailable")
+        run = Run(session_id=session, agent=agent, status=Run.Status.RUNNING, worker_id=worker)
         run.uid = uid or run.uid
         return LocalWriter(run, starts=True, log_writer=self._log_writer, ticker=self._ticker)
 

@@ -182,6 +182,7 @@ class SessionServer(Server):
             await self.end_applications()
         except Exception:
             logger.exception("The server did not stop cleanly")
+        await lifecycle.finish()
 
     async def stop_listening(self) -> None:
         for port in self.ports:
