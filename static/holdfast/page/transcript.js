@@ -57,6 +57,7 @@ export class Transcript extends EventTarget {
     super();
     this.#actor = actor;
     this.#jump.addEventListener("click", () => this.#jumpByButton());
+    this.#list.addEventListener("drawn", () => this.#follower.settle());
     this.#list.addEventListener("dismiss", ({ detail: id }) => this.#session?.dismiss(id));
     this.#list.addEventListener("decide", ({ detail }) => this.#decide(detail));
     this.#list.addEventListener("retry", ({ detail }) => this.#retry(detail));
