@@ -85,6 +85,17 @@ test("HTML that isn't rendered is shown as it was written", { skip }, () => {
   assert.match(render("Use the <script> tag, or <div class=a>.").textContent, /Use the <script> tag, or <div class=a>\./);
 });
 
+test("addresses and emphasis in HTML that isn't rendered are text", { skip }, () => {
+  const text = 'a <img src="https://a.example/x"> b\n\n<script src="https://a.example/*y*">*z*</script>';
+  const view = render(text);
+  assert.equal(view.querySelector("a, em"), null);
+  assert.equal(view.textContent, text.replace("\n\n", ""));
+});
+
+test("a line of a plain tag is Markdown", { skip }, () => {
+  assert.equal(render("<kbd>\n\n<b>\n*x*\n</b>").innerHTML, '<p dir="auto"><kbd></kbd></p><p dir="auto"><b><br><em>x</em><br></b></p>');
+});
+
 test("plain tags without attributes do what they say", { skip }, () => {
   assert.equal(render("H<sub>2</sub>O<br>x").querySelector("p").innerHTML, "H<sub>2</sub>O<br>x");
 });

@@ -99,7 +99,8 @@ function isSameContent({ node, asked }, { content, growing }, references) {
 }
 
 function contentNodes({ content, growing = false }, references) {
-  return inlineNodes(parseInline(growing ? holdMarkers(content) : content, references, growing));
+  const shown = growing ? holdMarkers(content) : content;
+  return inlineNodes(parseInline(shown, references, growing), shown);
 }
 
 /** References that note which labels were asked for. */

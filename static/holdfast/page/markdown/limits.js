@@ -1,7 +1,8 @@
 // Limits of nesting and of table cells, checked before markdown-it parses the block in question.
 
-// Levels of quotes (one each) and lists (two each: list and item). What is nested deeper is shown as text.
-export const MAX_LEVEL = 32;
+// Levels of quotes (one each) and lists (two each: list and item). A block with more is shown as text.
+const MAX_LEVEL = 32;
+export const TOO_DEEP = "too_deep";
 // Cells that a table's short rows lack: some, or as many as this share of the table's own characters. Without a limit
 // a kilobyte makes 65,000 cells.
 const SPARE_CELLS = 200;
@@ -17,9 +18,7 @@ export function useLimits(markdown) {
 function depth(state, startLine, endLine) {
   if (state.level < MAX_LEVEL) return false;
   const end = containerEnd(state, startLine, endLine);
-  const token = state.push("plain", "", 0);
-  token.map = [startLine, end];
-  token.content = state.getLines(startLine, end, state.blkIndent, false);
+  state.push(TOO_DEEP, "", 0).map = [startLine, end];
   state.line = end;
   return true;
 }

@@ -1,6 +1,7 @@
 // Nodes of drawn Markdown, made of markdown-it's tokens: what the page may show, and nothing else.
 import { isSafeLink } from "../safe-link.js";
 import { splitLinks } from "./bare-links.js";
+import { hasOtherTags } from "./plain-tags.js";
 
 /**
  * An element, a text, or a code block.
@@ -14,7 +15,7 @@ import { splitLinks } from "./bare-links.js";
  * @property {string} [language]  of a code block
  */
 
-// Levels of emphasis and links that are drawn; text nested deeper is drawn without its own.
+// Levels of emphasis and links; a paragraph with more is shown as text.
 const MAX_INLINE = 24;
 const AUTO = { dir: "auto" };
 // Not cells and paragraphs: they would hide their text from the direction of their table, list item or quote.
@@ -61,10 +62,14 @@ function openNode(token, stack) {
     case "fence": return code(token.content, token.info.trim());
     case "code_block": return code(token.content, "");
     case "latex_block": return element("pre", { class: "latex", dir: "ltr" }, { children: [textNode(token.content)] });
-    case "plain": return plainNode(token.content);
+    case "html_block": return html(token.content.trimEnd());
     case "paragraph_open": return element("p", paragraphAttributes(token, stack));
     default: return element(token.tag, { ...(DIRECTED.has(token.tag) ? AUTO : {}), ...attributesOf(token) });
   }
+}
+
+function html(content) {
+  return hasOtherTags(content) ? plainNode(content) : element("p", AUTO, { content });
 }
 
 // A table wider than the page scrolls, by keyboard too.
@@ -106,16 +111,18 @@ function close(node) {
 
 /**
  * @param {object[]} tokens inline
+ * @param {string} content that they were made of
  * @returns {MarkdownNode[]}
  */
-export function inlineNodes(tokens) {
+export function inlineNodes(tokens, content) {
   const builder = new InlineBuilder();
   for (const token of tokens) builder.add(token);
-  return builder.children;
+  return builder.isTooDeep ? [withText("span", { class: "plain-text" }, content)] : builder.children;
 }
 
 class InlineBuilder {
   children = [];
+  isTooDeep = false;
   #stack = [{ tag: "", children: this.children, plain: false }];
   #links = 0;
 
@@ -137,6 +144,7 @@ class InlineBuilder {
       case "latex": return this.#push(withText("code", { class: "latex" }, token.content));
       case "image": return this.#image(token);
       case "plain_tag": return this.#plainTag(token);
+      case "html_inline": return this.#appendText(token.content);
       default: return this.#text(token.content);
     }
   }
@@ -166,10 +174,8 @@ class InlineBuilder {
     this.#enter(tag, isLink ? linkAttributes(token.attrGet("href"), token.attrGet("title")) : {}, false);
   }
 
-  /** Deeper elements than the limit are not drawn, their text is. */
   #enter(tag, attributes, plain) {
-    const { children } = this.#top;
-    if (this.#stack.length > MAX_INLINE) return this.#stack.push({ tag, children, plain });
+    if (this.#stack.length > MAX_INLINE) this.isTooDeep = true;
     const node = element(tag, attributes);
     this.#push(node);
     this.#stack.push({ tag, children: node.children, plain });

@@ -6,14 +6,14 @@ import { useLatex } from "./latex.js";
 import { usePlainTags } from "./plain-tags.js";
 import { useLimits } from "./limits.js";
 
-// Levels of recursion in markdown-it: brackets in brackets. Beyond it, markdown-it drops blocks; `limits.js` keeps the
-// blocks below.
+// Levels of recursion in markdown-it: brackets in brackets. Beyond them it drops blocks, so `limits.js` has less.
 const MAX_RECURSION = 40;
 
 /** @typedef {{title: string, href: string}} Reference */
 /** @typedef {Record<string, Reference>} References link definitions by normalized label */
 
-const markdown = new MarkdownIt({ html: false, linkify: true, maxNesting: MAX_RECURSION });
+// HTML is read so that it can be shown as it was written, and nothing in it taken for Markdown.
+const markdown = new MarkdownIt({ html: true, linkify: true, maxNesting: MAX_RECURSION });
 // The page decides which addresses are links; a link that is none is shown by its text.
 markdown.validateLink = () => true;
 useLimits(markdown);

@@ -1,11 +1,17 @@
 // HTML tags that are rendered, without attributes; any other HTML is shown as text.
 
 const TAG = /<(\/?)(b|br|del|em|i|kbd|s|strong|sub|sup|u)[ \t]{0,9}\/?>/iy;
+const TAGS = new RegExp(TAG.source, "gi");
 const LESS_THAN = 0x3c;
 
 /** @param {import("../../vendor/markdown-it.mjs").default} markdown */
 export function usePlainTags(markdown) {
   markdown.inline.ruler.before("html_inline", "plain_tag", plainTag);
+}
+
+/** @param {string} html @returns {boolean} whether it has other tags than these */
+export function hasOtherTags(html) {
+  return html.replaceAll(TAGS, "").includes("<");
 }
 
 function plainTag(state, silent) {

@@ -1,6 +1,7 @@
 // Splitter of growing Markdown into top-level blocks, which does not parse the settled part again.
 import { warnOfError } from "../draw-errors.js";
 import { holdLine } from "./half-open.js";
+import { TOO_DEEP } from "./limits.js";
 import { blockNode, plainNode } from "./nodes.js";
 import { parseBlocks } from "./parser.js";
 
@@ -75,7 +76,7 @@ function parse(source, references) {
     return parseBlocks(source, references);
   } catch (error) {
     warnOfError("A Markdown text", error);
-    return [{ type: "plain", content: source, map: [0, Infinity], level: 0, nesting: 0 }];
+    return [{ type: TOO_DEEP, map: [0, Infinity], level: 0, nesting: 0 }];
   }
 }
 
@@ -94,7 +95,10 @@ function toBlocks(tokens, source) {
     const [line, endLine] = tokens[start].map;
     const offset = offsets.of(line);
     const own = tokens.slice(start, starts[index + 1]).filter(({ type }) => type !== "reference_definition");
-    return { node: blockNode(own), source: source.slice(offset, offsets.of(endLine)), start: offset, line };
+    const written = source.slice(offset, offsets.of(endLine));
+    const isReadable = own.every(({ type }) => type !== TOO_DEEP);
+    const node = isReadable ? blockNode(own) : plainNode(written.trimEnd());
+    return { node, source: written, start: offset, line };
   });
 }
 
