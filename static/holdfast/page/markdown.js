@@ -7,12 +7,12 @@ import { BlockSplitter } from "./markdown/splitter.js";
 /** @typedef {import("./markdown/splitter.js").Block} Block */
 /** @typedef {import("./markdown/drawer.js").Drawn} Drawn */
 
-// Characters drawn in one task. Drawing them takes some ten milliseconds; a browser that is busy for 100 stutters.
-const PIECE = 32_768;
-// A last block of this many characters, which is parsed as a whole, is drawn less often: once in a millisecond for
-// each of the latter.
+// Characters drawn in one task: some ten milliseconds. A browser that is busy for 100 stutters.
+const PIECE = 8_192;
+// A last block of this many characters, which is parsed as a whole whenever it grows, is drawn less often: for each
+// millisecond of rest this many characters.
 const LARGE = 32_768;
-const CHARACTERS_PER_MS = 1_500;
+const CHARACTERS_PER_MS = 500;
 
 /**
  * @typedef {object} Shown

@@ -9,6 +9,7 @@ import { UnreadLine } from "./unread-line.js";
 import { approvalNews, goneNotice, refusalNotice, resetNotice } from "./wording.js";
 
 const PAGE = 30; // earlier messages at a time
+const ANNOUNCED = 10_000; // characters of an answer
 const RETRYABLE = ["interrupted", "failed", "cancelled"];
 
 /**
@@ -302,7 +303,7 @@ export class Transcript extends EventTarget {
 
   // Screen readers hear an answer once, when it is complete, not token by token.
   #announceAnswer(message) {
-    this.#announce(`Assistant: ${textOf(message)} ${noticeOf(message, this.#signalStatus)}`);
+    this.#announce(`Assistant: ${textOf(message).slice(0, ANNOUNCED)} ${noticeOf(message, this.#signalStatus)}`);
   }
 
   #announce(text) {

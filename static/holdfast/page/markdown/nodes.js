@@ -17,6 +17,8 @@ import { hasOtherTags } from "./plain-tags.js";
 
 // Levels of emphasis and links; a paragraph with more is shown as text.
 const MAX_INLINE = 24;
+// Characters of a paragraph, which is parsed as a whole whenever it grows; a longer one is shown as text.
+const MAX_CONTENT = 65_536;
 const AUTO = { dir: "auto" };
 // Not cells and paragraphs: they would hide their text from the direction of their table, list item or quote.
 const DIRECTED = new Set(["h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote"]);
@@ -47,7 +49,7 @@ export function blockNode(tokens) {
   for (const token of tokens) {
     const parent = stack.at(-1);
     if (token.nesting === -1) close(stack.pop());
-    else if (token.type === "inline") parent.content = task(token, stack);
+    else if (token.type === "inline") fill(parent, task(token, stack));
     else if (!token.hidden || token.type === "paragraph_open") {
       const node = openNode(token, stack);
       parent.children.push(node.tag === "table" ? scrollable(node) : node);
@@ -55,6 +57,16 @@ export function blockNode(tokens) {
     }
   }
   return root.children[0];
+}
+
+function fill(node, content) {
+  if (content.length <= MAX_CONTENT) node.content = content;
+  else node.children = [asWritten(content)];
+}
+
+/** @param {string} text @returns {MarkdownNode} within a paragraph, heading or cell */
+function asWritten(text) {
+  return withText("span", { class: "plain-text" }, text);
 }
 
 function openNode(token, stack) {
@@ -117,7 +129,7 @@ function close(node) {
 export function inlineNodes(tokens, content) {
   const builder = new InlineBuilder();
   for (const token of tokens) builder.add(token);
-  return builder.isTooDeep ? [withText("span", { class: "plain-text" }, content)] : builder.children;
+  return builder.isTooDeep ? [asWritten(content)] : builder.children;
 }
 
 class InlineBuilder {
