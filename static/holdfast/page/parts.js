@@ -5,7 +5,7 @@ import { warnOfError } from "./draw-errors.js";
 import { exactJson } from "./exact-json.js";
 import { icon } from "./icon.js";
 import { MarkdownView } from "./markdown.js";
-import { isSafeLink } from "./sanitize.js";
+import { isSafeLink } from "./safe-link.js";
 import { showText } from "./show-text.js";
 import { partProblem, steerNotice, toolState, toolTitle } from "./wording.js";
 
@@ -59,7 +59,7 @@ class TextView {
 
 // The user's text, shown as typed.
 class PlainTextView {
-  element = create("p", "plain-text");
+  element = plainText();
 
   update({ text }) {
     this.element.textContent = text;
@@ -70,7 +70,7 @@ class PlainTextView {
 class SteerView {
   element = create("div", "steer");
   #label = create("p", "steer-label");
-  #text = create("p", "plain-text");
+  #text = plainText();
 
   constructor() {
     this.element.dataset.testid = "steer";
@@ -86,7 +86,7 @@ class SteerView {
 
 /** View of a part that cannot be drawn: its text, or its type. */
 export class FallbackView {
-  element = create("p", "plain-text");
+  element = plainText();
 
   constructor() {
     this.element.dataset.testid = "part-fallback";
@@ -294,6 +294,12 @@ function link(url, label) {
 
 function hostOf(url) {
   return URL.canParse(url ?? "") ? new URL(url).hostname : "";
+}
+
+function plainText() {
+  const text = create("p", "plain-text");
+  text.dir = "auto";
+  return text;
 }
 
 function create(tag, className = "") {
