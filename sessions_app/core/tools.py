@@ -46,7 +46,10 @@ _OUTCOME = ("tool-output-available", "tool-output-error")
 # people decide about it; a decision and an outcome are final.
 _STAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "input-streaming": (_INPUT, "whose input is still streaming"),
-    "input-available": ((*_INPUT, "tool-approval-request", *_OUTCOME, "tool-output-denied"), "that asks for no approval"),
+    "input-available": (
+        (*_INPUT, "tool-approval-request", *_OUTCOME, "tool-output-denied"),
+        "that asks for no approval",
+    ),
     "approval-requested": (
         ("tool-input-available", "tool-approval-response", "tool-output-error", "tool-output-denied"),
         "that waits for a decision",
@@ -214,4 +217,3 @@ def _find_call(message: MessageState, chunk: Chunk) -> int:
 
 def _is_tool(part: Part) -> bool:
     return bool(part["type"].startswith(("tool-", "dynamic-tool")))
-

@@ -207,7 +207,7 @@ def json_bytes(value: object, depth: int = MAX_DEPTH) -> int:
             if not -(2**63) <= value < 2**64:
                 raise HoldfastError("bad_chunk", "an integer needs more than 64 bits")
             return len(str(value))
-        case float():
+        case float() if type(value) is float:  # orjson refuses its subclasses, such as NumPy's
             if not isfinite(value):
                 raise HoldfastError("bad_chunk", f"{value} is not a JSON number")
             return len(repr(value))
@@ -221,7 +221,7 @@ def json_bytes(value: object, depth: int = MAX_DEPTH) -> int:
 
 
 def _key_bytes(key: object) -> int:
-    if not isinstance(key, str):
+    if type(key) is not str:  # orjson refuses subclasses
         raise HoldfastError("bad_chunk", f"an object's key must be a string, not {type(key).__name__}")
     return 2 + utf8_bytes(key)
 

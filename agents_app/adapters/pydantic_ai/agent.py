@@ -65,11 +65,13 @@ async def _run(turn: Turn, agent: AbstractAgent[Any, object], deps: object) -> N
                 response = node.model_response
                 turn.usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
                 _check_ended(response)
+                writer.settle(response)
             else:
                 continue
             async with node.stream(run.ctx) as events:
                 async for event in events:
                     await writer.write(event)
+            await writer.end_stream()
 
 
 def _asked(turn: Turn) -> tuple[str, list[ModelMessage]]:
