@@ -52,9 +52,9 @@ class ResponseWriter:
     `write` returns at once; `flush` returns when all that was written is stored. Both raise HoldfastError if the
     response can't continue.
 
-    `check` raises bad_chunk or unknown_chunk for a chunk that can't be written; then nothing has changed, and others may
-    follow. Appends of more than `chunk_bytes` are divided. `submit` is called with this writer and each batch, and must
-    be answered by `stored` or `fail`: the next batch is submitted then.
+    `check` raises bad_chunk or unknown_chunk for a chunk that can't be written; then nothing has changed, and others
+    may follow. Appends of more than `chunk_bytes` are divided. `submit` is called with this writer and each batch, and
+    must be answered by `stored` or `fail`: the next batch is submitted then.
     """
 
     def __init__(

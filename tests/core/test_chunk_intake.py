@@ -52,8 +52,8 @@ def test_halves_are_joined_across_pieces() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [math.nan, math.inf, {1: 2}, {Name("a"): 1}, cyclic(), b"bytes", {1}, object(), (1,), "\ud83d", {"\ud83d": 1}, 2**64,
-     Number(1.5), "x" * 2000],
+    [math.nan, math.inf, {1: 2}, {Name("a"): 1}, cyclic(), b"bytes", {1}, object(), (1,), "\ud83d", {"\ud83d": 1},
+     2**64, Number(1.5), "x" * 2000],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_an_output_that_cannot_be_stored_is_refused_and_others_follow(value: Any) -> None:
