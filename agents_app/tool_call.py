@@ -20,6 +20,8 @@ from sessions_app.core.wire_types import Chunk
 
 T = TypeVar("T")
 
+MOST_EXPIRES_S = 10 * 365 * 86_400  # ten years
+
 EXPIRED = "No decision arrived in time."
 NO_RESULT = "No result arrived in time."
 TOOL_FAILED = "The tool failed."
@@ -61,6 +63,8 @@ class ToolCall(Call):
         arguments. Then call it with the decision's `input`, by `execute`.
         """
         self._check_open()
+        if expires_s is not None and not 0 <= expires_s <= MOST_EXPIRES_S:
+            raise ValueError(f"expires_s is from 0 to {MOST_EXPIRES_S} seconds, or None, not {expires_s!r}")
         request = ApprovalRequest(self.id, self.name, self.input, reason, expires_s, editable)
         approval = self._approval = await self._backend.request_approval(request)
         signal = await self._backend.wait_for(approval, expires_s)

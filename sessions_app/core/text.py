@@ -45,6 +45,11 @@ def mend(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def without_nul(text: str) -> str:
+    """Return a text for a column that people read: PostgreSQL's can't hold NUL. JSON in a column escapes it."""
+    return text.replace("\0", REPLACEMENT)
+
+
 def mend_json(value: Any) -> Any:
     """Return a JSON value with all of its texts and keys mended."""
     if isinstance(value, str):

@@ -190,7 +190,7 @@ def _find_approval(message: MessageState, chunk: Chunk) -> int:
         if _is_tool(part) and "approval" in part and part["approval"]["id"] == chunk["approvalId"]:
             _check_stage(part, chunk)
             return index
-    raise HoldfastError("unknown_part", f"no tool call asks for approval {chunk['approvalId']}")
+    raise HoldfastError("unknown_part", f"no tool call asks for approval {chunk['approvalId'][:80]}")
 
 
 # Output
@@ -202,6 +202,15 @@ def tool_output(message: MessageState, serial: int, chunk: Chunk) -> None:
 
 def tool_output_denied(message: MessageState, serial: int, chunk: Chunk) -> None:
     touch(message, serial, _find_call(message, chunk))["state"] = "output-denied"
+
+
+def takes(message: MessageState, chunk: Chunk) -> bool:
+    """Return whether the message has the chunk's call, and it takes this chunk."""
+    try:
+        _find_call(message, chunk)
+    except HoldfastError:
+        return False
+    return True
 
 
 def _find_call(message: MessageState, chunk: Chunk) -> int:

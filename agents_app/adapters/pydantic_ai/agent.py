@@ -15,7 +15,7 @@ from agents_app.adapters.pydantic_ai import errors
 from agents_app.adapters.pydantic_ai.history import model_messages
 from agents_app.adapters.pydantic_ai.stream import EventWriter
 from agents_app.adapters.pydantic_ai.tools import DeferredTools
-from agents_app.turn import AgentFailed, Turn
+from agents_app.turn import MOST_TOKENS, AgentFailed, Turn
 from sessions_app.core.busy import WhileBusy
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ async def _run(turn: Turn, agent: AbstractAgent[Any, object], deps: object) -> N
                 asked = True
             elif Agent.is_call_tools_node(node):
                 response = node.model_response
-                turn.usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
+                turn.usage(**_usage(response))
                 _check_ended(response)
                 writer.settle(response)
             else:
@@ -80,6 +80,13 @@ def _asked(turn: Turn) -> tuple[str, list[ModelMessage]]:
         return GO_ON, model_messages(turn.history)
     places = (place for place, message in enumerate(turn.history) if message.role == "user")
     return turn.prompt, model_messages(turn.history[: max(places, default=0)])
+
+
+def _usage(response: ModelResponse) -> dict[str, int]:
+    """Return the tokens that the provider says it has counted, within the bounds of a count."""
+    usage = response.usage
+    counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    return {name: min(max(int(count or 0), 0), MOST_TOKENS) for name, count in counts.items()}
 
 
 def _check_ended(response: ModelResponse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -172,7 +173,7 @@ class EventWriter:
         # Some providers repeat ids in every step; in a response each call has an id of its own.
         call = self._calls.get(index)
         if call is None or call.provider != part.tool_call_id:
-            call = self._calls[index] = _Call(part.tool_call_id, unused(part.tool_call_id, self._used))
+            call = self._calls[index] = _Call(part.tool_call_id, unused(storable_id(part.tool_call_id), self._used))
         self._ids[call.provider] = call.id
         await self._write({"type": "tool-input-start"}, part)
         if isinstance(part.args, str):
@@ -233,6 +234,12 @@ class EventWriter:
     def storable(self, value: object) -> Any:
         """Return a value as one of this turn's chunks can hold it."""
         return storable(value, self._most)
+
+
+def storable_id(id: str) -> str:
+    """Return the id of a provider's call; for one that no response can hold, an id of its digest."""
+    id = mend(id)
+    return id if vocabulary.is_name(id) else f"call_{hashlib.sha256(id.encode()).hexdigest()}"
 
 
 def storable(value: object, most: int) -> Any:
