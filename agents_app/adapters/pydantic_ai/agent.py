@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 D = TypeVar("D")
 
+# Providers whose own words pydantic-ai doesn't keep (xAI), or that send none for some models (Snowflake).
+WITHOUT_OWN_WORDS = ("xai", "snowflake")
+
 GO_ON = "Your answer was broken off. Go on where it ended, and don't repeat what it says already."
 
 
@@ -96,5 +99,17 @@ def _check_ended(response: ModelResponse) -> None:
             raise AgentFailed(errors.FILTERED)
         case "length":
             raise AgentFailed(errors.TOO_LONG)
-        case None if response.provider_url and "finish_reason" not in (response.provider_details or {}):
-            raise AgentFailed(errors.BROKEN_OFF)  # providers say how an answer ended
+        case _ if response.provider_url and not _end_was_sent(response):
+            logger.warning("the stream of %s ended without a finish reason", response.provider_name)
+            raise AgentFailed(errors.BROKEN_OFF)
+
+
+def _end_was_sent(response: ModelResponse) -> bool:
+    """Return whether the provider has said how the response ended, as all do: without that it is half a response.
+
+    The evidence is the reason in the provider's own words. The other one, `finish_reason`, pydantic-ai fills in as
+    "stop" if an OpenAI-compatible stream ends without one.
+    """
+    if "finish_reason" in (response.provider_details or {}):
+        return True
+    return response.provider_name in WITHOUT_OWN_WORDS and response.finish_reason is not None
