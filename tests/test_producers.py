@@ -317,6 +317,19 @@ async def test_a_character_in_two_batches_is_whole(
     assert (await run_of(session)).halves is None
 
 
+@pytest.mark.parametrize("ends", ["stopped", "dead"])
+async def test_half_a_character_of_a_producer_that_goes_no_further(
+    running: Process, producer: Producer, session: str, ends: str
+) -> None:
+    await producer.publish(running, 1, *begun(UID, "a\ud83d"))
+    if ends == "stopped":
+        await signal(running, session, "cancel", "stop-0001")
+    else:
+        await threads.run(lambda: Worker.objects.exclude(producer="").update(alive=False))
+        await running.reaper.scan()
+    assert (await stored(session))[1] == "a\ufffd"
+
+
 async def test_a_batch_with_a_stored_ones_number_and_other_content_is_a_conflict(
     running: Process, second: Process, producer: Producer, session: str
 ) -> None:

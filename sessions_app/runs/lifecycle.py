@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 from sessions_app import models
 from sessions_app.core import fold, signals, tools
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.text import without_nul
+from sessions_app.core.text import SurrogateJoiner, without_nul
 from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import queries, signal_records
 from sessions_app.event_log.commands import OpenLog, RunChanges, SessionLog
@@ -101,7 +101,8 @@ def _end_for_worker(log: SessionLog, run: models.Run, end: Chunk) -> None:
         models.Run.objects.filter(pk=run.pk).update(status=ENDED, ended_at=log.now)
     else:
         unknown = [chunk for chunk in unknown_outcomes(run.pk) if tools.takes(response, chunk)]
-        log.append(run.uid, [*unknown, end], run=run.pk, worker=run.worker_id or "")
+        last = SurrogateJoiner.load(run.halves).join(end)  # with what a remote producer has left half
+        log.append(run.uid, [*unknown, *last], run=run.pk, worker=run.worker_id or "")
 
 
 def expire(log: SessionLog, approval: str) -> bool:

@@ -16,6 +16,7 @@ from sessions_app import models
 from sessions_app.core import busy, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Sent
+from sessions_app.core.text import SurrogateJoiner
 from sessions_app.core.wire_types import Chunk, Part
 from sessions_app.event_log import queries
 from sessions_app.event_log.commands import SessionLog
@@ -152,7 +153,8 @@ def _stop(log: SessionLog, active: list[Run], signal: Signal) -> None:
             lifecycle.end_unbegun(log, run, {"type": "abort", "reason": STOPPED})
         elif lifecycle.is_elsewhere(run):
             end: Chunk = {"type": "abort", "reason": STOPPED_ELSEWHERE}
-            log.append(run.uid, [end], run=run.pk, worker=run.worker_id or "")
+            last = SurrogateJoiner.load(run.halves).join(end)
+            log.append(run.uid, last, run=run.pk, worker=run.worker_id or "")
 
 
 # Approvals and tools

@@ -130,6 +130,8 @@ class EventWriter:
                 if call is not None:
                     streamed.remove(call)
                     self._ids[part.tool_call_id] = call.id
+                elif part.tool_call_id not in self._ids:  # it was not streamed
+                    self._ids[part.tool_call_id] = unused(storable_id(part.tool_call_id), self._used)
 
     # --- Text and reasoning ---
 
