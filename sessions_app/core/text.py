@@ -136,7 +136,9 @@ class SurrogateJoiner:
             if kind in _AROUND_ALL or (around and (append, part) == (around[1], chunk.get(around[0]))):
                 del self.pending[append, part]
                 name, field = APPENDS[append]
-                yield {"type": append, name: part, field: REPLACEMENT}
+                last: Chunk = {"type": append}
+                last[name], last[field] = part, REPLACEMENT
+                yield last
 
 
 def whole_text(chunk: Any) -> Any:

@@ -216,7 +216,8 @@ def takes(message: MessageState, chunk: Chunk) -> bool:
 def _find_call(message: MessageState, chunk: Chunk) -> int:
     """Return a call's part: in the current step the first with its id, else the newest."""
     first = step_start(message)
-    for index in (*range(first, len(message.parts)), *range(first - 1, -1, -1)):
+    order: list[int] = [*range(first, len(message.parts)), *range(first - 1, -1, -1)]
+    for index in order:
         part = message.parts[index]
         if _is_tool(part) and part["toolCallId"] == chunk["toolCallId"]:
             _check_stage(part, chunk)

@@ -22,24 +22,18 @@ const CHANGES = {
 const INPUT = ["tool-input-start", "tool-input-available", "tool-input-error"];
 const OUTCOME = ["tool-output-available", "tool-output-error"];
 
-// A call's stage: the chunks that it takes, and words for those that it doesn't. A complete input may be replaced until
-// people decide about it; a decision and an outcome are final.
-/** @type {Record<string, {takes: string[], words: string}>} */
+// A call's stage: the chunks that it takes. A complete input may be replaced until people decide about it; a decision and
+// an outcome are final.
+/** @type {Record<string, string[]>} */
 const STAGES = {
-  "input-streaming": { takes: INPUT, words: "whose input is still streaming" },
-  "input-available": {
-    takes: [...INPUT, "tool-approval-request", ...OUTCOME, "tool-output-denied"],
-    words: "that asks for no approval",
-  },
-  "approval-requested": {
-    takes: ["tool-input-available", "tool-approval-response", "tool-output-error", "tool-output-denied"],
-    words: "that waits for a decision",
-  },
-  approved: { takes: ["tool-approval-request", ...OUTCOME], words: "that was approved" },
-  denied: { takes: ["tool-output-denied"], words: "that was denied" },
-  preliminary: { takes: OUTCOME, words: "that has a preliminary output" },
-  "output-available": { takes: [], words: "that has its output" },
-  "output-error": { takes: ["tool-output-error"], words: "that has failed" },
+  "input-streaming": INPUT,
+  "input-available": [...INPUT, "tool-approval-request", ...OUTCOME, "tool-output-denied"],
+  "approval-requested": ["tool-input-available", "tool-approval-response", "tool-output-error", "tool-output-denied"],
+  approved: ["tool-approval-request", ...OUTCOME],
+  denied: ["tool-output-denied"],
+  preliminary: OUTCOME,
+  "output-available": [],
+  "output-error": ["tool-output-error"],
 };
 
 /** The part's row of STAGES. @param {Part} part @returns {string} */
@@ -59,9 +53,9 @@ function stageOf({ state, approval, preliminary }) {
  * @throws {FoldError} for a chunk that can't follow those before it, such as an output of a denied call
  */
 function checkStage(part, { type }) {
-  const { takes, words } = STAGES[stageOf(part)];
-  if (takes.includes(type)) return part;
-  throw new FoldError("unknown_part", `${type} for tool call ${part.toolCallId.slice(0, 80)}, ${words}`);
+  const stage = stageOf(part);
+  if (STAGES[stage].includes(type)) return part;
+  throw new FoldError("unknown_part", `${type} for a tool call in ${stage}`);
 }
 
 /** @param {Part} part @param {Chunk} chunk */

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic_ai.messages import (
     ERROR_OUTCOMES,
@@ -259,10 +259,10 @@ def storable(value: object, most: int) -> Any:
     return encoded[:most].decode(errors="ignore") + CUT.format(len(encoded))
 
 
-def whole_arguments(arguments: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+def whole_arguments(arguments: Any) -> Any:
     """Return a call's arguments without halves of surrogate pairs, of which pydantic-ai takes none."""
     if not isinstance(arguments, str):
-        return cast(dict[str, Any] | None, mend_json(arguments))
+        return mend_json(arguments)
     arguments = mend(arguments)
     try:
         value = parse_json(arguments)
