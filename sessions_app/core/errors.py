@@ -89,6 +89,8 @@ ERRORS: dict[str, ErrorKind] = {
     "message_ended": _publisher(409, "The message has ended. Nothing may follow"),
     "response_too_large": _publisher(413, "The response is too large"),
     "out_of_order": _publisher(409, "An earlier batch is missing"),
+    "unstorable": _publisher(422, "The database can't hold this"),
+    "conflict": _client(409, "This id was used before, with other content"),
     "fenced": _publisher(409, "Another worker has ended this message. Stop publishing it"),
     # Server
     "storage_unavailable": _server(503, "The database is unavailable. Nothing was changed"),

@@ -30,7 +30,6 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
 MOST_PARTS = 16  # in one person's message
 MODES = ("continue", "regenerate")
 REASON_LENGTH = 1000  # characters of a person's reason
-NAME = 256  # characters of an approval's or a tool call's id
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -175,9 +174,9 @@ def _message(payload: Mapping[str, object]) -> str:
 
 def _string(payload: Mapping[str, object], name: str) -> str:
     value = payload.get(name)
-    if _is_text(value) and 0 < len(value) <= NAME and "\0" not in value:
+    if _is_text(value) and value and vocabulary.is_name(value):
         return value
-    raise HoldfastError("bad_signal", f"It needs `{name}`, a string of at most {NAME} characters.")
+    raise HoldfastError("bad_signal", f"It needs `{name}`, {vocabulary.NAME.what}.")
 
 
 def _reason(payload: Mapping[str, object]) -> Payload:

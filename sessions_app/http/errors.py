@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
@@ -103,6 +103,9 @@ def refusal_of(error: Exception) -> Refusal | None:
         return error
     if isinstance(error, exceptions.ValidationError):
         return ApiError("invalid", fields=error.detail)
+    if isinstance(error, DataError):
+        logger.error("a request holds what the database can't: %s", error)
+        return ApiError("unstorable")
     if isinstance(error, DatabaseError):
         logger.error("a request failed: %s", describe(error))
         return ApiError("storage_unavailable")

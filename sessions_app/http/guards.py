@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
+from typing import Any
 
 import orjson
 from django.db import DatabaseError
@@ -111,9 +112,9 @@ async def authenticate_publisher(request: HttpRequest) -> Identity:
     return identity
 
 
-def json_body(request: HttpRequest) -> JsonObject:
+def json_body(request: HttpRequest, parse: Callable[[bytes], Any] = orjson.loads) -> JsonObject:
     """Return the JSON object in a request's body. Raises body_too_large, bad_json and bad_frame."""
-    data = read_json(request)
+    data = read_json(request, parse)
     if not isinstance(data, dict):
         raise HoldfastError("bad_frame", "the body must be one JSON object")
     return data

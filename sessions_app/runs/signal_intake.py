@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 
 from sessions_app import conf
 from sessions_app.auth.identity import Identity
@@ -44,8 +44,8 @@ class SignalIntake:
                 receipt = await self._store_checked(identity, frame, now=now)
         except HoldfastError as error:
             problem: HoldfastError | None = error
-        except DatabaseError:
-            problem = HoldfastError("storage_unavailable")
+        except DatabaseError as error:
+            problem = HoldfastError("unstorable" if isinstance(error, DataError) else "storage_unavailable")
         else:
             problem = receipt.problem
         metrics.signals.labels(kind, problem.code if problem else "accepted").inc()

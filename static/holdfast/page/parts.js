@@ -199,7 +199,7 @@ class ToolFold extends FoldingView {
   update(part, { ended, tools }, decision) {
     const name = part.title ?? toolTitle(part.toolName ?? part.type.replace(/^tool-/, ""));
     this.show(part, name, toolState(part, ended, decision), () => {
-      this.#input.update(part.input ?? tools[part.toolCallId]?.text ?? part.rawInput);
+      this.#input.update(part.input ?? part.rawInput ?? tools[part.toolCallId]?.text);
       this.#output.update(part.errorText ?? part.output);
     });
   }
