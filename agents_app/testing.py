@@ -18,7 +18,7 @@ from agents_app.backend import ApprovalRequest, Arguments
 from agents_app.registry import Agent
 from agents_app.tool_call import ToolFailed
 from agents_app.turn import AgentFailed, Mode, Turn
-from sessions_app.core import fold, vocabulary
+from sessions_app.core import fold, json_text, vocabulary
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.wire_types import Chunk, Part, Payload
 
@@ -39,7 +39,7 @@ def approve(input: Arguments | None = None, *, reason: str = "", actor: str = US
     """A person approves, and edits the arguments if `input` is given."""
     payload: Payload = {"reason": reason}
     if input is not None:
-        payload["input"] = input
+        payload["input"], payload["input_text"] = input, json_text.of(input)
     return Decided("approve", payload, actor)
 
 

@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import orjson
 from django.utils import timezone
 
 from agents_app.backend import ApprovalRequest
@@ -65,7 +64,7 @@ class LocalBackend:
             uid=f"approval_{new_id()}",
             call=request.call,
             tool=request.tool[:128].replace("\0", ""),
-            input=orjson.dumps(request.input).decode(),
+            input=request.input_text,
             input_hash=request.input_hash,
             editable=request.editable,
             reason=request.reason.replace("\0", ""),

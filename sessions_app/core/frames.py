@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from sessions_app.core import json_text
 from sessions_app.core.attachment import Frame
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
@@ -159,12 +160,14 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
 def parse(text: str) -> JsonObject:
     """Parse the JSON of a client's frame. Raises bad_json and bad_frame."""
     try:
-        data = orjson.loads(text)
-    except (orjson.JSONDecodeError, RecursionError) as error:
+        data, excess = json_text.read(text)
+    except ValueError as error:
         raise HoldfastError("bad_json", str(error)) from None
-    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
-        raise HoldfastError("bad_frame", "A frame is an object with a `type`.")
-    return data
+    if isinstance(data, dict) and isinstance(data.get("type"), str):
+        return data  # with numbers beyond 64 bits, if any: each field is refused by its own code
+    if excess:
+        raise HoldfastError("bad_json", "A number needs more than 64 bits.")
+    raise HoldfastError("bad_frame", "A frame is an object with a `type`.")
 
 
 def about(data: JsonObject) -> FrameReference:

@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from io import BytesIO
+from typing import cast
 
 import orjson
 from django.core.handlers.asgi import ASGIRequest
@@ -20,7 +21,7 @@ from rest_framework.exceptions import Throttled
 from sessions_app import conf, process
 from sessions_app.auth.addresses import path_below
 from sessions_app.auth.identity import Identity, identify_by_token, token_in
-from sessions_app.core import vocabulary
+from sessions_app.core import json_text, vocabulary
 from sessions_app.core.asgi_types import Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import RESPONSE_UID, SESSION_ID
@@ -157,9 +158,9 @@ class Upload:
             self._line += 1
             if line.strip():
                 try:
-                    chunk = orjson.loads(line)
+                    chunk = cast(Chunk, json_text.read(line).value)
                     vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
-                except orjson.JSONDecodeError as error:
+                except ValueError as error:
                     raise HoldfastError("bad_json", f"line {self._line}: {error}") from None
                 except HoldfastError as problem:
                     raise HoldfastError.stored(problem.code, f"Line {self._line}: {problem.message}") from None
