@@ -13,6 +13,8 @@ from sessions_app.core.wire_types import Chunk
 
 Mode = Literal["answer", "continue", "regenerate"]
 
+MOST_TOKENS = 10**12  # of one call; the sum of a run has 64 bits
+
 
 class AgentFailed(Exception):
     """Raised by an agent that can't go on: its response ends as failed, with this text for the person who asked."""
@@ -67,7 +69,9 @@ class Turn(Answer):
         return ToolCall(self._backend, id, name, arguments)
 
     def usage(self, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        """Count what a model has read and written; the admin shows the run's sum."""
+        """Count what a model has read and written; the admin shows the run's sum. Raises ValueError."""
+        if max(abs(input_tokens), abs(output_tokens)) > MOST_TOKENS:
+            raise ValueError(f"a call of a model has at most {MOST_TOKENS} tokens")
         self._backend.count_usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
 

@@ -1,4 +1,5 @@
 // Client of the REST API. Functions reject with an ApiError.
+import { parseJson } from "../json.js";
 import { addresses } from "./addresses.js";
 import { network } from "./network.js";
 
@@ -68,7 +69,7 @@ function sessionPath(id) {
 
 async function request(method, path, body) {
   const response = await send(method, path, body);
-  const answer = response.status === 204 ? null : await response.json().catch(() => null);
+  const answer = response.status === 204 ? null : await response.text().then(parseJson).catch(() => null);
   if (response.ok) return answer;
   const message = answer?.message ?? `the server answered ${response.status}`;
   throw new ApiError(message, response.status, answer?.code ?? "");
