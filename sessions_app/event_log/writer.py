@@ -17,11 +17,12 @@ from functools import partial
 from operator import attrgetter
 from typing import Concatenate, ParamSpec, TypeVar
 
-from django.db import DatabaseError, DataError, IntegrityError, connection, reset_queries, transaction
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, reset_queries, transaction
 
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk
+from sessions_app.database.retries import Retries
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import (
     Append,
@@ -98,6 +99,24 @@ class LogWriter:
         self.submit(SessionChange(session, lambda log: work(log, *args, **kwargs), partial(_resolve, outcome)))
         return _result(outcome)
 
+    async def change_with_retry(
+        self, session: str, work: Callable[Concatenate[SessionLog, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `change`, for what an agent at work needs: it is tried again while the database is unavailable.
+
+        `work` must be repeatable: a connection that breaks at COMMIT leaves open whether it was done.
+        """
+        retries = Retries(self._loop.time())
+        while True:
+            try:
+                return await self.change(session, work, *args, **kwargs)
+            except HoldfastError as problem:
+                is_passing = problem.kind.retryable and not self._stopping
+                pause_s = retries.next_pause_s(self._loop.time()) if is_passing else None
+                if pause_s is None:
+                    raise
+            await asyncio.sleep(pause_s)
+
     async def do(self, work: Callable[..., T], *args: object, order: str = "") -> T:
         """Call a function that writes in the next transaction, and wait for its commit. Raises HoldfastError."""
         outcome: asyncio.Future[T | HoldfastError] = self._loop.create_future()
@@ -154,7 +173,7 @@ class LogWriter:
             return self._commit(group)
         except (DataError, IntegrityError) as error:  # the database is well: something in the group isn't
             problem = error
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:  # the latter: the connection was found closed
             logger.error("%d writes were not stored: %s", len(group), error)
             connection.close()  # it may be broken; the next transaction opens a new one
             metrics.commits_failed.inc()

@@ -53,7 +53,10 @@ class Lease:
 
     async def release(self) -> None:
         """End the lease, so that other processes need not wait for it to run out."""
-        await self._log_writer.do(_release, self.worker)
+        try:
+            await self._log_writer.do(_release, self.worker)
+        except HoldfastError as problem:  # a process must stop without its database, too
+            logger.warning("the lease was not released and will run out: %s", problem.message)
 
 
 def _register() -> str:
