@@ -69,13 +69,16 @@ class LogWriter:
         return len(self._waiting)
 
     def submit(self, item: Write) -> None:
-        """Queue a write; its `on_result` is called in the loop with its outcome."""
+        """Queue a write; its `on_result` is called with its outcome, in the loop or `at_once`."""
         with self._changed:
             if not self._stopping:
                 self._waiting.append(item)
                 self._changed.notify()
                 return
-        self._loop.call_soon(item.on_result, HoldfastError("going_away"))
+        if _is_told_at_once(item):
+            item.on_result(HoldfastError("going_away"))
+        else:
+            self._loop.call_soon(item.on_result, HoldfastError("going_away"))
 
     async def append(
         self, session: str, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = ""
@@ -142,6 +145,9 @@ class LogWriter:
             metrics.commit_writes.observe(len(group))
             tracing.commit(at, time.time_ns(), writes=len(group), sessions=len(committed))
             settled = list(zip(group, outcomes, strict=True))
+            for item, outcome in settled:
+                if _is_told_at_once(item):
+                    item.on_result(outcome)
             try:
                 self._loop.call_soon_threadsafe(self._publish, committed, settled, ended)
             except RuntimeError:  # the loop is closed: its publishers are gone
@@ -164,7 +170,8 @@ class LogWriter:
         except Exception:
             logger.exception("%d frames were not delivered: the tail check finds them", len(committed))
         for item, outcome in settled:
-            item.on_result(outcome)
+            if not _is_told_at_once(item):
+                item.on_result(outcome)
 
     def _commit_or_split(self, group: list[Write]) -> tuple[list[Outcome], list[Frame]]:
         """Commit a group; if a write in it makes it fail, commit them one by one, so that it fails alone."""
@@ -230,6 +237,10 @@ class LogWriter:
         except HoldfastError as problem:
             return problem
         return result
+
+
+def _is_told_at_once(item: Write) -> bool:
+    return isinstance(item, DatabaseJob) and item.at_once
 
 
 def _resolve(outcome: asyncio.Future[T], result: T) -> None:
