@@ -14,9 +14,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agents_app import sync_turn
 from agents_app.backend import ApprovalRequest, Arguments
-from agents_app.sync_turn import Agent
+from agents_app.sync_turn import Agent, perform
 from agents_app.tool_call import ToolFailed
 from agents_app.turn import AgentFailed, Mode, Turn
 from sessions_app.core import fold, json_text, vocabulary
@@ -132,7 +131,7 @@ async def rehearse(
     turn = Turn(stage, asked, mode=mode)
     await turn.begin()
     try:
-        await sync_turn.perform(agent, turn)
+        await perform(agent, turn)
         await turn.finish()
     except AgentFailed as problem:
         await stage.write({"type": "error", "errorText": str(problem)})
