@@ -80,6 +80,9 @@ class HoldfastSettings:
     rollup_ms: Annotated[int, OneOf((0, 20, 40, 100, 500))] = 40
     # A worker that is silent for this long is taken for dead, and its answers end as interrupted.
     lease_ms: Annotated[int, Range(300, 600_000)] = 10_000
+    # How long an agent may hold the event loop of its process before the process gives up its lease: until then the
+    # other answers there are only late. The watchdog names the run and the line after a second.
+    blocked_loop_ms: Annotated[int, Range(1000, 3_600_000)] = 60_000
     # How often a process looks for runs and signals that another one has stored. Two small queries: at 50 ms some 0.5 %
     # of a core, and a stop or an answer comes 25 ms later than at once.
     inbox_poll_ms: Annotated[int, Range(5, 1000)] = 50

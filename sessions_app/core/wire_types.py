@@ -148,6 +148,7 @@ class Payload(TypedDict, total=False):
     approval: str
     input_hash: str
     input: JsonObject
+    input_text: str
     edited: bool
     reason: str
     mode: str

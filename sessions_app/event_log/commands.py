@@ -102,12 +102,13 @@ class DatabaseJob(Generic[T]):
 
     SQLite has one write lock and no queue for it: a process that competes with itself can starve its own lease.
     Jobs come last in their transaction, those with an `order` in that order, the same in every process: see
-    `database.locking`.
+    `database.locking`. `at_once`: `on_result` is called in the writer's thread, however long the loop is held.
     """
 
     work: Callable[[], T]
     on_result: Callable[[T | HoldfastError], None]
     order: str = ""
+    at_once: bool = False
 
 
 Outcome = Any  # an AppendResult, or what `work` has returned; or the HoldfastError that refused it

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any
 
 import orjson
 from django.db import DatabaseError
@@ -112,9 +111,12 @@ async def authenticate_publisher(request: HttpRequest) -> Identity:
     return identity
 
 
-def json_body(request: HttpRequest, parse: Callable[[bytes], Any] = orjson.loads) -> JsonObject:
-    """Return the JSON object in a request's body. Raises body_too_large, bad_json and bad_frame."""
-    data = read_json(request, parse)
+def json_body(request: HttpRequest, *, halves: bool = False) -> JsonObject:
+    """Return the JSON object in a request's body. Raises body_too_large, bad_json and bad_frame.
+
+    `halves`: its texts may hold halves of surrogate pairs, which its reader joins.
+    """
+    data = read_json(request, halves=halves)
     if not isinstance(data, dict):
         raise HoldfastError("bad_frame", "the body must be one JSON object")
     return data

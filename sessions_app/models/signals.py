@@ -104,6 +104,9 @@ class Approval(models.Model):
     decision = models.ForeignKey(Signal, on_delete=models.SET_NULL, null=True, related_name="decides")
     decided_at = models.DateTimeField(null=True)
     execution = models.CharField(max_length=8, choices=Execution, default=Execution.NONE, blank=True)
+    attempt = models.CharField(
+        max_length=22, null=True, editable=False, help_text="By which a repeated beginning of its execution is known."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = ApprovalQuerySet.as_manager()

@@ -18,11 +18,10 @@ from django.core.handlers.asgi import ASGIRequest
 from sessions_app import conf, process
 from sessions_app.auth.addresses import path_below
 from sessions_app.auth.identity import Identity
-from sessions_app.core import vocabulary
+from sessions_app.core import json_text, vocabulary
 from sessions_app.core.asgi_types import Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import RESPONSE_UID, SESSION_ID
-from sessions_app.core.text import parse_json
 from sessions_app.core.wire_types import Chunk, JsonObject
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
@@ -145,8 +144,8 @@ class Upload:
             self._line += 1
             if line.strip():
                 try:
-                    chunk = parse_json(line)
-                except orjson.JSONDecodeError as error:
+                    chunk = json_text.read(line, halves=True).value
+                except ValueError as error:
                     raise HoldfastError("bad_json", f"line {self._line}: {error}") from None
                 if not isinstance(chunk, dict):
                     raise HoldfastError("bad_chunk", f"line {self._line}: a chunk is an object with a type")

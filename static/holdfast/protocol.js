@@ -1,5 +1,6 @@
 // The wire format (PROTOCOL.md §4, §5 and §9): frames, cursors, sizes, and the errors that close a connection.
 
+import { parseJson } from "./json.js";
 import { orNull } from "./or-null.js";
 
 /** @typedef {{type: string} & Record<string, any>} Frame */
@@ -67,7 +68,7 @@ export function endsConnection(code) {
 
 /** @param {string} text @returns {Frame|null} null if it is not a frame */
 export function parseFrame(text) {
-  const frame = orNull(() => JSON.parse(text));
+  const frame = orNull(() => parseJson(text));
   return typeof frame?.type === "string" ? frame : null;
 }
 

@@ -1,4 +1,5 @@
 // Client of the REST API. Functions reject with an ApiError.
+import { parseJson } from "../json.js";
 import { COOKIES_BLOCKED, blocksCookies } from "../page-lifecycle.js";
 import { addresses } from "./addresses.js";
 import { csrfToken } from "../network/csrf-token.js";
@@ -72,7 +73,7 @@ function sessionPath(id) {
 async function request(method, path, body) {
   const response = await send(method, path, body);
   if (response.status === 204) return null;
-  const answer = await response.json().catch(() => null);
+  const answer = await response.text().then(parseJson).catch(() => null);
   // A network that asks for a sign-in answers every request with a page of its own.
   if (response.ok && answer === null) throw new ApiError(OTHER_ANSWERED, 0, "");
   if (response.ok) return answer;

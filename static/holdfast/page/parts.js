@@ -2,7 +2,7 @@
 import { ApprovalCard } from "./approval-card.js";
 import { CodeBlock } from "./code-block.js";
 import { warnOfError } from "./draw-errors.js";
-import { exactJson } from "./exact-json.js";
+import { exactJson, layOut } from "./exact-json.js";
 import { icon } from "./icon.js";
 import { MarkdownView } from "./markdown.js";
 import { isSafeLink } from "./safe-link.js";
@@ -199,10 +199,18 @@ class ToolFold extends FoldingView {
   update(part, { ended, tools }, decision) {
     const name = part.title ?? toolTitle(part.toolName ?? part.type.replace(/^tool-/, ""));
     this.show(part, name, toolState(part, ended, decision), () => {
-      this.#input.update(part.input ?? part.rawInput ?? tools[part.toolCallId]?.text);
+      const exact = exactInput(part);
+      const shown = part.input ?? part.rawInput ?? tools[part.toolCallId]?.text;
+      this.#input.update(typeof exact === "string" ? layOut(exact) : shown);
       this.#output.update(part.errorText ?? part.output);
     });
   }
+}
+
+/** @param {any} part @returns {any} exact JSON text of the arguments that were decided about */
+function exactInput({ approval, callProviderMetadata }) {
+  const edited = approval?.approved === undefined ? undefined : callProviderMetadata?.holdfast?.input_text;
+  return edited ?? approval?.descriptor?.input_text;
 }
 
 class DataView extends FoldingView {

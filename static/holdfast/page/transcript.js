@@ -229,12 +229,12 @@ export class Transcript extends EventTarget {
 
   // --- Actions of the user ---
 
-  async #decide({ approval, approved, input }) {
+  async #decide({ approval, approved, inputText }) {
     const session = this.#session;
     this.jump();
     this.#refusals.delete(approval);
     try {
-      await (approved ? session.approve(approval, { input }) : session.deny(approval));
+      await (approved ? session.approve(approval, { inputText }) : session.deny(approval));
     } catch (error) {
       this.#refusals.set(approval, refusalNotice(error));
       this.#announce(refusalNotice(error));
