@@ -47,13 +47,13 @@ if not SECRET_KEY:
         )
     SECRET_KEY = development_key(VAR_DIR / "secret_key")
 
-# Host names of the site. The Origin of WebSockets is checked against them too.
+# Host names of the site. A page may use its visitors' cookies if its origin is the one that its request names.
 ALLOWED_HOSTS = env_list("HOLDFAST_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 if not ALLOWED_HOSTS:
     raise ImproperlyConfigured("HOLDFAST_HOSTS is not set. Set it to the site's host names: chat.example.com,…")
 if "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured(
-        "HOLDFAST_HOSTS=*: pages of any site could open sockets as a visitor. List the site's host names."
+        "HOLDFAST_HOSTS=*: any name that leads here would count as the site's. List the site's host names."
     )
 
 
@@ -82,13 +82,16 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.middleware.content_security_policy",
-    "servestatic.middleware.ServeStaticMiddleware",
+    "project.middleware.refuse_malformed_forms",
+    "project.middleware.StaticFilesMiddleware",
+    "sessions_app.auth.middleware.old_cookie_names_middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "sessions_app.auth.middleware.sign_in_middleware",
     "sessions_app.auth.middleware.identity_middleware",
 ]
 
@@ -169,6 +172,10 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = [
+    "sessions_app.auth.backends.ThrottledBackend",
+    "django.contrib.auth.backends.ModelBackend",  # for logins from before the upgrade; it is asked for no password
+]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
@@ -180,8 +187,13 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SAMESITE = "Lax"
+if not DEBUG:  # browsers accept cookies with this prefix from this host alone, over https
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
 SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
+# Further origins whose pages may use its visitors' cookies, for forms, the API and WebSockets.
+CSRF_TRUSTED_ORIGINS = env_list("HOLDFAST_TRUSTED_ORIGINS", [])
 
 SECURE_SSL_REDIRECT = env_bool("HOLDFAST_SSL_REDIRECT", not DEBUG)
 SECURE_HSTS_SECONDS = 0 if DEBUG else env_int("HOLDFAST_HSTS_SECONDS", 31_536_000)
@@ -194,11 +206,12 @@ PROXIES = env_int("HOLDFAST_PROXIES", 0, high=9)
 if PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# The page loads only its own scripts, styles and images; images in responses are shown as links.
+# The page loads only its own scripts, styles and images. `{images}` is the address of its static files: what agents
+# write must not make a browser request other pages of the site.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
-        "img-src 'self' data:",
+        "img-src {images} data:",
         "connect-src 'self' ws: wss:",
         "object-src 'none'",
         "base-uri 'none'",
@@ -252,8 +265,6 @@ REST_FRAMEWORK = {
 HOLDFAST = env_settings("HOLDFAST_", conf.DECLARED.values())
 HOLDFAST["FANOUT_LAYERS"] = list(CHANNEL_LAYERS)
 HOLDFAST.setdefault("LAB", DEBUG)
-if "FRAME_BYTES" in HOLDFAST:
-    HOLDFAST.setdefault("BODY_BYTES", 2 * HOLDFAST["FRAME_BYTES"])
 if DEBUG and "TOKEN_KEYS" not in HOLDFAST:
     HOLDFAST["TOKEN_KEYS"] = {"development": development_key(VAR_DIR / "token_key")}
 HOLDFAST.setdefault("DEMO_AGENT", True)

@@ -102,13 +102,15 @@ def _ask_fenced(cursor: CursorWrapper, held: Iterable[Key]) -> bool:
 
 
 class Published(NamedTuple):
-    """A remote producer's run, and its last batch."""
+    """A remote producer's run, and its last batch; see `models.Run`."""
 
     worker: str
     running: bool
     sequence: int
     serial: int
     refusal: str
+    digests: str | None
+    halves: str | None
 
 
 def published_runs(ids: set[str]) -> dict[str, Published]:
@@ -123,9 +125,10 @@ def note_batches(batches: dict[str, Published]) -> None:
     """Store which batch of each run was the last."""
     if not batches:
         return
+    names = Published._fields[2:]
     query = (
-        f"WITH last(run, sequence, serial, refusal) AS (VALUES {_places(4, len(batches))}) UPDATE {RUNS}"
-        " SET sequence = last.sequence, serial = last.serial, refusal = last.refusal FROM last WHERE id = last.run"
+        f"WITH last(run, {', '.join(names)}) AS (VALUES {_places(1 + len(names), len(batches))}) UPDATE {RUNS}"
+        f" SET {', '.join(f'{name} = last.{name}' for name in names)} FROM last WHERE id = last.run"
     )
     with connection.cursor() as cursor:
         cursor.execute(query, [value for run, batch in batches.items() for value in (run, *batch[2:])])
@@ -156,6 +159,17 @@ def existing_messages(keys: set[Key]) -> dict[Key, tuple[str, int, int]]:
         session__in={session for session, _ in keys}, uid__in={uid for _, uid in keys}
     ).values_list("session_id", "uid", "role", "first_serial", "last_serial")
     return {(session, uid): (role, first, last) for session, uid, role, first, last in rows if (session, uid) in keys}
+
+
+def runs_of_messages(keys: set[Key]) -> dict[Key, set[str]]:
+    """Return the runs that write those messages, or are to."""
+    if not keys:
+        return {}
+    found: dict[Key, set[str]] = {}
+    rows = models.Run.objects.filter(session__in={session for session, _ in keys}, uid__in={uid for _, uid in keys})
+    for session, uid, run in rows.values_list("session_id", "uid", "pk"):
+        found.setdefault((session, uid), set()).add(run)
+    return found
 
 
 def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: datetime) -> list[int]:

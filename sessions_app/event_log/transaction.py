@@ -155,7 +155,7 @@ class Transaction:
     ) -> tuple[OpenMessage | None, Events, HoldfastError | None]:
         """Fold chunks up to the first that is refused; return the message, their events, and the refusal."""
         events: Events = []
-        for chunk in append.chunks:
+        for chunk in self._reads.batches.chunks(append) if append.sequence else append.chunks:
             serial = session.tail + 1
             try:
                 if opened is None:

@@ -41,6 +41,8 @@ from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
 
+# Too long, out of range, NUL or half a surrogate pair: by PostgreSQL, and by SQLite's client.
+UNSTORABLE = (DataError, OverflowError, ValueError)
 GROUP = 512  # writes in one transaction: bounds how long the next ones wait
 
 P = ParamSpec("P")
@@ -168,7 +170,9 @@ class LogWriter:
         self._forget(group)
         if len(group) == 1:
             logger.error("a write failed", exc_info=problem)
-            return [HoldfastError("internal", type(problem).__name__)], []
+            # What a database can't hold now it can't hold later: such an error is never retried.
+            code = "unstorable" if isinstance(problem, UNSTORABLE) else "internal"
+            return [HoldfastError(code, type(problem).__name__)], []
         return self._commit_each(group)
 
     def _commit_each(self, group: list[Write]) -> tuple[list[Outcome], list[Frame]]:

@@ -33,8 +33,11 @@ class LocalWriter:
         self.session = run.session_id
         self.uid = run.uid
         self._appends = _Appends(run, starts=starts, log_writer=log_writer)
-        check = partial(vocabulary.check, max_bytes=conf.settings.chunk_bytes)
-        self._writer = ResponseWriter(run.uid, ticker=ticker, check=check, submit=self._appends.submit)
+        chunk_bytes = conf.settings.chunk_bytes
+        check = partial(vocabulary.check, max_bytes=chunk_bytes)
+        self._writer = ResponseWriter(
+            run.uid, ticker=ticker, check=check, chunk_bytes=chunk_bytes, submit=self._appends.submit
+        )
 
     def write(self, chunk: Chunk, *, also: Also | None = None) -> Coroutine[Any, Any, None]:
         """Add one chunk, as `ResponseWriter.write`. `also` is called in the transaction that stores it."""
@@ -67,6 +70,11 @@ class LocalWriter:
     def end(self) -> str:
         """The type of the chunk that ended it; empty if it hasn't ended."""
         return self._writer.end
+
+    @property
+    def failed(self) -> bool:
+        """Return whether it can't go on: a chunk was refused once it was on its way, or nothing can be stored."""
+        return self._writer.failed
 
     @property
     def begun(self) -> bool:

@@ -9,6 +9,7 @@ import { UnreadLine } from "./unread-line.js";
 import { approvalNews, goneNotice, refusalNotice, resetNotice } from "./wording.js";
 
 const PAGE = 30; // earlier messages at a time
+const ANNOUNCED = 10_000; // characters of an answer
 const RETRYABLE = ["interrupted", "failed", "cancelled"];
 
 /**
@@ -57,6 +58,7 @@ export class Transcript extends EventTarget {
     super();
     this.#actor = actor;
     this.#jump.addEventListener("click", () => this.#jumpByButton());
+    this.#list.addEventListener("drawn", () => this.#follower.settle());
     this.#list.addEventListener("dismiss", ({ detail: id }) => this.#session?.dismiss(id));
     this.#list.addEventListener("decide", ({ detail }) => this.#decide(detail));
     this.#list.addEventListener("retry", ({ detail }) => this.#retry(detail));
@@ -301,7 +303,7 @@ export class Transcript extends EventTarget {
 
   // Screen readers hear an answer once, when it is complete, not token by token.
   #announceAnswer(message) {
-    this.#announce(`Assistant: ${textOf(message)} ${noticeOf(message, this.#signalStatus)}`);
+    this.#announce(`Assistant: ${textOf(message).slice(0, ANNOUNCED)} ${noticeOf(message, this.#signalStatus)}`);
   }
 
   #announce(text) {

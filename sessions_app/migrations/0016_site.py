@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sessions_app", "0012_session_removed_index"),
+        ("sessions_app", "0015_token_issuers"),
     ]
 
     operations = [
