@@ -14,5 +14,6 @@ if __name__ == "__main__":
     try:
         execute_from_command_line(sys.argv)
     except OperationalError as error:
-        error.add_note(describe(error))  # the traceback's last line
+        if describe(error) != str(error):
+            error.add_note(describe(error))  # the traceback's last line
         raise
