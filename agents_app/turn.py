@@ -11,6 +11,8 @@ from sessions_app.core.fold import MessageState
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.wire_types import Chunk
 
+MOST_TOKENS = 2**40  # in one count: millions of them fit into the run's sum, a 64-bit integer
+
 Mode = Literal["answer", "continue", "regenerate"]
 
 
@@ -64,7 +66,10 @@ class Turn(Answer):
         return ToolCall(self._backend, id, name, arguments)
 
     def usage(self, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        """Count what a model has read and written; the admin shows the run's sum."""
+        """Count what a model has read and written; the admin shows the run's sum. Raises ValueError."""
+        for name, count in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
+            if type(count) is not int or not 0 <= count <= MOST_TOKENS:
+                raise ValueError(f"{name} is a whole number from 0 to {MOST_TOKENS}, not {count!r}")
         self._backend.count_usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
 

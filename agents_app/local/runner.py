@@ -173,7 +173,9 @@ async def _answer(process: Process, response: LocalWriter, inbox: RunInbox) -> N
         # The log refused a chunk: malformed, fenced, session deleted, or the database is unavailable.
         logger.warning("run %s: %s", run.pk, problem.message)
         await _end(process, response, {"type": "error", "errorText": problem.message})
-    except Exception:
+    except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException:  # SystemExit too: it would end the whole process
         logger.exception("agent %s failed in run %s", run.agent, run.pk)
         await _end(process, response, {"type": "error", "errorText": FAILED})
 

@@ -12,6 +12,7 @@ import orjson
 from sessions_app.core.attachment import Frame
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.text import mend, parse_json
 from sessions_app.core.wire_types import Chunk, ErrorFrame, FrameReference, JsonObject, ServerFrame, SignalRecord
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
@@ -159,12 +160,22 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
 def parse(text: str) -> JsonObject:
     """Parse the JSON of a client's frame. Raises bad_json and bad_frame."""
     try:
-        data = orjson.loads(text)
+        data = _parse(text)
     except (orjson.JSONDecodeError, RecursionError) as error:
         raise HoldfastError("bad_json", str(error)) from None
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
         raise HoldfastError("bad_frame", "A frame is an object with a `type`.")
     return data
+
+
+def _parse(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        data = parse_json(text)
+        if isinstance(data, dict) and data.get("type") == "publish":  # its texts are joined with those before and after
+            return data
+        raise
 
 
 def about(data: JsonObject) -> FrameReference:
@@ -175,9 +186,9 @@ def about(data: JsonObject) -> FrameReference:
     reference: FrameReference = {}
     session, id, sequence = data.get("session"), data.get("id", data.get("message")), data.get("sequence")
     if isinstance(session, str) and len(session) <= NAME:
-        reference["session"] = session
+        reference["session"] = mend(session)
     if isinstance(id, str) and len(id) <= NAME:
-        reference["id"] = id
+        reference["id"] = mend(id)
     if isinstance(sequence, int) and _is_whole(sequence, MAX_LENGTH):
         reference["sequence"] = sequence
     return reference

@@ -164,6 +164,7 @@ class SignalRecord(TypedDict):
     code: str | None
     reason: str | None
     actor: str
+    issued_by: NotRequired[str]
     at: int
     message: str | None
     payload: Payload

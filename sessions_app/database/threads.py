@@ -13,6 +13,8 @@ from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, OperationalError, connection, reset_queries
 
+from sessions_app.database import sqlite_file
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -50,3 +52,5 @@ def _call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     except DatabaseError:
         connection.close()  # it may be broken; the next call opens a new one
         raise
+    finally:
+        sqlite_file.leave_snapshot()

@@ -62,7 +62,7 @@ class Append:
     append: the connection to the database broke at COMMIT, so its publisher was not told.
     `starts`: a run to create in the same transaction. `also`: work for the transaction, each item done once the chunk
     at its position is applied. `sequence`: a remote producer's number for this append to the message, from 1; it
-    replaces `after`.
+    replaces `after`. `digest`: of its chunks, by which a repeat of that number is recognized.
     """
 
     session: str
@@ -75,6 +75,7 @@ class Append:
     starts: models.Run | None = None
     also: tuple[tuple[int, Also], ...] = ()
     sequence: int = 0
+    digest: str = ""
 
     @property
     def begins(self) -> bool:

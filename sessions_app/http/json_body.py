@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import orjson
@@ -25,13 +25,13 @@ class JSONParser(BaseParser):
         return read_json(stream)
 
 
-def read_json(stream: IO[bytes] | HttpRequest) -> Any:
+def read_json(stream: IO[bytes] | HttpRequest, parse: Callable[[bytes], Any] = orjson.loads) -> Any:
     """Read at most FRAME_BYTES of JSON. Raises body_too_large and bad_json."""
     body = stream.read(conf.settings.frame_bytes + 1)
     if len(body) > conf.settings.frame_bytes:
         raise ApiError("body_too_large", f"at most {conf.settings.frame_bytes} bytes")
     try:
-        return orjson.loads(body)
+        return parse(body)
     except orjson.JSONDecodeError as error:
         raise ApiError("bad_json", str(error)) from None
 

@@ -95,6 +95,7 @@ run_wait_seconds = Histogram("holdfast_run_wait_seconds", "Time from a run's cau
 # Retention
 purged_rows = Counter("holdfast_purged_rows_total", "Rows removed by retention", ["kind"])
 purge_seconds = Summary("holdfast_purge_seconds", "Duration of a purge")
+purge_held = Gauge("holdfast_purge_held", "1 while nothing is purged because the clock was set")
 
 
 class Delivered:

@@ -16,6 +16,7 @@ import { orNull } from "./or-null.js";
  * @property {string|null} code
  * @property {string|null} reason
  * @property {string} actor sender
+ * @property {string} [issued_by] issuer of the sender's token
  * @property {number} at ms
  * @property {string|null} message
  * @property {Record<string, any>} payload its public fields

@@ -80,8 +80,9 @@ def site(host: HostSite, missing: str) -> HostSite:
 
 @pytest.fixture(scope="session")
 def administrator(site: HostSite) -> str:
-    """What `manage.py ensure_admin` printed."""
-    return site.manage("ensure_admin")
+    """What `manage.py ensure_admin` printed, and the password that it wrote to a file instead."""
+    printed = site.manage("ensure_admin")
+    return f"{printed}password  {(site.place / 'admin_password').read_text()}"
 
 
 @pytest.fixture(scope="module", params=SERVERS)

@@ -199,7 +199,7 @@ class ToolFold extends FoldingView {
   update(part, { ended, tools }, decision) {
     const name = part.title ?? toolTitle(part.toolName ?? part.type.replace(/^tool-/, ""));
     this.show(part, name, toolState(part, ended, decision), () => {
-      this.#input.update(part.input ?? tools[part.toolCallId]?.text ?? part.rawInput);
+      this.#input.update(part.input ?? part.rawInput ?? tools[part.toolCallId]?.text);
       this.#output.update(part.errorText ?? part.output);
     });
   }
@@ -267,14 +267,10 @@ class FileView {
   }
 }
 
-// Images of other sites are shown as links: loading them would reveal the reader to those sites.
+// Only images that are in the part itself. Loading one of another site would reveal the reader to it, and an address of
+// this site may be any page of it, requested with the reader's cookies: a stream, a poll, an admin page.
 function isImage(url, mediaType) {
-  if (!mediaType?.startsWith("image/")) return false;
-  return url.startsWith("data:image/") || originOf(url) === location.origin;
-}
-
-function originOf(url) {
-  return URL.canParse(url, location.href) ? new URL(url, location.href).origin : "";
+  return Boolean(mediaType?.startsWith("image/")) && /^data:image\//i.test(url);
 }
 
 function fileLink(url, name) {
