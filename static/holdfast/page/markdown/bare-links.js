@@ -5,8 +5,13 @@ import MarkdownIt from "../../vendor/markdown-it.mjs";
 const MAX_LENGTH = 2048;
 // White space, angle brackets, code, and punctuation that addresses only have escaped, and that in text without spaces
 // follows them directly: full-width, of quotations, Arabic, Indic.
-const OUTSIDE =
-  "\\s<>`\\u3000-\\u3004\\u3008-\\u3020\\u3030\\u303d\\uff01-\\uff0f\\uff1a-\\uff20\\uff3b-\\uff40\\uff5b-\\uff65\\ufe10-\\ufe1f\\ufe30-\\ufe6f\\u2018-\\u201f\\u2026\\u2014\\u00ab\\u00bb\\u060c\\u061b\\u061f\\u06d4\\u0964\\u0965";
+const OUTSIDE = [
+  "\\s<>`",
+  "\\u2014\\u2018-\\u201f\\u2026\\u00ab\\u00bb",
+  "\\u3000-\\u3004\\u3008-\\u3020\\u3030\\u303d\\ufe10-\\ufe1f\\ufe30-\\ufe6f",
+  "\\uff01-\\uff0f\\uff1a-\\uff20\\uff3b-\\uff40\\uff5b-\\uff65",
+  "\\u060c\\u061b\\u061f\\u06d4\\u0964\\u0965",
+].join("");
 const WORDS = new RegExp(`[^${OUTSIDE}]+`, "gu");
 const END = new RegExp(`[${OUTSIDE}]|\\*\\*|~~`, "u");
 const NAME = /[\w.+-]/;

@@ -4,8 +4,15 @@ const BLANK = /^\s$/u;
 const EMOJI = /^\p{Emoji_Presentation}$/u;
 // CommonMark CJK-friendly amendments: wide and half-width characters of East Asian Width, and Hangul; besides, the
 // scripts of South-East Asia that write no spaces either.
-const UNSPACED =
-  /^[\p{scx=Hangul}\u2e80-\u303e\u3041-\u4dbf\u4e00-\ua4cf\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uffdc\uffe0-\uffee\u{16fe0}-\u{18d8f}\u{1aff0}-\u{1b2ff}\u{20000}-\u{3fffd}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}\p{sc=Tibetan}]$/u;
+const UNSPACED = new RegExp(
+  `^[${[
+    "\\p{scx=Hangul}\\u2e80-\\u303e\\u3041-\\u4dbf\\u4e00-\\ua4cf\\uf900-\\ufaff",
+    "\\ufe10-\\ufe19\\ufe30-\\ufe6f\\uff01-\\uffdc\\uffe0-\\uffee",
+    "\\u{16fe0}-\\u{18d8f}\\u{1aff0}-\\u{1b2ff}\\u{20000}-\\u{3fffd}",
+    "\\p{sc=Thai}\\p{sc=Lao}\\p{sc=Khmer}\\p{sc=Myanmar}\\p{sc=Tibetan}",
+  ].join("")}]$`,
+  "u",
+);
 const FIRST_UNSPACED = "\u0e00";
 // Selectors of a glyph's form belong to the character before them.
 const FORM = /^[\ufe00-\ufe0e\u{e0100}-\u{e01ef}]$/u;
