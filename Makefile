@@ -17,7 +17,7 @@ help: ## list the targets
 
 run: .venv/.runtime ## start Holdfast on HOLDFAST_ADDRESS (127.0.0.1:8000)
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py ensure_admin
+	@$(BIN)/python manage.py ensure_admin --password-file var/admin_password
 	@exec $(BIN)/python manage.py runserver --noreload $(HOLDFAST_ADDRESS)
 
 setup: .venv/.tests ## install what the tests need

@@ -75,6 +75,9 @@ def logging_config(level: str, form: str) -> dict[str, object]:
     `form` is LINE or JSON.
     """
     quiet = {"propagate": True, "handlers": [], "filters": ["quiet"]}
+    # uvicorn has read its command line by now: with --no-access-log it has cut this logger off.
+    access = logging.getLogger("uvicorn.access")
+    is_off = not access.propagate and not access.handlers
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -90,7 +93,7 @@ def logging_config(level: str, form: str) -> dict[str, object]:
             name: {"level": level, "propagate": True, "handlers": []}
             for name in ("django", "django.server", "sessions_app", "agents_app", "uvicorn", "uvicorn.error")
         }
-        | {"django.channels.server": quiet, "uvicorn.access": quiet}
+        | {"django.channels.server": quiet, "uvicorn.access": quiet | {"propagate": not is_off}}
         # At DEBUG these loggers show SQL and frames with people's text. At INFO, uvicorn's three lines per socket cost
         # a tenth of the time in which a hundred readers reconnect, and connection records tell more.
         | {"django.db.backends": {"level": "INFO"}, "sessions_app.servers.uvicorn_websocket": {"level": "WARNING"}},

@@ -1,9 +1,10 @@
 """Middleware: static files, malformed forms, and the Content-Security-Policy of every response."""
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import urljoin
 
 from django.conf import settings
-from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.exceptions import BadRequest, DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest, HttpResponseBadRequest
 from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
@@ -55,7 +56,19 @@ def content_security_policy(
 ) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         response = await get_response(request)
-        response.headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
+        policy = settings.CONTENT_SECURITY_POLICY.format(images=_static_files(request))
+        response.headers.setdefault("Content-Security-Policy", policy)
         return response
 
     return middleware
+
+
+def _static_files(request: HttpRequest) -> str:
+    """Return the address of the static files as a source of a policy, which needs a host to have a path."""
+    try:
+        host = request.get_host()
+    except DisallowedHost:  # its response has no images
+        return ""
+    if host.startswith("["):  # policies can't name IPv6 addresses
+        return "'self'"
+    return urljoin(f"{request.scheme}://{host}/", settings.STATIC_URL)

@@ -61,6 +61,7 @@ def mount(application: Application) -> Application:
     lifecycle.on_start(process.start)
     lifecycle.on_drain(process.stop)
     lifecycle.on_farewell(process.close_sockets)
+    lifecycle.on_stopped(process.checkpoint)
     return mounted
 
 

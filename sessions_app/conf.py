@@ -80,6 +80,9 @@ class HoldfastSettings:
     rollup_ms: Annotated[int, OneOf((0, 20, 40, 100, 500))] = 40
     # A worker that is silent for this long is taken for dead, and its answers end as interrupted.
     lease_ms: Annotated[int, Range(300, 600_000)] = 10_000
+    # How long an agent may hold the event loop of its process before the process gives up its lease: until then the
+    # other answers there are only late. The watchdog names the run and the line after a second.
+    blocked_loop_ms: Annotated[int, Range(1000, 3_600_000)] = 60_000
     # How often a process looks for runs and signals that another one has stored. Two small queries: at 50 ms some 0.5 %
     # of a core, and a stop or an answer comes 25 ms later than at once.
     inbox_poll_ms: Annotated[int, Range(5, 1000)] = 50
@@ -150,6 +153,13 @@ class HoldfastSettings:
     connections_per_owner: Positive = 32
     # Sessions that one owner may have at a time: ten a day for three months.
     sessions_per_owner: Positive = 1000
+    # -- Signing in with a password
+    # Failed sign-ins from one address, and with one name from addresses that its owner never signed in from, before
+    # further ones have to wait: an office shares an address, and a person mistypes a few times.
+    sign_in_failures_per_address: Annotated[int, Range(1, 10_000)] = 20
+    sign_in_failures_per_name: Annotated[int, Range(1, 10_000)] = 10
+    # Seconds that one failure counts: beyond the limit, one attempt in this time is allowed, 2,880 a day.
+    sign_in_pause_s: Annotated[int, Range(1, 3600)] = 30
     # -- Tokens
     # The keys by which agents and back ends elsewhere prove themselves, as id:secret,id:secret: the first signs, all
     # verify, so that one takes the place of another without a token lost. Without any, tokens are off.

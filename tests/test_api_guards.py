@@ -152,6 +152,16 @@ def test_another_sites_page_cannot_use_the_csrf_token(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://testserver"}, {"Origin": "http://testserver:8001"}, {"Origin": "null"},
+     {"Sec-Fetch-Site": "same-site"}],
+    ids=str,
+)  # fmt: skip
+def test_another_origins_page_cannot_read_with_cookies(headers: dict[str, str]) -> None:
+    assert refusal(guest().get("/api/sessions/", headers=headers)) == (403, "forbidden_origin")
+
+
+@pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]
 )
 def test_only_json_bodies_are_accepted(content_type: str) -> None:

@@ -251,6 +251,12 @@ def test_the_documented_commands_exist() -> None:
     assert commands <= set(known)
 
 
+def test_no_password_reaches_a_journal_or_a_containers_log() -> None:
+    unit = (DEPLOY / "systemd" / "holdfast-migrate.service").read_text()
+    assert re.findall(r"ensure_admin(.*)", unit) == [" --password-file var/admin_password"]
+    assert "ensure_admin" not in (DEPLOY / "docker-compose.yml").read_text()
+
+
 def test_kill_timeouts_exceed_the_drain_time() -> None:
     # Agents end, then sockets are closed.
     rest_s = int(option(documented("uvicorn"), "--timeout-graceful-shutdown"))

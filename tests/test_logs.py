@@ -4,11 +4,14 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import uvicorn
 
-from project.logs import JsonFormatter, LineFormatter, is_worth_a_line
+from project.logs import JsonFormatter, LineFormatter, is_worth_a_line, logging_config
+from sessions_app.management.commands import runserver
 from sessions_app.telemetry import client_errors, log_context
 from sessions_app.telemetry.client_errors import ClientErrorFilter
 
@@ -62,6 +65,46 @@ def test_uninformative_requests_are_not_logged_under_any_server(path: str) -> No
     assert not is_worth_a_line(daphnes) and not is_worth_a_line(uvicorns)
     uvicorns.args = ("127.0.0.1:1", "GET", "/healthz-not")
     assert is_worth_a_line(uvicorns)
+
+
+@pytest.fixture
+def uvicorns_loggers() -> Iterator[None]:
+    """Leave uvicorn's and this process's loggers as they were."""
+    names = ["uvicorn", "uvicorn.access", "uvicorn.error", "uvicorn.asgi"]
+    before = {name: (log.propagate, log.handlers, log.level) for name in names if (log := logging.getLogger(name))}
+    yield
+    for name, (propagate, handlers, level) in before.items():
+        log = logging.getLogger(name)
+        log.propagate, log.handlers = propagate, handlers
+        log.setLevel(level)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_uvicorns_option_for_the_access_log_holds(uvicorns_loggers: None, is_on: bool) -> None:
+    uvicorn.Config("project.asgi:application", access_log=is_on)  # reads the command line before the settings are read
+    configured: Any = logging_config("INFO", "LINE")
+    access = configured["loggers"]["uvicorn.access"]
+    assert (access["propagate"], access["handlers"]) == (is_on, [])
+
+
+def test_without_uvicorn_its_logger_is_on() -> None:
+    configured: Any = logging_config("INFO", "LINE")
+    assert configured["loggers"]["uvicorn.access"]["propagate"]
+
+
+@pytest.mark.parametrize(("arguments", "is_on"), [([], True), (["--no-access-log"], False)])
+def test_runservers_option_for_the_access_log_holds(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], is_on: bool
+) -> None:
+    made: dict[str, Any] = {}
+    monkeypatch.setattr(runserver, "SessionServer", lambda **options: made.update(options))
+    monkeypatch.setattr(runserver.lifecycle, "has_hooks", lambda: True)
+    command = runserver.Command()
+    options = vars(command.create_parser("manage.py", "runserver").parse_args(arguments))
+    monkeypatch.setattr(command, "get_application", lambda options: None)
+    command.addr, command.port, command.http_timeout, command.websocket_handshake_timeout = "127.0.0.1", "0", None, 5
+    command.make_server(options)
+    assert (made["action_logger"] is not None) == is_on
 
 
 def clients_error(name: str = "django.security.DisallowedHost", message: str = "bad", status: int = 400) -> Any:

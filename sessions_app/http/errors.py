@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from sessions_app.core.errors import ERRORS, ErrorKind, Fault, HoldfastError
 from sessions_app.core.wire_types import JsonObject
+from sessions_app.database.connection_failures import describe
 from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)
@@ -26,8 +27,8 @@ def _kind(status: int, message: str, *, retryable: bool = False) -> ErrorKind:
 # Errors that occur only over HTTP; the rest is in core/errors.py.
 HTTP_ERRORS: dict[str, ErrorKind] = {
     "invalid": _kind(400, "Some fields are invalid. See `fields`"),
+    "csrf_failed": _kind(403, "The CSRF token is missing or wrong. Send the CSRF cookie's value as X-CSRFToken"),
     "bad_request": _kind(400, "The request is malformed"),
-    "csrf_failed": _kind(403, "The CSRF token is missing or wrong. Send the csrftoken cookie as X-CSRFToken"),
     "forbidden": _kind(403, "Only staff with the required permission may do this"),
     "no_such_address": _kind(404, "Address not found. The API's addresses end with a slash"),
     "no_such_policy": _kind(404, "Retention policy not found"),
@@ -102,8 +103,11 @@ def refusal_of(error: Exception) -> Refusal | None:
         return error
     if isinstance(error, exceptions.ValidationError):
         return ApiError("invalid", fields=error.detail)
+    if isinstance(error, DataError):
+        logger.error("a request holds what the database can't: %s", error)
+        return ApiError("unstorable")
     if isinstance(error, DatabaseError):
-        logger.error("a request failed: %s", error)
+        logger.error("a request failed: %s", describe(error))
         return ApiError("storage_unavailable")
     if isinstance(error, RequestDataTooBig):
         return ApiError("body_too_large")

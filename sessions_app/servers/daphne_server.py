@@ -17,6 +17,7 @@ from typing import Any
 from daphne.cli import CommandLineInterface
 from daphne.server import Server
 from twisted.internet import defer, reactor
+from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import (
     FilteringLogObserver,
     LogLevel,
@@ -121,6 +122,8 @@ class SessionServer(Server):
         inbox: ReceiveQueue | RequestBody | asyncio.Queue[Message] = (
             ReceiveQueue(protocol) if is_socket else body or asyncio.Queue()
         )
+        if is_socket:
+            scope["scheme"] = "wss" if ISSLTransport.providedBy(protocol.transport) else "ws"  # Daphne leaves it out
         application = refuse if is_socket and self.draining else self.application
         scope.setdefault("asgi", {"version": "3.0"})
         running = application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
@@ -179,6 +182,7 @@ class SessionServer(Server):
             await self.end_applications()
         except Exception:
             logger.exception("The server did not stop cleanly")
+        await lifecycle.finish()
 
     async def stop_listening(self) -> None:
         for port in self.ports:

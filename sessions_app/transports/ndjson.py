@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from io import BytesIO
+from typing import cast
 
 import orjson
 from django.core.handlers.asgi import ASGIRequest
@@ -17,7 +18,7 @@ from django.core.handlers.asgi import ASGIRequest
 from sessions_app import conf, process
 from sessions_app.auth.addresses import path_below
 from sessions_app.auth.identity import Identity
-from sessions_app.core import vocabulary
+from sessions_app.core import json_text, vocabulary
 from sessions_app.core.asgi_types import Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import RESPONSE_UID, SESSION_ID
@@ -123,25 +124,32 @@ class Upload:
 
     async def _write(self) -> None:
         async for chunk in self._chunks():
-            if not self._response.begun and chunk["type"] != "start":
+            if not self._response.begun and chunk.get("type") != "start":
                 raise HoldfastError("bad_chunk", "a response's first chunk must be `start`")
-            await self._response.write(chunk)
+            await self._write_chunk(chunk)
         if not self._response.begun:
             raise HoldfastError("bad_chunk", "the request has no line")
         await self._response.flush()  # raises pending errors, which the response's end would hide
+
+    async def _write_chunk(self, chunk: Chunk) -> None:
+        try:
+            await self._response.write(chunk)
+        except HoldfastError as problem:
+            if self._response.failed:
+                raise  # about an earlier line
+            raise HoldfastError.stored(problem.code, f"Line {self._line}: {problem.message}") from None
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
         async for line in self._lines():
             self._line += 1
             if line.strip():
                 try:
-                    chunk = orjson.loads(line)
-                    vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
-                except orjson.JSONDecodeError as error:
+                    chunk = json_text.read(line, halves=True).value
+                except ValueError as error:
                     raise HoldfastError("bad_json", f"line {self._line}: {error}") from None
-                except HoldfastError as problem:
-                    raise HoldfastError.stored(problem.code, f"Line {self._line}: {problem.message}") from None
-                yield chunk
+                if not isinstance(chunk, dict):
+                    raise HoldfastError("bad_chunk", f"line {self._line}: a chunk is an object with a type")
+                yield cast(Chunk, chunk)  # as far as it is one: see `ChunkIntake`
 
     async def _lines(self) -> AsyncIterator[bytes]:
         rest = b""
