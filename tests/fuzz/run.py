@@ -14,7 +14,7 @@ import httpx
 from tests.fuzz import doors, requests, sockets
 from tests.fuzz.doors import Known
 from tests.fuzz.requests import Exchange, Learned, Visitor
-from tests.support.harness import DEADLINE_S, Server, guest
+from tests.support.harness import DEADLINE_S, Server, guest, manage
 from tests.support.raw_socket import TEXT, RawSocket
 
 # Nobody is refused for the number of requests, and streams end soon.
@@ -27,6 +27,7 @@ SETTINGS = {
         "TOKEN_KEYS": "fuzz:a-secret-of-the-fuzz-alone-0123456789",
     }.items()
 }  # fmt: skip
+PASSWORD = "a password of the fuzz alone"
 WORKERS = 8
 RENEW_S = 15
 MOST_MEMORY_MIB = 96  # growth after the first tenth: what is loaded late, caches with a limit
@@ -72,7 +73,8 @@ class Fuzz:
         self._seconds = seconds
         self._until: float | None = None
         self._log_read = 0
-        self._password = ""
+        self._staff: dict[str, str] = {}
+        self._staffs = 0
 
     def prepare(self) -> None:
         """Create people, sessions and tokens: requests of the fuzz delete them, and sign people out."""
@@ -98,17 +100,23 @@ class Fuzz:
         return response
 
     def _administrator(self) -> dict[str, str]:
-        found = re.search(r"password {2}(\S+)", self.server.manage("ensure_admin"))
-        if found is not None:
-            self._password = found[1]
+        """Return the headers of a signed-in administrator: the last one's, unless requests have ended that."""
+        if self._staff and httpx.get(f"{self.server.url}/admin/", headers=self._staff).status_code == 200:
+            return self._staff
+        self._staffs += 1
+        name = f"admin{self._staffs}"  # the fuzz may have changed another one's password
+        environment = self.server.environment | {"DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+        arguments = ("createsuperuser", "--no-input", "--username", name, "--email", "a@localhost")
+        manage(*arguments, environment=environment)
         page = httpx.get(f"{self.server.url}/login/", timeout=DEADLINE_S)
         token = page.cookies["csrftoken"]
-        form = {"username": "admin", "password": self._password, "csrfmiddlewaretoken": token}
+        form = {"username": name, "password": PASSWORD, "csrfmiddlewaretoken": token}
         headers = {"Cookie": f"csrftoken={token}"}
         answer = httpx.post(f"{self.server.url}/login/", data=form, headers=headers, timeout=DEADLINE_S)
         assert answer.status_code == 302, answer.text
         cookies = "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
-        return {"Cookie": cookies, "Origin": self.server.url}
+        self._staff = {"Cookie": cookies, "Origin": self.server.url}
+        return self._staff
 
     def _cursor(self, headers: dict[str, str], session: str) -> str:
         socket = RawSocket(self.server.port, headers=headers)
