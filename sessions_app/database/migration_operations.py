@@ -5,10 +5,14 @@ A migration that has one is `atomic = False`, and may be run again after it has 
 
 from __future__ import annotations
 
-from django.db import migrations
+import time
+
+from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
+
+STEP = 200  # keys of one step: about 20 ms of SQLite's one write lock
 
 
 class AddIndexInUse(migrations.AddIndex):
@@ -30,6 +34,23 @@ class AddIndexInUse(migrations.AddIndex):
 
 class UpdateFew(migrations.RunSQL):
     """Change few rows of a table in use: their writers wait until the migration commits, all others don't."""
+
+
+def update_in_steps(schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model], query: str) -> None:
+    """Execute an UPDATE for ranges of keys, `id > %s AND id <= %s`, each a transaction of its own.
+
+    For a `RunPython` that isn't atomic. After a step it pauses for as long as that took, so that writers
+    have half of the time. Rows that are added meanwhile are left to their writers.
+    """
+    connection = schema_editor.connection
+    last = model._default_manager.using(connection.alias).order_by("-pk").values_list("pk", flat=True).first() or 0
+    for start in range(0, last, STEP):
+        began = time.monotonic()
+        with connection.cursor() as cursor:
+            cursor.execute(query, [start, min(start + STEP, last)])
+            has_changed = cursor.rowcount > 0
+        if has_changed:
+            time.sleep(time.monotonic() - began)
 
 
 class SetStorage(Operation):
