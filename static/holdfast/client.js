@@ -152,15 +152,20 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     return { state, since, lostAt, retryAt, reason, lastGoodAt, actor, ...this.#transport.status };
   }
 
-  /** Follow a session. @param {string} id @returns {Session} the same object for the same id, until its `detach()` */
-  session(id) {
-    return this.#sessions.get(id) ?? this.#follow(id);
+  /**
+   * Follow a session.
+   * @param {string} id
+   * @param {{replaced?: boolean}} [options] `replaced`: also keep messages that others have taken the place of
+   * @returns {Session} the same object for the same id, until its `detach()`
+   */
+  session(id, options = {}) {
+    return this.#sessions.get(id) ?? this.#follow(id, options);
   }
 
-  /** @param {string} id */
-  #follow(id) {
+  /** @param {string} id @param {{replaced?: boolean}} options */
+  #follow(id, options) {
     const { clock, random, share } = this.#options;
-    const session = new Session(id, {
+    const session = new Session(id, options, {
       now: clock.now,
       random,
       share,

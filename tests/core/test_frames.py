@@ -166,12 +166,18 @@ def test_an_error_names_its_request_and_repeats_no_long_input(data: dict[str, An
     serial=st.integers(1, 2**53),
     uid=st.from_regex(frames.MESSAGE_UID, fullmatch=True),
     chunk=st.dictionaries(st.text(), st.text()),
-    at=st.none() | st.integers(0, 2**53),
+    beginning=st.none()
+    | st.fixed_dictionaries(
+        {"at": st.integers(0, 2**53), "parent": st.none() | st.text()},
+        optional={"continues": st.text(), "replaces": st.lists(st.text())},
+    ),
 )
-def test_an_event_serializes_to_json(serial: int, uid: str, chunk: dict[str, str], at: int | None) -> None:
-    text = frames.event_text(serial=serial, uid=uid, chunk=orjson.dumps(chunk).decode(), at=at)
-    when = {} if at is None else {"at": at}
-    assert orjson.loads(text) == {"serial": serial, "message": uid, "chunk": chunk} | when
+def test_an_event_serializes_to_json(
+    serial: int, uid: str, chunk: dict[str, str], beginning: dict[str, Any] | None
+) -> None:
+    event: Any = {"serial": serial, "message": uid, "chunk": chunk} | (beginning or {})
+    begins = frames.beginning(event) if beginning else ""
+    assert orjson.loads(frames.event_text(serial=serial, uid=uid, chunk=orjson.dumps(chunk).decode(), begins=begins)) == event
 
 
 def test_the_events_of_a_commit_are_one_frame() -> None:

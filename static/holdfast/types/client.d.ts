@@ -92,7 +92,14 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
         lastGoodAt: number | null;
         actor: string | null;
     };
-    /** Follow a session. @param {string} id @returns {Session} the same object for the same id, until its `detach()` */
-    session(id: string): Session;
+    /**
+     * Follow a session.
+     * @param {string} id
+     * @param {{replaced?: boolean}} [options] `replaced`: also keep messages that others have taken the place of
+     * @returns {Session} the same object for the same id, until its `detach()`
+     */
+    session(id: string, options?: {
+        replaced?: boolean;
+    }): Session;
 }
 export {};
