@@ -169,8 +169,8 @@ class SessionViewSet(
         description=(
             "Pages of history in both directions. Messages are complete; one in progress is as far as it has come. "
             "With `since`, the changes since a cursor, as in the reply to an attach; 410 if it can't be resumed. "
-            "Messages that others have taken the place of are left out unless `replaced` asks for them; `limit` doesn't "
-            "count them."
+            "Messages that others have taken the place of are left out unless `replaced` asks for them; "
+            "`limit` doesn't count them."
         ),
         parameters=[HistoryQuery],
         responses=_responses(

@@ -1,26 +1,9 @@
-"""Parents of messages. Existing ones get theirs by their order, in small steps: nobody waits longer than for one."""
+"""Parents of messages, and what sessions' next messages follow."""
 
 from django.db import migrations, models
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations.state import StateApps
-
-from sessions_app.database.migration_operations import update_in_steps
-
-FOLLOW_THE_ONE_BEFORE = (
-    "UPDATE sessions_app_message SET parent = (SELECT uid FROM sessions_app_message AS earlier"
-    " WHERE earlier.session_id = sessions_app_message.session_id"
-    " AND earlier.first_serial < sessions_app_message.first_serial ORDER BY earlier.first_serial DESC LIMIT 1)"
-    " WHERE id > %s AND id <= %s AND parent IS NULL"
-)
-
-
-def number_parents(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    update_in_steps(schema_editor, apps.get_model("sessions_app", "Message"), FOLLOW_THE_ONE_BEFORE)
 
 
 class Migration(migrations.Migration):
-    atomic = False
-
     dependencies = [("sessions_app", "0012_session_removed_index")]
     operations = [
         migrations.AddField(
@@ -59,5 +42,4 @@ class Migration(migrations.Migration):
                 null=True,
             ),
         ),
-        migrations.RunPython(number_parents, migrations.RunPython.noop, atomic=False),
     ]

@@ -177,7 +177,10 @@ def test_an_event_serializes_to_json(
 ) -> None:
     event: Any = {"serial": serial, "message": uid, "chunk": chunk} | (beginning or {})
     begins = frames.beginning(event) if beginning else ""
-    assert orjson.loads(frames.event_text(serial=serial, uid=uid, chunk=orjson.dumps(chunk).decode(), begins=begins)) == event
+    assert (
+        orjson.loads(frames.event_text(serial=serial, uid=uid, chunk=orjson.dumps(chunk).decode(), begins=begins))
+        == event
+    )
 
 
 def test_the_events_of_a_commit_are_one_frame() -> None:
