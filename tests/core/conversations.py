@@ -12,8 +12,8 @@ Event = dict[str, Any]
 Messages = dict[str, MessageState]
 
 
-def conversation(seed: int, turns: int = 6) -> list[Event]:
-    """The events of a session, from serial 1. Its answers have a dozen chunks."""
+def conversation(seed: int, turns: int = 5) -> list[Event]:
+    """The events of a session, from serial 1. Its answers have about eight chunks."""
     random = Random(seed)
     log: list[Event] = []
     shown: list[tuple[str, str | None]] = []  # the chain of messages on show, each with its parent
@@ -43,7 +43,7 @@ def _say(log: list[Event], shown: list[tuple[str, str | None]], number: int) -> 
 
 
 def _answer(log: list[Event], uid: str, place: Event, seed: int) -> None:
-    start, *rest = response(seed, length=12)
+    start, *rest = response(seed, length=8)
     first = {
         "serial": len(log) + 1,
         "message": uid,
