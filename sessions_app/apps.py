@@ -5,7 +5,7 @@ from django.apps import AppConfig
 
 class SessionsAppConfig(AppConfig):
     name = "sessions_app"
-    verbose_name = "Sessions"
+    verbose_name = "Holdfast"
     default_auto_field = "django.db.models.BigAutoField"  # as in the migrations, whatever the project's is
 
     def ready(self) -> None:

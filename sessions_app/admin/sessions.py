@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
 
 from sessions_app.admin import actions, transcript
-from sessions_app.admin.readonly import filtered
+from sessions_app.admin.readonly import ago, clip, filtered
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import locking
 from sessions_app.event_log import queries
@@ -115,7 +115,7 @@ class OwnerKindFilter(admin.SimpleListFilter):
 
 @admin.register(Session)
 class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ["name", "state", "owned_by", "active", "expiry", "held", "count", "size", "tail", "agent"]
+    list_display = ["name", "state", "owned_by", "active", "expiry", "held", "count", "size", "tail", "answered_by"]
     list_filter = [StateFilter, "held", "policy", OwnerKindFilter, "agent"]
     list_select_related = ["policy"]
     list_per_page = 50
@@ -131,13 +131,13 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     change_form_template = "holdfast/admin/transcript_form.html"
 
     class Media:
-        css = {"all": ["holdfast/admin/sessions.css"]}
+        css = {"all": ["holdfast/admin/lists.css", "holdfast/admin/sessions.css"]}
 
     # Columns
 
     @admin.display(description="session", ordering="title")
     def name(self, session: Session) -> str:
-        return session.title or session.pk
+        return clip(session.title or session.pk)
 
     @admin.display
     def state(self, session: ListedSession) -> str:
@@ -153,6 +153,10 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def owned_by(self, session: ListedSession) -> str:
         name: str = session.owner_name
         return f"{name[:14]}…" if name.startswith("guest:") else name or "–"  # enough to tell guests apart
+
+    @admin.display(description="agent", ordering="agent")
+    def answered_by(self, session: Session) -> str:
+        return clip(session.agent)
 
     @admin.display(description="messages")
     def count(self, session: ListedSession) -> int:
@@ -172,7 +176,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="last active", ordering="active_at")
     def active(self, session: Session) -> str:
-        return f"{timesince(session.active_at, depth=1)} ago"
+        return ago(session.active_at)
 
     @admin.display(description="expires")
     def expiry(self, session: Session) -> str:

@@ -92,6 +92,24 @@ async def test_five_restarts_leave_every_answer_exact(start_server: StartServer)
         await writers.end(reader)
 
 
+async def test_an_outage_longer_than_the_lease_interrupts_no_answer(
+    start_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server(**SETTINGS)
+    async with following(server, 1) as (reader, sessions), publisher(server.url) as agent:
+        writers = SessionWriters(agent, sessions)
+        await more(reader, sessions[0])
+        await in_thread(server.kill9)
+        with caplog.at_level("INFO", logger="agents_app.remote.publisher"):
+            async with asyncio.timeout(DEADLINE_S):
+                away_s = time.monotonic() + LEASE_S + 1
+                while time.monotonic() < away_s or caplog.text.count("can't be reached") < 6:
+                    await asyncio.sleep(0.05)
+        await in_thread(server.start)
+        await more(reader, sessions[0])
+        await writers.end(reader)
+
+
 async def test_a_bad_network_leaves_every_answer_exact(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,9 @@
 // Client of the REST API. Functions reject with an ApiError.
+import { COOKIES_BLOCKED, blocksCookies } from "../page-lifecycle.js";
 import { addresses } from "./addresses.js";
 import { network } from "./network.js";
 
+const OTHER_ANSWERED = "another server answered: this network may ask you to sign in to it";
 const SESSIONS = `${addresses.api}sessions/`;
 
 export class ApiError extends Error {
@@ -68,10 +70,14 @@ function sessionPath(id) {
 
 async function request(method, path, body) {
   const response = await send(method, path, body);
-  const answer = response.status === 204 ? null : await response.json().catch(() => null);
+  if (response.status === 204) return null;
+  const answer = await response.json().catch(() => null);
+  // A network that asks for a sign-in answers every request with a page of its own.
+  if (response.ok && answer === null) throw new ApiError(OTHER_ANSWERED, 0, "");
   if (response.ok) return answer;
-  const message = answer?.message ?? `the server answered ${response.status}`;
-  throw new ApiError(message, response.status, answer?.code ?? "");
+  const blocked = answer?.code === "signed_out" && blocksCookies(window);
+  const { message, code = "" } = blocked ? COOKIES_BLOCKED : (answer ?? {});
+  throw new ApiError(message ?? `the server answered ${response.status}`, response.status, code);
 }
 
 async function send(method, path, body) {
