@@ -71,8 +71,8 @@ async def refusal(talk: Conversation, answer: MessageState, mode: str) -> str:
 
 
 @contextmanager
-def nobody_claims(process: Process) -> Iterator[None]:
-    """Let runs wait."""
+def runs_wait(process: Process) -> Iterator[None]:
+    """Have no run claimed."""
     claim_next, process.claims.claim_next = process.claims.claim_next, None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(claims, "claimable_sessions", lambda most: [])
@@ -170,7 +170,7 @@ async def test_a_retry_that_never_began_replaces_nothing(process: Process) -> No
     author = Author("One.", "Two.", "Three.")
     async with Conversation(process, author) as talk:
         first = await ask(talk, "a")
-        with nobody_claims(process):
+        with runs_wait(process):
             await talk.send("retry", message=first.id, mode="regenerate")
             await talk.send("cancel")
             empty = await talk.answered(2)
@@ -275,7 +275,7 @@ async def test_a_retry_of_a_purged_answer_is_refused_and_one_that_waits_goes_on(
     author = Author("One.", "Two.", "Three.")
     async with Conversation(process, author) as talk:
         first = await ask(talk, "a")
-        with nobody_claims(process):
+        with runs_wait(process):
             receipt = await talk.send("retry", message=first.id, mode="regenerate")
             await threads.run(_expire, talk.session)
             late = await talk.second_tab()

@@ -40,7 +40,7 @@ class UpdateInSteps(Operation):
     """Change any number of rows of a table in use, in steps that are transactions of their own.
 
     `query` is an UPDATE for a range of keys, `id > %s AND id <= %s`. After a step it pauses for as long as that took,
-    which leaves half of the time to other writers. Rows that are added meanwhile are left to who adds them.
+    which leaves half of the time to other writers. Rows added meanwhile are left as they are.
     """
 
     atomic = False

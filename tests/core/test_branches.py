@@ -42,7 +42,7 @@ def test_catching_up_equals_live_at_every_cut_point(keep_replaced: bool, seed: i
 
 
 @given(seed=st.integers(0, 10**6))
-def test_the_messages_on_show_are_one_chain_whoever_keeps_what(seed: int) -> None:
+def test_the_messages_on_show_are_one_chain_for_every_client(seed: int) -> None:
     log = conversation(seed, turns=10)
     for end in range(len(log) + 1):
         everything = folded(log[:end], keep_replaced=True)

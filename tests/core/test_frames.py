@@ -43,6 +43,7 @@ def refusal(frame: Any) -> str:
         ),
         (ATTACH | {"cursor": None, "rewind": None, "held": None}, frames.ClientFrame("attach", SESSION)),
         (ATTACH | {"rewind": 0, "held": {}}, frames.ClientFrame("attach", SESSION, rewind=0, held={})),
+        (ATTACH | {"replaced": True}, frames.ClientFrame("attach", SESSION, replaced=True)),
         (ATTACH | {"of the": "future"}, frames.ClientFrame("attach", SESSION)),
         (DETACH, frames.ClientFrame("detach", SESSION)),
         (ACK, frames.ClientFrame("ack", SESSION, Cursor("e", 1))),
@@ -114,6 +115,7 @@ BIG = 2**31 + 1
         (ATTACH, "rewind", [-1, 1.5, True, "3", [], {}, BIG, 10**30], "bad_frame"),
         (ATTACH, "held", [[], "x", 1, True, {"m": 1}, {"m": [-1]}, {"m": [True]}, {"m": ["1"]}, {"m": [1.5]},
                           {"m": [BIG]}, {"m": [[1]]}, {"m": [0] * 4097}, {str(n): [] for n in range(65)}], "bad_frame"),
+        (ATTACH, "replaced", [0, 1, "true", "", [], {}, 1.5], "bad_frame"),
         (ACK, "cursor", [None, "", 1, "e"], "bad_cursor"),
         (ACK, "held", [[], {"m": None}], "bad_frame"),
         (SIGNAL, "id", [None, "", "1234567", "x" * 65, "1234 5678", "12345678\n", "1234567é", 12345678, []],
@@ -135,7 +137,7 @@ json_values = st.recursive(
 known = st.sampled_from(list(frames.CLIENT_FRAMES))
 names = [
     "session", "cursor", "rewind", "held", "id", "kind", "payload", "token", "message", "producer", "epoch", "sequence",
-    "chunks",
+    "chunks", "replaced",
 ]  # fmt: skip
 nearly = st.fixed_dictionaries(
     {"type": known | st.text()},

@@ -102,7 +102,7 @@ test("a replaced message that is older than the loaded ones is skipped", () => {
   clock.advance(5_000);
   assert.deepEqual(idsOf(session.messages), ["m_33"]);
   assert.deepEqual(idsOf(session.replaced), replaces.slice(2));
-  assert.ok(changes.some(([, { messages }]) => messages.has("m_1")), "whoever shows it is told");
+  assert.ok(changes.some(([, { messages }]) => messages.has("m_1")), "a page that shows it is told");
 });
 
 test("one socket follows many sessions, and gives the same object for the same id", () => {
