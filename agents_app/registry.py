@@ -11,6 +11,8 @@ from sessions_app.core.busy import WhileBusy
 
 A = TypeVar("A", bound=Agent)
 
+NAME_LENGTH = 64  # of the columns that name an agent
+
 _agents: dict[str, Agent] = {}
 
 
@@ -24,6 +26,9 @@ def agent(name: str, *, while_busy: WhileBusy = "queue") -> Callable[[A], A]:
     `while_busy`: what becomes of a message that arrives while the agent is at work in its session. It waits in the
     `queue`, is given to the agent as a `steer`, stops the agent (`interrupt`), or is refused (`reject`).
     """
+
+    if not 0 < len(name) <= NAME_LENGTH or not name.isprintable():
+        raise ValueError(f"an agent's name is 1 to {NAME_LENGTH} printable characters, not {name[:80]!r}")
 
     def register(function: A) -> A:
         if name in _agents:

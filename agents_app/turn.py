@@ -11,9 +11,9 @@ from sessions_app.core.fold import MessageState
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.wire_types import Chunk
 
-Mode = Literal["answer", "continue", "regenerate"]
+MOST_TOKENS = 2**40  # in one count: millions of them fit into the run's sum, a 64-bit integer
 
-MOST_TOKENS = 10**12  # of one call; the sum of a run has 64 bits
+Mode = Literal["answer", "continue", "regenerate"]
 
 
 class AgentFailed(Exception):
@@ -70,8 +70,9 @@ class Turn(Answer):
 
     def usage(self, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
         """Count what a model has read and written; the admin shows the run's sum. Raises ValueError."""
-        if max(abs(input_tokens), abs(output_tokens)) > MOST_TOKENS:
-            raise ValueError(f"a call of a model has at most {MOST_TOKENS} tokens")
+        for name, count in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
+            if type(count) is not int or not 0 <= count <= MOST_TOKENS:
+                raise ValueError(f"{name} is a whole number from 0 to {MOST_TOKENS}, not {count!r}")
         self._backend.count_usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 from sessions_app import conf
 from sessions_app.core.attachment import Frame
+from sessions_app.core.errors import HoldfastError
+from sessions_app.database import sqlite_file, threads
 from sessions_app.delivery.channel_layer import Fanout
 from sessions_app.delivery.connection_registry import TICK_S, ConnectionRegistry
 from sessions_app.delivery.feeds import Feeds
@@ -75,6 +78,11 @@ async def stop(deadline: float) -> None:
         await _current.stop()  # `_current` stays, so that later requests get `going_away`
 
 
+async def checkpoint() -> None:
+    """Move what is committed from SQLite's write-ahead log into its file, once nothing more is written."""
+    await threads.run(sqlite_file.checkpoint)
+
+
 async def close_sockets(within_s: float) -> None:
     """Close this process's WebSockets, spread over at most `within_s`, and give clients time to answer."""
     if _current is not None:
@@ -115,7 +123,7 @@ class Process:
         """Start the background tasks. A task that fails is restarted."""
         conf.require_valid()
         tracing.configure()
-        await self.lease.beat()
+        await self._begin_lease()
         lease_s = conf.settings.lease_ms / 1000
         self._tasks = [
             self._keep("fan-out", self.fanout.run),
@@ -141,12 +149,20 @@ class Process:
         try:
             await _cancel(self._running_parts)
             await _cancel(self._tasks)
+            with suppress(HoldfastError):  # without the database; the lease then runs out
+                await self.lease.release()
             self.lease_keeper.stop()
             await self.lease.release()
             await self.log_writer.stop()
         finally:
             await self.connections.finish_responses()
         await self.connection_recorder.write()
+
+    async def _begin_lease(self) -> None:
+        try:
+            await self.lease.beat()
+        except HoldfastError as problem:  # history can be read all the same; the lease is tried again and again
+            logger.error("this process starts without a lease, and can store nothing yet: %s", problem.message)
 
     def _not_running(self) -> str:
         if self.stopping:

@@ -15,6 +15,7 @@ from sessions_app import conf
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import AgentSignal
+from sessions_app.core.text import without_nul
 from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.event_log.moments import milliseconds
@@ -63,11 +64,11 @@ class LocalBackend:
             run_id=self._response.run.pk,
             uid=f"approval_{new_id()}",
             call=request.call,
-            tool=request.tool[:128].replace("\0", ""),
+            tool=request.tool,
             input=request.input_text,
             input_hash=request.input_hash,
             editable=request.editable,
-            reason=request.reason.replace("\0", ""),
+            reason=without_nul(request.reason),
             expires_at=None if expires_s is None else timezone.now() + timedelta(seconds=expires_s),
         )
 

@@ -13,7 +13,16 @@ from sessions_app.core import json_text
 from sessions_app.core.attachment import Frame
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.wire_types import Chunk, ErrorFrame, FrameReference, JsonObject, ServerFrame, SignalRecord
+from sessions_app.core.text import mend
+from sessions_app.core.wire_types import (
+    Chunk,
+    ErrorFrame,
+    FrameReference,
+    JsonObject,
+    MessageEvent,
+    ServerFrame,
+    SignalRecord,
+)
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 SIGNAL_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
@@ -39,6 +48,7 @@ class ClientFrame:
     cursor: Cursor | None = None
     rewind: int | None = None
     held: Held | None = None
+    replaced: bool = False
     id: str = ""
     kind: str = ""
     payload: JsonObject | None = None
@@ -80,6 +90,12 @@ def _held(value: object) -> Held:
 
 def _is_lengths(value: object) -> bool:
     return isinstance(value, list) and len(value) <= HELD_PARTS and all(_is_whole(n, MAX_LENGTH) for n in value)
+
+
+def _replaced(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise HoldfastError("bad_frame", "`replaced` is true or false.")
 
 
 def _id(value: object) -> str:
@@ -140,7 +156,10 @@ Reader = Callable[[object], Any]
 
 # type → (required fields, optional fields)
 CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
-    "attach": ({"session": _session}, {"cursor": _cursor, "rewind": _rewind, "held": _held}),
+    "attach": (
+        {"session": _session},
+        {"cursor": _cursor, "rewind": _rewind, "held": _held, "replaced": _replaced},
+    ),
     "detach": ({"session": _session}, {}),
     "ack": ({"session": _session, "cursor": _cursor}, {"held": _held}),
     "signal": ({"session": _session, "id": _id, "kind": _kind, "payload": _payload}, {}),
@@ -160,9 +179,11 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
 def parse(text: str) -> JsonObject:
     """Parse the JSON of a client's frame. Raises bad_json and bad_frame."""
     try:
-        data, excess = json_text.read(text)
+        data, excess, halves = json_text.read(text, halves=True)
     except ValueError as error:
         raise HoldfastError("bad_json", str(error)) from None
+    if halves and not (isinstance(data, dict) and data.get("type") == "publish"):
+        raise HoldfastError("bad_json", "a text holds half of a surrogate pair")  # only appends are joined
     if isinstance(data, dict) and isinstance(data.get("type"), str):
         return data  # with numbers beyond 64 bits, if any: each field is refused by its own code
     if excess:
@@ -178,9 +199,9 @@ def about(data: JsonObject) -> FrameReference:
     reference: FrameReference = {}
     session, id, sequence = data.get("session"), data.get("id", data.get("message")), data.get("sequence")
     if isinstance(session, str) and len(session) <= NAME:
-        reference["session"] = session
+        reference["session"] = mend(session)
     if isinstance(id, str) and len(id) <= NAME:
-        reference["id"] = id
+        reference["id"] = mend(id)
     if isinstance(sequence, int) and _is_whole(sequence, MAX_LENGTH):
         reference["sequence"] = sequence
     return reference
@@ -207,10 +228,15 @@ def encode(frame: ServerFrame) -> str:
     return orjson.dumps(frame).decode()
 
 
-def event_text(*, serial: int, uid: str, chunk: str, at: int | None = None) -> str:
-    """Encode an event from its chunk's JSON. `uid` needs no escapes (MESSAGE_UID)."""
-    when = "" if at is None else f'"at":{at},'
-    return f'{{"serial":{serial},"message":"{uid}",{when}"chunk":{chunk}}}'
+def event_text(*, serial: int, uid: str, chunk: str, begins: str = "") -> str:
+    """Encode an event from its chunk's JSON. `uid` needs no escapes (MESSAGE_UID). `begins`: see `beginning`."""
+    return f'{{"serial":{serial},"message":"{uid}",{begins}"chunk":{chunk}}}'
+
+
+def beginning(event: MessageEvent) -> str:
+    """Encode the fields of an event that only those have which create a message."""
+    fields = {name: event[name] for name in ("at", "parent", "continues", "replaces") if name in event}
+    return f"{orjson.dumps(fields).decode()[1:-1]},"
 
 
 def signal_event(*, serial: int, record: SignalRecord) -> str:

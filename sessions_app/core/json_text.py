@@ -8,6 +8,7 @@ name; `parse` is for doors without such a check.
 from __future__ import annotations
 
 import json
+import re
 from math import isinf
 from typing import NamedTuple
 
@@ -19,34 +20,41 @@ MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 # fiftieth of a regular expression's time.
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG = b"0" * 19
+_ESCAPED_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _MOST_DIGITS = 24  # more change nothing about the refusal, and int() takes quadratic time
 
 
 class Parsed(NamedTuple):
-    """A value. `excess`: it holds an integer beyond 64 bits, or a float beyond the range, which is infinite here."""
+    """A value.
+
+    `excess`: it holds an integer beyond 64 bits, or a float beyond the range, which is infinite here. `halves`: a text
+    in it may hold half of a surrogate pair, as `"\\ud83d"`.
+    """
 
     value: object
     excess: bool
+    halves: bool = False
 
 
 def parse(text: str | bytes) -> object:
     """Parse JSON. Raises ValueError, also for numbers beyond 64 bits."""
-    value, excess = read(text)
+    value, excess, _ = read(text)
     if excess:
         raise ValueError("a number needs more than 64 bits")
     return value
 
 
-def read(text: str | bytes) -> Parsed:
-    """Parse JSON with all numbers as they are: see `Parsed`. Raises ValueError."""
+def read(text: str | bytes, *, halves: bool = False) -> Parsed:
+    """Parse JSON with all numbers as they are, and `halves` of surrogate pairs: see `Parsed`. Raises ValueError."""
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     try:
         value: object = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         parsed = _reread(raw)
-        if parsed is None or not parsed.excess:
+        cut = halves and _ESCAPED_HALF.search(raw) is not None
+        if parsed is None or not (parsed.excess or cut):
             raise ValueError(str(error)) from None
-        return parsed
+        return parsed._replace(halves=cut)
     if _LONG not in raw.translate(_DIGITS):
         return Parsed(value, excess=False)
     parsed = _reread(raw)

@@ -28,7 +28,6 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
 MOST_PARTS = 16  # in one person's message
 MODES = ("continue", "regenerate")
 REASON_LENGTH = 1000  # characters of a person's reason
-NAME = 256  # characters of an approval's or a tool call's id
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -43,12 +42,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A checked signal. `actor`: its sender."""
+    """A checked signal. `actor`: its sender. `issued_by`: the issuer of the token that it was sent with, if known."""
 
     id: str
     kind: str
     actor: str
     payload: Payload = field(default_factory=Payload)
+    issued_by: str = ""
 
 
 class AgentSignal(NamedTuple):
@@ -60,9 +60,10 @@ class AgentSignal(NamedTuple):
     actor: str
     target: str  # the approval or tool call that it is about
     payload: Payload
+    issued_by: str = ""  # the issuer of the token that it was sent with, if known
 
 
-def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limits: Limits) -> Sent:
+def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limits: Limits, issued_by: str = "") -> Sent:
     """Check a signal's payload, and keep the fields of its kind.
 
     Raises unknown_kind, bad_signal and message_too_large.
@@ -70,7 +71,7 @@ def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limit
     reader = KINDS.get(kind)
     if reader is None:
         raise HoldfastError("unknown_kind", f"The server takes {', '.join(KINDS)}.")
-    return Sent(id, kind, actor, reader(payload, limits))
+    return Sent(id, kind, actor, reader(payload, limits), issued_by)
 
 
 def may_follow(status: str, next: str) -> bool:
@@ -193,9 +194,9 @@ def _message(payload: Mapping[str, object]) -> str:
 
 def _string(payload: Mapping[str, object], name: str) -> str:
     value = payload.get(name)
-    if _is_text(value) and 0 < len(value) <= NAME and "\0" not in value:
+    if _is_text(value) and value and vocabulary.is_name(value):
         return value
-    raise HoldfastError("bad_signal", f"It needs `{name}`, a string of at most {NAME} characters.")
+    raise HoldfastError("bad_signal", f"It needs `{name}`, {vocabulary.NAME.what}.")
 
 
 def _reason(payload: Mapping[str, object]) -> Payload:

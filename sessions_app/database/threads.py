@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connection, reset_queries
 
+from sessions_app.database import sqlite_file
 from sessions_app.database.retries import Retries
 
 P = ParamSpec("P")
@@ -49,3 +50,5 @@ def _call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     except Error:
         connection.close()  # it may be broken; the next call opens a new one
         raise
+    finally:
+        sqlite_file.leave_snapshot()

@@ -22,6 +22,8 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk
+from sessions_app.database import sqlite_file
+from sessions_app.database.connection_failures import describe
 from sessions_app.database.retries import Retries
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import (
@@ -40,6 +42,8 @@ from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
 
+# Too long, out of range, NUL or half a surrogate pair: by PostgreSQL, and by SQLite's client.
+UNSTORABLE = (DataError, OverflowError, ValueError)
 GROUP = 512  # writes in one transaction: bounds how long the next ones wait
 
 P = ParamSpec("P")
@@ -181,7 +185,7 @@ class LogWriter:
         except (DataError, IntegrityError) as error:  # the database is well: something in the group isn't
             problem = error
         except (DatabaseError, InterfaceError) as error:  # the latter: the connection was found closed
-            logger.error("%d writes were not stored: %s", len(group), error)
+            logger.error("%d writes were not stored: %s", len(group), describe(error))
             connection.close()  # it may be broken; the next transaction opens a new one
             metrics.commits_failed.inc()
             self._forget(group)
@@ -192,7 +196,9 @@ class LogWriter:
         self._forget(group)
         if len(group) == 1:
             logger.error("a write failed", exc_info=problem)
-            return [HoldfastError("internal", type(problem).__name__)], []
+            # What a database can't hold now it can't hold later: such an error is never retried.
+            code = "unstorable" if isinstance(problem, UNSTORABLE) else "internal"
+            return [HoldfastError(code, type(problem).__name__)], []
         return self._commit_each(group)
 
     def _commit_each(self, group: list[Write]) -> tuple[list[Outcome], list[Frame]]:
@@ -225,6 +231,7 @@ class LogWriter:
                 outcomes[id(job)] = job.work()
             last.enter_context(sql.pipelined())  # nothing is asked from here to the end of COMMIT
             committed = work.finish()
+        sqlite_file.require_in_place()  # or a restart would find none of it
         work.settle()
         return [outcomes[id(item)] for item in group], committed
 

@@ -26,9 +26,12 @@ class JSONParser(BaseParser):
         return _read(stream, json_text.parse)
 
 
-def read_json(request: HttpRequest) -> object:
-    """Read at most FRAME_BYTES of JSON, for readers that check its numbers. Raises body_too_large and bad_json."""
-    return _read(request, lambda body: json_text.read(body).value)
+def read_json(request: HttpRequest, *, halves: bool = False) -> object:
+    """Read at most FRAME_BYTES of JSON, for readers that check its numbers, and its texts with `halves`.
+
+    Raises body_too_large and bad_json.
+    """
+    return _read(request, lambda body: json_text.read(body, halves=halves).value)
 
 
 def _read(stream: IO[bytes] | HttpRequest, parse: Callable[[bytes], object]) -> Any:

@@ -31,8 +31,11 @@ class LocalWriter:
         self.session = run.session_id
         self.uid = run.uid
         self._appends = _Appends(run, starts=starts, log_writer=log_writer)
-        check = partial(vocabulary.check, max_bytes=conf.settings.chunk_bytes)
-        self._writer = ResponseWriter(run.uid, ticker=ticker, check=check, submit=self._appends.submit)
+        chunk_bytes = conf.settings.chunk_bytes
+        check = partial(vocabulary.check, max_bytes=chunk_bytes)
+        self._writer = ResponseWriter(
+            run.uid, ticker=ticker, check=check, chunk_bytes=chunk_bytes, submit=self._appends.submit
+        )
 
     def write(self, chunk: Chunk, *, also: Also | None = None) -> Coroutine[Any, Any, None]:
         """Add one chunk, as `ResponseWriter.write`. `also` is called in the transaction that stores it."""
@@ -67,6 +70,11 @@ class LocalWriter:
         return self._writer.end
 
     @property
+    def failed(self) -> bool:
+        """Return whether it can't go on: a chunk was refused once it was on its way, or nothing can be stored."""
+        return self._writer.failed
+
+    @property
     def begun(self) -> bool:
         """Return whether anything was written."""
         return self._writer.begun
@@ -82,6 +90,7 @@ class _Appends:
         self.also: list[tuple[int, Also]] = []  # for the next batch: each with the position of its chunk, -1 for any
         self._run = run
         self._starts = starts
+        self._place = run.place
         self._log_writer = log_writer
         self._in_flight: Append | None = None
         self._retries: Retries | None = None  # of the batch in flight, once it has failed
@@ -99,6 +108,7 @@ class _Appends:
             after=writer.serial,
             starts=self._run if self._starts and not writer.serial else None,
             also=also,
+            place=self._place,
         )
         self._log_writer.submit(self._in_flight)
 
@@ -127,7 +137,7 @@ class _Appends:
 
 
 class LocalWriters:
-    """Makes the writers of one process. `worker` returns the id of its worker, which may change."""
+    """Makes the writers of one process. `worker` returns its worker's id, which may change; empty if it has none."""
 
     def __init__(self, log_writer: LogWriter, ticker: Ticker, worker: Callable[[], str]) -> None:
         self._log_writer = log_writer
@@ -137,9 +147,13 @@ class LocalWriters:
     def unprompted(self, session: str, *, agent: str, uid: str = "") -> LocalWriter:
         """Return a writer for an unprompted response; creates its run.
 
-        `agent`: the name of an agent of this site; empty for one elsewhere. `uid`: its message's id, or empty.
+        `agent`: the name of an agent of this site; empty for one elsewhere. `uid`: its message's id, or empty. Raises
+        storage_unavailable while the process holds no lease: it has started without being able to write.
         """
-        run = Run(session_id=session, agent=agent, status=Run.Status.RUNNING, worker_id=self._worker())
+        worker = self._worker()
+        if not worker:
+            raise HoldfastError("storage_unavailable")
+        run = Run(session_id=session, agent=agent, status=Run.Status.RUNNING, worker_id=worker)
         run.uid = uid or run.uid
         return LocalWriter(run, starts=True, log_writer=self._log_writer, ticker=self._ticker)
 

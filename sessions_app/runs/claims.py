@@ -45,8 +45,10 @@ class Claims:
     def claim(self, session: str, held: Container[str]) -> Coroutine[None, None, models.Run | None]:
         """Claim a session's waiting run, in the same transaction as the write queued just before.
 
-        Claims of one session must not overlap. `held` has the runs claimed earlier.
+        Claims of one session must not overlap. `held` has the runs claimed earlier. Without a lease nothing is claimed.
         """
+        if not self._lease.worker:
+            return _nothing()
         self._unsure.discard(session)
         return self._claimed(session, self._log_writer.change(session, claim_run, self._lease.worker, held))
 
@@ -62,6 +64,10 @@ class Claims:
     async def hand_back(self, run: models.Run) -> bool:
         """Return a run to the queue if nothing was written for it. Return False if it is left to be ended here."""
         return await self._log_writer.change_with_retry(run.session_id, hand_back_run, run.pk, self._lease.worker)
+
+
+async def _nothing() -> None:
+    """The outcome of a claim without a lease."""
 
 
 # In the database

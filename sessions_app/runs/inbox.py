@@ -216,7 +216,12 @@ def _read(runs: Collection[str]) -> list[tuple[str, AgentSignal]]:
     """Return the open signals of these runs, in order."""
     sent = models.Signal.objects.open().filter(run__in=runs, caused=None)
     return [
-        (row.run_id or "", AgentSignal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
+        (
+            row.run_id or "",
+            AgentSignal(
+                row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload), row.issued_by or ""
+            ),
+        )
         for row in sent.order_by("serial")
     ]
 

@@ -97,6 +97,7 @@ loop_held = Counter("holdfast_loop_held_total", "Times that something held the e
 # Retention
 purged_rows = Counter("holdfast_purged_rows_total", "Rows removed by retention", ["kind"])
 purge_seconds = Summary("holdfast_purge_seconds", "Duration of a purge")
+purge_held = Gauge("holdfast_purge_held", "1 while nothing is purged because the clock was set")
 
 
 class Delivered:

@@ -17,6 +17,7 @@ import { orNull } from "./or-null.js";
  * @property {string|null} code
  * @property {string|null} reason
  * @property {string} actor sender
+ * @property {string} [issued_by] issuer of the sender's token
  * @property {number} at ms
  * @property {string|null} message
  * @property {Record<string, any>} payload its public fields
@@ -87,4 +88,9 @@ const encoder = new TextEncoder();
 /** @param {string} text @returns {number} bytes in UTF-8, the unit of the limits */
 export function byteLength(text) {
   return encoder.encode(text).length;
+}
+
+/** @param {ProtocolError} error @returns {Error & ProtocolError} */
+export function asError(error) {
+  return Object.assign(new Error(error.message), error);
 }

@@ -40,6 +40,7 @@ export class ApprovalCard {
     this.element.dataset.testid = "approval";
     this.element.setAttribute("role", "group");
     this.element.setAttribute("aria-labelledby", title.id);
+    this.#reason.dir = "auto";
     this.#expiry.setAttribute("role", "timer");
     this.#decided.dataset.testid = "decision";
     this.#refusal.dataset.testid = "decision-refused";
