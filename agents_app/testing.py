@@ -16,10 +16,10 @@ from functools import partial
 from typing import Literal
 
 from agents_app.backend import ApprovalRequest, Arguments
-from agents_app.registry import Agent
+from agents_app.sync_turn import Agent, perform
 from agents_app.tool_call import ToolFailed
 from agents_app.turn import AgentFailed, Mode, Turn
-from sessions_app.core import fold, vocabulary
+from sessions_app.core import fold, json_text, vocabulary
 from sessions_app.core.chunk_intake import ChunkIntake
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.wire_types import Chunk, Part, Payload
@@ -41,7 +41,7 @@ def approve(input: Arguments | None = None, *, reason: str = "", actor: str = US
     """A person approves, and edits the arguments if `input` is given."""
     payload: Payload = {"reason": reason}
     if input is not None:
-        payload["input"] = input
+        payload["input"], payload["input_text"] = input, json_text.of(input)
     return Decided("approve", payload, actor)
 
 
@@ -133,7 +133,7 @@ async def rehearse(
     turn = Turn(stage, asked, mode=mode)
     await turn.begin()
     try:
-        await agent(turn)
+        await perform(agent, turn)
         await turn.finish()
     except AgentFailed as problem:
         await stage.write({"type": "error", "errorText": str(problem)})

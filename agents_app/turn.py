@@ -54,14 +54,17 @@ class Turn(Answer):
         await self._backend.write({"type": "start-step"})
         return list(map(_text_of_steer, steers))
 
-    async def tool(self, name: str, arguments: Arguments, *, title: str | None = None) -> ToolCall:
-        """Write a tool call and return it: it takes its output, or asks people about it."""
+    async def tool(self, name: str, arguments: Arguments | str, *, title: str | None = None) -> ToolCall:
+        """Write a tool call and return it: it takes its output, or asks people about it.
+
+        `arguments`: as an object, or as their JSON text, which people then see and approve byte for byte.
+        """
         await self._close()
         call = self.call(f"call_{self._next()}", name, arguments)
         await call.begin(title=title)
         return call
 
-    def call(self, id: str, name: str, arguments: Arguments) -> ToolCall:
+    def call(self, id: str, name: str, arguments: Arguments | str) -> ToolCall:
         """Return a call that was written chunk by chunk, with `write`: to ask people about it, or for its result."""
         return ToolCall(self._backend, id, name, arguments)
 

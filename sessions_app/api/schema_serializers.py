@@ -32,6 +32,11 @@ class MessageSerializer(serializers.Serializer[None]):
     first_serial = serializers.IntegerField()
     last_serial = serializers.IntegerField()
     created_at = MillisecondsField()
+    parent = serializers.CharField(allow_null=True, help_text="Id of the message that it follows; null for the first.")
+    continues = serializers.CharField(allow_null=True, help_text="Id of the answer that it goes on with.")
+    replaced_by = serializers.CharField(
+        allow_null=True, help_text="Id of the message that took its place; null while it is on show."
+    )
     parts = serializers.ListField(child=serializers.DictField())
     open = serializers.DictField(help_text="State needed to continue the fold while the message is streaming.")
 
@@ -53,6 +58,9 @@ class SignalSerializer(serializers.Serializer[None]):
     code = serializers.CharField(allow_null=True, help_text="Code of the error that rejected it.")
     reason = serializers.CharField(allow_null=True, help_text="Human-readable reason for the status.")
     actor = serializers.CharField(help_text="Identity of the sender.")
+    issued_by = serializers.CharField(
+        required=False, help_text="Identity that had the sender's token issued, if the token says so."
+    )
     at = MillisecondsField()
     message = serializers.CharField(allow_null=True, help_text="Id of the response it refers to.")
     payload = serializers.DictField(help_text="The part of the payload that is visible to every reader.")
@@ -85,6 +93,9 @@ class ChangesSerializer(serializers.Serializer[None]):
     older = serializers.BooleanField()
     title = serializers.CharField()
     messages = MessageChangeSerializer(many=True)
+    replaced = serializers.ListField(
+        child=serializers.CharField(), help_text="Ids of messages that others have taken the place of since: drop them."
+    )
 
 
 class ErrorSerializer(serializers.Serializer[None]):
@@ -126,6 +137,9 @@ class AttachSerializer(serializers.Serializer[None]):
         required=False,
         allow_null=True,
         help_text="Lengths of the parts of each message that was streaming at the cursor.",
+    )
+    replaced = serializers.BooleanField(
+        required=False, allow_null=True, help_text="Also returns messages that others have taken the place of."
     )
 
 

@@ -54,7 +54,7 @@ ERRORS: dict[str, ErrorKind] = {
     "bad_token": _client(401, "The token is invalid", close=True),
     "token_expired": _client(401, "The token has expired or was revoked. Get a new one", close=True),
     "forbidden_scope": _client(403, "A required scope is missing"),
-    "forbidden_origin": _client(403, "Pages of this origin may not connect", close=True),
+    "forbidden_origin": _client(403, "Pages of this origin may not use this site's cookies", close=True),
     "upgrade_required": _client(426, "Only WebSockets open here. The request has no Upgrade header"),
     "not_found": _client(404, "Session not found, or it isn't yours"),
     "too_many_connections": _client(429, "Too many open connections. Close some", close=True, retryable=True),
@@ -80,6 +80,7 @@ ERRORS: dict[str, ErrorKind] = {
     "not_editable": _client(400, "The arguments of this call can't be edited. Approve them as they are, or deny"),
     "no_such_call": _client(404, "No agent waits for the result of this call"),
     "not_retryable": _client(409, "This can't be retried"),
+    "already_retried": _client(409, "This answer was already continued or regenerated"),
     # Publishing
     "bad_chunk": _publisher(400, "The chunk is malformed"),
     "unknown_chunk": _publisher(400, "Unknown chunk type"),

@@ -9,11 +9,20 @@ from typing import Any
 
 import orjson
 
+from sessions_app.core import json_text
 from sessions_app.core.attachment import Frame
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.text import mend, parse_json
-from sessions_app.core.wire_types import Chunk, ErrorFrame, FrameReference, JsonObject, ServerFrame, SignalRecord
+from sessions_app.core.text import mend
+from sessions_app.core.wire_types import (
+    Chunk,
+    ErrorFrame,
+    FrameReference,
+    JsonObject,
+    MessageEvent,
+    ServerFrame,
+    SignalRecord,
+)
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 SIGNAL_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
@@ -39,6 +48,7 @@ class ClientFrame:
     cursor: Cursor | None = None
     rewind: int | None = None
     held: Held | None = None
+    replaced: bool = False
     id: str = ""
     kind: str = ""
     payload: JsonObject | None = None
@@ -80,6 +90,12 @@ def _held(value: object) -> Held:
 
 def _is_lengths(value: object) -> bool:
     return isinstance(value, list) and len(value) <= HELD_PARTS and all(_is_whole(n, MAX_LENGTH) for n in value)
+
+
+def _replaced(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise HoldfastError("bad_frame", "`replaced` is true or false.")
 
 
 def _id(value: object) -> str:
@@ -140,7 +156,10 @@ Reader = Callable[[object], Any]
 
 # type → (required fields, optional fields)
 CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
-    "attach": ({"session": _session}, {"cursor": _cursor, "rewind": _rewind, "held": _held}),
+    "attach": (
+        {"session": _session},
+        {"cursor": _cursor, "rewind": _rewind, "held": _held, "replaced": _replaced},
+    ),
     "detach": ({"session": _session}, {}),
     "ack": ({"session": _session, "cursor": _cursor}, {"held": _held}),
     "signal": ({"session": _session, "id": _id, "kind": _kind, "payload": _payload}, {}),
@@ -160,22 +179,16 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
 def parse(text: str) -> JsonObject:
     """Parse the JSON of a client's frame. Raises bad_json and bad_frame."""
     try:
-        data = _parse(text)
-    except (orjson.JSONDecodeError, RecursionError) as error:
+        data, excess, halves = json_text.read(text, halves=True)
+    except ValueError as error:
         raise HoldfastError("bad_json", str(error)) from None
-    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
-        raise HoldfastError("bad_frame", "A frame is an object with a `type`.")
-    return data
-
-
-def _parse(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        data = parse_json(text)
-        if isinstance(data, dict) and data.get("type") == "publish":  # its texts are joined with those before and after
-            return data
-        raise
+    if halves and not (isinstance(data, dict) and data.get("type") == "publish"):
+        raise HoldfastError("bad_json", "a text holds half of a surrogate pair")  # only appends are joined
+    if isinstance(data, dict) and isinstance(data.get("type"), str):
+        return data  # with numbers beyond 64 bits, if any: each field is refused by its own code
+    if excess:
+        raise HoldfastError("bad_json", "A number needs more than 64 bits.")
+    raise HoldfastError("bad_frame", "A frame is an object with a `type`.")
 
 
 def about(data: JsonObject) -> FrameReference:
@@ -215,10 +228,15 @@ def encode(frame: ServerFrame) -> str:
     return orjson.dumps(frame).decode()
 
 
-def event_text(*, serial: int, uid: str, chunk: str, at: int | None = None) -> str:
-    """Encode an event from its chunk's JSON. `uid` needs no escapes (MESSAGE_UID)."""
-    when = "" if at is None else f'"at":{at},'
-    return f'{{"serial":{serial},"message":"{uid}",{when}"chunk":{chunk}}}'
+def event_text(*, serial: int, uid: str, chunk: str, begins: str = "") -> str:
+    """Encode an event from its chunk's JSON. `uid` needs no escapes (MESSAGE_UID). `begins`: see `beginning`."""
+    return f'{{"serial":{serial},"message":"{uid}",{begins}"chunk":{chunk}}}'
+
+
+def beginning(event: MessageEvent) -> str:
+    """Encode the fields of an event that only those have which create a message."""
+    fields = {name: event[name] for name in ("at", "parent", "continues", "replaces") if name in event}
+    return f"{orjson.dumps(fields).decode()[1:-1]},"
 
 
 def signal_event(*, serial: int, record: SignalRecord) -> str:

@@ -8,8 +8,6 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import orjson
-
 from sessions_app.core.vocabulary import APPENDS, ENDS
 from sessions_app.core.wire_types import Chunk, OpenParts
 
@@ -18,7 +16,6 @@ GRAPHEME = 64  # code points that a cut looks back: longer graphemes are cut, be
 
 _HALF = re.compile("[\ud800-\udfff]")
 _LEADING_HALVES = "\ud800", "\udbff"
-_ESCAPED_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 # Chunks that begin or end a part: its field, and the appends that it takes.
 _AROUND = {
@@ -57,24 +54,6 @@ def mend_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {mend_json(key): mend_json(item) for key, item in value.items()}
     return [mend_json(item) for item in value] if isinstance(value, list) else value
-
-
-def parse_json(text: str | bytes) -> Any:
-    r"""Parse JSON whose strings may hold a half of a surrogate pair, as `"\ud83d"`. Raises orjson.JSONDecodeError."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-        if not _ESCAPED_HALF.search(raw):
-            raise
-    try:
-        return json.loads(raw, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise orjson.JSONDecodeError(str(error), "", 0) from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 class SurrogateJoiner:

@@ -5,6 +5,7 @@ from math import isfinite
 from typing import Literal, NamedTuple
 
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.json_text import MAX_INTEGER, MIN_INTEGER
 from sessions_app.core.wire_types import JsonObject
 
 ROLES = ("user", "assistant", "system")
@@ -213,7 +214,7 @@ def json_bytes(value: object, depth: int = MAX_DEPTH) -> int:
         case None | bool():
             return 4
         case int():
-            if not -(2**63) <= value < 2**64:
+            if not MIN_INTEGER <= value <= MAX_INTEGER:
                 raise HoldfastError("bad_chunk", "an integer needs more than 64 bits")
             return len(str(value))
         case float() if type(value) is float:  # orjson refuses its subclasses, such as NumPy's

@@ -125,6 +125,9 @@ class WireMessage(TypedDict):
     first_serial: int
     last_serial: int
     created_at: int
+    parent: str | None
+    continues: str | None
+    replaced_by: str | None
     parts: list[Part]
     open: OpenParts
 
@@ -148,6 +151,7 @@ class Payload(TypedDict, total=False):
     approval: str
     input_hash: str
     input: JsonObject
+    input_text: str
     edited: bool
     reason: str
     mode: str
@@ -164,6 +168,7 @@ class SignalRecord(TypedDict):
     code: str | None
     reason: str | None
     actor: str
+    issued_by: NotRequired[str]
     at: int
     message: str | None
     payload: Payload
@@ -174,12 +179,15 @@ class SignalRecord(TypedDict):
 
 @final
 class MessageEvent(TypedDict):
-    """One chunk of a message. `at`: of the event that creates its message."""
+    """One chunk of a message. The event that creates its message has `at`, and the rest as far as it applies."""
 
     serial: int
     message: str
     chunk: Chunk
     at: NotRequired[int]
+    parent: NotRequired[str | None]
+    continues: NotRequired[str]
+    replaces: NotRequired[list[str]]
 
 
 @final
@@ -238,6 +246,7 @@ class AttachedFrame(TypedDict):
     older: bool
     title: str
     messages: list[Patch]
+    replaced: list[str]
     signals: list[SignalRecord]
 
 

@@ -26,6 +26,7 @@ class TransactionReads:
         """Lock the rows of the sessions and of the appends' sessions."""
         locked = sql.lock_sessions({append.session for append in appends} | sessions, _owned(appends))
         self.sessions = locked.sessions
+        self.now = locked.now  # by the database's clock, if it has one
         self.batches = ProducerBatches()
         self._fenced = locked.fenced  # (run, worker) where the run is no longer that worker's
         self._existing: dict[Key, tuple[str, int, int]] = {}  # role, first and last serial of messages to begin

@@ -41,7 +41,7 @@ class SignalIntake:
         try:
             identity.check(scope_of(frame.kind), frame.session)
             with tracing.span("signal", session=frame.session, signal=frame.id, kind=kind):
-                receipt = await self._store_checked(identity.owner, frame, now=now)
+                receipt = await self._store_checked(identity, frame, now=now)
         except HoldfastError as error:
             problem: HoldfastError | None = error
         except DatabaseError as error:
@@ -53,9 +53,10 @@ class SignalIntake:
             return frames.rejection(frame.session, frame.id, problem), problem
         return frames.receipt(frame.session, frame.id, serial=receipt.serial), None
 
-    async def _store_checked(self, owner: str, frame: ClientFrame, *, now: float) -> signal_handlers.Receipt:
+    async def _store_checked(self, identity: Identity, frame: ClientFrame, *, now: float) -> signal_handlers.Receipt:
+        owner, issued_by = identity.owner, identity.grant.issued_by if identity.grant else ""
         limits = signals.Limits(conf.settings.message_bytes, conf.settings.chunk_bytes)
-        sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits)
+        sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits, issued_by=issued_by)
         session = await threads.run(queries.readable, frame.session, owner)
         if self.rates.take(owner, now):
             raise HoldfastError("rate_limited", f"at most {conf.settings.signals_per_minute} signals a minute")

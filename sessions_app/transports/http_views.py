@@ -14,7 +14,6 @@ from sessions_app import process
 from sessions_app.auth.identity import Identity
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.text import parse_json
 from sessions_app.http.guards import guard, json_body, json_response, publishes, refused
 
 
@@ -33,7 +32,7 @@ async def signal(request: HttpRequest, identity: Identity, session: str) -> Http
 @guard("POST", budget=publishes)
 async def publish(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
     """`POST /api/sessions/<id>/publish/`: publish a batch of a remote producer."""
-    frame = frames.read({**json_body(request, parse_json), "type": "publish", "session": session})
+    frame = frames.read({**json_body(request, halves=True), "type": "publish", "session": session})
     serial = await (await process.current()).producers.publish(identity, frame)
     return json_response(frames.published(frame, serial).encode())
 

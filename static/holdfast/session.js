@@ -1,7 +1,7 @@
 // A followed session, the application's interface: its state, unsent signals, and methods to send.
 
-import { Outbox, asMessage, asSignal, isDecision } from "./outbox.js";
-import { byteLength, errorOf, wellFormed } from "./protocol.js";
+import { Outbox, asMessage, asSignal, isDecision, newId } from "./outbox.js";
+import { asError, byteLength, errorOf, wellFormed } from "./protocol.js";
 import { SessionState } from "./session-state.js";
 
 /** @typedef {import("./message.js").FoldedMessage} FoldedMessage */
@@ -25,7 +25,8 @@ import { SessionState } from "./session-state.js";
  * @property {string} message id of the message that contains the call
  * @property {string} call id of the tool call
  * @property {string} tool name
- * @property {any} input exact arguments
+ * @property {any} input arguments; integers beyond 2^53 as text
+ * @property {string} [inputText] their exact JSON text
  * @property {string|undefined} reason the agent's reason to ask
  * @property {import("./message.js").ApprovalDescriptor} descriptor
  */
@@ -44,7 +45,8 @@ import { SessionState } from "./session-state.js";
 
 /**
  * @typedef {object} SessionEvents
- * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed
+ * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed; the id of a
+ *   message that is not loaded means that another has taken its place
  * @property {string} reset why the state was replaced
  * @property {{events: number, ms: number}} caught-up size and duration of a resume
  * @property {Receipt} receipt of a signal
@@ -76,28 +78,36 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /**
    * @param {string} id
+   * @param {{replaced?: boolean}} options `replaced`: whether `alternatives` has replaced messages
    * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
    *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} connection
    */
-  constructor(id, connection) {
+  constructor(id, { replaced = false }, connection) {
     super();
     this.id = id;
     this.#connection = connection;
-    this.#state = new SessionState(id);
+    this.#state = new SessionState(id, replaced);
     this.#outbox = new Outbox(connection.share(id));
     this.#outbox.onchange = (ids) => this.#outboxChanged(ids);
     this.#outbox.onsettled = (receipt) => this.#settled(receipt);
   }
 
   /**
-   * Messages in order. The user's own that are not stored yet come last: `waiting`, `sending`, or `failed` (refused
-   * permanently, with the reason). Messages change in place; each change gives them a greater `revision`.
+   * The conversation: messages on show in order. The user's own that are not stored yet come last: `waiting`, `sending`,
+   * or `failed` (refused permanently, with the reason). Messages change in place; each change gives them a greater
+   * `revision`.
    * @returns {(Message|UnsentMessage)[]}
    */
   get messages() {
     const held = this.#state.messages;
     const own = this.#outbox.signals.filter(({ id, kind }) => kind === "message" && !held.has(id));
-    return /** @type {(Message|UnsentMessage)[]} */ ([...held.values(), ...own.map(asMessage)]);
+    const shown = [...held.values()].filter(({ replaced_by: by }) => !by);
+    return /** @type {(Message|UnsentMessage)[]} */ ([...shown, ...own.map(asMessage)]);
+  }
+
+  /** Replaced messages in order, if the session was asked for with them. @returns {Message[]} */
+  get replaced() {
+    return /** @type {Message[]} */ ([...this.#state.messages.values()].filter(({ replaced_by: by }) => by));
   }
 
   /**
@@ -169,12 +179,15 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   /**
    * Approve a tool call, with exactly the arguments shown.
    * @param {string} approval id
-   * @param {{input?: object, reason?: string}} [how] `input`: edited arguments, if the descriptor allows them
+   * @param {{inputText?: string, input?: object, reason?: string}} [how] edited arguments, if the descriptor allows
+   *   them: `inputText`, their JSON text, which runs as it is; or `input`, values, whose large integers JavaScript
+   *   has rounded
    */
-  async approve(approval, how = {}) {
+  async approve(approval, { inputText: input_text, input, reason } = {}) {
     const asking = this.#asking.find(({ part }) => part.approval.id === approval);
     if (!asking) throw asError(NO_APPROVAL);
-    return this.#signal("approve", { approval, input_hash: asking.part.approval.descriptor.input_hash, ...how });
+    const { input_hash } = asking.part.approval.descriptor;
+    return this.#signal("approve", { approval, input_hash, input_text, input, reason });
   }
 
   /** Deny a tool call. @param {string} approval id @param {string} [reason] */
@@ -201,7 +214,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   async #signal(kind, given) {
     if (this.gone) throw asError(this.gone);
     const id = newId();
-    const payload = JSON.parse(JSON.stringify(given), (_, value) => (typeof value === "string" ? wellFormed(value) : value));
+    const payload = JSON.parse(JSON.stringify(given, storable));
     this.#outbox.add({ id, kind, payload }, this.#connection.now());
     const receipt = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     this.#outboxChanged([id]);
@@ -370,7 +383,18 @@ const REFUSED = ["rejected", "expired", "failed"];
 function asApproval({ message, part: { type, toolName, toolCallId, input, approval } }) {
   const { id, requestReason, descriptor } = approval;
   const tool = toolName ?? type.slice("tool-".length);
-  return { approval: id, message: message.id, call: toolCallId, tool, input, reason: requestReason, descriptor };
+  const exact = descriptor.input_text === undefined ? {} : { inputText: descriptor.input_text };
+  return { approval: id, message: message.id, call: toolCallId, tool, input, ...exact, reason: requestReason, descriptor };
+}
+
+/**
+ * A replacer for JSON.stringify, which turns NaN and infinity into null by itself.
+ * @param {string} _
+ * @param {unknown} value
+ */
+function storable(_, value) {
+  if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${value} is not a JSON number`);
+  return typeof value === "string" ? wellFormed(value) : value;
 }
 
 /** @param {{status: string}} signal */
@@ -381,14 +405,4 @@ function isUnfinished({ status }) {
 /** @param {string} text */
 function partsOf(text) {
   return { parts: [{ type: "text", text }] };
-}
-
-/** @param {ProtocolError} error */
-function asError(error) {
-  return Object.assign(new Error(error.message), error);
-}
-
-// crypto.randomUUID does not exist on pages served over plain HTTP.
-function newId() {
-  return `s_${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
 }

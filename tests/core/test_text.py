@@ -1,6 +1,5 @@
 """Texts of streams: surrogate pairs that come in halves, pieces of a limited size, lenient JSON."""
 
-import json
 import unicodedata
 from typing import Any
 
@@ -8,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessions_app.core import json_text
 from sessions_app.core.fold import apply, begin
-from sessions_app.core.text import SurrogateJoiner, mend, mend_json, parse_json, split
+from sessions_app.core.text import SurrogateJoiner, mend, mend_json, split
 from tests.core.sequences import MESSAGE, events
 
 UTF16 = st.lists(st.sampled_from(["a", "é", "日", "\ud83d", "\ude00", "😀", "\0"])).map("".join)
@@ -129,13 +129,13 @@ def test_a_grapheme_longer_than_a_piece_is_cut_between_code_points() -> None:
 
 
 def test_json_may_hold_halves_and_nothing_else_that_is_wrong() -> None:
-    assert parse_json('{"a": "\\ud83d"}') == {"a": "\ud83d"}
+    assert json_text.read('{"a": "\\ud83d"}', halves=True) == ({"a": "\ud83d"}, False, True)
+    assert json_text.read('["\\ud83d", 1' + "0" * 5000 + "]", halves=True).excess
     for text in (
         '{"a": "\\ud83d", }',
         '["\\ud83d", NaN]',
-        '["\\ud83d", 1' + "0" * 5000 + "]",
         '["\\ud83d"' + "[" * 10**5,
         "{",
     ):
-        with pytest.raises(json.JSONDecodeError):
-            parse_json(text)
+        with pytest.raises(ValueError, match=".+"):
+            json_text.read(text, halves=True)

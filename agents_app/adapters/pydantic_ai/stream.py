@@ -32,9 +32,9 @@ from pydantic_core import to_jsonable_python
 from agents_app.adapters.pydantic_ai.history import unused
 from agents_app.tool_call import ToolCall
 from agents_app.turn import Turn
-from sessions_app.core import vocabulary
+from sessions_app.core import json_text, vocabulary
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.text import mend, mend_json, parse_json
+from sessions_app.core.text import mend, mend_json
 from sessions_app.core.wire_types import Chunk
 
 AROUND = 1024  # bytes of a chunk beside the value that it carries and the id of its call
@@ -164,8 +164,18 @@ class EventWriter:
     # --- Tools ---
 
     def call(self, part: ToolCallPart) -> ToolCall:
-        """Return a call, for people to decide about or a client to run."""
-        return self._turn.call(self._ids[part.tool_call_id], part.tool_name, part.args_as_dict())
+        """Return a call, for people to decide about or a client to run. Raises ValueError if it isn't JSON."""
+        arguments = part.args if isinstance(part.args, str) and part.args else part.args_as_dict()
+        return self._turn.call(self._ids[part.tool_call_id], part.tool_name, arguments)
+
+    def askable(self, part: ToolCallPart) -> ToolCall | None:
+        """Return a call that people can be shown in full, to decide about: its own text, or its values. Else None."""
+        try:
+            call = self.call(part)
+        except ValueError:
+            return None
+        shown = part.args if isinstance(part.args, str) and part.args else call.input
+        return call if self.storable(shown) == shown else None
 
     def ended(self, part: ToolCallPart) -> None:
         """Note that the call's result has been written, so that its event isn't written again."""
@@ -200,7 +210,15 @@ class EventWriter:
             await self._called(call)
 
     async def _called(self, call: ToolCallPart | NativeToolCallPart) -> None:
-        await self._write({"type": "tool-input-available", "input": self.storable(call.args_as_dict())}, call)
+        await self._write({"type": "tool-input-available", "input": self._arguments(call)}, call)
+
+    def _arguments(self, call: ToolCallPart | NativeToolCallPart) -> Any:
+        """Return a call's arguments as a chunk can hold them: as an object, or as the model's own text."""
+        arguments = call.args_as_dict()
+        storable = self.storable(arguments)
+        if storable == arguments or not isinstance(call.args, str):
+            return storable
+        return self.storable(call.args)
 
     async def _returned(self, result: ToolReturnPart | NativeToolReturnPart) -> None:
         if result.tool_call_id in self._ended:
@@ -212,7 +230,7 @@ class EventWriter:
         else:
             error = self.storable(result.model_response_str(wrap_if_error=False))
             if call := self._refused.pop(result.tool_call_id, None):
-                arguments = self.storable(call.args_as_dict())
+                arguments = self._arguments(call)
                 await self._write({"type": "tool-input-error", "input": arguments, "errorText": error}, call)
             else:
                 await self._write({"type": "tool-output-error", "errorText": error}, result)
@@ -265,7 +283,7 @@ def whole_arguments(arguments: Any) -> Any:
         return mend_json(arguments)
     arguments = mend(arguments)
     try:
-        value = parse_json(arguments)
+        value = json_text.read(arguments, halves=True).value
     except ValueError:
         return arguments  # its tool says what is wrong with it
     mended = mend_json(value)

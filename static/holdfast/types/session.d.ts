@@ -29,9 +29,13 @@ export type Approval = {
      */
     tool: string;
     /**
-     * exact arguments
+     * arguments; integers beyond 2^53 as text
      */
     input: any;
+    /**
+     * their exact JSON text
+     */
+    inputText?: string;
     /**
      * the agent's reason to ask
      */
@@ -45,7 +49,8 @@ export type EventsOf<Details extends object> = {
 };
 export type SessionEvents = {
     /**
-     * ids of those added, removed or changed
+     * ids of those added, removed or changed; the id of a
+     * message that is not loaded means that another has taken its place
      */
     change: {
         messages: Set<string>;
@@ -88,7 +93,8 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
  * @property {string} message id of the message that contains the call
  * @property {string} call id of the tool call
  * @property {string} tool name
- * @property {any} input exact arguments
+ * @property {any} input arguments; integers beyond 2^53 as text
+ * @property {string} [inputText] their exact JSON text
  * @property {string|undefined} reason the agent's reason to ask
  * @property {import("./message.js").ApprovalDescriptor} descriptor
  */
@@ -105,7 +111,8 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
  */
 /**
  * @typedef {object} SessionEvents
- * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed
+ * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed; the id of a
+ *   message that is not loaded means that another has taken its place
  * @property {string} reset why the state was replaced
  * @property {{events: number, ms: number}} caught-up size and duration of a resume
  * @property {Receipt} receipt of a signal
@@ -132,10 +139,13 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     } | null;
     /**
      * @param {string} id
+     * @param {{replaced?: boolean}} options `replaced`: whether `alternatives` has replaced messages
      * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
      *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} connection
      */
-    constructor(id: string, connection: {
+    constructor(id: string, { replaced }: {
+        replaced?: boolean;
+    }, connection: {
         now: () => number;
         random: () => number;
         share: (session: string) => SharedSignals;
@@ -144,11 +154,14 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
         leave: (session: Session) => void;
     });
     /**
-     * Messages in order. The user's own that are not stored yet come last: `waiting`, `sending`, or `failed` (refused
-     * permanently, with the reason). Messages change in place; each change gives them a greater `revision`.
+     * The conversation: messages on show in order. The user's own that are not stored yet come last: `waiting`, `sending`,
+     * or `failed` (refused permanently, with the reason). Messages change in place; each change gives them a greater
+     * `revision`.
      * @returns {(Message|UnsentMessage)[]}
      */
     get messages(): (Message | UnsentMessage)[];
+    /** Replaced messages in order, if the session was asked for with them. @returns {Message[]} */
+    get replaced(): Message[];
     /**
      * Signals in order. The user's own that are not stored yet come last; unsent messages are only in `messages`.
      * @returns {(SignalRecord|UnsentSignal)[]}
@@ -178,9 +191,12 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     /**
      * Approve a tool call, with exactly the arguments shown.
      * @param {string} approval id
-     * @param {{input?: object, reason?: string}} [how] `input`: edited arguments, if the descriptor allows them
+     * @param {{inputText?: string, input?: object, reason?: string}} [how] edited arguments, if the descriptor allows
+     *   them: `inputText`, their JSON text, which runs as it is; or `input`, values, whose large integers JavaScript
+     *   has rounded
      */
-    approve(approval: string, how?: {
+    approve(approval: string, { inputText: input_text, input, reason }?: {
+        inputText?: string;
         input?: object;
         reason?: string;
     }): Promise<import("./protocol.js").Acceptance>;
@@ -212,16 +228,19 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     attachFrame(returning: boolean): {
         type: string;
         session: string;
+        replaced?: boolean | undefined;
         cursor?: undefined;
         held?: undefined;
     } | {
         type: string;
         session: string;
+        replaced?: boolean | undefined;
         cursor: string;
         held?: undefined;
     } | {
         type: string;
         session: string;
+        replaced?: boolean | undefined;
         cursor: string;
         held: {
             [k: string]: number[];
