@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.text import Truncator
 
 from sessions_app.admin import actions
-from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, clip, link, moment, text
+from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, clip, link, moment, sender, text
 from sessions_app.core.errors import HoldfastError
 from sessions_app.models import Approval, ApprovalQuerySet
 from sessions_app.runs import admin_changes, lifecycle
@@ -39,7 +39,7 @@ class ApprovalColumns:
 
     @admin.display(description="decided by")
     def decider(self, approval: Approval) -> str:
-        return clip(approval.decision.actor if approval.decision else "")
+        return sender(approval.decision)
 
     @admin.display(description="decided", ordering="decided_at")
     def decided(self, approval: Approval) -> str:

@@ -18,6 +18,8 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from sessions_app.admin import transcript
+from sessions_app.admin.lists import ListAdmin
+from sessions_app.models import Signal
 
 INLINE_ROWS = 100  # per inline on one page
 
@@ -44,6 +46,13 @@ def moment(value: datetime | None) -> str:
     return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), full, short)
 
 
+def sender(signal: Signal | None) -> str:
+    """Return who sent a signal, with whoever had the token issued that it was sent with, or a dash."""
+    if signal is None:
+        return "–"
+    return clip(f"{signal.actor}, by a token that {signal.issued_by} issued" if signal.issued_by else signal.actor)
+
+
 def filtered(model: type[Model], label: object, **by: Model) -> str:
     """Return a link to the list filtered by the given objects."""
     address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
@@ -68,7 +77,7 @@ def text(json: str) -> str:
     return format_html('<pre class="readable">{}</pre>', transcript.readable(json))
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class ReadOnlyAdmin(ListAdmin):
     list_per_page = 50
     show_full_result_count = False
     actions: Sequence[str] | None = None

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
 
 from sessions_app.admin import actions, transcript
+from sessions_app.admin.lists import ListAdmin
 from sessions_app.admin.readonly import ago, clip, filtered
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import locking
@@ -114,7 +115,7 @@ class OwnerKindFilter(admin.SimpleListFilter):
 
 
 @admin.register(Session)
-class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class SessionAdmin(ListAdmin):
     list_display = ["name", "state", "owned_by", "active", "expiry", "held", "count", "size", "tail", "answered_by"]
     list_filter = [StateFilter, "held", "policy", OwnerKindFilter, "agent"]
     list_select_related = ["policy"]
@@ -222,7 +223,8 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = _transcript(object_id, request.GET) if request.method == "GET" else {}
+        may_read = request.method == "GET" and request.user.has_perm("sessions_app.view_message")
+        context = _transcript(object_id, request.GET) if may_read else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def save_model(self, request: HttpRequest, obj: Session, form: forms.ModelForm[Session], change: bool) -> None:

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import Truncator
 
-from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, clip, link, moment, text
+from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, clip, link, moment, sender, text
 from sessions_app.core.signals import KINDS
 from sessions_app.models import Signal
 
@@ -38,7 +38,7 @@ class SignalColumns:
 
     @admin.display(description="actor", ordering="actor")
     def sender(self, signal: Signal) -> str:
-        return clip(signal.actor)
+        return sender(signal)
 
     @admin.display(description="created", ordering="created_at")
     def created(self, signal: Signal) -> str:
@@ -58,8 +58,8 @@ class SignalAdmin(SignalColumns, ReadOnlyAdmin):
     search_help_text = "Search by the id of a signal, session, run, response, approval or tool call."
     ordering = ["-id"]
     fields = [
-        "in_session", "uid", "kind", "actor", "status", "code", "reason", "sent", "target", "message", "in_run",
-        "serial", "last_serial", "created_at", "changed_at",
+        "in_session", "uid", "kind", "actor", "issued_by", "status", "code", "reason", "sent", "target", "message",
+        "in_run", "serial", "last_serial", "created_at", "changed_at",
     ]  # fmt: skip
 
     class Media:

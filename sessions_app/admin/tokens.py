@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from django import forms
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 
+from sessions_app.admin import actions
 from sessions_app.admin.readonly import ReadOnlyAdmin, clip, moment
 from sessions_app.models import RevokedSubject, RevokedToken
+
+Revocation = RevokedToken | RevokedSubject
 
 
 class RevocationAdmin(ReadOnlyAdmin):
@@ -15,8 +20,12 @@ class RevocationAdmin(ReadOnlyAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return admin.ModelAdmin.has_add_permission(self, request)
 
+    def save_model(self, request: HttpRequest, obj: Revocation, form: forms.ModelForm[Model], change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        actions.audit(request, obj.described())
+
     @admin.display(description="expires", ordering="expires_at")
-    def expires(self, revocation: RevokedToken | RevokedSubject) -> str:
+    def expires(self, revocation: Revocation) -> str:
         return moment(revocation.expires_at)
 
 

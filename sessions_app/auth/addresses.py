@@ -1,12 +1,18 @@
-"""Addresses of Holdfast's routes, wherever the project includes them."""
+"""Addresses: of Holdfast's routes, wherever the project includes them, and of the clients that limits count by."""
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Address, IPv6Network, ip_address
+
 from django.urls import NoReverseMatch, reverse
+from rest_framework.settings import api_settings
 
 from sessions_app.core.asgi_types import Scope
 
 NAMESPACE = "holdfast"
+NETWORK_BITS = 64  # of an IPv6 address: one customer has at least a /64, and may use any address in it
+_PORT = re.compile(r"(?:(?<=\])|(?<=\.[0-9])|(?<=\.[0-9]{2})|(?<=\.[0-9]{3})):[0-9]{1,5}\Z")  # after [IPv6] or IPv4
 
 
 def prefix() -> str | None:
@@ -28,3 +34,38 @@ def is_ours(path: str) -> bool:
     """Return True if a path of the project is below Holdfast's prefix."""
     start = prefix()
     return start is not None and path.startswith(start)
+
+
+def address_key(address: str | None) -> str:
+    """Return the key that limits count a client's address by: an IPv4 address whole, an IPv6 address's /64.
+
+    An IPv4 address is the same client whether it came over IPv4 or mapped into IPv6. A port, which some proxies append
+    in X-Forwarded-For, doesn't count. What isn't an address, such as a Unix socket's empty one, shares the key "".
+    """
+    try:
+        parsed = ip_address(_PORT.sub("", address or "").strip("[]"))
+    except ValueError:
+        return ""
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed), NETWORK_BITS), strict=False))
+
+
+def client_key(peer: str | None, forwarded_for: str) -> str:
+    """Return the key of a client's address, from the connection's peer and the header X-Forwarded-For.
+
+    Trusts as many entries of X-Forwarded-For as the site has proxies, from the end; clients can forge the others.
+    """
+    proxies = api_settings.NUM_PROXIES or 0
+    forwarded = forwarded_for.split(",")
+    if proxies and forwarded_for.strip():
+        return address_key(forwarded[-min(proxies, len(forwarded))].strip())
+    return address_key(peer)
+
+
+def is_api(path: str) -> bool:
+    """Return True if a path of the project is below Holdfast's `api/`."""
+    start = prefix()
+    return start is not None and path.startswith(f"{start}api/")

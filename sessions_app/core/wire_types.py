@@ -151,6 +151,7 @@ class Payload(TypedDict, total=False):
     approval: str
     input_hash: str
     input: JsonObject
+    input_text: str
     edited: bool
     reason: str
     mode: str
@@ -167,6 +168,7 @@ class SignalRecord(TypedDict):
     code: str | None
     reason: str | None
     actor: str
+    issued_by: NotRequired[str]
     at: int
     message: str | None
     payload: Payload

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +16,11 @@ from sessions_app.core.plan import Position, Resume, Rewind
 from sessions_app.core.wire_types import AttachedFrame, Patch
 from sessions_app.event_log import queries
 from sessions_app.telemetry import metrics
+
+AHEAD_EVERY_S = 60.0  # between two log lines; the metric `holdfast_catchups_total` counts every one
+
+logger = logging.getLogger(__name__)
+_ahead_logged_at = -AHEAD_EVERY_S
 
 
 class CatchUp(NamedTuple):
@@ -44,6 +51,8 @@ def read(
     view = queries.view(session, owner, changed_after=cursor.serial, limit=limit, with_replaced=with_replaced)
     decided = plan.plan(view.position, cursor)
     if isinstance(decided, Rewind):
+        if decided.reason == "ahead":
+            _log_ahead(session, cursor, view.position)
         return rewound(reason=decided.reason)
     if view.more:
         return rewound(reason="too-far")
@@ -51,6 +60,19 @@ def read(
     if len(patches) > 1 and sum(map(_size, patches)) > conf.settings.snapshot_bytes:
         return rewound(reason="too-far")
     return _attached(session, view, patches, decided)
+
+
+def _log_ahead(session: str, cursor: Cursor, position: Position) -> None:
+    """Log a client that is ahead, at most once in AHEAD_EVERY_S. Its cursor may be made up, and changes nothing."""
+    global _ahead_logged_at
+    now = time.monotonic()
+    if now - _ahead_logged_at >= AHEAD_EVERY_S:
+        _ahead_logged_at = now
+        logger.warning(
+            "a client has seen %d events more than session %s has, and was reset. If the database was restored from a"
+            " backup, stop all processes and run `manage.py new_epoch --all`; else its cursor is made up",
+            cursor.serial - position.tail, session,
+        )  # fmt: skip
 
 
 def read_encoded(

@@ -26,6 +26,7 @@ class SignalRow(NamedTuple):
     code: str
     reason: str
     actor: str
+    issued_by: str | None
     created_at: datetime
     message: str
     payload: str
@@ -40,7 +41,7 @@ SELECT_SIGNALS = (
 
 def record(signal: models.Signal | SignalRow) -> SignalRecord:
     """Return a signal as the wire has it: PROTOCOL.md §5."""
-    return {
+    found: SignalRecord = {
         "id": signal.uid,
         "kind": signal.kind,
         "status": signal.status,
@@ -51,6 +52,9 @@ def record(signal: models.Signal | SignalRow) -> SignalRecord:
         "message": signal.message or None,
         "payload": signals.shown(signal.kind, orjson.loads(signal.payload)),
     }
+    if signal.issued_by:
+        found["issued_by"] = signal.issued_by
+    return found
 
 
 def select(session_id: str, cutoff: datetime, after: int | None) -> list[SignalRecord]:

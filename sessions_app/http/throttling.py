@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import math
 import threading
 import time
@@ -12,11 +11,11 @@ from typing import Literal
 from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from sessions_app import conf
+from sessions_app.auth.addresses import client_key
 from sessions_app.core.limits import RateLimiter
 from sessions_app.http.authentication import identity_of
 
@@ -65,18 +64,5 @@ def _budget(request: Request) -> tuple[str, int]:
 
 
 def address_of(request: Request | HttpRequest) -> str:
-    """Return the client's address; for IPv6 its /64 network, since one machine has many addresses.
-
-    Trusts as many entries of X-Forwarded-For as the site has proxies, from the end; clients can forge the others.
-    """
-    proxies = api_settings.NUM_PROXIES or 0
-    forwarded = [entry.strip() for entry in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-    if proxies and forwarded != [""]:
-        text: str = forwarded[-min(proxies, len(forwarded))]
-    else:
-        text = request.META.get("REMOTE_ADDR") or ""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return text[:64]
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else text
+    """Return the key of the client's address."""
+    return client_key(request.META.get("REMOTE_ADDR"), request.META.get("HTTP_X_FORWARDED_FOR", ""))

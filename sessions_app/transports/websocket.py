@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from channels.consumer import AsyncConsumer
-from django.conf import settings
 from django.db import DatabaseError
 from django.http.cookie import parse_cookie
 
 from sessions_app import process
 from sessions_app.auth import identity
 from sessions_app.auth.identity import identify_by_token, token_in
-from sessions_app.auth.origin import is_own_page
+from sessions_app.auth.origin import check_handshake
 from sessions_app.core import frames
 from sessions_app.core.asgi_types import Message, Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
@@ -43,7 +42,7 @@ class SessionConsumer(AsyncConsumer):
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
         server = await process.current()
         try:
-            connection = await self._open(server, dict(scope["headers"]), offered)
+            connection = await self._open(server, scope, offered)
         except HoldfastError as problem:
             await self._refuse(problem)
             return
@@ -58,13 +57,12 @@ class SessionConsumer(AsyncConsumer):
             server.connections.dismiss(connection, end.ended)
             server.connection_recorder.end(beginning, end, owner=connection.identity.owner)
 
-    async def _open(
-        self, server: process.Process, headers: Mapping[bytes, bytes], offered: Iterable[str]
-    ) -> Connection:
+    async def _open(self, server: process.Process, scope: Scope, offered: Iterable[str]) -> Connection:
         """Authenticate and admit the connection. Raises HoldfastError if it is refused."""
+        headers = dict(scope["headers"])
         token = _token(headers, offered)
-        if token is None and not is_own_page(headers.get(b"origin", b"").decode("latin1")):
-            raise HoldfastError("forbidden_origin")
+        if token is None:
+            check_handshake(scope)
         try:
             visitor = await (_identify(_cookies(headers)) if token is None else threads.run(identify_by_token, token))
         except DatabaseError:
@@ -116,9 +114,9 @@ def _token(headers: Mapping[bytes, bytes], offered: Iterable[str]) -> str | None
 
 
 async def _identify(cookies: Mapping[str, str]) -> identity.Identity | None:
-    if settings.SESSION_COOKIE_NAME in cookies:
+    if identity.needs_database(cookies):
         return await threads.run(identity.identify, cookies)
-    return identity.identify(cookies)  # a guest cookie needs no database
+    return identity.identify(cookies)
 
 
 def _cookies(headers: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -43,6 +43,18 @@ async def in_thread(function: Callable[[], object]) -> None:
     await asyncio.to_thread(function)
 
 
+async def test_an_agent_that_blocks_the_loop_interrupts_no_answer(
+    start_shared_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_shared_server(**SETTINGS)
+    async with following(server, 2) as (reader, sessions), publisher(server.url) as agent:
+        writers = SessionWriters(agent, sessions)
+        await reader.wait_until(lambda: all(reader.sessions[session].messages for session in sessions))
+        time.sleep(1.5 * LEASE_S)
+        await writers.end(reader)
+    assert "the event loop has been held for" in caplog.text and "time.sleep(1.5 * LEASE_S)" in caplog.text
+
+
 class SessionWriters:
     """An agent's answer in each of these sessions, which goes on until it is told that this is `enough`."""
 

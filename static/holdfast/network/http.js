@@ -5,6 +5,7 @@
 import { GREETING_MS } from "../transport-choice.js";
 import { Timers } from "../timers.js";
 import { poll } from "./poll.js";
+import { csrfToken } from "./csrf-token.js";
 import { ABNORMAL } from "./socket.js";
 import { stream } from "./stream.js";
 
@@ -305,8 +306,4 @@ function tailOf({ session, cursor }) {
 /** @param {any} answer @returns {answer is {code: string}} */
 function isAnswer(answer) {
   return typeof answer?.code === "string" || answer?.type === "receipt";
-}
-
-function csrfToken() {
-  return globalThis.document?.cookie.match(/(?:^|; )csrftoken=([^;]*)/)?.[1] ?? "";
 }
