@@ -32,13 +32,17 @@ class MessageSerializer(serializers.Serializer[None]):
     first_serial = serializers.IntegerField()
     last_serial = serializers.IntegerField()
     created_at = MillisecondsField()
-    parent = serializers.CharField(allow_null=True, help_text="Id of the message that it follows; null for the first.")
     continues = serializers.CharField(allow_null=True, help_text="Id of the answer that it goes on with.")
     replaced_by = serializers.CharField(
         allow_null=True, help_text="Id of the message that took its place; null while it is on show."
     )
     parts = serializers.ListField(child=serializers.DictField())
     open = serializers.DictField(help_text="State needed to continue the fold while the message is streaming.")
+
+    def get_fields(self) -> dict[str, Any]:
+        # Declared here, since a serializer has an attribute of this name.
+        parent = serializers.CharField(allow_null=True, help_text="Id of the message that it follows.")
+        return {**super().get_fields(), "parent": parent}
 
 
 class HistorySerializer(serializers.Serializer[None]):
