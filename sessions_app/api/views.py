@@ -168,7 +168,9 @@ class SessionViewSet(
         summary="Read messages",
         description=(
             "Pages of history in both directions. Messages are complete; one in progress is as far as it has come. "
-            "With `since`, the changes since a cursor, as in the reply to an attach; 410 if it can't be resumed."
+            "With `since`, the changes since a cursor, as in the reply to an attach; 410 if it can't be resumed. "
+            "Messages that others have taken the place of are left out unless `replaced` asks for them; "
+            "`limit` doesn't count them."
         ),
         parameters=[HistoryQuery],
         responses=_responses(
@@ -185,13 +187,15 @@ class SessionViewSet(
     def messages(self, request: Request, pk: str) -> Response:
         session = self._readable()
         where = _query(HistoryQuery, request)
-        since = where.pop("since", None)
+        since, with_replaced = where.pop("since", None), where.pop("replaced")
         if since is not None:
-            return Response(self._changes(session, since))
-        return Response(pagination.history_page(request.path, partial(pagination.messages, session.pk), **where))
+            return Response(self._changes(session, since, with_replaced))
+        read = partial(pagination.messages, session.pk, with_replaced=with_replaced)
+        kept = {"replaced": "true"} if with_replaced else {}
+        return Response(pagination.history_page(request.path, read, kept, **where))
 
-    def _changes(self, session: Session, since: Cursor) -> dict[str, object]:
-        attached = catchup.read(session.pk, session.owner, cursor=since)
+    def _changes(self, session: Session, since: Cursor, with_replaced: bool) -> dict[str, object]:
+        attached = catchup.read(session.pk, session.owner, cursor=since, with_replaced=with_replaced)
         if not attached["resumed"]:
             reason = attached["reason"] or ""
             raise ApiError("reset", reason, reason=reason, cursor=attached["cursor"])
@@ -212,7 +216,7 @@ class SessionViewSet(
         """List signals. `urls.signals` routes to it, because sending uses the same address."""
         session = self._readable()
         where = _query(PartQuery, request)
-        return Response(pagination.history_page(request.path, partial(pagination.signals, session.pk), **where))
+        return Response(pagination.history_page(request.path, partial(pagination.signals, session.pk), {}, **where))
 
 
 def _query(query: type[Strict[None]], request: Request) -> dict[str, Any]:

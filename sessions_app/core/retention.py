@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import NamedTuple
 
 MIN_HOURS = 24  # shorter than a day, a person who returns tomorrow finds nothing
@@ -29,18 +28,17 @@ def clock_jumped(*, wall: float, monotonic: float) -> bool:
 
 
 class Reading(NamedTuple):
-    """A reading of the clock. `steady_since`: the first reading after its last jump; None once it is trusted."""
+    """A reading of the clock, seconds. `steady_since`: the first one after its last jump; None once it is trusted."""
 
-    read_at: datetime
-    steady_since: datetime | None = None
+    read_at: float
+    steady_since: float | None = None
 
 
-def next_reading(stored: Reading | None, now: datetime, *, jumped: bool) -> Reading:
+def next_reading(stored: Reading | None, now: float, *, jumped: bool) -> Reading:
     """Return the reading that follows the stored one. `jumped`: the process that reads has seen the clock being set."""
     if stored is None:
         return Reading(now, now if jumped else None)
-    gap_s = (now - stored.read_at).total_seconds()
-    if jumped or not -TOLERANCE_S <= gap_s <= STOPPED_S:
+    if jumped or not -TOLERANCE_S <= now - stored.read_at <= STOPPED_S:
         return Reading(now, now)
     since = stored.steady_since
-    return Reading(now, None if since is None or now - since >= timedelta(seconds=STEADY_S) else since)
+    return Reading(now, None if since is None or now - since >= STEADY_S else since)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -51,9 +51,8 @@ class ClockWatch:
         """Read the clock and store the reading; return False if the clock isn't trusted. Raises DatabaseError."""
         moment = now()
         self._has_jumped |= self._compare(moment.timestamp())
-        reading = _store(moment, jumped=self._has_jumped)
+        since = _store(moment, jumped=self._has_jumped)
         self._has_jumped = False
-        since = reading.steady_since
         self.held_until = None if since is None else since + timedelta(seconds=STEADY_S)
         metrics.purge_held.set(since is not None)
         self._say()
@@ -81,13 +80,19 @@ def confirm() -> None:
     ClockReading.objects.update_or_create(pk=ClockReading.ROW, defaults={"read_at": now(), "steady_since": None})
 
 
-def _store(moment: datetime, *, jumped: bool) -> Reading:
+def _store(moment: datetime, *, jumped: bool) -> datetime | None:
+    """Store a reading; return since when the clock has been steady after a jump, None if it is trusted."""
     with transaction.atomic():
         row = ClockReading.objects.select_for_update().filter(pk=ClockReading.ROW).first()
-        stored = None if row is None else Reading(row.read_at, row.steady_since)
-        reading = next_reading(stored, moment, jumped=jumped)
-        ClockReading.objects.update_or_create(pk=ClockReading.ROW, defaults=reading._asdict())
-    return reading
+        reading = next_reading(None if row is None else _reading(row), moment.timestamp(), jumped=jumped)
+        since = None if reading.steady_since is None else datetime.fromtimestamp(reading.steady_since, UTC)
+        ClockReading.objects.update_or_create(pk=ClockReading.ROW, defaults={"read_at": moment, "steady_since": since})
+    return since
+
+
+def _reading(row: ClockReading) -> Reading:
+    since = row.steady_since
+    return Reading(row.read_at.timestamp(), None if since is None else since.timestamp())
 
 
 def _since_boot() -> float:

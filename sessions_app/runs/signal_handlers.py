@@ -21,7 +21,7 @@ from sessions_app.core.wire_types import Chunk, Part
 from sessions_app.event_log import queries
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, Run, Signal, new_id
-from sessions_app.runs import lifecycle
+from sessions_app.runs import lifecycle, retries
 
 STOPPED = "It was stopped before an agent began to answer."
 STOPPED_ELSEWHERE = "It was stopped. Its agent can't add anything more."
@@ -114,19 +114,15 @@ def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Recei
 
 
 def _retry(log: SessionLog, sent: Sent) -> Receipt:
-    earlier = Run.objects.ended().filter(session=log.session, uid=sent.payload["message"]).first()
-    if earlier is None or not earlier.prompt:
-        raise HoldfastError("not_retryable", "it isn't an ended answer")
-    if lifecycle.at_work(log.session):
-        raise HoldfastError("busy")
-    response = models.Message.objects.filter(session=log.session, uid=earlier.uid).first()
-    if response is None:
-        raise HoldfastError("not_retryable", "the answer has expired")
-    if sent.payload["mode"] == Run.Mode.CONTINUE and response.status == models.Message.Status.COMPLETE:
-        raise HoldfastError("not_retryable", "the answer is complete")
+    try:
+        earlier, mode = retries.read(log, sent)
+    except HoldfastError as problem:
+        if problem.code != "already_retried":
+            raise
+        return _refuse(log, sent, problem, About(message=sent.payload["message"]))
     signal = _row(log, sent, serial=log.next_serial)
     signal.save()
-    agent, mode = _agent(log) or earlier.agent, sent.payload["mode"]
+    agent = _agent(log) or earlier.agent
     lifecycle.create(log, signal, agent=agent, prompt=earlier.prompt, mode=mode, earlier=earlier.uid)
     lifecycle.announce(log, signal)
     return Receipt(signal.serial)
@@ -184,7 +180,7 @@ def _undecidable(log: SessionLog, approval: Approval, sent: Sent) -> HoldfastErr
         return HoldfastError("already_decided", f"{actor} {word} it")
     late = approval.expires_at is not None and approval.expires_at <= log.now
     if late or approval.status != Approval.Status.PENDING or approval.run.status != Run.Status.RUNNING:
-        return HoldfastError("approval_expired")
+        return HoldfastError("approval_expired", _why_expired(log, approval))
     if sent.kind == "deny":
         return None
     if sent.payload["input_hash"] != approval.input_hash:
@@ -192,6 +188,11 @@ def _undecidable(log: SessionLog, approval: Approval, sent: Sent) -> HoldfastErr
     if "input" in sent.payload and not approval.editable:
         return HoldfastError("not_editable")
     return None
+
+
+def _why_expired(log: SessionLog, approval: Approval) -> str:
+    replaced = models.Message.objects.filter(session=log.session, uid=approval.run.uid).exclude(replaced_by=None)
+    return "its answer was replaced by another one" if replaced.exists() else ""
 
 
 def _tool_result(log: SessionLog, sent: Sent) -> Receipt:
