@@ -30,6 +30,11 @@ class ErrorKind:
     retryable: bool
     fault: Fault
 
+    def explain(self, detail: str) -> str:
+        """Return the message with a detail: "Too many requests: at most 9 a second. Slow down"."""
+        problem, stop, advice = self.message.partition(". ")
+        return f"{problem}: {detail}{stop}{advice}" if detail else self.message
+
 
 def _client(status: int, message: str, *, close: bool = False, retryable: bool = False) -> ErrorKind:
     return ErrorKind(message, 4000 + status if close else None, status, retryable, Fault.CLIENT)
@@ -101,12 +106,12 @@ ERRORS: dict[str, ErrorKind] = {
 
 
 class HoldfastError(Exception):
-    """A failure with a code of `ERRORS`. `detail` is appended to its message."""
+    """A failure with a code of `ERRORS`. `detail` follows the problem in its message, before the advice."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         self.code = code
         self.kind = ERRORS[code]
-        self.message = f"{self.kind.message}: {detail}" if detail else self.kind.message
+        self.message = self.kind.explain(detail)
         super().__init__(code, self.message)
 
     @classmethod

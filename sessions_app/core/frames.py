@@ -63,13 +63,13 @@ class ClientFrame:
 def _session(value: object) -> str:
     if isinstance(value, str) and SESSION_ID.match(value):
         return value
-    raise HoldfastError("bad_session_id", "It is 22 characters of A-Z a-z 0-9 _ -.")
+    raise HoldfastError("bad_session_id", "it is 22 characters of A-Z a-z 0-9 _ -")
 
 
 def _cursor(value: object) -> Cursor:
     if isinstance(value, str):
         return Cursor.parse(value)
-    raise HoldfastError("bad_cursor", "It is a string.")
+    raise HoldfastError("bad_cursor", "it is a string")
 
 
 def _is_whole(value: object, most: int) -> bool:
@@ -79,13 +79,13 @@ def _is_whole(value: object, most: int) -> bool:
 def _rewind(value: object) -> int:
     if isinstance(value, int) and _is_whole(value, MAX_LENGTH):
         return value
-    raise HoldfastError("bad_frame", "`rewind` is a number of messages, 0 or more.")
+    raise HoldfastError("bad_frame", "`rewind` is a number of messages, 0 or more")
 
 
 def _held(value: object) -> Held:
     if isinstance(value, dict) and len(value) <= HELD_MESSAGES and all(map(_is_lengths, value.values())):
         return value
-    raise HoldfastError("bad_frame", "`held` maps message ids to lists of lengths.")
+    raise HoldfastError("bad_frame", "`held` maps message ids to lists of lengths")
 
 
 def _is_lengths(value: object) -> bool:
@@ -95,49 +95,49 @@ def _is_lengths(value: object) -> bool:
 def _replaced(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise HoldfastError("bad_frame", "`replaced` is true or false.")
+    raise HoldfastError("bad_frame", "`replaced` is true or false")
 
 
 def _id(value: object) -> str:
     if isinstance(value, str) and SIGNAL_ID.match(value):
         return value
-    raise HoldfastError("bad_signal", "Its `id` is 8 to 64 characters of A-Z a-z 0-9 _ -.")
+    raise HoldfastError("bad_signal", "its `id` is 8 to 64 characters of A-Z a-z 0-9 _ -")
 
 
 def _kind(value: object) -> str:
     if isinstance(value, str) and len(value) <= 32:
         return value
-    raise HoldfastError("bad_signal", "Its `kind` is a short string.")
+    raise HoldfastError("bad_signal", "its `kind` is a short string")
 
 
 def _payload(value: object) -> JsonObject:
     if isinstance(value, dict):
         return value
-    raise HoldfastError("bad_signal", "Its `payload` is an object.")
+    raise HoldfastError("bad_signal", "its `payload` is an object")
 
 
 def _token(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise HoldfastError("bad_frame", "`token` is a string.")
+    raise HoldfastError("bad_frame", "`token` is a string")
 
 
 def _message(value: object) -> str:
     if isinstance(value, str) and RESPONSE_UID.match(value):
         return value
-    raise HoldfastError("bad_frame", "`message` is m_ and 1 to 62 characters of A-Z a-z 0-9 _ . : -.")
+    raise HoldfastError("bad_frame", "`message` is m_ and 1 to 62 characters of A-Z a-z 0-9 _ . : -")
 
 
 def _producer(value: object) -> str:
     if isinstance(value, str) and SIGNAL_ID.match(value):
         return value
-    raise HoldfastError("bad_frame", "`producer` is 8 to 64 characters of A-Z a-z 0-9 _ -.")
+    raise HoldfastError("bad_frame", "`producer` is 8 to 64 characters of A-Z a-z 0-9 _ -")
 
 
 def _epoch(value: object) -> int:
     if isinstance(value, int) and _is_whole(value, MOST_EPOCH):
         return value
-    raise HoldfastError("bad_frame", f"`epoch` is a whole number from 0 to {MOST_EPOCH}.")
+    raise HoldfastError("bad_frame", f"`epoch` is a whole number from 0 to {MOST_EPOCH}")
 
 
 def _sequence(value: object) -> int:
@@ -149,7 +149,7 @@ def _sequence(value: object) -> int:
 def _chunks(value: object) -> list[Chunk]:
     if isinstance(value, list) and 0 < len(value) <= BATCH_CHUNKS:
         return value
-    raise HoldfastError("bad_frame", f"`chunks` is a list of 1 to {BATCH_CHUNKS} chunks.")
+    raise HoldfastError("bad_frame", f"`chunks` is a list of 1 to {BATCH_CHUNKS} chunks")
 
 
 Reader = Callable[[object], Any]
@@ -187,8 +187,8 @@ def parse(text: str) -> JsonObject:
     if isinstance(data, dict) and isinstance(data.get("type"), str):
         return data  # with numbers beyond 64 bits, if any: each field is refused by its own code
     if excess:
-        raise HoldfastError("bad_json", "A number needs more than 64 bits.")
-    raise HoldfastError("bad_frame", "A frame is an object with a `type`.")
+        raise HoldfastError("bad_json", "a number needs more than 64 bits")
+    raise HoldfastError("bad_frame", "a frame is an object with a `type`")
 
 
 def about(data: JsonObject) -> FrameReference:
@@ -211,11 +211,11 @@ def read(data: JsonObject) -> ClientFrame:
     """Check a client's frame against the table. Raises bad_frame, unknown_type or the field's own error."""
     kind = str(data["type"])
     if kind not in CLIENT_FRAMES:
-        raise HoldfastError("unknown_type", f"The server takes {', '.join(CLIENT_FRAMES)}.")
+        raise HoldfastError("unknown_type", f"the server takes {', '.join(CLIENT_FRAMES)}")
     required, optional = CLIENT_FRAMES[kind]
     missing = required.keys() - data.keys()
     if missing:
-        raise HoldfastError("bad_frame", f"`{kind}` needs {', '.join(sorted(missing))}.")
+        raise HoldfastError("bad_frame", f"`{kind}` needs {', '.join(sorted(missing))}")
     fields = {name: read(data[name]) for name, read in required.items()}
     for name, read in optional.items():
         if data.get(name) is not None:  # null is the same as absent

@@ -70,7 +70,7 @@ def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limit
     """
     reader = KINDS.get(kind)
     if reader is None:
-        raise HoldfastError("unknown_kind", f"The server takes {', '.join(KINDS)}.")
+        raise HoldfastError("unknown_kind", f"the server takes {', '.join(KINDS)}")
     return Sent(id, kind, actor, reader(payload, limits), issued_by)
 
 
@@ -114,13 +114,13 @@ def _text(payload: Mapping[str, object], limits: Limits) -> Payload:
     """Read a text in parts, of which only the text is kept."""
     parts = payload.get("parts")
     if not isinstance(parts, list) or not 0 < len(parts) <= MOST_PARTS:
-        raise HoldfastError("bad_signal", f"A message has 1 to {MOST_PARTS} `parts`.")
+        raise HoldfastError("bad_signal", f"a message has 1 to {MOST_PARTS} `parts`")
     texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in parts]
     checked = [text for text in texts if _is_text(text)]
     if len(checked) < len(parts) or not any(text.strip() for text in checked):
         raise HoldfastError("bad_signal", 'A message\'s parts are `{"type": "text", "text"}`, not all blank.')
     if sum(map(size, checked)) > limits.message_bytes:
-        raise HoldfastError("message_too_large", f"A person's message has at most {limits.message_bytes} bytes.")
+        raise HoldfastError("message_too_large", f"a person's message has at most {limits.message_bytes} bytes")
     told: list[Part] = [{"type": "text", "text": text} for text in checked]
     return {"parts": told}
 
@@ -144,9 +144,9 @@ def _approve(payload: Mapping[str, object], limits: Limits) -> Payload:
 
 def _parsed(text: object, limits: Limits) -> object:
     if not _is_text(text):
-        raise HoldfastError("bad_signal", "`input_text` is a string: the JSON text of the tool's arguments.")
+        raise HoldfastError("bad_signal", "`input_text` is a string: the JSON text of the tool's arguments")
     if size(text) > limits.chunk_bytes:
-        raise HoldfastError("message_too_large", f"`input_text` has at most {limits.chunk_bytes} bytes.")
+        raise HoldfastError("message_too_large", f"`input_text` has at most {limits.chunk_bytes} bytes")
     try:
         return json_text.read(text).value
     except ValueError as error:
@@ -155,7 +155,7 @@ def _parsed(text: object, limits: Limits) -> object:
 
 def _arguments(value: object, name: str, limits: Limits) -> JsonObject:
     if not isinstance(value, dict):
-        raise HoldfastError("bad_signal", f"`{name}` is an object: the tool's arguments.")
+        raise HoldfastError("bad_signal", f"`{name}` is an object: the tool's arguments")
     _check_json(value, name, limits)
     return value
 
@@ -172,7 +172,7 @@ def _tool_result(payload: Mapping[str, object], limits: Limits) -> Payload:
         checked["error"] = error
         return checked
     if "output" not in payload:
-        raise HoldfastError("bad_signal", "A tool's result is its `output`, or an `error` string.")
+        raise HoldfastError("bad_signal", "a tool's result is its `output`, or an `error` string")
     _check_json(payload["output"], "output", limits)
     checked["output"] = payload["output"]
     return checked
@@ -181,7 +181,7 @@ def _tool_result(payload: Mapping[str, object], limits: Limits) -> Payload:
 def _retry(payload: Mapping[str, object], limits: Limits) -> Payload:
     mode = payload.get("mode")
     if not isinstance(mode, str) or mode not in MODES:
-        raise HoldfastError("bad_signal", f"`mode` is one of {', '.join(MODES)}.")
+        raise HoldfastError("bad_signal", f"`mode` is one of {', '.join(MODES)}")
     return {"message": _message(payload), "mode": mode}
 
 
@@ -189,14 +189,14 @@ def _message(payload: Mapping[str, object]) -> str:
     message = payload.get("message")
     if isinstance(message, str) and MESSAGE_UID.match(message):
         return message
-    raise HoldfastError("bad_signal", "`message` is the id of a response.")
+    raise HoldfastError("bad_signal", "`message` is the id of a response")
 
 
 def _string(payload: Mapping[str, object], name: str) -> str:
     value = payload.get(name)
     if _is_text(value) and value and vocabulary.is_name(value):
         return value
-    raise HoldfastError("bad_signal", f"It needs `{name}`, {vocabulary.NAME.what}.")
+    raise HoldfastError("bad_signal", f"it needs `{name}`, {vocabulary.NAME.what}")
 
 
 def _reason(payload: Mapping[str, object]) -> Payload:
@@ -205,7 +205,7 @@ def _reason(payload: Mapping[str, object]) -> Payload:
         return {}
     if _is_text(reason) and len(reason) <= REASON_LENGTH:
         return {"reason": reason}
-    raise HoldfastError("bad_signal", f"`reason` is a string of at most {REASON_LENGTH} characters.")
+    raise HoldfastError("bad_signal", f"`reason` is a string of at most {REASON_LENGTH} characters")
 
 
 def _is_text(value: object) -> TypeGuard[str]:
@@ -219,7 +219,7 @@ def _check_json(value: object, name: str, limits: Limits) -> None:
     except HoldfastError as problem:
         raise HoldfastError("bad_signal", f"`{name}`: {problem.message}") from None
     if taken > limits.chunk_bytes:
-        raise HoldfastError("message_too_large", f"`{name}` has at most {limits.chunk_bytes} bytes.")
+        raise HoldfastError("message_too_large", f"`{name}` has at most {limits.chunk_bytes} bytes")
 
 
 CAUSES = ("message", "steer", "retry")  # those that may cause a run

@@ -54,7 +54,7 @@ class OpenMessages:
         json = orjson.dumps(chunk).decode()
         most = conf.settings.response_bytes
         if opened.size + len(json) > most and chunk["type"] not in vocabulary.ENDS:
-            raise HoldfastError("response_too_large", f"A response has at most {most} bytes.")
+            raise HoldfastError("response_too_large", f"a response has at most {most} bytes")
         fold.apply(opened.message, serial, chunk)
         opened.size += len(json)
         return frames.event_text(serial=serial, uid=uid, chunk=json)
@@ -64,7 +64,7 @@ class OpenMessages:
         uid = key[1]
         json = orjson.dumps(chunk).decode()
         if not frames.MESSAGE_UID.match(uid):
-            raise HoldfastError("bad_chunk", "A message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -.")
+            raise HoldfastError("bad_chunk", "a message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -")
         event: MessageEvent = {
             "serial": serial, "message": uid, "at": milliseconds(now), "parent": standing.parent, "chunk": chunk,
         }  # fmt: skip

@@ -39,11 +39,11 @@ class ProducerBatches:
         `exists`: there is a message of its id.
         """
         if batch.worker in self._fenced:
-            raise HoldfastError("fenced", "This producer has begun a later epoch.")
+            raise HoldfastError("fenced", "this producer has begun a later epoch")
         last = self._runs.get(batch.run)
         if last is None:
             if batch.sequence != 1:
-                raise HoldfastError("out_of_order", "1 is expected.")
+                raise HoldfastError("out_of_order", "1 is expected")
             if exists:
                 raise HoldfastError("message_exists")
             return None
@@ -57,7 +57,7 @@ class ProducerBatches:
         if not last.running:
             raise HoldfastError("fenced")
         if batch.sequence != last.sequence + 1:
-            raise HoldfastError("out_of_order", f"{last.sequence + 1} is expected.")
+            raise HoldfastError("out_of_order", f"{last.sequence + 1} is expected")
         return None
 
     def is_current(self, batch: Append, message: fold.MessageState) -> bool:
@@ -98,4 +98,4 @@ def _check_repeat(batch: Append, last: Published) -> None:
     digests = last.digests or ""  # of a run that began before they were kept, or of its newest batches alone
     stored = digests[len(digests) - (age + 1) * size :][:size] if (age + 1) * size <= len(digests) else batch.digest
     if stored != batch.digest:
-        raise HoldfastError("conflict", f"Batch {batch.sequence} of this message was stored with other chunks.")
+        raise HoldfastError("conflict", f"batch {batch.sequence} of this message was stored with other chunks")

@@ -134,14 +134,14 @@ class Transaction:
         self._current.add(key)
         if opened is not None and append.after is not None and opened.message.last_serial != append.after:
             if opened.message.last_serial < append.after:
-                raise HoldfastError("storage_unavailable", "What was published before this was not stored.")
+                raise HoldfastError("storage_unavailable", "what was published before this was not stored")
             raise AlreadyStored(opened.message.last_serial)
         return session, opened
 
     def _session(self, session: str) -> StagedSession:
         staged = self._sessions.get(session)
         if staged is None:
-            raise HoldfastError("not_found", "It was deleted or has expired.")
+            raise HoldfastError("not_found", "it was deleted or has expired")
         return staged
 
     def _fresh(self, append: Append, key: Key) -> OpenMessage | None:

@@ -57,7 +57,7 @@ class ApiError(Exception):
         super().__init__(code, detail)
 
     def as_dict(self) -> JsonObject:
-        message = f"{self.kind.message}: {self.detail}" if self.detail else self.kind.message
+        message = self.kind.explain(self.detail)
         return {"code": self.code, "message": message, "retryable": self.kind.retryable, **self.more}
 
 

@@ -84,7 +84,7 @@ class Producers:
         who.require("publish")
         worker = await self._worker(who.owner, frame)
         if not await self._log_writer.do(_beat, worker):
-            raise HoldfastError("fenced", "This producer has begun a later epoch.")
+            raise HoldfastError("fenced", "this producer has begun a later epoch")
 
     async def _worker(self, owner: str, frame: ClientFrame) -> str:
         """Return the worker that a producer is in an epoch; the first time it ends those of its earlier epochs.
@@ -96,7 +96,7 @@ class Producers:
         worker = models.derived_id(name, frame.epoch)
         if worker not in self._known:
             if not await self._log_writer.do(_register, worker, name, frame.epoch, order=worker):
-                raise HoldfastError("fenced", "This producer has begun a later epoch.")
+                raise HoldfastError("fenced", "this producer has begun a later epoch")
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             self._known.add(worker)
@@ -115,7 +115,7 @@ def _register(worker: str, producer: str, epoch: int) -> bool:
 
 def _run(frame: ClientFrame) -> models.Run:
     if frame.chunks[0]["type"] != "start":
-        raise HoldfastError("bad_chunk", "A response's first chunk is its `start`.")
+        raise HoldfastError("bad_chunk", "a response's first chunk is its `start`")
     return models.Run(
         pk=models.derived_id(frame.session, frame.message),
         session_id=frame.session,

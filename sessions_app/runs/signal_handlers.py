@@ -52,9 +52,9 @@ def handle(log: SessionLog, sent: Sent) -> Receipt:
     if known is None:
         return _HANDLERS[sent.kind](log, sent)
     if known.kind != sent.kind and {known.kind, sent.kind} != {"message", "steer"}:
-        raise HoldfastError("conflict", f"it is an earlier {known.kind}'s.")
+        raise HoldfastError("conflict", f"it is an earlier {known.kind}'s")
     if _canonical(orjson.loads(known.payload)) != _canonical(sent.payload):
-        raise HoldfastError("conflict", f"the earlier {known.kind} is stored and unchanged.")
+        raise HoldfastError("conflict", f"the earlier {known.kind} is stored and unchanged")
     return Receipt(known.serial, HoldfastError.stored(known.code, known.reason) if _was_refused(known) else None)
 
 
@@ -101,7 +101,7 @@ def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Recei
     if stored.repeated:  # its message is older than what is known of signals
         written = queries.message(log.session, sent.id)
         if written is None or written.parts != sent.payload["parts"]:
-            raise HoldfastError("conflict", "the earlier message is stored and unchanged.")
+            raise HoldfastError("conflict", "the earlier message is stored and unchanged")
         return Receipt(stored.serial)
     status = signals.ACCEPTED if agent else signals.APPLIED
     signal = _row(log, sent, serial=stored.serial, status=status, reason=reason)

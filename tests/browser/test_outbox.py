@@ -16,7 +16,7 @@ WAITING = "Waiting. Will be sent when you are back online."
 DAY_MS = 86_400_000
 TOO_LONG = "x" * 40_000
 LONG = "word" + " word" * 120_000
-TOO_LARGE = "Not sent: The message is too large: A person's message has at most 32768 bytes."
+TOO_LARGE = "Not sent: The message is too large: a person's message has at most 32768 bytes."
 
 # What a browser may lack or forbid.
 NO_LOCKS = "Object.defineProperty(Navigator.prototype, 'locks', { value: undefined });"

@@ -37,3 +37,14 @@ def test_an_error_passes_its_detail_to_the_client() -> None:
 def test_an_unknown_code_raises() -> None:
     with pytest.raises(KeyError):
         HoldfastError("no_such_code")
+
+
+def test_a_detail_stands_with_the_problem_and_before_the_advice() -> None:
+    problem = HoldfastError("rate_limited", "at most 9 a second")
+    assert problem.message == "Too many requests: at most 9 a second. Slow down"
+    assert HoldfastError("bad_session_id", "it has 21 characters").message == "Invalid session id: it has 21 characters"
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_no_message_ends_with_a_full_stop(code: str) -> None:
+    assert not ERRORS[code].message.endswith(".")  # whoever shows it ends the sentence

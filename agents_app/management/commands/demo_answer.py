@@ -43,7 +43,7 @@ async def answer(session: str) -> int:
         await perform(process, response)
         message = await threads.run(queries.message, session, response.uid)
         if message is None:
-            raise HoldfastError("no_such_message", "Nothing of the answer was stored; see the log above.")
+            raise HoldfastError("no_such_message", "nothing of the answer was stored; see the log above")
         return sum(len(part.get("text", "").split()) for part in message.parts)
     finally:
         await process.stop()
