@@ -54,7 +54,7 @@ async def test_a_repeated_batch_gets_the_same_result(running: Process, second: P
 async def test_a_gap_is_refused_with_the_expected_number(running: Process, producer: Producer, session: str) -> None:
     assert await producer.refused(running, 2, delta("b")) == "out_of_order 1 is expected"
     await producer.publish(running, 1, *begun(UID, "a"))
-    assert await producer.refused(running, 3, delta("c")) == "out_of_order 2 is expected."
+    assert await producer.refused(running, 3, delta("c")) == "out_of_order 2 is expected"
     await producer.publish(running, 2, delta("b"))
     assert await stored(session) == ("streaming", "ab")
 
