@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 
 from sessions_app import conf
 from sessions_app.core.attachment import Frame
@@ -149,8 +148,6 @@ class Process:
         try:
             await _cancel(self._running_parts)
             await _cancel(self._tasks)
-            with suppress(HoldfastError):  # without the database; the lease then runs out
-                await self.lease.release()
             self.lease_keeper.stop()
             await self.lease.release()
             await self.log_writer.stop()

@@ -114,15 +114,15 @@ async def test_a_process_starts_while_nothing_can_be_written_and_gets_its_lease_
     monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"LEASE_MS": 300}
-    register, is_full = leases._register, threading.Event()
+    beat, is_full = leases._beat, threading.Event()
     is_full.set()
 
-    def fail_while_full() -> str:
+    def fail_while_full(worker: str) -> str:
         if is_full.is_set():
             raise OperationalError("the disk is full")
-        return register()
+        return beat(worker)
 
-    monkeypatch.setattr(leases, "_register", fail_while_full)
+    monkeypatch.setattr(leases, "_beat", fail_while_full)
     process = Process()
     await process.start([])
     assert process.lease.worker == ""

@@ -19,7 +19,7 @@ class ConnectionRecord(models.Model):
         LOST = "lost", "lost"
         LEFT = "left", "client left"
 
-    transport = models.CharField(max_length=16, help_text="websocket, stream or poll.")
+    transport = models.CharField(max_length=16, help_text="`websocket`, `stream` or `poll`.")
     process = models.CharField(max_length=128, help_text="Host and process id of the server process.")
     ended_at = models.DateTimeField(db_index=True)
     ended = models.CharField(
@@ -28,21 +28,20 @@ class ConnectionRecord(models.Model):
         help_text="Cut: without a close frame. Lost: without an answer to a ping. Client left: over HTTP, where a "
         "closed tab and a cut look the same.",
     )
-    code = models.PositiveSmallIntegerField(
-        null=True, help_text="WebSocket close code; 1006 stands for no close frame."
-    )
-    life_s = models.FloatField(help_text="Seconds from its beginning to its end.")
-    idle_s = models.FloatField(
-        null=True, help_text="Seconds between its end and what was last sent or received on it before."
-    )
+    code = models.PositiveSmallIntegerField(null=True, help_text="WebSocket close code. 1006: no close frame.")
+    life_s = models.FloatField(help_text="Lifetime in seconds.")
+    idle_s = models.FloatField(null=True, help_text="Seconds without traffic before the end.")
     exact = models.BooleanField(
-        default=False, help_text="Idle time by the kernel, pings included; else since the last frame that is known."
+        default=False,
+        help_text="Idle time as measured by the kernel, pings included. Otherwise since the last known frame.",
     )
-    headers = models.CharField(
-        max_length=proxies.HEADERS_LENGTH, blank=True, help_text="Which headers of proxies its request carried."
+    headers = models.CharField(max_length=proxies.HEADERS_LENGTH, blank=True, help_text="Proxy headers of the request.")
+    hops = models.PositiveSmallIntegerField(
+        default=0, help_text="Number of addresses in X-Forwarded-For. The addresses are not kept."
     )
-    hops = models.PositiveSmallIntegerField(default=0, help_text="Addresses in X-Forwarded-For; they are not kept.")
-    ray = models.CharField("Ray id", max_length=proxies.RAY_LENGTH, blank=True, help_text="Cloudflare's CF-Ray.")
+    ray = models.CharField(
+        "Ray id", max_length=proxies.RAY_LENGTH, blank=True, help_text="CF-Ray header, from Cloudflare."
+    )
 
     class Meta:
         ordering = ["-ended_at"]

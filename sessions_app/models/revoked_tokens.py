@@ -23,8 +23,10 @@ def when_all_have_expired() -> datetime:
 class RevokedToken(models.Model):
     """One token that was revoked before it expired."""
 
-    jti = models.CharField("token id", primary_key=True, max_length=64, help_text="Its `jti` claim.")
-    expires_at = models.DateTimeField(default=when_all_have_expired, help_text="When this row is needed no more.")
+    jti = models.CharField("token id", primary_key=True, max_length=64, help_text="The token's `jti` claim.")
+    expires_at = models.DateTimeField(
+        default=when_all_have_expired, help_text="When every such token has expired, and this row is no longer needed."
+    )
 
     class Meta:
         ordering = ["-expires_at"]
@@ -50,9 +52,13 @@ class RevokedToken(models.Model):
 class RevokedSubject(models.Model):
     """A subject whose tokens issued before a moment are revoked."""
 
-    sub = models.CharField("subject", max_length=80, db_index=True, help_text="Whom they act as: their `sub` claim.")
+    sub = models.CharField(
+        "subject", max_length=80, db_index=True, help_text="The tokens' `sub` claim: the identity they act as."
+    )
     issued_before = models.DateTimeField(default=timezone.now)
-    expires_at = models.DateTimeField(default=when_all_have_expired, help_text="When this row is needed no more.")
+    expires_at = models.DateTimeField(
+        default=when_all_have_expired, help_text="When every such token has expired, and this row is no longer needed."
+    )
 
     class Meta:
         ordering = ["-issued_before"]

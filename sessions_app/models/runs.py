@@ -22,15 +22,15 @@ class Worker(models.Model):
     """A writer of responses: a server process, or a remote producer in one epoch. Alive while `beats` goes up."""
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
-    name = models.CharField(max_length=160, help_text="Host and process id, or whose producer it is: for people.")
-    producer = models.CharField(
-        max_length=160, blank=True, help_text="Of one elsewhere: whom it acts as, and its name."
+    name = models.CharField(
+        max_length=160, help_text="Host and process id, or the remote producer's name. For display."
     )
-    epoch = models.BigIntegerField(default=0, help_text="Of one elsewhere: a higher one fences it.")
+    producer = models.CharField(max_length=160, blank=True, help_text="For a remote producer: its identity and name.")
+    epoch = models.BigIntegerField(default=0, help_text="For a remote producer. A higher epoch fences it.")
     beats = models.BigIntegerField(default=0)
     alive = models.BooleanField(default=True)
     started_at = models.DateTimeField(default=timezone.now)
-    seen_at = models.DateTimeField(default=timezone.now, help_text="For people: leases never compare clocks.")
+    seen_at = models.DateTimeField(default=timezone.now, help_text="For display. Leases never compare clocks.")
 
     objects = WorkerQuerySet.as_manager()
 
@@ -80,32 +80,35 @@ class Run(models.Model):
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="runs")
-    agent = models.CharField(max_length=64, blank=True, help_text="Who of this site answers; empty for one elsewhere.")
+    agent = models.CharField(max_length=64, blank=True, help_text="Name of the agent. Empty for a remote producer.")
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     worker = models.ForeignKey(Worker, on_delete=models.SET_NULL, null=True, related_name="runs")
-    uid = models.CharField(max_length=64, default=new_uid, help_text="The message id of its response.")
-    prompt = models.CharField(max_length=64, blank=True, help_text="The message id that it answers.")
+    uid = models.CharField("response", max_length=64, default=new_uid, help_text="Message id of the response.")
+    prompt = models.CharField(max_length=64, blank=True, help_text="Message id of the prompt.")
     mode = models.CharField(
-        max_length=16, choices=Mode, default=Mode.ANSWER, help_text="Answer, or go on with or repeat an earlier answer."
+        max_length=16,
+        choices=Mode,
+        default=Mode.ANSWER,
+        help_text="Answer a prompt, or continue or regenerate an earlier answer.",
     )
-    earlier = models.CharField(max_length=64, blank=True, help_text="The message id of that earlier answer.")
+    earlier = models.CharField(max_length=64, blank=True, help_text="Message id of the earlier answer.")
     parent = models.CharField(
-        max_length=64, null=True, help_text="The message that was last when the run was caused; see `place`."
+        max_length=64, null=True, help_text="Message id of the last message when the run was created; see `place`."
     )
     cause = models.ForeignKey(
-        Signal, on_delete=models.SET_NULL, null=True, related_name="caused", help_text="The signal that it answers."
+        Signal, on_delete=models.SET_NULL, null=True, related_name="caused", help_text="Signal that caused the run."
     )
     cancel = models.ForeignKey(
-        Signal, on_delete=models.SET_NULL, null=True, related_name="cancels", help_text="The signal that stops it."
+        Signal, on_delete=models.SET_NULL, null=True, related_name="cancels", help_text="Signal that stops the run."
     )
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     # Of a remote producer; see `publishing.producers`.
-    sequence = models.BigIntegerField(default=0, help_text="The number of its last batch.")
-    serial = models.BigIntegerField(default=0, help_text="The serial of that batch's last chunk.")
-    refusal = models.CharField(max_length=32, blank=True, help_text="The error that cut that batch short.")
-    digests = models.TextField(null=True, help_text="Of the content of its last batches, newest last.")
-    halves = models.TextField(null=True, help_text="Halves of characters that wait for the next batch: JSON.")
+    sequence = models.BigIntegerField(default=0, help_text="Number of the last batch.")
+    serial = models.BigIntegerField(default=0, help_text="Serial of the last batch's last chunk.")
+    refusal = models.CharField(max_length=32, blank=True, help_text="Error that cut the last batch short.")
+    digests = models.TextField(null=True, help_text="Digests of the last batches, newest last.")
+    halves = models.TextField(null=True, help_text="JSON: halves of surrogate pairs that wait for the next batch.")
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

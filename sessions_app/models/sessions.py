@@ -34,7 +34,7 @@ class RetentionPolicy(models.Model):
 
     name = models.CharField(max_length=64, unique=True)
     hours = models.PositiveIntegerField()
-    is_default = models.BooleanField(default=False, help_text="New sessions get this policy.")
+    is_default = models.BooleanField(default=False, help_text="Policy of new sessions.")
 
     objects = RetentionPolicyQuerySet.as_manager()
 
@@ -125,15 +125,15 @@ class Session(models.Model):
     """A durable conversation. `tail`, `epoch` and `leaf` are written by `LogWriter` alone."""
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
-    owner = models.CharField(max_length=80, help_text="user:<id>, guest:<id>, or whom a token acts as.")
+    owner = models.CharField(max_length=80, help_text="`user:<id>`, `guest:<id>`, or the identity of a token.")
     title = models.CharField(max_length=200, blank=True)
-    agent = models.CharField(max_length=64, blank=True, help_text="Which agent answers here; none if empty.")
+    agent = models.CharField(max_length=64, blank=True, help_text="Name of the agent that answers. Empty for none.")
     policy = models.ForeignKey(RetentionPolicy, on_delete=models.PROTECT, related_name="sessions")
-    held = models.BooleanField(default=False, help_text="On hold: nothing of it expires.")
+    held = models.BooleanField(default=False, help_text="A session on hold never expires.")
     epoch = models.CharField(max_length=12, default=new_epoch, editable=False)
     tail = models.BigIntegerField(default=0, editable=False)
     trimmed = models.BigIntegerField(
-        default=0, editable=False, help_text="The highest last serial of what retention removed: messages, signals."
+        default=0, editable=False, help_text="Highest serial of messages and signals removed by retention."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     active_at = models.DateTimeField(
@@ -143,10 +143,10 @@ class Session(models.Model):
         max_length=64,
         null=True,
         editable=False,
-        help_text="What the next message follows: a message, or a response that is still to come.",
+        help_text="Message id that the next message follows; it may be a response that is still to come.",
     )
     removed_at = models.DateTimeField(
-        null=True, editable=False, help_text="When its removal began: hidden since then, and emptied in steps."
+        null=True, editable=False, help_text="When removal began. Hidden since then, and emptied in steps."
     )
 
     objects = SessionQuerySet.as_manager()
@@ -198,18 +198,22 @@ class Message(models.Model):
         INTERRUPTED = "interrupted"
 
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages")
-    uid = models.CharField(max_length=64, help_text="Its id on the wire, unique in its session.")
+    uid = models.CharField("id", max_length=64, help_text="Id on the wire, unique within the session.")
     role = models.CharField(max_length=16)
     status = models.CharField(max_length=16, choices=Status)
-    reason = models.TextField(null=True, help_text="Why it failed, was cancelled or was interrupted: a JSON string.")
+    reason = models.TextField(
+        null=True, help_text="JSON string: why the message failed, or was cancelled or interrupted."
+    )
     metadata = models.TextField(null=True)
     parts = models.TextField(default="[]")
-    open = models.TextField(default="{}", help_text="What the fold needs to go on; see PROTOCOL.md §3.")
-    marks = models.TextField(default="[]", help_text="Per part: the serials at which it began and last changed.")
-    parent = models.CharField(max_length=64, null=True, help_text="The id of the message that it follows.")
-    continues = models.CharField(max_length=64, null=True, help_text="The id of the answer that it goes on with.")
+    open = models.TextField(default="{}", help_text="JSON: state of the fold between chunks; see PROTOCOL.md §3.")
+    marks = models.TextField(default="[]", help_text="JSON: per part, the serials at which it began and last changed.")
+    parent = models.CharField(max_length=64, null=True, help_text="Message id of the message before.")
+    continues = models.CharField(
+        max_length=64, null=True, help_text="Message id of the answer that this one continues."
+    )
     replaced_by = models.CharField(
-        max_length=64, null=True, help_text="The id of the message that took its place; none while it is on show."
+        max_length=64, null=True, help_text="Message id of the one that replaced it. Empty while it is on show."
     )
     first_serial = models.BigIntegerField()
     last_serial = models.BigIntegerField()
@@ -250,7 +254,7 @@ class JournalEntry(models.Model):
         Message, on_delete=models.CASCADE, related_name="journal", db_index=False, db_constraint=False
     )
     serial = models.BigIntegerField()
-    event = models.TextField(help_text="The event as it is sent: JSON.")
+    event = models.TextField(help_text="JSON of the event, as sent.")
 
     class Meta:
         verbose_name_plural = "journal"

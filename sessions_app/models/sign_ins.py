@@ -10,7 +10,7 @@ class SignInFailures(models.Model):
     """A leaky bucket of failed sign-ins from one address, or with one name."""
 
     key = models.CharField(primary_key=True, max_length=64)
-    level = models.FloatField(default=0.0, help_text="Failures at `changed_at`; they drain since.")
+    level = models.FloatField(default=0.0, help_text="Failures at `changed_at`, which drain since then.")
     changed_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     def __str__(self) -> str:

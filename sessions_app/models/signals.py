@@ -31,21 +31,21 @@ class Signal(models.Model):
         EXPIRED = signals.EXPIRED
 
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="signals")
-    uid = models.CharField(max_length=64, help_text="Its id on the wire, given by its sender.")
+    uid = models.CharField("id", max_length=64, help_text="Id on the wire, chosen by the sender.")
     kind = models.CharField(max_length=16)
-    actor = models.CharField(max_length=80, help_text="Who sent it.")
+    actor = models.CharField(max_length=80, help_text="Identity of the sender.")
     issued_by = models.CharField(  # NULL, since a column with a default would rewrite the table on SQLite
-        "token issued by", max_length=80, null=True, help_text="Who had the token issued that it was sent with."
+        "token issued by", max_length=80, null=True, help_text="Identity that issued the sender's token."
     )
-    payload = models.TextField(default="{}", help_text="As it was checked: JSON.")
-    target = models.TextField(blank=True, help_text="The approval or tool call that it is about.")
+    payload = models.TextField(default="{}", help_text="JSON, as checked.")
+    target = models.TextField(blank=True, help_text="Id of the approval or tool call.")
     status = models.CharField(max_length=16, choices=Status, default=Status.ACCEPTED)
-    code = models.CharField(max_length=32, blank=True, help_text="The error that rejected it.")
-    reason = models.TextField(blank=True, help_text="Why it has this status, for people.")
+    code = models.CharField(max_length=32, blank=True, help_text="Error code of a rejection.")
+    reason = models.TextField(blank=True, help_text="Reason for the status. For display.")
     run = models.ForeignKey("Run", on_delete=models.SET_NULL, null=True, related_name="signals")
-    message = models.CharField(max_length=64, blank=True, help_text="The response that it is about.")
-    serial = models.BigIntegerField(help_text="Where it was stored: its receipt's.")
-    last_serial = models.BigIntegerField(help_text="Of its latest change.")
+    message = models.CharField(max_length=64, blank=True, help_text="Message id of the response.")
+    serial = models.BigIntegerField(help_text="Serial of the receipt.")
+    last_serial = models.BigIntegerField(help_text="Serial of the latest change.")
     created_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(default=timezone.now)
 
@@ -85,27 +85,30 @@ class Approval(models.Model):
         EXPIRED = "expired"
 
     class Execution(models.TextChoices):
-        NONE = "", "not begun"
-        BEGUN = "begun", "begun, outcome unknown"
+        NONE = "", "Not begun"
+        BEGUN = "begun", "Begun, outcome unknown"
         DONE = "done"
         FAILED = "failed"
 
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="approvals")
     run = models.ForeignKey("Run", on_delete=models.CASCADE, related_name="approvals")
-    uid = models.CharField(max_length=64, help_text="Its id on the wire.")
-    call = models.TextField(help_text="The tool call's id.")  # up to vocabulary.NAME_BYTES: in no index
+    uid = models.CharField("id", max_length=64, help_text="Id on the wire.")
+    call = models.TextField(help_text="Id of the tool call.")  # up to vocabulary.NAME_BYTES: in no index
     tool = models.TextField()
-    input = models.TextField(help_text="The arguments: JSON.")
+    input = models.TextField(help_text="JSON text of the arguments.")
     input_hash = models.CharField(max_length=80)
     editable = models.BooleanField(default=False)
-    reason = models.TextField(blank=True, help_text="What the agent says about it.")
+    reason = models.TextField(blank=True, help_text="The agent's reason to ask.")
     status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
     expires_at = models.DateTimeField(null=True)
     decision = models.ForeignKey(Signal, on_delete=models.SET_NULL, null=True, related_name="decides")
     decided_at = models.DateTimeField(null=True)
     execution = models.CharField(max_length=8, choices=Execution, default=Execution.NONE, blank=True)
     attempt = models.CharField(
-        max_length=22, null=True, editable=False, help_text="By which a repeated beginning of its execution is known."
+        max_length=22,
+        null=True,
+        editable=False,
+        help_text="Id of the attempt that began the execution: a repeat of it is recognized.",
     )
     created_at = models.DateTimeField(default=timezone.now)
 

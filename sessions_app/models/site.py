@@ -11,7 +11,9 @@ class ClockReading(models.Model):
     ROW = 1
 
     read_at = models.DateTimeField()
-    steady_since = models.DateTimeField(null=True, help_text="When it was last seen to jump; empty once it is trusted.")
+    steady_since = models.DateTimeField(
+        null=True, help_text="First reading after the clock last jumped. Empty once the clock is trusted."
+    )
 
     def __str__(self) -> str:
         return f"clock at {self.read_at:%Y-%m-%d %H:%M}"
