@@ -129,19 +129,33 @@ class HoldfastSettings:
     # Likewise where a token allows to publish, and batches a second over HTTP from one owner: twenty answers at 25 a
     # second take half of it, and what comes faster is joined or waits.
     publishes_per_second: Positive = 1000
-    # Signals a minute from one owner: faster than anyone types.
+    # Frames a second from all connections of one owner; what comes faster is read more slowly.
+    owner_frames_per_second: Positive = 200
+    # Signals a minute from one owner: faster than anyone types. Their bytes an hour: a hundred long texts.
     signals_per_minute: Positive = 60
+    sent_bytes_per_hour: Annotated[int, Range(4096)] = 4_194_304
     # Streams, polls and signals over HTTP a minute from one owner: two tabs that poll 25 times a second while an answer
     # streams, which is as often as it changes; with POLL_GATHER_MS a tab makes at most 10.
     links_per_minute: Positive = 3000
     # Requests a minute to the REST API from one owner: a page that loads makes a handful, a script some more.
     reads_per_minute: Positive = 600
     writes_per_minute: Positive = 120
+    # Bytes a minute that one owner is answered from the database: state at attaches and polls, pages of the REST API;
+    # an attach counts as 4096 bytes at least, a request as 16,384. The largest state twelve times, or some
+    # thousand reconnects. Beyond it attaches wait, then are refused with the time to wait.
+    answer_bytes_per_minute: Annotated[int, Range(65_536)] = 6_291_456
     # Sessions that one connection may follow, and connections that one owner may have open in a process.
     sessions_per_connection: Positive = 64
     connections_per_owner: Positive = 32
-    # Sessions that one owner may have at a time: ten a day for three months.
+    # Sessions that one owner may have at a time: ten a day for three months. Those that one may begin an hour.
     sessions_per_owner: Positive = 1000
+    sessions_per_hour: Positive = 300
+    # Bytes of messages and signals that one owner may have stored at a time. Beyond it nothing more can be asked; what
+    # is stored can be read and deleted, and answers under way go on.
+    stored_bytes_per_owner: Annotated[int, Range(65_536)] = 67_108_864
+    # An address (IPv4, or an IPv6 /64) may do what so many people may by the limits above: anyone can be many guests,
+    # and an office shares one address. Tokens with the scope `publish` don't count for theirs.
+    people_per_address: Positive = 10
     # -- Tokens
     # The keys by which agents and back ends elsewhere prove themselves, as id:secret,id:secret: the first signs, all
     # verify, so that one takes the place of another without a token lost. Without any, tokens are off.
@@ -173,6 +187,8 @@ class HoldfastSettings:
     run_agents: bool = True
     # Agents at work at once in one process; they wait for their models most of the time.
     runs_per_process: Annotated[int, Range(0)] = 500
+    # Of these, agents at work for one owner; and at most half of a process's, so that others find a place.
+    runs_per_owner: Positive = 50
     # Time that `runagents` gives agents to finish when it is told to stop: most answers take less. Service managers
     # must wait longer before they kill (systemd's 90 s do; Kubernetes' 30 s and Docker's 10 s don't).
     worker_drain_s: Annotated[int, Range(0, 86_400)] = 30

@@ -128,7 +128,7 @@ def commit(session: Session) -> None:
         statements.lock_sessions({session.pk})
         statements.fenced_runs({(run.pk, run.worker_id or "")})
         statements.existing_messages({(session.pk, "m_7"), (session.pk, "m_new")})
-        statements.advance_tails([(session.pk, OF_ONE + 9)])
+        statements.advance_tails([(session.pk, OF_ONE + 9, 50)])
         statements.note_runs([], {new_id()})
 
 
@@ -136,7 +136,7 @@ def end_a_response(session: Session) -> None:
     found = store.keyed_message(session.pk, f"m_{OF_ONE - 1}")
     assert found
     with transaction.atomic():
-        statements.conflate([found], timezone.now())
+        statements.conflate([(found[0], found[2])], timezone.now())
 
 
 def begin_runs(session: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -58,6 +59,7 @@ ERRORS: dict[str, ErrorKind] = {
     "upgrade_required": _client(426, "Only WebSockets open here. The request has no Upgrade header"),
     "not_found": _client(404, "Session not found, or it isn't yours"),
     "too_many_connections": _client(429, "Too many open connections. Close some", close=True, retryable=True),
+    "read_limit": _client(429, "You have been answered too much in a short time. Ask again later", retryable=True),
     "rate_limited": _client(429, "Too many requests. Slow down", close=True, retryable=True),
     # Attaching to a session
     "bad_session_id": _client(400, "Invalid session id"),
@@ -71,6 +73,7 @@ ERRORS: dict[str, ErrorKind] = {
     "bad_signal": _client(400, "The signal is malformed"),
     "unknown_kind": _client(400, "Unknown signal kind"),
     "message_too_large": _client(413, "The message is too large"),
+    "storage_full": _client(409, "You have stored as much as you may. Delete conversations you no longer need"),
     "busy": _client(409, "An agent is at work in this session. Wait until it has finished, or stop it"),
     "nothing_to_stop": _client(409, "No agent is at work on this. It had already ended"),
     "no_such_approval": _client(404, "Approval not found"),
@@ -98,10 +101,14 @@ ERRORS: dict[str, ErrorKind] = {
 
 
 class HoldfastError(Exception):
-    """A failure with a code of `ERRORS`. `detail` is appended to its message."""
+    """A failure with a code of `ERRORS`. `detail` is appended to its message.
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    `retry_after_s`: the time after which it may succeed, if that is known; otherwise 0.
+    """
+
+    def __init__(self, code: str, detail: str = "", *, retry_after_s: float = 0.0) -> None:
         self.code = code
+        self.retry_after_s = retry_after_s
         self.kind = ERRORS[code]
         self.message = f"{self.kind.message}: {detail}" if detail else self.kind.message
         super().__init__(code, self.message)
@@ -115,4 +122,7 @@ class HoldfastError(Exception):
 
     def as_dict(self) -> ErrorBody:
         """Return it as error frames, receipts and HTTP bodies carry it."""
-        return {"code": self.code, "message": self.message, "retryable": self.kind.retryable}
+        body: ErrorBody = {"code": self.code, "message": self.message, "retryable": self.kind.retryable}
+        if self.retry_after_s:
+            body["retry_after_ms"] = math.ceil(self.retry_after_s * 1000)
+        return body

@@ -253,6 +253,8 @@ def error(problem: HoldfastError, *, session: str = "", id: str = "", sequence: 
         "message": body["message"],
         "retryable": body["retryable"],
     }
+    if "retry_after_ms" in body:
+        frame["retry_after_ms"] = body["retry_after_ms"]
     if session:
         frame["session"] = session
     if id:

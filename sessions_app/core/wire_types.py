@@ -201,6 +201,7 @@ class ErrorBody(TypedDict):
     code: str
     message: str
     retryable: bool
+    retry_after_ms: NotRequired[int]
 
 
 class FrameReference(TypedDict, total=False):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 from sessions_app import conf
@@ -18,6 +19,8 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Flusher, Work
 from sessions_app.delivery.subscription import Subscription
+from sessions_app.fairness.answers import Answers, Bill
+from sessions_app.fairness.payer import Payer, payer_of
 from sessions_app.models import new_id
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ class Host(Protocol):
 
     feeds: Feeds
     flusher: Flusher
+    answers: Answers
 
     def spawn(self, ending: Work) -> None:
         """Run the end of a connection in a task of its own."""
@@ -42,7 +46,8 @@ class Connection:
     """A client's connection.
 
     `send` writes frames and returns when the transport has accepted them; `close` ends the connection with a code.
-    Times are the event loop's, in seconds.
+    `address` is the key of the client's (`addresses.client_key`), which limits count by. Times are the
+    event loop's, in seconds.
     """
 
     def __init__(
@@ -53,10 +58,12 @@ class Connection:
         send: Callable[[list[str]], Awaitable[None]],
         close: Callable[[int], Awaitable[None]],
         transport: Transport = "websocket",
+        address: str = "",
     ) -> None:
         self.id = new_id()
         self.host = host
         self.identity = identity
+        self.address = address
         self.transport = transport
         self.window = Window(conf.settings.window_bytes)
         self.closed = False
@@ -202,6 +209,15 @@ class Connection:
     def idle_s(self, now: float) -> float:
         """Seconds since the last known frame: a heartbeat, or a frame of the client."""
         return now - max(self.heartbeat_at - self.heartbeat_ms / 1000, self.heard_at)
+
+    @property
+    def payer(self) -> Payer:
+        """The person and the address that this connection's frames and answers are counted for."""
+        return payer_of(self.identity, self.address)
+
+    def turn(self, *, is_patient: bool) -> AbstractAsyncContextManager[Bill]:
+        """Wait for this payer's turn to be answered; see `Answers.turn`."""
+        return self.host.answers.turn(self.payer, is_patient=is_patient)
 
     # Requests of the client
 

@@ -30,6 +30,9 @@ class SessionLog(Protocol):
     def append(self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "") -> AppendResult:
         """Append chunks to a message and write them. Raises HoldfastError if one is refused."""
 
+    def grow(self, size: int) -> None:
+        """Count bytes that the session stores besides its messages."""
+
     def say(self, signal: SignalRecord) -> None:
         """Append an event with a signal's new record."""
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, Sum
 from django.db.models.functions import Length
 from django.utils import timezone
 
@@ -20,6 +20,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.plan import Position
 from sessions_app.core.rollup import rollup_events
 from sessions_app.core.wire_types import MessageEvent, SignalRecord
+from sessions_app.database.functions import Bytes
 from sessions_app.event_log import signal_records
 from sessions_app.event_log.moments import aware, milliseconds
 from sessions_app.event_log.sql import SqlValue
@@ -230,11 +231,11 @@ def message(session_id: str, uid: str) -> fold.MessageState | None:
     return next(iter(_folded(session_id, rows)), None)
 
 
-def keyed_message(session_id: str, uid: str) -> tuple[int, fold.MessageState] | None:
-    """As `message`, with its row's key."""
-    key = models.Message.objects.filter(session=session_id, uid=uid).values_list("pk", flat=True).first()
-    found = None if key is None else message(session_id, uid)
-    return None if key is None or found is None else (key, found)
+def keyed_message(session_id: str, uid: str) -> tuple[int, int, fold.MessageState] | None:
+    """As `message`, with its row's key, and the bytes of the parts in it."""
+    row = models.Message.objects.filter(session=session_id, uid=uid).values_list("pk", Bytes("parts")).first()
+    found = None if row is None else message(session_id, uid)
+    return None if row is None or found is None else (*row, found)
 
 
 def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
@@ -242,6 +243,18 @@ def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     streaming = models.Message.objects.streaming().filter(session=session_id)
     entries = models.JournalEntry.objects.filter(message__in=streaming, serial__gt=serial)
     return list(entries.order_by("serial").values_list("serial", "event"))
+
+
+def stored_bytes(owner: str) -> int:
+    """Return the bytes that an owner's sessions hold: a sum over at most SESSIONS_PER_OWNER rows."""
+    return models.Session.objects.present().filter(owner=owner).aggregate(sum=Sum("stored"))["sum"] or 0
+
+
+def check_room(owner: str) -> None:
+    """Raise storage_full if an owner has stored as much as they may."""
+    most = conf.settings.stored_bytes_per_owner
+    if stored_bytes(owner) >= most:
+        raise HoldfastError("storage_full", f"at most {most} bytes")
 
 
 def tails(session_ids: Iterable[str]) -> dict[str, Tail]:

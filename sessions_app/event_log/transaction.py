@@ -32,12 +32,16 @@ Events = list[tuple[int, str]]  # each with its serial: JSON
 
 @dataclass(slots=True)
 class StagedSession:
-    """A locked session: its epoch, its tail with what is staged, the first new serial, every new event's JSON."""
+    """A locked session: its epoch, its tail with what is staged, the first new serial, every new event's JSON.
+
+    `grown`: the bytes by which its rows have grown.
+    """
 
     epoch: str
     tail: int
     first: int
     texts: list[str] = field(default_factory=list)
+    grown: int = 0
 
 
 class FollowUps:
@@ -210,6 +214,8 @@ class Transaction:
         """Write what is staged, so that queries see it."""
         if self._messages.write(self.now):
             self._activity.write(self.now)
+            for id_, bytes_ in self._messages.take_growth().items():
+                self._sessions[id_].grown += bytes_
         self._reads.batches.write()
 
     def finish(self) -> list[Frame]:
@@ -217,7 +223,7 @@ class Transaction:
         self.write()
         changed = {id_: session for id_, session in self._sessions.items() if session.texts}
         if changed:
-            sql.advance_tails([(id_, session.tail) for id_, session in changed.items()])
+            sql.advance_tails([(id_, session.tail, session.grown) for id_, session in changed.items()])
         return [_frame(id_, session) for id_, session in changed.items()]
 
     def settle(self) -> None:
@@ -251,18 +257,21 @@ class StagedLog(SessionLog):
     @contextmanager
     def undone_by_refusal(self) -> Iterator[None]:
         """Undo all that is done within if it raises a HoldfastError."""
-        tail, events = self._staged.tail, len(self._staged.texts)
+        tail, events, grown = self._staged.tail, len(self._staged.texts), self._staged.grown
         try:
             with transaction.atomic():
                 yield
         except HoldfastError:
-            self._staged.tail = tail
+            self._staged.tail, self._staged.grown = tail, grown
             del self._staged.texts[events:]
             self._work.abandon(self._id)
             raise
 
     def append(self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "") -> AppendResult:
         return self._work.stage_now(Append(self._id, uid, chunks, run=run, worker=worker))
+
+    def grow(self, size: int) -> None:
+        self._staged.grown += size
 
     def say(self, signal: SignalRecord) -> None:
         self._staged.tail += 1

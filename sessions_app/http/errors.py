@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 
 from django.core.exceptions import PermissionDenied
@@ -73,6 +74,8 @@ def headers_of(error: Exception, refusal: Refusal) -> dict[str, str]:
     headers = {}
     if isinstance(error, exceptions.Throttled):
         headers["Retry-After"] = str(getattr(error, "wait", 1))
+    elif isinstance(error, HoldfastError) and error.retry_after_s:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     if refusal.kind.status == 401:
         headers["WWW-Authenticate"] = "Cookie" if refusal.code == "signed_out" else 'Bearer error="invalid_token"'
     return headers

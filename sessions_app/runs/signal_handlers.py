@@ -24,6 +24,7 @@ from sessions_app.runs import lifecycle
 
 STOPPED = "It was stopped before an agent began to answer."
 STOPPED_ELSEWHERE = "It was stopped. Its agent can't add anything more."
+ASKS = ("message", "steer", "retry")  # kinds that ask for more to be stored; the others end what is under way
 NO_ACTIVE_AGENT = "No agent was at work on an answer, so this became a question of its own."
 
 
@@ -49,6 +50,8 @@ def handle(log: SessionLog, sent: Sent) -> Receipt:
     """Store a signal and carry it out. A repeated id gets its first receipt again. Raises HoldfastError."""
     known = Signal.objects.filter(session=log.session, uid=sent.id).first()
     if known is None:
+        if sent.kind in ASKS:
+            queries.check_room(sent.actor)
         return _HANDLERS[sent.kind](log, sent)
     if known.kind != sent.kind and {known.kind, sent.kind} != {"message", "steer"}:
         raise HoldfastError("bad_signal", f"its `id` was used for an earlier {known.kind}")
@@ -241,12 +244,14 @@ def _row(
     status: str = signals.ACCEPTED,
     reason: str = "",
 ) -> Signal:
+    payload = orjson.dumps(sent.payload)
+    log.grow(len(payload))
     return Signal(
         session_id=log.session,
         uid=sent.id,
         kind=sent.kind,
         actor=sent.actor,
-        payload=orjson.dumps(sent.payload).decode(),
+        payload=payload.decode(),
         serial=serial,
         last_serial=serial,
         created_at=log.now,

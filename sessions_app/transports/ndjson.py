@@ -15,7 +15,6 @@ from io import BytesIO
 import orjson
 from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError
-from rest_framework.exceptions import Throttled
 
 from sessions_app import conf, process
 from sessions_app.auth.addresses import path_below
@@ -29,7 +28,7 @@ from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.event_log import queries
 from sessions_app.http import errors, throttling
-from sessions_app.http.guards import json_response, publishes, refused
+from sessions_app.http.guards import json_response, refused
 from sessions_app.models import new_uid
 from sessions_app.publishing.local_writer import LocalWriter
 
@@ -84,7 +83,7 @@ async def _publish(request: ASGIRequest, session: str, receive: Receive) -> Json
     await threads.run(_check_writable, session, uid)
     server = await process.current()
     response = server.writers.unprompted(session, agent="", uid=uid)
-    await Upload(server, identity, response, receive).write_response()
+    await Upload(server, identity, throttling.address_of(request), response, receive).write_response()
     end = vocabulary.ENDS[response.end]
     return {"type": "published", "session": session, "message": uid, "serial": response.serial, "status": end}
 
@@ -97,9 +96,7 @@ async def _bearer(request: ASGIRequest) -> Identity:
         identity = await threads.run(identify_by_token, token)
     except DatabaseError:
         raise HoldfastError("storage_unavailable") from None
-    wait = throttling.consume(request, identity.owner, *publishes())
-    if wait:
-        raise Throttled(wait)
+    throttling.consume("publish", request, identity)
     return identity
 
 
@@ -112,12 +109,19 @@ def _check_writable(session: str, uid: str) -> None:
 class Upload:
     """An upload request. As a connection it is counted, ends with its token and learns of a shutdown."""
 
-    def __init__(self, server: process.Process, identity: Identity, response: LocalWriter, receive: Receive) -> None:
+    def __init__(
+        self, server: process.Process, identity: Identity, address: str, response: LocalWriter, receive: Receive
+    ) -> None:
         self._server = server
         self._response = response
         self._receive = receive
         self._connection = Connection(
-            server.connections, identity, send=self._on_frames, close=self._close, transport="upload"
+            server.connections,
+            identity,
+            send=self._on_frames,
+            close=self._close,
+            transport="upload",
+            address=address,
         )
         self._problem: HoldfastError | None = None  # reason for closing
         self._line = 0

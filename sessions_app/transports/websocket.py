@@ -10,8 +10,9 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.http.cookie import parse_cookie
 
-from sessions_app import process
+from sessions_app import conf, process
 from sessions_app.auth import identity
+from sessions_app.auth.addresses import scope_client_key
 from sessions_app.auth.identity import identify_by_token, token_in
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core import frames
@@ -20,6 +21,8 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, end_of_socket
+from sessions_app.fairness import rates
+from sessions_app.fairness.payer import payer_of
 from sessions_app.telemetry import log_context
 from sessions_app.transports.frame_dispatch import FrameDispatch
 
@@ -43,7 +46,7 @@ class SessionConsumer(AsyncConsumer):
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
         server = await process.current()
         try:
-            connection = await self._open(server, dict(scope["headers"]), offered)
+            connection = await self._open(server, scope)
         except HoldfastError as problem:
             await self._refuse(problem)
             return
@@ -58,11 +61,10 @@ class SessionConsumer(AsyncConsumer):
             server.connections.dismiss(connection, end.ended)
             server.connection_recorder.end(beginning, end, owner=connection.identity.owner)
 
-    async def _open(
-        self, server: process.Process, headers: Mapping[bytes, bytes], offered: Iterable[str]
-    ) -> Connection:
+    async def _open(self, server: process.Process, scope: Scope) -> Connection:
         """Authenticate and admit the connection. Raises HoldfastError if it is refused."""
-        token = _token(headers, offered)
+        headers = dict(scope["headers"])
+        token = _token(headers, scope.get("subprotocols", ()))
         if token is None and not is_own_page(headers.get(b"origin", b"").decode("latin1")):
             raise HoldfastError("forbidden_origin")
         try:
@@ -71,7 +73,10 @@ class SessionConsumer(AsyncConsumer):
             raise HoldfastError("storage_unavailable") from None
         if visitor is None:
             raise HoldfastError("signed_out", "open the page first; it gives visitors an identity")
-        connection = Connection(server.connections, visitor, send=self._send, close=self._close)
+        address = scope_client_key(scope)
+        if rates.take("link", payer_of(visitor, address)):
+            raise HoldfastError("rate_limited", f"at most {conf.settings.links_per_minute} connections a minute")
+        connection = Connection(server.connections, visitor, send=self._send, close=self._close, address=address)
         server.connections.admit(connection)
         return connection
 
