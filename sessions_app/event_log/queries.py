@@ -99,13 +99,14 @@ class Tail(NamedTuple):
 class View:
     """A session and some of its messages in order, in one consistent read.
 
-    `more`: there are others that were asked for and that one answer can't hold.
+    `more`: there are others that were asked for and that one answer can't hold. `signal_bytes`: of the signals.
     """
 
     position: Position
     title: str
     messages: list[fold.MessageState]
     signals: list[SignalRecord]
+    signal_bytes: int
     more: bool
 
 
@@ -162,23 +163,23 @@ def writable(session_id: str) -> None:
 def view(session_id: str, owner: str, *, changed_after: int | None, limit: int) -> View:
     """Read the owner's session's position and messages at one moment.
 
-    With `changed_after`, the messages changed since that serial; without it, the newest. Ended ones are at most
-    `limit` and, but for the first, at most SNAPSHOT_BYTES. Raises as `readable`.
+    With `changed_after`, the messages and signals changed since that serial; without it, the newest. They are at most
+    `limit` and, but for the first message, at most SNAPSHOT_BYTES. Raises as `readable`.
     """
     with consistent_read():
         session = readable(session_id, owner)
         cutoff = _cutoff(session)
         position = Position(session.epoch, session.tail, max(session.trimmed, _hidden_serial(session_id, cutoff)))
         if changed_after is None:
-            rows, more = _select(session_id, cutoff, limit, order="first_serial DESC")
+            sent = signal_records.newest(session_id, cutoff)
+            rows, more = _select(session_id, cutoff, limit, order="first_serial DESC", used=sent.size)
         else:
+            sent = signal_records.changed_since(session_id, changed_after)
             rows, more = _changed(session_id, cutoff, limit, changed_after)
         messages = _folded(session_id, rows)
-        signals = signal_records.select(session_id, cutoff, changed_after)
-    more = more or len(signals) > conf.settings.history_max
     if changed_after is not None:
         messages = [message for message in messages if message.last_serial > changed_after]
-    return View(position, session.title, messages, signals, more)
+    return View(position, session.title, messages, sent.records, sent.size, more or sent.more)
 
 
 def history(session_id: str, *, limit: int, before: int | None = None, after: int | None = None) -> Page:
@@ -289,20 +290,30 @@ def _hidden_serial(session_id: str, cutoff: datetime) -> int:
 def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[list[MessageRow], bool]:
     # A streaming message's row may be older than its journal, so all of them are read. Two queries, each by
     # its own index: an OR of the two makes SQLite scan the session.
-    streaming, _ = _select(session_id, cutoff, STREAMING, "status = 'streaming'", order="first_serial")
+    streaming, beyond = _select(session_id, cutoff, STREAMING, "status = 'streaming'", order="first_serial")
     ended = "status <> 'streaming' AND last_serial > %s"
     rows, more = _select(session_id, cutoff, limit, ended, [after], order="last_serial")
-    return streaming + rows, more
+    return streaming + rows, more or beyond
 
 
 def _select(
-    session_id: str, cutoff: datetime, limit: int, where: str = "", values: Iterable[SqlValue] = (), *, order: str
+    session_id: str,
+    cutoff: datetime,
+    limit: int,
+    where: str = "",
+    values: Iterable[SqlValue] = (),
+    *,
+    order: str,
+    used: int = 0,
 ) -> tuple[list[MessageRow], bool]:
-    """Take messages while they are within the bounds of one answer; return whether there are more."""
+    """Take messages while they are within the bounds of one answer; return whether there are more.
+
+    `used`: bytes of the answer that something else takes.
+    """
     query = SELECT_MESSAGES + (f" AND {where}" if where else "") + f" ORDER BY {order} LIMIT %s"
     since = connection.ops.adapt_datetimefield_value(cutoff)
     taken: list[MessageRow] = []
-    size = 0
+    size = used
     # A server-side cursor where there is one: PostgreSQL's client would fetch all rows before the first is seen.
     with connection.chunked_cursor() as cursor:
         cursor.execute(query, [session_id, since, *values, limit + 1])
