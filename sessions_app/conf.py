@@ -185,10 +185,11 @@ class HoldfastSettings:
     agents: tuple[str, ...] = ()
     # Run agents in the web server's processes; otherwise `manage.py runagents` does, in processes of its own.
     run_agents: bool = True
-    # Agents at work at once in one process; they wait for their models most of the time.
+    # Agents at work at once in one process; they wait for their models most of the time. One owner gets half of them at
+    # most, two get a third each, and so on, so that the next one finds a place.
     runs_per_process: Annotated[int, Range(0)] = 500
-    # Of these, agents at work for one owner; and at most half of a process's, so that others find a place.
-    runs_per_owner: Positive = 50
+    # Messages of one owner that may wait for an agent; beyond it they are refused until some have been answered.
+    waiting_runs_per_owner: Positive = 100
     # Time that `runagents` gives agents to finish when it is told to stop: most answers take less. Service managers
     # must wait longer before they kill (systemd's 90 s do; Kubernetes' 30 s and Docker's 10 s don't).
     worker_drain_s: Annotated[int, Range(0, 86_400)] = 30

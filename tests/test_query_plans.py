@@ -16,7 +16,7 @@ from sessions_app.event_log import queries as store
 from sessions_app.event_log import sql as statements
 from sessions_app.models import Approval, JournalEntry, Message, Run, Session, Signal, Worker, new_id
 from sessions_app.retention import purge as retention
-from sessions_app.runs import claims, inbox, leases, lifecycle
+from sessions_app.runs import claims, inbox, leases, lifecycle, signal_handlers
 from tests.support.stored import default_policy, hours_ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -140,8 +140,12 @@ def end_a_response(session: Session) -> None:
 
 
 def begin_runs(session: Session) -> None:
-    claims.claimable_sessions(20)
-    lifecycle.at_work(session.pk)
+    worker = Run.objects.running().values_list("worker", flat=True).first() or ""
+    claims.claimable_sessions(20, worker)
+    for run in lifecycle.at_work(session.pk):
+        claims._may_claim(run, worker, 20)
+    signal_handlers._check_waiting(OWNER)
+    store.stored_bytes(OWNER)
 
 
 def look_into_inboxes(session: Session) -> None:
@@ -197,7 +201,7 @@ def asked() -> Iterator[dict[str, Any]]:
     queries: dict[str, Any] = {}
 
     def note(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:
-        if sql.startswith(("SELECT", "WITH", "UPDATE", "DELETE")):
+        if sql.lstrip().startswith(("SELECT", "WITH", "UPDATE", "DELETE")):
             queries[sql] = values[0] if many else values
         return execute(sql, values, many, context)
 

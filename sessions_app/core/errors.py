@@ -74,6 +74,7 @@ ERRORS: dict[str, ErrorKind] = {
     "unknown_kind": _client(400, "Unknown signal kind"),
     "message_too_large": _client(413, "The message is too large"),
     "storage_full": _client(409, "You have stored as much as you may. Delete conversations you no longer need"),
+    "too_many_waiting": _client(429, "Too many of your messages wait for an agent. Try again later", retryable=True),
     "busy": _client(409, "An agent is at work in this session. Wait until it has finished, or stop it"),
     "nothing_to_stop": _client(409, "No agent is at work on this. It had already ended"),
     "no_such_approval": _client(404, "Approval not found"),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
-from sessions_app import models
+from sessions_app import conf, models
 from sessions_app.core import busy, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Sent
@@ -100,10 +100,18 @@ def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Recei
     signal = _row(log, sent, serial=stored.serial, status=status, reason=reason)
     signal.save()
     if agent:
+        _check_waiting(sent.actor)
         lifecycle.create(log, signal, agent=agent, prompt=sent.id)
     if sent.kind != "message":
         lifecycle.announce(log, signal)
     return Receipt(stored.serial)
+
+
+def _check_waiting(owner: str) -> None:
+    """Raise too_many_waiting if as many runs of an owner wait as may."""
+    most = conf.settings.waiting_runs_per_owner
+    if Run.objects.waiting().filter(session__owner=owner).count() >= most:
+        raise HoldfastError("too_many_waiting", f"at most {most}")
 
 
 def _retry(log: SessionLog, sent: Sent) -> Receipt:
@@ -117,6 +125,7 @@ def _retry(log: SessionLog, sent: Sent) -> Receipt:
         raise HoldfastError("not_retryable", "the answer has expired")
     if sent.payload["mode"] == Run.Mode.CONTINUE and response.status == models.Message.Status.COMPLETE:
         raise HoldfastError("not_retryable", "the answer is complete")
+    _check_waiting(sent.actor)
     signal = _row(log, sent, serial=log.next_serial)
     signal.save()
     agent, mode = _agent(log) or earlier.agent, sent.payload["mode"]
