@@ -31,7 +31,8 @@ async def signals(request: HttpRequest, pk: str) -> HttpResponseBase:
     POST is an async view that waits for the receipt; GET is a REST framework view in a thread.
     """
     if request.method in ("GET", "HEAD"):
-        return await _read_signals(request, pk=pk)
+        read: HttpResponseBase = await _read_signals(request, pk=pk)
+        return read
     return await http_views.signal(request, session=pk)
 
 

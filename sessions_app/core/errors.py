@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -104,7 +103,8 @@ ERRORS: dict[str, ErrorKind] = {
 class HoldfastError(Exception):
     """A failure with a code of `ERRORS`. `detail` is appended to its message.
 
-    `retry_after_s`: the time after which it may succeed, if that is known; otherwise 0.
+    `retry_after_s`: the time after which it may succeed, if that is known, otherwise 0: in error frames and the header
+    Retry-After.
     """
 
     def __init__(self, code: str, detail: str = "", *, retry_after_s: float = 0.0) -> None:
@@ -123,7 +123,4 @@ class HoldfastError(Exception):
 
     def as_dict(self) -> ErrorBody:
         """Return it as error frames, receipts and HTTP bodies carry it."""
-        body: ErrorBody = {"code": self.code, "message": self.message, "retryable": self.kind.retryable}
-        if self.retry_after_s:
-            body["retry_after_ms"] = math.ceil(self.retry_after_s * 1000)
-        return body
+        return {"code": self.code, "message": self.message, "retryable": self.kind.retryable}

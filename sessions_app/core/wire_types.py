@@ -201,7 +201,6 @@ class ErrorBody(TypedDict):
     code: str
     message: str
     retryable: bool
-    retry_after_ms: NotRequired[int]
 
 
 class FrameReference(TypedDict, total=False):
@@ -272,6 +271,7 @@ class PublishedFrame(TypedDict):
 
 class ErrorFrame(ErrorBody, FrameReference):
     type: Literal["error"]
+    retry_after_ms: NotRequired[int]
 
 
 class AuthenticatedFrame(TypedDict):

@@ -12,6 +12,7 @@ from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from sessions_app.auth.identity import signed_out
 from sessions_app.core.errors import ERRORS, ErrorKind, Fault, HoldfastError
 from sessions_app.core.wire_types import JsonObject
 from sessions_app.models import Session
@@ -82,8 +83,6 @@ def headers_of(error: Exception, refusal: Refusal) -> dict[str, str]:
 
 
 _CODES: dict[type[Exception], str] = {
-    exceptions.NotAuthenticated: "signed_out",
-    exceptions.AuthenticationFailed: "signed_out",
     exceptions.PermissionDenied: "forbidden",
     PermissionDenied: "forbidden",
     exceptions.NotFound: "bad_page",  # the only case in which the REST framework raises it
@@ -105,5 +104,7 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, DatabaseError):
         logger.error("a request failed: %s", error)
         return ApiError("storage_unavailable")
+    if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+        return signed_out()
     code = _CODES.get(type(error))
     return ApiError(code) if code else None

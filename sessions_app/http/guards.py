@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from sessions_app.auth.identity import Identity
+from sessions_app.auth.identity import Identity, signed_out
 from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import is_own_page
 from sessions_app.core.errors import HoldfastError
@@ -75,7 +75,7 @@ def _check(request: HttpRequest, method: str, kind: rates.Kind) -> Identity:
     if not by_token:
         _check_origin(request)
     if identity is None:
-        raise HoldfastError("signed_out", "open the page first; it gives visitors an identity")
+        raise signed_out()
     if method == "POST" and request.content_type != "application/json":
         raise ApiError("unsupported_media_type")  # before the CSRF check, which would also read forms
     if not by_token:

@@ -72,7 +72,7 @@ class SessionConsumer(AsyncConsumer):
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
         if visitor is None:
-            raise HoldfastError("signed_out", "open the page first; it gives visitors an identity")
+            raise identity.signed_out()
         address = scope_client_key(scope)
         if rates.take("link", payer_of(visitor, address)):
             raise HoldfastError("rate_limited", f"at most {conf.settings.links_per_minute} connections a minute")
