@@ -140,9 +140,10 @@ class HoldfastSettings:
     # Requests a minute to the REST API from one owner: a page that loads makes a handful, a script some more.
     reads_per_minute: Positive = 600
     writes_per_minute: Positive = 120
-    # Bytes a minute that one owner is answered from the database: state at attaches and polls, pages of the REST API;
-    # an attach counts as 4096 bytes at least, a request as 16,384. The largest state twelve times, or some
-    # thousand reconnects. Beyond it attaches wait, then are refused with the time to wait.
+    # Bytes a minute that one owner is answered: state at attaches and polls, pages of the REST API; an attach counts as
+    # 4096 bytes at least, a request as 16,384, live frames to each connection as a quarter of their bytes. The largest
+    # state twelve times, or a thousand reconnects and more. Beyond it attaches wait, then are refused with the time to
+    # wait, and live text comes in pieces.
     answer_bytes_per_minute: Annotated[int, Range(65_536)] = 6_291_456
     # Sessions that one connection may follow, and connections that one owner may have open in a process.
     sessions_per_connection: Positive = 64
@@ -188,6 +189,8 @@ class HoldfastSettings:
     # Agents at work at once in one process; they wait for their models most of the time. One owner gets half of them at
     # most, two get a third each, and so on, so that the next one finds a place.
     runs_per_process: Annotated[int, Range(0)] = 500
+    # Agents at work for one owner in each process.
+    runs_per_owner: Positive = 50
     # Messages of one owner that may wait for an agent; beyond it they are refused until some have been answered.
     waiting_runs_per_owner: Positive = 100
     # Time that `runagents` gives agents to finish when it is told to stop: most answers take less. Service managers

@@ -82,6 +82,14 @@ def test_one_owner_leaves_half_of_the_places(queue: Queue) -> None:
     assert queue.claimable(5) == [BOB] * 3
 
 
+def test_one_owner_has_at_most_so_many(queue: Queue, settings: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"RUNS_PER_OWNER": 3}
+    queue.add(ALICE, 2, worker=queue.here)
+    queue.add(ALICE, 5)
+    queue.add(BOB, 5)
+    assert queue.claimable(100) == [BOB, BOB, ALICE, BOB]
+
+
 def test_a_single_place_is_for_anyone(queue: Queue) -> None:
     queue.add(ALICE, 2)
     assert queue.claimable(1) == [ALICE]

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from sessions_app import conf
 from sessions_app.auth.identity import Identity
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
@@ -18,6 +20,7 @@ from sessions_app.fairness.turns import Turns
 from sessions_app.process import Process
 from tests.support.stored import a_message, a_session
 from tests.support.tab import Tab
+from tests.support.writer import delta, start, text_start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -142,6 +145,28 @@ async def test_a_reader_that_was_behind_waits_for_its_state_and_is_not_refused(p
     rates.spend("answer", payer, BUDGET + BUDGET // 600)  # 0.1 s in debt, which is WAIT_S
     async with process.connections.answers.turn(payer, is_patient=True) as bill:
         bill.charge(1)
+
+
+async def test_live_text_counts_and_in_debt_it_comes_as_state(process: Process, limit: Any) -> None:
+    session = (await threads.run(a_session, ALICE)).pk
+    async with Tab(process, ALICE) as alice, Tab(process, BOB) as bob:
+        followed = await alice.attach(session)
+        response = process.writers.unprompted(session, agent="test")
+        for chunk in (start(response.uid), text_start(), *(delta("word " * 200) for _ in range(10))):
+            await response.write(chunk)
+            await response.flush()
+        assert rates.wait("answer", alice.connection.payer) == 0
+        await alice.wait_until(lambda: len(followed.text) == 10_000)
+        assert alice.connection.delivered > 10_000
+        rates.spend("answer", alice.connection.payer, BUDGET)
+        await process.connections.tick()
+        assert (alice.connection.window.limit, bob.connection.window.limit) == (0, conf.settings.window_bytes)
+        await response.write(delta("the end"))
+        await response.flush()
+        assert "the end" not in followed.text
+        limiter = rates.limiter("answer", "owner", BUDGET, 60.0)
+        limiter.spend(ALICE, time.monotonic(), -2 * BUDGET)  # time passes
+        await alice.wait_until(lambda: followed.text.endswith("the end"))
 
 
 async def test_a_person_has_one_answer_read_at_a_time_and_an_address_two() -> None:

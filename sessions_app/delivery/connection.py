@@ -19,6 +19,7 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Flusher, Work
 from sessions_app.delivery.subscription import Subscription
+from sessions_app.fairness import rates
 from sessions_app.fairness.answers import Answers, Bill
 from sessions_app.fairness.payer import Payer, payer_of
 from sessions_app.models import new_id
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 Transport = Literal["websocket", "stream", "poll", "upload"]
 
+# Of an answer's price: a live frame is encoded once for all, and costs a system call for each reader.
+LIVE_SHARE = 4
 FAREWELL_S = 1.0  # timeout for sending the remaining frames when a connection ends
 HTTP_HEARTBEAT_MS = 15_000  # maximum over HTTP, where no pings keep proxies from cutting an idle stream
 
@@ -66,6 +69,7 @@ class Connection:
         self.address = address
         self.transport = transport
         self.window = Window(conf.settings.window_bytes)
+        self.delivered = 0  # bytes of live frames since they were last charged
         self.closed = False
         self.end_reason = ""  # an error code, or "going_away"
         self.heartbeat_ms = (
@@ -214,6 +218,14 @@ class Connection:
     def payer(self) -> Payer:
         """The person and the address that this connection's frames and answers are counted for."""
         return payer_of(self.identity, self.address)
+
+    def charge_delivered(self) -> None:
+        """Charge for live frames. In debt none are sent: subscriptions fall behind, and get their state in turns."""
+        if self.delivered or not self.window.limit:
+            payer = self.payer
+            rates.spend("answer", payer, self.delivered / LIVE_SHARE)
+            self.delivered = 0
+            self.window.limit = 0 if rates.wait("answer", payer) else conf.settings.window_bytes
 
     def turn(self, *, is_patient: bool) -> AbstractAsyncContextManager[Bill]:
         """Wait for this payer's turn to be answered; see `Answers.turn`."""

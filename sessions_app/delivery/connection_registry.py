@@ -113,9 +113,10 @@ class ConnectionRegistry:
     # Maintenance
 
     async def tick(self) -> None:
-        """Send heartbeats, and end slow readers and streams past their lifetime. Call it every TICK_S."""
+        """Send heartbeats, charge, and end slow readers and streams past their lifetime. Call it every TICK_S."""
         now = self._loop.time()
         for connection in self:
+            connection.charge_delivered()
             if connection.is_slow(now):
                 self.spawn(connection.fail(HoldfastError("slow_reader")))
             elif connection.ends_at <= now:

@@ -31,6 +31,7 @@ class Subscriber(Protocol):
     """Interface of the connection that a subscription belongs to."""
 
     window: Window
+    delivered: int  # bytes of live frames since they were last charged
 
     def turn(self, *, is_patient: bool) -> AbstractAsyncContextManager[Bill]:
         """Wait for this payer's turn to be answered; see `Answers.turn`."""
@@ -177,6 +178,7 @@ class Subscription:
 
     def _pass_on(self, frame: Frame) -> None:
         self._connection.queue(frame.text)
+        self._connection.delivered += frame.size
         metrics.delivered.events += frame.last - frame.first + 1
         metrics.delivered.bytes += frame.size
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Container, Coroutine
 
 from django.db import connection
 
-from sessions_app import models
+from sessions_app import conf, models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
@@ -82,7 +82,8 @@ WITH busy(owner, agents) AS (
   SELECT l.session, l.since, coalesce(b.agents, 0), row_number() OVER (PARTITION BY l.owner ORDER BY l.since)
   FROM longest l LEFT JOIN busy b ON b.owner = l.owner
 )
-SELECT session FROM queue WHERE 2 * place <= %s - agents + 1 ORDER BY agents + place, since LIMIT %s
+SELECT session FROM queue WHERE 2 * place <= %s - agents + 1 AND place <= %s - agents
+ORDER BY agents + place, since LIMIT %s
 """
 
 
@@ -92,7 +93,7 @@ def claimable_sessions(most: int, worker: str) -> list[str]:
     Owners take turns: first the longest waiting run of each owner with the fewest agents at work in this process.
     """
     with connection.cursor() as cursor:
-        cursor.execute(SELECT_CLAIMABLE, [worker, most, most])
+        cursor.execute(SELECT_CLAIMABLE, [worker, most, conf.settings.runs_per_owner, most])
         return [session for (session,) in cursor.fetchall()]
 
 
@@ -118,14 +119,14 @@ def claim_run(log: SessionLog, worker: str, held: Container[str] = (), free: int
 
 
 def _may_claim(run: models.Run, worker: str, free: int) -> bool:
-    """Return True if its owner has fewer agents at work in this process than it has places free.
+    """Return True if its owner has fewer agents at work in this process than RUNS_PER_OWNER, and than places are free.
 
     So one owner gets half of the places at most, two a third each, and so on, and the next one finds a place: the
     dynamic threshold of shared buffers (Choudhury and Hahne, 1998).
     """
     owner = models.Session.objects.filter(pk=run.session_id).values("owner")
     of_owner = models.Run.objects.running().filter(worker=worker, session__owner__in=owner).exclude(cause=None)
-    return of_owner.count() < free
+    return of_owner.count() < min(free, conf.settings.runs_per_owner)
 
 
 def hand_back_run(log: SessionLog, run: str, worker: str) -> bool:
