@@ -34,7 +34,7 @@ def plan(quick: bool) -> list[Row]:
         (2.0, 20, 1000, 500, storage.QUICK) if quick else (4.0, 80, 10_000, SESSIONS, storage.MESSAGES)
     )
     rolled, plain = {"HOLDFAST_ROLLUP_MS": "40"}, {"HOLDFAST_ROLLUP_MS": "0"}
-    requests, answers = (20, 3) if quick else (100, 15)
+    requests, answers = (50, 8) if quick else (100, 15)
     busy, fast = Load(500, 20, seconds), Load(200, 100, seconds)
     return [
         Row((report.BUSY_ROLLED,), lambda site: rows.streaming(site, busy), HOLDFAST, rolled),

@@ -68,11 +68,15 @@ FIGURES = [
         figure
         for row, most in ((FAIR, 3), (FAIR_TEN, None))
         for figure in (
-            Figure(row, "rest_quiet", "REST p99 when it is quiet, ms"),
-            Figure(row, "rest_busy", "REST p99 meanwhile, ms"),
+            Figure(row, "rest_quiet_50", "REST p50 when it is quiet, ms"),
+            Figure(row, "rest_busy_50", "REST p50 meanwhile, ms"),
+            Figure(row, "rest_quiet_99", "REST p99 when it is quiet, ms"),
+            Figure(row, "rest_busy_99", "REST p99 meanwhile, ms"),
             Figure(row, "rest_ratio", "that is, ×", most),
-            Figure(row, "first_quiet", "send to first token, p99 when it is quiet, ms"),
-            Figure(row, "first_busy", "send to first token, p99 meanwhile, ms"),
+            Figure(row, "first_quiet_50", "send to first token, p50 when it is quiet, ms"),
+            Figure(row, "first_busy_50", "send to first token, p50 meanwhile, ms"),
+            Figure(row, "first_quiet_99", "send to first token, p99 when it is quiet, ms"),
+            Figure(row, "first_busy_99", "send to first token, p99 meanwhile, ms"),
             Figure(row, "first_ratio", "that is, ×", most),
         )
     ),
