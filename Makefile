@@ -10,14 +10,14 @@ HOLDFAST_ADDRESS ?= 127.0.0.1:8000
 # Containers often forbid bytecode. Tests start hundreds of processes, each of which would compile everything.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak faults cluster-faults clean
+.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak fuzz faults cluster-faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: .venv/.runtime ## start Holdfast on HOLDFAST_ADDRESS (127.0.0.1:8000)
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py ensure_admin
+	@$(BIN)/python manage.py ensure_admin --password-file var/admin_password
 	@exec $(BIN)/python manage.py runserver --noreload $(HOLDFAST_ADDRESS)
 
 setup: .venv/.tests ## install what the tests need
@@ -68,6 +68,10 @@ bench: setup ## measure Holdfast beside its peers (a quarter of an hour)
 
 soak: setup ## run for long and watch memory (tens of minutes)
 	$(BIN)/pytest tests/scenarios -s -m "long and soak"
+
+SECONDS ?= 300
+fuzz: setup ## fuzz every door of both servers for SECONDS (300), with SEED or a new one
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 faults: setup ## kill, cut and fill up, many times; property tests with many examples (minutes)
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest -m "hypothesis and not long"

@@ -6,6 +6,7 @@ Pure: `Turn` extends it for agents that are asked, `agents_app.remote` for publi
 from __future__ import annotations
 
 from agents_app.backend import Arguments, ChunkWriter
+from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk
 
 
@@ -17,6 +18,7 @@ class Call:
         self.name = name
         self.input = arguments
         self._writer = writer
+        self._ended = ""  # how, once it has
 
     async def begin(self, *, title: str | None = None) -> None:
         """Write the call with its arguments."""
@@ -28,11 +30,20 @@ class Call:
 
     async def output(self, output: object) -> None:
         """End the call with its output: any JSON value."""
+        self._check_open()
         await self._writer.write({"type": "tool-output-available", "toolCallId": self.id, "output": output})
+        self._ended = "it has its output"
 
     async def error(self, message: str) -> None:
         """End the call with its error."""
+        self._check_open()
         await self._writer.write({"type": "tool-output-error", "toolCallId": self.id, "errorText": message})
+        self._ended = "it has failed"
+
+    def _check_open(self) -> None:
+        """Raise unknown_part if the call has ended: at the agent's own line, so that its answer can go on."""
+        if self._ended:
+            raise HoldfastError("unknown_part", f"tool call {self.id[:80]} takes nothing more: {self._ended}")
 
 
 class Answer:

@@ -38,7 +38,8 @@ class ApprovalRequest:
 
     call: str
     tool: str
-    input: Arguments
+    input_text: str
+    """The JSON text of the arguments: people decide about it, and the call gets what it says."""
     reason: str
     expires_s: float | None
     """For how long people may decide; None: as long as the session lives."""
@@ -47,11 +48,16 @@ class ApprovalRequest:
 
     @property
     def input_hash(self) -> str:
-        return input_hash(self.input)
+        return input_hash(self.input_text)
 
     def chunk(self, approval: str, *, expires_at: int | None) -> Chunk:
         """Return the chunk that asks. `expires_at`: milliseconds since 1970, by the clock that will judge it."""
-        descriptor = {"input_hash": self.input_hash, "expires_at": expires_at, "editable": self.editable}
+        descriptor = {
+            "input_hash": self.input_hash,
+            "input_text": self.input_text,
+            "expires_at": expires_at,
+            "editable": self.editable,
+        }
         chunk: Chunk = {
             "type": "tool-approval-request",
             "toolCallId": self.call,

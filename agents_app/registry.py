@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TypeVar
 
+from agents_app.sync_turn import Agent
 from sessions_app.core import busy
 from sessions_app.core.busy import WhileBusy
 
-if TYPE_CHECKING:
-    from agents_app.turn import Turn
+A = TypeVar("A", bound=Agent)
 
-Agent = Callable[["Turn"], Awaitable[None]]
+NAME_LENGTH = 64  # of the columns that name an agent
 
 _agents: dict[str, Agent] = {}
 
 
-def agent(name: str, *, while_busy: WhileBusy = "queue") -> Callable[[Agent], Agent]:
-    """Register an async function as the agent of this name.
+def agent(name: str, *, while_busy: WhileBusy = "queue") -> Callable[[A], A]:
+    """Register a function as the agent of this name: an async one, or a plain one or generator, which gets a thread.
 
     @agent("parrot")
     async def parrot(turn: Turn) -> None:
@@ -27,7 +27,10 @@ def agent(name: str, *, while_busy: WhileBusy = "queue") -> Callable[[Agent], Ag
     `queue`, is given to the agent as a `steer`, stops the agent (`interrupt`), or is refused (`reject`).
     """
 
-    def register(function: Agent) -> Agent:
+    if not 0 < len(name) <= NAME_LENGTH or not name.isprintable():
+        raise ValueError(f"an agent's name is 1 to {NAME_LENGTH} printable characters, not {name[:80]!r}")
+
+    def register(function: A) -> A:
         if name in _agents:
             raise ValueError(f"two agents are named {name!r}")
         _agents[name] = function

@@ -12,13 +12,15 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from agents_app.backend import ApprovalRequest, Arguments
-from agents_app.registry import Agent
+from agents_app.sync_turn import Agent, perform
 from agents_app.tool_call import ToolFailed
 from agents_app.turn import AgentFailed, Mode, Turn
-from sessions_app.core import fold, vocabulary
+from sessions_app.core import fold, json_text, vocabulary
+from sessions_app.core.chunk_intake import ChunkIntake
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.wire_types import Chunk, Part, Payload
 
@@ -39,7 +41,7 @@ def approve(input: Arguments | None = None, *, reason: str = "", actor: str = US
     """A person approves, and edits the arguments if `input` is given."""
     payload: Payload = {"reason": reason}
     if input is not None:
-        payload["input"] = input
+        payload["input"], payload["input_text"] = input, json_text.of(input)
     return Decided("approve", payload, actor)
 
 
@@ -131,7 +133,7 @@ async def rehearse(
     turn = Turn(stage, asked, mode=mode)
     await turn.begin()
     try:
-        await agent(turn)
+        await perform(agent, turn)
         await turn.finish()
     except AgentFailed as problem:
         await stage.write({"type": "error", "errorText": str(problem)})
@@ -187,6 +189,7 @@ class _Stage:
     def __init__(self, script: _Script, chunk_bytes: int) -> None:
         self.session, self.uid = secrets.token_urlsafe(16), _uid()
         self.chunk_bytes = chunk_bytes
+        self._intake = ChunkIntake(partial(vocabulary.check, max_bytes=chunk_bytes), chunk_bytes)
         self.script = script
         self.chunks: list[Chunk] = []
         self.input_tokens = self.output_tokens = 0
@@ -199,9 +202,10 @@ class _Stage:
         return self._messages[self.uid]
 
     async def write(self, chunk: Chunk, *, settles: AgentSignal | None = None) -> None:
-        vocabulary.check(chunk, max_bytes=self.chunk_bytes)
-        self.chunks.append(chunk)
-        fold.fold(self._messages, {"serial": len(self.chunks), "message": self.uid, "at": 0, "chunk": deepcopy(chunk)})
+        for piece in self._intake.take(chunk):
+            number = len(self.chunks) + 1
+            fold.fold(self._messages, {"serial": number, "message": self.uid, "at": 0, "chunk": deepcopy(piece)})
+            self.chunks.append(piece)
 
     async def flush(self) -> None:
         """All of it is stored already."""

@@ -11,6 +11,8 @@ from sessions_app.core.fold import MessageState
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.wire_types import Chunk
 
+MOST_TOKENS = 2**40  # in one count: millions of them fit into the run's sum, a 64-bit integer
+
 Mode = Literal["answer", "continue", "regenerate"]
 
 
@@ -52,19 +54,25 @@ class Turn(Answer):
         await self._backend.write({"type": "start-step"})
         return list(map(_text_of_steer, steers))
 
-    async def tool(self, name: str, arguments: Arguments, *, title: str | None = None) -> ToolCall:
-        """Write a tool call and return it: it takes its output, or asks people about it."""
+    async def tool(self, name: str, arguments: Arguments | str, *, title: str | None = None) -> ToolCall:
+        """Write a tool call and return it: it takes its output, or asks people about it.
+
+        `arguments`: as an object, or as their JSON text, which people then see and approve byte for byte.
+        """
         await self._close()
         call = self.call(f"call_{self._next()}", name, arguments)
         await call.begin(title=title)
         return call
 
-    def call(self, id: str, name: str, arguments: Arguments) -> ToolCall:
+    def call(self, id: str, name: str, arguments: Arguments | str) -> ToolCall:
         """Return a call that was written chunk by chunk, with `write`: to ask people about it, or for its result."""
         return ToolCall(self._backend, id, name, arguments)
 
     def usage(self, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        """Count what a model has read and written; the admin shows the run's sum."""
+        """Count what a model has read and written; the admin shows the run's sum. Raises ValueError."""
+        for name, count in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
+            if type(count) is not int or not 0 <= count <= MOST_TOKENS:
+                raise ValueError(f"{name} is a whole number from 0 to {MOST_TOKENS}, not {count!r}")
         self._backend.count_usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
 

@@ -13,6 +13,7 @@ import socket
 from datetime import UTC, datetime
 
 from sessions_app.telemetry import log_context
+from sessions_app.telemetry.client_errors import ClientErrorFilter
 
 IDS = ("session", "connection", "run", "worker")
 HOST = socket.gethostname()
@@ -74,19 +75,25 @@ def logging_config(level: str, form: str) -> dict[str, object]:
     `form` is LINE or JSON.
     """
     quiet = {"propagate": True, "handlers": [], "filters": ["quiet"]}
+    # uvicorn has read its command line by now: with --no-access-log it has cut this logger off.
+    access = logging.getLogger("uvicorn.access")
+    is_off = not access.propagate and not access.handlers
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"quiet": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line}},
+        "filters": {
+            "quiet": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line},
+            "clients": {"()": ClientErrorFilter},
+        },
         "formatters": {"LINE": {"()": LineFormatter}, "JSON": {"()": JsonFormatter}},
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": form}},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": form, "filters": ["clients"]}},
         "root": {"handlers": ["console"], "level": "WARNING"},
         # All lines go through the root's handler; otherwise Django's and uvicorn's loggers would use their own.
         "loggers": {
             name: {"level": level, "propagate": True, "handlers": []}
             for name in ("django", "django.server", "sessions_app", "agents_app", "uvicorn", "uvicorn.error")
         }
-        | {"django.channels.server": quiet, "uvicorn.access": quiet}
+        | {"django.channels.server": quiet, "uvicorn.access": quiet | {"propagate": not is_off}}
         # At DEBUG these loggers show SQL and frames with people's text. At INFO, uvicorn's three lines per socket cost
         # a tenth of the time in which a hundred readers reconnect, and connection records tell more.
         | {"django.db.backends": {"level": "INFO"}, "sessions_app.servers.uvicorn_websocket": {"level": "WARNING"}},

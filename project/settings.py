@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from project.env import env_bool, env_choice, env_database, env_int, env_list, env_redis, env_settings, env_str
 from project.logs import logging_config
 from sessions_app import conf
+from sessions_app.database.sqlite_connection import SiteConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -46,13 +47,13 @@ if not SECRET_KEY:
         )
     SECRET_KEY = development_key(VAR_DIR / "secret_key")
 
-# Host names of the site. The Origin of WebSockets is checked against them too.
+# Host names of the site. A page may use its visitors' cookies if its origin is the one that its request names.
 ALLOWED_HOSTS = env_list("HOLDFAST_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 if not ALLOWED_HOSTS:
     raise ImproperlyConfigured("HOLDFAST_HOSTS is not set. Set it to the site's host names: chat.example.com,…")
 if "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured(
-        "HOLDFAST_HOSTS=*: pages of any site could open sockets as a visitor. List the site's host names."
+        "HOLDFAST_HOSTS=*: any name that leads here would count as the site's. List the site's host names."
     )
 
 
@@ -81,13 +82,16 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.middleware.content_security_policy",
-    "servestatic.middleware.ServeStaticMiddleware",
+    "project.middleware.refuse_malformed_forms",
+    "project.middleware.StaticFilesMiddleware",
+    "sessions_app.auth.middleware.old_cookie_names_middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "sessions_app.auth.middleware.sign_in_middleware",
     "sessions_app.auth.middleware.identity_middleware",
 ]
 
@@ -121,24 +125,26 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         # between; one that takes the write lock at its start waits instead.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,  # seconds to wait for that lock
+        "factory": SiteConnection,  # reads on a full disk too, and never opens a file put in the place of another
         # WAL: readers don't wait for the writer. FULL: a commit survives a power cut. 16 MB of cache per connection.
         # Commits change the same pages repeatedly, so checkpoint every 32 MB of WAL instead of every 4 MB.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000; "
         "PRAGMA wal_autocheckpoint=8000;",
     }
 else:
-    # A process whose machine vanishes doesn't close its connections: without these options, its locks would block all
-    # other processes for hours. And a process must notice when the database stops answering, and reconnect. Options in
-    # the database URL take precedence.
+    # A process must notice when the database stops answering, and reconnect. Options in the database URL take
+    # precedence. No `options` here: pgbouncer refuses them. `database.locking` bounds how long locks are held.
     DATABASES["default"]["OPTIONS"] = {
-        "options": "-c idle_in_transaction_session_timeout=10s",  # normally microseconds between two statements
         "connect_timeout": 5,  # seconds
         "tcp_user_timeout": 10_000,  # milliseconds without an acknowledgement of sent data
         "keepalives_idle": 5,  # seconds of silence before the first probe
         "keepalives_count": 3,
         "keepalives_interval": 2,  # seconds between probes
     } | DATABASES["default"]["OPTIONS"]
+    from sessions_app.database.postgres_connection import PooledConnection  # SQLite needs no psycopg
+
     DATABASES["default"]["OPTIONS"]["pool"] = {
+        "connection_class": PooledConnection,  # keeps the server's reason for refusing one
         "min_size": 2,
         # Connections per process. Multiplied by the processes, it must stay below the server's max_connections.
         "max_size": env_int("HOLDFAST_DATABASE_POOL", 12, low=4),
@@ -147,6 +153,8 @@ else:
         # another minute once the database is back. So it gives up after this time, and the next request reconnects.
         "reconnect_timeout": 5,
     }
+    # Behind pgbouncer in transaction mode, a cursor that outlives its transaction is another client's.
+    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
 # One layer per Redis server; sessions are distributed among them. Pub/Sub has three to five times the throughput of the
 # list-based layer, and readers don't share a capacity. Lost messages are noticed by serials and read from the database.
@@ -164,6 +172,10 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = [
+    "sessions_app.auth.backends.ThrottledBackend",
+    "django.contrib.auth.backends.ModelBackend",  # for logins from before the upgrade; it is asked for no password
+]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
@@ -175,8 +187,13 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SAMESITE = "Lax"
+if not DEBUG:  # browsers accept cookies with this prefix from this host alone, over https
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
 SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
+# Further origins whose pages may use its visitors' cookies, for forms, the API and WebSockets.
+CSRF_TRUSTED_ORIGINS = env_list("HOLDFAST_TRUSTED_ORIGINS", [])
 
 SECURE_SSL_REDIRECT = env_bool("HOLDFAST_SSL_REDIRECT", not DEBUG)
 SECURE_HSTS_SECONDS = 0 if DEBUG else env_int("HOLDFAST_HSTS_SECONDS", 31_536_000)
@@ -189,11 +206,12 @@ PROXIES = env_int("HOLDFAST_PROXIES", 0, high=9)
 if PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# The page loads only its own scripts, styles and images; images in responses are shown as links.
+# The page loads only its own scripts, styles and images. `{images}` is the address of its static files: what agents
+# write must not make a browser request other pages of the site.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
-        "img-src 'self' data:",
+        "img-src {images} data:",
         "connect-src 'self' ws: wss:",
         "object-src 'none'",
         "base-uri 'none'",
@@ -247,8 +265,6 @@ REST_FRAMEWORK = {
 HOLDFAST = env_settings("HOLDFAST_", conf.DECLARED.values())
 HOLDFAST["FANOUT_LAYERS"] = list(CHANNEL_LAYERS)
 HOLDFAST.setdefault("LAB", DEBUG)
-if "FRAME_BYTES" in HOLDFAST:
-    HOLDFAST.setdefault("BODY_BYTES", 2 * HOLDFAST["FRAME_BYTES"])
 if DEBUG and "TOKEN_KEYS" not in HOLDFAST:
     HOLDFAST["TOKEN_KEYS"] = {"development": development_key(VAR_DIR / "token_key")}
 HOLDFAST.setdefault("DEMO_AGENT", True)

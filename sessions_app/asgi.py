@@ -11,11 +11,16 @@ application = mount(application)
 
 from __future__ import annotations
 
+from django.core.handlers.asgi import ASGIHandler
+
 from sessions_app import process
 from sessions_app.auth.addresses import path_below
 from sessions_app.core.asgi_types import Application, Receive, Scope, Send
-from sessions_app.http.body_limit import limit_bodies
-from sessions_app.servers import daphne_server, lifecycle
+from sessions_app.http import body_limit
+from sessions_app.http.doors import UPLOAD, body_rule
+from sessions_app.http.errors import ApiError
+from sessions_app.http.guards import refused
+from sessions_app.servers import daphne_server, lifecycle, request_limits, uvicorn_http
 from sessions_app.telemetry import log_context
 from sessions_app.transports import ndjson, probes
 from sessions_app.transports.websocket import SessionConsumer
@@ -29,7 +34,7 @@ def mount(application: Application) -> Application:
     """
     consumer = SessionConsumer.as_asgi()
     probe = probes.application(process.started)
-    limited = limit_bodies(application)
+    limited = body_limit.limit_bodies({UPLOAD.name: ndjson.upload}, application)
 
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -37,25 +42,45 @@ def mount(application: Application) -> Application:
             return
         log_context.work_on()  # Daphne may start a request in the context of the connection's previous one
         path = path_below(scope)
-        if path is None:
+        if scope["type"] == "http" and (problem := form_problem(scope)):
+            await body_limit.refuse(problem, receive, send)
+        elif path is None and scope["type"] == "websocket" and isinstance(application, ASGIHandler):
+            await refuse(scope, receive, send)  # the project has no WebSockets of its own
+        elif path is None:
             await application(scope, receive, send)
         elif scope["type"] == "websocket":
             await (consumer if path == "ws/" else refuse)(scope, receive, send)
         elif probes.takes(path):
             await probe(scope, receive, send)
-        elif ndjson.takes(scope):
-            await ndjson.upload(scope, receive, send)
         else:
             await limited(scope, receive, send)
 
     daphne_server.install()
-    daphne_server.stream_bodies(ndjson.takes)
+    uvicorn_http.install()
+    request_limits.limit_requests(body_rule, timeout_response())
     lifecycle.on_start(process.start)
     lifecycle.on_drain(process.stop)
     lifecycle.on_farewell(process.close_sockets)
+    lifecycle.on_stopped(process.checkpoint)
     return mounted
 
 
+def form_problem(scope: Scope) -> ApiError | None:
+    """Return the problem of a request in a form that is meant for proxies, or None."""
+    if scope["method"] == "CONNECT":  # uvicorn would take a response for the beginning of a tunnel
+        return ApiError("method_not_allowed", "this is no proxy")
+    if not scope["path"].startswith("/"):  # `OPTIONS *`, or a whole URL
+        return ApiError("bad_request", "the address must begin with /")
+    return None
+
+
+def timeout_response() -> bytes:
+    """Return the HTTP response to a request that doesn't arrive in time."""
+    response = refused(ApiError("request_timeout"), {"Connection": "close"})
+    response["Content-Length"] = str(len(response.content))
+    return b"HTTP/1.1 408 Request Timeout\r\n%s\r\n\r\n%s" % (response.serialize_headers(), response.content)
+
+
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a WebSocket handshake at any other address with 403; Channels' router would raise."""
+    """Refuse a WebSocket handshake at any other address with 403; Django and Channels' router would raise."""
     await send({"type": "websocket.close"})

@@ -80,6 +80,9 @@ class HoldfastSettings:
     rollup_ms: Annotated[int, OneOf((0, 20, 40, 100, 500))] = 40
     # A worker that is silent for this long is taken for dead, and its answers end as interrupted.
     lease_ms: Annotated[int, Range(300, 600_000)] = 10_000
+    # How long an agent may hold the event loop of its process before the process gives up its lease: until then the
+    # other answers there are only late. The watchdog names the run and the line after a second.
+    blocked_loop_ms: Annotated[int, Range(1000, 3_600_000)] = 60_000
     # How often a process looks for runs and signals that another one has stored. Two small queries: at 50 ms some 0.5 %
     # of a core, and a stop or an answer comes 25 ms later than at once.
     inbox_poll_ms: Annotated[int, Range(5, 1000)] = 50
@@ -115,9 +118,17 @@ class HoldfastSettings:
     # -- Limits on what comes in
     # Largest frame from a client: a message of MESSAGE_BYTES, escaped, fits.
     frame_bytes: Annotated[int, Range(1024)] = 65_536
-    # Largest body of an HTTP request, whatever its path: twice FRAME_BYTES. Between the two, the API says by name what
-    # is too large; beyond this nothing is read. NDJSON uploads have limits of their own; the admin's forms are smaller.
+    # Largest body of an HTTP request: twice FRAME_BYTES, unless it is set. Between the two, the API says by name what
+    # is too large; beyond this nothing is read. sessions_app/http/doors.py has the addresses with another limit.
     body_bytes: Annotated[int, Range(1024)] = 131_072
+    # Largest NDJSON upload: a response of RESPONSE_BYTES in chunks of two characters each. It is never stored whole.
+    upload_bytes: Annotated[int, Range(1024)] = 134_217_728
+    # Silence of an upload, without a complete line, after which its agent counts as gone.
+    upload_silence_s: Annotated[int, Range(1, 3600)] = 300
+    # Time for the head of an HTTP request, from its first byte or the connection's beginning, and for the body after
+    # it: BODY_BYTES take 10 s at the 100 kbit/s of a bad mobile network. Beyond it, the answer is 408, and the end.
+    request_head_s: Annotated[int, Range(1, 600)] = 15
+    request_body_s: Annotated[int, Range(1, 3600)] = 30
     # Largest message from a person: some ten pages of text.
     message_bytes: Positive = 32_768
     # Largest chunk from an agent: a tool's result is the big one.
@@ -157,6 +168,13 @@ class HoldfastSettings:
     # An address (IPv4, or an IPv6 /64) may do what so many people may by the limits above: anyone can be many guests,
     # and an office shares one address. Tokens with the scope `publish` don't count for theirs.
     people_per_address: Positive = 10
+    # -- Signing in with a password
+    # Failed sign-ins from one address, and with one name from addresses that its owner never signed in from, before
+    # further ones have to wait: an office shares an address, and a person mistypes a few times.
+    sign_in_failures_per_address: Annotated[int, Range(1, 10_000)] = 20
+    sign_in_failures_per_name: Annotated[int, Range(1, 10_000)] = 10
+    # Seconds that one failure counts: beyond the limit, one attempt in this time is allowed, 2,880 a day.
+    sign_in_pause_s: Annotated[int, Range(1, 3600)] = 30
     # -- Tokens
     # The keys by which agents and back ends elsewhere prove themselves, as id:secret,id:secret: the first signs, all
     # verify, so that one takes the place of another without a token lost. Without any, tokens are off.
@@ -282,6 +300,8 @@ def load() -> tuple[HoldfastSettings, list[tuple[str, str]]]:
             # Only numbers are repeated: anything else may be a secret.
             shown = f"is {value!r}" if setting.kind is int else "has the wrong type"
             problems.append((f"{name} {shown}.", f"Use {wrong}."))
+    if "frame_bytes" in values:
+        values.setdefault("body_bytes", 2 * values["frame_bytes"])
     return HoldfastSettings(**values), problems
 
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 from sessions_app import conf
 from sessions_app.core.attachment import Frame
+from sessions_app.core.errors import HoldfastError
+from sessions_app.database import sqlite_file, threads
 from sessions_app.delivery.channel_layer import Fanout
 from sessions_app.delivery.connection_registry import TICK_S, ConnectionRegistry
 from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Flusher
 from sessions_app.diagnostics.connection_records import WRITE_EVERY_S, ConnectionRecorder
+from sessions_app.diagnostics.loop_watchdog import LoopWatchdog
 from sessions_app.diagnostics.readiness import Health
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.publishing.local_writer import LocalWriters
@@ -26,6 +30,7 @@ from sessions_app.retention import purge
 from sessions_app.runs import lifecycle
 from sessions_app.runs.claims import Claims
 from sessions_app.runs.inbox import RunInboxes
+from sessions_app.runs.lease_keeper import LeaseKeeper
 from sessions_app.runs.leases import Lease, Reaper
 from sessions_app.runs.signal_intake import SignalIntake
 from sessions_app.telemetry import tracing
@@ -73,6 +78,11 @@ async def stop(deadline: float) -> None:
         await _current.stop()  # `_current` stays, so that later requests get `going_away`
 
 
+async def checkpoint() -> None:
+    """Move what is committed from SQLite's write-ahead log into its file, once nothing more is written."""
+    await threads.run(sqlite_file.checkpoint)
+
+
 async def close_sockets(within_s: float) -> None:
     """Close this process's WebSockets, spread over at most `within_s`, and give clients time to answer."""
     if _current is not None:
@@ -87,6 +97,7 @@ class Process:
         # In: published chunks are written to the log.
         self.log_writer = LogWriter(loop, self._committed, lifecycle.follow)
         self.lease = Lease(self.log_writer)
+        self.lease_keeper = LeaseKeeper(self.lease, LoopWatchdog(loop))
         self.writers = LocalWriters(self.log_writer, Ticker(loop, conf.settings.rollup_ms), lambda: self.lease.worker)
         self.producers = Producers(self.log_writer)
         # Out: committed frames go to this process's readers and to other processes.
@@ -112,7 +123,7 @@ class Process:
         """Start the background tasks. A task that fails is restarted."""
         conf.require_valid()
         tracing.configure()
-        await self.lease.beat()
+        await self._begin_lease()
         lease_s = conf.settings.lease_ms / 1000
         self._tasks = [
             self._keep("fan-out", self.fanout.run),
@@ -120,12 +131,12 @@ class Process:
             self._keep("tail check", _every(conf.settings.tail_poll_ms / 1000, self.feeds.check_tails)),
             self._keep("heartbeats", _every(TICK_S, self.connections.tick)),
             self._keep("identities", _every(conf.settings.recheck_ms / 1000, self.connections.check_identities)),
-            self._keep("lease", _every(lease_s / 3, self.lease.beat)),
             self._keep("reaper", _every(min(lease_s / 3, SCAN_S), self.reaper.scan)),
             self._keep("inboxes", self.inboxes.run),
             self._keep("retention", purge.purge_forever),
             self._keep("connection records", _every(WRITE_EVERY_S, self.connection_recorder.write)),
         ]
+        self.lease_keeper.start()
         self._running_parts = [self._keep("part", make(self)) for make in parts]
         self.started = True
 
@@ -138,11 +149,20 @@ class Process:
         try:
             await _cancel(self._running_parts)
             await _cancel(self._tasks)
+            with suppress(HoldfastError):  # without the database; the lease then runs out
+                await self.lease.release()
+            self.lease_keeper.stop()
             await self.lease.release()
             await self.log_writer.stop()
         finally:
             await self.connections.finish_responses()
         await self.connection_recorder.write()
+
+    async def _begin_lease(self) -> None:
+        try:
+            await self.lease.beat()
+        except HoldfastError as problem:  # history can be read all the same; the lease is tried again and again
+            logger.error("this process starts without a lease, and can store nothing yet: %s", problem.message)
 
     def _not_running(self) -> str:
         if self.stopping:

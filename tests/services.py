@@ -1,4 +1,4 @@
-"""The programs that some tests need beside Python: Chromium, Node, nginx, PostgreSQL, Redis.
+"""The programs that some tests need beside Python: Chromium, Node, nginx, pgbouncer, PostgreSQL, Redis.
 
 As a command it runs another if a service is there: `python -m tests.services postgres -- pytest` with a
 PostgreSQL server of its own, `python -m tests.services node -- node --test`.
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -29,6 +30,7 @@ PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "curl": ("curl",),
     "nginx": ("nginx",),
+    "pgbouncer": ("pgbouncer",),
     "node": ("node",),
     "postgres": ("initdb",),
     "redis": ("redis-server",),
@@ -208,6 +210,30 @@ class Postgres(Service):
         """Return a query's rows, by the names of their columns."""
         with psycopg.connect(self.url, autocommit=True, row_factory=dict_row) as connection:
             return connection.execute(query.encode()).fetchall()
+
+
+class PgBouncer(Service):
+    """A pgbouncer before a PostgreSQL server, in transaction mode: each transaction may be on another connection."""
+
+    def __init__(self, place: Path, server: str, **settings: str) -> None:
+        """`server`: the PostgreSQL server's address; `settings`: of pgbouncer's."""
+        super().__init__()
+        self.place = place
+        self.user = unprivileged(place)
+        at = urlsplit(server)
+        listen = {"listen_addr": "127.0.0.1", "listen_port": str(self.port), "unix_socket_dir": "", "auth_type": "any"}
+        mode = {"pool_mode": "transaction", "default_pool_size": "5"}
+        lines = [f"{name} = {value}" for name, value in (listen | mode | settings).items()]
+        database = f"* = host={at.hostname} port={at.port} user={at.username}"
+        self.file = place / "pgbouncer.ini"
+        self.file.write_text("\n".join(["[databases]", database, "[pgbouncer]", *lines, ""]))
+
+    @property
+    def url(self) -> str:
+        return f"postgres://holdfast@127.0.0.1:{self.port}/postgres"
+
+    def command(self) -> list[str]:
+        return [require("pgbouncer"), "--quiet", str(self.file)]
 
 
 @contextmanager

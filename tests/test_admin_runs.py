@@ -55,11 +55,17 @@ def test_the_list_of_runs_shows_their_workers_and_costs(operator: Client) -> Non
     session = a_session("guest:1", title="Rome")
     a_run(session, mode="regenerate", input_tokens=1200, output_tokens=34)
     shown = page(operator, "run/")
-    for words in ("Regenerate", "Running", ">Rome<", "1200, 34", ">host:1<"):
+    for words in ("Regenerate", ">Running<", ">Rome<", "1200, 34", ">host:1<"):
         assert words in shown
-    assert re.search(r'class="field-lease">held, seen \d+ s ago<', shown)
+    Worker.objects.update(alive=False)
+    assert ">Running, lease lost<" in page(operator, "run/")
+
+
+def test_the_page_of_a_run_shows_its_lease(operator: Client) -> None:
+    run = a_run(a_session("guest:1"))
+    assert re.search(r">held, seen \d+ s ago<", page(operator, f"run/{run.pk}/change/"))
     Worker.objects.update(alive=False, seen_at=hours_ago(2))
-    assert "lost, seen 2 hours ago" in page(operator, "run/")
+    assert "lost, seen 2 hours ago" in page(operator, f"run/{run.pk}/change/")
 
 
 def test_the_page_of_a_run_shows_its_cause_signals_and_approvals(operator: Client) -> None:
@@ -71,7 +77,7 @@ def test_the_page_of_a_run_shows_its_cause_signals_and_approvals(operator: Clien
     an_approval(run, status="denied", decision=decision)
     shown = page(operator, f"run/{run.pk}/change/")
     assert f"{PLACE}signal/{cause.pk}/change/" in shown and f"message {cause.uid}" in shown
-    assert "rejected: Too late" in shown
+    assert "Rejected: Too late" in shown
     assert "send_mail" in shown and "ann@example.com" in shown and "user:7" in shown
 
 
@@ -96,7 +102,7 @@ def test_signals_are_found_by_kind_status_and_ids(operator: Client) -> None:
     steer = a_signal(session, uid="signal-of-1", run=run, message="m_1", target="call_7")
     a_signal(other, kind="cancel", status="rejected", code="nothing_to_stop", reason="Nothing to stop")
     shown = page(operator, "signal/")
-    assert "rejected: Nothing to stop" in shown and "guest:2" in shown
+    assert "Rejected: Nothing to stop" in shown and "guest:2" in shown
     assert listed(operator, "signal") == 2
     assert listed(operator, "signal", kind="cancel") == listed(operator, "signal", status="rejected") == 1
     assert listed(operator, "signal", kind="dance") == 0

@@ -57,7 +57,7 @@ def test_the_list_shows_each_sessions_columns(operator: Client) -> None:
         "name": "Trip to Rome",
         "state": "idle",
         "owned_by": "alice",
-        "agent": "demo",
+        "answered_by": "demo",
         "count": "1",
         "tail": "1",
         "active": "2 hours ago",

@@ -11,7 +11,7 @@ from django.db import OperationalError
 from agents_app import registry
 from agents_app.local.backend import LocalBackend
 from agents_app.local.runner import FAILED, GONE, Runner
-from agents_app.turn import Turn
+from agents_app.turn import AgentFailed, Turn
 from sessions_app import conf, models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.fold import MessageState
@@ -101,6 +101,58 @@ async def test_an_agent_that_raises_fails(answer: Any) -> None:
 
     message = await answer(agent)
     assert (message.status, message.reason, text_of(message)) == ("failed", FAILED, "so far")
+
+
+class Rude(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [SystemExit(3), BaseException("base"), Rude(), BaseExceptionGroup("two", [SystemExit(), ValueError()]),
+     StopAsyncIteration(), RecursionError(), MemoryError(), AgentFailed("half \ud83d"), AgentFailed("w" * 10**6)],
+    ids=lambda problem: type(problem).__name__,
+)  # fmt: skip
+async def test_whatever_an_agent_raises_its_text_is_kept_and_its_response_ends_with_words(
+    answer: Any, problem: BaseException
+) -> None:
+    async def agent(turn: Turn) -> None:
+        await turn.text("so far\ud83d")
+        raise problem
+
+    message = await answer(agent)
+    assert (message.status, text_of(message)) == ("failed", "so far\ufffd")
+    assert message.reason and (message.reason != FAILED) == isinstance(problem, AgentFailed)
+
+
+REFUSED: list[Callable[[Turn], Any]] = [
+    lambda turn: turn.text(7),  # type: ignore[arg-type]
+    lambda turn: turn.text(None),  # type: ignore[arg-type]
+    lambda turn: turn.text(b"x"),  # type: ignore[arg-type]
+    lambda turn: turn.write(7),  # type: ignore[arg-type]
+    lambda turn: turn.write({"type": []}),  # type: ignore[typeddict-item]
+    lambda turn: turn.tool("look", {1: 2}),  # type: ignore[dict-item]
+    lambda turn: turn.tool("look", {"a": b""}),
+    lambda turn: turn.tool(b"look", {}),  # type: ignore[arg-type]
+    lambda turn: turn.tool("a\0b", {}),
+    lambda turn: turn.data("x", float("nan")),
+    lambda turn: turn.data("x", {1, 2}),
+    lambda turn: turn.data("x", 1, id=7),  # type: ignore[arg-type]
+    lambda turn: turn.data("\ud83d", 1),
+]
+
+
+async def test_what_is_refused_at_its_line_leaves_the_answer_open(answer: Any) -> None:
+    async def agent(turn: Turn) -> None:
+        for write in REFUSED:
+            await turn.text("before ")
+            with pytest.raises(HoldfastError, match="bad_chunk"):
+                await write(turn)
+        await turn.text("after")
+
+    message = await answer(agent)
+    assert (message.status, text_of(message)) == ("complete", "before " * len(REFUSED) + "after")
 
 
 async def test_an_unknown_agent_fails(answer: Any) -> None:

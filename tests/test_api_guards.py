@@ -144,11 +144,40 @@ def test_another_sites_page_cannot_use_the_csrf_token(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://testserver"}, {"Origin": "http://testserver:8001"}, {"Origin": "null"},
+     {"Sec-Fetch-Site": "same-site"}],
+    ids=str,
+)  # fmt: skip
+def test_another_origins_page_cannot_read_with_cookies(headers: dict[str, str]) -> None:
+    assert refusal(guest().get("/api/sessions/", headers=headers)) == (403, "forbidden_origin")
+
+
+@pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]
 )
 def test_only_json_bodies_are_accepted(content_type: str) -> None:
     response = guest().post("/api/sessions/", b'{"title": "x"}', content_type=content_type)
     assert refusal(response) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", ["/api/sessions/", "/api/tokens/", "/api/stream/", "/api/poll/", "/api/beat/"])
+@pytest.mark.parametrize("type_", ["multipart/form-data", "multipart/form-data; boundary=b", "multipart/mixed", "a/b"])
+def test_a_malformed_form_is_refused_unread(path: str, type_: str, caplog: pytest.LogCaptureFixture) -> None:
+    client = strict(guest())
+    assert refusal(client.post(path, b"--b\r\nmalformed", content_type=type_)) in (
+        (415, "unsupported_media_type"),
+        (403, "csrf_failed"),  # not a form, so the check read nothing
+    )
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/sessions/", f"/api/sessions/{NO_SUCH_ID}/", f"/api/sessions/{NO_SUCH_ID}/poll/"]
+)
+def test_too_many_parameters_are_refused_in_the_same_format(path: str) -> None:
+    answer = guest().get(f"{path}?{'a=1&' * 1100}")
+    assert answer.status_code in (400, 404) and answer.json()["code"] in ("bad_request", "invalid", "not_found")
 
 
 @pytest.mark.parametrize("path", ["/api/", "/api/nothing/", "/api/sessions", "/api/sessions/a/b/c/"])

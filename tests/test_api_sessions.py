@@ -1,6 +1,8 @@
 """The API's sessions: list, create, read, rename, delete, as their owner."""
 
+from base64 import b64encode
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 import pytest
@@ -225,6 +227,25 @@ def test_an_invalid_body_is_refused(alice: Any, body: bytes, expected: tuple[int
 @pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=201", "limit=x", "limit=1e9", "offset=5"])
 def test_an_invalid_page_is_refused(alice: Any, query: str) -> None:
     assert refusal(alice.get(f"{SESSIONS}?{query}")) == (400, "invalid")
+
+
+POSITIONS = [
+    "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "2026-11-30", "2026-11-30 10:00:00", "2026-13-45 10:00Z",
+    "", "now", "\x00", "2026-11-30 10:00:00+99:99", "1", "é", "' OR 1=1 --", "9" * 400, "2026-11-30 10:00:00+00:00\x00",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("more", ["", "r=1&", "o=1&", "o=999&r=0&"])
+def test_an_invented_position_is_refused(alice: Any, position: str, more: str) -> None:
+    a_session(alice.owner)
+    cursor = b64encode(f"{more}{urlencode({'p': position})}".encode()).decode()
+    assert refusal(alice.get(SESSIONS, {"cursor": cursor})) == (404, "bad_page")
+
+
+@pytest.mark.parametrize("given", ["o=-1", "o=x", "r=x", "o=" + "9" * 600, "r=" + "9" * 600, "&" * 600, "o=1&o=x", "p"])
+def test_an_invented_page_never_fails(alice: Any, given: str) -> None:
+    assert alice.get(SESSIONS, {"cursor": b64encode(given.encode()).decode()}).status_code in (200, 400, 404)
 
 
 @pytest.mark.parametrize("cursor", ["x", "cD1ub3dhdGltZQ==", "cD0lMDA=", "%00"])

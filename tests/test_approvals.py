@@ -12,7 +12,9 @@ from agents_app.local.runner import Runner
 from agents_app.tool_call import EXPIRED, TOOL_FAILED, UNTOLD, Decision, ToolFailed
 from agents_app.turn import Turn
 from sessions_app import models
+from sessions_app.auth.identity import Identity
 from sessions_app.core.signals import input_hash
+from sessions_app.core.tokens import SCOPES, Grant
 from sessions_app.core.tools import UNKNOWN_OUTCOME
 from sessions_app.database import threads
 from sessions_app.process import Process
@@ -104,6 +106,24 @@ async def test_a_denied_call_does_not_run(process: Process) -> None:
         assert sender.decisions == [Decision(False, MAIL, "Not to her", "guest:1")]
         assert part(talk)["state"] == "output-denied"
         assert part(talk)["approval"]["approved"] is False
+
+
+async def test_a_decision_by_a_token_names_its_issuer(process: Process) -> None:
+    sender = Sender()
+    async with Conversation(process, sender) as talk:
+        approval = await asked(talk)
+        grant = Grant("t-1", 0, 2**40, frozenset(SCOPES), ("*",), "user:7")
+        talk.tab.connection.act_as(Identity(talk.tab.owner, grant=grant))
+        receipt = await talk.send("deny", approval=approval)
+        await talk.answered()
+        assert (await talk.final(receipt["id"]))["issued_by"] == "user:7"
+        assert sender.decisions == [Decision(False, MAIL, "", "guest:1", "user:7")]
+        decided = part(talk)["callProviderMetadata"]["holdfast"]
+        assert (decided["decided_by"], decided["issued_by"]) == ("guest:1", "user:7")
+        stored = await threads.run(lambda: models.Approval.objects.select_related("decision").get())
+        assert stored.decision and stored.decision.issued_by == "user:7"
+        asking = await threads.run(lambda: models.Signal.objects.get(kind="message"))
+        assert asking.issued_by is None  # it was sent with cookies
 
 
 async def test_the_first_of_two_tabs_decides_and_the_other_is_notified(process: Process) -> None:

@@ -182,7 +182,28 @@ def test_nginx_and_holdfast_have_the_same_body_limits(browser: httpx.Client, pat
         assert (refused.json()["code"], refused.json()["retryable"]) == ("body_too_large", False)
 
 
+def test_nginx_has_holdfasts_limits_on_uploads_and_times() -> None:
+    text = (DEPLOY / "nginx.conf").read_text()
+    publish = text[text.index("location ~ ^/api/sessions/[^/]+/publish/$") :]
+    assert seconds(r"client_max_body_size (\d+)m;", publish) << 20 == conf.settings.upload_bytes
+    assert seconds(r"client_body_timeout (\d+)s;", publish) > conf.settings.upload_silence_s
+    assert seconds(r"client_header_timeout (\d+)s;", text) == conf.settings.request_head_s
+    assert seconds(r"client_body_timeout (\d+)s;", text) == conf.settings.request_body_s
+    assert seconds(r"client_body_buffer_size (\d+)k;", text) << 10 == conf.settings.body_bytes  # none on the disk
+
+
 # Units, containers, variables
+
+
+def test_memory_and_temporary_files_are_bounded() -> None:
+    for unit in UNITS:
+        text = unit.read_text()
+        assert re.search(r"^MemoryMax=\d+G$", text, re.MULTILINE), unit
+        assert re.search(r"^TemporaryFileSystem=/tmp:size=\d+M\S* /var/tmp:size=\d+M", text, re.MULTILINE), unit
+    for name, service in COMPOSE["services"].items():
+        assert service["mem_limit"], name
+        assert all("size=" in place for place in service.get("tmpfs", ())), name
+        assert not service.get("read_only") or name == "redis" or service["tmpfs"], name
 
 
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
@@ -228,6 +249,12 @@ def test_the_documented_commands_exist() -> None:
         cwd=ROOT, capture_output=True, text=True, check=True, env={"HOLDFAST_DEBUG": "true"},
     ).stdout.split()  # fmt: skip
     assert commands <= set(known)
+
+
+def test_no_password_reaches_a_journal_or_a_containers_log() -> None:
+    unit = (DEPLOY / "systemd" / "holdfast-migrate.service").read_text()
+    assert re.findall(r"ensure_admin(.*)", unit) == [" --password-file var/admin_password"]
+    assert "ensure_admin" not in (DEPLOY / "docker-compose.yml").read_text()
 
 
 def test_kill_timeouts_exceed_the_drain_time() -> None:

@@ -166,7 +166,7 @@ async def test_without_guests_every_door_is_closed_in_words(limit: Any) -> None:
     ]
     assert [refusal_of(response) for response in refusals] == [(401, "signed_out")] * len(refusals)
     assert all("no guests" in response.json()["message"] for response in refusals)
-    async with TokenSocket(None, origin="http://localhost:8000", cookie=GUEST) as socket:
+    async with TokenSocket(None, origin="http://localhost", cookie=GUEST) as socket:
         assert (socket.said[0]["code"], socket.code) == ("signed_out", 4401)
         assert "no guests" in socket.said[0]["message"]
 

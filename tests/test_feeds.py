@@ -14,10 +14,12 @@ from sessions_app import models
 from sessions_app.core import frames
 from sessions_app.core.fold import to_wire
 from sessions_app.database import threads
+from sessions_app.delivery import catchup
 from sessions_app.delivery.channel_layer import SIGNALS
 from sessions_app.event_log import queries
 from sessions_app.process import Process
 from sessions_app.retention import purge
+from sessions_app.telemetry import metrics
 from tests.support.person import Followed, text_of
 from tests.support.stored import a_session
 from tests.support.tab import Tab
@@ -328,3 +330,27 @@ async def test_a_session_without_readers_costs_no_query(processes: Any, monkeypa
         monkeypatch.setattr(queries, "tails", lambda ids: asked.append(ids) or {})
         await asyncio.sleep(4 * TAIL_POLL_MS / 1000)
         assert asked == []
+
+
+async def test_a_made_up_cursor_resets_its_client_alone(
+    processes: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catchup, "_ahead_logged_at", -catchup.AHEAD_EVERY_S)
+    [process] = await processes()
+    session = await new_session()
+    async with Tab(process, OWNER) as honest, Tab(process, OWNER) as liar:
+        followed = await honest.attach(session.pk)
+        await publish_answer(process, session, 3)
+        await honest.wait_until(lambda: followed.text == expected_text(3))
+        counted = metrics.catchups.labels("reset", "ahead")._value.get()
+        for _ in range(3):
+            lied = await liar.attach(session.pk, cursor=f"{session.epoch}-999999")
+            assert lied.attached[-1]["reason"] == "ahead"
+        assert metrics.catchups.labels("reset", "ahead")._value.get() == counted + 3
+        assert len([record for record in caplog.records if "seen 99999" in record.message]) == 1
+        await publish_answer(process, session, 4)
+        await honest.wait_until(lambda: followed.text == expected_text(4))
+        await liar.wait_until(lambda: lied.text == expected_text(4))
+        assert [attached["reason"] for attached in followed.attached] == [None]
+    stored = await models.Session.objects.aget(pk=session.pk)
+    assert stored.epoch == session.epoch

@@ -47,6 +47,7 @@ async def test_a_change_requires_the_csrf_token(path: str, token: str) -> None:
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://[::1"}, {"Origin": ""},
+     {"Origin": "https://testserver"}, {"Origin": "http://testserver:8001"}, {"Origin": "http://localhost"},
      {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
     ids=str,
 )  # fmt: skip

@@ -79,7 +79,7 @@ def test_the_guest_cookie_is_inaccessible_to_scripts_and_other_sites() -> None:
 def test_the_guest_cookie_is_secure_if_the_session_cookie_is(settings: Any) -> None:
     assert not guest().cookies[GUEST_COOKIE]["secure"]
     settings.SESSION_COOKIE_SECURE = True
-    assert guest().cookies[GUEST_COOKIE]["secure"]
+    assert Client().get("/", secure=True).cookies[f"__Host-{GUEST_COOKIE}"]["secure"]
 
 
 def test_a_guest_costs_no_query(django_assert_num_queries: Any) -> None:

@@ -18,6 +18,7 @@ agents_app.builtin
 agents_app.adapters agents_app.local
 agents_app.testing agents_app.remote
 agents_app.registry
+agents_app.sync_turn
 agents_app.turn
 agents_app.tool_call
 agents_app.answer

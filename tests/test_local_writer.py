@@ -162,12 +162,13 @@ def too_long(response: LocalWriter) -> Any:
     "refused",
     [
         too_long,
-        lambda response: response.write(delta("\ud83d")),
-        lambda response: response.write(delta("z" * 80_000)),
+        lambda response: response.write({"type": "tool-output-available", "toolCallId": "c", "output": "\ud83d"}),
+        lambda response: response.write(delta(7)),
+        lambda response: response.write({"type": "data-x", "data": b"bytes"}),
         lambda response: response.write({"type": "data-x", "data": float("nan")}),
         lambda response: response.write({"type": "data-x", "data": {1: 2}}),
     ],
-    ids=["a long output", "half a surrogate pair", "a long text", "no number", "no key"],
+    ids=["a long output", "half a surrogate pair", "no text", "bytes", "no number", "no key"],
 )
 def test_a_chunk_refused_at_once_leaves_waiting_chunks_to_be_ended(
     writer: Writer, session: models.Session, refused: Any
@@ -202,9 +203,41 @@ def test_a_refused_waiting_chunk_does_not_keep_an_answer_open(writer: Writer, se
     assert models.Run.objects.get().status == "ended"
 
 
-@pytest.mark.parametrize("words", ["\ud83d", "w" * 70_000], ids=["half a surrogate pair", "too long"])
+def test_an_answer_goes_on_after_an_output_that_was_refused(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session)
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("before"))
+        with pytest.raises(HoldfastError, match=r"has 700\d\d bytes of at most 65536"):
+            await too_long(response)
+        await write(response, delta(" and after"), finish())
+        await response.flush()
+
+    writer.run(agent())
+    assert (text_of(response), message_of(response).status) == ("before and after", "complete")
+
+
+def test_any_length_and_any_pieces_of_text_are_stored_whole(writer: Writer, session: models.Session) -> None:
+    response = respond(writer, session)
+    long = "ä€😀" * 100_000
+
+    async def agent() -> None:
+        await begin(response)
+        await write(response, delta("\ud83d"), delta("\ude00 "), delta(long), delta("\ud83d"), finish())
+        await response.flush()
+
+    writer.run(agent())
+    assert text_of(response) == f"😀 {long}\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [("No \ud83d", "No \ufffd"), ("w" * 70_000, response_writer.UNTOLD["errorText"])],
+    ids=["half", "long"],
+)
 def test_text_that_cannot_be_stored_does_not_keep_an_answer_open(
-    writer: Writer, session: models.Session, words: str
+    writer: Writer, session: models.Session, words: str, told: str
 ) -> None:
     response = respond(writer, session)
 
@@ -214,7 +247,7 @@ def test_text_that_cannot_be_stored_does_not_keep_an_answer_open(
 
     writer.run(agent())
     message = message_of(response)
-    assert (message.status, message.reason) == ("failed", response_writer.UNTOLD["errorText"])
+    assert (message.status, message.reason) == ("failed", told)
 
 
 def test_a_chunks_side_effect_happens_when_the_chunk_is_sent(

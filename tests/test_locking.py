@@ -233,3 +233,23 @@ def purge_here() -> retention.Purged:
         return retention.purge()
     finally:
         connection.close()
+
+
+# Idle transactions
+
+
+@pytest.mark.parametrize(
+    "lock", [lambda session: sql.lock_sessions({session.pk}), lambda session: locking.sessions([session.pk])]
+)
+def test_a_transaction_that_locks_sessions_may_not_stand_idle(lock: Callable[[Session], object]) -> None:
+    def idle() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW idle_in_transaction_session_timeout")
+            limit: str = cursor.fetchone()[0]
+            return limit
+
+    session = a_session("guest:1")
+    with transaction.atomic():
+        lock(session)
+        assert idle() == "10s"
+    assert idle() == "0"  # nothing stays: behind a pooler the connection is another client's next

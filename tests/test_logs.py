@@ -4,12 +4,16 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import uvicorn
 
-from project.logs import JsonFormatter, LineFormatter, is_worth_a_line
-from sessions_app.telemetry import log_context
+from project.logs import JsonFormatter, LineFormatter, is_worth_a_line, logging_config
+from sessions_app.management.commands import runserver
+from sessions_app.telemetry import client_errors, log_context
+from sessions_app.telemetry.client_errors import ClientErrorFilter
 
 
 def record(message: str, *args: Any, error: Exception | None = None, **extra: str) -> logging.LogRecord:
@@ -61,3 +65,74 @@ def test_uninformative_requests_are_not_logged_under_any_server(path: str) -> No
     assert not is_worth_a_line(daphnes) and not is_worth_a_line(uvicorns)
     uvicorns.args = ("127.0.0.1:1", "GET", "/healthz-not")
     assert is_worth_a_line(uvicorns)
+
+
+@pytest.fixture
+def uvicorns_loggers() -> Iterator[None]:
+    """Leave uvicorn's and this process's loggers as they were."""
+    names = ["uvicorn", "uvicorn.access", "uvicorn.error", "uvicorn.asgi"]
+    before = {name: (log.propagate, log.handlers, log.level) for name in names if (log := logging.getLogger(name))}
+    yield
+    for name, (propagate, handlers, level) in before.items():
+        log = logging.getLogger(name)
+        log.propagate, log.handlers = propagate, handlers
+        log.setLevel(level)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_uvicorns_option_for_the_access_log_holds(uvicorns_loggers: None, is_on: bool) -> None:
+    uvicorn.Config("project.asgi:application", access_log=is_on)  # reads the command line before the settings are read
+    configured: Any = logging_config("INFO", "LINE")
+    access = configured["loggers"]["uvicorn.access"]
+    assert (access["propagate"], access["handlers"]) == (is_on, [])
+
+
+def test_without_uvicorn_its_logger_is_on() -> None:
+    configured: Any = logging_config("INFO", "LINE")
+    assert configured["loggers"]["uvicorn.access"]["propagate"]
+
+
+@pytest.mark.parametrize(("arguments", "is_on"), [([], True), (["--no-access-log"], False)])
+def test_runservers_option_for_the_access_log_holds(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], is_on: bool
+) -> None:
+    made: dict[str, Any] = {}
+    monkeypatch.setattr(runserver, "SessionServer", lambda **options: made.update(options))
+    monkeypatch.setattr(runserver.lifecycle, "has_hooks", lambda: True)
+    command = runserver.Command()
+    options = vars(command.create_parser("manage.py", "runserver").parse_args(arguments))
+    monkeypatch.setattr(command, "get_application", lambda options: None)
+    command.addr, command.port, command.http_timeout, command.websocket_handshake_timeout = "127.0.0.1", "0", None, 5
+    command.make_server(options)
+    assert (made["action_logger"] is not None) == is_on
+
+
+def clients_error(name: str = "django.security.DisallowedHost", message: str = "bad", status: int = 400) -> Any:
+    made = record(message, error=ValueError("because"))
+    made.name, made.status_code = name, status
+    return made
+
+
+@pytest.mark.parametrize("name", ["django.security.DisallowedHost", "django.request"])
+def test_a_clients_error_is_one_short_warning(name: str) -> None:
+    made = clients_error(name, "Invalid host: " + "x" * 5000 + "\nforged line")
+    assert ClientErrorFilter().filter(made)
+    text = LineFormatter().format(made)
+    assert text.count("\n") == 0 and len(text) < 500 and "WARNING" in text and "Traceback" not in text
+
+
+def test_a_clients_errors_beyond_the_limit_are_counted_not_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(client_errors.time, "monotonic", lambda: now)
+    clients = ClientErrorFilter()
+    assert [clients.filter(clients_error(message=f"host {n}")) for n in range(30)].count(True) == client_errors.LINES
+    assert clients.filter(clients_error("django.request"))  # another kind
+    now += client_errors.WINDOW_S
+    later = clients_error()
+    assert clients.filter(later) and later.getMessage().endswith("(10 more like it were not logged)")
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    for made in (clients_error("django.request", status=500), clients_error("sessions_app.process")):
+        assert ClientErrorFilter().filter(made)
+        assert made.exc_info and made.levelno == logging.ERROR

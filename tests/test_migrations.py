@@ -13,17 +13,17 @@ from django.db.migrations.state import StateApps
 from django.db.models import Model
 from django.utils import timezone
 
-from sessions_app.database.migration_operations import AddIndexInUse, SetStorage, UpdateFew
+from sessions_app.database.migration_operations import AddIndexInUse, SetStorage, UpdateFew, WidenToText
 from sessions_app.event_log import sql
-from sessions_app.models import JournalEntry, Session, Worker
+from sessions_app.models import JournalEntry, Session, Signal, Worker
 from tests.support.stored import default_policy
 
 FIRST = "0007"  # of sites that are in use; what came before was never run on one
 STOPPED = {"0008_journal_by_message"}  # those for which a site is stopped, as they say
 # On a table that exists: they need no lock for longer than a moment, and rewrite nothing.
 HARMLESS = (
-    AddIndexInUse, SetStorage, UpdateFew, migrations.CreateModel, migrations.DeleteModel, migrations.RemoveIndex,
-    migrations.RemoveConstraint, migrations.RemoveField, migrations.AlterModelOptions,
+    AddIndexInUse, SetStorage, UpdateFew, WidenToText, migrations.CreateModel, migrations.DeleteModel,
+    migrations.RemoveIndex, migrations.RemoveConstraint, migrations.RemoveField, migrations.AlterModelOptions,
 )  # fmt: skip
 
 only_postgres = pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL's storage")
@@ -135,6 +135,34 @@ def test_sessions_being_removed_remain_so() -> None:
     assert dict(sessions.values_list("pk", "owner")) == {kept: "user:1", removed: "", later: ""}
     sessions.all().delete()
     policy.delete()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ids_of_calls_become_longer_without_a_rewrite_and_shorter_again() -> None:
+    before = migrate("0017_run_batches")
+    policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=24)
+    session = before.get_model("sessions_app", "Session").objects.create(owner="user:1", policy=policy)
+    signals = before.get_model("sessions_app", "Signal").objects
+    signals.create(session=session, uid="signal_1", kind="tool-result", target="t" * 256, serial=1, last_serial=1)
+    files = storage_of(Signal)
+    migrate("0018_call_ids")
+    assert storage_of(Signal) == files
+    assert signals.get().target == "t" * 256
+    signals.update(target="x" * 8192)
+    assert signals.get().target == "x" * 8192
+    migrate("0017_run_batches")
+    assert signals.get().target[:256] == "x" * 256
+    session.delete()
+    policy.delete()
+
+
+def storage_of(model: type[Model]) -> object:
+    """Return the name of a table's file on PostgreSQL, which changes if it is written again; None on SQLite."""
+    if connection.vendor != "postgresql":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relfilenode FROM pg_class WHERE oid = %s::regclass", [model._meta.db_table])
+        return cursor.fetchone()[0]
 
 
 @only_postgres

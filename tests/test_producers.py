@@ -13,6 +13,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.database import threads
 from sessions_app.event_log import queries, sql
+from sessions_app.event_log.producer_batches import REPEATS
 from sessions_app.models import JournalEntry, Message, Run, Signal, Worker
 from sessions_app.process import Process
 from sessions_app.publishing import producers as publishing
@@ -300,3 +301,64 @@ async def test_a_steer_to_a_published_response_becomes_a_question(
     assert steer.status == "applied" and await stored(session, "steer-001") == ("complete", "Shorter!")
     await producer.publish(running, 2, finish())
     assert await stored(session) == ("complete", "a")
+
+
+# Content
+
+
+async def test_a_character_in_two_batches_is_whole(
+    running: Process, second: Process, producer: Producer, session: str
+) -> None:
+    assert await producer.publish(running, 1, *begun(UID, "a\ud83d")) == 3
+    for _ in range(2):  # the second is a repeat
+        assert await producer.publish(second, 2, delta("\ude00b\ud83c")) == 4
+    await producer.publish(running, 3, delta("\udf08\ud83d"), finish())
+    assert await stored(session) == ("complete", "a😀b🌈\ufffd")
+    assert (await run_of(session)).halves is None
+
+
+@pytest.mark.parametrize("ends", ["stopped", "dead"])
+async def test_half_a_character_of_a_producer_that_goes_no_further(
+    running: Process, producer: Producer, session: str, ends: str
+) -> None:
+    await producer.publish(running, 1, *begun(UID, "a\ud83d"))
+    if ends == "stopped":
+        await signal(running, session, "cancel", "stop-0001")
+    else:
+        await threads.run(lambda: Worker.objects.exclude(producer="").update(alive=False))
+        await running.reaper.scan()
+    assert (await stored(session))[1] == "a\ufffd"
+
+
+async def test_a_batch_with_a_stored_ones_number_and_other_content_is_a_conflict(
+    running: Process, second: Process, producer: Producer, session: str
+) -> None:
+    batches = [begun(UID, "a"), [delta("b")], [delta("c")], [delta("d", "unknown")]]
+    for number, batch in enumerate(batches[:3], 1):
+        await producer.publish(running, number, *batch)
+    assert await producer.code(running, 4, *batches[3]) == "unknown_part"
+    for here in (running, second):
+        assert await producer.publish(here, 2, delta("b")) > 0
+        assert await producer.code(here, 4, *batches[3]) == "unknown_part"
+        for number in (1, 2, 3, 4):
+            assert await producer.code(here, number, *begun(UID, "other")) == "conflict"
+    assert await stored(session) == ("streaming", "abc")
+
+
+async def test_of_two_different_batches_with_one_number_at_once_one_is_a_conflict(
+    running: Process, second: Process, producer: Producer, session: str
+) -> None:
+    await producer.publish(running, 1, *begun(UID, ""))
+    each = [producer.publish(here, 2, delta(text)) for here, text in ((running, "x"), (second, "y"), (running, "z"))]
+    outcomes = await asyncio.gather(*each, return_exceptions=True)
+    assert sorted(getattr(outcome, "code", "stored") for outcome in outcomes) == ["conflict", "conflict", "stored"]
+    assert len((await stored(session))[1]) == 1
+
+
+async def test_repeats_older_than_the_last_64_count_as_stored(running: Process, producer: Producer) -> None:
+    await producer.publish(running, 1, *begun(UID, ""))
+    for number in range(2, REPEATS + 3):
+        await producer.publish(running, number, delta(str(number)))
+    assert await producer.publish(running, 2, delta("other")) > 0
+    assert await producer.code(running, 3, delta("other")) == "conflict"
+    assert len((await run_of(producer.frame.session)).digests or "") == 8 * REPEATS

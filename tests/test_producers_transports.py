@@ -144,3 +144,23 @@ async def test_unstored_batches_are_bounded(session: str, running: Process) -> N
             assert socket.inbox.qsize() >= 200 - MAX_PUBLISHING - 1
         await socket.until(lambda: socket.said[-1].get("sequence") == 201)
         assert await stored(session) == ("streaming", "x" * 200)
+
+
+# Halves of characters, as `JSON.stringify` writes them
+
+
+async def test_a_character_in_two_batches_is_whole_over_http_and_on_a_socket(session: str) -> None:
+    path, agent = f"/api/sessions/{session}/publish/", token(sub="agent:billing", scope="publish")
+    assert (await post(path, batch(1, *begun(UID, "a\ud83d")), agent)).status_code == 200
+    async with TokenSocket(agent) as socket:
+        assert (await socket.ask(frame(session, 2, delta("\ude00\ud83c"))))["type"] == "published"
+    assert (await post(path, batch(3, delta("\udf08"), finish()), agent)).status_code == 200
+    assert await stored(session) == ("complete", "a😀🌈")
+
+
+@pytest.mark.parametrize("name", ["session", "message", "producer", "type"])
+async def test_a_half_in_a_name_is_refused_by_name(session: str, name: str) -> None:
+    async with TokenSocket(token(sub="agent:billing", scope="publish")) as socket:
+        refused = await socket.ask(frame(session, 1, *begun(UID, "a")) | {name: "m_\ud83d"})
+        assert refused["type"] == "error" and refused["code"] in ("bad_frame", "bad_session_id", "bad_json")
+        assert (await socket.ask(frame(session, 1, *begun(UID, "a"))))["type"] == "published"

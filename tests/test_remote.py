@@ -203,8 +203,8 @@ async def test_a_chunk_refused_at_once_ends_the_answer_and_keeps_what_came_befor
     assert site.stored[-1] == {"type": "error", "errorText": problem.message}
 
 
-@pytest.mark.parametrize("text", ["z" * 80_000, "\ud83d"], ids=repr_of)
-async def test_a_refused_text_ends_the_answer_and_keeps_what_came_before(text: str) -> None:
+@pytest.mark.parametrize("text", [7, None, b"text"], ids=repr_of)
+async def test_a_refused_text_ends_the_answer_and_keeps_what_came_before(text: Any) -> None:
     site = Site()
 
     async def block() -> None:
@@ -214,6 +214,39 @@ async def test_a_refused_text_ends_the_answer_and_keeps_what_came_before(text: s
 
     assert isinstance(await site.serve(block()), HoldfastError)
     assert (text_in(site.stored), site.stored[-1]["type"]) == ("before", "error")
+
+
+async def test_any_length_and_any_pieces_of_text_are_sent_whole() -> None:
+    site = Site()
+    long = "z" * 80_000 + "👩‍👩‍👧" * 20_000
+
+    async def block() -> None:
+        async with RemoteAnswer(site.response) as answer:
+            for text in (long, "\ud83d", "\ude00", "\ud83d"):
+                await answer.text(text)
+
+    assert await site.serve(block()) is None
+    assert text_in(site.stored) == f"{long}😀\ufffd"
+    assert all(not chunk.get("delta", "").startswith("\u200d") for chunk in site.stored)
+
+
+async def test_an_answer_goes_on_after_an_output_that_was_refused() -> None:
+    site = Site()
+
+    async def block() -> None:
+        async with RemoteAnswer(site.response) as answer:
+            call = await answer.tool("read_log", {})
+            for output in ("y" * 70_000, float("nan"), {1: 2}, "\ud83d"):
+                with pytest.raises(HoldfastError, match="bad_chunk"):
+                    await call.output(output)
+            await call.error("too much")
+            with pytest.raises(HoldfastError, match="it has failed"):
+                await call.output("late")
+            await answer.text("after")
+
+    assert await site.serve(block()) is None
+    assert (text_in(site.stored), site.stored[-1]["type"]) == ("after", "finish")
+    assert [chunk["type"] for chunk in site.stored if "output" in chunk["type"]] == ["tool-output-error"]
 
 
 @pytest.mark.parametrize("code", ["unknown_part", "response_too_large", "bad_chunk", "unknown_chunk"])
@@ -256,7 +289,7 @@ async def test_text_that_cannot_be_stored_does_not_keep_an_answer_open() -> None
     site = Site()
 
     async def agent() -> None:
-        await site.response.close({"type": "error", "errorText": "\ud83d"})
+        await site.response.close({"type": "error", "errorText": "w" * 70_000})
 
     assert await site.serve(agent()) is None
     assert site.stored[-1] == UNTOLD

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = ("agents_app", "sessions_app", "project")
-PURE = ("__init__", "answer", "backend", "registry", "testing", "tool_call", "tools", "turn")  # of agents_app
+# Of agents_app.
+PURE = ("__init__", "answer", "backend", "registry", "sync_turn", "testing", "tool_call", "tools", "turn")
 
 # Imports modules where no Django can be imported, and prints the files of ours that this has loaded.
 PROGRAM = """

@@ -186,27 +186,6 @@ def test_a_failed_round_is_retried_in_the_next(monkeypatch: pytest.MonkeyPatch) 
     assert retention.purge_round(threading.Event()) == Purged()
 
 
-def set_clock(monkeypatch: pytest.MonkeyPatch, *, wall: float, monotonic: float) -> None:
-    now = retention.time.time(), retention.time.monotonic()
-    monkeypatch.setattr(retention.time, "time", lambda: now[0] + wall)
-    monkeypatch.setattr(retention.time, "monotonic", lambda: now[1] + monotonic)
-
-
-def test_the_wall_clock_is_trusted_while_both_clocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = retention.WallClock()
-    set_clock(monkeypatch, wall=300, monotonic=301)
-    assert not clock.jumped()
-
-
-@pytest.mark.parametrize("wall", [-4000, 100_000])
-def test_the_wall_clock_is_not_trusted_in_the_round_after_it_was_set(
-    monkeypatch: pytest.MonkeyPatch, wall: int
-) -> None:
-    clock = retention.WallClock()
-    set_clock(monkeypatch, wall=wall, monotonic=300)
-    assert [clock.jumped(), clock.jumped()] == [True, False]
-
-
 def test_a_session_is_hidden_from_the_moment_it_expires() -> None:
     session = a_session("guest:1")
     assert session.expires_at is not None

@@ -115,7 +115,9 @@ def test_one_of_two_concurrent_decisions_counts_and_the_call_begins_once(two: tu
         assert sorted(problems, key=str) == [None, "already_decided"]
         approved = models.Approval.objects.get(session=session).status == "approved"
         assert approved == (problems[0] is None)
-        may = outcomes(*(writer.change(session, backend.begin_call, "approval_1", run.pk) for writer in two))
+        may = outcomes(
+            *(writer.change(session, backend.begin_call, "approval_1", run.pk, models.new_id()) for writer in two)
+        )
         assert sorted(may) == [False, approved]
 
 

@@ -88,8 +88,22 @@ async def test_a_repeated_signal_gets_the_same_receipt_and_counts_once(tab: Tab)
     first = await signal(tab, session.pk)
     await signal(tab, session.pk, id="signal-2")
     assert await signal(tab, session.pk) == first
-    assert await signal(tab, session.pk, payload={"parts": [{"type": "text", "text": "something else"}]}) == first
     assert (await count(models.Message), await count(models.Run)) == (2, 2)
+
+
+async def test_a_used_id_with_other_content_is_a_conflict(tab: Tab) -> None:
+    session, other = await new_session(), await new_session()
+    await signal(tab, session.pk)
+    for kind, payload in (("message", {"parts": [{"type": "text", "text": "Hullo"}]}), ("cancel", {})):
+        refused = await signal(tab, session.pk, kind=kind, payload=payload)
+        assert (refused["status"], refused["error"]["code"]) == ("rejected", "conflict")
+        assert not refused["error"]["retryable"]
+    assert (await signal(tab, other.pk, payload={"parts": [{"type": "text", "text": "Hi"}]}))["status"] == "accepted"
+    assert (await signal(tab, session.pk))["status"] == "accepted"
+    await threads.run(models.Signal.objects.all().delete)  # as retention may
+    assert (await signal(tab, session.pk))["status"] == "accepted"
+    refused = await signal(tab, session.pk, payload={"parts": [{"type": "text", "text": "Hullo"}]})
+    assert refused["error"]["code"] == "conflict"
 
 
 async def test_a_signal_sent_by_two_tabs_at_once_counts_once(tab: Tab) -> None:

@@ -33,7 +33,7 @@ class Socket:
     """The server's messages to one socket."""
 
     def __init__(self, *, origin: str | None = OURS, cookie: str = GUEST) -> None:
-        headers = [(b"cookie", cookie.encode("latin1"))]
+        headers = [(b"host", b"localhost:8000"), (b"cookie", cookie.encode("latin1"))]
         if origin is not None:
             headers.append((b"origin", origin.encode("latin1")))
         self.scope = {"type": "websocket", "path": "/ws/", "headers": headers}
@@ -82,8 +82,10 @@ async def test_a_guest_is_admitted() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", [None, "", "null", "http://evil.example", "http://[::1", "http://localhost.evil.example"]
-)
+    "origin",
+    [None, "", "null", "http://evil.example", "http://[::1", "http://localhost.evil.example",
+     "https://localhost:8000", "http://localhost", "http://localhost:8001", "http://127.0.0.1:8000"],
+)  # fmt: skip
 async def test_another_origin_is_refused(origin: str | None) -> None:
     assert await refused(Socket(origin=origin)) == ("forbidden_origin", [4403])
 

@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import orjson
 from django.utils import timezone
 
 from agents_app.backend import ApprovalRequest
@@ -16,6 +15,7 @@ from sessions_app import conf
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import AgentSignal
+from sessions_app.core.text import without_nul
 from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.event_log.moments import milliseconds
@@ -64,11 +64,11 @@ class LocalBackend:
             run_id=self._response.run.pk,
             uid=f"approval_{new_id()}",
             call=request.call,
-            tool=request.tool[:128].replace("\0", ""),
-            input=orjson.dumps(request.input).decode(),
+            tool=request.tool,
+            input=request.input_text,
             input_hash=request.input_hash,
             editable=request.editable,
-            reason=request.reason.replace("\0", ""),
+            reason=without_nul(request.reason),
             expires_at=None if expires_s is None else timezone.now() + timedelta(seconds=expires_s),
         )
 
@@ -76,10 +76,11 @@ class LocalBackend:
         return await self._inbox.wait_for(target, timeout_s)
 
     async def expire_approval(self, approval: str) -> bool:
-        return await self._log_writer.change(self.session, lifecycle.expire, approval)
+        return await self._log_writer.change_with_retry(self.session, lifecycle.expire, approval)
 
     async def begin_call(self, approval: str) -> bool:
-        begun = await self._log_writer.change(self.session, begin_call, approval, self._response.run.pk)
+        run, attempt = self._response.run.pk, new_id()
+        begun = await self._log_writer.change_with_retry(self.session, begin_call, approval, run, attempt)
         if begun is None:
             await asyncio.Event().wait()  # the run is to stop: its task is cancelled in a moment
         return bool(begun)
@@ -106,15 +107,22 @@ def insert_approval(approval: Approval, log: SessionLog) -> None:
     approval.save(force_insert=True)
 
 
-def begin_call(log: SessionLog, approval: str, run: str) -> bool | None:
-    """Record that an approved call begins, the first time; None if its run is to stop. Raises fenced."""
+def begin_call(log: SessionLog, approval: str, run: str, attempt: str) -> bool | None:
+    """Record that an approved call begins, the first time; None if its run is to stop. Raises fenced.
+
+    `attempt`: an id by which the same beginning is known when it is repeated.
+    """
     running = Run.objects.running().filter(pk=run).first()
     if running is None:
         raise HoldfastError("fenced")
-    if running.cancel_id is not None:
-        return None
     approved = Approval.objects.filter(run=run, uid=approval, status=Approval.Status.APPROVED)
-    return bool(approved.filter(execution=Execution.NONE).update(execution=Execution.BEGUN))
+    begun = approved.filter(execution=Execution.BEGUN, attempt=attempt)  # by a COMMIT whose answer was lost
+    if running.cancel_id is not None:
+        begun.update(execution=Execution.NONE, attempt=None)  # nothing was called
+        return None
+    return bool(approved.filter(execution=Execution.NONE).update(execution=Execution.BEGUN, attempt=attempt)) or (
+        begun.exists()
+    )
 
 
 def end_call(approval: str, execution: Approval.Execution, log: SessionLog) -> None:

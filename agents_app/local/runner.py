@@ -8,7 +8,9 @@ from contextlib import suppress
 from functools import partial
 from typing import cast
 
-from agents_app import registry
+from django.db import connections
+
+from agents_app import registry, sync_turn
 from agents_app.local.backend import LocalBackend
 from agents_app.turn import AgentFailed, Mode, Turn
 from sessions_app import conf, models
@@ -173,7 +175,9 @@ async def _answer(process: Process, response: LocalWriter, inbox: RunInbox) -> N
         # The log refused a chunk: malformed, fenced, session deleted, or the database is unavailable.
         logger.warning("run %s: %s", run.pk, problem.message)
         await _end(process, response, {"type": "error", "errorText": problem.message})
-    except Exception:
+    except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException:  # SystemExit too: it would end the whole process
         logger.exception("agent %s failed in run %s", run.agent, run.pk)
         await _end(process, response, {"type": "error", "errorText": FAILED})
 
@@ -187,7 +191,7 @@ async def _speak(process: Process, response: LocalWriter, inbox: RunInbox) -> No
     agent = registry.find(run.agent)
     if agent is None:
         raise LookupError(f"no agent is named {run.agent!r}")
-    await agent(turn)
+    await sync_turn.perform(agent, turn, tidy=connections.close_all)
     await turn.finish()
 
 

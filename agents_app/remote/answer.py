@@ -14,6 +14,7 @@ from agents_app.answer import Answer, Call
 from agents_app.backend import Arguments
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.text import split
 from sessions_app.core.wire_types import Chunk
 from sessions_app.publishing.response_writer import ResponseWriter, Ticker
 
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 48 * 1024  # of JSON; a frame of the site's has room for 64 KiB
 BATCH_CHUNKS = 500
-PIECE = 6 * 1024  # characters of an append in one chunk: at most 36 KiB of JSON, whatever they are
+PIECE = 6 * 1024  # bytes of an append's text in one chunk: at most 36 KiB of JSON, whatever they are
 CHUNK_BYTES = 60 * 1024  # of JSON, in a chunk that can't be divided
 
 # Refusals of a malformed chunk: nothing of its batch is stored, and the batch's number is free. Others store what comes
@@ -45,7 +46,7 @@ class RemoteResponse:
         self.batch: list[Chunk] = []  # in flight
         self._batches: list[list[Chunk]] = []  # that follow it
         self._hand_over = submit
-        self._writer = ResponseWriter(uid, ticker=ticker, check=check, submit=self._submit)
+        self._writer = ResponseWriter(uid, ticker=ticker, check=check, chunk_bytes=CHUNK_BYTES, submit=self._submit)
 
     async def write(self, chunk: Chunk) -> None:
         """Add one chunk; see `ResponseWriter.write`."""
@@ -115,13 +116,12 @@ def pieces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     """Divide appends of long texts."""
     for chunk in chunks:
         append = vocabulary.APPENDS.get(chunk["type"])
-        if append is None or len(chunk[append[1]]) <= PIECE:
+        if append is None or 4 * len(chunk[append[1]]) <= PIECE:
             yield chunk
         else:
-            text = chunk[append[1]]
-            for start in range(0, len(text), PIECE):
+            for text in split(chunk[append[1]], PIECE):
                 piece = chunk.copy()
-                piece[append[1]] = text[start : start + PIECE]
+                piece[append[1]] = text
                 yield piece
 
 

@@ -16,6 +16,7 @@ from typing import Self
 import orjson
 
 from agents_app.remote.answer import RemoteAnswer, RemoteResponse
+from agents_app.remote.beats import BeatThread
 from agents_app.remote.transports import Frame, HttpTransport, PublisherTransport, TransportLost, WebSocketTransport
 from sessions_app.core.errors import ERRORS, HoldfastError
 from sessions_app.publishing.response_writer import Ticker
@@ -73,6 +74,7 @@ class Publisher:
         self._changed = asyncio.Condition()  # another transport, or none
         self._room = asyncio.Semaphore(AT_ONCE)
         self._fresh_at = 0.0  # when another token is needed
+        self._beats = BeatThread(self._url, self._who, self._beat_s)
         self._keeping = asyncio.create_task(self._keep_connected())
         return self
 
@@ -80,6 +82,7 @@ class Publisher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop at once. Flushed chunks are stored; an answer left open is interrupted when the lease runs out."""
+        self._beats.stop()
         tasks = {self._keeping, *self._tasks}
         for task in tasks:
             task.cancel()
@@ -223,12 +226,14 @@ class Publisher:
     async def _current_token(self) -> str:
         if isinstance(self._token, str):
             self._fresh_at = float("inf")
+            self._beats.token = self._token
             return self._token
         try:
             token = await self._token()
             self._fresh_at = time.time() + TOKEN_LIFE * _life_s(token)
         except Exception as error:  # the application's own function
             raise TransportLost(f"no token: {error!r}") from error
+        self._beats.token = token
         return token
 
 

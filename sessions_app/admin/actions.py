@@ -8,9 +8,12 @@ from typing import TypeVar, cast
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+
+from sessions_app.telemetry import audit as audit_log
 
 M = TypeVar("M", bound=Model)
 
@@ -40,6 +43,11 @@ def confirm(admin: ModelAdmin[M], request: HttpRequest, queryset: QuerySet[M], *
             **context,
         },
     )
+
+
+def audit(request: HttpRequest, action: str) -> None:
+    """Record what the logged-in user did in the audit log, once it is committed."""
+    transaction.on_commit(lambda: audit_log.record(f"user:{request.user.pk}", action))
 
 
 def log(request: HttpRequest, objects: Iterable[Model], flag: int, message: str = "") -> None:

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.text import Truncator
 
 from sessions_app.admin import actions
-from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, link, text
+from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, clip, link, moment, sender, text
 from sessions_app.core.errors import HoldfastError
 from sessions_app.models import Approval, ApprovalQuerySet
 from sessions_app.runs import admin_changes, lifecycle
@@ -29,13 +29,29 @@ class ListedApproval(Protocol):
 class ApprovalColumns:
     """List columns shared by the approval admin and its inline."""
 
+    @admin.display(description="tool", ordering="tool")
+    def tool_name(self, approval: Approval) -> str:
+        return clip(approval.tool)
+
+    @admin.display(description="execution", ordering="execution")
+    def outcome(self, approval: Approval) -> str:
+        return clip(approval.get_execution_display())
+
     @admin.display(description="decided by")
-    def decided_by(self, approval: Approval) -> str:
-        return approval.decision.actor if approval.decision else "–"
+    def decider(self, approval: Approval) -> str:
+        return sender(approval.decision)
+
+    @admin.display(description="decided", ordering="decided_at")
+    def decided(self, approval: Approval) -> str:
+        return moment(approval.decided_at)
+
+    @admin.display(description="expires", ordering="expires_at")
+    def expires(self, approval: Approval) -> str:
+        return moment(approval.expires_at)
 
     @admin.display
     def arguments(self, approval: ListedApproval) -> str:
-        return Truncator(approval.beginning).chars(ARGUMENTS_LENGTH)
+        return clip(Truncator(approval.beginning).chars(ARGUMENTS_LENGTH))
 
 
 def _light(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
@@ -48,7 +64,7 @@ def _light(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
 @admin.register(Approval)
 class ApprovalAdmin(ApprovalColumns, ReadOnlyAdmin):
     list_display = [
-        "tool", "arguments", "status", "decided_by", "decided_at", "execution", "expires_at", "in_session", "uid",
+        "tool_name", "arguments", "status", "decider", "outcome", "expires", "in_session",
     ]  # fmt: skip
     list_filter = ["status", "execution"]
     search_fields = ["=uid", "=session__id", "=run__id", "=call"]
@@ -57,7 +73,7 @@ class ApprovalAdmin(ApprovalColumns, ReadOnlyAdmin):
     actions = ["expire"]
     fields = [
         "in_session", "in_run", "uid", "tool", "call", "all_arguments", "input_hash", "editable", "reason", "status",
-        "decided_by", "decided_at", "by_signal", "execution", "created_at", "expires_at",
+        "decider", "decided_at", "by_signal", "execution", "created_at", "expires_at",
     ]  # fmt: skip
 
     class Media:
@@ -109,7 +125,7 @@ class ApprovalInline(ApprovalColumns, ReadOnlyInline):
     """Approvals on a run's page."""
 
     model = Approval
-    fields = readonly_fields = ("tool", "arguments", "status", "decided_by", "decided_at", "execution", "expires_at")
+    fields = readonly_fields = ("tool_name", "arguments", "status", "decider", "decided", "outcome", "expires")
     ordering = ["id"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:

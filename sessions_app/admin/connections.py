@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from sessions_app import conf
-from sessions_app.admin.readonly import ReadOnlyAdmin
+from sessions_app.admin.readonly import ReadOnlyAdmin, clip, moment
 from sessions_app.core.idle import Bar, Finding, Peak
 from sessions_app.diagnostics import report
 from sessions_app.diagnostics.report import Diagnosis
@@ -30,7 +30,7 @@ class Scope(forms.Form):
 
 @admin.register(ConnectionRecord)
 class ConnectionRecordAdmin(ReadOnlyAdmin):
-    list_display = ["ended_at", "transport", "ended", "code", "life", "idle", "headers", "hops", "ray"]
+    list_display = ["end", "transport", "ended", "code", "life", "idle", "proxy_headers", "hops", "ray_id"]
     list_filter = ["transport", "ended"]
     search_fields = ["=ray", "=process"]
     search_help_text = "Search by Cloudflare Ray ID or by process (host:pid)."
@@ -39,6 +39,18 @@ class ConnectionRecordAdmin(ReadOnlyAdmin):
         "headers", "hops", "ray",
     ]  # fmt: skip
     change_list_template = "holdfast/admin/connection_records.html"
+
+    @admin.display(description="ended at", ordering="ended_at")
+    def end(self, record: ConnectionRecord) -> str:
+        return moment(record.ended_at)
+
+    @admin.display(description="headers", ordering="headers")
+    def proxy_headers(self, record: ConnectionRecord) -> str:
+        return clip(record.headers)
+
+    @admin.display(description="Ray id", ordering="ray")
+    def ray_id(self, record: ConnectionRecord) -> str:
+        return clip(record.ray)
 
     @admin.display(description="lifetime", ordering="life_s")
     def life(self, record: ConnectionRecord) -> str:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 
 from sessions_app.admin import transcript
-from sessions_app.admin.readonly import ReadOnlyAdmin, link
+from sessions_app.admin.readonly import ReadOnlyAdmin, clip, link, moment
 from sessions_app.event_log import queries
 from sessions_app.models import Message
 
@@ -25,7 +25,7 @@ class ListedMessage(Protocol):
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
     list_display = [
-        "uid", "role", "status", "in_session", "size", "first_serial", "last_serial", "updated_at",
+        "message_id", "role", "status", "in_session", "size", "serials", "updated",
     ]  # fmt: skip
     list_filter = ["status", "role"]
     list_select_related = ["session"]
@@ -57,6 +57,18 @@ class MessageAdmin(ReadOnlyAdmin):
     @admin.display(description="session", ordering="session")
     def in_session(self, message: Message) -> str:
         return link(message.session)
+
+    @admin.display(description="id", ordering="uid")
+    def message_id(self, message: Message) -> str:
+        return clip(message.uid)
+
+    @admin.display(ordering="first_serial")
+    def serials(self, message: Message) -> str:
+        return f"{message.first_serial} – {message.last_serial}"
+
+    @admin.display(description="updated", ordering="updated_at")
+    def updated(self, message: Message) -> str:
+        return moment(message.updated_at)
 
     @admin.display(ordering="characters")
     def size(self, message: ListedMessage) -> str:

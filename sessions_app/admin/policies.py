@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest
@@ -12,6 +13,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
+from sessions_app.admin import actions
+from sessions_app.admin.lists import ListAdmin
 from sessions_app.models import RetentionPolicy
 
 
@@ -26,7 +29,7 @@ class ListedPolicy(Protocol):
 
 
 @admin.register(RetentionPolicy)
-class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class RetentionPolicyAdmin(ListAdmin):
     list_display = ["name", "hours", "is_default", "sessions", "on_hold", "last_active"]
     actions = None
 
@@ -48,6 +51,17 @@ class RetentionPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(ordering="active_at")
     def last_active(self, policy: ListedPolicy) -> str:
         return f"{timesince(policy.active_at, depth=1)} ago" if policy.active_at else "–"
+
+    def save_model(
+        self, request: HttpRequest, obj: RetentionPolicy, form: forms.ModelForm[RetentionPolicy], change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        actions.audit(request, f"{'changed' if change else 'created'} {obj.described()}")
+
+    def delete_model(self, request: HttpRequest, obj: RetentionPolicy) -> None:
+        described = obj.described()
+        super().delete_model(request, obj)
+        actions.audit(request, f"deleted {described}")
 
     def has_delete_permission(self, request: HttpRequest, obj: ListedPolicy | None = None) -> bool:
         needed = obj is not None and (obj.is_default or obj.session_count)

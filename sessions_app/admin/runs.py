@@ -5,11 +5,10 @@ from __future__ import annotations
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE
 from django.http import HttpRequest, HttpResponse
-from django.utils.timesince import timesince
 
 from sessions_app.admin import actions
 from sessions_app.admin.approvals import ApprovalInline
-from sessions_app.admin.readonly import ReadOnlyAdmin, ago, link
+from sessions_app.admin.readonly import ReadOnlyAdmin, ago, clip, duration, link, moment
 from sessions_app.admin.signals import SignalInline
 from sessions_app.core.errors import HoldfastError
 from sessions_app.models import Run, RunQuerySet
@@ -20,7 +19,7 @@ INTERRUPTED = "Interrupted by an administrator."
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ["id", "agent", "status", "in_session", "lease", "held_by", "created_at", "took", "mode", "tokens"]
+    list_display = ["run_id", "answered_by", "state", "in_session", "held_by", "created", "took", "tokens"]
     list_filter = ["status", "mode", "agent"]
     list_select_related = ["session", "worker"]
     search_fields = ["=id", "=session__id", "=uid", "=worker__id"]
@@ -41,6 +40,19 @@ class RunAdmin(ReadOnlyAdmin):
     class Media:
         css = {"all": ["holdfast/admin/sessions.css"]}
 
+    @admin.display(description="id", ordering="id")
+    def run_id(self, run: Run) -> str:
+        return clip(run.pk)
+
+    @admin.display(description="agent", ordering="agent")
+    def answered_by(self, run: Run) -> str:
+        return clip(run.agent)
+
+    @admin.display(description="status", ordering="status")
+    def state(self, run: Run) -> str:
+        status = run.get_status_display()
+        return f"{status}, lease lost" if _has_lost_lease(run) else status
+
     @admin.display(description="session", ordering="session")
     def in_session(self, run: Run) -> str:
         return link(run.session)
@@ -49,7 +61,7 @@ class RunAdmin(ReadOnlyAdmin):
     def lease(self, run: Run) -> str:
         if run.status != Run.Status.RUNNING or run.worker is None:
             return "–"
-        return f"{'held' if run.worker.alive else 'lost'}, seen {ago(run.worker.seen_at)}"
+        return f"{'lost' if _has_lost_lease(run) else 'held'}, seen {ago(run.worker.seen_at)}"
 
     @admin.display(description="worker", ordering="worker")
     def held_by(self, run: Run) -> str:
@@ -63,15 +75,21 @@ class RunAdmin(ReadOnlyAdmin):
     def stopped_by(self, run: Run) -> str:
         return link(run.cancel)
 
-    @admin.display(description="tokens (in, out)", ordering="output_tokens")
+    @admin.display(description="tokens in, out", ordering="output_tokens")
     def tokens(self, run: Run) -> str:
-        return f"{run.input_tokens}, {run.output_tokens}" if run.input_tokens or run.output_tokens else "–"
+        if not (run.input_tokens or run.output_tokens):
+            return "–"
+        return f"{_count(run.input_tokens)}, {_count(run.output_tokens)}"
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, run: Run) -> str:
+        return moment(run.created_at)
 
     @admin.display
     def took(self, run: Run) -> str:
         if run.started_at is None or run.ended_at is None:
             return "–"
-        return timesince(run.started_at, run.ended_at)
+        return duration(run.ended_at - run.started_at)
 
     def has_interrupt_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("sessions_app.change_run")
@@ -94,3 +112,13 @@ class RunAdmin(ReadOnlyAdmin):
                 self.message_user(request, f"{run}: {problem.message}", messages.ERROR)
         self.message_user(request, f"Runs interrupted: {interrupted}.", messages.SUCCESS)
         return None
+
+
+def _count(tokens: int) -> str:
+    """Return a number of tokens; in millions, where digits would widen the list."""
+    return str(tokens) if tokens < 100_000 else f"{tokens / 1_000_000:.1f}M"
+
+
+def _has_lost_lease(run: Run) -> bool:
+    """Return True for a run whose worker is dead: it is about to be ended as interrupted."""
+    return run.status == Run.Status.RUNNING and run.worker is not None and not run.worker.alive

@@ -20,7 +20,8 @@ from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
 
 from sessions_app.admin import actions, transcript
-from sessions_app.admin.readonly import filtered
+from sessions_app.admin.lists import ListAdmin
+from sessions_app.admin.readonly import ago, clip, filtered
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import locking
 from sessions_app.event_log import queries
@@ -114,8 +115,8 @@ class OwnerKindFilter(admin.SimpleListFilter):
 
 
 @admin.register(Session)
-class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ["name", "state", "owned_by", "active", "expiry", "held", "count", "size", "tail", "agent"]
+class SessionAdmin(ListAdmin):
+    list_display = ["name", "state", "owned_by", "active", "expiry", "held", "count", "size", "tail", "answered_by"]
     list_filter = [StateFilter, "held", "policy", OwnerKindFilter, "agent"]
     list_select_related = ["policy"]
     list_per_page = 50
@@ -131,13 +132,13 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     change_form_template = "holdfast/admin/transcript_form.html"
 
     class Media:
-        css = {"all": ["holdfast/admin/sessions.css"]}
+        css = {"all": ["holdfast/admin/lists.css", "holdfast/admin/sessions.css"]}
 
     # Columns
 
     @admin.display(description="session", ordering="title")
     def name(self, session: Session) -> str:
-        return session.title or session.pk
+        return clip(session.title or session.pk)
 
     @admin.display
     def state(self, session: ListedSession) -> str:
@@ -153,6 +154,10 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def owned_by(self, session: ListedSession) -> str:
         name: str = session.owner_name
         return f"{name[:14]}…" if name.startswith("guest:") else name or "–"  # enough to tell guests apart
+
+    @admin.display(description="agent", ordering="agent")
+    def answered_by(self, session: Session) -> str:
+        return clip(session.agent)
 
     @admin.display(description="messages")
     def count(self, session: ListedSession) -> int:
@@ -172,7 +177,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="last active", ordering="active_at")
     def active(self, session: Session) -> str:
-        return f"{timesince(session.active_at, depth=1)} ago"
+        return ago(session.active_at)
 
     @admin.display(description="expires")
     def expiry(self, session: Session) -> str:
@@ -218,7 +223,8 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = _transcript(object_id, request.GET) if request.method == "GET" else {}
+        may_read = request.method == "GET" and request.user.has_perm("sessions_app.view_message")
+        context = _transcript(object_id, request.GET) if may_read else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def save_model(self, request: HttpRequest, obj: Session, form: forms.ModelForm[Session], change: bool) -> None:

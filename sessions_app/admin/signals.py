@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import Truncator
 
-from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, link, text
+from sessions_app.admin.readonly import ReadOnlyAdmin, ReadOnlyInline, clip, link, moment, sender, text
 from sessions_app.core.signals import KINDS
 from sessions_app.models import Signal
 
@@ -33,20 +33,33 @@ class SignalColumns:
     @admin.display(description="status", ordering="status")
     def outcome(self, signal: Signal) -> str:
         reason = Truncator(signal.reason).chars(REASON_LENGTH)
-        return f"{signal.status}: {reason}" if reason else signal.status
+        status = signal.get_status_display()
+        return clip(f"{status}: {reason}" if reason else status)
+
+    @admin.display(description="actor", ordering="actor")
+    def sender(self, signal: Signal) -> str:
+        return sender(signal)
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, signal: Signal) -> str:
+        return moment(signal.created_at)
+
+    @admin.display(description="changed", ordering="changed_at")
+    def changed(self, signal: Signal) -> str:
+        return moment(signal.changed_at)
 
 
 @admin.register(Signal)
 class SignalAdmin(SignalColumns, ReadOnlyAdmin):
-    list_display = ["uid", "kind", "outcome", "in_session", "actor", "created_at", "changed_at"]
+    list_display = ["sender_id", "kind", "outcome", "in_session", "sender", "created", "changed"]
     list_filter = [KindFilter, "status"]
     list_select_related = ["session"]
     search_fields = ["=uid", "=session__id", "=run__id", "=message", "=target"]
     search_help_text = "Search by the id of a signal, session, run, response, approval or tool call."
     ordering = ["-id"]
     fields = [
-        "in_session", "uid", "kind", "actor", "status", "code", "reason", "sent", "target", "message", "in_run",
-        "serial", "last_serial", "created_at", "changed_at",
+        "in_session", "uid", "kind", "actor", "issued_by", "status", "code", "reason", "sent", "target", "message",
+        "in_run", "serial", "last_serial", "created_at", "changed_at",
     ]  # fmt: skip
 
     class Media:
@@ -56,6 +69,10 @@ class SignalAdmin(SignalColumns, ReadOnlyAdmin):
         # A payload can hold a megabyte.
         light: QuerySet[Signal] = super().get_queryset(request).defer("payload")
         return light
+
+    @admin.display(description="id", ordering="uid")
+    def sender_id(self, signal: Signal) -> str:
+        return clip(signal.uid)
 
     @admin.display(description="session", ordering="session")
     def in_session(self, signal: Signal) -> str:
@@ -74,7 +91,7 @@ class SignalInline(SignalColumns, ReadOnlyInline):
     """Signals on a run's page."""
 
     model = Signal
-    fields = readonly_fields = ("kind", "outcome", "actor", "created_at", "changed_at")
+    fields = readonly_fields = ("kind", "outcome", "sender", "created", "changed")
     ordering = ["serial"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Signal]:

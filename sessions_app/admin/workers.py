@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
-from sessions_app.admin.readonly import ReadOnlyAdmin, ago
+from sessions_app.admin.readonly import ReadOnlyAdmin, ago, clip, moment
 from sessions_app.models import Run, Worker
 
 
@@ -20,7 +20,7 @@ class ListedWorker(Protocol):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ["name", "alive", "running", "seen", "beats", "started_at"]
+    list_display = ["process", "alive", "running", "seen", "beats", "started"]
     list_filter = ["alive"]
     search_fields = ["=id", "name"]
 
@@ -28,6 +28,14 @@ class WorkerAdmin(ReadOnlyAdmin):
         running = Count("runs", filter=Q(runs__status=Run.Status.RUNNING))
         annotated: QuerySet[Worker] = super().get_queryset(request).annotate(running_count=running)
         return annotated
+
+    @admin.display(description="name", ordering="name")
+    def process(self, worker: Worker) -> str:
+        return clip(worker.name)
+
+    @admin.display(description="started", ordering="started_at")
+    def started(self, worker: Worker) -> str:
+        return moment(worker.started_at)
 
     @admin.display(description="active runs", ordering="running_count")
     def running(self, worker: ListedWorker) -> int:

@@ -103,6 +103,8 @@ class HoldfastView(APIView):
         async def in_turn(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
             payer = request_payer(request, _identity(request))
             try:
+                if in_debt_s := rates.wait("answer", payer):  # refused here, it costs no thread
+                    raise HoldfastError("read_limit", retry_after_s=in_debt_s)
                 async with _turns.turn(payer):
                     return await sync_to_async(_answer)(payer, view, request, *args, **kwargs)
             except HoldfastError as problem:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
-from rest_framework.pagination import CursorPagination
+from django.utils.dateparse import parse_datetime
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -33,10 +34,14 @@ class SessionPages(CursorPagination):
         self, queryset: QuerySet[M, R], request: Request, view: APIView | None = None
     ) -> list[R] | None:
         PageQuery(data=request.query_params.dict()).is_valid(raise_exception=True)
-        try:
-            return super().paginate_queryset(queryset, request, view)
-        except ValidationError:  # an invented cursor: its position isn't a time
-            raise ApiError("bad_page") from None
+        return super().paginate_queryset(queryset, request, view)
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """Override: refuse an invented position here, where no database has seen it yet."""
+        cursor = super().decode_cursor(request)
+        if cursor is not None and cursor.position is not None and not _is_moment(str(cursor.position)):
+            raise ApiError("bad_page")
+        return cursor
 
     # Links are paths: behind a proxy, this server's host name isn't the client's.
 
@@ -45,6 +50,17 @@ class SessionPages(CursorPagination):
 
     def get_previous_link(self) -> str | None:
         return _path(super().get_previous_link())
+
+
+def _is_moment(text: str) -> bool:
+    """Return True if a position is a moment in the form of this API's own, which exists in every time zone."""
+    try:
+        moment = parse_datetime(text)
+        if moment is None or moment.tzinfo is None or str(moment) != text:
+            return False
+        return 1 < moment.astimezone(UTC).year < 9999
+    except (ValueError, OverflowError):
+        return False
 
 
 def _path(link: str | None) -> str | None:

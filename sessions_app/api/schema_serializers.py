@@ -53,6 +53,9 @@ class SignalSerializer(serializers.Serializer[None]):
     code = serializers.CharField(allow_null=True, help_text="Code of the error that rejected it.")
     reason = serializers.CharField(allow_null=True, help_text="Human-readable reason for the status.")
     actor = serializers.CharField(help_text="Identity of the sender.")
+    issued_by = serializers.CharField(
+        required=False, help_text="Identity that had the sender's token issued, if the token says so."
+    )
     at = MillisecondsField()
     message = serializers.CharField(allow_null=True, help_text="Id of the response it refers to.")
     payload = serializers.DictField(help_text="The part of the payload that is visible to every reader.")

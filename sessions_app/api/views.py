@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework import mixins, permissions, viewsets
 from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, SerializerMetaclass
@@ -54,9 +54,9 @@ from sessions_app.http.authentication import IsAuthenticatedOrGuest, identity_of
 from sessions_app.http.errors import ApiError
 from sessions_app.http.throttling import request_payer
 from sessions_app.models import Message, RetentionPolicy, RevokedToken, Session
+from sessions_app.models.subjects import subject_problem
 from sessions_app.retention import purge
-
-logger = logging.getLogger(__name__)
+from sessions_app.telemetry import audit
 
 Answer = OpenApiResponse | PolymorphicProxySerializer | SerializerMetaclass
 
@@ -281,13 +281,27 @@ class PolicyViewSet(HoldfastView, viewsets.ModelViewSet[RetentionPolicy]):
             raise ApiError("no_such_policy")
         return policy
 
+    def perform_create(self, serializer: BaseSerializer[RetentionPolicy]) -> None:
+        super().perform_create(serializer)
+        self._record("created", serializer.instance)
+
+    def perform_update(self, serializer: BaseSerializer[RetentionPolicy]) -> None:
+        super().perform_update(serializer)
+        self._record("changed", serializer.instance)
+
     def perform_destroy(self, policy: RetentionPolicy) -> None:
         if policy.is_default:
             raise ApiError("policy_is_default")
+        described = policy.described()
         try:
             policy.delete()
         except ProtectedError:
             raise ApiError("policy_in_use") from None
+        audit.record(identity_of(self.request).owner, f"deleted {described}")
+
+    def _record(self, verb: str, policy: RetentionPolicy | None) -> None:
+        assert policy is not None  # it was saved
+        audit.record(identity_of(self.request).owner, f"{verb} {policy.described()}")
 
 
 @extend_schema_view(
@@ -329,15 +343,21 @@ class TokenViewSet(HoldfastView, viewsets.ViewSet):
         identity = identity_of(request)
         if _reaches_others(asked.validated_data, identity.owner):
             require(request.user, ISSUE_FOR_OTHERS)
-        token, grant = tokens.issue(**{"life_s": conf.settings.token_max_s, **asked.validated_data})
-        logger.info("%s issued token %s for %s", identity.owner, grant.jti, asked.validated_data["sub"])
+        if problem := subject_problem(asked.validated_data["sub"]):
+            raise ValidationError({"sub": [problem]})
+        token, grant = tokens.issue(**{"life_s": conf.settings.token_max_s, **asked.validated_data}, by=identity.owner)
+        audit.record(identity.owner, f"issued token {grant.jti}: {_described(asked.validated_data)}")
         issued = {"token": token, "jti": grant.jti, "expires_at": grant.expires_at * 1000}
         return Response(issued, status=201)
 
     def destroy(self, request: Request, jti: str) -> Response:
         tokens.revoke(jti)
-        logger.info("%s revoked token %s", identity_of(request).owner, jti)
+        audit.record(identity_of(request).owner, f"revoked token {jti}")
         return Response(status=204)
+
+
+def _described(asked: Mapping[str, Any]) -> str:
+    return f"sub {asked['sub']}, scope {asked['scope']}, sessions {' '.join(asked['sessions'])}"
 
 
 def _reaches_others(asked: Mapping[str, str], owner: str) -> bool:

@@ -72,3 +72,9 @@ def client_key(peer: str | None, forwarded_for: str) -> str:
     if proxies and forwarded_for.strip():
         return address_key(forwarded[-min(proxies, len(forwarded))].strip())
     return address_key(peer)
+
+
+def is_api(path: str) -> bool:
+    """Return True if a path of the project is below Holdfast's `api/`."""
+    start = prefix()
+    return start is not None and path.startswith(f"{start}api/")

@@ -25,8 +25,10 @@ from django.utils.crypto import constant_time_compare
 
 from sessions_app import conf
 from sessions_app.auth import tokens
+from sessions_app.auth.cookies import has_old_name, name_of, value
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tokens import OWNERS_SCOPES, Grant
+from sessions_app.models.subjects import NO_USER, user_pk
 
 GUEST_COOKIE = "holdfast_guest"
 GUEST_COOKIE_S = 365 * 24 * 3600  # since the last page visit
@@ -55,17 +57,20 @@ class Identity(NamedTuple):
 
 
 def identify(cookies: Mapping[str, str]) -> Identity | None:
-    """Return the logged-in user, else the guest, else None.
+    """Return the logged-in user, else the guest, else None. Call it in a thread if it `needs_database`."""
+    user = _user_of(value(cookies, settings.SESSION_COOKIE_NAME))
+    return user or (guest_in(cookies) if conf.settings.guests else None)
 
-    Reads the database only if there is a login cookie; call it in a thread then.
-    """
-    user = _user_of(cookies.get(settings.SESSION_COOKIE_NAME))
-    return user or (guest_of(cookies.get(GUEST_COOKIE)) if conf.settings.guests else None)
+
+def needs_database(cookies: Mapping[str, str]) -> bool:
+    """Return True if `identify` reads the database for these cookies. For most guests it doesn't."""
+    login = settings.SESSION_COOKIE_NAME
+    return login in cookies or any(has_old_name(cookies, name) for name in (login, guest_cookie_name()))
 
 
 async def identify_async(cookies: Mapping[str, str]) -> Identity | None:
-    """`identify` for async code; uses a thread only if there is a login cookie."""
-    if settings.SESSION_COOKIE_NAME in cookies:
+    """`identify` for async code; uses a thread only if it must."""
+    if needs_database(cookies):
         return await sync_to_async(identify)(cookies)
     return identify(cookies)
 
@@ -134,16 +139,10 @@ def user_identity(user: AbstractBaseUser, login: SessionBase) -> Identity:
 
 def _user_id(owner: str) -> Any:
     """Return the primary key in a token's `sub`, or None if it isn't a user. Raises bad_token."""
-    kind, _, text = owner.partition(":")
-    if kind != "user":
-        return None
     try:
-        pk = get_user_model()._meta.pk.clean(text, None)
+        return user_pk(owner)
     except ValidationError:
-        pk = None
-    if str(pk) != text:  # only the canonical form, so that a user has exactly one `sub`
-        raise HoldfastError("bad_token", "`sub` is not a user of this site")
-    return pk
+        raise HoldfastError("bad_token", NO_USER) from None
 
 
 # Cookies
@@ -174,7 +173,13 @@ def _auth_hashes(user: AbstractBaseUser) -> Iterator[str]:
     yield from user.get_session_auth_fallback_hash()
 
 
-def guest_of(cookie: str | None) -> Identity | None:
+def guest_cookie_name() -> str:
+    return name_of(GUEST_COOKIE)
+
+
+def guest_in(cookies: Mapping[str, str]) -> Identity | None:
+    """Return the guest that cookies name, or None."""
+    cookie = value(cookies, guest_cookie_name())
     if not cookie:
         return None
     try:

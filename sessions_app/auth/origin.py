@@ -1,18 +1,98 @@
-"""Origin check: only pages of this site may use its visitors' cookies."""
+"""Origin check: only pages of this site, or of origins that it trusts, may use its visitors' cookies.
+
+Cookies ignore ports, and unless they are `__Host-` cookies schemes too: a page at another port or scheme of the same
+host sends them. So the whole origin is compared, as Django's CSRF check does for forms.
+"""
 
 from __future__ import annotations
 
-from urllib.parse import urlparse
+import re
+from io import BytesIO
+from typing import NamedTuple
 
-from channels.security.websocket import OriginValidator
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest
+from django.utils.http import is_same_domain
+
+from sessions_app.core.asgi_types import Scope
+from sessions_app.core.errors import HoldfastError
+
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+# What a WebSocket's scheme is called, by servers and in proxies' headers, and what its page's is.
+PAGE_SCHEMES = {"ws": "http", "wss": "https"}
+OWN_SITES = ("same-origin", "none")  # Sec-Fetch-Site of our own pages, and of a typed address
+_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^\[\]/?#@:\s]+)(?::([0-9]{1,5}))?\Z", re.IGNORECASE)
 
 
-def is_own_page(origin: str) -> bool:
-    """Return True if an `Origin` header names this site."""
-    allowed = settings.ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]"]
+class Origin(NamedTuple):
+    """An origin in its one form: lower case, with its port. A trusted one's host may be `*.example.com`."""
+
+    scheme: str
+    host: str
+    port: str
+
+    def __str__(self) -> str:
+        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}"
+
+    def covers(self, page: Origin) -> bool:
+        """Return True if `page` is this origin, or fits its wildcard, which includes the domain itself, as Django's."""
+        fits = self.host.startswith("*.") and is_same_domain(page.host, self.host[1:])
+        return (self.scheme, self.port) == (page.scheme, page.port) and (fits or page.host == self.host)
+
+
+def parse(text: str) -> Origin | None:
+    """Return the origin that a header or setting names; None for `null` and for what is no http origin."""
+    match = _ORIGIN.match(text)
+    if match is None:
+        return None
+    scheme = match[1].lower()
+    return Origin(scheme, match[2].lower(), str(int(match[3])) if match[3] else DEFAULT_PORTS[scheme])
+
+
+def check_page(request: HttpRequest) -> None:
+    """Raise forbidden_origin for requests from other sites' pages, reads included: cookies come with them."""
+    origin = request.headers.get("Origin")
+    if origin is not None:
+        _check(origin, request)
+    elif request.headers.get("Sec-Fetch-Site", "none") not in OWN_SITES:
+        raise HoldfastError("forbidden_origin")
+
+
+def check_handshake(scope: Scope) -> None:
+    """Raise forbidden_origin unless a WebSocket handshake names the origin of one of this site's pages."""
+    request = _as_request(scope)
+    _check(request.headers.get("Origin", ""), request)
+
+
+def _check(text: str, request: HttpRequest) -> None:
+    page, own = parse(text), site_origin(request)
+    trusted = map(parse, settings.CSRF_TRUSTED_ORIGINS)
+    if page is None or not (page == own or any(each is not None and each.covers(page) for each in trusted)):
+        raise HoldfastError("forbidden_origin", f"this site's is {own}" if own else "the Host isn't one of this site's")
+
+
+def site_origin(request: HttpRequest) -> Origin | None:
+    """Return the origin that a request was sent to; behind proxies, by the headers that Django's settings trust.
+
+    These are SECURE_PROXY_SSL_HEADER and USE_X_FORWARDED_HOST. None if ALLOWED_HOSTS lacks the host.
+    """
     try:
-        page = urlparse(origin)
-    except ValueError:
-        return False
-    return bool(OriginValidator(None, allowed).valid_origin(page))
+        host = request.get_host()
+    except DisallowedHost:
+        return None
+    return parse(f"{'https' if request.is_secure() else 'http'}://{host}")
+
+
+def _as_request(scope: Scope) -> HttpRequest:
+    """Return a handshake as the page's GET request, for which Django knows the host and the scheme."""
+    scheme = scope.get("scheme", "ws")
+    request = ASGIRequest({**scope, "method": "GET", "scheme": PAGE_SCHEMES.get(scheme, scheme)}, BytesIO())
+    if settings.SECURE_PROXY_SSL_HEADER:  # some proxies, such as Traefik, name the WebSocket's scheme there
+        name = settings.SECURE_PROXY_SSL_HEADER[0]
+        first = request.META.get(name, "").split(",")[0].strip()
+        if first in PAGE_SCHEMES:
+            request.META[name] = PAGE_SCHEMES[first]
+    return request

@@ -28,13 +28,18 @@ LEEWAY_S = 5  # allowed clock difference between two machines
 _jwt = jwt.PyJWT({"require": CLAIMS, "strict_aud": True, "enforce_minimum_key_length": True})
 
 
-def issue(*, sub: str, scope: str, sessions: list[str], life_s: int) -> tuple[str, Grant]:
-    """Sign a token with the site's first key; return it and its grant. The site must have a key."""
+def issue(*, sub: str, scope: str, sessions: list[str], life_s: int, by: str = "") -> tuple[str, Grant]:
+    """Sign a token with the site's first key; return it and its grant. The site must have a key.
+
+    `by` is the identity that has it issued: all that is sent with the token records it.
+    """
     now = int(time.time())
-    claims = {
+    claims: JsonObject = {
         "aud": AUDIENCE, "sub": sub, "scope": scope, "sessions": sessions,
         "iat": now, "exp": now + life_s, "jti": models.new_id(),
     }  # fmt: skip
+    if by:
+        claims["by"] = by
     kid, key = next(iter(conf.settings.token_keys.items()))
     _, grant = tokens.read_claims(claims, most_s=conf.settings.token_max_s)
     return _jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": kid}), grant

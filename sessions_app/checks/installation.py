@@ -22,12 +22,12 @@ APP = "sessions_app"
 # What the page, the API and its documentation need beside Django's own.
 APPS = ("rest_framework", "drf_spectacular", "drf_spectacular_sidecar", "django.contrib.staticfiles")
 IDENTITY = "sessions_app.auth.middleware.identity_middleware"
-# What the browser client reads; each is Django's default.
-CSRF = {
-    "CSRF_COOKIE_NAME": "csrftoken",
-    "CSRF_COOKIE_HTTPONLY": False,
-    "CSRF_HEADER_NAME": "HTTP_X_CSRFTOKEN",
-    "CSRF_USE_SESSIONS": False,
+# What the browser client reads; the first of each is Django's default.
+CSRF: dict[str, tuple[object, ...]] = {
+    "CSRF_COOKIE_NAME": ("csrftoken", "__Host-csrftoken"),
+    "CSRF_COOKIE_HTTPONLY": (False,),
+    "CSRF_HEADER_NAME": ("HTTP_X_CSRFTOKEN",),
+    "CSRF_USE_SESSIONS": (False,),
 }
 
 
@@ -110,12 +110,12 @@ def _import(name: str) -> Any:
 
 @register("holdfast")
 def check_csrf(**_: object) -> Iterator[CheckMessage]:
-    changed = [name for name, value in CSRF.items() if getattr(settings, name) != value]
+    changed = [name for name, readable in CSRF.items() if getattr(settings, name) not in readable]
     if changed:
         yield error(
             30,
             f"{', '.join(changed)} hides the CSRF token from the browser client: whatever it sends would be refused.",
-            "Leave Django's default.",
+            "Leave Django's default, or name the cookie __Host-csrftoken.",
         )
 
 

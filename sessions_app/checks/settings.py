@@ -118,7 +118,7 @@ def check_access(**_: object) -> Iterator[CheckMessage]:
     if "*" in settings.ALLOWED_HOSTS:
         yield error(
             14,
-            'ALLOWED_HOSTS has "*": pages of any site could open sockets with a visitor\'s cookies.',
+            'ALLOWED_HOSTS has "*": any host name that leads here would count as this site\'s in the Origin check.',
             "List the site's hosts in ALLOWED_HOSTS (HOLDFAST_HOSTS).",
         )
     if settings.SESSION_ENGINE not in LOGIN_ENGINES:

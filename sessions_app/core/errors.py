@@ -54,7 +54,7 @@ ERRORS: dict[str, ErrorKind] = {
     "bad_token": _client(401, "The token is invalid", close=True),
     "token_expired": _client(401, "The token has expired or was revoked. Get a new one", close=True),
     "forbidden_scope": _client(403, "A required scope is missing"),
-    "forbidden_origin": _client(403, "Pages of this origin may not connect", close=True),
+    "forbidden_origin": _client(403, "Pages of this origin may not use this site's cookies", close=True),
     "upgrade_required": _client(426, "Only WebSockets open here. The request has no Upgrade header"),
     "not_found": _client(404, "Session not found, or it isn't yours"),
     "too_many_connections": _client(429, "Too many open connections. Close some", close=True, retryable=True),
@@ -92,6 +92,8 @@ ERRORS: dict[str, ErrorKind] = {
     "message_ended": _publisher(409, "The message has ended. Nothing may follow"),
     "response_too_large": _publisher(413, "The response is too large"),
     "out_of_order": _publisher(409, "An earlier batch is missing"),
+    "unstorable": _publisher(422, "The database can't hold this"),
+    "conflict": _client(409, "This id was used before, with other content"),
     "fenced": _publisher(409, "Another worker has ended this message. Stop publishing it"),
     # Server
     "storage_unavailable": _server(503, "The database is unavailable. Nothing was changed"),

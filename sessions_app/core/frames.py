@@ -10,9 +10,11 @@ from typing import Any
 
 import orjson
 
+from sessions_app.core import json_text
 from sessions_app.core.attachment import Frame
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.text import mend
 from sessions_app.core.wire_types import Chunk, ErrorFrame, FrameReference, JsonObject, ServerFrame, SignalRecord
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
@@ -160,12 +162,16 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
 def parse(text: str) -> JsonObject:
     """Parse the JSON of a client's frame. Raises bad_json and bad_frame."""
     try:
-        data = orjson.loads(text)
-    except (orjson.JSONDecodeError, RecursionError) as error:
+        data, excess, halves = json_text.read(text, halves=True)
+    except ValueError as error:
         raise HoldfastError("bad_json", str(error)) from None
-    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
-        raise HoldfastError("bad_frame", "A frame is an object with a `type`.")
-    return data
+    if halves and not (isinstance(data, dict) and data.get("type") == "publish"):
+        raise HoldfastError("bad_json", "a text holds half of a surrogate pair")  # only appends are joined
+    if isinstance(data, dict) and isinstance(data.get("type"), str):
+        return data  # with numbers beyond 64 bits, if any: each field is refused by its own code
+    if excess:
+        raise HoldfastError("bad_json", "A number needs more than 64 bits.")
+    raise HoldfastError("bad_frame", "A frame is an object with a `type`.")
 
 
 def about(data: JsonObject) -> FrameReference:
@@ -176,9 +182,9 @@ def about(data: JsonObject) -> FrameReference:
     reference: FrameReference = {}
     session, id, sequence = data.get("session"), data.get("id", data.get("message")), data.get("sequence")
     if isinstance(session, str) and len(session) <= NAME:
-        reference["session"] = session
+        reference["session"] = mend(session)
     if isinstance(id, str) and len(id) <= NAME:
-        reference["id"] = id
+        reference["id"] = mend(id)
     if isinstance(sequence, int) and _is_whole(sequence, MAX_LENGTH):
         reference["sequence"] = sequence
     return reference

@@ -87,4 +87,5 @@ def step_start(message: MessageState) -> int:
 
 
 def not_open(chunk: Chunk) -> HoldfastError:
-    return HoldfastError("unknown_part", f"{chunk['type']} for {chunk.get('id', chunk.get('toolCallId'))}")
+    part = str(chunk.get("id", chunk.get("toolCallId")))
+    return HoldfastError("unknown_part", f"{chunk['type']} for {part[:80]}")

@@ -8,12 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeGuard, cast
 
-import orjson
-
-from sessions_app.core import vocabulary
+from sessions_app.core import json_text, vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import MESSAGE_UID, size
-from sessions_app.core.wire_types import Part, Payload
+from sessions_app.core.wire_types import JsonObject, Part, Payload
 
 ACCEPTED, DELIVERED, APPLIED, REJECTED, EXPIRED = "accepted", "delivered", "applied", "rejected", "expired"
 OPEN = (ACCEPTED, DELIVERED)
@@ -30,7 +28,6 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
 MOST_PARTS = 16  # in one person's message
 MODES = ("continue", "regenerate")
 REASON_LENGTH = 1000  # characters of a person's reason
-NAME = 256  # characters of an approval's or a tool call's id
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -45,12 +42,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A checked signal. `actor`: its sender."""
+    """A checked signal. `actor`: its sender. `issued_by`: the issuer of the token that it was sent with, if known."""
 
     id: str
     kind: str
     actor: str
     payload: Payload = field(default_factory=Payload)
+    issued_by: str = ""
 
 
 class AgentSignal(NamedTuple):
@@ -62,9 +60,10 @@ class AgentSignal(NamedTuple):
     actor: str
     target: str  # the approval or tool call that it is about
     payload: Payload
+    issued_by: str = ""  # the issuer of the token that it was sent with, if known
 
 
-def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limits: Limits) -> Sent:
+def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limits: Limits, issued_by: str = "") -> Sent:
     """Check a signal's payload, and keep the fields of its kind.
 
     Raises unknown_kind, bad_signal and message_too_large.
@@ -72,7 +71,7 @@ def read(id: str, kind: str, payload: Mapping[str, object], *, actor: str, limit
     reader = KINDS.get(kind)
     if reader is None:
         raise HoldfastError("unknown_kind", f"The server takes {', '.join(KINDS)}.")
-    return Sent(id, kind, actor, reader(payload, limits))
+    return Sent(id, kind, actor, reader(payload, limits), issued_by)
 
 
 def may_follow(status: str, next: str) -> bool:
@@ -80,10 +79,13 @@ def may_follow(status: str, next: str) -> bool:
     return next in TRANSITIONS[status]
 
 
-def input_hash(arguments: object) -> str:
-    """Return the hash that binds an approval to a call's exact arguments."""
-    canonical = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
-    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+def input_hash(arguments: str | JsonObject) -> str:
+    """Return the hash that binds an approval to a call's arguments: to their JSON text, byte for byte.
+
+    Of arguments that have no text of their own, the text is what `json_text.of` writes.
+    """
+    text = arguments if isinstance(arguments, str) else json_text.of(arguments)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def shown(kind: str, payload: Payload) -> Payload:
@@ -130,13 +132,32 @@ def _cancel(payload: Mapping[str, object], limits: Limits) -> Payload:
 def _approve(payload: Mapping[str, object], limits: Limits) -> Payload:
     input_hash = _string(payload, "input_hash")
     checked: Payload = {"approval": _string(payload, "approval"), "input_hash": input_hash, **_reason(payload)}
-    arguments = payload.get("input")
-    if arguments is not None:
-        if not isinstance(arguments, dict):
-            raise HoldfastError("bad_signal", "`input` is an object: the tool's arguments.")
-        _check_json(arguments, "input", limits)
-        checked["input"] = arguments
+    if payload.get("input_text") is not None:
+        text = payload["input_text"]
+        checked["input"] = _arguments(_parsed(text, limits), "input_text", limits)
+        checked["input_text"] = str(text)
+    elif payload.get("input") is not None:
+        checked["input"] = _arguments(payload["input"], "input", limits)
+        checked["input_text"] = json_text.of(checked["input"])
     return checked
+
+
+def _parsed(text: object, limits: Limits) -> object:
+    if not _is_text(text):
+        raise HoldfastError("bad_signal", "`input_text` is a string: the JSON text of the tool's arguments.")
+    if size(text) > limits.chunk_bytes:
+        raise HoldfastError("message_too_large", f"`input_text` has at most {limits.chunk_bytes} bytes.")
+    try:
+        return json_text.read(text).value
+    except ValueError as error:
+        raise HoldfastError("bad_signal", f"`input_text` is not JSON: {error}") from None
+
+
+def _arguments(value: object, name: str, limits: Limits) -> JsonObject:
+    if not isinstance(value, dict):
+        raise HoldfastError("bad_signal", f"`{name}` is an object: the tool's arguments.")
+    _check_json(value, name, limits)
+    return value
 
 
 def _deny(payload: Mapping[str, object], limits: Limits) -> Payload:
@@ -173,9 +194,9 @@ def _message(payload: Mapping[str, object]) -> str:
 
 def _string(payload: Mapping[str, object], name: str) -> str:
     value = payload.get(name)
-    if _is_text(value) and 0 < len(value) <= NAME and "\0" not in value:
+    if _is_text(value) and value and vocabulary.is_name(value):
         return value
-    raise HoldfastError("bad_signal", f"It needs `{name}`, a string of at most {NAME} characters.")
+    raise HoldfastError("bad_signal", f"It needs `{name}`, {vocabulary.NAME.what}.")
 
 
 def _reason(payload: Mapping[str, object]) -> Payload:

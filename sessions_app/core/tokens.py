@@ -38,6 +38,7 @@ class Grant(NamedTuple):
     expires_at: int
     scopes: frozenset[str]
     sessions: tuple[str, ...]
+    issued_by: str = ""  # the identity that had it issued; empty if the signer doesn't say
 
     def covers(self, session: str) -> bool:
         """Return whether a session's id fits one of the patterns. `ALL` itself fits only `ALL`."""
@@ -55,13 +56,14 @@ def read_claims(claims: Mapping[str, Any], *, most_s: int) -> tuple[str, Grant]:
     """
     subject, scope, sessions = claims["sub"], claims["scope"], claims["sessions"]
     issued_at, expires_at, jti = claims["iat"], claims["exp"], claims["jti"]
+    issuer = claims.get("by")
     for problem in (
         subject_problem(subject), scope_problem(scope), sessions_problem(sessions), id_problem(jti),
-        _times_problem(issued_at, expires_at, most_s),
+        issuer_problem(issuer), _times_problem(issued_at, expires_at, most_s),
     ):  # fmt: skip
         if problem:
             raise HoldfastError("bad_token", problem)
-    return subject, Grant(jti, issued_at, expires_at, frozenset(scope.split(" ")), tuple(sessions))
+    return subject, Grant(jti, issued_at, expires_at, frozenset(scope.split(" ")), tuple(sessions), issuer or "")
 
 
 # Problems of single claims; empty if there is none
@@ -89,6 +91,12 @@ def id_problem(jti: object) -> str:
     if isinstance(jti, str) and TOKEN_ID.match(jti):
         return ""
     return "`jti` is 1 to 64 characters of A-Z a-z 0-9 _ . : -."
+
+
+def issuer_problem(issuer: object) -> str:
+    if issuer is None or not subject_problem(issuer):
+        return ""
+    return "`by`, if there is one, is the identity that had the token issued, in the form of `sub`."
 
 
 def _is_pattern(pattern: object) -> bool:

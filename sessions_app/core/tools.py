@@ -39,6 +39,50 @@ _CHANGES = {
 }
 
 
+_INPUT = ("tool-input-start", "tool-input-available", "tool-input-error")
+_OUTCOME = ("tool-output-available", "tool-output-error")
+
+# A call's stage → the chunks that it takes, and words for those that it doesn't. A complete input may be replaced until
+# people decide about it; a decision and an outcome are final.
+_STAGES: dict[str, tuple[tuple[str, ...], str]] = {
+    "input-streaming": (_INPUT, "whose input is still streaming"),
+    "input-available": (
+        (*_INPUT, "tool-approval-request", *_OUTCOME, "tool-output-denied"),
+        "that asks for no approval",
+    ),
+    "approval-requested": (
+        ("tool-input-available", "tool-approval-response", "tool-output-error", "tool-output-denied"),
+        "that waits for a decision",
+    ),
+    "approved": (("tool-approval-request", *_OUTCOME), "that was approved"),
+    "denied": (("tool-output-denied",), "that was denied"),
+    "preliminary": (_OUTCOME, "that has a preliminary output"),
+    "output-available": ((), "that has its output"),
+    "output-error": (("tool-output-error",), "that has failed"),
+}
+
+
+def _stage(part: Part) -> str:
+    """Return the part's row of `_STAGES`."""
+    state: str = part["state"]
+    approved = part["approval"].get("approved") if "approval" in part else True
+    if state == "output-denied" or (state == "approval-responded" and not approved):
+        return "denied"
+    if state == "approval-responded":
+        return "approved"
+    if state == "output-available" and part.get("preliminary"):
+        return "preliminary"
+    # Its approver edits the input between the request and the response.
+    return "approval-requested" if state == "input-available" and approved is None else state
+
+
+def _check_stage(part: Part, chunk: Chunk) -> None:
+    """Raise unknown_part for a chunk that can't follow those before it, such as an output of a denied call."""
+    takes, words = _STAGES[_stage(part)]
+    if chunk["type"] not in takes:
+        raise HoldfastError("unknown_part", f"{chunk['type']} for tool call {part['toolCallId'][:80]}, {words}")
+
+
 def _change(part: Part, chunk: Chunk) -> None:
     change = _CHANGES[chunk["type"]]
     part["state"] = change.state
@@ -61,8 +105,10 @@ def _change(part: Part, chunk: Chunk) -> None:
 def tool_input(message: MessageState, serial: int, chunk: Chunk) -> None:
     """Begin a call's input, complete it, or end it with an error."""
     call = chunk["toolCallId"]
-    close_input(message, serial, call)
     index = _find_in_step(message, chunk)
+    if index is not None:
+        _check_stage(message.parts[index], chunk)
+    close_input(message, serial, call)
     if index is None:
         dynamic = chunk.get("dynamic")
         index = push(message, serial, {"type": "dynamic-tool" if dynamic else "tool-", "toolCallId": call})
@@ -142,8 +188,9 @@ def tool_approval_response(message: MessageState, serial: int, chunk: Chunk) -> 
 def _find_approval(message: MessageState, chunk: Chunk) -> int:
     for index, part in enumerate(message.parts):
         if _is_tool(part) and "approval" in part and part["approval"]["id"] == chunk["approvalId"]:
-            return _with_input(message, index, chunk)
-    raise HoldfastError("unknown_part", f"no tool call asks for approval {chunk['approvalId']}")
+            _check_stage(part, chunk)
+            return index
+    raise HoldfastError("unknown_part", f"no tool call asks for approval {chunk['approvalId'][:80]}")
 
 
 # Output
@@ -157,22 +204,26 @@ def tool_output_denied(message: MessageState, serial: int, chunk: Chunk) -> None
     touch(message, serial, _find_call(message, chunk))["state"] = "output-denied"
 
 
+def takes(message: MessageState, chunk: Chunk) -> bool:
+    """Return whether the message has the chunk's call, and it takes this chunk."""
+    try:
+        _find_call(message, chunk)
+    except HoldfastError:
+        return False
+    return True
+
+
 def _find_call(message: MessageState, chunk: Chunk) -> int:
     """Return a call's part: in the current step the first with its id, else the newest."""
     first = step_start(message)
-    for index in (*range(first, len(message.parts)), *range(first - 1, -1, -1)):
+    order: list[int] = [*range(first, len(message.parts)), *range(first - 1, -1, -1)]
+    for index in order:
         part = message.parts[index]
         if _is_tool(part) and part["toolCallId"] == chunk["toolCallId"]:
-            return _with_input(message, index, chunk)
+            _check_stage(part, chunk)
+            return index
     raise not_open(chunk)
 
 
 def _is_tool(part: Part) -> bool:
     return bool(part["type"].startswith(("tool-", "dynamic-tool")))
-
-
-def _with_input(message: MessageState, index: int, chunk: Chunk) -> int:
-    """Return the index, but refuse a decision or result about a call whose input isn't complete."""
-    if message.parts[index]["state"] == "input-streaming":
-        raise HoldfastError("unknown_part", f"{chunk['type']} for a tool call whose input is still streaming")
-    return index

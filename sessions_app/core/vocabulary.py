@@ -5,6 +5,7 @@ from math import isfinite
 from typing import Literal, NamedTuple
 
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.json_text import MAX_INTEGER, MIN_INTEGER
 from sessions_app.core.wire_types import JsonObject
 
 ROLES = ("user", "assistant", "system")
@@ -24,6 +25,8 @@ APPENDS: dict[str, tuple[PartName, TextName]] = {
 # orjson writes at most 254 levels; a message adds a few around its chunks, and no honest chunk comes near.
 MAX_DEPTH = 64
 
+NAME_BYTES = 8 * 1024  # of UTF-8, of a tool's name and a call's id: gateways carry signatures of thousands in ids
+
 
 class Field(NamedTuple):
     """The values that a chunk's field may have. `what` names them."""
@@ -37,6 +40,11 @@ class Shape(NamedTuple):
 
     required: dict[str, Field]
     optional: dict[str, Field]
+
+
+def is_name(value: object) -> bool:
+    """Return whether it is a call's id or a tool's name that every table can hold."""
+    return isinstance(value, str) and "\0" not in value and utf8_bytes(value) <= NAME_BYTES
 
 
 def _is_object(value: object) -> bool:
@@ -83,9 +91,11 @@ ANY = Field("a JSON value", lambda value: True)
 OBJECT = Field("an object", _is_object)
 METADATA = Field("an object or null", lambda value: value is None or isinstance(value, dict))
 
+NAME = Field(f"a string of at most {NAME_BYTES} bytes without NUL", is_name)
+
 _ID = {"id": STRING}
-_CALL = {"toolCallId": STRING}
-_NAMED_CALL = {"toolCallId": STRING, "toolName": STRING}
+_CALL = {"toolCallId": NAME}
+_NAMED_CALL = {"toolCallId": NAME, "toolName": NAME}
 _PROVIDER = {"providerMetadata": Field("an object of objects", _is_object_of_objects)}
 _TOOL = {**_PROVIDER, "providerExecuted": BOOLEAN, "toolMetadata": OBJECT, "dynamic": BOOLEAN}
 _MESSAGE_METADATA = {"messageMetadata": METADATA}
@@ -120,7 +130,7 @@ CHUNKS: dict[str, Shape] = {
     "tool-input-available": Shape(_NAMED_CALL, {**_TOOL, "title": STRING, "input": ANY}),
     "tool-input-error": Shape({**_NAMED_CALL, "errorText": STRING}, {**_TOOL, "title": STRING, "input": ANY}),
     "tool-approval-request": Shape(
-        {"approvalId": STRING, **_CALL},
+        {"approvalId": NAME, **_CALL},
         {
             "approvalDescriptor": ANY,
             "inputSchemaInput": ANY,
@@ -130,7 +140,7 @@ CHUNKS: dict[str, Shape] = {
         },
     ),
     "tool-approval-response": Shape(
-        {"approvalId": STRING, "approved": BOOLEAN},
+        {"approvalId": NAME, "approved": BOOLEAN},
         {"reason": STRING, "providerExecuted": BOOLEAN, **_PROVIDER},
     ),
     "tool-output-available": Shape(_CALL, {**_TOOL, "output": ANY, "preliminary": BOOLEAN}),
@@ -204,10 +214,10 @@ def json_bytes(value: object, depth: int = MAX_DEPTH) -> int:
         case None | bool():
             return 4
         case int():
-            if not -(2**63) <= value < 2**64:
+            if not MIN_INTEGER <= value <= MAX_INTEGER:
                 raise HoldfastError("bad_chunk", "an integer needs more than 64 bits")
             return len(str(value))
-        case float():
+        case float() if type(value) is float:  # orjson refuses its subclasses, such as NumPy's
             if not isfinite(value):
                 raise HoldfastError("bad_chunk", f"{value} is not a JSON number")
             return len(repr(value))
@@ -221,7 +231,7 @@ def json_bytes(value: object, depth: int = MAX_DEPTH) -> int:
 
 
 def _key_bytes(key: object) -> int:
-    if not isinstance(key, str):
+    if type(key) is not str:  # orjson refuses subclasses
         raise HoldfastError("bad_chunk", f"an object's key must be a string, not {type(key).__name__}")
     return 2 + utf8_bytes(key)
 

@@ -148,6 +148,7 @@ class Payload(TypedDict, total=False):
     approval: str
     input_hash: str
     input: JsonObject
+    input_text: str
     edited: bool
     reason: str
     mode: str
@@ -164,6 +165,7 @@ class SignalRecord(TypedDict):
     code: str | None
     reason: str | None
     actor: str
+    issued_by: NotRequired[str]
     at: int
     message: str | None
     payload: Payload

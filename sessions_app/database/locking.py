@@ -16,15 +16,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+from django.db import connection
 from django.db.models import Model, QuerySet
 
 from sessions_app import models
 
 M = TypeVar("M", bound=Model)
 
+# On PostgreSQL, ends a transaction that stands idle with its locks for so long, normally microseconds: the machine of
+# its process has vanished, and nothing has closed the connection. Set for one transaction, in the statement that locks:
+# a connection pooler refuses the option at the connection's start, and would give a session's setting to others.
+BOUND_IDLE_SQL = "set_config('idle_in_transaction_session_timeout', '10s', true)"
+
 
 def sessions(ids: Iterable[str]) -> None:
     """Lock the rows of sessions until the transaction ends."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {BOUND_IDLE_SQL}")
     list(models.Session.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
 
 

@@ -63,3 +63,28 @@ class SetStorage(Operation):
 
     def describe(self) -> str:
         return f"Set storage parameters of {self.model_name}"
+
+
+class WidenToText(migrations.AlterField):
+    """Make a CharField a TextField. PostgreSQL changes the catalogue alone, for a moment; SQLite has no lengths.
+
+    Backwards, PostgreSQL writes the table again, and cuts what is longer than the old length.
+    """
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        self._alter("TYPE text", app_label, schema_editor, to_state)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        length = to_state.apps.get_model(app_label, self.model_name)._meta.get_field(self.name).max_length
+        cut = f"left({schema_editor.quote_name(self.name)}, {length})"
+        self._alter(f"TYPE varchar({length}) USING {cut}", app_label, schema_editor, to_state)
+
+    def _alter(self, how: str, app_label: str, schema_editor: BaseDatabaseSchemaEditor, state: ProjectState) -> None:
+        if schema_editor.connection.vendor == "postgresql":
+            model = state.apps.get_model(app_label, self.model_name)
+            table, column = map(schema_editor.quote_name, (model._meta.db_table, self.name))
+            schema_editor.execute(f"ALTER TABLE {table} ALTER COLUMN {column} {how}")

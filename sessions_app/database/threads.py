@@ -11,15 +11,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from django.db import DatabaseError, OperationalError, connection, reset_queries
+from django.db import Error, InterfaceError, OperationalError, connection, reset_queries
+
+from sessions_app.database import sqlite_file
+from sessions_app.database.retries import Retries
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 4  # SQLite and PostgreSQL clients release the interpreter while they wait; more gain nothing on few cores
-
-RETRY_S = 30.0  # how long background reads are retried
-RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
 
@@ -30,23 +30,25 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 async def run_with_retry(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `run`, for a function that only reads: it is retried for RETRY_S while the database is unavailable."""
+    """As `run`, for a function that only reads: it is retried while the database is unavailable."""
     loop = asyncio.get_running_loop()
-    until, pause_s = loop.time() + RETRY_S, RETRY_FIRST_S
+    retries = Retries(loop.time())
     while True:
         try:
             return await run(function, *args, **kwargs)
-        except OperationalError:
-            if loop.time() > until:
+        except (OperationalError, InterfaceError):  # the latter: the connection was found closed
+            pause_s = retries.next_pause_s(loop.time())
+            if pause_s is None:
                 raise
         await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, RETRY_MOST_S)
 
 
 def _call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     reset_queries()  # with DEBUG, Django keeps a thread's last 9,000 until a request begins in it
     try:
         return function(*args, **kwargs)
-    except DatabaseError:
+    except Error:
         connection.close()  # it may be broken; the next call opens a new one
         raise
+    finally:
+        sqlite_file.leave_snapshot()

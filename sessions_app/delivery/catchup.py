@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import NamedTuple
 
 import orjson
@@ -13,6 +15,11 @@ from sessions_app.core.plan import Position, Resume, Rewind
 from sessions_app.core.wire_types import AttachedFrame, Patch
 from sessions_app.event_log import queries
 from sessions_app.telemetry import metrics
+
+AHEAD_EVERY_S = 60.0  # between two log lines; the metric `holdfast_catchups_total` counts every one
+
+logger = logging.getLogger(__name__)
+_ahead_logged_at = -AHEAD_EVERY_S
 
 
 class CatchUp(NamedTuple):
@@ -40,6 +47,8 @@ def read(
     view = queries.view(session, owner, changed_after=cursor.serial, limit=conf.settings.history_max)
     decided = plan.plan(view.position, cursor)
     if isinstance(decided, Rewind):
+        if decided.reason == "ahead":
+            _log_ahead(session, cursor, view.position)
         return _rewound(session, owner, rewind, reason=decided.reason)
     if view.more:
         return _rewound(session, owner, rewind, reason="too-far")
@@ -47,6 +56,19 @@ def read(
     if len(patches) > 1 and view.signal_bytes + sum(map(_size, patches)) > conf.settings.snapshot_bytes:
         return _rewound(session, owner, rewind, reason="too-far")
     return _attached(session, view, patches, decided)
+
+
+def _log_ahead(session: str, cursor: Cursor, position: Position) -> None:
+    """Log a client that is ahead, at most once in AHEAD_EVERY_S. Its cursor may be made up, and changes nothing."""
+    global _ahead_logged_at
+    now = time.monotonic()
+    if now - _ahead_logged_at >= AHEAD_EVERY_S:
+        _ahead_logged_at = now
+        logger.warning(
+            "a client has seen %d events more than session %s has, and was reset. If the database was restored from a"
+            " backup, stop all processes and run `manage.py new_epoch --all`; else its cursor is made up",
+            cursor.serial - position.tail, session,
+        )  # fmt: skip
 
 
 def read_encoded(

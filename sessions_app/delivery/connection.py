@@ -20,7 +20,7 @@ from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Flusher, Work
 from sessions_app.delivery.subscription import Subscription
 from sessions_app.fairness import rates
-from sessions_app.fairness.answers import Answers, Bill
+from sessions_app.fairness.answers import LEAST_BYTES, WAIT_S, Answers, Bill
 from sessions_app.fairness.payer import Payer, payer_of
 from sessions_app.models import new_id
 
@@ -218,6 +218,13 @@ class Connection:
     def payer(self) -> Payer:
         """The person and the address that this connection's frames and answers are counted for."""
         return payer_of(self.identity, self.address)
+
+    async def pay_for_opening(self) -> None:
+        """Charge for a handshake as for an attach. In debt it takes up to WAIT_S, or one could open sockets in a loop."""
+        payer = self.payer
+        in_debt_s = rates.wait("answer", payer)
+        rates.spend("answer", payer, LEAST_BYTES)
+        await asyncio.sleep(min(in_debt_s, WAIT_S))
 
     def charge_delivered(self) -> None:
         """Charge for live frames. In debt none are sent: subscriptions fall behind, and get their state in turns."""

@@ -22,6 +22,7 @@ from sessions_app import conf
 from sessions_app.core import proxies
 from sessions_app.core.asgi_types import Message
 from sessions_app.database import threads
+from sessions_app.database.connection_failures import describe
 from sessions_app.models import ConnectionRecord
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,9 @@ class ConnectionRecorder:
             await threads.run(_store, ended)
         except DatabaseError as error:
             self.dropped += len(ended)
-            logger.warning("%d connection records were not stored (%d in all): %s", len(ended), self.dropped, error)
+            logger.warning(
+                "%d connection records were not stored (%d in all): %s", len(ended), self.dropped, describe(error)
+            )
 
 
 def _store(ended: list[EndedConnection]) -> None:

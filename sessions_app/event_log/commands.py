@@ -65,7 +65,7 @@ class Append:
     append: the connection to the database broke at COMMIT, so its publisher was not told.
     `starts`: a run to create in the same transaction. `also`: work for the transaction, each item done once the chunk
     at its position is applied. `sequence`: a remote producer's number for this append to the message, from 1; it
-    replaces `after`.
+    replaces `after`. `digest`: of its chunks, by which a repeat of that number is recognized.
     """
 
     session: str
@@ -78,6 +78,7 @@ class Append:
     starts: models.Run | None = None
     also: tuple[tuple[int, Also], ...] = ()
     sequence: int = 0
+    digest: str = ""
 
     @property
     def begins(self) -> bool:
@@ -104,12 +105,13 @@ class DatabaseJob(Generic[T]):
 
     SQLite has one write lock and no queue for it: a process that competes with itself can starve its own lease.
     Jobs come last in their transaction, those with an `order` in that order, the same in every process: see
-    `database.locking`.
+    `database.locking`. `at_once`: `on_result` is called in the writer's thread, however long the loop is held.
     """
 
     work: Callable[[], T]
     on_result: Callable[[T | HoldfastError], None]
     order: str = ""
+    at_once: bool = False
 
 
 Outcome = Any  # an AppendResult, or what `work` has returned; or the HoldfastError that refused it

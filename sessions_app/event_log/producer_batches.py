@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sessions_app.core import fold
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.text import SurrogateJoiner
+from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import Append
 from sessions_app.event_log.sql import Published
+
+REPEATS = 64  # last batches of a run whose repeats are compared: as many may be unanswered on one connection
 
 
 class ProducerBatches:
@@ -18,6 +22,7 @@ class ProducerBatches:
         self._fenced: set[str] = set()  # workers
         self._runs: dict[str, Published] = {}  # with the last batch of each, as it is by now
         self._staged: dict[str, Published] = {}  # those of them that have a new one
+        self._joiners: dict[str, SurrogateJoiner] = {}  # of the batch that is being staged, by its run
 
     def look_up(self, appends: Iterable[Append]) -> None:
         """Read the batches' workers and runs; count a beat of their producers."""
@@ -45,6 +50,7 @@ class ProducerBatches:
         if last.worker != batch.worker:
             raise HoldfastError("message_exists" if batch.sequence == 1 else "fenced")
         if batch.sequence <= last.sequence:
+            _check_repeat(batch, last)
             if batch.sequence == last.sequence and last.refusal:
                 raise HoldfastError(last.refusal)
             return last.serial
@@ -59,13 +65,37 @@ class ProducerBatches:
         last = self._runs.get(batch.run)
         return last is not None and last.serial == message.last_serial
 
+    def chunks(self, batch: Append) -> Iterator[Chunk]:
+        """Yield a batch's chunks, the halves of characters joined with those of the batches before it."""
+        last = self._runs.get(batch.run)
+        joiner = self._joiners[batch.run] = SurrogateJoiner.load(last.halves if last else None)
+        for chunk in batch.chunks:
+            yield from joiner.join(chunk)
+
     def note(self, batch: Append, message: fold.MessageState, refusal: HoldfastError | None) -> None:
         """Record a staged batch. One that was cut short counts too: its repeat gets the same answer."""
-        running, code = not fold.ended(message), refusal.code if refusal else ""
-        last = Published(batch.worker, running, batch.sequence, message.last_serial, code)
+        earlier = self._runs.get(batch.run)
+        last = Published(
+            batch.worker,
+            running=not fold.ended(message),
+            sequence=batch.sequence,
+            serial=message.last_serial,
+            refusal=refusal.code if refusal else "",
+            digests=(((earlier and earlier.digests) or "") + batch.digest)[-REPEATS * len(batch.digest) :],
+            halves=self._joiners.pop(batch.run).dump(message.open),
+        )
         self._runs[batch.run] = self._staged[batch.run] = last
 
     def write(self) -> None:
         """Write the staged batches; their runs exist by now."""
         sql.note_batches(self._staged)
         self._staged.clear()
+
+
+def _check_repeat(batch: Append, last: Published) -> None:
+    """Raise conflict for a batch that has the number of a stored one and other content."""
+    size, age = len(batch.digest), last.sequence - batch.sequence
+    digests = last.digests or ""  # of a run that began before they were kept, or of its newest batches alone
+    stored = digests[len(digests) - (age + 1) * size :][:size] if (age + 1) * size <= len(digests) else batch.digest
+    if stored != batch.digest:
+        raise HoldfastError("conflict", f"Batch {batch.sequence} of this message was stored with other chunks.")

@@ -29,6 +29,7 @@ class SignalRow(NamedTuple):
     code: str
     reason: str
     actor: str
+    issued_by: str | None
     created_at: datetime
     message: str
     payload: str
@@ -43,7 +44,7 @@ SELECT_SIGNALS = (
 
 def record(signal: models.Signal | SignalRow) -> SignalRecord:
     """Return a signal as the wire has it: PROTOCOL.md §5."""
-    return {
+    found: SignalRecord = {
         "id": signal.uid,
         "kind": signal.kind,
         "status": signal.status,
@@ -54,6 +55,9 @@ def record(signal: models.Signal | SignalRow) -> SignalRecord:
         "message": signal.message or None,
         "payload": signals.shown(signal.kind, orjson.loads(signal.payload)),
     }
+    if signal.issued_by:
+        found["issued_by"] = signal.issued_by
+    return found
 
 
 class Selected(NamedTuple):

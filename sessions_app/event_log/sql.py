@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from sessions_app import models
 from sessions_app.core import fold, frames
+from sessions_app.database.locking import BOUND_IDLE_SQL
 
 ROWS = 2000  # in one statement: with four values each far below the databases' limits on parameters
 
@@ -31,9 +32,9 @@ SESSIONS, MESSAGES, JOURNAL, RUNS, WORKERS = (
 )
 # One row of JSON, per kind of database. SQLite has taken its one write lock at BEGIN IMMEDIATE.
 LOCK_SESSIONS = {
-    "sqlite": f"SELECT json_group_array(json_array(id, epoch, tail)) FROM {SESSIONS} WHERE id IN (%s)",
+    "sqlite": f"SELECT json_group_array(json_array(id, epoch, tail)), NULL FROM {SESSIONS} WHERE id IN (%s)",
     "postgresql": (
-        "SELECT json_agg(json_build_array(id, epoch, tail))::text FROM"
+        f"SELECT json_agg(json_build_array(id, epoch, tail))::text, now(), {BOUND_IDLE_SQL} FROM"
         f" (SELECT id, epoch, tail FROM {SESSIONS} WHERE id IN (%s) ORDER BY id FOR UPDATE) AS locked"
     ),
 }
@@ -53,10 +54,14 @@ def pipelined() -> Iterator[None]:
 
 
 class Locked(NamedTuple):
-    """Sessions that exist (id, epoch, tail), and those of the (run, worker) whose run is not that worker's."""
+    """Sessions that exist (id, epoch, tail), and those of the (run, worker) whose run is not that worker's.
+
+    `now`: the transaction's time by the database's clock, which a purge goes by; None where it has none.
+    """
 
     sessions: list[tuple[str, str, int]]
     fenced: set[Key]
+    now: datetime | None = None
 
 
 def lock_sessions(ids: set[str], held: Iterable[Key] = ()) -> Locked:
@@ -71,7 +76,8 @@ def lock_sessions(ids: set[str], held: Iterable[Key] = ()) -> Locked:
         sessions.execute(query, sorted(ids))
         # A statement of its own: it sees what was committed while the first one waited for a lock.
         fenced = _ask_fenced(runs, held)
-        return Locked(orjson.loads(sessions.fetchone()[0] or "[]"), set(runs.fetchall()) if fenced else set())
+        found, now, *_ = sessions.fetchone()
+        return Locked(orjson.loads(found or "[]"), set(runs.fetchall()) if fenced else set(), now)
 
 
 def fenced_runs(held: Iterable[Key]) -> set[Key]:
@@ -96,13 +102,15 @@ def _ask_fenced(cursor: CursorWrapper, held: Iterable[Key]) -> bool:
 
 
 class Published(NamedTuple):
-    """A remote producer's run, and its last batch."""
+    """A remote producer's run, and its last batch; see `models.Run`."""
 
     worker: str
     running: bool
     sequence: int
     serial: int
     refusal: str
+    digests: str | None
+    halves: str | None
 
 
 def published_runs(ids: set[str]) -> dict[str, Published]:
@@ -117,9 +125,10 @@ def note_batches(batches: dict[str, Published]) -> None:
     """Store which batch of each run was the last."""
     if not batches:
         return
+    names = Published._fields[2:]
     query = (
-        f"WITH last(run, sequence, serial, refusal) AS (VALUES {_places(4, len(batches))}) UPDATE {RUNS}"
-        " SET sequence = last.sequence, serial = last.serial, refusal = last.refusal FROM last WHERE id = last.run"
+        f"WITH last(run, {', '.join(names)}) AS (VALUES {_places(1 + len(names), len(batches))}) UPDATE {RUNS}"
+        f" SET {', '.join(f'{name} = last.{name}' for name in names)} FROM last WHERE id = last.run"
     )
     with connection.cursor() as cursor:
         cursor.execute(query, [value for run, batch in batches.items() for value in (run, *batch[2:])])
@@ -157,6 +166,17 @@ def existing_messages(keys: set[Key]) -> dict[Key, tuple[str, int, int]]:
         session__in={session for session, _ in keys}, uid__in={uid for _, uid in keys}
     ).values_list("session_id", "uid", "role", "first_serial", "last_serial")
     return {(session, uid): (role, first, last) for session, uid, role, first, last in rows if (session, uid) in keys}
+
+
+def runs_of_messages(keys: set[Key]) -> dict[Key, set[str]]:
+    """Return the runs that write those messages, or are to."""
+    if not keys:
+        return {}
+    found: dict[Key, set[str]] = {}
+    rows = models.Run.objects.filter(session__in={session for session, _ in keys}, uid__in={uid for _, uid in keys})
+    for session, uid, run in rows.values_list("session_id", "uid", "pk"):
+        found.setdefault((session, uid), set()).add(run)
+    return found
 
 
 def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: datetime) -> list[Written]:

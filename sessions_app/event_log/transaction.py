@@ -80,9 +80,9 @@ class Transaction:
     """The transaction under way. Locks the rows of its sessions when it is made."""
 
     def __init__(self, open_messages: OpenMessages, appends: list[Append], sessions: set[str]) -> None:
-        self.now = timezone.now()
         self._open_messages = open_messages
         self._reads = TransactionReads(appends, sessions)
+        self.now = self._reads.now or timezone.now()
         self._sessions = {id_: StagedSession(epoch, tail, tail + 1) for id_, epoch, tail in self._reads.sessions}
         self._messages = StagedMessages()
         self._activity = StagedActivity()
@@ -159,7 +159,7 @@ class Transaction:
     ) -> tuple[OpenMessage | None, Events, HoldfastError | None]:
         """Fold chunks up to the first that is refused; return the message, their events, and the refusal."""
         events: Events = []
-        for chunk in append.chunks:
+        for chunk in self._reads.batches.chunks(append) if append.sequence else append.chunks:
             serial = session.tail + 1
             try:
                 if opened is None:

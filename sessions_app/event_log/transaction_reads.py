@@ -26,9 +26,11 @@ class TransactionReads:
         """Lock the rows of the sessions and of the appends' sessions."""
         locked = sql.lock_sessions({append.session for append in appends} | sessions, _owned(appends))
         self.sessions = locked.sessions
+        self.now = locked.now  # by the database's clock, if it has one
         self.batches = ProducerBatches()
         self._fenced = locked.fenced  # (run, worker) where the run is no longer that worker's
         self._existing: dict[Key, tuple[str, int, int]] = {}  # role, first and last serial of messages to begin
+        self._runs: dict[Key, set[str]] = {}  # of messages that are to begin with a run of their own
         self._look_up(appends)
 
     def add(self, append: Append) -> None:
@@ -46,12 +48,15 @@ class TransactionReads:
 
         `staged`: its message, if this transaction has begun it.
         """
+        taken = key in self._existing or staged is not None or bool(self._runs.get(key, set()) - {append.run})
         if append.sequence:
-            serial = self.batches.stored(append, exists=key in self._existing or staged is not None)
+            serial = self.batches.stored(append, exists=taken)
             if serial is not None:
                 raise AlreadyStored(serial)
             return not self.batches.has_begun(append)
-        if key in self._existing:
+        if append.run and append.starts is not None and taken and append.run not in self._runs.get(key, set()):
+            raise HoldfastError("message_exists")  # another run's: only its own run repeats an append
+        if append.begins and key in self._existing:
             role, first, last = self._existing[key]
             if role != ("assistant" if append.run else "user"):
                 raise HoldfastError("message_exists")
@@ -62,6 +67,7 @@ class TransactionReads:
 
     def _look_up(self, appends: list[Append]) -> None:
         self._existing |= sql.existing_messages({(append.session, append.uid) for append in appends if append.begins})
+        self._runs |= sql.runs_of_messages({(append.session, append.uid) for append in appends if append.starts})
         self.batches.look_up(appends)
 
 

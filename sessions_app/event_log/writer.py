@@ -17,11 +17,14 @@ from functools import partial
 from operator import attrgetter
 from typing import Concatenate, ParamSpec, TypeVar
 
-from django.db import DatabaseError, DataError, IntegrityError, connection, reset_queries, transaction
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, reset_queries, transaction
 
 from sessions_app.core.attachment import Frame
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk
+from sessions_app.database import sqlite_file
+from sessions_app.database.connection_failures import describe
+from sessions_app.database.retries import Retries
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import (
     Append,
@@ -39,6 +42,8 @@ from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
 
+# Too long, out of range, NUL or half a surrogate pair: by PostgreSQL, and by SQLite's client.
+UNSTORABLE = (DataError, OverflowError, ValueError)
 GROUP = 512  # writes in one transaction: bounds how long the next ones wait
 
 P = ParamSpec("P")
@@ -68,13 +73,16 @@ class LogWriter:
         return len(self._waiting)
 
     def submit(self, item: Write) -> None:
-        """Queue a write; its `on_result` is called in the loop with its outcome."""
+        """Queue a write; its `on_result` is called with its outcome, in the loop or `at_once`."""
         with self._changed:
             if not self._stopping:
                 self._waiting.append(item)
                 self._changed.notify()
                 return
-        self._loop.call_soon(item.on_result, HoldfastError("going_away"))
+        if _is_told_at_once(item):
+            item.on_result(HoldfastError("going_away"))
+        else:
+            self._loop.call_soon(item.on_result, HoldfastError("going_away"))
 
     async def append(
         self, session: str, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = ""
@@ -97,6 +105,24 @@ class LogWriter:
         outcome: asyncio.Future[T | HoldfastError] = self._loop.create_future()
         self.submit(SessionChange(session, lambda log: work(log, *args, **kwargs), partial(_resolve, outcome)))
         return _result(outcome)
+
+    async def change_with_retry(
+        self, session: str, work: Callable[Concatenate[SessionLog, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `change`, for what an agent at work needs: it is tried again while the database is unavailable.
+
+        `work` must be repeatable: a connection that breaks at COMMIT leaves open whether it was done.
+        """
+        retries = Retries(self._loop.time())
+        while True:
+            try:
+                return await self.change(session, work, *args, **kwargs)
+            except HoldfastError as problem:
+                is_passing = problem.kind.retryable and not self._stopping
+                pause_s = retries.next_pause_s(self._loop.time()) if is_passing else None
+                if pause_s is None:
+                    raise
+            await asyncio.sleep(pause_s)
 
     async def do(self, work: Callable[..., T], *args: object, order: str = "") -> T:
         """Call a function that writes in the next transaction, and wait for its commit. Raises HoldfastError."""
@@ -123,6 +149,9 @@ class LogWriter:
             metrics.commit_writes.observe(len(group))
             tracing.commit(at, time.time_ns(), writes=len(group), sessions=len(committed))
             settled = list(zip(group, outcomes, strict=True))
+            for item, outcome in settled:
+                if _is_told_at_once(item):
+                    item.on_result(outcome)
             try:
                 self._loop.call_soon_threadsafe(self._publish, committed, settled, ended)
             except RuntimeError:  # the loop is closed: its publishers are gone
@@ -145,7 +174,8 @@ class LogWriter:
         except Exception:
             logger.exception("%d frames were not delivered: the tail check finds them", len(committed))
         for item, outcome in settled:
-            item.on_result(outcome)
+            if not _is_told_at_once(item):
+                item.on_result(outcome)
 
     def _commit_or_split(self, group: list[Write]) -> tuple[list[Outcome], list[Frame]]:
         """Commit a group; if a write in it makes it fail, commit them one by one, so that it fails alone."""
@@ -154,8 +184,8 @@ class LogWriter:
             return self._commit(group)
         except (DataError, IntegrityError) as error:  # the database is well: something in the group isn't
             problem = error
-        except DatabaseError as error:
-            logger.error("%d writes were not stored: %s", len(group), error)
+        except (DatabaseError, InterfaceError) as error:  # the latter: the connection was found closed
+            logger.error("%d writes were not stored: %s", len(group), describe(error))
             connection.close()  # it may be broken; the next transaction opens a new one
             metrics.commits_failed.inc()
             self._forget(group)
@@ -166,7 +196,9 @@ class LogWriter:
         self._forget(group)
         if len(group) == 1:
             logger.error("a write failed", exc_info=problem)
-            return [HoldfastError("internal", type(problem).__name__)], []
+            # What a database can't hold now it can't hold later: such an error is never retried.
+            code = "unstorable" if isinstance(problem, UNSTORABLE) else "internal"
+            return [HoldfastError(code, type(problem).__name__)], []
         return self._commit_each(group)
 
     def _commit_each(self, group: list[Write]) -> tuple[list[Outcome], list[Frame]]:
@@ -199,6 +231,7 @@ class LogWriter:
                 outcomes[id(job)] = job.work()
             last.enter_context(sql.pipelined())  # nothing is asked from here to the end of COMMIT
             committed = work.finish()
+        sqlite_file.require_in_place()  # or a restart would find none of it
         work.settle()
         return [outcomes[id(item)] for item in group], committed
 
@@ -211,6 +244,10 @@ class LogWriter:
         except HoldfastError as problem:
             return problem
         return result
+
+
+def _is_told_at_once(item: Write) -> bool:
+    return isinstance(item, DatabaseJob) and item.at_once
 
 
 def _resolve(outcome: asyncio.Future[T], result: T) -> None:

@@ -13,9 +13,12 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from sessions_app.auth.identity import GUEST_COOKIE, Identity
+from sessions_app.auth.identity import Identity, guest_cookie_name
 from sessions_app.auth.middleware import get_identity
+from sessions_app.auth.origin import check_page
 from sessions_app.http.errors import ApiError
+
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -36,7 +39,10 @@ class CookieAuthentication(BaseAuthentication):
         identity = get_identity(request._request)
         if identity is None:
             return None
+        if request._request.content_type in FORMS:  # the CSRF check would read it, malformed or not
+            raise ApiError("unsupported_media_type")
         enforce_csrf(request._request)
+        check_page(request._request)  # reads, which need no CSRF token
         return request._request.user, identity
 
     def authenticate_header(self, request: Request) -> str:
@@ -85,7 +91,7 @@ class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return [{"login": []}, {"guest": []}]  # either
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, str]]:
-        csrf = "Unsafe methods need the csrftoken cookie's value in the header X-CSRFToken."
+        csrf = f"Unsafe methods need the cookie {settings.CSRF_COOKIE_NAME}'s value in the header X-CSRFToken."
         return [
             {
                 "type": "apiKey",
@@ -96,7 +102,7 @@ class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             {
                 "type": "apiKey",
                 "in": "cookie",
-                "name": GUEST_COOKIE,
+                "name": guest_cookie_name(),
                 "description": f"Guest identity, given to each visitor of the page. {csrf}",
             },
         ]

@@ -6,34 +6,38 @@ import logging
 import math
 from collections.abc import Mapping
 
-from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import DatabaseError, DataError
 from django.http import Http404
+from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from sessions_app.auth.identity import signed_out
 from sessions_app.core.errors import ERRORS, ErrorKind, Fault, HoldfastError
 from sessions_app.core.wire_types import JsonObject
+from sessions_app.database.connection_failures import describe
 from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)
 
 
-def _kind(status: int, message: str) -> ErrorKind:
-    return ErrorKind(message, None, status, False, Fault.CLIENT)
+def _kind(status: int, message: str, *, retryable: bool = False) -> ErrorKind:
+    return ErrorKind(message, None, status, retryable, Fault.CLIENT)
 
 
 # Errors that occur only over HTTP; the rest is in core/errors.py.
 HTTP_ERRORS: dict[str, ErrorKind] = {
     "invalid": _kind(400, "Some fields are invalid. See `fields`"),
-    "csrf_failed": _kind(403, "The CSRF token is missing or wrong. Send the csrftoken cookie as X-CSRFToken"),
+    "csrf_failed": _kind(403, "The CSRF token is missing or wrong. Send the CSRF cookie's value as X-CSRFToken"),
+    "bad_request": _kind(400, "The request is malformed"),
     "forbidden": _kind(403, "Only staff with the required permission may do this"),
     "no_such_address": _kind(404, "Address not found. The API's addresses end with a slash"),
     "no_such_policy": _kind(404, "Retention policy not found"),
     "bad_page": _kind(404, "Invalid page cursor. Follow `next` and `previous`"),
     "method_not_allowed": _kind(405, "Method not allowed"),
     "not_acceptable": _kind(406, "The API answers in application/json only"),
+    "request_timeout": _kind(408, "The request did not arrive in time. Send it again", retryable=True),
     "policy_in_use": _kind(409, "Sessions use this policy. Give them another one first"),
     "policy_is_default": _kind(409, "This is the default policy. Make another one the default first"),
     "tokens_off": _kind(409, "Tokens are disabled on this site. Set HOLDFAST_TOKEN_KEYS"),
@@ -101,10 +105,17 @@ def refusal_of(error: Exception) -> Refusal | None:
         return error
     if isinstance(error, exceptions.ValidationError):
         return ApiError("invalid", fields=error.detail)
+    if isinstance(error, DataError):
+        logger.error("a request holds what the database can't: %s", error)
+        return ApiError("unstorable")
     if isinstance(error, DatabaseError):
-        logger.error("a request failed: %s", error)
+        logger.error("a request failed: %s", describe(error))
         return ApiError("storage_unavailable")
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
         return signed_out()
+    if isinstance(error, RequestDataTooBig):
+        return ApiError("body_too_large")
+    if isinstance(error, (BadRequest, MultiPartParserError, SuspiciousOperation)):
+        return ApiError("bad_request")
     code = _CODES.get(type(error))
     return ApiError(code) if code else None

@@ -6,16 +6,18 @@ import functools
 from collections.abc import Callable, Coroutine
 
 import orjson
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from sessions_app.auth.identity import Identity, signed_out
+from sessions_app.auth.identity import Identity, identify_by_token, signed_out, token_in
 from sessions_app.auth.middleware import get_identity
-from sessions_app.auth.origin import is_own_page
+from sessions_app.auth.origin import check_page
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
 from sessions_app.core.wire_types import JsonObject
+from sessions_app.database import threads
 from sessions_app.fairness import rates
 from sessions_app.http import errors, throttling
 from sessions_app.http.authentication import enforce_csrf
@@ -25,8 +27,6 @@ from sessions_app.telemetry import log_context
 
 View = Callable[..., Coroutine[object, None, HttpResponseBase]]
 Refuse = Callable[[Refusal, dict[str, str]], HttpResponse]
-
-OWN_SITES = ("same-origin", "none")  # Sec-Fetch-Site of our own pages, and of a typed address
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:
@@ -73,7 +73,7 @@ def _check(request: HttpRequest, method: str, kind: rates.Kind) -> Identity:
     identity = get_identity(request)
     by_token = identity is not None and identity.grant is not None  # browsers never send one on their own
     if not by_token:
-        _check_origin(request)
+        check_page(request)
     if identity is None:
         raise signed_out()
     if method == "POST" and request.content_type != "application/json":
@@ -84,18 +84,26 @@ def _check(request: HttpRequest, method: str, kind: rates.Kind) -> Identity:
     return identity
 
 
-def _check_origin(request: HttpRequest) -> None:
-    """Refuse requests from other sites' pages, reads included: the browser would send its cookies with them."""
-    origin = request.headers.get("Origin")
-    if origin is not None and not is_own_page(origin):
-        raise HoldfastError("forbidden_origin")
-    if origin is None and request.headers.get("Sec-Fetch-Site", "none") not in OWN_SITES:
-        raise HoldfastError("forbidden_origin")
+async def authenticate_publisher(request: HttpRequest) -> Identity:
+    """Return the identity of an upload's token, by its head alone. Raises HoldfastError and Throttled."""
+    token = token_in(request.headers.get("Authorization", ""))
+    if token is None:
+        raise HoldfastError("signed_out", "publishing needs a token")
+    try:
+        identity = await threads.run(identify_by_token, token)
+    except DatabaseError:
+        raise HoldfastError("storage_unavailable") from None
+    identity.require("publish")
+    throttling.consume("publish", request, identity)
+    return identity
 
 
-def json_body(request: HttpRequest) -> JsonObject:
-    """Return the JSON object in a request's body. Raises body_too_large, bad_json and bad_frame."""
-    data = read_json(request)
+def json_body(request: HttpRequest, *, halves: bool = False) -> JsonObject:
+    """Return the JSON object in a request's body. Raises body_too_large, bad_json and bad_frame.
+
+    `halves`: its texts may hold halves of surrogate pairs, which its reader joins.
+    """
+    data = read_json(request, halves=halves)
     if not isinstance(data, dict):
         raise HoldfastError("bad_frame", "the body must be one JSON object")
     return data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import orjson
@@ -11,28 +11,36 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
 from sessions_app import conf
+from sessions_app.core import json_text
 from sessions_app.http.errors import ApiError
 
 
 class JSONParser(BaseParser):
-    """JSON parser that rejects NaN, lone surrogates and excessive nesting."""
+    """JSON parser that rejects NaN, lone surrogates, numbers beyond 64 bits and excessive nesting."""
 
     media_type = "application/json"
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, object] | None = None
     ) -> Any:
-        return read_json(stream)
+        return _read(stream, json_text.parse)
 
 
-def read_json(stream: IO[bytes] | HttpRequest) -> Any:
-    """Read at most FRAME_BYTES of JSON. Raises body_too_large and bad_json."""
+def read_json(request: HttpRequest, *, halves: bool = False) -> object:
+    """Read at most FRAME_BYTES of JSON, for readers that check its numbers, and its texts with `halves`.
+
+    Raises body_too_large and bad_json.
+    """
+    return _read(request, lambda body: json_text.read(body, halves=halves).value)
+
+
+def _read(stream: IO[bytes] | HttpRequest, parse: Callable[[bytes], object]) -> Any:
     body = stream.read(conf.settings.frame_bytes + 1)
     if len(body) > conf.settings.frame_bytes:
         raise ApiError("body_too_large", f"at most {conf.settings.frame_bytes} bytes")
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        return parse(body)
+    except ValueError as error:
         raise ApiError("bad_json", str(error)) from None
 
 

@@ -13,7 +13,6 @@ from rest_framework.views import APIView
 
 from sessions_app.auth.addresses import client_key
 from sessions_app.auth.identity import Identity
-from sessions_app.core.errors import HoldfastError
 from sessions_app.fairness import rates
 from sessions_app.fairness.payer import Payer, payer_of
 from sessions_app.http.authentication import identity_of
@@ -27,8 +26,6 @@ class Throttle(BaseThrottle):
     def allow_request(self, request: Request, view: APIView) -> bool:
         payer = request_payer(request, identity_of(request) if request.auth is not None else None)
         kind: rates.Kind = "read" if request.method in SAFE_METHODS else "write"
-        if in_debt_s := rates.wait("answer", payer):
-            raise HoldfastError("read_limit", retry_after_s=in_debt_s)
         self._wait = math.ceil(rates.take(kind, payer))
         return self._wait == 0
 

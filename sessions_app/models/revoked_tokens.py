@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
 from sessions_app import conf
+from sessions_app.core import tokens
+from sessions_app.models.subjects import subject_problem
 
 CLOCKS_S = 60  # the most by which the clocks of token issuers and ours may differ, with a margin
 
@@ -33,6 +36,16 @@ class RevokedToken(models.Model):
     def __str__(self) -> str:
         return self.jti
 
+    def described(self) -> str:
+        """Return it for the audit log."""
+        return f"revoked token {self.jti}"
+
+    def clean(self) -> None:
+        """Refuse an id that no token can have. Raises ValidationError by field."""
+        super().clean()
+        if problem := tokens.id_problem(self.jti):
+            raise ValidationError({"jti": problem})
+
 
 class RevokedSubject(models.Model):
     """A subject whose tokens issued before a moment are revoked."""
@@ -43,6 +56,16 @@ class RevokedSubject(models.Model):
 
     class Meta:
         ordering = ["-issued_before"]
+
+    def described(self) -> str:
+        """Return it for the audit log."""
+        return f"revoked all tokens of {self.sub}"
+
+    def clean(self) -> None:
+        """Refuse a subject that no token can have. Raises ValidationError by field."""
+        super().clean()
+        if problem := subject_problem(self.sub):
+            raise ValidationError({"sub": problem})
 
     def __str__(self) -> str:
         return f"{self.sub} before {self.issued_before:%Y-%m-%d %H:%M:%S}"

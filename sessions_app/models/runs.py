@@ -100,6 +100,8 @@ class Run(models.Model):
     sequence = models.BigIntegerField(default=0, help_text="The number of its last batch.")
     serial = models.BigIntegerField(default=0, help_text="The serial of that batch's last chunk.")
     refusal = models.CharField(max_length=32, blank=True, help_text="The error that cut that batch short.")
+    digests = models.TextField(null=True, help_text="Of the content of its last batches, newest last.")
+    halves = models.TextField(null=True, help_text="Halves of characters that wait for the next batch: JSON.")
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

@@ -50,6 +50,11 @@ class RetentionPolicy(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.hours} h)"
 
+    def described(self) -> str:
+        """Return it for the audit log, its name quoted."""
+        default = ", the default" if self.is_default else ""
+        return f"retention policy {self.pk} {self.name!r}: {self.hours} h{default}"
+
     def clean(self) -> None:
         """Check the bounds of the hours, and that there is a default. Raises ValidationError by field."""
         super().clean()

@@ -34,8 +34,11 @@ class Signal(models.Model):
     uid = models.CharField(max_length=64, help_text="Its id on the wire, given by its sender.")
     kind = models.CharField(max_length=16)
     actor = models.CharField(max_length=80, help_text="Who sent it.")
+    issued_by = models.CharField(  # NULL, since a column with a default would rewrite the table on SQLite
+        "token issued by", max_length=80, null=True, help_text="Who had the token issued that it was sent with."
+    )
     payload = models.TextField(default="{}", help_text="As it was checked: JSON.")
-    target = models.CharField(max_length=256, blank=True, help_text="The approval or tool call that it is about.")
+    target = models.TextField(blank=True, help_text="The approval or tool call that it is about.")
     status = models.CharField(max_length=16, choices=Status, default=Status.ACCEPTED)
     code = models.CharField(max_length=32, blank=True, help_text="The error that rejected it.")
     reason = models.TextField(blank=True, help_text="Why it has this status, for people.")
@@ -90,8 +93,8 @@ class Approval(models.Model):
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="approvals")
     run = models.ForeignKey("Run", on_delete=models.CASCADE, related_name="approvals")
     uid = models.CharField(max_length=64, help_text="Its id on the wire.")
-    call = models.CharField(max_length=256, help_text="The tool call's id.")
-    tool = models.CharField(max_length=128)
+    call = models.TextField(help_text="The tool call's id.")  # up to vocabulary.NAME_BYTES: in no index
+    tool = models.TextField()
     input = models.TextField(help_text="The arguments: JSON.")
     input_hash = models.CharField(max_length=80)
     editable = models.BooleanField(default=False)
@@ -101,6 +104,9 @@ class Approval(models.Model):
     decision = models.ForeignKey(Signal, on_delete=models.SET_NULL, null=True, related_name="decides")
     decided_at = models.DateTimeField(null=True)
     execution = models.CharField(max_length=8, choices=Execution, default=Execution.NONE, blank=True)
+    attempt = models.CharField(
+        max_length=22, null=True, editable=False, help_text="By which a repeated beginning of its execution is known."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = ApprovalQuerySet.as_manager()

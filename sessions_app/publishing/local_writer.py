@@ -11,13 +11,11 @@ from sessions_app import conf
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk
+from sessions_app.database.retries import RETRY_S, Retries
 from sessions_app.event_log.commands import Also, Append, AppendResult
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
 from sessions_app.publishing.response_writer import ResponseWriter, Ticker
-
-RETRY_S = 30.0  # how long a failed commit is retried before the publisher is told
-RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 
 
 class LocalWriter:
@@ -33,8 +31,11 @@ class LocalWriter:
         self.session = run.session_id
         self.uid = run.uid
         self._appends = _Appends(run, starts=starts, log_writer=log_writer)
-        check = partial(vocabulary.check, max_bytes=conf.settings.chunk_bytes)
-        self._writer = ResponseWriter(run.uid, ticker=ticker, check=check, submit=self._appends.submit)
+        chunk_bytes = conf.settings.chunk_bytes
+        check = partial(vocabulary.check, max_bytes=chunk_bytes)
+        self._writer = ResponseWriter(
+            run.uid, ticker=ticker, check=check, chunk_bytes=chunk_bytes, submit=self._appends.submit
+        )
 
     def write(self, chunk: Chunk, *, also: Also | None = None) -> Coroutine[Any, Any, None]:
         """Add one chunk, as `ResponseWriter.write`. `also` is called in the transaction that stores it."""
@@ -69,6 +70,11 @@ class LocalWriter:
         return self._writer.end
 
     @property
+    def failed(self) -> bool:
+        """Return whether it can't go on: a chunk was refused once it was on its way, or nothing can be stored."""
+        return self._writer.failed
+
+    @property
     def begun(self) -> bool:
         """Return whether anything was written."""
         return self._writer.begun
@@ -86,8 +92,7 @@ class _Appends:
         self._starts = starts
         self._log_writer = log_writer
         self._in_flight: Append | None = None
-        self._retry_s = RETRY_FIRST_S
-        self._retry_until: float | None = None
+        self._retries: Retries | None = None  # of the batch in flight, once it has failed
 
     def submit(self, writer: ResponseWriter, chunks: list[Chunk]) -> None:
         """Have a batch stored, and report the outcome to the writer."""
@@ -109,7 +114,7 @@ class _Appends:
         if isinstance(outcome, HoldfastError) and self._retry(outcome):
             return
         self._in_flight = None
-        self._retry_s, self._retry_until = RETRY_FIRST_S, None
+        self._retries = None
         refusal = outcome if isinstance(outcome, HoldfastError) else outcome.refusal
         if refusal:  # the chunks after the refused one are dropped, and their work with them
             self.also = [each for each in self.also if each[0] < 0]
@@ -121,17 +126,16 @@ class _Appends:
     def _retry(self, problem: HoldfastError) -> bool:
         assert self._in_flight is not None  # it is what failed
         loop = asyncio.get_running_loop()
-        if self._retry_until is None:
-            self._retry_until = loop.time() + RETRY_S
-        if not problem.kind.retryable or loop.time() > self._retry_until:
+        self._retries = self._retries or Retries(loop.time(), limit_s=RETRY_S)
+        pause_s = self._retries.next_pause_s(loop.time()) if problem.kind.retryable else None
+        if pause_s is None:
             return False
-        loop.call_later(self._retry_s, self._log_writer.submit, self._in_flight)
-        self._retry_s = min(2 * self._retry_s, RETRY_MOST_S)
+        loop.call_later(pause_s, self._log_writer.submit, self._in_flight)
         return True
 
 
 class LocalWriters:
-    """Makes the writers of one process. `worker` returns the id of its worker, which may change."""
+    """Makes the writers of one process. `worker` returns its worker's id, which may change; empty if it has none."""
 
     def __init__(self, log_writer: LogWriter, ticker: Ticker, worker: Callable[[], str]) -> None:
         self._log_writer = log_writer
@@ -141,9 +145,13 @@ class LocalWriters:
     def unprompted(self, session: str, *, agent: str, uid: str = "") -> LocalWriter:
         """Return a writer for an unprompted response; creates its run.
 
-        `agent`: the name of an agent of this site; empty for one elsewhere. `uid`: its message's id, or empty.
+        `agent`: the name of an agent of this site; empty for one elsewhere. `uid`: its message's id, or empty. Raises
+        storage_unavailable while the process holds no lease: it has started without being able to write.
         """
-        run = Run(session_id=session, agent=agent, status=Run.Status.RUNNING, worker_id=self._worker())
+        worker = self._worker()
+        if not worker:
+            raise HoldfastError("storage_unavailable")
+        run = Run(session_id=session, agent=agent, status=Run.Status.RUNNING, worker_id=worker)
         run.uid = uid or run.uid
         return LocalWriter(run, starts=True, log_writer=self._log_writer, ticker=self._ticker)
 

@@ -7,6 +7,9 @@ its lease. Nothing about it is kept here: its run says what it has sent last, so
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import json
 
 from django.db import DatabaseError
 from django.utils import timezone
@@ -16,12 +19,15 @@ from sessions_app.auth.identity import Identity
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.core.text import whole_text
+from sessions_app.core.wire_types import Chunk
 from sessions_app.database import locking, threads
 from sessions_app.event_log import queries, sql
 from sessions_app.event_log.commands import Append, AppendResult, OnResult
 from sessions_app.event_log.writer import LogWriter
 
-REMEMBERED = 10_000  # producers; beyond it all are looked up anew
+REMEMBERED = 10_000  # producers; beyond it all are looked up again
+DIGEST_BYTES = 6  # 8 characters; chance repeats one in 2^48 times
 
 
 class Producers:
@@ -38,7 +44,7 @@ class Producers:
         """
         who.check("publish", frame.session)
         for chunk in frame.chunks:
-            vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
+            vocabulary.check(whole_text(chunk), max_bytes=conf.settings.chunk_bytes)
         starts = _run(frame) if frame.sequence == 1 else None
         try:
             if starts is not None:
@@ -57,6 +63,7 @@ class Producers:
                 run=models.derived_id(frame.session, frame.message),
                 worker=worker,
                 sequence=frame.sequence,
+                digest=_digest(frame.chunks),
                 starts=starts,
             )
         )
@@ -116,6 +123,12 @@ def _run(frame: ClientFrame) -> models.Run:
         status=models.Run.Status.RUNNING,
         started_at=timezone.now(),
     )
+
+
+def _digest(chunks: list[Chunk]) -> str:
+    """Return the digest by which a repeated batch is told from another one with its number."""
+    text = json.dumps(chunks, sort_keys=True).encode()  # not orjson: halves of surrogate pairs may wait for theirs
+    return base64.urlsafe_b64encode(hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()).decode()
 
 
 def serial_of(outcome: AppendResult | HoldfastError) -> int:

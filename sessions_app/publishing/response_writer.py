@@ -10,14 +10,16 @@ import asyncio
 from collections.abc import Callable
 
 from sessions_app.core import vocabulary
+from sessions_app.core.chunk_intake import ChunkIntake
 from sessions_app.core.errors import Fault, HoldfastError
 from sessions_app.core.rollup import Rollup
+from sessions_app.core.text import mend_json
 from sessions_app.core.wire_types import Chunk
 
 BUFFER_BYTES = 1 << 18  # of text not yet submitted; beyond it `write` waits
 BUFFER_CHUNKS = 1024  # likewise
 
-# The end of a response whose own end can't be stored: too long an error, or half of a surrogate pair in it.
+# The end of a response whose own end can't be stored: too long an error.
 UNTOLD: Chunk = {"type": "error", "errorText": "The agent failed, and its error message can't be stored."}
 
 
@@ -50,8 +52,9 @@ class ResponseWriter:
     `write` returns at once; `flush` returns when all that was written is stored. Both raise HoldfastError if the
     response can't continue.
 
-    `check` raises bad_chunk or unknown_chunk for a chunk that can't be written. `submit` is called with this
-    writer and each batch, and must be answered by `stored` or `fail`: the next batch is submitted then.
+    `check` raises bad_chunk or unknown_chunk for a chunk that can't be written; then nothing has changed, and others
+    may follow. Appends of more than `chunk_bytes` are divided. `submit` is called with this writer and each batch, and
+    must be answered by `stored` or `fail`: the next batch is submitted then.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class ResponseWriter:
         *,
         ticker: Ticker,
         check: Callable[[Chunk], None],
+        chunk_bytes: int,
         submit: Callable[[ResponseWriter, list[Chunk]], None],
     ) -> None:
         self.serial = 0  # of the last stored chunk
@@ -67,6 +71,7 @@ class ResponseWriter:
         self._uid = uid
         self._ticker = ticker
         self._check = check
+        self._intake = ChunkIntake(check, chunk_bytes)
         self._submit = submit
         self._rollup = Rollup()
         self._in_flight = False
@@ -79,13 +84,17 @@ class ResponseWriter:
 
     async def write(self, chunk: Chunk) -> None:
         """Add one chunk. Wait only while more than BUFFER_BYTES or BUFFER_CHUNKS is not submitted."""
-        self.add(chunk)
-        if self.is_full:
-            await self.wait_for_room()
+        for piece in self._intake.take(chunk):
+            self._add(piece)
+            if self.is_full:
+                await self.wait_for_room()
 
     def add(self, chunk: Chunk) -> None:
         """Add one chunk without waiting. Raises HoldfastError."""
-        self._check(chunk)
+        for piece in self._intake.take(chunk):
+            self._add(piece)
+
+    def _add(self, chunk: Chunk) -> None:
         if self._problem is not None:
             raise self._problem
         if self.end:
@@ -125,6 +134,11 @@ class ResponseWriter:
         return bool(self.end)
 
     @property
+    def failed(self) -> bool:
+        """Return whether a batch was refused or couldn't be stored."""
+        return self._problem is not None
+
+    @property
     def begun(self) -> bool:
         """Return whether anything was written."""
         return bool(self.serial or self._in_flight or self._rollup.size)
@@ -135,6 +149,7 @@ class ResponseWriter:
         A refused chunk doesn't keep it open: what was written before that is stored, and the end follows. Raises
         HoldfastError if the response can't be ended.
         """
+        chunk = mend_json(chunk)
         try:
             self._check(chunk)
         except HoldfastError:

@@ -24,11 +24,13 @@ from django.utils import timezone
 
 from sessions_app import conf
 from sessions_app.auth import tokens
-from sessions_app.core.retention import clock_jumped
 from sessions_app.database import locking
+from sessions_app.database.connection_failures import describe
 from sessions_app.database.functions import Bytes
 from sessions_app.diagnostics import connection_records
 from sessions_app.models import Approval, Message, RetentionPolicy, Run, Session, Signal, Worker
+from sessions_app.retention import clock as clocks
+from sessions_app.retention.clock import READ_EVERY_S, ClockWatch
 from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,6 @@ BATCH = 200  # rows of a table per transaction: about 20 ms, which a publisher's
 # Order of deletion. Many signals may refer to one run, but few runs to one signal; and deleting a run first would
 # cascade to all its approvals in one step.
 IN_ORDER = (Signal, Approval, Run)
-CLOCK_TOLERANCE_S = 60.0  # clock drift allowed between two rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def purge(
 
     Several processes may purge at once. `stop` ends the purge after the current step.
     """
-    now = timezone.now()
+    now = clocks.now()
     if dry_run:
         return _due(now)
     return _run_steps(_purge_steps(batch, now), on_progress, stop)
@@ -269,46 +270,50 @@ def _due(now: datetime) -> Purged:
 # Periodic purge
 
 
-class WallClock:
-    """Detector of wall clock changes. Nothing is purged after a change, since the new time may be wrong."""
-
-    def __init__(self) -> None:
-        self._wall, self._monotonic = time.time(), time.monotonic()
-
-    def jumped(self) -> bool:
-        """Return True if the clock was set since the last call."""
-        wall, monotonic = time.time(), time.monotonic()
-        passed = wall - self._wall, monotonic - self._monotonic
-        self._wall, self._monotonic = wall, monotonic
-        jumped = clock_jumped(wall=passed[0], monotonic=passed[1], tolerance=CLOCK_TOLERANCE_S)
-        if jumped:
-            logger.warning("the clock was set by %+.0f s; the purge waits for the next round", passed[0] - passed[1])
-        return jumped
-
-
-def purge_round(stop: threading.Event, *, batch: int = BATCH, on_progress: OnProgress = lambda purged: None) -> Purged:
-    """Purge once, in a thread of its own. After a database error, the next round tries again."""
+def purge_round(
+    stop: threading.Event,
+    *,
+    clock: ClockWatch | None = None,
+    batch: int = BATCH,
+    on_progress: OnProgress = lambda purged: None,
+) -> Purged:
+    """Purge once if the clock is trusted; call it in a thread. After a database error, the next round tries again."""
     try:
+        if not (clock or ClockWatch()).may_purge():
+            return Purged()
         with metrics.purge_seconds.time(), tracing.span("purge"):
             purged = purge(stop=stop, batch=batch, on_progress=on_progress)
         for kind, rows in asdict(purged).items():
             metrics.purged_rows.labels(kind).inc(rows)
         return purged
     except DatabaseError as error:
-        logger.error("the purge failed, the next round continues it: %s", error)
+        logger.error("the purge failed, the next round continues it: %s", describe(error))
         return Purged()
     finally:
         connection.close()
 
 
 async def purge_forever() -> None:
-    """Purge every PURGE_EVERY_S until cancelled."""
-    clock = WallClock()
+    """Watch the clock, and purge every PURGE_EVERY_S, until cancelled."""
+    clock = ClockWatch()
     stop = threading.Event()
+    purged_at = time.monotonic()
     try:
         while True:
-            await asyncio.sleep(conf.settings.purge_every_s)
-            if not clock.jumped():
-                await asyncio.to_thread(purge_round, stop)
+            await asyncio.to_thread(_read_clock, clock)
+            every_s = conf.settings.purge_every_s
+            await asyncio.sleep(min(every_s, READ_EVERY_S))
+            if time.monotonic() - purged_at >= every_s:
+                await asyncio.to_thread(purge_round, stop, clock=clock)
+                purged_at = time.monotonic()
     finally:
         stop.set()  # ends the purging thread after its current step
+
+
+def _read_clock(clock: ClockWatch) -> None:
+    try:
+        clock.may_purge()
+    except DatabaseError as error:
+        logger.error("the clock's reading was not stored: %s", describe(error))
+    finally:
+        connection.close()

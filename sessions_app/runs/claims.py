@@ -46,7 +46,10 @@ class Claims:
         """Claim a session's waiting run, in the same transaction as the write queued just before.
 
         Claims of one session must not overlap. `held` has the runs claimed earlier, `free` is the number of places.
+        Without a lease nothing is claimed.
         """
+        if not self._lease.worker:
+            return _nothing()
         self._unsure.discard(session)
         return self._claimed(session, self._log_writer.change(session, claim_run, self._lease.worker, held, free))
 
@@ -60,8 +63,12 @@ class Claims:
             return None
 
     async def hand_back(self, run: models.Run) -> bool:
-        """Return a run to the queue if nothing was written for it. Return False otherwise."""
-        return await self._log_writer.change(run.session_id, hand_back_run, run.pk, self._lease.worker)
+        """Return a run to the queue if nothing was written for it. Return False if it is left to be ended here."""
+        return await self._log_writer.change_with_retry(run.session_id, hand_back_run, run.pk, self._lease.worker)
+
+
+async def _nothing() -> None:
+    """The outcome of a claim without a lease."""
 
 
 # In the database
@@ -130,11 +137,12 @@ def _may_claim(run: models.Run, worker: str, free: int) -> bool:
 
 
 def hand_back_run(log: SessionLog, run: str, worker: str) -> bool:
-    """Release a run that this worker has claimed and not begun to answer."""
-    held = models.Run.objects.running().filter(pk=run, worker=worker, cancel=None)
-    return not any(map(_has_begun, held)) and bool(
-        held.update(status=models.Run.Status.WAITING, worker=None, started_at=None)
-    )
+    """Release a run that this worker has claimed and not begun to answer. Repeatable: one without it is released."""
+    held = models.Run.objects.running().filter(pk=run, worker=worker)
+    if any(each.cancel_id is not None or _has_begun(each) for each in held):
+        return False
+    held.update(status=models.Run.Status.WAITING, worker=None, started_at=None)
+    return True
 
 
 def _has_begun(run: models.Run) -> bool:

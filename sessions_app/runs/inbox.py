@@ -154,7 +154,7 @@ class RunInboxes:
     async def poll(self) -> None:
         """Read new signals into the inboxes."""
         sent = []
-        for run, cancel, newest in await threads.run(_find, self._workers()):
+        for run, cancel, newest in await threads.run_with_retry(_find, self._workers()):
             inbox = self._inboxes.get(run)
             if inbox is None:
                 continue
@@ -163,12 +163,12 @@ class RunInboxes:
                 inbox.stop.set()
             if newest is not None and not inbox.has(newest):
                 sent.append(run)
-        for run, signal in await threads.run(_read, sent) if sent else ():
+        for run, signal in await threads.run_with_retry(_read, sent) if sent else ():
             inbox = self._inboxes.get(run)
             if inbox is not None and inbox.put(signal):
                 self._deliver(inbox, signal.key)
         if any(inbox.awaits for inbox in self._inboxes.values()):
-            for run, approval in await threads.run(_expired, self._workers()):
+            for run, approval in await threads.run_with_retry(_expired, self._workers()):
                 if run in self._inboxes:
                     self._inboxes[run].expire(approval)
 
@@ -178,7 +178,7 @@ class RunInboxes:
         Anything such a run still writes is refused, but its agent may be waiting for a signal.
         """
         held = {run for run, inbox in self._inboxes.items() if not inbox.run._state.adding}  # stored ones
-        self._stop_missing(held - await threads.run(_running, self._workers()))
+        self._stop_missing(held - await threads.run_with_retry(_running, self._workers()))
 
     def _workers(self) -> list[str]:
         """Return this process's worker, and its earlier ones that were declared dead while their runs last."""
@@ -193,7 +193,7 @@ class RunInboxes:
 
     def _deliver(self, inbox: RunInbox, key: int) -> None:
         # Not awaited: if it is lost, the signal's final receipt makes up for it.
-        receipt = self._log_writer.change(inbox.run.session_id, _delivered, key)
+        receipt = self._log_writer.change_with_retry(inbox.run.session_id, _delivered, key)
         task = asyncio.get_running_loop().create_task(receipt)
         task.add_done_callback(_log_failure)
 
@@ -216,7 +216,12 @@ def _read(runs: Collection[str]) -> list[tuple[str, AgentSignal]]:
     """Return the open signals of these runs, in order."""
     sent = models.Signal.objects.open().filter(run__in=runs, caused=None)
     return [
-        (row.run_id or "", AgentSignal(row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload)))
+        (
+            row.run_id or "",
+            AgentSignal(
+                row.pk, row.uid, row.kind, row.actor, row.target, orjson.loads(row.payload), row.issued_by or ""
+            ),
+        )
         for row in sent.order_by("serial")
     ]
 

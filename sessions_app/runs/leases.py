@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import time
+from functools import partial
 
 from django.db.models import F, Q
 from django.utils import timezone
@@ -19,6 +20,7 @@ from sessions_app import conf, models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk
 from sessions_app.database import locking, threads
+from sessions_app.event_log.commands import DatabaseJob
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.runs import lifecycle
 
@@ -28,6 +30,7 @@ DEAD = "The agent's process stopped before it finished."
 STOPPED_LATE = "The agent did not stop in time and was cut off. Anything it still writes is refused."
 STOPPED_DEAD = "The agent's process had already stopped."
 STOP_S = 3.0  # time for an agent to stop before it is cut off
+RETRY_S = 1.0  # after a beat that could not be stored
 AWAY = 2 / 3  # of a lease without an own scan or beat, which is twice their interval
 
 
@@ -38,31 +41,50 @@ class Lease:
         self.worker = ""
         self.beaten_at = 0.0  # monotonic time of the last successful beat
         self._log_writer = log_writer
+        self._is_beating = False  # a beat waits for its commit
+        self._due_at = 0.0  # of the next beat, monotonic
 
     async def beat(self) -> None:
         """Renew the lease. If this process was declared dead, register it as a new worker.
 
         The old worker's responses have been ended, and further writes to them are refused as fenced.
         """
-        alive: bool = await self._log_writer.do(_beat, self.worker)
-        if not alive:
-            if self.worker:
-                logger.warning("this process was declared dead and its responses were ended")
-            self.worker = await self._log_writer.do(_register)
+        self._beaten(await self._log_writer.do(_beat, self.worker))
+
+    def renew(self, now: float) -> None:
+        """As `beat`, from another thread: submit a beat if one is due, and none is under way. Doesn't wait for it."""
+        if now >= self._due_at and not self._is_beating:
+            self._is_beating = True
+            self._log_writer.submit(DatabaseJob(partial(_beat, self.worker), self._renewed, at_once=True))
+
+    def _renewed(self, outcome: str | HoldfastError) -> None:
+        if isinstance(outcome, HoldfastError):
+            self._due_at = time.monotonic() + RETRY_S
+        else:
+            self._beaten(outcome)
+        self._is_beating = False
+
+    def _beaten(self, worker: str) -> None:
+        if self.worker and worker != self.worker:
+            logger.warning("this process was declared dead and its responses were ended")
+        self.worker = worker
         self.beaten_at = time.monotonic()
+        self._due_at = self.beaten_at + conf.settings.lease_ms / 3000
 
     async def release(self) -> None:
         """End the lease, so that other processes need not wait for it to run out."""
-        await self._log_writer.do(_release, self.worker)
+        try:
+            await self._log_writer.do(_release, self.worker)
+        except HoldfastError as problem:  # a process must stop without its database, too
+            logger.warning("the lease was not released and will run out: %s", problem.message)
 
 
-def _register() -> str:
-    return models.Worker.objects.create(name=f"{socket.gethostname()}:{os.getpid()}").pk
-
-
-def _beat(worker: str) -> bool:
+def _beat(worker: str) -> str:
+    """Count up; return the worker, or a new one if it is dead."""
     alive = models.Worker.objects.alive().filter(pk=worker)
-    return bool(alive.update(beats=F("beats") + 1, seen_at=timezone.now()))
+    if alive.update(beats=F("beats") + 1, seen_at=timezone.now()):
+        return worker
+    return models.Worker.objects.create(name=f"{socket.gethostname()}:{os.getpid()}").pk
 
 
 def _release(worker: str) -> None:

@@ -9,9 +9,9 @@ import orjson
 from django.db.models import F, QuerySet
 
 from sessions_app import models
-from sessions_app.core import fold, signals
+from sessions_app.core import fold, signals, tools
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.tools import UNKNOWN_OUTCOME
+from sessions_app.core.text import SurrogateJoiner, without_nul
 from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import queries, signal_records
 from sessions_app.event_log.commands import OpenLog, RunChanges, SessionLog
@@ -100,9 +100,9 @@ def _end_for_worker(log: SessionLog, run: models.Run, end: Chunk) -> None:
     elif fold.ended(response):
         models.Run.objects.filter(pk=run.pk).update(status=ENDED, ended_at=log.now)
     else:
-        calls = {part.get("toolCallId") for part in response.parts}
-        unknown = [chunk for chunk in unknown_outcomes(run.pk) if chunk["toolCallId"] in calls]
-        log.append(run.uid, [*unknown, end], run=run.pk, worker=run.worker_id or "")
+        unknown = [chunk for chunk in unknown_outcomes(run.pk) if tools.takes(response, chunk)]
+        last = SurrogateJoiner.load(run.halves).join(end)  # with what a remote producer has left half
+        log.append(run.uid, [*unknown, *last], run=run.pk, worker=run.worker_id or "")
 
 
 def expire(log: SessionLog, approval: str) -> bool:
@@ -116,7 +116,7 @@ def settle(log: SessionLog, signal: models.Signal, status: str, *, code: str = "
     """Give a signal its next status, and announce it. Return False if it already has a later one."""
     if not signals.may_follow(signal.status, status):
         return False
-    signal.status, signal.code, signal.reason = status, code, reason.replace("\0", "") or signal.reason
+    signal.status, signal.code, signal.reason = status, code, without_nul(reason) or signal.reason
     announce(log, signal)
     return True
 
@@ -233,6 +233,6 @@ def unknown_outcomes(run: str) -> list[Chunk]:
     """Return chunks that end a dead run's calls as unknown; they come before its response's end."""
     begun = models.Approval.objects.filter(run=run, execution=models.Approval.Execution.BEGUN)
     return [
-        {"type": "tool-output-error", "toolCallId": call, "errorText": UNKNOWN_OUTCOME}
+        {"type": "tool-output-error", "toolCallId": call, "errorText": tools.UNKNOWN_OUTCOME}
         for call in begun.values_list("call", flat=True)
     ]

@@ -16,6 +16,7 @@ from sessions_app import conf, models
 from sessions_app.core import busy, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Sent
+from sessions_app.core.text import SurrogateJoiner
 from sessions_app.core.wire_types import Chunk, Part
 from sessions_app.event_log import queries
 from sessions_app.event_log.commands import SessionLog
@@ -54,8 +55,14 @@ def handle(log: SessionLog, sent: Sent) -> Receipt:
             queries.check_room(sent.actor)
         return _HANDLERS[sent.kind](log, sent)
     if known.kind != sent.kind and {known.kind, sent.kind} != {"message", "steer"}:
-        raise HoldfastError("bad_signal", f"its `id` was used for an earlier {known.kind}")
+        raise HoldfastError("conflict", f"it is an earlier {known.kind}'s.")
+    if _canonical(orjson.loads(known.payload)) != _canonical(sent.payload):
+        raise HoldfastError("conflict", f"the earlier {known.kind} is stored and unchanged.")
     return Receipt(known.serial, HoldfastError.stored(known.code, known.reason) if _was_refused(known) else None)
+
+
+def _canonical(payload: object) -> bytes:
+    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
 
 
 def _was_refused(signal: Signal) -> bool:
@@ -75,7 +82,7 @@ def _message(log: SessionLog, sent: Sent) -> Receipt:
     if policy == "steer":
         return _steer(log, replace(sent, kind="steer"))
     if policy == "interrupt":
-        _stop(log, active, _store(log, Sent(f"stop_{new_id()}", "cancel", sent.actor)))
+        _stop(log, active, _store(log, Sent(f"stop_{new_id()}", "cancel", sent.actor, issued_by=sent.issued_by)))
     return _turn(log, sent, agent)
 
 
@@ -94,7 +101,10 @@ def _steer(log: SessionLog, sent: Sent) -> Receipt:
 def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
     """Add a person's message, and the run that answers it."""
     stored = log.append(sent.id, [{"type": "message", "role": "user", "parts": sent.payload["parts"]}])
-    if stored.repeated:  # the id was already written as a message
+    if stored.repeated:  # its message is older than what is known of signals
+        written = queries.message(log.session, sent.id)
+        if written is None or written.parts != sent.payload["parts"]:
+            raise HoldfastError("conflict", "the earlier message is stored and unchanged.")
         return Receipt(stored.serial)
     status = signals.ACCEPTED if agent else signals.APPLIED
     signal = _row(log, sent, serial=stored.serial, status=status, reason=reason)
@@ -155,7 +165,8 @@ def _stop(log: SessionLog, active: list[Run], signal: Signal) -> None:
             lifecycle.end_unbegun(log, run, {"type": "abort", "reason": STOPPED})
         elif lifecycle.is_elsewhere(run):
             end: Chunk = {"type": "abort", "reason": STOPPED_ELSEWHERE}
-            log.append(run.uid, [end], run=run.pk, worker=run.worker_id or "")
+            last = SurrogateJoiner.load(run.halves).join(end)
+            log.append(run.uid, last, run=run.pk, worker=run.worker_id or "")
 
 
 # Approvals and tools
@@ -260,6 +271,7 @@ def _row(
         uid=sent.id,
         kind=sent.kind,
         actor=sent.actor,
+        issued_by=sent.issued_by or None,
         payload=payload.decode(),
         serial=serial,
         last_serial=serial,

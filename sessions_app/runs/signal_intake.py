@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import orjson
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 
 from sessions_app import conf
 from sessions_app.auth.identity import Identity
@@ -40,11 +40,11 @@ class SignalIntake:
         try:
             identity.check(scope_of(frame.kind), frame.session)
             with tracing.span("signal", session=frame.session, signal=frame.id, kind=kind):
-                receipt = await self._store_checked(payer_of(identity, address), frame)
+                receipt = await self._store_checked(identity, payer_of(identity, address), frame)
         except HoldfastError as error:
             problem: HoldfastError | None = error
-        except DatabaseError:
-            problem = HoldfastError("storage_unavailable")
+        except DatabaseError as error:
+            problem = HoldfastError("unstorable" if isinstance(error, DataError) else "storage_unavailable")
         else:
             problem = receipt.problem
         metrics.signals.labels(kind, problem.code if problem else "accepted").inc()
@@ -52,10 +52,11 @@ class SignalIntake:
             return frames.rejection(frame.session, frame.id, problem), problem
         return frames.receipt(frame.session, frame.id, serial=receipt.serial), None
 
-    async def _store_checked(self, payer: Payer, frame: ClientFrame) -> signal_handlers.Receipt:
+    async def _store_checked(self, identity: Identity, payer: Payer, frame: ClientFrame) -> signal_handlers.Receipt:
+        owner, issued_by = identity.owner, identity.grant.issued_by if identity.grant else ""
         limits = signals.Limits(conf.settings.message_bytes, conf.settings.chunk_bytes)
-        sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=payer.owner, limits=limits)
-        session = await threads.run(queries.readable, frame.session, payer.owner)
+        sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits, issued_by=issued_by)
+        session = await threads.run(queries.readable, frame.session, owner)
         _count(payer, sent)
         receipt = await self.store(session.id, sent)
         self._on_stored()

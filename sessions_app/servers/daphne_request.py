@@ -1,31 +1,81 @@
-"""Streamed request bodies under Daphne. Twisted itself passes a request on only once its body is complete.
+"""Requests under Daphne: time limits, and streamed bodies. Twisted itself passes a request on only once it is complete.
 
-That is kept for bodies known to be small. A body longer than BODY_BYTES, or of unknown length, would fill the temporary
-directory before the application, which enforces the limit, is called.
+That is kept for bodies known to be small. A longer one, or one of unknown length, would fill the temporary directory
+before the application, which enforces the limit, is called.
 """
 
 import asyncio
-from collections.abc import Callable
+from typing import Any
 from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
+from twisted.web import http
 
 from sessions_app import conf
 from sessions_app.core.asgi_types import Message, Scope
+from sessions_app.servers.request_limits import RequestLimits
 
 # Chunks of a body that may wait for the application; at the limit the server stops reading from the client.
 MAX_CHUNKS = 16
+TwistedChannel: Any = http.HTTPChannel  # most of it has no types
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-Takes = Callable[[Scope], bool]
+
+class Channel(TwistedChannel):
+    """Twisted's HTTP connection with a time limit for each request's head and body.
+
+    Twisted's own limit counts from the last byte, so a client that sends one now and then would keep it open.
+    """
+
+    arrival: Any = None  # the timer of what the client has to send next
+    is_body = False  # the client has sent a request's head, and not all of its body
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.expect(conf.settings.request_head_s)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.expect_head()
+        super().dataReceived(data)
+
+    def requestDone(self, request: Any) -> None:
+        self.expect(None)
+        super().requestDone(request)
+        if self.requests or self._buffer:  # the next request has begun
+            self.expect_head()
+
+    def connectionLost(self, reason: Any) -> None:
+        self.expect(None)
+        super().connectionLost(reason)
+
+    def expect_head(self) -> None:
+        if self.arrival is None and not self._handlingRequest and not self.is_body:
+            self.expect(conf.settings.request_head_s)
+
+    def expect(self, seconds: float | None) -> None:
+        """Give the client this time for what it has to send next. None: nothing, or the application has a limit."""
+        if self.arrival is not None and self.arrival.active():
+            self.arrival.cancel()
+        self.arrival = None if seconds is None else self.callLater(seconds, self.time_out)
+
+    def time_out(self) -> None:
+        has_begun = bool(self.requests or self._buffer)  # an idle connection gets no response
+        if has_begun and not any(request._response_started for request in self.requests):
+            self.transport.write(RequestLimits.timeout_response)
+        self.timeoutConnection()
 
 
 class RequestBody:
-    """Bounded queue of a request's body; Daphne's own queue has no limit."""
+    """Bounded queue of a request's body; Daphne's own queue has no limit.
+
+    Nothing is read from the client before the application asks for the first message.
+    """
 
     def __init__(self, request: "StreamedRequest") -> None:
         self.request = request
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
-        self.reading = True
+        self.reading = False
+        request.transport.pauseProducing()
 
     def put_nowait(self, message: Message) -> None:
         """Queue a message of Daphne, except its `http.request`, which has an empty body."""
@@ -39,32 +89,55 @@ class RequestBody:
             self.request.transport.pauseProducing()
 
     async def get(self) -> Message:
+        if self.messages.empty():
+            self.read()
         message = await self.messages.get()
-        if not self.reading and self.messages.empty() and self.request.channel is not None:
-            self.reading = True
-            self.request.transport.resumeProducing()
+        if self.messages.empty():
+            self.read()
         return message
+
+    def read(self) -> None:
+        """Let the client send more."""
+        if self.reading or getattr(self.request, "channel", None) is None:  # Twisted deletes it after the response
+            return
+        self.reading = True
+        if self.request.awaits_continue:
+            self.request.awaits_continue = False
+            self.request.transport.write(CONTINUE)
+        self.request.transport.resumeProducing()
 
 
 class StreamedRequest(WebRequest):
-    """Daphne's request, started as soon as its headers are read if its body may be large or `takes_stream` says so."""
+    """Daphne's request, started as soon as its headers are read if its body may be large or the rule says so."""
 
-    takes_stream: Takes = staticmethod(lambda scope: False)
+    _parsePOSTFormSubmission = False  # Twisted's own answer to a malformed form is a bare 400
     body: RequestBody | None = None
+    awaits_continue = False
 
     def gotLength(self, length: int | None) -> None:
-        by_line = length != 0 and self.takes_stream(self._scope())
-        is_too_large = not by_line and length is not None and length > conf.settings.body_bytes
-        is_streamed = by_line or is_too_large or length is None
+        rule = RequestLimits.rule(self._scope())
+        self.channel.is_body = True
+        self.channel.expect(rule.timeout_s)
+        is_streamed = length is None or length > (0 if rule.is_streamed else rule.max_bytes)
         super().gotLength(0 if is_streamed else length)  # Twisted creates a file of this size
-        if is_too_large:
-            self.requestHeaders.removeHeader(b"Expect")  # Twisted would answer 100 Continue
         if is_streamed:
             self._start_streaming()
-        if by_line:
+        if is_streamed and rule.timeout_s is None:
             self.channel.setTimeout(None)  # the application has its own timeout
 
+    def process(self) -> None:
+        """Override: refuse or drop headers that Daphne would fail at or believe."""
+        # Any client could set it, and move its request to other addresses. A site has `daphne --root-path`.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        if all(value.isascii() for value in self.requestHeaders.getRawHeaders(b"Sec-WebSocket-Protocol", [])):
+            super().process()
+        else:  # Daphne decodes it as ASCII, and logs a traceback
+            self.basic_error(400, b"Bad Request", "Invalid header value")
+
     def _start_streaming(self) -> None:
+        # Twisted would answer 100 Continue before the application has decided.
+        self.awaits_continue = self.requestHeaders.getRawHeaders(b"Expect", [b""])[0].lower() == b"100-continue"
+        self.requestHeaders.removeHeader(b"Expect")
         self.body = RequestBody(self)
         channel = self.channel
         # The response may end before the body does; the rest must not be read as another request or as frames.
@@ -90,7 +163,17 @@ class StreamedRequest(WebRequest):
             self.body.add(data, more=True)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if self.channel is not None:
+            self.channel.is_body = False
+            self.channel.expect(None)
         if self.body is None:
             super().requestReceived(command, path, version)
         else:
             self.body.add(b"", more=False)
+
+
+def generic_channel() -> Any:
+    """Return a connection for Daphne's HTTP factory."""
+    channel = http._GenericHTTPChannelProtocol(Channel())
+    channel.requestFactory = StreamedRequest
+    return channel

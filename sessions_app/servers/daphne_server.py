@@ -17,6 +17,7 @@ from typing import Any
 from daphne.cli import CommandLineInterface
 from daphne.server import Server
 from twisted.internet import defer, reactor
+from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import (
     FilteringLogObserver,
     LogLevel,
@@ -28,7 +29,7 @@ from twisted.logger import (
 from sessions_app import conf
 from sessions_app.core.asgi_types import Application, Message, Receive, Scope, Send
 from sessions_app.servers import lifecycle
-from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, Takes
+from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, generic_channel
 from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
 from sessions_app.servers.websocket_frames import ReceiveQueue
 
@@ -83,6 +84,7 @@ class SessionServer(Server):
         self.ports.append(port)
 
     def started(self) -> None:
+        self.http_factory.protocol = generic_channel
         self.http_factory.buildProtocol = partial(build_channel, self.http_factory.buildProtocol)
         self.ws_factory.protocol = SocketProtocol
         self.ws_factory.setProtocolOptions(
@@ -120,6 +122,8 @@ class SessionServer(Server):
         inbox: ReceiveQueue | RequestBody | asyncio.Queue[Message] = (
             ReceiveQueue(protocol) if is_socket else body or asyncio.Queue()
         )
+        if is_socket:
+            scope["scheme"] = "wss" if ISSLTransport.providedBy(protocol.transport) else "ws"  # Daphne leaves it out
         application = refuse if is_socket and self.draining else self.application
         scope.setdefault("asgi", {"version": "3.0"})
         running = application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
@@ -136,8 +140,9 @@ class SessionServer(Server):
             if not request._response_started:
                 raise
             logger.exception("the response to %s failed midway", request.path.decode("ascii", "replace"))
-            if request.channel is not None:
-                request.channel.transport.abortConnection()
+            channel = getattr(request, "channel", None)  # Twisted deletes it after the response
+            if channel is not None:
+                channel.transport.abortConnection()
 
     async def handle_reply(self, protocol: Any, message: Message) -> None:
         """Override: a fast path for text frames, and backpressure from clients."""
@@ -146,10 +151,16 @@ class SessionServer(Server):
             await take_body(protocol, more=message.get("more_body", False))
         if text and isinstance(protocol, SocketProtocol):
             await protocol.writable()
+        if isinstance(protocol, SocketProtocol) and protocol.is_ended:
+            return  # the client has closed, and the application doesn't know yet: autobahn would raise
         if text and isinstance(protocol, SocketProtocol) and protocol.state == protocol.STATE_OPEN:
             protocol.send_text(text)
         else:
             await super().handle_reply(protocol, message)
+
+    def protocol_disconnected(self, protocol: Any) -> None:
+        if protocol in self.connections:  # a refused socket is removed before its connection is lost
+            super().protocol_disconnected(protocol)
 
     def log_action(self, protocol: str, action: str, details: dict[str, object]) -> None:
         if action != "connecting":  # "connected" or "rejected" follows immediately
@@ -171,6 +182,7 @@ class SessionServer(Server):
             await self.end_applications()
         except Exception:
             logger.exception("The server did not stop cleanly")
+        await lifecycle.finish()
 
     async def stop_listening(self) -> None:
         for port in self.ports:
@@ -206,11 +218,6 @@ class SessionServer(Server):
         if not self.stopped.is_set():
             reactor.callFromThread(self.stop)
             self.stopped.wait()
-
-
-def stream_bodies(takes: Takes) -> None:
-    """Stream the bodies of requests for which `takes(scope)` is true, as other servers always do."""
-    StreamedRequest.takes_stream = staticmethod(takes)
 
 
 def build_channel(build: Callable[[Any], Any], address: Any) -> Any:

@@ -90,6 +90,10 @@ class SocketProtocol(Producer, WebSocketProtocol):
                 end = {"code": code, "ended": self.ended(wasClean), "idle_s": self.idle_s}
                 self.application_queue.put_nowait({"type": "websocket.disconnect", **end})
 
+    @property
+    def is_ended(self) -> bool:
+        return self.state in (self.STATE_CLOSING, self.STATE_CLOSED)
+
     def ended(self, was_clean: bool) -> str:
         """Return a ConnectionRecord's `ended`: the side that closed, or how the connection broke."""
         if self.closedByMe:

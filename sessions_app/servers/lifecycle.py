@@ -19,6 +19,7 @@ Farewell = Callable[[float], Awaitable[object]]
 _start_hooks: list[StartHook] = []
 _drain_hooks: list[DrainHook] = []
 _farewells: list[Farewell] = []
+_last_hooks: list[StartHook] = []
 
 
 def on_start(hook: StartHook) -> None:
@@ -41,6 +42,11 @@ def on_farewell(hook: Farewell) -> None:
     connection, and the client never sees the reason.
     """
     _farewells.append(hook)
+
+
+def on_stopped(hook: StartHook) -> None:
+    """Await `hook()` at the end of a clean stop, when no request writes any more."""
+    _last_hooks.append(hook)
 
 
 def has_hooks() -> bool:
@@ -73,6 +79,14 @@ async def drain_and_close() -> None:
         await hook(conf.settings.drain_ms / 1000)
 
 
+async def finish() -> None:
+    for hook in _last_hooks:
+        try:
+            await hook()
+        except Exception:
+            logger.exception("%s failed while the server stopped", hook)
+
+
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     """Run the hooks under servers that support ASGI's lifespan protocol, which Daphne doesn't."""
     await receive()
@@ -85,6 +99,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await draining()
+    await finish()
     await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -92,9 +92,12 @@ runs_ended = Counter(
 run_seconds = Histogram("holdfast_run_seconds", "Time from a run's claim to its end", ["agent"], buckets=LENGTHS_S)
 run_wait_seconds = Histogram("holdfast_run_wait_seconds", "Time from a run's cause to its claim", buckets=LENGTHS_S)
 
+loop_held = Counter("holdfast_loop_held_total", "Times that something held the event loop for over a second")
+
 # Retention
 purged_rows = Counter("holdfast_purged_rows_total", "Rows removed by retention", ["kind"])
 purge_seconds = Summary("holdfast_purge_seconds", "Duration of a purge")
+purge_held = Gauge("holdfast_purge_held", "1 while nothing is purged because the clock was set")
 
 
 class Delivered:

@@ -31,7 +31,7 @@ async def signal(request: HttpRequest, identity: Identity, session: str) -> Http
 @guard("POST", kind="publish")
 async def publish(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
     """`POST /api/sessions/<id>/publish/`: publish a batch of a remote producer."""
-    frame = frames.read({**json_body(request), "type": "publish", "session": session})
+    frame = frames.read({**json_body(request, halves=True), "type": "publish", "session": session})
     serial = await (await process.current()).producers.publish(identity, frame)
     return json_response(frames.published(frame, serial).encode())
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator
 from io import BytesIO
+from typing import cast
 
 import orjson
 from django.core.handlers.asgi import ASGIRequest
-from django.db import DatabaseError
 
 from sessions_app import conf, process
 from sessions_app.auth.addresses import path_below
-from sessions_app.auth.identity import Identity, identify_by_token, token_in
-from sessions_app.core import vocabulary
+from sessions_app.auth.identity import Identity
+from sessions_app.core import json_text, vocabulary
 from sessions_app.core.asgi_types import Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import RESPONSE_UID, SESSION_ID
@@ -28,38 +27,23 @@ from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.event_log import queries
 from sessions_app.http import errors, throttling
+from sessions_app.http.body_limit import IDENTITY
+from sessions_app.http.doors import UPLOAD
+from sessions_app.http.errors import ApiError
 from sessions_app.http.guards import json_response, refused
 from sessions_app.models import new_uid
 from sessions_app.publishing.local_writer import LocalWriter
 
 logger = logging.getLogger(__name__)
 
-PATH = re.compile(r"api/sessions/([^/]+)/publish/\Z")  # below the prefix
-MEDIA_TYPE = b"application/x-ndjson"
-SILENCE_S = 300  # without a line; after that the agent counts as gone
 CUT = "The agent's request ended before it finished."
 UNREADABLE = "The agent's output was invalid."
 
 
-def takes(scope: Scope) -> bool:
-    """Return True if a request is an NDJSON upload."""
-    if scope["type"] != "http" or scope["method"] != "POST" or _session(scope) is None:
-        return False
-    types = [value for name, value in scope["headers"] if name == b"content-type"]
-    return bool(types) and types[0].split(b";")[0].strip().lower() == MEDIA_TYPE
-
-
-def _session(scope: Scope) -> str | None:
-    """Return the session that a request publishes to, or None for other addresses."""
-    address = PATH.match(path_below(scope) or "")
-    return address[1] if address else None
-
-
 async def upload(scope: Scope, receive: Receive, send: Send) -> None:
     """ASGI application that receives one response."""
-    request = ASGIRequest(scope, BytesIO())
     try:
-        result = await _publish(request, _session(scope) or "", receive)
+        result = await _publish(scope, receive)
         response = json_response(orjson.dumps(result))
     except Exception as error:
         refusal = errors.refusal_of(error)
@@ -72,9 +56,11 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": response.content})
 
 
-async def _publish(request: ASGIRequest, session: str, receive: Receive) -> JsonObject:
-    identity = await _bearer(request)
+async def _publish(scope: Scope, receive: Receive) -> JsonObject:
+    identity: Identity = scope[IDENTITY]
+    session = _session(scope)
     identity.check("publish", session)
+    request = ASGIRequest(scope, BytesIO())
     uid = request.GET.get("message") or new_uid()
     if not SESSION_ID.match(session):
         raise HoldfastError("bad_session_id")
@@ -88,16 +74,10 @@ async def _publish(request: ASGIRequest, session: str, receive: Receive) -> Json
     return {"type": "published", "session": session, "message": uid, "serial": response.serial, "status": end}
 
 
-async def _bearer(request: ASGIRequest) -> Identity:
-    token = token_in(request.headers.get("Authorization", ""))
-    if token is None:
-        raise HoldfastError("signed_out", "publishing needs a token")
-    try:
-        identity = await threads.run(identify_by_token, token)
-    except DatabaseError:
-        raise HoldfastError("storage_unavailable") from None
-    throttling.consume("publish", request, identity)
-    return identity
+def _session(scope: Scope) -> str:
+    address = UPLOAD.path.match(path_below(scope) or "")
+    assert address is not None  # the door is at this path
+    return address[1]
 
 
 def _check_writable(session: str, uid: str) -> None:
@@ -137,6 +117,9 @@ class Upload:
         except HoldfastError as problem:
             self._problem = problem
             end = {"type": "error", "errorText": UNREADABLE}
+        except ApiError:  # the body is too large
+            end = {"type": "error", "errorText": UNREADABLE}
+            raise
         except asyncio.CancelledError:
             if self._problem is None:
                 raise
@@ -149,37 +132,46 @@ class Upload:
 
     async def _write(self) -> None:
         async for chunk in self._chunks():
-            if not self._response.begun and chunk["type"] != "start":
+            if not self._response.begun and chunk.get("type") != "start":
                 raise HoldfastError("bad_chunk", "a response's first chunk must be `start`")
-            await self._response.write(chunk)
+            await self._write_chunk(chunk)
         if not self._response.begun:
             raise HoldfastError("bad_chunk", "the request has no line")
         await self._response.flush()  # raises pending errors, which the response's end would hide
+
+    async def _write_chunk(self, chunk: Chunk) -> None:
+        try:
+            await self._response.write(chunk)
+        except HoldfastError as problem:
+            if self._response.failed:
+                raise  # about an earlier line
+            raise HoldfastError.stored(problem.code, f"Line {self._line}: {problem.message}") from None
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
         async for line in self._lines():
             self._line += 1
             if line.strip():
                 try:
-                    chunk = orjson.loads(line)
-                    vocabulary.check(chunk, max_bytes=conf.settings.chunk_bytes)
-                except orjson.JSONDecodeError as error:
+                    chunk = json_text.read(line, halves=True).value
+                except ValueError as error:
                     raise HoldfastError("bad_json", f"line {self._line}: {error}") from None
-                except HoldfastError as problem:
-                    raise HoldfastError.stored(problem.code, f"Line {self._line}: {problem.message}") from None
-                yield chunk
+                if not isinstance(chunk, dict):
+                    raise HoldfastError("bad_chunk", f"line {self._line}: a chunk is an object with a type")
+                yield cast(Chunk, chunk)  # as far as it is one: see `ChunkIntake`
 
     async def _lines(self) -> AsyncIterator[bytes]:
         rest = b""
+        deadline = self._next_deadline()
         while True:
             try:
-                async with asyncio.timeout(SILENCE_S):
+                async with asyncio.timeout_at(deadline):
                     message = await self._receive()
             except TimeoutError:
                 return
             *lines, rest = (rest + message.get("body", b"")).split(b"\n")
             for line in lines:
                 yield line
+                deadline = self._next_deadline()  # after the line is written, which may wait for the database
             if len(rest) > 2 * conf.settings.chunk_bytes:
                 raise HoldfastError("frame_too_large", f"line {self._line + 1}")
             if message["type"] == "http.disconnect":
@@ -187,6 +179,10 @@ class Upload:
             if not message.get("more_body"):
                 yield rest
                 return
+
+    def _next_deadline(self) -> float:
+        """Return the time by which the next line has to be complete."""
+        return asyncio.get_running_loop().time() + conf.settings.upload_silence_s
 
     # Frames that the process sends to its connections
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from channels.consumer import AsyncConsumer
-from django.conf import settings
 from django.db import DatabaseError
 from django.http.cookie import parse_cookie
 
@@ -14,7 +13,7 @@ from sessions_app import conf, process
 from sessions_app.auth import identity
 from sessions_app.auth.addresses import scope_client_key
 from sessions_app.auth.identity import identify_by_token, token_in
-from sessions_app.auth.origin import is_own_page
+from sessions_app.auth.origin import check_handshake
 from sessions_app.core import frames
 from sessions_app.core.asgi_types import Message, Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
@@ -46,7 +45,7 @@ class SessionConsumer(AsyncConsumer):
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
         server = await process.current()
         try:
-            connection = await self._open(server, scope)
+            connection = await self._open(server, scope, offered)
         except HoldfastError as problem:
             await self._refuse(problem)
             return
@@ -61,12 +60,12 @@ class SessionConsumer(AsyncConsumer):
             server.connections.dismiss(connection, end.ended)
             server.connection_recorder.end(beginning, end, owner=connection.identity.owner)
 
-    async def _open(self, server: process.Process, scope: Scope) -> Connection:
+    async def _open(self, server: process.Process, scope: Scope, offered: Iterable[str]) -> Connection:
         """Authenticate and admit the connection. Raises HoldfastError if it is refused."""
         headers = dict(scope["headers"])
-        token = _token(headers, scope.get("subprotocols", ()))
-        if token is None and not is_own_page(headers.get(b"origin", b"").decode("latin1")):
-            raise HoldfastError("forbidden_origin")
+        token = _token(headers, offered)
+        if token is None:
+            check_handshake(scope)
         try:
             visitor = await (_identify(_cookies(headers)) if token is None else threads.run(identify_by_token, token))
         except DatabaseError:
@@ -78,6 +77,11 @@ class SessionConsumer(AsyncConsumer):
             raise HoldfastError("rate_limited", f"at most {conf.settings.links_per_minute} connections a minute")
         connection = Connection(server.connections, visitor, send=self._send, close=self._close, address=address)
         server.connections.admit(connection)
+        try:
+            await connection.pay_for_opening()
+        except asyncio.CancelledError:
+            server.connections.dismiss(connection)
+            raise
         return connection
 
     async def _serve(self, dispatch: FrameDispatch, receive: Receive) -> Message | None:
@@ -121,9 +125,9 @@ def _token(headers: Mapping[bytes, bytes], offered: Iterable[str]) -> str | None
 
 
 async def _identify(cookies: Mapping[str, str]) -> identity.Identity | None:
-    if settings.SESSION_COOKIE_NAME in cookies:
+    if identity.needs_database(cookies):
         return await threads.run(identity.identify, cookies)
-    return identity.identify(cookies)  # a guest cookie needs no database
+    return identity.identify(cookies)
 
 
 def _cookies(headers: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -4,7 +4,9 @@ import { Heartbeat } from "./heartbeat.js";
 import { TransportManager } from "./transport-manager.js";
 import { HttpTransport } from "./network/http.js";
 import { ABNORMAL, SocketTransport } from "./network/socket.js";
-import { pageStorage, watchPage } from "./page-lifecycle.js";
+import { TabGroup } from "./network/tab-group.js";
+import { orNull } from "./or-null.js";
+import { COOKIES_BLOCKED, blocksCookies, pageStorage, watchPage } from "./page-lifecycle.js";
 import { endsConnection, errorOf } from "./protocol.js";
 import { Session } from "./session.js";
 import { sharing } from "./shared-signals.js";
@@ -20,6 +22,7 @@ import { Token } from "./token.js";
  * @typedef {object} HoldfastEvents
  * @property {Holdfast["connection"]} connection the new state
  * @property {import("./connection-state.js").Reason} error from the server, not about a session
+ * @property {boolean} keeping `keepsUnsent` has changed
  */
 
 // Deadline for the answer to a ping. It leaves half a second to reconnect within two seconds of a doubt.
@@ -33,7 +36,7 @@ export const LATE_MS = 1_000;
 // Time after which a hidden page saves connections for visible ones, and receives more slowly.
 export const BACKGROUND_AFTER_MS = 30_000;
 
-// Delay before asking again for a token that was not available.
+// Delay before asking again for a token that was not available, or not valid.
 export const RENEW_AGAIN_MS = 5_000;
 
 // States in which page events do not matter.
@@ -48,6 +51,8 @@ const IDLE = ["initialized", "closed", "failed"];
  * const session = holdfast.session(id);
  */
 export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ (EventTarget) {
+  /** Whether unsent signals outlive this page; null until known. @type {boolean|null} */
+  keepsUnsent = null;
   #connection = initialConnection();
   #options;
   #transport;
@@ -78,7 +83,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
    * @param {import("./token.js").TokenProvider|null} [options.token] returns the user's token, called whenever
    *   one is needed; null to authenticate by the site's cookies
    * @param {Storage|null} [options.storage] remembers the transport that worked
-   * @param {ReturnType<typeof sharing>} [options.share] persists unsent signals and shares them with other tabs
+   * @param {import("./shared-signals.js").Sharing} [options.share] persists unsent signals and shares them with other
+   *   tabs
    * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null for HTTP only; this and the next four are for
    *   tests
    * @param {typeof globalThis.fetch|null} [options.fetch] null for WebSocket only
@@ -92,10 +98,10 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     token = null,
     page = /** @type {Window & typeof globalThis} */ (globalThis),
     storage = pageStorage(page),
-    share = sharing(page),
     WebSocket = globalThis.WebSocket,
     fetch = globalThis.fetch?.bind(globalThis),
     clock = systemClock,
+    share = sharing(page, clock),
     random = Math.random,
   } = {}) {
     super();
@@ -110,23 +116,32 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   }
 
   #transports() {
-    const { url, api, WebSocket, fetch, clock } = this.#options;
+    const { url, api, page, WebSocket, fetch, clock } = this.#options;
     const token = this.#token;
     /** @type {Partial<Record<TransportName, () => import("./network/socket.js").Transport>>} */
     const transports = {};
     /** @param {boolean} returning */
     const attaches = (returning) =>
       [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
+    const site = orNull(() => new URL(api, page.location.href).href) ?? api;
+    const group = (/** @type {TransportName} */ name) => new TabGroup(page, `${name} ${site} ${token.holder}`);
     if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket, token);
     for (const name of /** @type {const} */ (["stream", "poll"])) {
-      if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches, token });
+      if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches, token, tabs: group(name) });
     }
     return transports;
   }
 
   /** Open the connection. */
   connect() {
+    this.#options.share.watch?.((keeps) => this.#tellKeeps(keeps));
     this.#dispatch({ type: "open" });
+  }
+
+  /** @param {boolean} keeps */
+  #tellKeeps(keeps) {
+    this.keepsUnsent = keeps;
+    this.dispatchEvent(new CustomEvent("keeping", { detail: keeps }));
   }
 
   /** Retry now, on request of the user. */
@@ -322,6 +337,9 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
       this.#token.forget(); // expected after a sleep: a fresh one may be available
       reason.retryable = true;
     }
+    if (reason.code === "signed_out" && !this.#token.isUsed && blocksCookies(this.#options.page)) {
+      Object.assign(reason, COOKIES_BLOCKED);
+    }
     // Before the `connected` frame, an error can only be about the connection.
     if (endsConnection(reason.code) || !this.#limits) this.#dispatch({ type: "refused", reason });
     else if (session !== undefined) this.#sessions.get(session)?.receive(frame, bytes);
@@ -332,7 +350,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   #renewLater() {
     const ms = this.#token.renewAt - this.#options.clock.now();
-    if (ms < Infinity) this.#timers.start("token", Math.max(0, ms), () => this.#renew());
+    // One that has expired already, by this device's clock, isn't asked for again and again.
+    if (ms < Infinity) this.#timers.start("token", ms > 0 ? ms : RENEW_AGAIN_MS, () => this.#renew());
   }
 
   // Renew the token on the open connection. It is early enough to ask again if none is available now.

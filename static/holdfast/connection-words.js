@@ -32,6 +32,10 @@ const TRANSPORTS = { websocket: "WebSocket", stream: "HTTP streaming", poll: "lo
 /** @type {Record<string, [string, Action|null]>} */
 const FAILED_STEPS = {
   signed_out: ["You are signed out. Sign in to continue; your conversations are kept.", "sign-in"],
+  cookies_blocked: [
+    "This browser blocks cookies, by which the site recognizes you. Allow them for this site, then reload.",
+    "reload",
+  ],
   forbidden_origin: ["The server doesn't accept this page's address. Open the site at its usual address.", null],
   too_many_connections: ["Too many tabs are connected. Close some and try again.", "retry"],
 };
@@ -169,7 +173,8 @@ function duration(ms) {
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** End a text with a full stop, unless it ends a sentence. @param {string} text @returns {string} */
+/** End a text with a full stop, unless it ends a sentence, perhaps in quotes. @param {string} text @returns {string} */
 export function sentence(text) {
-  return /[.!?…]$/.test(text) ? text : `${text}.`;
+  const trimmed = text.trimEnd();
+  return /[.!?…。！？][)\]"'”’»]*$/.test(trimmed) ? trimmed : `${trimmed}.`;
 }

@@ -19,6 +19,45 @@ const CHANGES = {
   "tool-output-error": { state: "output-error", takes: ["errorText"], keeps: "input" },
 };
 
+const INPUT = ["tool-input-start", "tool-input-available", "tool-input-error"];
+const OUTCOME = ["tool-output-available", "tool-output-error"];
+
+// A call's stage: the chunks that it takes. A complete input may be replaced until people decide about it; a decision and
+// an outcome are final.
+/** @type {Record<string, string[]>} */
+const STAGES = {
+  "input-streaming": INPUT,
+  "input-available": [...INPUT, "tool-approval-request", ...OUTCOME, "tool-output-denied"],
+  "approval-requested": ["tool-input-available", "tool-approval-response", "tool-output-error", "tool-output-denied"],
+  approved: ["tool-approval-request", ...OUTCOME],
+  denied: ["tool-output-denied"],
+  preliminary: OUTCOME,
+  "output-available": [],
+  "output-error": ["tool-output-error"],
+};
+
+/** The part's row of STAGES. @param {Part} part @returns {string} */
+function stageOf({ state, approval, preliminary }) {
+  const approved = approval ? approval.approved : true;
+  if (state === "output-denied" || (state === "approval-responded" && !approved)) return "denied";
+  if (state === "approval-responded") return "approved";
+  if (state === "output-available" && preliminary) return "preliminary";
+  // Its approver edits the input between the request and the response.
+  return state === "input-available" && approved === undefined ? "approval-requested" : state;
+}
+
+/**
+ * @param {Part} part
+ * @param {Chunk} chunk
+ * @returns {Part} the part
+ * @throws {FoldError} for a chunk that can't follow those before it, such as an output of a denied call
+ */
+function checkStage(part, { type }) {
+  const stage = stageOf(part);
+  if (STAGES[stage].includes(type)) return part;
+  throw new FoldError("unknown_part", `${type} for a tool call in ${stage}`);
+}
+
 /** @param {Part} part @param {Chunk} chunk */
 function setState(part, chunk) {
   const { state, takes, keeps } = CHANGES[chunk.type];
@@ -34,8 +73,9 @@ function setState(part, chunk) {
 /** @type {ChunkHandler} */
 function toolInput(message, chunk) {
   const call = chunk.toolCallId;
-  closeInput(message, call);
   let index = findInStep(message, chunk);
+  if (index >= 0) checkStage(message.parts[index], chunk);
+  closeInput(message, call);
   if (index < 0) index = addPart(message, { type: chunk.dynamic ? "dynamic-tool" : "tool-", toolCallId: call });
   const part = message.parts[index];
   if (part.type === "dynamic-tool") part.toolName = chunk.toolName;
@@ -94,7 +134,7 @@ function toolApprovalRequest(message, chunk) {
 function toolApprovalResponse(message, chunk) {
   const part = message.parts.find((part) => isTool(part) && part.approval?.id === chunk.approvalId);
   if (part === undefined) throw unknownPart(chunk);
-  withInput(part, chunk);
+  checkStage(part, chunk);
   part.state = "approval-responded";
   part.approval = { ...part.approval, approved: chunk.approved };
   copyFields(part.approval, chunk, ["reason"]);
@@ -125,18 +165,12 @@ function findCall(message, chunk) {
   const same = (part) => isTool(part) && part.toolCallId === chunk.toolCallId;
   const part = message.parts.slice(first).find(same) ?? message.parts.findLast(same);
   if (part === undefined) throw unknownPart(chunk);
-  return withInput(part, chunk);
+  return checkStage(part, chunk);
 }
 
 /** @param {Part} part */
 function isTool(part) {
   return part.type.startsWith("tool-") || part.type === "dynamic-tool";
-}
-
-/** @param {Part} part @param {Chunk} chunk */
-function withInput(part, chunk) {
-  if (part.state !== "input-streaming") return part;
-  throw new FoldError("unknown_part", `${chunk.type} for a tool call whose input is still streaming`);
 }
 
 /** @type {Record<string, ChunkHandler>} */

@@ -33,7 +33,10 @@
  */
 /** @typedef {{type: "step-start"}} StepStartPart */
 
-/** @typedef {{input_hash: string, expires_at: number|null, editable: boolean}} ApprovalDescriptor */
+/**
+ * `input_text`: the exact JSON text of the arguments; a browser rounds the large integers of `input`.
+ * @typedef {{input_hash: string, input_text?: string, expires_at: number|null, editable: boolean}} ApprovalDescriptor
+ */
 /**
  * Approval of a tool call; `approved` once decided.
  * @template {{approved?: boolean, reason?: string}} Decision

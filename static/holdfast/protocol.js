@@ -1,5 +1,6 @@
 // The wire format (PROTOCOL.md §4, §5 and §9): frames, cursors, sizes, and the errors that close a connection.
 
+import { parseJson } from "./json.js";
 import { orNull } from "./or-null.js";
 
 /** @typedef {{type: string} & Record<string, any>} Frame */
@@ -16,6 +17,7 @@ import { orNull } from "./or-null.js";
  * @property {string|null} code
  * @property {string|null} reason
  * @property {string} actor sender
+ * @property {string} [issued_by] issuer of the sender's token
  * @property {number} at ms
  * @property {string|null} message
  * @property {Record<string, any>} payload its public fields
@@ -66,7 +68,7 @@ export function endsConnection(code) {
 
 /** @param {string} text @returns {Frame|null} null if it is not a frame */
 export function parseFrame(text) {
-  const frame = orNull(() => JSON.parse(text));
+  const frame = orNull(() => parseJson(text));
   return typeof frame?.type === "string" ? frame : null;
 }
 

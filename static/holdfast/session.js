@@ -25,7 +25,8 @@ import { SessionState } from "./session-state.js";
  * @property {string} message id of the message that contains the call
  * @property {string} call id of the tool call
  * @property {string} tool name
- * @property {any} input exact arguments
+ * @property {any} input arguments; integers beyond 2^53 as text
+ * @property {string} [inputText] their exact JSON text
  * @property {string|undefined} reason the agent's reason to ask
  * @property {import("./message.js").ApprovalDescriptor} descriptor
  */
@@ -169,12 +170,15 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   /**
    * Approve a tool call, with exactly the arguments shown.
    * @param {string} approval id
-   * @param {{input?: object, reason?: string}} [how] `input`: edited arguments, if the descriptor allows them
+   * @param {{inputText?: string, input?: object, reason?: string}} [how] edited arguments, if the descriptor allows
+   *   them: `inputText`, their JSON text, which runs as it is; or `input`, values, whose large integers JavaScript
+   *   has rounded
    */
-  async approve(approval, how = {}) {
+  async approve(approval, { inputText: input_text, input, reason } = {}) {
     const asking = this.#asking.find(({ part }) => part.approval.id === approval);
     if (!asking) throw asError(NO_APPROVAL);
-    return this.#signal("approve", { approval, input_hash: asking.part.approval.descriptor.input_hash, ...how });
+    const { input_hash } = asking.part.approval.descriptor;
+    return this.#signal("approve", { approval, input_hash, input_text, input, reason });
   }
 
   /** Deny a tool call. @param {string} approval id @param {string} [reason] */
@@ -201,7 +205,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   async #signal(kind, given) {
     if (this.gone) throw asError(this.gone);
     const id = newId();
-    const payload = JSON.parse(JSON.stringify(given), (_, value) => (typeof value === "string" ? wellFormed(value) : value));
+    const payload = JSON.parse(JSON.stringify(given, storable));
     this.#outbox.add({ id, kind, payload }, this.#connection.now());
     const receipt = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     this.#outboxChanged([id]);
@@ -372,7 +376,18 @@ const REFUSED = ["rejected", "expired", "failed"];
 function asApproval({ message, part: { type, toolName, toolCallId, input, approval } }) {
   const { id, requestReason, descriptor } = approval;
   const tool = toolName ?? type.slice("tool-".length);
-  return { approval: id, message: message.id, call: toolCallId, tool, input, reason: requestReason, descriptor };
+  const exact = descriptor.input_text === undefined ? {} : { inputText: descriptor.input_text };
+  return { approval: id, message: message.id, call: toolCallId, tool, input, ...exact, reason: requestReason, descriptor };
+}
+
+/**
+ * A replacer for JSON.stringify, which turns NaN and infinity into null by itself.
+ * @param {string} _
+ * @param {unknown} value
+ */
+function storable(_, value) {
+  if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${value} is not a JSON number`);
+  return typeof value === "string" ? wellFormed(value) : value;
 }
 
 /** @param {{status: string}} signal */

@@ -1,5 +1,6 @@
 // A session's unsent signals, shared by the browser's tabs: one database, one broadcast channel, one send lock.
 
+import { aborted } from "./aborted.js";
 import { orNull } from "./or-null.js";
 import { SignalDatabase } from "./signal-database.js";
 
@@ -27,18 +28,26 @@ import { SignalDatabase } from "./signal-database.js";
  */
 
 /**
- * Return the page's factory of shared signals, by session id. Without IndexedDB, as in Node, signals stay in memory.
- * @param {Window} page
- * @returns {(session: string) => SharedSignals}
+ * Factory of shared signals by session id. `watch`: find out if unsent signals outlive this page, and when that
+ * changes.
+ * @typedef {((session: string) => SharedSignals) & {watch?: (tell: (keeps: boolean) => void) => void}} Sharing
  */
-export function sharing(page) {
+
+/**
+ * Return the page's factory. Without IndexedDB, as in Node, signals stay in memory.
+ * @param {Window} page
+ * @param {import("./timers.js").Clock} clock
+ * @returns {Sharing}
+ */
+export function sharing(page, clock) {
   const factory = orNull(() => page.indexedDB ?? null);
-  /** @type {SignalDatabase|undefined} */
-  let database;
-  return (session) => {
-    database ??= new SignalDatabase(factory);
-    return new SignalsOfTabs(session, database, factory && page);
+  const database = new SignalDatabase(factory, clock);
+  const share = (/** @type {string} */ session) => new SignalsOfTabs(session, database, factory && page);
+  const watch = (/** @type {(keeps: boolean) => void} */ tell) => {
+    database.onkeeps = tell;
+    database.probe();
   };
+  return Object.assign(share, { watch });
 }
 
 /** @implements {SharedSignals} */
@@ -125,13 +134,9 @@ class SignalsOfTabs {
 
   /** @param {Broadcast} news */
   #receive(news) {
-    if ("found" in news) this.onfound(news.found);
-    else if ("settled" in news) this.onsettled(news.settled);
+    if ("found" in news) return this.onfound(news.found);
+    this.#database.forget("settled" in news ? news.settled.id : news.forgotten);
+    if ("settled" in news) this.onsettled(news.settled);
     else this.onforgotten(news.forgotten);
   }
-}
-
-/** @param {AbortSignal} signal */
-function aborted(signal) {
-  return new Promise((resolve) => signal.aborted ? resolve(undefined) : signal.addEventListener("abort", resolve));
 }

@@ -2,6 +2,7 @@
 // while the user has to wait.
 
 import { countdown, describe, explain } from "./connection-words.js";
+import { systemClock } from "./timers.js";
 
 /** @typedef {import("./client.js").Holdfast} Holdfast */
 /** @typedef {import("./connection-words.js").Action} Action */
@@ -135,7 +136,7 @@ export class HoldfastStatus extends Base {
 
   set holdfast(holdfast) {
     this.#holdfast = holdfast;
-    this.#awaySince = Date.now();
+    this.#awaySince = systemClock.now();
     this.#wasConnected = false;
     this.#listen();
   }
@@ -168,7 +169,7 @@ export class HoldfastStatus extends Base {
 
   #changed() {
     if (this.#holdfast?.connection.state === "connected") this.#back();
-    else this.#awaySince ??= Date.now();
+    else this.#awaySince ??= systemClock.now();
     this.#render();
   }
 
@@ -183,7 +184,7 @@ export class HoldfastStatus extends Base {
     clearTimeout(this.#timer);
     if (!this.#holdfast) return;
     const { connection } = this.#holdfast;
-    const now = Date.now();
+    const now = systemClock.now();
     const said = describe(connection, { now, awaySince: this.#awaySince, wasConnected: this.#wasConnected });
     setText(this.#part("word"), said.word);
     setPart(this.#part("indicator"), `indicator ${said.tone}`);

@@ -5,14 +5,30 @@ const LONGEST_MS = 2 ** 31 - 1;
 
 /**
  * @typedef {object} Clock
- * @property {() => number} now ms since 1970
+ * @property {() => number} now ms since 1970; never goes back
  * @property {(action: () => void, ms: number) => unknown} setTimeout
  * @property {(timer: any) => void} clearTimeout
  */
 
+/**
+ * Return a function for the time that never goes back: when the system's clock is set back, it goes on from where it
+ * was. Deadlines would be late by as much as that otherwise. A jump ahead is passed on, since it may be a sleep.
+ * @param {() => number} wallClock ms since 1970
+ */
+export function neverBack(wallClock) {
+  let last = -Infinity;
+  let ahead = 0;
+  return () => {
+    const now = wallClock() + ahead;
+    if (now < last) ahead += last - now;
+    last = Math.max(last, now);
+    return last;
+  };
+}
+
 /** @type {Clock} */
 export const systemClock = {
-  now: () => Date.now(),
+  now: neverBack(() => Date.now()),
   setTimeout: (action, ms) => setTimeout(action, ms),
   clearTimeout: (timer) => clearTimeout(timer),
 };

@@ -24,6 +24,12 @@ export class Token {
     return this.#provider !== null;
   }
 
+  /** Name of those who may see the same: whom the token acts as, and its sessions; empty with cookies. */
+  get holder() {
+    const { sub, sessions } = claimsOf(this.#token);
+    return this.#token && JSON.stringify([sub, sessions]);
+  }
+
   /** @returns {Promise<string>} a token that is valid for a while; rejects as the provider does */
   async fresh() {
     const provider = /** @type {TokenProvider} */ (this.#provider);
@@ -38,14 +44,28 @@ export class Token {
 
   /** @param {string} token */
   #store(token) {
-    const life = expiry(token) - this.#clock.now();
+    const life = lifeOf(token, this.#clock.now());
     this.#token = token;
     this.renewAt = this.#clock.now() + life - Math.min(EARLY_MS, life / 2);
   }
 }
 
-/** Expiry time. @param {string} token a JWT @returns {number} ms; Infinity without `exp` */
-function expiry(token) {
+/**
+ * Return how long a token is still valid, ms; Infinity without `exp`. This device's clock may be wrong: a token is not
+ * taken for older than expired, nor for younger than new.
+ * @param {string} token a JWT @param {number} now ms
+ */
+function lifeOf(token, now) {
+  const { exp, iat } = claimsOf(token);
+  if (typeof exp !== "number") return Infinity;
+  const left = exp * 1000 - now;
+  if (typeof iat !== "number") return left;
+  const whole = (exp - iat) * 1000;
+  return left > 0 ? Math.min(left, whole) : whole;
+}
+
+/** @param {string} token @returns {{exp?: unknown, iat?: unknown, sub?: unknown, sessions?: unknown}} */
+function claimsOf(token) {
   const claims = token.split(".")[1] ?? "";
-  return orNull(() => JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/"))).exp * 1000) || Infinity;
+  return orNull(() => JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/")))) ?? {};
 }

@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser import scripted
 from tests.browser.conftest import Visit
+from tests.browser.scripted.agent import EXACT
 from tests.browser.test_unread import hide
 from tests.browser.visitor import Tab, Visitor
 
@@ -142,6 +143,30 @@ def test_an_edited_call_runs_with_its_edited_arguments(visitor: Visitor) -> None
     assert (stored["input"], stored["output"]) == ({"to": "bob@example.com"}, {"sent to": "bob@example.com"})
     tab.check_against_store()
     tab.check_against_fresh()
+
+
+def test_numbers_are_shown_edited_and_run_exactly(visitor: Visitor) -> None:
+    tab = asked(visitor, "editable exact")
+    shown = approval(tab).locator("pre").inner_text()
+    assert re.sub(r"\s", "", shown) == re.sub(r"\s", "", EXACT)
+    tab.page.get_by_test_id("edit-arguments").click()
+    editor = tab.page.get_by_test_id("arguments")
+    text = editor.input_value()
+    editor.fill(text.replace("9007199254740993", "18446744073709551616"))
+    expect(approval(tab)).to_contain_text("too large to be kept exactly: 18446744073709551616")
+    expect(approve(tab)).to_be_disabled()
+    editor.fill(text.replace('"bob"', '"bobby"'))
+    approve(tab).click()
+    tab.wait_ended()
+    stored = call(visitor, tab)
+    assert stored["output"] == {"sent to": "bobby", "amount": 9007199254740993}
+    assert stored["callProviderMetadata"]["holdfast"]["input_text"] == text.replace('"bob"', '"bobby"')
+    tab.reload()
+    expect(decision(tab)).to_contain_text("Approved with edited arguments by you at")
+    tab.open_folds()
+    tool = tab.page.get_by_test_id("tool")
+    for exact in ('"to": "bobby"', '"amount": 9007199254740993', '"rate": 1.10', '"amount": "9007199254740993"'):
+        expect(tool).to_contain_text(exact)  # the last one is the output's
 
 
 def test_unchanged_arguments_are_approved_as_shown(visitor: Visitor) -> None:

@@ -97,10 +97,8 @@ def test_another_users_conversation_looks_nonexistent(visitor: Visitor, visit: V
 
 @pytest.fixture(scope="module")
 def password(server: Server) -> str:
-    """The administrator's, as `make run` prints it at the first start."""
-    found = re.search(r"\n +password +(\S+)", server.manage("ensure_admin"))
-    assert found
-    return found[1]
+    """The administrator's."""
+    return server.create_administrator()
 
 
 @pytest.fixture

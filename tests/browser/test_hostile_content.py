@@ -86,6 +86,7 @@ def test_hostile_parts_are_inert(visitor: Visitor, agent: DictatedAgent) -> None
         {"type": "file", "url": script, "mediaType": "text/html"},
         {"type": "file", "url": script, "mediaType": "image/png"},
         {"type": "file", "url": f"{ELSEWHERE}/tracker.png", "mediaType": "image/png"},
+        *({"type": "file", "url": url, "mediaType": "image/png"} for url in own_pages(visitor.server)),
         {"type": "data-<img src=x onerror=alert(4)>", "data": {"html": HOSTILE}},
         {"type": "tool-input-start", **call},
         {"type": "tool-input-available", **call, "input": {"html": HOSTILE}},
@@ -96,7 +97,32 @@ def test_hostile_parts_are_inert(visitor: Visitor, agent: DictatedAgent) -> None
     tab.wait_ended("failed")
     tab.open_folds()
     expect(tab.page.get_by_test_id("tool")).to_contain_text("<script>alert(1)</script>")
-    check_harmless(tab.page, {f"{ELSEWHERE}/source", f"{ELSEWHERE}/tracker.png"})
+    expect(tab.page.get_by_test_id("file")).to_have_count(7)
+    check_harmless(tab.page, {f"{ELSEWHERE}/source", f"{ELSEWHERE}/tracker.png", f"{visitor.server.url}/api/sessions/"})
+
+
+def own_pages(server: Server) -> list[str]:
+    """Addresses of this site in the forms that a browser would resolve to one."""
+    return [f"{server.url}/api/sessions/", "/admin/", "//127.0.0.1/x", "logout/"]
+
+
+def test_the_policy_allows_no_image_but_static_files(visitor: Visitor) -> None:
+    """Even if the page made one, no page of the site would be requested as an image."""
+    tab = visitor.open_unanswered()
+    load = """url => new Promise((done) => {
+      const image = new Image();
+      image.onload = () => done(true);
+      image.onerror = () => done(false);
+      image.src = url;
+    })"""
+    answered: list[str] = []
+    tab.page.on("response", lambda response: answered.append(response.url))
+    assert tab.page.evaluate(load, "/static/holdfast/icons/holdfast.svg")
+    assert not tab.page.evaluate(load, "/api/schema/?as-an-image")
+    assert [url for url in answered if "as-an-image" in url] == [] != answered
+    taken = "recorded.violations.splice(0).filter((one) => one.startsWith('img-src:')).length"
+    assert tab.page.evaluate(taken) == 1
+    assert len(visitor.problems) == 1 and "img-src" in visitor.problems.pop()  # the console's line
 
 
 def test_a_hostile_approval_request_is_inert(visitor: Visitor, agent: DictatedAgent) -> None:
@@ -219,10 +245,8 @@ def test_a_hostile_title_is_plain_text_everywhere(visitor: Visitor, server: Serv
 
 def check_admin(page: Page, server: Server, title: str, session: str) -> None:
     page.goto("/login/?next=/admin/")
-    found = re.search(r"\n +password +(\S+)", server.manage("ensure_admin"))
-    assert found
     page.get_by_label("Name").fill("admin")
-    page.get_by_label("Password").fill(found[1])
+    page.get_by_label("Password").fill(server.create_administrator())
     page.get_by_role("button", name="Sign in").click()
     for path in (
         "/admin/sessions_app/session/",

@@ -250,9 +250,10 @@ def keep(tab: Tab, session: str, at: int) -> list[Any]:
     """Put a signal of that time into the database of the tab's browser; return what the next page finds."""
     script = """async ([session, at]) => {
       const { SignalDatabase } = await import("/static/holdfast/signal-database.js");
+      const { systemClock } = await import("/static/holdfast/timers.js");
       const signal = { id: `at-${at}`, kind: "message", payload: {}, at, error: null };
-      await new SignalDatabase(indexedDB).save(session, signal);
-      return (await new SignalDatabase(indexedDB).load(session)).map(({ at }) => at);
+      await new SignalDatabase(indexedDB, systemClock).save(session, signal);
+      return (await new SignalDatabase(indexedDB, systemClock).load(session)).map(({ at }) => at);
     }"""
     found: list[Any] = tab.page.evaluate(script, [session, at])
     return found

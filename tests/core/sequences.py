@@ -22,7 +22,9 @@ class Call:
     id: str
     name: str
     dynamic: bool
-    state: str = "none"  # then streaming and ready; stranded if its step ended before its input did
+    # Then streaming, ready, asking, approved, denied, preliminary, failed, done; stranded if its step ended before its
+    # input did.
+    state: str = "none"
     approval: str | None = None
 
 
@@ -155,6 +157,9 @@ class Writer:
         """A call of this step, or a new one; ids are used again in each step, and for static and dynamic tools."""
         id_, dynamic = self.random.choice(IDS), self.chance(0.2)
         known = [call for call in self.step if call.id == id_]
+        while any(call.state not in ("streaming", "stranded", "ready") for call in known):
+            id_ = f"{id_}_"  # one that people decide about, or that has ended, takes no other input
+            known = [call for call in self.step if call.id == id_]
         for call in known:
             if call.state == "streaming":
                 call.state = "stranded"  # as its id is used now for the next input
@@ -199,20 +204,20 @@ class Writer:
         fields = {**self.maybe(0.9, input=self.value), "errorText": self.text()}
         guess = {} if call.state == "none" else self.maybe(dynamic=self.flag)
         self.emit("tool-input-error", **{**self.call_fields(call), **fields, **guess})
-        call.state = "ready"
+        call.state = "failed"
 
-    def call_with_input(self) -> Call | None:
-        """A call whose id, as the fold finds it, names a part with a complete input."""
+    def call_in(self, *states: str) -> Call | None:
+        """A call whose id, as the fold finds it, names a part in one of these states."""
         ids = sorted({call.id for call in self.step + self.earlier})
         if not ids:
             return None
         id_ = self.random.choice(ids)
         newest_first = [*self.step, *reversed(self.earlier)]
         call = next(call for call in newest_first if call.id == id_)
-        return call if call.state == "ready" else None
+        return call if call.state in states else None
 
     def tool_approval_request(self) -> None:
-        if call := self.call_with_input():
+        if call := self.call_in("ready", "approved"):
             self.approvals += 1
             call.approval = f"approval_{self.approvals}"
             fields = self.maybe(
@@ -220,26 +225,33 @@ class Writer:
                 isAutomatic=self.flag, signature=self.text,
             )  # fmt: skip
             self.emit("tool-approval-request", approvalId=call.approval, toolCallId=call.id, **fields)
+            call.state = "asking"
+            if self.chance(0.2) and call in self.step:  # an approver edits the input
+                self.emit("tool-input-available", input=self.value(), **self.call_fields(call))
 
     def tool_approval_response(self) -> None:
-        asking = [call for call in self.step + self.earlier if call.approval and call.state == "ready"]
+        asking = [call for call in self.step + self.earlier if call.state == "asking"]
         if asking:
             fields = {**self.maybe(reason=self.text, providerExecuted=self.flag), **self.provider()}
-            approval = self.random.choice(asking).approval
-            self.emit("tool-approval-response", approvalId=approval, approved=self.flag(), **fields)
+            call, approved = self.random.choice(asking), self.flag()
+            self.emit("tool-approval-response", approvalId=call.approval, approved=approved, **fields)
+            call.state = "approved" if approved else "denied"
 
     def tool_output_available(self) -> None:
-        if call := self.call_with_input():
+        if call := self.call_in("ready", "approved", "preliminary"):
             fields = {**self.maybe(0.9, output=self.value), **self.maybe(preliminary=self.flag, dynamic=self.flag)}
             self.emit("tool-output-available", toolCallId=call.id, **fields, **self.lasting())
+            call.state = "preliminary" if fields.get("preliminary") else "done"
 
     def tool_output_error(self) -> None:
-        if call := self.call_with_input():
+        if call := self.call_in("ready", "asking", "approved", "preliminary", "failed"):
             self.emit("tool-output-error", toolCallId=call.id, errorText=self.text(), **self.lasting())
+            call.state = "failed"
 
     def tool_output_denied(self) -> None:
-        if call := self.call_with_input():
+        if call := self.call_in("ready", "asking", "denied"):
             self.emit("tool-output-denied", toolCallId=call.id)
+            call.state = "denied"
 
     # --- Whole parts ---
 

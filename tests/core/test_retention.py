@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.core.retention import MIN_HOURS, clock_jumped, hours_problem
+from sessions_app.core.retention import MIN_HOURS, Reading, clock_jumped, hours_problem, next_reading
 
 
 @pytest.mark.parametrize("hours", [24, 48, 72])
@@ -32,4 +32,44 @@ def test_less_than_a_day_is_refused(hours: int) -> None:
     ],
 )
 def test_a_changed_clock_is_detected(wall: float, monotonic: float, jumped: bool) -> None:
-    assert clock_jumped(wall=wall, monotonic=monotonic, tolerance=60) is jumped
+    assert clock_jumped(wall=wall, monotonic=monotonic) is jumped
+
+
+NOW = 1_893_456_000.0
+MINUTE, HOUR = 60.0, 3600.0
+
+
+def test_the_first_reading_is_trusted_unless_the_clock_has_jumped_before() -> None:
+    assert next_reading(None, NOW, jumped=False) == Reading(NOW, None)
+    assert next_reading(None, NOW, jumped=True) == Reading(NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    ("gap", "trusted"),
+    [
+        (MINUTE, True),
+        (59 * MINUTE, True),
+        (0.0, True),
+        (61 * MINUTE, False),  # set while all processes were stopped, or they were stopped for that long
+        (80 * HOUR, False),
+        (-2 * MINUTE, False),
+        (-80 * HOUR, False),
+    ],
+)
+def test_a_gap_between_two_stored_readings_is_a_jump(gap: float, trusted: bool) -> None:
+    assert next_reading(Reading(NOW), NOW + gap, jumped=False) == Reading(NOW + gap, None if trusted else NOW + gap)
+
+
+def test_a_clock_is_trusted_again_after_a_day_without_a_jump() -> None:
+    reading = next_reading(Reading(NOW), NOW + MINUTE, jumped=True)
+    first = now = NOW + MINUTE
+    while reading.steady_since is not None:
+        assert reading == Reading(now, first)
+        now += 30 * MINUTE
+        reading = next_reading(reading, now, jumped=False)
+    assert now - first == 24 * HOUR
+
+
+def test_each_jump_begins_the_day_again() -> None:
+    reading = Reading(NOW, NOW - 23 * HOUR)
+    assert next_reading(reading, NOW + MINUTE, jumped=True) == Reading(NOW + MINUTE, NOW + MINUTE)

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { CHECK_MS, DOUBT_MS, BACKGROUND_AFTER_MS } from "../../static/holdfast/client.js";
 import { GREETING_MS } from "../../static/holdfast/transport-choice.js";
-import { FLUSH_MS, POOL, BACKGROUND_POLL_MS } from "../../static/holdfast/network/http.js";
+import { FLUSH_MS, POOL, IDLE_POLL_MS } from "../../static/holdfast/network/http.js";
 import {
   FINISH, POLL, SESSION, STREAM, answer, assertSameAsServer, begin, delta, followingAnyhow, openPage, record, shown,
 } from "./support/world.mjs";
@@ -115,7 +115,7 @@ for (const [transport, blocks] of [["stream", STREAM], ["poll", POLL]]) {
     const polls = () => network.requests.filter(({ name }) => name === "poll").length;
     const before = polls();
     server.publish(SESSION, "m_1", ...begin("m_1"), delta("unseen "));
-    await clock.pass(4 * BACKGROUND_POLL_MS);
+    await clock.pass(4 * IDLE_POLL_MS);
     assert.ok(network.requests.every(({ isOpen }) => !isOpen));
     assert.ok(polls() - before <= 4, `${polls() - before}`);
     assert.deepEqual(shown(session), ["streaming: unseen "]);

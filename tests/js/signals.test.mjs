@@ -122,6 +122,7 @@ test("each kind of signal is sent with its payload, shown at once as the user's 
     session.cancel("m_1"),
     session.approve("a1"),
     session.approve("a1", { input: { to: "bob" }, reason: "Not ann" }),
+    session.approve("a1", { inputText: '{"n": 1.10}' }),
     session.deny("a1", "No"),
     session.toolResult("m_1", "c1", { output: { sky: "clear" } }),
     session.toolResult("m_1", "c1", { error: "No window" }),
@@ -138,6 +139,7 @@ test("each kind of signal is sent with its payload, shown at once as the user's 
     approve: [
       { approval: "a1", input_hash: "sha256:1" },
       { approval: "a1", input_hash: "sha256:1", input: { to: "bob" }, reason: "Not ann" },
+      { approval: "a1", input_hash: "sha256:1", input_text: '{"n": 1.10}' },
     ],
     deny: [{ approval: "a1", reason: "No" }],
     "tool-result": [
@@ -147,6 +149,15 @@ test("each kind of signal is sent with its payload, shown at once as the user's 
     retry: [{ message: "m_1", mode: "continue" }],
   });
   assert.deepEqual(session.signals, server.signals(SESSION));
+});
+
+test("a value that JSON would change is not sent", async () => {
+  const { session } = asking();
+  for (const output of [NaN, [Infinity], { n: -Infinity }]) {
+    await assert.rejects(session.toolResult("m_1", "c1", { output }), /is not a JSON number/);
+  }
+  await assert.rejects(session.toolResult("m_1", "c1", { output: 1n }), TypeError);
+  assert.deepEqual(session.signals, []);
 });
 
 test("work is sent in the order of typing, and a stop waits for none of it", () => {

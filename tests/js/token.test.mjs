@@ -121,3 +121,29 @@ test("half of a short lifetime is used, and a token without expiry lasts", async
   assert.equal(await opaque.fresh(), "opaque");
   assert.equal(opaque.renewAt, Infinity);
 });
+
+for (const [clocks, off] of [["ahead", 3_600_000], ["behind", -3_600_000]]) {
+  test(`a device whose clock is an hour ${clocks} renews a token in time, and once`, async () => {
+    const created = world();
+    let given = 0;
+    const giveToken = async () => {
+      given += 1;
+      const issued = (created.clock.now() - off) / 1000;
+      return `${encode({ alg: "HS256" })}.${encode({ iat: issued, exp: issued + LIFE_MS / 1000 })}.signed`;
+    };
+    const { holdfast } = openPage({ ...created, giveToken });
+    holdfast.connect();
+    await created.clock.pass(LIFE_MS - 31_000);
+    assert.equal(given, 1);
+    await created.clock.pass(2_000);
+    assert.equal(given, 2);
+    assert.equal(holdfast.connection.state, "connected");
+  });
+}
+
+test("a token that is never valid by this device's clock is asked for every few seconds at most", async () => {
+  const { clock, token } = await acting({ life: -1_000 });
+  const before = token.given.length;
+  await clock.pass(10 * RENEW_AGAIN_MS);
+  assert.ok(token.given.length - before <= 11, `${token.given.length - before} tokens`);
+});

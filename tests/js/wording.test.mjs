@@ -20,6 +20,7 @@ import {
   toolState,
   toolTitle,
 } from "../../static/holdfast/page/wording.js";
+import { sentence } from "../../static/holdfast/connection-words.js";
 
 const text = { type: "text", text: "So far" };
 
@@ -40,6 +41,14 @@ test("an empty answer does not claim that its text is kept", () => {
     answerNotice({ status: "interrupted", reason: null, parts: [{ type: "step-start" }] }),
     "Interrupted: the agent stopped before it finished.",
   );
+});
+
+test("a sentence ends with one full stop", () => {
+  for (const whole of ["Done.", "Why?", "It said “no.”", "It said (no!)", "Wait…", "完了。", 'Use "a."']) {
+    assert.equal(sentence(whole), whole);
+  }
+  assert.equal(sentence("It said “no”"), "It said “no”.");
+  assert.equal(sentence("Done. \n"), "Done.");
 });
 
 test("a failed answer gives its reason as a sentence", () => {
@@ -120,6 +129,7 @@ test("the hint says what sending does, and the outcome of a stop is shown", () =
   assert.match(composerHint({ ...state, steers: true }), /^Enter to steer/);
   assert.match(composerHint({ ...state, steers: true, hasKeyboard: false }), /^Steers/);
   assert.match(composerHint({ ...state, stopping: true, online: false }), /when you are back online\.$/);
+  assert.match(composerHint({ ...state, keeps: false, steers: true }), /^This browser keeps nothing/);
   assert.equal(stopNotice({ status: "applied", reason: null }), "Stopped.");
   assert.equal(stopNotice({ status: "rejected", reason: "It had ended" }), "Not stopped: It had ended.");
   assert.equal(retryNotice("continue", true), "Continuing…");

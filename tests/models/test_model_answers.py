@@ -235,12 +235,6 @@ def test_a_value_that_is_too_long_is_cut_and_says_so(settings: Any) -> None:
     assert shown.startswith('{"text": "ä') and "cut here" in shown
 
 
-async def test_a_lone_surrogate_does_not_fail_an_answer(talk: Any) -> None:
-    model, _ = scripted(["A smile: \ud83d", "\ude00."])
-    answer = await (await talk(Agent(model))).ask("Smile")
-    assert (answer.status, text_of(answer)) == ("complete", "A smile: ??.")
-
-
 async def test_a_model_that_sends_everything_at_once_is_stored(talk: Any) -> None:
     long = "ä€😀" * 30_000
     model, _ = scripted([{0: DeltaThinkingPart(content=long)}, long])

@@ -80,8 +80,9 @@ def site(host: HostSite, missing: str) -> HostSite:
 
 @pytest.fixture(scope="session")
 def administrator(site: HostSite) -> str:
-    """What `manage.py ensure_admin` printed."""
-    return site.manage("ensure_admin")
+    """What `manage.py ensure_admin` printed, and the password that it wrote to a file instead."""
+    printed = site.manage("ensure_admin")
+    return f"{printed}password  {(site.place / 'admin_password').read_text()}"
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -207,7 +208,7 @@ def load_all(visitor: httpx.Client, page: str) -> set[str]:
 
 def test_the_page_and_all_that_it_loads_are_there(visitor: httpx.Client) -> None:
     loaded = load_all(visitor, "/chat/")
-    assert {f"/static/holdfast/{name}" for name in ("client.js", "page/base.css", "vendor/marked.mjs")} <= loaded
+    assert {f"/static/holdfast/{name}" for name in ("client.js", "page/base.css", "vendor/markdown-it.mjs")} <= loaded
     assert 'data-base="/chat/"' in visitor.get("/chat/").text
     assert "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui.css" in load_all(visitor, "/chat/api/docs/")
 

@@ -43,6 +43,18 @@ async def in_thread(function: Callable[[], object]) -> None:
     await asyncio.to_thread(function)
 
 
+async def test_an_agent_that_blocks_the_loop_interrupts_no_answer(
+    start_shared_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_shared_server(**SETTINGS)
+    async with following(server, 2) as (reader, sessions), publisher(server.url) as agent:
+        writers = SessionWriters(agent, sessions)
+        await reader.wait_until(lambda: all(reader.sessions[session].messages for session in sessions))
+        time.sleep(1.5 * LEASE_S)
+        await writers.end(reader)
+    assert "the event loop has been held for" in caplog.text and "time.sleep(1.5 * LEASE_S)" in caplog.text
+
+
 class SessionWriters:
     """An agent's answer in each of these sessions, which goes on until it is told that this is `enough`."""
 
@@ -88,6 +100,24 @@ async def test_five_restarts_leave_every_answer_exact(start_server: StartServer)
             await more(reader, sessions[0])
             await in_thread(server.kill9)
             await in_thread(server.start)
+        await more(reader, sessions[0])
+        await writers.end(reader)
+
+
+async def test_an_outage_longer_than_the_lease_interrupts_no_answer(
+    start_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server(**SETTINGS)
+    async with following(server, 1) as (reader, sessions), publisher(server.url) as agent:
+        writers = SessionWriters(agent, sessions)
+        await more(reader, sessions[0])
+        await in_thread(server.kill9)
+        with caplog.at_level("INFO", logger="agents_app.remote.publisher"):
+            async with asyncio.timeout(DEADLINE_S):
+                away_s = time.monotonic() + LEASE_S + 1
+                while time.monotonic() < away_s or caplog.text.count("can't be reached") < 6:
+                    await asyncio.sleep(0.05)
+        await in_thread(server.start)
         await more(reader, sessions[0])
         await writers.end(reader)
 

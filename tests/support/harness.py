@@ -134,6 +134,12 @@ class Server:
         """Run a management command on this server's database; return what it printed."""
         return manage(*arguments, environment=self.environment)
 
+    def create_administrator(self) -> str:
+        """Create the site's first administrator, `admin`; return the password."""
+        path = self.place / "admin_password"
+        self.manage("ensure_admin", "--password-file", str(path))
+        return path.read_text().strip()
+
     def end(self) -> None:
         if self.process and self.process.poll() is None:
             self.kill9()

@@ -314,7 +314,7 @@ class SessionSimulation:
         return reap
 
     def _execute(self, agent: Agent, call: Call) -> Callable[[], None]:
-        done = self.writer.change(self.session, backend.begin_call, call.approval, agent.run.pk)
+        done = self.writer.change(self.session, backend.begin_call, call.approval, agent.run.pk, models.new_id())
         arguments = json.loads(models.Approval.objects.get(uid=call.approval).input)
 
         def apply() -> None:

@@ -14,7 +14,7 @@ class TokenSocket:
     """A WebSocket that presents a token. `said` holds the server's messages."""
 
     def __init__(self, text: str | None, *, how: str = "header", origin: str = EVIL, cookie: str = "") -> None:
-        headers = [(b"origin", origin.encode())] if origin else []
+        headers = [(b"host", b"localhost")] + ([(b"origin", origin.encode())] if origin else [])
         offered: list[str] = []
         if how == "header" and text is not None:
             headers.append((b"authorization", f"Bearer {text}".encode()))

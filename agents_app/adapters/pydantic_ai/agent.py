@@ -15,12 +15,15 @@ from agents_app.adapters.pydantic_ai import errors
 from agents_app.adapters.pydantic_ai.history import model_messages
 from agents_app.adapters.pydantic_ai.stream import EventWriter
 from agents_app.adapters.pydantic_ai.tools import DeferredTools
-from agents_app.turn import AgentFailed, Turn
+from agents_app.turn import MOST_TOKENS, AgentFailed, Turn
 from sessions_app.core.busy import WhileBusy
 
 logger = logging.getLogger(__name__)
 
 D = TypeVar("D")
+
+# Providers whose own words pydantic-ai doesn't keep (xAI), or that send none for some models (Snowflake).
+WITHOUT_OWN_WORDS = ("xai", "snowflake")
 
 GO_ON = "Your answer was broken off. Go on where it ended, and don't repeat what it says already."
 
@@ -63,13 +66,15 @@ async def _run(turn: Turn, agent: AbstractAgent[Any, object], deps: object) -> N
                 asked = True
             elif Agent.is_call_tools_node(node):
                 response = node.model_response
-                turn.usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
+                turn.usage(**_usage(response))
                 _check_ended(response)
+                writer.settle(response)
             else:
                 continue
             async with node.stream(run.ctx) as events:
                 async for event in events:
                     await writer.write(event)
+            await writer.end_stream()
 
 
 def _asked(turn: Turn) -> tuple[str, list[ModelMessage]]:
@@ -80,6 +85,13 @@ def _asked(turn: Turn) -> tuple[str, list[ModelMessage]]:
     return turn.prompt, model_messages(turn.history[: max(places, default=0)])
 
 
+def _usage(response: ModelResponse) -> dict[str, int]:
+    """Return the tokens that the provider says it has counted, within the bounds of a count."""
+    usage = response.usage
+    counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    return {name: min(max(int(count or 0), 0), MOST_TOKENS) for name, count in counts.items()}
+
+
 def _check_ended(response: ModelResponse) -> None:
     """Raise AgentFailed if the response was cut off, before any tool is called: it may end in half a call."""
     match response.finish_reason:
@@ -87,5 +99,17 @@ def _check_ended(response: ModelResponse) -> None:
             raise AgentFailed(errors.FILTERED)
         case "length":
             raise AgentFailed(errors.TOO_LONG)
-        case None if response.provider_url and "finish_reason" not in (response.provider_details or {}):
-            raise AgentFailed(errors.BROKEN_OFF)  # providers say how an answer ended
+        case _ if response.provider_url and not _end_was_sent(response):
+            logger.warning("the stream of %s ended without a finish reason", response.provider_name)
+            raise AgentFailed(errors.BROKEN_OFF)
+
+
+def _end_was_sent(response: ModelResponse) -> bool:
+    """Return whether the provider has said how the response ended, as all do: without that it is half a response.
+
+    The evidence is the reason in the provider's own words. The other one, `finish_reason`, pydantic-ai fills in as
+    "stop" if an OpenAI-compatible stream ends without one.
+    """
+    if "finish_reason" in (response.provider_details or {}):
+        return True
+    return response.provider_name in WITHOUT_OWN_WORDS and response.finish_reason is not None

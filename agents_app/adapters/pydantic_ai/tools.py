@@ -51,23 +51,23 @@ class DeferredTools(AbstractCapability[object]):
         return results
 
     async def _ask(self, call: ToolCallPart, options: dict[str, Any], results: DeferredToolResults) -> None:
-        asked = self.writer.call(call)
-        before = asked.input
-        if self.writer.storable(before) != before:
+        asked = self.writer.askable(call)
+        if asked is None:
             results.approvals[call.tool_call_id] = ToolDenied(UNSHOWABLE)
             return
+        before = asked.input_text
         decision = await asked.approval(**options)
         if decision.approved:
             self._approved[call.tool_call_id] = asked
-            edited = decision.input if decision.input != before else None
+            edited = decision.input if decision.input_text != before else None
             results.approvals[call.tool_call_id] = ToolApproved(override_args=edited)
         else:
             results.approvals[call.tool_call_id] = ToolDenied(decision.reason or DENIED)
             self.writer.ended(call)
 
     async def _result(self, call: ToolCallPart, results: DeferredToolResults) -> None:
-        asked = self.writer.call(call)
-        if self.writer.storable(asked.input) != asked.input:
+        asked = self.writer.askable(call)
+        if asked is None or self.writer.storable(asked.input) != asked.input:
             results.calls[call.tool_call_id] = exceptions.ToolFailed(UNSHOWABLE)
             return
         try:

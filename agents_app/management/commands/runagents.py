@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from agents_app.local.runner import Runner
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
-from sessions_app.process import Process
+from sessions_app.process import Process, checkpoint
 from sessions_app.servers.embedded_uvicorn import listen, serving
 from sessions_app.servers.garbage_collection import tune_garbage_collection
 from sessions_app.transports import probes
@@ -85,6 +85,7 @@ async def run_agents(most: int, drain_s: float, metrics: Address | None) -> None
         logger.info("ready to run %d agents at once, as worker %s", most, process.lease.worker)
         await told.wait()
         await process.stop()
+        await checkpoint()
     logger.info("worker %s has stopped", process.lease.worker)
 
 

@@ -25,6 +25,7 @@ class Command(DaphneCommand):
         super().add_arguments(parser)
         # ServeStatic, if installed, serves static files under every server. Django's handler would bypass the limit on
         # request bodies.
+        parser.add_argument("--no-access-log", action="store_true", help="Log no requests and connections.")
         parser.set_defaults(use_static_handler=not apps.is_installed("servestatic"))
 
     def run(self, **options: Any) -> None:
@@ -63,7 +64,7 @@ class Command(DaphneCommand):
             endpoints=build_endpoint_description_strings(host=self.addr, port=int(self.port)),
             # Only the main thread gets signals; with the reloader, this is another thread.
             signal_handlers=not options["use_reloader"],
-            action_logger=self.log_action,
+            action_logger=None if options["no_access_log"] else self.log_action,
             http_timeout=self.http_timeout,
             websocket_handshake_timeout=self.websocket_handshake_timeout,
             ready_callable=self.announce,

@@ -5,6 +5,7 @@
 import { GREETING_MS } from "../transport-choice.js";
 import { Timers } from "../timers.js";
 import { poll } from "./poll.js";
+import { csrfToken } from "./csrf-token.js";
 import { ABNORMAL } from "./socket.js";
 import { stream } from "./stream.js";
 
@@ -29,6 +30,7 @@ import { stream } from "./stream.js";
  * @property {typeof fetch} fetch
  * @property {import("../token.js").Token} token
  * @property {import("../timers.js").Clock} clock
+ * @property {import("./tab-group.js").TabGroup} tabs
  * @property {(returning: boolean) => Frame[]} attaches attach frames of the sessions; `returning`: after an
  *   interruption, so that the answer is a catch-up
  */
@@ -38,8 +40,11 @@ import { stream } from "./stream.js";
 export const LASTING_MS = 5_000;
 // Wait of a long poll: the server's maximum.
 export const WAIT_MS = 25_000;
-// Interval of short polls while the page is hidden, which frees its connection in between.
-export const BACKGROUND_POLL_MS = 15_000;
+// Interval of short polls while the page is hidden, or waits for frames of another tab, which frees its connection in
+// between.
+export const IDLE_POLL_MS = 15_000;
+// Sessions that a server lets one connection follow, if it isn't set otherwise.
+const MAX_ATTACHES = 64;
 
 // A browser's limit of connections to one server, by HTTP/1.1.
 export const POOL = 6;
@@ -56,6 +61,7 @@ export class HttpTransport {
   onclose = () => {};
   #options;
   #timers;
+  #tabs;
   /** @type {Exchange|null} the one in use */
   #current = null;
   /** @type {Exchange|null} the next one, before its `connected` frame */
@@ -75,10 +81,13 @@ export class HttpTransport {
     this.name = name;
     this.#options = options;
     this.#timers = new Timers(options.clock);
+    this.#tabs = options.tabs;
+    this.#tabs.onlead = this.#tabs.onfollowed = () => this.#beginSoon();
+    this.#tabs.onframe = (frame) => this.#passed(frame);
   }
 
   open() {
-    this.#beginSoon();
+    this.#tabs.join(() => this.#beginSoon());
   }
 
   /** @param {Frame} frame */
@@ -99,7 +108,9 @@ export class HttpTransport {
   setBackground(background) {
     if (this.#background === background) return;
     this.#background = background;
-    this.#beginSoon();
+    if (background) this.#tabs.leave();
+    if (background) this.#beginSoon();
+    else this.#tabs.join(() => this.#beginSoon());
   }
 
   // Use up the browser's idle connections, which may be dead too: each further request would hang on one. An aborted
@@ -120,8 +131,13 @@ export class HttpTransport {
 
   // --- Down ---
 
+  /** Whether it keeps no connection: the page is hidden, or another tab's exchanges bring its frames. */
+  get #idles() {
+    return this.#background || !this.#tabs.leads;
+  }
+
   get #polls() {
-    return this.#background || this.name === "poll";
+    return this.#idles || this.name === "poll";
   }
 
   // Requests of one turn of the event loop are combined.
@@ -138,8 +154,9 @@ export class HttpTransport {
   #begin(waitMs) {
     const { attaches, clock } = this.#options;
     this.#next?.abort.abort();
-    this.#timers.stop("background");
-    const attach = attaches(this.#greeted && waitMs === 0).filter(({ session }) => !this.#refused.has(session));
+    this.#timers.stop("idle");
+    const own = attaches(this.#greeted && waitMs === 0).filter(({ session }) => !this.#refused.has(session));
+    const attach = this.#idles ? own : [...own, ...this.#forOthers(own)];
     /** @type {Exchange} */
     const exchange = { attach, waitMs, abort: new AbortController(), since: clock.now(), leaving: null };
     this.#next = exchange;
@@ -149,6 +166,14 @@ export class HttpTransport {
       () => this.#ended(exchange, null),
       (problem) => this.#ended(exchange, problem),
     );
+  }
+
+  /** Attaches for sessions of other tabs, from now on: each of these tabs catches up itself. @param {Frame[]} own */
+  #forOthers(own) {
+    const taken = new Set([...own.map(({ session }) => session), ...this.#refused]);
+    const others = this.#tabs.others.filter((session) => !taken.has(session));
+    const room = Math.max(0, MAX_ATTACHES - own.length);
+    return others.slice(0, room).map((session) => ({ type: "attach", session, rewind: 0 }));
   }
 
   /** @param {Frame} frame @param {Exchange} exchange */
@@ -168,12 +193,14 @@ export class HttpTransport {
     this.#asked = exchange.attach;
     this.onframe(frame, 0);
     this.#asked = [];
+    this.#tabs.follow(exchange.attach.filter(({ rewind }) => rewind !== 0).map(({ session }) => session));
   }
 
   /** @param {Frame} frame @param {Exchange} exchange */
   #handleFrame(frame, exchange) {
     if (frame.type === "going-away") exchange.leaving = frame.reconnect_in_ms;
     if (frame.type === "error" && frame.session !== undefined) this.#refused.add(frame.session);
+    if (this.#tabs.leads) this.#tabs.pass(frame.type === "attached" ? tailOf(frame) : frame);
     // The scheduled end of a stream concerns this transport only.
     if (exchange.leaving !== 0) this.onframe(frame, 0);
   }
@@ -193,8 +220,19 @@ export class HttpTransport {
     const whole = greeted && problem === null && (this.#polls || exchange.leaving === 0);
     if (!whole && lasted < LASTING_MS) return this.#lost(ABNORMAL);
     if (!whole && exchange.waitMs) this.#waitMs = lasted / 2;
-    if (this.#background) this.#timers.start("background", BACKGROUND_POLL_MS, () => this.#begin(0));
+    if (this.#idles) this.#pollLater();
     else this.#begin(this.name === "poll" ? Math.round(this.#waitMs) : 0);
+  }
+
+  #pollLater() {
+    this.#timers.start("idle", IDLE_POLL_MS, () => this.#begin(0));
+  }
+
+  /** A frame came by another tab's exchange. @param {Frame} frame */
+  #passed(frame) {
+    if (this.#closed || !this.#greeted || this.#background) return;
+    if (this.#timers.has("idle")) this.#pollLater();
+    this.onframe(frame, 0);
   }
 
   #loseInSilence() {
@@ -206,6 +244,7 @@ export class HttpTransport {
   #lost(code) {
     if (this.#closed) return;
     this.#closed = true;
+    this.#tabs.leave();
     this.#timers.stopAll();
     this.#current?.abort.abort();
     this.#next?.abort.abort();
@@ -218,7 +257,10 @@ export class HttpTransport {
   async #signal({ session, id, kind, payload }) {
     try {
       const response = await this.#post(`sessions/${session}/signals/`, { id, kind, payload });
-      this.#answered(await response.json());
+      /** @type {Frame|null} */
+      const answer = await response.json();
+      if (!answer || !isAnswer(answer)) throw new TypeError("no receipt"); // another server's answer
+      this.#answered(answer);
     } catch (problem) {
       // The answer is a rejection or an error. A refusal by a proxy says nothing about the frames that come down.
       if (problem instanceof Refusal) this.#answered({ type: "error", session, id, ...(problem.answer ?? BLOCKED) });
@@ -256,11 +298,12 @@ class Refusal extends Error {
   }
 }
 
+/** An attached session's tail as a heartbeat: the tab that follows it notices what it lacks. @param {Frame} attached */
+function tailOf({ session, cursor }) {
+  return { type: "heartbeat", session, tails: { [session]: cursor } };
+}
+
 /** @param {any} answer @returns {answer is {code: string}} */
 function isAnswer(answer) {
   return typeof answer?.code === "string" || answer?.type === "receipt";
-}
-
-function csrfToken() {
-  return globalThis.document?.cookie.match(/(?:^|; )csrftoken=([^;]*)/)?.[1] ?? "";
 }

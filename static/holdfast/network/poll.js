@@ -1,5 +1,7 @@
 // Long poll: the server answers at the first event, then the next request follows (PROTOCOL.md §2).
 
+import { parseJson } from "../json.js";
+
 /** @typedef {import("../protocol.js").Frame} Frame */
 
 /**
@@ -9,6 +11,6 @@
  */
 export async function poll(post, { attach, waitMs, abort }, deliver) {
   const response = await post("poll/", { attach, wait_ms: waitMs }, abort);
-  const { frames } = await response.json();
+  const { frames } = parseJson(await response.text());
   for (const frame of frames) deliver(frame);
 }

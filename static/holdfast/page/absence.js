@@ -1,11 +1,12 @@
 // Absence of the user: offline or with the page hidden. A longer one is followed by a note of what was missed, once.
 import { GRACE_MS } from "../connection-words.js";
+import { systemClock } from "../timers.js";
 
 export class Absence {
   #holdfast;
   /** Loss of the last good connection, ms; null while connected. The first connection ends no absence. */
   #lostAt = Infinity;
-  #hiddenAt = Date.now(); // a tab may be opened in the background
+  #hiddenAt = systemClock.now(); // a tab may be opened in the background
   /** Length of the latest absence, ms; 0 once reported. */
   #away = 0;
 
@@ -25,13 +26,13 @@ export class Absence {
 
   #changed() {
     const connected = this.#holdfast.connection.state === "connected";
-    if (connected && this.#lostAt !== null) this.#away = Date.now() - this.#lostAt;
-    this.#lostAt = connected ? null : (this.#lostAt ?? Date.now());
+    if (connected && this.#lostAt !== null) this.#away = systemClock.now() - this.#lostAt;
+    this.#lostAt = connected ? null : (this.#lostAt ?? systemClock.now());
   }
 
   // A page that becomes visible was away, even if its connection is replaced within the grace period.
   #visible() {
-    if (document.hidden) this.#hiddenAt = Date.now();
-    else this.#away = Date.now() - this.#hiddenAt;
+    if (document.hidden) this.#hiddenAt = systemClock.now();
+    else this.#away = systemClock.now() - this.#hiddenAt;
   }
 }

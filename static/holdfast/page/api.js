@@ -1,7 +1,11 @@
 // Client of the REST API. Functions reject with an ApiError.
+import { parseJson } from "../json.js";
+import { COOKIES_BLOCKED, blocksCookies } from "../page-lifecycle.js";
 import { addresses } from "./addresses.js";
+import { csrfToken } from "../network/csrf-token.js";
 import { network } from "./network.js";
 
+const OTHER_ANSWERED = "another server answered: this network may ask you to sign in to it";
 const SESSIONS = `${addresses.api}sessions/`;
 
 export class ApiError extends Error {
@@ -68,15 +72,19 @@ function sessionPath(id) {
 
 async function request(method, path, body) {
   const response = await send(method, path, body);
-  const answer = response.status === 204 ? null : await response.json().catch(() => null);
+  if (response.status === 204) return null;
+  const answer = await response.text().then(parseJson).catch(() => null);
+  // A network that asks for a sign-in answers every request with a page of its own.
+  if (response.ok && answer === null) throw new ApiError(OTHER_ANSWERED, 0, "");
   if (response.ok) return answer;
-  const message = answer?.message ?? `the server answered ${response.status}`;
-  throw new ApiError(message, response.status, answer?.code ?? "");
+  const blocked = answer?.code === "signed_out" && blocksCookies(window);
+  const { message, code = "" } = blocked ? COOKIES_BLOCKED : (answer ?? {});
+  throw new ApiError(message ?? `the server answered ${response.status}`, response.status, code);
 }
 
 async function send(method, path, body) {
   const headers = { Accept: "application/json" };
-  if (method !== "GET") headers["X-CSRFToken"] = cookie("csrftoken");
+  if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
   if (body) headers["Content-Type"] = "application/json";
   const request = { method, headers, body: body && JSON.stringify(body), credentials: "same-origin" };
   try {
@@ -84,9 +92,4 @@ async function send(method, path, body) {
   } catch {
     throw new ApiError("the server can't be reached", 0, "");
   }
-}
-
-function cookie(name) {
-  const found = document.cookie.split("; ").find((pair) => pair.startsWith(`${name}=`));
-  return found ? decodeURIComponent(found.slice(name.length + 1)) : "";
 }

@@ -54,6 +54,7 @@ class App {
     this.#transcript.addEventListener("refused", ({ detail }) => this.#refused(detail));
     this.#unread.addEventListener("change", () => this.#showUnread());
     this.#holdfast.addEventListener("connection", () => this.#showConnection());
+    this.#holdfast.addEventListener("keeping", ({ detail }) => this.#composer.setKeeping(detail));
     this.#status.addEventListener("change", () => this.#transcript.setOnline(this.#status.online));
     this.#status.addEventListener("sign-in", (event) => this.#signIn(event));
     this.#status.holdfast = this.#holdfast;

@@ -1,6 +1,6 @@
 // Approval card of a tool call: exact arguments, expiry, and the decision with its author.
 import { CodeBlock } from "./code-block.js";
-import { exactJson, readArguments } from "./exact-json.js";
+import { argumentsProblem, exactJson, layOut } from "./exact-json.js";
 import { icon } from "./icon.js";
 import { showText } from "./show-text.js";
 import { decisionNotice, expiryNotice, toolTitle } from "./wording.js";
@@ -9,7 +9,7 @@ const TICK_MS = 1_000;
 const UNSENT = ["waiting", "sending"];
 let cards = 0;
 
-/** Its element dispatches "decide", with `detail` `{approval, approved, input}`; `input` only if edited. */
+/** Its element dispatches "decide", with `detail` `{approval, approved, inputText}`; `inputText` only if edited. */
 export class ApprovalCard {
   element = create("section", "approval");
   /** The decision, pending or valid. @type {import("./wording.js").Decision|null} */
@@ -40,6 +40,7 @@ export class ApprovalCard {
     this.element.dataset.testid = "approval";
     this.element.setAttribute("role", "group");
     this.element.setAttribute("aria-labelledby", title.id);
+    this.#reason.dir = "auto";
     this.#expiry.setAttribute("role", "timer");
     this.#decided.dataset.testid = "decision";
     this.#refusal.dataset.testid = "decision-refused";
@@ -76,7 +77,8 @@ export class ApprovalCard {
     showText(this.#name, title ?? toolTitle(tool));
     showText(this.#tool, tool);
     showText(this.#reason, approval.requestReason ?? "");
-    const text = exactJson(input);
+    const exact = approval.descriptor.input_text;
+    const text = typeof exact === "string" ? layOut(exact) : exactJson(input);
     if (text !== this.#shown) this.#code.update((this.#shown = text), "Arguments");
     this.#editor.name(tool);
     this.#edit.hidden = !approval.descriptor.editable;
@@ -100,9 +102,9 @@ export class ApprovalCard {
   // --- Deciding ---
 
   #approved() {
-    const { input } = this.#editor;
-    const isEdited = input !== null && exactJson(input) !== this.#shown;
-    this.#decide(isEdited ? { approved: true, input } : { approved: true });
+    const { text } = this.#editor;
+    const isEdited = text !== null && text !== this.#shown;
+    this.#decide(isEdited ? { approved: true, inputText: text } : { approved: true });
   }
 
   #decide(decision) {
@@ -127,24 +129,24 @@ export class ApprovalCard {
 class ArgumentsEditor extends EventTarget {
   element = create("div", "arguments-editor");
   #label = create("label", "visually-hidden");
-  #text = create("textarea");
+  #field = create("textarea");
   #problem = create("p", "arguments-problem");
-  /** The edited arguments; null if not edited or invalid. @type {object|null} */
-  input = null;
+  /** JSON text of the edited arguments; null if not edited or invalid. @type {string|null} */
+  text = null;
 
   constructor() {
     super();
-    this.#text.id = `arguments-${(cards += 1)}`;
-    this.#text.spellcheck = false;
-    this.#text.dataset.testid = "arguments";
-    this.#label.htmlFor = this.#text.id;
-    this.#problem.id = `${this.#text.id}-problem`;
+    this.#field.id = `arguments-${(cards += 1)}`;
+    this.#field.spellcheck = false;
+    this.#field.dataset.testid = "arguments";
+    this.#label.htmlFor = this.#field.id;
+    this.#problem.id = `${this.#field.id}-problem`;
     this.#problem.setAttribute("role", "status");
-    this.#text.setAttribute("aria-describedby", this.#problem.id);
+    this.#field.setAttribute("aria-describedby", this.#problem.id);
     this.element.hidden = true;
-    this.element.append(this.#label, this.#text, this.#problem);
-    this.#text.addEventListener("input", () => this.#read());
-    this.#text.addEventListener("keydown", ({ key }) => key === "Escape" && this.dispatchEvent(new Event("leave")));
+    this.element.append(this.#label, this.#field, this.#problem);
+    this.#field.addEventListener("input", () => this.#read());
+    this.#field.addEventListener("keydown", ({ key }) => key === "Escape" && this.dispatchEvent(new Event("leave")));
   }
 
   get isOpen() {
@@ -152,7 +154,7 @@ class ArgumentsEditor extends EventTarget {
   }
 
   get invalid() {
-    return this.isOpen && this.input === null;
+    return this.isOpen && this.text === null;
   }
 
   /** @param {string} tool */
@@ -163,21 +165,21 @@ class ArgumentsEditor extends EventTarget {
   /** @param {string} text */
   open(text) {
     this.element.hidden = false;
-    this.#text.value = text;
-    this.#text.rows = Math.min(16, text.split("\n").length + 1);
+    this.#field.value = text;
+    this.#field.rows = Math.min(16, text.split("\n").length + 1);
     this.#read();
-    this.#text.focus();
+    this.#field.focus();
   }
 
   close() {
     this.element.hidden = true;
-    this.input = null;
+    this.text = null;
   }
 
   #read() {
-    const { input, problem } = readArguments(this.#text.value);
-    this.input = input;
-    this.#text.setAttribute("aria-invalid", String(problem !== null));
+    const problem = argumentsProblem(this.#field.value);
+    this.text = problem === null ? this.#field.value : null;
+    this.#field.setAttribute("aria-invalid", String(problem !== null));
     showText(this.#problem, problem ?? "");
     this.dispatchEvent(new Event("change"));
   }
@@ -197,7 +199,7 @@ function decisionOf({ approval, callProviderMetadata }, signalStatus) {
   const signal = signalStatus.decision(approval.id);
   if (!signal) return null;
   const { kind, status, actor: by, at, payload } = signal;
-  const edited = payload.edited ?? "input" in payload;
+  const edited = payload.edited ?? ("input_text" in payload || "input" in payload);
   const state = kind === "approve" ? "approved" : "denied";
   return { state, sending: UNSENT.includes(status), by, at, edited, reason: payload.reason ?? "" };
 }

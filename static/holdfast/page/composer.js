@@ -18,6 +18,8 @@ export class Composer extends EventTarget {
   #stopLabel = document.getElementById("composer-stop-label");
   #hint = document.getElementById("composer-hint");
   #said = "";
+  /** @type {boolean|null} whether unsent messages outlive the page */
+  #keeps = null;
   /** State of the agent. */
   #work = IDLE;
   /** @type {string|null} */
@@ -64,6 +66,12 @@ export class Composer extends EventTarget {
     this.#showHint();
   }
 
+  /** @param {boolean} keeps whether unsent messages outlive the page */
+  setKeeping(keeps) {
+    this.#keeps = keeps;
+    this.#showHint();
+  }
+
   /** @param {{working: boolean, stopping: boolean, online: boolean}} work state of the agent */
   setWork({ working, stopping, online }) {
     const { working: worked, stopping: stopped, online: wasOnline } = this.#work;
@@ -86,7 +94,8 @@ export class Composer extends EventTarget {
   }
 
   #showHint() {
-    const text = this.#said || composerHint({ ...this.#work, steers: this.#steers, hasKeyboard: HAS_KEYBOARD });
+    const state = { ...this.#work, keeps: this.#keeps, steers: this.#steers, hasKeyboard: HAS_KEYBOARD };
+    const text = this.#said || composerHint(state);
     if (this.#hint.textContent !== text) this.#hint.textContent = text;
   }
 

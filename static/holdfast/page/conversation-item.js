@@ -24,6 +24,7 @@ export class ConversationItem {
     this.element = create("li", "conversation");
     this.element.dataset.testid = "conversation";
     this.element.dataset.id = session.id;
+    this.#title.dir = "auto";
     this.#link.href = addresses.pathOf(session.id);
     this.#link.append(this.#title, this.#state);
     this.#link.addEventListener("click", actions.open);
@@ -75,6 +76,7 @@ export class ConversationItem {
   #edit() {
     const field = create("input", "conversation-rename");
     field.value = this.session.title;
+    field.dir = "auto";
     field.maxLength = TITLE_LENGTH;
     field.setAttribute("aria-label", "Name of the conversation");
     field.dataset.testid = "rename-field";

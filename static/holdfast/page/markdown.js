@@ -1,39 +1,39 @@
-// Incremental Markdown rendering: only blocks whose source has changed are rendered again.
-import { Marked } from "../vendor/marked.mjs";
-import { closeInline } from "./close-inline.js";
-import { CodeBlock } from "./code-block.js";
+// View of Markdown that may be growing: only what has changed is drawn again, and a long text in pieces.
 import { warnOfError } from "./draw-errors.js";
-import { BlockSplitter } from "./markdown-blocks.js";
-import { sanitize } from "./sanitize.js";
+import { areSame, draw } from "./markdown/drawer.js";
+import { plainNode } from "./markdown/nodes.js";
+import { BlockSplitter } from "./markdown/splitter.js";
 
-// Tags rendered when they have no attributes; any other HTML is shown as text.
-const PLAIN_TAG = /^<\/?(b|br|del|em|i|kbd|s|strong|sub|sup|u)\s*\/?>$/i;
+/** @typedef {import("./markdown/splitter.js").Block} Block */
+/** @typedef {import("./markdown/drawer.js").Drawn} Drawn */
 
-const marked = new Marked({
-  gfm: true,
-  renderer: {
-    html: ({ text }) => (PLAIN_TAG.test(text.trim()) ? text : escapeHtml(text)),
-    // Loading an image of another site would reveal the reader to that site.
-    image: ({ href, text }) => `<a href="${escapeHtml(href)}">Image: ${escapeHtml(text || href)}</a>`,
-    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
-  },
-});
-
-/** @typedef {import("./markdown-blocks.js").Block} Block */
+// Characters drawn in one task: some ten milliseconds. A browser that is busy for 100 stutters.
+const PIECE = 8_192;
+// A last block of this many characters, which is parsed as a whole whenever it grows, is drawn less often: for each
+// millisecond of rest this many characters.
+const LARGE = 32_768;
+const CHARACTERS_PER_MS = 500;
 
 /**
  * @typedef {object} Shown
- * @property {string} key of its block
- * @property {HTMLElement} element
- * @property {CodeBlock} [code]
+ * @property {Block} block
+ * @property {Drawn} drawn
+ * @property {import("./markdown/drawer.js").Asked} asked
  * @property {Error} [error] why it is plain text
  */
 
-/** View of one Markdown text. */
+/** View of one Markdown text. Its element dispatches "drawn", which bubbles, when a later piece has been drawn. */
 export class MarkdownView {
   #blocks = new BlockSplitter();
   /** @type {Shown[]} */
   #shown = [];
+  #text = "";
+  #growing = false;
+  /** Characters of the text that are drawn. */
+  #end = 0;
+  #isDrawn = true;
+  /** Until the next piece, or until a large block is drawn again. @type {ReturnType<typeof setTimeout> | null} */
+  #timer = null;
 
   constructor() {
     this.element = document.createElement("div");
@@ -42,66 +42,67 @@ export class MarkdownView {
 
   /** @param {string} text the whole Markdown so far @param {boolean} [growing] whether more is to come */
   update(text, growing = false) {
-    const blocks = this.#blocks.split(growing ? closeInline(text) : text);
+    if (typeof text !== "string") throw new TypeError("Markdown has to be a string.");
+    if (text === this.#text && growing === this.#growing) return;
+    if (!text.startsWith(this.#text.slice(0, this.#end))) this.#end = 0;
+    this.#text = text;
+    this.#growing = growing;
+    this.#isDrawn = false;
+    if (this.#timer === null) this.#drawPiece();
+  }
+
+  #drawPiece() {
+    const end = pieceEnd(this.#text, this.#end);
+    this.#isDrawn = end === this.#text.length;
+    this.#draw(this.#text.slice(0, end), this.#growing || !this.#isDrawn);
+    this.#end = end;
+    const unsettled = this.#blocks.unsettled(end);
+    if (!this.#isDrawn) this.#rest(0);
+    else if (this.#growing && unsettled > LARGE) this.#rest(unsettled / CHARACTERS_PER_MS);
+  }
+
+  #rest(ms) {
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      if (this.#isDrawn) return;
+      this.#drawPiece();
+      this.element.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
+    }, ms);
+  }
+
+  #draw(text, growing) {
+    const blocks = this.#blocks.split(text, growing);
     blocks.forEach((block, index) => this.#show(block, index));
-    this.#shown.splice(blocks.length).forEach((shown) => shown.element.remove());
+    this.#shown.splice(blocks.length).forEach(({ drawn }) => drawn.element.remove());
   }
 
   #show(block, index) {
+    const { references } = this.#blocks;
     const shown = this.#shown[index];
-    if (shown?.key === block.key) return;
-    if (shown?.code && block.type === "code") {
-      shown.key = block.key;
-      shown.code.update(block.token.text, block.token.lang);
-      return;
-    }
-    const next = render(block);
-    if (next.error && !shown?.error) warnOfError("A Markdown block", next.error);
-    if (shown) shown.element.replaceWith(next.element);
-    else this.element.append(next.element);
+    if (shown?.block === block && areSame(shown.asked, references)) return;
+    const next = drawBlock(shown, block, references);
     this.#shown[index] = next;
+    if (!shown) this.element.append(next.drawn.element);
+    else if (next.drawn !== shown.drawn) shown.drawn.element.replaceWith(next.drawn.element);
   }
 }
 
-/** @param {Block} block @returns {Shown} */
-function render({ key, type, token }) {
-  if (type === "plain") return { key, element: renderPlain(token), error: token.error };
+/** Return the end of the next piece: of the text, or of a line. */
+function pieceEnd(text, start) {
+  const end = start + PIECE;
+  if (end >= text.length) return text.length;
+  const line = text.lastIndexOf("\n", end) + 1;
+  return line > start ? line : end;
+}
+
+/** Draw a block; as it was written if it can't be drawn as Markdown. A block that has failed may be half drawn. */
+function drawBlock(shown, block, references) {
+  const asked = new Map();
   try {
-    return { key, ...(type === "code" ? renderCode(token) : { element: renderHtml(token) }) };
+    const drawn = draw(shown?.error ? undefined : shown?.drawn, block.node, { references, asked });
+    return { block, drawn, asked };
   } catch (error) {
-    return { key, element: renderPlain(token), error };
+    if (!shown?.error) warnOfError("A Markdown block", error);
+    return { block, drawn: draw(undefined, plainNode(block.source.trimEnd()), { references, asked }), asked, error };
   }
-}
-
-function renderCode({ text, lang }) {
-  const code = new CodeBlock();
-  code.update(text, lang);
-  return { element: code.element, code };
-}
-
-// A block that cannot be parsed or drawn as Markdown is shown as plain text.
-function renderPlain({ raw }) {
-  const element = document.createElement("div");
-  element.className = "block plain-text";
-  element.textContent = raw.trimEnd();
-  return element;
-}
-
-function renderHtml(token) {
-  const element = document.createElement("div");
-  element.className = `block block-${token.type}`;
-  element.append(sanitize(marked.parser([token])));
-  if (token.type === "table") scrollable(element, "Table");
-  return element;
-}
-
-// Content wider than the page scrolls, by keyboard too.
-function scrollable(element, name) {
-  element.tabIndex = 0;
-  element.setAttribute("role", "group");
-  element.setAttribute("aria-label", name);
-}
-
-function escapeHtml(text) {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }

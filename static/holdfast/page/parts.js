@@ -2,10 +2,10 @@
 import { ApprovalCard } from "./approval-card.js";
 import { CodeBlock } from "./code-block.js";
 import { warnOfError } from "./draw-errors.js";
-import { exactJson } from "./exact-json.js";
+import { exactJson, layOut } from "./exact-json.js";
 import { icon } from "./icon.js";
 import { MarkdownView } from "./markdown.js";
-import { isSafeLink } from "./sanitize.js";
+import { isSafeLink } from "./safe-link.js";
 import { showText } from "./show-text.js";
 import { partProblem, steerNotice, toolState, toolTitle } from "./wording.js";
 
@@ -59,7 +59,7 @@ class TextView {
 
 // The user's text, shown as typed.
 class PlainTextView {
-  element = create("p", "plain-text");
+  element = plainText();
 
   update({ text }) {
     this.element.textContent = text;
@@ -70,7 +70,7 @@ class PlainTextView {
 class SteerView {
   element = create("div", "steer");
   #label = create("p", "steer-label");
-  #text = create("p", "plain-text");
+  #text = plainText();
 
   constructor() {
     this.element.dataset.testid = "steer";
@@ -86,7 +86,7 @@ class SteerView {
 
 /** View of a part that cannot be drawn: its text, or its type. */
 export class FallbackView {
-  element = create("p", "plain-text");
+  element = plainText();
 
   constructor() {
     this.element.dataset.testid = "part-fallback";
@@ -199,10 +199,18 @@ class ToolFold extends FoldingView {
   update(part, { ended, tools }, decision) {
     const name = part.title ?? toolTitle(part.toolName ?? part.type.replace(/^tool-/, ""));
     this.show(part, name, toolState(part, ended, decision), () => {
-      this.#input.update(part.input ?? tools[part.toolCallId]?.text ?? part.rawInput);
+      const exact = exactInput(part);
+      const shown = part.input ?? part.rawInput ?? tools[part.toolCallId]?.text;
+      this.#input.update(typeof exact === "string" ? layOut(exact) : shown);
       this.#output.update(part.errorText ?? part.output);
     });
   }
+}
+
+/** @param {any} part @returns {any} exact JSON text of the arguments that were decided about */
+function exactInput({ approval, callProviderMetadata }) {
+  const edited = approval?.approved === undefined ? undefined : callProviderMetadata?.holdfast?.input_text;
+  return edited ?? approval?.descriptor?.input_text;
 }
 
 class DataView extends FoldingView {
@@ -267,14 +275,10 @@ class FileView {
   }
 }
 
-// Images of other sites are shown as links: loading them would reveal the reader to those sites.
+// Only images that are in the part itself. Loading one of another site would reveal the reader to it, and an address of
+// this site may be any page of it, requested with the reader's cookies: a stream, a poll, an admin page.
 function isImage(url, mediaType) {
-  if (!mediaType?.startsWith("image/")) return false;
-  return url.startsWith("data:image/") || originOf(url) === location.origin;
-}
-
-function originOf(url) {
-  return URL.canParse(url, location.href) ? new URL(url, location.href).origin : "";
+  return Boolean(mediaType?.startsWith("image/")) && /^data:image\//i.test(url);
 }
 
 function fileLink(url, name) {
@@ -298,6 +302,12 @@ function link(url, label) {
 
 function hostOf(url) {
   return URL.canParse(url ?? "") ? new URL(url).hostname : "";
+}
+
+function plainText() {
+  const text = create("p", "plain-text");
+  text.dir = "auto";
+  return text;
 }
 
 function create(tag, className = "") {

@@ -9,6 +9,7 @@ import { UnreadLine } from "./unread-line.js";
 import { approvalNews, goneNotice, refusalNotice, resetNotice } from "./wording.js";
 
 const PAGE = 30; // earlier messages at a time
+const ANNOUNCED = 10_000; // characters of an answer
 const RETRYABLE = ["interrupted", "failed", "cancelled"];
 
 /**
@@ -57,6 +58,7 @@ export class Transcript extends EventTarget {
     super();
     this.#actor = actor;
     this.#jump.addEventListener("click", () => this.#jumpByButton());
+    this.#list.addEventListener("drawn", () => this.#follower.settle());
     this.#list.addEventListener("dismiss", ({ detail: id }) => this.#session?.dismiss(id));
     this.#list.addEventListener("decide", ({ detail }) => this.#decide(detail));
     this.#list.addEventListener("retry", ({ detail }) => this.#retry(detail));
@@ -227,12 +229,12 @@ export class Transcript extends EventTarget {
 
   // --- Actions of the user ---
 
-  async #decide({ approval, approved, input }) {
+  async #decide({ approval, approved, inputText }) {
     const session = this.#session;
     this.jump();
     this.#refusals.delete(approval);
     try {
-      await (approved ? session.approve(approval, { input }) : session.deny(approval));
+      await (approved ? session.approve(approval, { inputText }) : session.deny(approval));
     } catch (error) {
       this.#refusals.set(approval, refusalNotice(error));
       this.#announce(refusalNotice(error));
@@ -301,7 +303,7 @@ export class Transcript extends EventTarget {
 
   // Screen readers hear an answer once, when it is complete, not token by token.
   #announceAnswer(message) {
-    this.#announce(`Assistant: ${textOf(message)} ${noticeOf(message, this.#signalStatus)}`);
+    this.#announce(`Assistant: ${textOf(message).slice(0, ANNOUNCED)} ${noticeOf(message, this.#signalStatus)}`);
   }
 
   #announce(text) {

@@ -133,9 +133,11 @@ export function stopNotice({ status, reason }) {
 
 /**
  * The hint below the composer.
- * @param {{stopping: boolean, online: boolean, steers: boolean, hasKeyboard: boolean}} state
+ * @param {{stopping: boolean, online: boolean, keeps: boolean|null, steers: boolean, hasKeyboard: boolean}} state
+ *   `keeps`: whether unsent messages outlive the page; null until known
  */
-export function composerHint({ stopping, online, steers, hasKeyboard }) {
+export function composerHint({ stopping, online, keeps, steers, hasKeyboard }) {
+  if (keeps === false) return "This browser keeps nothing: a message that isn't sent yet is lost when you leave or reload.";
   if (stopping && !online) return "The agent will be stopped when you are back online.";
   if (steers) return hasKeyboard ? "Enter to steer the agent" : "Steers the agent";
   return hasKeyboard ? "Enter to send, Shift+Enter for a new line" : "";

@@ -1,5 +1,4 @@
 import { Session } from "./session.js";
-import { sharing } from "./shared-signals.js";
 export type Frame = import("./protocol.js").Frame;
 export type Limits = import("./protocol.js").Limits;
 export type TransportName = import("./transport-choice.js").TransportName;
@@ -13,6 +12,10 @@ export type HoldfastEvents = {
      * from the server, not about a session
      */
     error: import("./connection-state.js").Reason;
+    /**
+     * `keepsUnsent` has changed
+     */
+    keeping: boolean;
 };
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
@@ -22,6 +25,7 @@ export type HoldfastEvents = {
  * @typedef {object} HoldfastEvents
  * @property {Holdfast["connection"]} connection the new state
  * @property {import("./connection-state.js").Reason} error from the server, not about a session
+ * @property {boolean} keeping `keepsUnsent` has changed
  */
 export declare const CHECK_MS = 1500;
 export declare const DOUBT_MS = 500;
@@ -40,6 +44,8 @@ declare const Holdfast_base: new () => EventsOf<HoldfastEvents>;
  */
 export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ /** @type {new () => EventsOf<HoldfastEvents>} */ Holdfast_base {
     #private;
+    /** Whether unsent signals outlive this page; null until known. @type {boolean|null} */
+    keepsUnsent: boolean | null;
     /**
      * @param {object} [options]
      * @param {string} [options.url] address of the server's WebSocket, absolute or relative to the page
@@ -47,7 +53,8 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
      * @param {import("./token.js").TokenProvider|null} [options.token] returns the user's token, called whenever
      *   one is needed; null to authenticate by the site's cookies
      * @param {Storage|null} [options.storage] remembers the transport that worked
-     * @param {ReturnType<typeof sharing>} [options.share] persists unsent signals and shares them with other tabs
+     * @param {import("./shared-signals.js").Sharing} [options.share] persists unsent signals and shares them with other
+     *   tabs
      * @param {typeof globalThis.WebSocket|null} [options.WebSocket] null for HTTP only; this and the next four are for
      *   tests
      * @param {typeof globalThis.fetch|null} [options.fetch] null for WebSocket only
@@ -55,12 +62,12 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
      * @param {() => number} [options.random]
      * @param {Window & typeof globalThis} [options.page]
      */
-    constructor({ url, api, token, page, storage, share, WebSocket, fetch, clock, random, }?: {
+    constructor({ url, api, token, page, storage, WebSocket, fetch, clock, share, random, }?: {
         url?: string;
         api?: string;
         token?: import("./token.js").TokenProvider | null;
         storage?: Storage | null;
-        share?: ReturnType<typeof sharing>;
+        share?: import("./shared-signals.js").Sharing;
         WebSocket?: typeof globalThis.WebSocket | null;
         fetch?: typeof globalThis.fetch | null;
         clock?: import("./timers.js").Clock;

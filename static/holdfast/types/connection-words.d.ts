@@ -89,5 +89,5 @@ export declare function explainTransport({ code, message }: {
 }): string;
 /** @param {number|null} seconds to the next retry @returns {string} */
 export declare function countdown(seconds: number | null): string;
-/** End a text with a full stop, unless it ends a sentence. @param {string} text @returns {string} */
+/** End a text with a full stop, unless it ends a sentence, perhaps in quotes. @param {string} text @returns {string} */
 export declare function sentence(text: string): string;

@@ -61,6 +61,7 @@ export type StepStartPart = {
 };
 export type ApprovalDescriptor = {
     input_hash: string;
+    input_text?: string;
     expires_at: number | null;
     editable: boolean;
 };

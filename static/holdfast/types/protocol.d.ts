@@ -27,6 +27,10 @@ export type SignalRecord = {
      */
     actor: string;
     /**
+     * issuer of the sender's token
+     */
+    issued_by?: string;
+    /**
      * ms
      */
     at: number;

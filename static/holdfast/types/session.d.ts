@@ -29,9 +29,13 @@ export type Approval = {
      */
     tool: string;
     /**
-     * exact arguments
+     * arguments; integers beyond 2^53 as text
      */
     input: any;
+    /**
+     * their exact JSON text
+     */
+    inputText?: string;
     /**
      * the agent's reason to ask
      */
@@ -88,7 +92,8 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
  * @property {string} message id of the message that contains the call
  * @property {string} call id of the tool call
  * @property {string} tool name
- * @property {any} input exact arguments
+ * @property {any} input arguments; integers beyond 2^53 as text
+ * @property {string} [inputText] their exact JSON text
  * @property {string|undefined} reason the agent's reason to ask
  * @property {import("./message.js").ApprovalDescriptor} descriptor
  */
@@ -178,9 +183,12 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     /**
      * Approve a tool call, with exactly the arguments shown.
      * @param {string} approval id
-     * @param {{input?: object, reason?: string}} [how] `input`: edited arguments, if the descriptor allows them
+     * @param {{inputText?: string, input?: object, reason?: string}} [how] edited arguments, if the descriptor allows
+     *   them: `inputText`, their JSON text, which runs as it is; or `input`, values, whose large integers JavaScript
+     *   has rounded
      */
-    approve(approval: string, how?: {
+    approve(approval: string, { inputText: input_text, input, reason }?: {
+        inputText?: string;
         input?: object;
         reason?: string;
     }): Promise<import("./protocol.js").Acceptance>;

@@ -37,6 +37,9 @@ export type SharedSignals = {
      */
     onlock: () => void;
 };
+export type Sharing = ((session: string) => SharedSignals) & {
+    watch?: (tell: (keeps: boolean) => void) => void;
+};
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
 /**
@@ -58,8 +61,14 @@ export type SharedSignals = {
  * @property {() => void} onlock the lock is held; `onfound` has reported what other tabs left
  */
 /**
- * Return the page's factory of shared signals, by session id. Without IndexedDB, as in Node, signals stay in memory.
- * @param {Window} page
- * @returns {(session: string) => SharedSignals}
+ * Factory of shared signals by session id. `watch`: find out if unsent signals outlive this page, and when that
+ * changes.
+ * @typedef {((session: string) => SharedSignals) & {watch?: (tell: (keeps: boolean) => void) => void}} Sharing
  */
-export declare function sharing(page: Window): (session: string) => SharedSignals;
+/**
+ * Return the page's factory. Without IndexedDB, as in Node, signals stay in memory.
+ * @param {Window} page
+ * @param {import("./timers.js").Clock} clock
+ * @returns {Sharing}
+ */
+export declare function sharing(page: Window, clock: import("./timers.js").Clock): Sharing;

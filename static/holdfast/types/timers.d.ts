@@ -1,6 +1,6 @@
 export type Clock = {
     /**
-     * ms since 1970
+     * ms since 1970; never goes back
      */
     now: () => number;
     setTimeout: (action: () => void, ms: number) => unknown;
@@ -8,10 +8,16 @@ export type Clock = {
 };
 /**
  * @typedef {object} Clock
- * @property {() => number} now ms since 1970
+ * @property {() => number} now ms since 1970; never goes back
  * @property {(action: () => void, ms: number) => unknown} setTimeout
  * @property {(timer: any) => void} clearTimeout
  */
+/**
+ * Return a function for the time that never goes back: when the system's clock is set back, it goes on from where it
+ * was. Deadlines would be late by as much as that otherwise. A jump ahead is passed on, since it may be a sleep.
+ * @param {() => number} wallClock ms since 1970
+ */
+export declare function neverBack(wallClock: () => number): () => number;
 /** @type {Clock} */
 export declare const systemClock: Clock;
 export type TimerEffect<Name extends string> = {

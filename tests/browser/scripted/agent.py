@@ -1,7 +1,7 @@
 """The scripted agent. Its prompt is a script: instructions with `; ` between them, each a word and its argument.
 
 `say TEXT`. `step`: and say what was heard. `until GATE`: wait until the server's place has a file of this name.
-`ask TOOL [editable] [SECONDS]`: run a tool that a person has to approve. `fail TEXT`.
+`ask TOOL [editable] [exact] [SECONDS]`: run a tool that a person has to approve. `fail TEXT`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from django.conf import settings
 from agents_app.registry import agent
 from agents_app.turn import AgentFailed, Turn
 
+EXACT = '{"to": "bob", "amount": 9007199254740993, "rate": 1.10, "limits": [18446744073709551615, -0, 1e2]}'
 ARGUMENTS = {"to": "ann@example.com", "subject": "The figures", "note": "<b>bold</b> \u202egnp.exe"}
 
 
@@ -46,7 +47,7 @@ async def _until(turn: Turn, gate: str) -> None:
 async def _ask(turn: Turn, about: str) -> None:
     tool, *options = about.split()
     seconds = [int(option) for option in options if option.isdigit()] or [300]
-    call = await turn.tool(tool, ARGUMENTS)
+    call = await turn.tool(tool, EXACT if "exact" in options else ARGUMENTS)
     decision = await call.approval("It leaves the house.", expires_s=seconds[0], editable="editable" in options)
     if decision.approved:
         await call.execute(_run)
@@ -54,7 +55,7 @@ async def _ask(turn: Turn, about: str) -> None:
 
 
 async def _run(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {"sent to": arguments["to"]}
+    return {"sent to": arguments["to"]} | {name: value for name, value in arguments.items() if name == "amount"}
 
 
 async def _fail(turn: Turn, text: str) -> None:

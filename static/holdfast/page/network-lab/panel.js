@@ -1,5 +1,6 @@
 // Panel of the network lab: breaks the network of this tab and logs how the connection recovers.
 import { stateName, transportName } from "../../connection-words.js";
+import { systemClock } from "../../timers.js";
 import { addresses } from "../addresses.js";
 import { restartServer } from "../api.js";
 import { lab } from "./install.js";
@@ -84,7 +85,7 @@ class LabPanel {
   #changed() {
     const { connection } = this.#holdfast;
     this.#watch();
-    const entry = noteConnection(this.#before, connection, Date.now());
+    const entry = noteConnection(this.#before, connection, systemClock.now());
     this.#before = connection;
     const over = connection.state === "connected" ? ` over ${transportName(connection.transport)}` : "";
     this.#now.textContent = stateName(connection.state) + over;

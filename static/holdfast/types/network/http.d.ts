@@ -19,6 +19,7 @@ export type HttpOptions = {
     fetch: typeof fetch;
     token: import("../token.js").Token;
     clock: import("../timers.js").Clock;
+    tabs: import("./tab-group.js").TabGroup;
     /**
      * attach frames of the sessions; `returning`: after an
      * interruption, so that the answer is a catch-up
@@ -46,12 +47,13 @@ export type HttpOptions = {
  * @property {typeof fetch} fetch
  * @property {import("../token.js").Token} token
  * @property {import("../timers.js").Clock} clock
+ * @property {import("./tab-group.js").TabGroup} tabs
  * @property {(returning: boolean) => Frame[]} attaches attach frames of the sessions; `returning`: after an
  *   interruption, so that the answer is a catch-up
  */
 export declare const LASTING_MS = 5000;
 export declare const WAIT_MS = 25000;
-export declare const BACKGROUND_POLL_MS = 15000;
+export declare const IDLE_POLL_MS = 15000;
 export declare const POOL = 6;
 export declare const FLUSH_MS = 1000;
 /** @implements {Transport} */
