@@ -220,7 +220,7 @@ class Connection:
         return payer_of(self.identity, self.address)
 
     async def pay_for_opening(self) -> None:
-        """Charge for a handshake as for an attach. In debt it takes up to WAIT_S, or one could open sockets in a loop."""
+        """Charge for a handshake as for an attach. In debt it takes up to WAIT_S: no loop opens sockets faster."""
         payer = self.payer
         in_debt_s = rates.wait("answer", payer)
         rates.spend("answer", payer, LEAST_BYTES)
