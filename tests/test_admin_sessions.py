@@ -126,6 +126,18 @@ def test_the_transcript_is_readable_text(operator: Client) -> None:
 
 
 @reads_transcripts
+def test_the_transcript_marks_replaced_and_continued_answers(operator: Client) -> None:
+    session = a_session("guest:1")
+    a_message(session, "One", uid="m_1", role="assistant", replaced_by="m_2")
+    a_message(session, "Two", uid="m_2", role="assistant")
+    a_message(session, "Three", uid="m_3", role="assistant", continues="m_2")
+    shown = page(operator, f"{LIST}{session.pk}/change/")
+    assert shown.count("entry replaced") == shown.count("· replaced by m_2") == shown.count("· continues m_2") == 1
+    message = Message.objects.get(uid="m_1")
+    assert "· replaced by m_2" in page(operator, f"/admin/sessions_app/message/{message.pk}/change/")
+
+
+@reads_transcripts
 def test_a_long_transcript_has_pages(operator: Client) -> None:
     session = a_session("guest:1")
     for number in range(35):

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from sessions_app.event_log import queries
-from sessions_app.models import Session
+from sessions_app.models import Message, Session
 from tests.support.api import alice, refusal, session, walk
 from tests.support.stored import a_message, a_session, a_streaming_message, hours_ago
 
@@ -36,6 +36,9 @@ def test_a_message_is_listed_in_its_wire_form(alice: Any, session: Session) -> N
         "first_serial": 1,
         "last_serial": 1,
         "created_at": round(message.created_at.timestamp() * 1000),
+        "parent": None,
+        "continues": None,
+        "replaced_by": None,
         "parts": [{"type": "text", "text": "Hi"}],
         "open": given["open"],
     }
@@ -196,3 +199,45 @@ def test_message_content_is_returned_as_data(alice: Any, session: Session) -> No
     response = alice.get(path(session))
     assert response.headers["Content-Type"] == "application/json"
     assert orjson.loads(response.content)["results"][0]["parts"][0]["text"] == text
+
+
+@pytest.fixture
+def regenerated(session: Session) -> Session:
+    """A session whose first answer was regenerated twice."""
+    a_message(session, "Hello", uid="u_1")
+    for uid, replaced_by in (("m_1", "m_2"), ("m_2", "m_3"), ("m_3", None)):
+        a_message(session, uid, uid=uid, role="assistant", parent="u_1", replaced_by=replaced_by)
+    return session
+
+
+def ids(page: Any) -> list[str]:
+    return [message["id"] for message in page["results"]]
+
+
+def test_replaced_messages_are_listed_only_on_request(alice: Any, regenerated: Session) -> None:
+    assert ids(alice.get(path(regenerated)).json()) == ["m_3", "u_1"]
+    everything = alice.get(path(regenerated), {"replaced": "true"}).json()
+    assert ids(everything) == ["m_3", "m_2", "m_1", "u_1"]
+    assert [message["replaced_by"] for message in everything["results"]] == [None, "m_3", "m_2", None]
+
+
+def test_pages_do_not_count_replaced_messages(alice: Any, regenerated: Session) -> None:
+    for replaced, shown in (("true", [["m_3", "m_2", "m_1"], ["u_1"]]), ("false", [["m_3"], ["u_1"]])):
+        first = alice.get(path(regenerated), {"replaced": replaced, "limit": 1}).json()
+        second = alice.get(first["next"]).json()
+        assert [ids(first), ids(second), second["next"]] == [*shown, None]
+
+
+def test_changes_name_the_replaced_messages(alice: Any, regenerated: Session) -> None:
+    since = {"since": f"{regenerated.epoch}-3"}
+    changes = alice.get(path(regenerated), since).json()
+    assert ([message["id"] for message in changes["messages"]], changes["replaced"]) == (["m_3"], [])
+    Message.objects.filter(uid="m_2").update(last_serial=4)
+    assert alice.get(path(regenerated), since).json()["replaced"] == ["m_2"]
+    changes = alice.get(path(regenerated), since | {"replaced": "true"}).json()
+    assert ([message["id"] for message in changes["messages"]], changes["replaced"]) == (["m_2", "m_3"], [])
+
+
+@pytest.mark.parametrize("value", ["maybe", "2"])
+def test_replaced_is_true_or_false(alice: Any, session: Session, value: str) -> None:
+    assert alice.get(path(session), {"replaced": value}).status_code == 400

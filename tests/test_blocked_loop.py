@@ -4,12 +4,12 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from agents_app.local.runner import Runner
 from agents_app.turn import Turn
@@ -144,7 +144,7 @@ def observing(declared: list[str]) -> Iterator[None]:
                 writer.run(reaper.scan())
                 dead = models.Worker.objects.filter(alive=False).values_list("pk", flat=True)
                 declared[:] = [*dead]
-        threads_closed()
+        connection.close()
 
     thread = threading.Thread(target=observe)
     thread.start()
@@ -153,12 +153,6 @@ def observing(declared: list[str]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-
-
-def threads_closed() -> None:
-    from django.db import connection
-
-    connection.close()
 
 
 @pytest.fixture
@@ -172,14 +166,23 @@ async def process(settings: Any) -> Any:
     await process.stop()
 
 
+def calculate(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
 @pytest.mark.django_db(transaction=True)
-async def test_a_blocking_agent_interrupts_nobody(process: Process, settings: Any) -> None:
+@pytest.mark.parametrize("block", [time.sleep, calculate])
+async def test_a_blocking_agent_interrupts_nobody(
+    process: Process, settings: Any, block: Callable[[float], None]
+) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"BLOCKED_LOOP_MS": 60_000}
     blocking = asyncio.Event()
 
     async def innocent(turn: Turn) -> None:
         if turn.prompt == "block":
-            time.sleep(3 * LEASE_S)
+            block(3 * LEASE_S)
             blocking.set()
             return await turn.text("blocked")
         await turn.text("before ")
@@ -208,11 +211,10 @@ async def test_a_loop_that_is_held_for_longer_gives_up_its_answers(
         await turn.text("so far")
         await turn.flush()
         ended = models.Run.objects.filter(status="ended")
-        with_deadline = time.monotonic() + DEADLINE_S
         # In a thread of its own, for which this one waits: the loop is held until another process ends the run.
         watcher = threading.Thread(target=lambda: wait_for(ended.exists, DEADLINE_S, lambda: "the run goes on"))
         watcher.start()
-        watcher.join(with_deadline - time.monotonic())
+        watcher.join(DEADLINE_S)
 
     dead: list[str] = []
     worker = process.lease.worker

@@ -11,7 +11,7 @@ from sessions_app import models
 from sessions_app.core import fold
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.snapshot import apply_patch, held
+from sessions_app.core.snapshot import apply_attached, held
 from sessions_app.delivery import catchup
 from sessions_app.event_log import queries
 from sessions_app.retention import purge as retention
@@ -43,12 +43,11 @@ def attach(session: models.Session, cursor: int | str | None, **more: Any) -> di
     return dict(json.loads(json.dumps(frame)))
 
 
-def applied(messages: Messages, attached: dict[str, Any]) -> Messages:
-    """Return the messages of a client that has applied a catch-up."""
-    after = copy.deepcopy(messages) if attached["resumed"] else {}
-    for patch in attached["messages"]:
-        after[patch["id"]] = apply_patch(after.get(patch["id"]), patch)
-    return after
+def applied(messages: Messages, attached: Any, *, after: int = 0) -> Messages:
+    """Return the messages of a client, as they were at serial `after`, once it has applied a catch-up."""
+    state = copy.deepcopy(messages)
+    apply_attached(state, attached, after=after)
+    return state
 
 
 def wire(messages: Messages) -> dict[str, Any]:

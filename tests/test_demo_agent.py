@@ -144,7 +144,7 @@ async def test_an_answer_can_be_regenerated(talk: Conversation) -> None:
     await talk.say("Hello")
     first = await talk.answered()
     await go_on(talk, "regenerate")
-    second = await talk.answered(2)
+    second = await talk.answered_instead(first)
     assert text_of(first) == text_of(second)
     assert next(p["text"] for p in second.parts if p["type"] == "reasoning").startswith("They want it again.")
 
@@ -346,8 +346,9 @@ async def test_the_next_report_starts_fresh(talk: Conversation) -> None:
     await decide(talk, "deny")
     first = await talk.answered()
     await go_on(talk, "regenerate")
+    await talk.wait_until(lambda: talk.answers[-1].id != first.id)
     await decide(talk, "deny")
-    second = await talk.answered(2)
+    second = await talk.answered()
     assert (second.status, text_of(second) == text_of(first)) == ("complete", False)
 
 

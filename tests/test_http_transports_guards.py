@@ -195,7 +195,8 @@ async def test_an_invalid_wait_is_refused(wait_ms: Any) -> None:
 @pytest.mark.parametrize(
     ("query", "code"),
     [("cursor=x", "bad_cursor"), ("cursor=%00-1", "bad_cursor"), ("rewind=x", "bad_frame"), ("rewind=-1", "bad_frame"),
-     (f"rewind={'9' * 30}", "bad_frame"), ("rewind=%C2%B2", "bad_frame")],
+     (f"rewind={'9' * 30}", "bad_frame"), ("rewind=%C2%B2", "bad_frame"),
+     ("replaced=maybe", "bad_frame"), ("replaced=1", "bad_frame")],
 )  # fmt: skip
 async def test_an_invalid_query_is_refused_with_a_named_error(query: str, code: str) -> None:
     for what in ("stream", "poll"):

@@ -154,8 +154,17 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
     return poison
 
 
-@pytest.mark.parametrize("error", [AppendFault(), DataError("not to this column"), IntegrityError("twice")])
-def test_an_append_that_cannot_be_stored_fails_alone(poisoned: Callable[[Exception], None], error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (AppendFault(), "internal"),
+        (DataError("not to this column"), "unstorable"),
+        (IntegrityError("twice"), "internal"),
+    ],
+)
+def test_an_append_that_cannot_be_stored_fails_alone(
+    poisoned: Callable[[Exception], None], error: Exception, code: str
+) -> None:
     sessions = [a_session("guest:1") for _ in range(5)]
     poisoned(error)
     with Writer() as writer:
@@ -164,7 +173,7 @@ def test_an_append_that_cannot_be_stored_fails_alone(poisoned: Callable[[Excepti
                 writer.submit(session, "m_1", [user_message("poison" if number == 2 else "food")])
                 for number, session in enumerate(sessions)
             ]
-        assert refusal(waiting.pop(2)).code == "internal"
+        assert refusal(waiting.pop(2)).code == code
         assert [future.result(30) for future in waiting] == [AppendResult(1)] * 4
         assert len(writer.frames) == 4
     assert models.Message.objects.count() == 4

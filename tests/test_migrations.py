@@ -13,16 +13,23 @@ from django.db.migrations.state import StateApps
 from django.db.models import Model
 from django.utils import timezone
 
-from sessions_app.database.migration_operations import AddIndexInUse, SetStorage, UpdateFew, WidenToText
+from sessions_app.database import migration_operations
+from sessions_app.database.migration_operations import (
+    AddIndexInUse,
+    SetStorage,
+    UpdateFew,
+    UpdateInSteps,
+    WidenToText,
+)
 from sessions_app.event_log import sql
-from sessions_app.models import JournalEntry, Session, Signal, Worker
+from sessions_app.models import JournalEntry, Message, Session, Signal, Worker
 from tests.support.stored import default_policy
 
 FIRST = "0007"  # of sites that are in use; what came before was never run on one
 STOPPED = {"0008_journal_by_message"}  # those for which a site is stopped, as they say
 # On a table that exists: they need no lock for longer than a moment, and rewrite nothing.
 HARMLESS = (
-    AddIndexInUse, SetStorage, UpdateFew, WidenToText, migrations.CreateModel, migrations.DeleteModel,
+    AddIndexInUse, SetStorage, UpdateFew, UpdateInSteps, WidenToText, migrations.CreateModel, migrations.DeleteModel,
     migrations.RemoveIndex, migrations.RemoveConstraint, migrations.RemoveField, migrations.AlterModelOptions,
 )  # fmt: skip
 
@@ -163,6 +170,33 @@ def storage_of(model: type[Model]) -> object:
     with connection.cursor() as cursor:
         cursor.execute("SELECT relfilenode FROM pg_class WHERE oid = %s::regclass", [model._meta.db_table])
         return cursor.fetchone()[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_follow_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In steps that are smaller than the table, and again after a failed attempt, in which some have got theirs."""
+    monkeypatch.setattr(migration_operations, "STEP", 2)
+    before = migrate("0019_approval_attempt")
+    policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=24)
+    now, messages = timezone.now(), before.get_model("sessions_app", "Message").objects
+    for owner in ("user:1", "user:2"):
+        session = before.get_model("sessions_app", "Session").objects.create(owner=owner, policy=policy)
+        for number in (9, 2, 5):
+            messages.create(
+                session=session, uid=f"m_{number}", role="user", status="complete", parts=f"[{number}]",
+                first_serial=number, last_serial=number + 1, created_at=now, updated_at=now,
+            )  # fmt: skip
+    migrate("0020_message_parents")
+    Message.objects.filter(uid="m_5").update(parent="m_2")
+    for _ in range(2):
+        migrate("0021_parents_by_order")
+        rows = Message.objects.order_by("session", "first_serial").values_list("uid", "parent", "last_serial", "parts")
+        assert list(rows) == 2 * [("m_2", None, 3, "[2]"), ("m_5", "m_2", 6, "[5]"), ("m_9", "m_5", 10, "[9]")]
+        assert set(Message.objects.values_list("continues", "replaced_by", "session__leaf")) == {(None, None, None)}
+        migrate("0019_approval_attempt")
+    assert messages.count() == 6
+    before.get_model("sessions_app", "Session").objects.all().delete()
+    policy.delete()
 
 
 @only_postgres

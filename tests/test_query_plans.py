@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from sessions_app import conf
 from sessions_app.event_log import queries as store
+from sessions_app.event_log import quota
 from sessions_app.event_log import sql as statements
 from sessions_app.models import Approval, JournalEntry, Message, Run, Session, Signal, Worker, new_id
 from sessions_app.retention import purge as retention
@@ -145,7 +146,7 @@ def begin_runs(session: Session) -> None:
     for run in lifecycle.at_work(session.pk):
         claims._may_claim(run, worker, 20)
     signal_handlers._check_waiting(OWNER)
-    store.stored_bytes(OWNER)
+    quota.stored_bytes(OWNER)
 
 
 def look_into_inboxes(session: Session) -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from sessions_app import models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
-from sessions_app.event_log import queries
+from sessions_app.event_log import quota
 from sessions_app.process import Process
 from sessions_app.retention import purge
 from tests.support.stored import a_session
@@ -27,7 +27,7 @@ TEXT = "Žlutý kůň " * 100
 
 
 @pytest.fixture(autouse=True)
-def quota(settings: Any) -> None:
+def small_quota(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"STORED_BYTES_PER_OWNER": LEAST, "TAIL_POLL_MS": 50, "JOURNAL_EVENTS": 4}
 
 
@@ -74,7 +74,7 @@ def test_what_a_refusal_undoes_is_not_counted(writer: Writer) -> None:
 
     def refused(log: Any) -> None:
         log.append("u_1", [user_message(TEXT)])
-        log.grow(1000)
+        log.add_bytes(1000)
         raise HoldfastError("busy")
 
     with pytest.raises(HoldfastError):
@@ -169,5 +169,5 @@ def test_the_sum_is_over_an_owners_sessions_that_are_not_being_removed() -> None
     sizes = [("guest:1", 5, None), ("guest:1", 7, None), ("guest:1", 11, timezone.now()), ("guest:2", 13, None)]
     for owner, size, removed in sizes:
         fill(a_session(owner, removed_at=removed).pk, size)
-    assert queries.stored_bytes("guest:1") == 12
-    assert queries.stored_bytes("guest:3") == 0
+    assert quota.stored_bytes("guest:1") == 12
+    assert quota.stored_bytes("guest:3") == 0

@@ -69,7 +69,6 @@ async def demo(turn: Turn) -> None:
     if RESEARCH.search(turn.prompt):
         await write_report(turn)
     elif (said := _said(turn)) > 0:
-        await _begin_at(turn, said)
         await speak(turn.text, _answer(turn)[said:])
     else:
         await _answer_whole(turn)
@@ -84,7 +83,7 @@ async def _answer_whole(turn: Turn) -> None:
     await call.output({"messages": len(turn.history), "words": words, "durable": True})
     steers = "".join(STEERED.format(steer=in_short(steer)) for steer in await turn.step())
     if steers:
-        await _begin_at(turn, -len(steers))
+        await turn.write({"type": "message-metadata", "messageMetadata": {"begins_at": -len(steers)}})
     await speak(turn.text, steers + _answer(turn), crash=is_to_crash(turn))
 
 
@@ -97,13 +96,8 @@ def _prompt(turn: Turn) -> str:
     return in_short(turn.prompt) or "nothing"
 
 
-async def _begin_at(turn: Turn, place: int) -> None:
-    """Record where in the answer this message's text begins, for a run that continues it."""
-    await turn.write({"type": "message-metadata", "messageMetadata": {"begins_at": place}})
-
-
 def _said(turn: Turn) -> int:
-    """Return how many characters of the answer the earlier message has."""
+    """Return how many characters of the answer the earlier message has: its text may begin with answers to steers."""
     before = earlier(turn)
     if before is None:
         return 0

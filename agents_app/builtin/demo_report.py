@@ -77,14 +77,17 @@ TOO_LATE = "\n\n“{steer}” came when the report was done. Ask for another one
 
 @dataclass
 class Draft:
-    """A report's progress. Stored in its message's metadata, so that another run can continue from there."""
+    """A report's progress. Stored in its message's metadata, so that another run can continue from there.
+
+    `said`: characters of this stage's text that the answer to continue has.
+    """
 
     stage: int = SEARCH
-    said: int = 0  # characters of this stage's text in earlier answers
     language: str = "English"
     short: bool = False
     wishes: list[str] = field(default_factory=list)
     new: list[str] = field(default_factory=list)  # steers that the next section answers
+    said: int = 0
 
     def steer(self, text: str) -> None:
         """Write the rest as a person wishes."""
@@ -182,8 +185,8 @@ def _draft(turn: Turn, findings: Findings) -> Draft:
     draft = Draft(**cast(dict[str, Any], (before.metadata or {}).get("draft", {})))
     if FIRST_SECTION <= draft.stage < SEND and (said := texts(before)[-1:]):
         section = findings.section(draft.stage - FIRST_SECTION, draft)
-        if section.startswith(said[0], draft.said):  # else it is the previous section: this one has no text yet
-            draft.said += len(said[0])
+        # Else it is the previous section: this one has no text yet.
+        draft.said = len(said[0]) if section.startswith(said[0]) else 0
     return draft
 
 

@@ -14,13 +14,13 @@ from agents_app import registry, sync_turn
 from agents_app.local.backend import LocalBackend
 from agents_app.turn import AgentFailed, Mode, Turn
 from sessions_app import conf, models
-from sessions_app.core import fold, vocabulary
+from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk
 from sessions_app.database import threads
-from sessions_app.event_log import queries
 from sessions_app.process import Process
 from sessions_app.publishing.local_writer import LocalWriter
+from sessions_app.runs import history
 from sessions_app.runs.inbox import RunInbox
 from sessions_app.telemetry import log_context, metrics, tracing
 
@@ -184,9 +184,9 @@ async def _answer(process: Process, response: LocalWriter, inbox: RunInbox) -> N
 
 async def _speak(process: Process, response: LocalWriter, inbox: RunInbox) -> None:
     run = response.run
-    page = await threads.run_with_retry(queries.history, run.session_id, limit=HISTORY)
+    told = await threads.run_with_retry(history.of_run, run, limit=HISTORY)
     backend = LocalBackend(process.log_writer, response, inbox)
-    turn = Turn(backend, _asked(page.messages, run), mode=cast(Mode, run.mode))
+    turn = Turn(backend, told, mode=cast(Mode, run.mode))
     await turn.begin()
     agent = registry.find(run.agent)
     if agent is None:
@@ -201,14 +201,3 @@ async def _end(process: Process, response: LocalWriter, chunk: Chunk) -> None:
     except HoldfastError as problem:
         logger.warning("run %s could not be ended: %s", response.run.pk, problem.message)
         process.reaper.end_later(response.run, chunk)
-
-
-def _asked(history: list[fold.MessageState], run: models.Run) -> list[fold.MessageState]:
-    """Return the part of the history that a run answers: people may have asked more since.
-
-    It ends with the prompt, or, to continue an earlier answer, with that answer; to repeat one, it is left out.
-    """
-    ids = [message.id for message in history]
-    asked = history[: ids.index(run.prompt) + 1] if run.prompt in ids else history
-    earlier = [message for message in history if message.id == run.earlier]
-    return asked + earlier if run.mode == models.Run.Mode.CONTINUE else asked

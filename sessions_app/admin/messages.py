@@ -33,7 +33,7 @@ class MessageAdmin(ReadOnlyAdmin):
     search_help_text = "Search by the id of a message or session."
     fields = [
         "in_session", "uid", "role", "status", "metadata", "size",
-        "first_serial", "last_serial", "created_at", "updated_at",
+        ("parent", "continues", "replaced_by"), "first_serial", "last_serial", "created_at", "updated_at",
     ]  # fmt: skip
     change_form_template = "holdfast/admin/transcript_form.html"
 

@@ -308,6 +308,7 @@ def _transcript(session_id: str, query: QueryDict) -> dict[str, object]:
         found = queries.history(
             session_id,
             limit=TRANSCRIPT_MESSAGES,
+            with_replaced=True,
             before=int(before) if before.isascii() and before.isdecimal() and len(before) < 16 else None,
         )
     except HoldfastError:

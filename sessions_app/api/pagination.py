@@ -74,8 +74,10 @@ class HistoryPage(NamedTuple):
     more: bool
 
 
-def messages(session_id: str, *, limit: int, before: int | None = None, after: int | None = None) -> HistoryPage:
-    page = queries.history(session_id, limit=limit, before=before, after=after)
+def messages(
+    session_id: str, *, limit: int, before: int | None = None, after: int | None = None, with_replaced: bool
+) -> HistoryPage:
+    page = queries.history(session_id, limit=limit, before=before, after=after, with_replaced=with_replaced)
     return HistoryPage([(message.first_serial, fold.to_wire(message)) for message in page.messages], page.more)
 
 
@@ -86,17 +88,18 @@ def signals(session_id: str, *, limit: int, before: int | None = None, after: in
 def history_page(
     path: str,
     read: Callable[..., HistoryPage],
+    kept: dict[str, str],
     *,
     limit: int,
     order: str,
     before: int | None = None,
     after: int | None = None,
 ) -> dict[str, object]:
-    """Return a page of history, `{"next", "previous", "results"}`. Its links are below `path`."""
+    """Return a page of history, `{"next", "previous", "results"}`. Its links are below `path`, with `kept` in each."""
     if after is None and before is None and order == "oldest":
         after = 0
     items, more = read(limit=limit, before=before, after=after)
-    link = _linker(path, limit, order)
+    link = _linker(path, kept | {"limit": str(limit), "order": order})
     # A request with `before` or `after` came from the other side, so there is more on that side.
     has_older, has_newer = (more, before is not None) if after is None else (bool(after), more)
     older = link(before=items[0][0]) if has_older and items else None
@@ -107,5 +110,5 @@ def history_page(
     return {"next": newer, "previous": older, "results": results}
 
 
-def _linker(path: str, limit: int, order: str) -> Callable[..., str]:
-    return lambda **where: f"{path}?{urlencode({**where, 'limit': limit, 'order': order})}"
+def _linker(path: str, kept: dict[str, str]) -> Callable[..., str]:
+    return lambda **where: f"{path}?{urlencode(where | kept)}"

@@ -112,6 +112,7 @@ _PLACE = [
     OpenApiParameter(
         "rewind", {"type": "integer", "minimum": 0}, description="Without a cursor, the number of messages."
     ),
+    OpenApiParameter("replaced", bool, description="Also returns messages that others have taken the place of."),
 ]
 _EVENTS = {(200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, "Frames as server-sent events.")}
 

@@ -32,8 +32,17 @@ class MessageSerializer(serializers.Serializer[None]):
     first_serial = serializers.IntegerField()
     last_serial = serializers.IntegerField()
     created_at = MillisecondsField()
+    continues = serializers.CharField(allow_null=True, help_text="Id of the answer that it goes on with.")
+    replaced_by = serializers.CharField(
+        allow_null=True, help_text="Id of the message that took its place; null while it is on show."
+    )
     parts = serializers.ListField(child=serializers.DictField())
     open = serializers.DictField(help_text="State needed to continue the fold while the message is streaming.")
+
+    def get_fields(self) -> dict[str, Any]:
+        # Declared here, since a serializer has an attribute of this name.
+        parent = serializers.CharField(allow_null=True, help_text="Id of the message that it follows.")
+        return {**super().get_fields(), "parent": parent}
 
 
 class HistorySerializer(serializers.Serializer[None]):
@@ -88,6 +97,9 @@ class ChangesSerializer(serializers.Serializer[None]):
     older = serializers.BooleanField()
     title = serializers.CharField()
     messages = MessageChangeSerializer(many=True)
+    replaced = serializers.ListField(
+        child=serializers.CharField(), help_text="Ids of messages that others have taken the place of since: drop them."
+    )
 
 
 class ErrorSerializer(serializers.Serializer[None]):
@@ -129,6 +141,9 @@ class AttachSerializer(serializers.Serializer[None]):
         required=False,
         allow_null=True,
         help_text="Lengths of the parts of each message that was streaming at the cursor.",
+    )
+    replaced = serializers.BooleanField(
+        required=False, allow_null=True, help_text="Also returns messages that others have taken the place of."
     )
 
 

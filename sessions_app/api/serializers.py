@@ -230,6 +230,11 @@ class HistoryQuery(PartQuery):
         max_length=100, required=False, help_text="A cursor. Returns the changes since then instead of a page."
     )
 
+    replaced = serializers.BooleanField(
+        default=False,
+        help_text="Also returns replaced messages: alternatives that aren't on show, and what followed them.",
+    )
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
         if "since" in attrs:

@@ -48,7 +48,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
 from sessions_app.core.tokens import ALL
 from sessions_app.delivery import catchup
-from sessions_app.event_log import queries
+from sessions_app.event_log import queries, quota
 from sessions_app.fairness import rates
 from sessions_app.http.authentication import IsAuthenticatedOrGuest, identity_of
 from sessions_app.http.errors import ApiError
@@ -158,7 +158,7 @@ class SessionViewSet(
             raise ApiError("forbidden_scope", "a new session needs a token for all sessions, `*`")
         if Session.objects.visible().filter(owner=identity.owner).count() >= conf.settings.sessions_per_owner:
             raise ApiError("session_limit", f"at most {conf.settings.sessions_per_owner}")
-        queries.check_room(identity.owner)
+        quota.check_room(identity.owner)
         if wait_s := rates.take("session", request_payer(self.request, identity)):
             raise HoldfastError(
                 "rate_limited", f"at most {conf.settings.sessions_per_hour} sessions an hour", retry_after_s=wait_s
@@ -176,7 +176,9 @@ class SessionViewSet(
         summary="Read messages",
         description=(
             "Pages of history in both directions. Messages are complete; one in progress is as far as it has come. "
-            "With `since`, the changes since a cursor, as in the reply to an attach; 410 if it can't be resumed."
+            "With `since`, the changes since a cursor, as in the reply to an attach; 410 if it can't be resumed. "
+            "Messages that others have taken the place of are left out unless `replaced` asks for them; "
+            "`limit` doesn't count them."
         ),
         parameters=[HistoryQuery],
         responses=_responses(
@@ -193,13 +195,15 @@ class SessionViewSet(
     def messages(self, request: Request, pk: str) -> Response:
         session = self._readable()
         where = _query(HistoryQuery, request)
-        since = where.pop("since", None)
+        since, with_replaced = where.pop("since", None), where.pop("replaced")
         if since is not None:
-            return Response(self._changes(session, since))
-        return Response(pagination.history_page(request.path, partial(pagination.messages, session.pk), **where))
+            return Response(self._changes(session, since, with_replaced))
+        read = partial(pagination.messages, session.pk, with_replaced=with_replaced)
+        kept = {"replaced": "true"} if with_replaced else {}
+        return Response(pagination.history_page(request.path, read, kept, **where))
 
-    def _changes(self, session: Session, since: Cursor) -> dict[str, object]:
-        attached = catchup.read(session.pk, session.owner, cursor=since)
+    def _changes(self, session: Session, since: Cursor, with_replaced: bool) -> dict[str, object]:
+        attached = catchup.read(session.pk, session.owner, cursor=since, with_replaced=with_replaced)
         if not attached["resumed"]:
             reason = attached["reason"] or ""
             raise ApiError("reset", reason, reason=reason, cursor=attached["cursor"])
@@ -220,7 +224,7 @@ class SessionViewSet(
         """List signals. `urls.signals` routes to it, because sending uses the same address."""
         session = self._readable()
         where = _query(PartQuery, request)
-        return Response(pagination.history_page(request.path, partial(pagination.signals, session.pk), **where))
+        return Response(pagination.history_page(request.path, partial(pagination.signals, session.pk), {}, **where))
 
 
 def _query(query: type[Strict[None]], request: Request) -> dict[str, Any]:

@@ -83,6 +83,7 @@ ERRORS: dict[str, ErrorKind] = {
     "not_editable": _client(400, "The arguments of this call can't be edited. Approve them as they are, or deny"),
     "no_such_call": _client(404, "No agent waits for the result of this call"),
     "not_retryable": _client(409, "This can't be retried"),
+    "already_retried": _client(409, "This answer was already continued or regenerated"),
     # Publishing
     "bad_chunk": _publisher(400, "The chunk is malformed"),
     "unknown_chunk": _publisher(400, "Unknown chunk type"),

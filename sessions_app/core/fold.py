@@ -20,21 +20,29 @@ from sessions_app.core.message import (
 from sessions_app.core.vocabulary import BEGINS, ENDS
 from sessions_app.core.wire_types import Chunk, Event, JsonObject, MessageEvent, Part
 
-__all__ = ["Event", "MessageState", "apply", "begin", "ended", "fold", "from_wire", "to_wire"]
+__all__ = ["Event", "MessageState", "apply", "begin", "ended", "fold", "from_wire", "merge", "to_wire"]
 
 
-def fold(messages: dict[str, MessageState], event: Event) -> None:
+def fold(messages: dict[str, MessageState], event: Event, *, keep_replaced: bool = False) -> None:
     """Apply an event to the messages of its session, by id. A signal's event changes none.
 
-    Raises as `begin` and `apply`.
+    Messages that it replaces are dropped, or marked with `keep_replaced`. Raises as `begin` and `apply`.
     """
     if "message" not in event:
         return
     message = messages.get(event["message"])
     if message is None:
         messages[event["message"]] = begin(event)
+        for id in event.get("replaces", ()):
+            _replace(messages, id, event, keep_replaced)
     else:
         apply(message, event["serial"], event["chunk"])
+
+
+def _replace(messages: dict[str, MessageState], id: str, event: MessageEvent, keep: bool) -> None:
+    replaced = messages.get(id) if keep else messages.pop(id, None)
+    if replaced is not None:
+        replaced.replaced_by, replaced.last_serial = event["message"], event["serial"]
 
 
 def begin(event: MessageEvent) -> MessageState:
@@ -42,12 +50,16 @@ def begin(event: MessageEvent) -> MessageState:
     id, serial, chunk = event["message"], event["serial"], event["chunk"]
     if chunk["type"] not in BEGINS:
         raise HoldfastError("no_such_message", f"{id} at {chunk['type']}")
+    parent, continues = event.get("parent"), event.get("continues")
     if chunk["type"] == "message":
-        return _whole(MessageState(id, chunk["role"], "complete", serial, serial, event["at"]), chunk)
+        return _whole(MessageState(id, chunk["role"], "complete", serial, serial, event["at"], parent=parent), chunk)
     if chunk.get("messageId", id) != id:
         raise HoldfastError("bad_chunk", f"a start of {chunk['messageId']} in an event of {id}")
     metadata = chunk.get("messageMetadata")
-    return MessageState(id, "assistant", "streaming", serial, serial, event["at"], metadata=metadata)
+    return MessageState(
+        id, "assistant", "streaming", serial, serial, event["at"],
+        metadata=metadata, parent=parent, continues=continues,
+    )  # fmt: skip
 
 
 def _whole(message: MessageState, chunk: Chunk) -> MessageState:
@@ -78,17 +90,17 @@ def _start_again(message: MessageState, serial: int, chunk: Chunk) -> None:
 def _metadata(message: MessageState, serial: int, chunk: Chunk) -> None:
     new = chunk.get("messageMetadata")
     if new is not None:
-        message.metadata = new if message.metadata is None else _merge(message.metadata, new)
+        message.metadata = new if message.metadata is None else merge(message.metadata, new)
 
 
-def _merge(base: JsonObject, new: JsonObject) -> JsonObject:
+def merge(base: JsonObject, new: JsonObject) -> JsonObject:
     """Merge deeply, as the AI SDK does: arrays are replaced, names of JavaScript's prototypes ignored."""
     merged = dict(base)
     for key, value in new.items():
         if key in ("__proto__", "constructor", "prototype"):
             continue
         old = base.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 
 

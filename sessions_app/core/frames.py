@@ -15,7 +15,15 @@ from sessions_app.core.attachment import Frame
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.text import mend
-from sessions_app.core.wire_types import Chunk, ErrorFrame, FrameReference, JsonObject, ServerFrame, SignalRecord
+from sessions_app.core.wire_types import (
+    Chunk,
+    ErrorFrame,
+    FrameReference,
+    JsonObject,
+    MessageEvent,
+    ServerFrame,
+    SignalRecord,
+)
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 SIGNAL_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
@@ -41,6 +49,7 @@ class ClientFrame:
     cursor: Cursor | None = None
     rewind: int | None = None
     held: Held | None = None
+    replaced: bool = False
     id: str = ""
     kind: str = ""
     payload: JsonObject | None = None
@@ -82,6 +91,12 @@ def _held(value: object) -> Held:
 
 def _is_lengths(value: object) -> bool:
     return isinstance(value, list) and len(value) <= HELD_PARTS and all(_is_whole(n, MAX_LENGTH) for n in value)
+
+
+def _replaced(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise HoldfastError("bad_frame", "`replaced` is true or false.")
 
 
 def _id(value: object) -> str:
@@ -142,7 +157,10 @@ Reader = Callable[[object], Any]
 
 # type → (required fields, optional fields)
 CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
-    "attach": ({"session": _session}, {"cursor": _cursor, "rewind": _rewind, "held": _held}),
+    "attach": (
+        {"session": _session},
+        {"cursor": _cursor, "rewind": _rewind, "held": _held, "replaced": _replaced},
+    ),
     "detach": ({"session": _session}, {}),
     "ack": ({"session": _session, "cursor": _cursor}, {"held": _held}),
     "signal": ({"session": _session, "id": _id, "kind": _kind, "payload": _payload}, {}),
@@ -211,10 +229,15 @@ def encode(frame: ServerFrame) -> str:
     return orjson.dumps(frame).decode()
 
 
-def event_text(*, serial: int, uid: str, chunk: str, at: int | None = None) -> str:
-    """Encode an event from its chunk's JSON. `uid` needs no escapes (MESSAGE_UID)."""
-    when = "" if at is None else f'"at":{at},'
-    return f'{{"serial":{serial},"message":"{uid}",{when}"chunk":{chunk}}}'
+def event_text(*, serial: int, uid: str, chunk: str, begins: str = "") -> str:
+    """Encode an event from its chunk's JSON. `uid` needs no escapes (MESSAGE_UID). `begins`: see `beginning`."""
+    return f'{{"serial":{serial},"message":"{uid}",{begins}"chunk":{chunk}}}'
+
+
+def beginning(event: MessageEvent) -> str:
+    """Encode the fields of an event that only those have which create a message."""
+    fields = {name: event[name] for name in ("at", "parent", "continues", "replaces") if name in event}
+    return f"{orjson.dumps(fields).decode()[1:-1]},"
 
 
 def signal_event(*, serial: int, record: SignalRecord) -> str:

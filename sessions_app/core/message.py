@@ -15,7 +15,7 @@ class MessageState:
     """The state of a message after its event `last_serial`.
 
     `marks` holds, for each part, the serials [born, touched] of the events that made and last changed it. `created_at`
-    is in milliseconds since 1970, UTC.
+    is in milliseconds since 1970, UTC. `parent`, `continues` and `replaced_by` are ids of messages.
     """
 
     id: str
@@ -29,6 +29,9 @@ class MessageState:
     parts: list[Part] = field(default_factory=list)
     open: OpenParts = field(default_factory=nothing_open)
     marks: list[list[int]] = field(default_factory=list)
+    parent: str | None = None
+    continues: str | None = None
+    replaced_by: str | None = None
 
 
 def ended(message: MessageState) -> bool:
@@ -46,6 +49,9 @@ def to_wire(message: MessageState) -> WireMessage:
         "first_serial": message.first_serial,
         "last_serial": message.last_serial,
         "created_at": message.created_at,
+        "parent": message.parent,
+        "continues": message.continues,
+        "replaced_by": message.replaced_by,
         "parts": message.parts,
         "open": message.open,
     }

@@ -4,7 +4,7 @@ from typing import cast
 
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.message import MessageState, from_wire, to_wire
-from sessions_app.core.wire_types import Part, Patch, WireMessage
+from sessions_app.core.wire_types import AttachedFrame, Part, Patch, WireMessage
 
 
 def utf16_length(text: str) -> int:
@@ -42,6 +42,22 @@ def apply_patch(have: MessageState | None, patch: Patch) -> MessageState:
         parts[0] = _with_text(parts[0], _utf16_until(kept[first]["text"], at) + parts[0]["text"])
     whole = {name: value for name, value in patch.items() if name not in ("from", "at")}
     return from_wire(cast(WireMessage, {**whole, "parts": kept[:first] + parts}))
+
+
+def apply_attached(messages: dict[str, MessageState], frame: AttachedFrame, *, after: int) -> None:
+    """Apply an `attached` frame to a client's messages, which are as they were at serial `after`; PROTOCOL.md §6.
+
+    Raises reset if a patch builds on more than they have.
+    """
+    if not frame["resumed"]:
+        messages.clear()
+    for patch in frame["messages"]:
+        have = messages.get(patch["id"])
+        is_older = frame["resumed"] and have is None and patch["first_serial"] <= after
+        if not (is_older and patch["replaced_by"]):  # what the client doesn't hold is older than what it does
+            messages[patch["id"]] = apply_patch(have, patch)
+    for id in frame["replaced"]:
+        messages.pop(id, None)
 
 
 def _with_text(part: Part, text: str) -> Part:

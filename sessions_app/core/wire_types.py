@@ -125,6 +125,9 @@ class WireMessage(TypedDict):
     first_serial: int
     last_serial: int
     created_at: int
+    parent: str | None
+    continues: str | None
+    replaced_by: str | None
     parts: list[Part]
     open: OpenParts
 
@@ -176,12 +179,15 @@ class SignalRecord(TypedDict):
 
 @final
 class MessageEvent(TypedDict):
-    """One chunk of a message. `at`: of the event that creates its message."""
+    """One chunk of a message. The event that creates its message has `at`, and the rest as far as it applies."""
 
     serial: int
     message: str
     chunk: Chunk
     at: NotRequired[int]
+    parent: NotRequired[str | None]
+    continues: NotRequired[str]
+    replaces: NotRequired[list[str]]
 
 
 @final
@@ -240,6 +246,7 @@ class AttachedFrame(TypedDict):
     older: bool
     title: str
     messages: list[Patch]
+    replaced: list[str]
     signals: list[SignalRecord]
 
 

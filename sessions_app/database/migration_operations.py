@@ -5,10 +5,14 @@ A migration that has one is `atomic = False`, and may be run again after it has 
 
 from __future__ import annotations
 
+import time
+
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
+
+STEP = 200  # keys of one step: about 20 ms of SQLite's one write lock
 
 
 class AddIndexInUse(migrations.AddIndex):
@@ -30,6 +34,47 @@ class AddIndexInUse(migrations.AddIndex):
 
 class UpdateFew(migrations.RunSQL):
     """Change few rows of a table in use: their writers wait until the migration commits, all others don't."""
+
+
+class UpdateInSteps(Operation):
+    """Change any number of rows of a table in use, in steps that are transactions of their own.
+
+    `query` is an UPDATE for a range of keys, `id > %s AND id <= %s`. After a step it pauses for as long as that took,
+    which leaves half of the time to other writers. Rows added meanwhile are left as they are.
+    """
+
+    atomic = False
+    reduces_to_sql = False
+    reversible = True
+
+    def __init__(self, model_name: str, query: str) -> None:
+        self.model_name = model_name
+        self.query = query
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """The models stay as they are."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        connection = schema_editor.connection
+        rows = to_state.apps.get_model(app_label, self.model_name)._default_manager.using(connection.alias)
+        last = rows.order_by("-pk").values_list("pk", flat=True).first() or 0
+        for start in range(0, last, STEP):
+            began = time.monotonic()
+            with connection.cursor() as cursor:
+                cursor.execute(self.query, [start, min(start + STEP, last)])
+                has_changed = cursor.rowcount > 0
+            if has_changed:
+                time.sleep(time.monotonic() - began)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """The columns that it has filled are removed."""
+
+    def describe(self) -> str:
+        return f"Update {self.model_name} in steps"
 
 
 class SetStorage(Operation):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import NamedTuple
 
 import orjson
@@ -37,24 +38,27 @@ def read(
     cursor: Cursor | None,
     rewind: int | None = None,
     held: frames.Held | None = None,
+    with_replaced: bool = False,
 ) -> AttachedFrame:
     """Return the `attached` frame (PROTOCOL.md §5) that brings a client from `cursor` to the tail.
 
     Raises not_found and expired, like `queries.readable`.
     """
+    rewound = partial(_rewound, session, owner, rewind, with_replaced)
     if cursor is None:
-        return _rewound(session, owner, rewind, reason=None)
-    view = queries.view(session, owner, changed_after=cursor.serial, limit=conf.settings.history_max)
+        return rewound(reason=None)
+    limit = conf.settings.history_max
+    view = queries.view(session, owner, changed_after=cursor.serial, limit=limit, with_replaced=with_replaced)
     decided = plan.plan(view.position, cursor)
     if isinstance(decided, Rewind):
         if decided.reason == "ahead":
             _log_ahead(session, cursor, view.position)
-        return _rewound(session, owner, rewind, reason=decided.reason)
+        return rewound(reason=decided.reason)
     if view.more:
-        return _rewound(session, owner, rewind, reason="too-far")
+        return rewound(reason="too-far")
     patches = [_patch(message, decided.after, held) for message in view.messages]
     if len(patches) > 1 and view.signal_bytes + sum(map(_size, patches)) > conf.settings.snapshot_bytes:
-        return _rewound(session, owner, rewind, reason="too-far")
+        return rewound(reason="too-far")
     return _attached(session, view, patches, decided)
 
 
@@ -78,9 +82,10 @@ def read_encoded(
     cursor: Cursor | None,
     rewind: int | None = None,
     held: frames.Held | None = None,
+    with_replaced: bool = False,
 ) -> CatchUp:
     """Run `read` and encode its frame, all in the database thread."""
-    frame = read(session, owner, cursor=cursor, rewind=rewind, held=held)
+    frame = read(session, owner, cursor=cursor, rewind=rewind, held=held, with_replaced=with_replaced)
     epoch, serial = Cursor.parse(frame["cursor"])
     text = frames.encode(frame)
     metrics.caught_up(resumed=frame["resumed"], reason=frame["reason"], size=frames.size(text))
@@ -91,16 +96,16 @@ def _patch(message: fold.MessageState, after: int, held: frames.Held | None) -> 
     """Return the changes of a message.
 
     If a message was streaming at the cursor and the client doesn't list it, the client doesn't have it: it is older
-    than the client's rewind. Such a message is sent whole.
+    than the client's rewind. Such a message is sent whole, unless it was replaced: the client skips it.
     """
-    if held is not None and message.first_serial <= after and message.id not in held:
+    if held is not None and not message.replaced_by and message.first_serial <= after and message.id not in held:
         return snapshot.patch(message, after=0, held=None)
     return snapshot.patch(message, after=after, held=held.get(message.id) if held else None)
 
 
-def _rewound(session: str, owner: str, rewind: int | None, *, reason: str | None) -> AttachedFrame:
+def _rewound(session: str, owner: str, rewind: int | None, with_replaced: bool, *, reason: str | None) -> AttachedFrame:
     limit = conf.settings.history_default if rewind is None else min(rewind, conf.settings.history_max)
-    view = queries.view(session, owner, changed_after=None, limit=limit)
+    view = queries.view(session, owner, changed_after=None, limit=limit, with_replaced=with_replaced)
     patches = [snapshot.patch(message, after=0, held=None) for message in view.messages]
     return _attached(session, view, patches, Rewind(reason))
 
@@ -116,6 +121,7 @@ def _attached(session: str, view: queries.View, patches: list[Patch], decided: R
         "older": isinstance(decided, Rewind) and view.more,
         "title": view.title,
         "messages": patches,
+        "replaced": view.replaced,
         "signals": view.signals,
     }
 

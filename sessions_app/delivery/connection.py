@@ -261,6 +261,7 @@ class Connection:
             await self.host.feeds.follow(frame.session, subscription)
         else:
             subscription.attachment.reattach()
+        subscription.with_replaced = frame.replaced
         await subscription.catch_up(cursor=frame.cursor, rewind=frame.rewind, held=frame.held, asked=True)
         return subscription.cursor
 

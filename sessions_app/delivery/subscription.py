@@ -55,11 +55,13 @@ class Subscriber(Protocol):
 class Subscription:
     """A connection's attachment to one session; implements `feeds.Reader`."""
 
-    __slots__ = ("owner", "attachment", "_connection", "_feeds", "_reading")  # one instance per idle reader
+    # One instance per idle reader.
+    __slots__ = ("owner", "attachment", "with_replaced", "_connection", "_feeds", "_reading")
 
     def __init__(self, connection: Subscriber, session: str, *, owner: str, feeds: Feeds) -> None:
         self.owner = owner
         self.attachment = Attachment(session, connection.window)
+        self.with_replaced = False  # whether the client has asked for replaced messages
         self._connection = connection
         self._feeds = feeds
         self._reading = 0  # number of the current read; a newer attach invalidates older reads
@@ -118,7 +120,8 @@ class Subscription:
         self, cursor: Cursor | None, rewind: int | None = None, held: frames.Held | None = None
     ) -> Callable[[], catchup.CatchUp]:
         session = self.attachment.session
-        return partial(catchup.read_encoded, session, self.owner, cursor=cursor, rewind=rewind, held=held)
+        read = partial(catchup.read_encoded, session, self.owner, with_replaced=self.with_replaced)
+        return partial(read, cursor=cursor, rewind=rewind, held=held)
 
     async def _catch_up(self, reading: int, asked: bool, read: Callable[[], catchup.CatchUp]) -> None:
         while result := await self._read(reading, asked, read):

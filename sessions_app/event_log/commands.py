@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from sessions_app import models
 from sessions_app.core import fold, vocabulary
+from sessions_app.core.branches import Place
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk, SignalRecord
 
@@ -27,10 +28,19 @@ class SessionLog(Protocol):
     @property
     def next_serial(self) -> int: ...
 
-    def append(self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "") -> AppendResult:
+    @property
+    def leaf(self) -> str | None:
+        """What the next message follows: a message, or the response of a run that waits; None in an empty session."""
+
+    def grow(self, uid: str) -> None:
+        """Make the next message follow this response, which a run is to write."""
+
+    def append(
+        self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "", place: Place | None = None
+    ) -> AppendResult:
         """Append chunks to a message and write them. Raises HoldfastError if one is refused."""
 
-    def grow(self, size: int) -> None:
+    def add_bytes(self, size: int) -> None:
         """Count bytes that the session stores besides its messages."""
 
     def say(self, signal: SignalRecord) -> None:
@@ -65,7 +75,8 @@ class Append:
     append: the connection to the database broke at COMMIT, so its publisher was not told.
     `starts`: a run to create in the same transaction. `also`: work for the transaction, each item done once the chunk
     at its position is applied. `sequence`: a remote producer's number for this append to the message, from 1; it
-    replaces `after`. `digest`: of its chunks, by which a repeat of that number is recognized.
+    replaces `after`. `digest`: of its chunks, by which a repeat of that number is recognized. `place`: where the
+    message is to stand, if not after the last one.
     """
 
     session: str
@@ -79,11 +90,18 @@ class Append:
     also: tuple[tuple[int, Also], ...] = ()
     sequence: int = 0
     digest: str = ""
+    place: Place | None = None
 
     @property
     def begins(self) -> bool:
         """Return whether it creates its message."""
         return self.chunks[0]["type"] in vocabulary.BEGINS
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether it ends the message that it creates, which has no part."""
+        kinds = [chunk["type"] for chunk in self.chunks]
+        return kinds[-1] in vocabulary.ENDS and set(kinds[:-1]) <= {"start", "message-metadata"}
 
 
 @dataclass(slots=True)

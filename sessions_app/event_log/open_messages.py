@@ -10,6 +10,7 @@ import orjson
 
 from sessions_app import conf
 from sessions_app.core import fold, frames, vocabulary
+from sessions_app.core.branches import Standing
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk, MessageEvent
 from sessions_app.event_log import queries
@@ -59,16 +60,21 @@ class OpenMessages:
         opened.size += len(json)
         return frames.event_text(serial=serial, uid=uid, chunk=json)
 
-    def begin(self, key: Key, serial: int, chunk: Chunk, now: datetime) -> tuple[OpenMessage, str]:
+    def begin(self, key: Key, serial: int, chunk: Chunk, now: datetime, standing: Standing) -> tuple[OpenMessage, str]:
         """Open a new message with its first chunk; return it and the event's JSON. Raises HoldfastError likewise."""
         uid = key[1]
         json = orjson.dumps(chunk).decode()
         if not frames.MESSAGE_UID.match(uid):
             raise HoldfastError("bad_chunk", "A message's id is 1 to 64 characters of A-Z a-z 0-9 _ . : -.")
-        at = milliseconds(now)
-        event: MessageEvent = {"serial": serial, "message": uid, "at": at, "chunk": chunk}
+        event: MessageEvent = {
+            "serial": serial, "message": uid, "at": milliseconds(now), "parent": standing.parent, "chunk": chunk,
+        }  # fmt: skip
+        if standing.continues is not None:
+            event["continues"] = standing.continues
+        if standing.replaces:
+            event["replaces"] = standing.replaces
         opened = self.open[key] = OpenMessage(fold.begin(event), key=0, is_new=True, size=len(json))
-        return opened, frames.event_text(serial=serial, uid=uid, chunk=json, at=at)
+        return opened, frames.event_text(serial=serial, uid=uid, chunk=json, begins=frames.beginning(event))
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Drop messages from memory; they are read from the database when they are needed again."""

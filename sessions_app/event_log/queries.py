@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import orjson
 from django.db import connection
-from django.db.models import Q, Sum
+from django.db.models import Q
 from django.db.models.functions import Length
 from django.utils import timezone
 
@@ -27,16 +28,18 @@ from sessions_app.event_log.sql import SqlValue
 
 MESSAGE_FIELDS = (
     "uid", "role", "status", "reason", "metadata", "parts", "open", "marks",
-    "first_serial", "last_serial", "created_at",
+    "first_serial", "last_serial", "created_at", "parent", "continues", "replaced_by",
 )  # fmt: skip
-PARTS = MESSAGE_FIELDS.index("parts")
+PARTS, REPLACED_BY = MESSAGE_FIELDS.index("parts"), MESSAGE_FIELDS.index("replaced_by")
 ROWS_AT_ONCE = 10  # read ahead: with the largest responses some 40 MB
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 STREAMING = 1000  # messages of one session that stream at once and are read
 
 # The columns of MESSAGE_FIELDS. A tuple: a row is made for every message of every attach.
-MessageRow = tuple[str, str, str, str | None, str | None, str, str, str, int, int, datetime]
+MessageRow = tuple[
+    str, str, str, str | None, str | None, str, str, str, int, int, datetime, str | None, str | None, str | None
+]
 
 
 # Plain SQL for what every attach reads: the ORM takes longer to write these statements than the database to answer.
@@ -99,12 +102,14 @@ class Tail(NamedTuple):
 class View:
     """A session and some of its messages in order, in one consistent read.
 
+    `replaced`: ids of messages that were replaced since, unless they are among the messages.
     `more`: there are others that were asked for and that one answer can't hold. `signal_bytes`: of the signals.
     """
 
     position: Position
     title: str
     messages: list[fold.MessageState]
+    replaced: list[str]
     signals: list[SignalRecord]
     signal_bytes: int
     more: bool
@@ -160,11 +165,11 @@ def writable(session_id: str) -> None:
         raise HoldfastError("expired")
 
 
-def view(session_id: str, owner: str, *, changed_after: int | None, limit: int) -> View:
+def view(session_id: str, owner: str, *, changed_after: int | None, limit: int, with_replaced: bool = False) -> View:
     """Read the owner's session's position and messages at one moment.
 
-    With `changed_after`, the messages and signals changed since that serial; without it, the newest. They are at most
-    `limit` and, but for the first message, at most SNAPSHOT_BYTES. Raises as `readable`.
+    With `changed_after`, the messages and signals changed since that serial; without it, the newest. Ended ones on
+    show are at most `limit` and, but for the first message, at most SNAPSHOT_BYTES. Raises as `readable`.
     """
     with consistent_read():
         session = readable(session_id, owner)
@@ -172,29 +177,47 @@ def view(session_id: str, owner: str, *, changed_after: int | None, limit: int) 
         position = Position(session.epoch, session.tail, max(session.trimmed, _hidden_serial(session_id, cutoff)))
         if changed_after is None:
             sent = signal_records.newest(session_id, cutoff)
-            rows, more = _select(session_id, cutoff, limit, order="first_serial DESC", used=sent.size)
+            rows, more = _select(
+                session_id,
+                cutoff,
+                limit,
+                order="first_serial DESC",
+                with_replaced=with_replaced,
+                used=sent.size,
+            )
         else:
             sent = signal_records.changed_since(session_id, changed_after)
             rows, more = _changed(session_id, cutoff, limit, changed_after)
         messages = _folded(session_id, rows)
     if changed_after is not None:
         messages = [message for message in messages if message.last_serial > changed_after]
-    return View(position, session.title, messages, sent.records, sent.size, more or sent.more)
+    replaced = [] if with_replaced else [message.id for message in messages if message.replaced_by]
+    messages = [message for message in messages if with_replaced or not message.replaced_by]
+    return View(position, session.title, messages, replaced, sent.records, sent.size, more or sent.more)
 
 
-def history(session_id: str, *, limit: int, before: int | None = None, after: int | None = None) -> Page:
-    """Return up to `limit` messages: the newest, those next before, or next after a first serial.
+def history(
+    session_id: str,
+    *,
+    limit: int,
+    before: int | None = None,
+    after: int | None = None,
+    with_replaced: bool = False,
+) -> Page:
+    """Return up to `limit` messages on show: the newest, those next before, or next after a first serial.
 
-    A page of large messages has fewer: but for the first, at most SNAPSHOT_BYTES. Raises not_found.
+    A page of large messages has fewer: but for the first, at most SNAPSHOT_BYTES. Replaced ones among them come in
+    addition if they are asked for. Raises not_found.
     """
+    read = partial(_select, session_id, with_replaced=with_replaced)
     with consistent_read():
         cutoff = _cutoff(_session(session_id))
         if after is not None:
-            rows, more = _select(session_id, cutoff, limit, "first_serial > %s", [after], order="first_serial")
+            rows, more = read(cutoff, limit, "first_serial > %s", [after], order="first_serial")
         elif before is not None:
-            rows, more = _select(session_id, cutoff, limit, "first_serial < %s", [before], order="first_serial DESC")
+            rows, more = read(cutoff, limit, "first_serial < %s", [before], order="first_serial DESC")
         else:
-            rows, more = _select(session_id, cutoff, limit, order="first_serial DESC")
+            rows, more = read(cutoff, limit, order="first_serial DESC")
         return Page(_folded(session_id, rows), more)
 
 
@@ -228,7 +251,7 @@ def _that_fit(sizes: list[tuple[int, int]]) -> list[int]:
 
 def message(session_id: str, uid: str) -> fold.MessageState | None:
     """Return one message with its journal folded in. Call it within the transaction that needs it."""
-    rows, _ = _select(session_id, LONG_AGO, 1, "uid = %s", [uid], order="first_serial")
+    rows, _ = _select(session_id, LONG_AGO, 1, "uid = %s", [uid], order="first_serial", with_replaced=True)
     return next(iter(_folded(session_id, rows)), None)
 
 
@@ -244,18 +267,6 @@ def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     streaming = models.Message.objects.streaming().filter(session=session_id)
     entries = models.JournalEntry.objects.filter(message__in=streaming, serial__gt=serial)
     return list(entries.order_by("serial").values_list("serial", "event"))
-
-
-def stored_bytes(owner: str) -> int:
-    """Return the bytes that an owner's sessions hold: a sum over at most SESSIONS_PER_OWNER rows."""
-    return models.Session.objects.present().filter(owner=owner).aggregate(sum=Sum("stored"))["sum"] or 0
-
-
-def check_room(owner: str) -> None:
-    """Raise storage_full if an owner has stored as much as they may."""
-    most = conf.settings.stored_bytes_per_owner
-    if stored_bytes(owner) >= most:
-        raise HoldfastError("storage_full", f"at most {most} bytes")
 
 
 def tails(session_ids: Iterable[str]) -> dict[str, Tail]:
@@ -289,10 +300,10 @@ def _hidden_serial(session_id: str, cutoff: datetime) -> int:
 
 def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[list[MessageRow], bool]:
     # A streaming message's row may be older than its journal, so all of them are read. Two queries, each by
-    # its own index: an OR of the two makes SQLite scan the session.
+    # its own index: an OR of the two makes SQLite scan the session. Being replaced is a change.
     streaming, beyond = _select(session_id, cutoff, STREAMING, "status = 'streaming'", order="first_serial")
     ended = "status <> 'streaming' AND last_serial > %s"
-    rows, more = _select(session_id, cutoff, limit, ended, [after], order="last_serial")
+    rows, more = _select(session_id, cutoff, limit, ended, [after], order="last_serial", with_replaced=True)
     return streaming + rows, more or beyond
 
 
@@ -304,26 +315,32 @@ def _select(
     values: Iterable[SqlValue] = (),
     *,
     order: str,
+    with_replaced: bool = False,
     used: int = 0,
 ) -> tuple[list[MessageRow], bool]:
     """Take messages while they are within the bounds of one answer; return whether there are more.
 
-    `used`: bytes of the answer that something else takes.
+    `limit` counts those on show; of the others there are at most as many as one answer may have of those. `used`: bytes
+    of the answer that something else takes.
     """
-    query = SELECT_MESSAGES + (f" AND {where}" if where else "") + f" ORDER BY {order} LIMIT %s"
+    shown = "" if with_replaced else " AND replaced_by IS NULL"
+    query = SELECT_MESSAGES + shown + (f" AND {where}" if where else "") + f" ORDER BY {order} LIMIT %s"
+    most = limit + 1 + (conf.settings.history_max if with_replaced else 0)
+    on_show = 0
     since = connection.ops.adapt_datetimefield_value(cutoff)
     taken: list[MessageRow] = []
     size = used
     # A server-side cursor where there is one: PostgreSQL's client would fetch all rows before the first is seen.
     with connection.chunked_cursor() as cursor:
-        cursor.execute(query, [session_id, since, *values, limit + 1])
+        cursor.execute(query, [session_id, since, *values, most])
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
             for row in rows:
                 size += len(row[PARTS])
-                if len(taken) == limit or (taken and size > conf.settings.snapshot_bytes):
+                on_show += row[REPLACED_BY] is None
+                if on_show > limit or (taken and size > conf.settings.snapshot_bytes):
                     return taken, True
                 taken.append(row)
-    return taken, False
+    return taken, len(taken) == most
 
 
 def _first_serial(row: MessageRow) -> int:
@@ -350,7 +367,10 @@ def _journal(session_id: str) -> list[MessageEvent]:
 
 def from_row(row: MessageRow) -> fold.MessageState:
     """Build a message from MESSAGE_FIELDS."""
-    uid, role, status, reason, metadata, parts, open_, marks, first_serial, last_serial, created_at = row
+    (
+        uid, role, status, reason, metadata, parts, open_, marks, first_serial, last_serial, created_at,
+        parent, continues, replaced_by,
+    ) = row  # fmt: skip
     return fold.MessageState(
         id=uid,
         role=role,
@@ -363,4 +383,7 @@ def from_row(row: MessageRow) -> fold.MessageState:
         first_serial=first_serial,
         last_serial=last_serial,
         created_at=milliseconds(aware(created_at)),
+        parent=parent,
+        continues=continues,
+        replaced_by=replaced_by,
     )

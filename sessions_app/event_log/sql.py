@@ -32,10 +32,10 @@ SESSIONS, MESSAGES, JOURNAL, RUNS, WORKERS = (
 )
 # One row of JSON, per kind of database. SQLite has taken its one write lock at BEGIN IMMEDIATE.
 LOCK_SESSIONS = {
-    "sqlite": f"SELECT json_group_array(json_array(id, epoch, tail)), NULL FROM {SESSIONS} WHERE id IN (%s)",
+    "sqlite": f"SELECT json_group_array(json_array(id, epoch, tail, leaf)), NULL FROM {SESSIONS} WHERE id IN (%s)",
     "postgresql": (
-        f"SELECT json_agg(json_build_array(id, epoch, tail))::text, now(), {BOUND_IDLE_SQL} FROM"
-        f" (SELECT id, epoch, tail FROM {SESSIONS} WHERE id IN (%s) ORDER BY id FOR UPDATE) AS locked"
+        f"SELECT json_agg(json_build_array(id, epoch, tail, leaf))::text, now(), {BOUND_IDLE_SQL} FROM"
+        f" (SELECT id, epoch, tail, leaf FROM {SESSIONS} WHERE id IN (%s) ORDER BY id FOR UPDATE) AS locked"
     ),
 }
 
@@ -54,12 +54,12 @@ def pipelined() -> Iterator[None]:
 
 
 class Locked(NamedTuple):
-    """Sessions that exist (id, epoch, tail), and those of the (run, worker) whose run is not that worker's.
+    """Sessions that exist (id, epoch, tail, leaf), and those of the (run, worker) whose run is not that worker's.
 
     `now`: the transaction's time by the database's clock, which a purge goes by; None where it has none.
     """
 
-    sessions: list[tuple[str, str, int]]
+    sessions: list[tuple[str, str, int, str | None]]
     fenced: set[Key]
     now: datetime | None = None
 
@@ -186,6 +186,8 @@ def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: date
             session_id=session,
             uid=uid,
             role=message.role,
+            parent=message.parent,
+            continues=message.continues,
             first_serial=message.first_serial,
             created_at=now,
             updated_at=now,
@@ -230,6 +232,25 @@ def advance_tails(tails: list[tuple[str, int, int]]) -> None:
     )
     with connection.cursor() as cursor:
         cursor.execute(query, [value for moved in tails for value in moved])
+
+
+def replace(replaced: Sequence[tuple[str, list[str], fold.MessageState]]) -> None:
+    """Mark messages as replaced, given as (session, ids, the message that takes their place), as the fold does."""
+    for session, uids, message in replaced:
+        rows = models.Message.objects.filter(session=session, uid__in=uids)
+        rows.update(replaced_by=message.id, last_serial=message.first_serial)
+
+
+def move_leaves(leaves: dict[str, str]) -> None:
+    """Set what the sessions' next messages follow."""
+    if not leaves:
+        return
+    query = (
+        f"WITH moved(session, leaf) AS (VALUES {_places(2, len(leaves))})"
+        f" UPDATE {SESSIONS} SET leaf = moved.leaf FROM moved WHERE id = moved.session"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query, [value for pair in leaves.items() for value in pair])
 
 
 def note_activity(sessions: set[str], titles: dict[str, str], now: datetime) -> None:

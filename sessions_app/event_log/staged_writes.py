@@ -29,6 +29,7 @@ class StagedMessages:
         self._new: dict[Key, OpenMessage] = {}
         self._conflated: dict[Key, OpenMessage] = {}
         self._journal: list[sql.JournalRow] = []
+        self._replaced: list[tuple[str, list[str], fold.MessageState]] = []
 
     def new(self, key: Key) -> OpenMessage | None:
         """Return a message whose row is not written yet."""
@@ -48,6 +49,10 @@ class StagedMessages:
         else:
             self._journal += [(opened.key, serial, text) for serial, text in events]
 
+    def replace(self, session: str, uids: list[str], message: fold.MessageState) -> None:
+        """Stage that a message takes the place of others."""
+        self._replaced.append((session, uids, message))
+
     def _is_due(self, opened: OpenMessage) -> bool:
         # Responses that began together are due together: a commit that conflates them all would delay all others.
         return opened.journal_events >= conf.settings.journal_events and len(self._conflated) < CONFLATED
@@ -60,11 +65,13 @@ class StagedMessages:
         self._note(self._new, rows)
         conflated = {opened.key: opened.message for opened in self._conflated.values()}
         self._note(self._conflated, sql.conflate(list(conflated.items()), now))
+        sql.replace(self._replaced)
         sql.insert_journal([entry for entry in self._journal if entry[0] not in conflated])
         self.written |= self._conflated.keys() | self._new.keys()
         self._new.clear()
         self._conflated.clear()
         self._journal.clear()
+        self._replaced.clear()
         return True
 
     def take_growth(self) -> dict[str, int]:

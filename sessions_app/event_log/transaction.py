@@ -17,9 +17,10 @@ from django.utils import timezone
 
 from sessions_app.core import fold, frames
 from sessions_app.core.attachment import Frame
+from sessions_app.core.branches import Place, Standing
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import Chunk, SignalRecord
-from sessions_app.event_log import sql
+from sessions_app.event_log import branch_queries, sql
 from sessions_app.event_log.commands import Also, Append, AppendResult, Follow, RunChanges, SessionLog
 from sessions_app.event_log.open_messages import OpenMessage, OpenMessages
 from sessions_app.event_log.sql import Key
@@ -32,16 +33,18 @@ Events = list[tuple[int, str]]  # each with its serial: JSON
 
 @dataclass(slots=True)
 class StagedSession:
-    """A locked session: its epoch, its tail with what is staged, the first new serial, every new event's JSON.
+    """A locked session with what is staged: its epoch, tail, first new serial and leaf, and every new event's JSON.
 
-    `grown`: the bytes by which its rows have grown.
+    `bytes_grown`: those by which its rows have grown.
     """
 
     epoch: str
     tail: int
     first: int
+    leaf: str | None
     texts: list[str] = field(default_factory=list)
-    grown: int = 0
+    has_grown: bool = False  # the leaf is another one
+    bytes_grown: int = 0
 
 
 class FollowUps:
@@ -83,7 +86,9 @@ class Transaction:
         self._open_messages = open_messages
         self._reads = TransactionReads(appends, sessions)
         self.now = self._reads.now or timezone.now()
-        self._sessions = {id_: StagedSession(epoch, tail, tail + 1) for id_, epoch, tail in self._reads.sessions}
+        self._sessions = {
+            id_: StagedSession(epoch, tail, tail + 1, leaf) for id_, epoch, tail, leaf in self._reads.sessions
+        }
         self._messages = StagedMessages()
         self._activity = StagedActivity()
         self._follow_ups = FollowUps()
@@ -163,7 +168,7 @@ class Transaction:
             serial = session.tail + 1
             try:
                 if opened is None:
-                    opened, text = self._open_messages.begin(key, serial, chunk, self.now)
+                    opened, text = self._begin(append, session, key, chunk)
                 else:
                     text = self._open_messages.apply(opened, key[1], serial, chunk)
             except HoldfastError as problem:
@@ -172,6 +177,19 @@ class Transaction:
             session.texts.append(text)
             events.append((serial, text))
         return opened, events, None
+
+    def _begin(self, append: Append, session: StagedSession, key: Key, chunk: Chunk) -> tuple[OpenMessage, str]:
+        """Begin a message at its place; return it and its event's JSON. Raises HoldfastError."""
+        if append.place is None:
+            standing = Standing(branch_queries.leaf(key[0]) if session.leaf is None and session.tail else session.leaf)
+        else:
+            standing = branch_queries.standing(key[0], append.place, is_empty=append.is_empty)
+        opened, text = self._open_messages.begin(key, session.tail + 1, chunk, self.now, standing)
+        if append.place is None:
+            session.leaf, session.has_grown = append.uid, True
+        if standing.replaces:
+            self._messages.replace(key[0], standing.replaces, opened.message)
+        return opened, text
 
     def _stage_rows(self, append: Append, key: Key, opened: OpenMessage, events: Events) -> None:
         begins = opened.is_new
@@ -215,7 +233,7 @@ class Transaction:
         if self._messages.write(self.now):
             self._activity.write(self.now)
             for id_, bytes_ in self._messages.take_growth().items():
-                self._sessions[id_].grown += bytes_
+                self._sessions[id_].bytes_grown += bytes_
         self._reads.batches.write()
 
     def finish(self) -> list[Frame]:
@@ -223,7 +241,10 @@ class Transaction:
         self.write()
         changed = {id_: session for id_, session in self._sessions.items() if session.texts}
         if changed:
-            sql.advance_tails([(id_, session.tail, session.grown) for id_, session in changed.items()])
+            sql.advance_tails([(id_, session.tail, session.bytes_grown) for id_, session in changed.items()])
+            sql.move_leaves(
+                {id_: session.leaf for id_, session in changed.items() if session.has_grown and session.leaf}
+            )
         return [_frame(id_, session) for id_, session in changed.items()]
 
     def settle(self) -> None:
@@ -257,21 +278,34 @@ class StagedLog(SessionLog):
     @contextmanager
     def undone_by_refusal(self) -> Iterator[None]:
         """Undo all that is done within if it raises a HoldfastError."""
-        tail, events, grown = self._staged.tail, len(self._staged.texts), self._staged.grown
+        tail, events, bytes_grown = self._staged.tail, len(self._staged.texts), self._staged.bytes_grown
+        leaf, has_grown = self._staged.leaf, self._staged.has_grown
         try:
             with transaction.atomic():
                 yield
         except HoldfastError:
-            self._staged.tail, self._staged.grown = tail, grown
+            self._staged.tail, self._staged.bytes_grown = tail, bytes_grown
+            self._staged.leaf, self._staged.has_grown = leaf, has_grown
             del self._staged.texts[events:]
             self._work.abandon(self._id)
             raise
 
-    def append(self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "") -> AppendResult:
-        return self._work.stage_now(Append(self._id, uid, chunks, run=run, worker=worker))
+    @property
+    def leaf(self) -> str | None:
+        if self._staged.leaf is None and self._staged.tail:
+            return branch_queries.leaf(self._id)
+        return self._staged.leaf
 
-    def grow(self, size: int) -> None:
-        self._staged.grown += size
+    def grow(self, uid: str) -> None:
+        self._staged.leaf, self._staged.has_grown = uid, True
+
+    def append(
+        self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "", place: Place | None = None
+    ) -> AppendResult:
+        return self._work.stage_now(Append(self._id, uid, chunks, run=run, worker=worker, place=place))
+
+    def add_bytes(self, size: int) -> None:
+        self._staged.bytes_grown += size
 
     def say(self, signal: SignalRecord) -> None:
         self._staged.tail += 1

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from sessions_app.core.branches import Place
 from sessions_app.models.ids import new_id, new_uid
 from sessions_app.models.sessions import Session
 from sessions_app.models.signals import Signal
@@ -88,6 +89,9 @@ class Run(models.Model):
         max_length=16, choices=Mode, default=Mode.ANSWER, help_text="Answer, or go on with or repeat an earlier answer."
     )
     earlier = models.CharField(max_length=64, blank=True, help_text="The message id of that earlier answer.")
+    parent = models.CharField(
+        max_length=64, null=True, help_text="The message that was last when the run was caused; see `place`."
+    )
     cause = models.ForeignKey(
         Signal, on_delete=models.SET_NULL, null=True, related_name="caused", help_text="The signal that it answers."
     )
@@ -122,3 +126,13 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.agent or 'agent elsewhere'} {self.id}"
+
+    @property
+    def place(self) -> Place | None:
+        """Where its response is to stand; None for one that nobody asked for: it follows the last message."""
+        if not self.prompt:
+            return None
+        parent = self.parent or self.prompt  # runs of before they had one
+        if self.mode == self.Mode.CONTINUE:
+            return Place(self.earlier, continues=True)
+        return Place(parent, instead_of=self.earlier if self.mode == self.Mode.REGENERATE else "")

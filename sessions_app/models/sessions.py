@@ -122,7 +122,7 @@ def _fits(pattern: str) -> Q:
 
 
 class Session(models.Model):
-    """A durable conversation. `tail` and `epoch` are written by `LogWriter` alone."""
+    """A durable conversation. `tail`, `epoch` and `leaf` are written by `LogWriter` alone."""
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
     owner = models.CharField(max_length=80, help_text="user:<id>, guest:<id>, or whom a token acts as.")
@@ -135,13 +135,19 @@ class Session(models.Model):
     trimmed = models.BigIntegerField(
         default=0, editable=False, help_text="The highest last serial of what retention removed: messages, signals."
     )
-    # Written with the tail. Added up, it is what an owner has stored (`queries.stored_bytes`).
+    # Written with the tail. Added up, it is what an owner has stored (`event_log.quota`).
     stored = models.BigIntegerField(
         default=0, db_default=0, editable=False, help_text="Bytes of its messages and signals."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     active_at = models.DateTimeField(
         default=timezone.now, editable=False, help_text="When a message last began or ended."
+    )
+    leaf = models.CharField(
+        max_length=64,
+        null=True,
+        editable=False,
+        help_text="What the next message follows: a message, or a response that is still to come.",
     )
     removed_at = models.DateTimeField(
         null=True, editable=False, help_text="When its removal began: hidden since then, and emptied in steps."
@@ -177,8 +183,12 @@ class MessageQuerySet(models.QuerySet["Message"]):
         return self.filter(status=Message.Status.STREAMING)
 
     def ended(self) -> MessageQuerySet:
-        """Messages that will not change any more."""
+        """Messages that will not change any more, except that others may take their place."""
         return self.exclude(status=Message.Status.STREAMING)
+
+    def on_show(self) -> MessageQuerySet:
+        """Messages whose place no other has taken: the conversation."""
+        return self.filter(replaced_by=None)
 
 
 class Message(models.Model):
@@ -200,6 +210,11 @@ class Message(models.Model):
     parts = models.TextField(default="[]")
     open = models.TextField(default="{}", help_text="What the fold needs to go on; see PROTOCOL.md §3.")
     marks = models.TextField(default="[]", help_text="Per part: the serials at which it began and last changed.")
+    parent = models.CharField(max_length=64, null=True, help_text="The id of the message that it follows.")
+    continues = models.CharField(max_length=64, null=True, help_text="The id of the answer that it goes on with.")
+    replaced_by = models.CharField(
+        max_length=64, null=True, help_text="The id of the message that took its place; none while it is on show."
+    )
     first_serial = models.BigIntegerField()
     last_serial = models.BigIntegerField()
     created_at = models.DateTimeField()

@@ -90,6 +90,7 @@ class _Appends:
         self.also: list[tuple[int, Also]] = []  # for the next batch: each with the position of its chunk, -1 for any
         self._run = run
         self._starts = starts
+        self._place = run.place
         self._log_writer = log_writer
         self._in_flight: Append | None = None
         self._retries: Retries | None = None  # of the batch in flight, once it has failed
@@ -107,6 +108,7 @@ class _Appends:
             after=writer.serial,
             starts=self._run if self._starts and not writer.serial else None,
             also=also,
+            place=self._place,
         )
         self._log_writer.submit(self._in_flight)
 

@@ -51,8 +51,9 @@ def create(
 ) -> models.Run:
     """Create a run that a signal causes. The signal must have been saved."""
     run = models.Run.objects.create(
-        session_id=log.session, agent=agent, prompt=prompt, cause=signal, mode=mode, earlier=earlier
+        session_id=log.session, agent=agent, prompt=prompt, cause=signal, mode=mode, earlier=earlier, parent=log.leaf
     )
+    log.grow(run.uid)
     signal.run, signal.message = run, run.uid
     signal.save(update_fields=["run", "message", "reason"])
     return run
@@ -61,7 +62,7 @@ def create(
 def end_unbegun(log: SessionLog, run: models.Run, end: Chunk) -> None:
     """End a run that waits, with an empty response."""
     models.Run.objects.filter(pk=run.pk).update(status=ENDED, ended_at=log.now)
-    log.append(run.uid, [{"type": "start", "messageId": run.uid}, end])
+    log.append(run.uid, [{"type": "start", "messageId": run.uid}, end], place=run.place)
     message = queries.message(log.session, run.uid)
     assert message is not None  # it has just been written
     _conclude(log, models.Run.objects.select_related("cause").get(pk=run.pk), message)
@@ -96,7 +97,8 @@ def _end_for_worker(log: SessionLog, run: models.Run, end: Chunk) -> None:
     # Under the session's lock: the worker's last commit may have stored the outcome of a call a moment ago.
     response = queries.message(log.session, run.uid)
     if response is None:
-        log.append(run.uid, [{"type": "start", "messageId": run.uid}, end], run=run.pk, worker=run.worker_id or "")
+        begun: list[Chunk] = [{"type": "start", "messageId": run.uid}, end]
+        log.append(run.uid, begun, run=run.pk, worker=run.worker_id or "", place=run.place)
     elif fold.ended(response):
         models.Run.objects.filter(pk=run.pk).update(status=ENDED, ended_at=log.now)
     else:

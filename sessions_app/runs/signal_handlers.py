@@ -18,10 +18,10 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Sent
 from sessions_app.core.text import SurrogateJoiner
 from sessions_app.core.wire_types import Chunk, Part
-from sessions_app.event_log import queries
+from sessions_app.event_log import queries, quota
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, Run, Signal, new_id
-from sessions_app.runs import lifecycle
+from sessions_app.runs import lifecycle, retries
 
 STOPPED = "It was stopped before an agent began to answer."
 STOPPED_ELSEWHERE = "It was stopped. Its agent can't add anything more."
@@ -52,7 +52,7 @@ def handle(log: SessionLog, sent: Sent) -> Receipt:
     known = Signal.objects.filter(session=log.session, uid=sent.id).first()
     if known is None:
         if sent.kind in ASKS:
-            queries.check_room(sent.actor)
+            quota.check_room(sent.actor)
         return _HANDLERS[sent.kind](log, sent)
     if known.kind != sent.kind and {known.kind, sent.kind} != {"message", "steer"}:
         raise HoldfastError("conflict", f"it is an earlier {known.kind}'s.")
@@ -125,20 +125,16 @@ def _check_waiting(owner: str) -> None:
 
 
 def _retry(log: SessionLog, sent: Sent) -> Receipt:
-    earlier = Run.objects.ended().filter(session=log.session, uid=sent.payload["message"]).first()
-    if earlier is None or not earlier.prompt:
-        raise HoldfastError("not_retryable", "it isn't an ended answer")
-    if lifecycle.at_work(log.session):
-        raise HoldfastError("busy")
-    response = models.Message.objects.filter(session=log.session, uid=earlier.uid).first()
-    if response is None:
-        raise HoldfastError("not_retryable", "the answer has expired")
-    if sent.payload["mode"] == Run.Mode.CONTINUE and response.status == models.Message.Status.COMPLETE:
-        raise HoldfastError("not_retryable", "the answer is complete")
+    try:
+        earlier, mode = retries.read(log, sent)
+    except HoldfastError as problem:
+        if problem.code != "already_retried":
+            raise
+        return _refuse(log, sent, problem, About(message=sent.payload["message"]))
     _check_waiting(sent.actor)
     signal = _row(log, sent, serial=log.next_serial)
     signal.save()
-    agent, mode = _agent(log) or earlier.agent, sent.payload["mode"]
+    agent = _agent(log) or earlier.agent
     lifecycle.create(log, signal, agent=agent, prompt=earlier.prompt, mode=mode, earlier=earlier.uid)
     lifecycle.announce(log, signal)
     return Receipt(signal.serial)
@@ -196,7 +192,7 @@ def _undecidable(log: SessionLog, approval: Approval, sent: Sent) -> HoldfastErr
         return HoldfastError("already_decided", f"{actor} {word} it")
     late = approval.expires_at is not None and approval.expires_at <= log.now
     if late or approval.status != Approval.Status.PENDING or approval.run.status != Run.Status.RUNNING:
-        return HoldfastError("approval_expired")
+        return HoldfastError("approval_expired", _why_expired(log, approval))
     if sent.kind == "deny":
         return None
     if sent.payload["input_hash"] != approval.input_hash:
@@ -204,6 +200,11 @@ def _undecidable(log: SessionLog, approval: Approval, sent: Sent) -> HoldfastErr
     if "input" in sent.payload and not approval.editable:
         return HoldfastError("not_editable")
     return None
+
+
+def _why_expired(log: SessionLog, approval: Approval) -> str:
+    replaced = models.Message.objects.filter(session=log.session, uid=approval.run.uid).exclude(replaced_by=None)
+    return "its answer was replaced by another one" if replaced.exists() else ""
 
 
 def _tool_result(log: SessionLog, sent: Sent) -> Receipt:
@@ -265,7 +266,7 @@ def _row(
     reason: str = "",
 ) -> Signal:
     payload = orjson.dumps(sent.payload)
-    log.grow(len(payload))
+    log.add_bytes(len(payload))
     return Signal(
         session_id=log.session,
         uid=sent.id,

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import OPEN
 
@@ -30,7 +31,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         "handshake_initiated", "initial_response", "last_ping_rtt", "logger", "loop", "pending_ping_payload",
         "ping_interval", "ping_sent_at", "ping_timeout", "ping_timer", "pong_timer", "queue", "read_paused", "request",
         "response", "root_path", "scheme", "scope", "server", "tasks", "transport", "writable",
-        "is_plain",
+        "is_closed", "is_plain",
     )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -39,6 +40,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.conn.debug = logger.isEnabledFor(logging.DEBUG)
         self.queue = ReceiveQueue(self)  # type: ignore[assignment]
         self.writable = WRITABLE
+        self.is_closed = False  # by the application
         self.is_plain = False  # accepted, without extensions or debug logging
 
     def pause_writing(self) -> None:
@@ -71,8 +73,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             # Eight times as fast as through websockets, whose state isn't affected by complete frames.
             self.transport.write(encode(text))
             return
-        if self.close_sent and self.handshake_complete:
-            return  # the client has closed, and the application doesn't know yet: uvicorn would raise
+        if self.close_sent and self.handshake_complete and not self.is_closed:
+            # The client has closed, and the application doesn't know yet. Uvicorn would log a traceback, as for a bug.
+            raise ClientDisconnected
+        self.is_closed = message["type"] == "websocket.close"
         await super().send(message)
         if message["type"] == "websocket.accept" and self.conn.state is OPEN:
             self.opened()

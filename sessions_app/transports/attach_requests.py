@@ -35,7 +35,18 @@ def attach_frame(fields: Mapping[str, object]) -> ClientFrame:
 
 def attach_query(request: HttpRequest, session: str) -> JsonObject:
     """Return the fields of an attach frame from a request's query."""
-    return {"session": session, "cursor": request.GET.get("cursor") or None, "rewind": whole_number(request, "rewind")}
+    return {
+        "session": session,
+        "cursor": request.GET.get("cursor") or None,
+        "rewind": whole_number(request, "rewind"),
+        "replaced": truth(request, "replaced"),
+    }
+
+
+def truth(request: HttpRequest, name: str) -> bool | str | None:
+    """Return a query parameter as true or false if it is one. `frames.read` refuses anything else."""
+    text = request.GET.get(name) or None
+    return {"true": True, "false": False}.get(text, text) if text else None
 
 
 def whole_number(request: HttpRequest, name: str) -> int | str | None:

@@ -167,15 +167,15 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     return { state, since, lostAt, retryAt, reason, lastGoodAt, actor, ...this.#transport.status };
   }
 
-  /** Follow a session. @param {string} id @returns {Session} the same object for the same id, until its `detach()` */
-  session(id) {
-    return this.#sessions.get(id) ?? this.#follow(id);
-  }
-
-  /** @param {string} id */
-  #follow(id) {
+  /**
+   * Follow a session: the same object for the same id, until its `detach()`. `replaced`: keep replaced messages too.
+   * @param {string} id @param {{replaced?: boolean}} [options] @returns {Session}
+   */
+  session(id, options = {}) {
+    const known = this.#sessions.get(id);
+    if (known) return known;
     const { clock, random, share } = this.#options;
-    const session = new Session(id, {
+    const session = new Session(id, options, {
       now: clock.now,
       random,
       share,

@@ -10,8 +10,9 @@ export { FoldError };
 /** @typedef {import("./message.js").FoldedMessage} Message */
 /** @typedef {import("./message.js").FoldedPart} Part */
 /**
- * An event; `at`: creation time of the message that it begins.
- * @typedef {{serial: number, message: string, chunk: Chunk, at?: number}} Event
+ * An event; the others are of the message that it begins: creation time, place, ids of those that it takes the place of.
+ * @typedef {{serial: number, message: string, chunk: Chunk, at?: number, parent?: string|null, continues?: string,
+ *   replaces?: string[]}} Event
  */
 /**
  * A message whose parts start at `from`, the first one's text at `at`.
@@ -25,12 +26,19 @@ const PROVIDER = ["providerMetadata"];
  * Apply an event to the messages of its session, a map by id.
  * @param {Map<string, Message>} messages
  * @param {Event} event
+ * @param {boolean} [keepReplaced] whether messages that it replaces are marked, not dropped
  * @throws {FoldError} without having changed anything
  */
-export function fold(messages, event) {
-  const message = messages.get(event.message);
-  if (message) apply(message, event.serial, event.chunk);
-  else messages.set(event.message, begin(event));
+export function fold(messages, event, keepReplaced = false) {
+  const { serial, message: by, chunk, replaces = [] } = event;
+  const message = messages.get(by);
+  if (message) apply(message, serial, chunk);
+  else messages.set(by, begin(event));
+  for (const id of replaces) {
+    const replaced = messages.get(id);
+    if (!keepReplaced) messages.delete(id);
+    else if (replaced) Object.assign(replaced, { replaced_by: by, last_serial: serial, revision: nextRevision() });
+  }
 }
 
 /**
@@ -38,7 +46,7 @@ export function fold(messages, event) {
  * @param {Event} event
  * @returns {Message}
  */
-export function begin({ serial, message: id, chunk, at }) {
+export function begin({ serial, message: id, chunk, at, parent, continues }) {
   if (!begins(chunk)) throw new FoldError("no_such_message", `${id} at ${chunk.type}`);
   const whole = chunk.type === "message";
   return {
@@ -50,6 +58,9 @@ export function begin({ serial, message: id, chunk, at }) {
     first_serial: serial,
     last_serial: serial,
     created_at: /** @type {number} */ (at),
+    parent: parent ?? null,
+    continues: continues ?? null,
+    replaced_by: null,
     parts: whole ? [...chunk.parts] : [],
     open: openOf(),
     revision: nextRevision(),

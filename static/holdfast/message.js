@@ -79,6 +79,9 @@
  * @property {number} first_serial
  * @property {number} last_serial
  * @property {number} created_at
+ * @property {string|null} parent id of the message that it follows
+ * @property {string|null} continues id of the answer that it goes on with
+ * @property {string|null} replaced_by id of the message that took its place; null while it is on show
  * @property {PartType[]} parts
  * @property {{text: Record<string, number>, reasoning: Record<string, number>,
  *   tools: Record<string, {part: number, text: string}>}} open

@@ -299,3 +299,8 @@ function isWritten({ payload }) {
 function update(signal, fields) {
   Object.assign(signal, fields, { revision: nextRevision() });
 }
+
+// crypto.randomUUID does not exist on pages served over plain HTTP.
+export function newId() {
+  return `s_${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
+}

@@ -89,3 +89,8 @@ const encoder = new TextEncoder();
 export function byteLength(text) {
   return encoder.encode(text).length;
 }
+
+/** @param {ProtocolError} error @returns {Error & ProtocolError} */
+export function asError(error) {
+  return Object.assign(new Error(error.message), error);
+}

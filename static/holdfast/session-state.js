@@ -37,6 +37,7 @@ export class SessionState {
   older = false;
 
   #id;
+  #keepReplaced;
   /** @type {Pick<Limits, "ack_bytes"|"ack_ms">} */
   #limits = { ack_bytes: Infinity, ack_ms: Infinity };
   /** @type {{since: number, cursor: string|null}|null} the attach in progress */
@@ -48,9 +49,10 @@ export class SessionState {
   #unackedBytes = 0;
   #ackDue = Infinity;
 
-  /** @param {string} id of the session */
-  constructor(id) {
+  /** @param {string} id of the session @param {boolean} [keepReplaced] whether it has replaced messages too */
+  constructor(id, keepReplaced = false) {
     this.#id = id;
+    this.#keepReplaced = keepReplaced;
   }
 
   get serial() {
@@ -75,7 +77,7 @@ export class SessionState {
 
   /** The frame that asks for everything missing here. */
   get attachFrame() {
-    return { type: "attach", session: this.#id, ...this.#position() };
+    return { type: "attach", session: this.#id, ...this.#position(), ...(this.#keepReplaced && { replaced: true }) };
   }
 
   /**
@@ -139,7 +141,7 @@ export class SessionState {
       // The patch builds on parts that are not here: ask for one that does not.
       return asked ? this.attachAfresh(now) : this.attach(now);
     }
-    const result = stateUpdate([this.#ack()], ids(frame.messages), ids(frame.signals));
+    const result = stateUpdate([this.#ack()], [...ids(frame.messages), ...(frame.replaced ?? [])], ids(frame.signals));
     if (asked?.cursor) result.caughtUp = { events: this.serial - before, ms: now - asked.since };
     return result;
   }
@@ -159,7 +161,13 @@ export class SessionState {
    */
   #applyState(frame, kept) {
     const messages = new Map(kept.messages);
-    for (const patch of frame.messages) messages.set(patch.id, applyPatch(this.messages.get(patch.id), patch));
+    for (const patch of frame.messages) {
+      const have = this.messages.get(patch.id);
+      // One that was begun before and is not here is older than the loaded messages.
+      if (have || !frame.resumed || !patch.replaced_by || patch.first_serial > this.serial)
+        messages.set(patch.id, applyPatch(have, patch));
+    }
+    for (const id of frame.replaced ?? []) messages.delete(id);
     this.messages = new Map([...messages].sort(([, a], [, b]) => a.first_serial - b.first_serial));
     this.signals = new Map(kept.signals);
     for (const record of frame.signals) this.signals.set(record.id, record);
@@ -182,7 +190,7 @@ export class SessionState {
     }
     if (missing.length) this.#advance(frame.cursor);
     const send = this.#unackedBytes >= this.#limits.ack_bytes ? [this.#ack()] : [];
-    const changed = missing.flatMap((event) => ("signal" in event ? [] : event.message));
+    const changed = missing.flatMap((event) => ("signal" in event ? [] : [event.message, ...(event.replaces ?? [])]));
     const signals = missing.flatMap((event) => ("signal" in event ? event.signal.id : []));
     return stateUpdate(send, changed, signals);
   }
@@ -191,7 +199,7 @@ export class SessionState {
   #apply(event) {
     if ("signal" in event) this.signals.set(event.signal.id, event.signal);
     // A message that is not here is older than the loaded ones.
-    else if (begins(event.chunk) || this.messages.has(event.message)) fold(this.messages, event);
+    else if (begins(event.chunk) || this.messages.has(event.message)) fold(this.messages, event, this.#keepReplaced);
   }
 
   /** @param {string|undefined} tail @param {number} now @returns {StateUpdate} */

@@ -1,7 +1,7 @@
 // A followed session, the application's interface: its state, unsent signals, and methods to send.
 
-import { Outbox, asMessage, asSignal, isDecision } from "./outbox.js";
-import { byteLength, errorOf, wellFormed } from "./protocol.js";
+import { Outbox, asMessage, asSignal, isDecision, newId } from "./outbox.js";
+import { asError, byteLength, errorOf, wellFormed } from "./protocol.js";
 import { SessionState } from "./session-state.js";
 
 /** @typedef {import("./message.js").FoldedMessage} FoldedMessage */
@@ -45,7 +45,8 @@ import { SessionState } from "./session-state.js";
 
 /**
  * @typedef {object} SessionEvents
- * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed
+ * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed; the id of a
+ *   message that is not loaded means that another has taken its place
  * @property {string} reset why the state was replaced
  * @property {{events: number, ms: number}} caught-up size and duration of a resume
  * @property {Receipt} receipt of a signal
@@ -77,28 +78,36 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /**
    * @param {string} id
+   * @param {{replaced?: boolean}} options `replaced`: whether `alternatives` has replaced messages
    * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
    *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} connection
    */
-  constructor(id, connection) {
+  constructor(id, { replaced = false }, connection) {
     super();
     this.id = id;
     this.#connection = connection;
-    this.#state = new SessionState(id);
+    this.#state = new SessionState(id, replaced);
     this.#outbox = new Outbox(connection.share(id));
     this.#outbox.onchange = (ids) => this.#outboxChanged(ids);
     this.#outbox.onsettled = (receipt) => this.#settled(receipt);
   }
 
   /**
-   * Messages in order. The user's own that are not stored yet come last: `waiting`, `sending`, or `failed` (refused
-   * permanently, with the reason). Messages change in place; each change gives them a greater `revision`.
+   * The conversation: messages on show in order. The user's own that are not stored yet come last: `waiting`, `sending`,
+   * or `failed` (refused permanently, with the reason). Messages change in place; each change gives them a greater
+   * `revision`.
    * @returns {(Message|UnsentMessage)[]}
    */
   get messages() {
     const held = this.#state.messages;
     const own = this.#outbox.signals.filter(({ id, kind }) => kind === "message" && !held.has(id));
-    return /** @type {(Message|UnsentMessage)[]} */ ([...held.values(), ...own.map(asMessage)]);
+    const shown = [...held.values()].filter(({ replaced_by: by }) => !by);
+    return /** @type {(Message|UnsentMessage)[]} */ ([...shown, ...own.map(asMessage)]);
+  }
+
+  /** Replaced messages in order, if the session was asked for with them. @returns {Message[]} */
+  get replaced() {
+    return /** @type {Message[]} */ ([...this.#state.messages.values()].filter(({ replaced_by: by }) => by));
   }
 
   /**
@@ -398,14 +407,4 @@ function isUnfinished({ status }) {
 /** @param {string} text */
 function partsOf(text) {
   return { parts: [{ type: "text", text }] };
-}
-
-/** @param {ProtocolError} error */
-function asError(error) {
-  return Object.assign(new Error(error.message), error);
-}
-
-// crypto.randomUUID does not exist on pages served over plain HTTP.
-function newId() {
-  return `s_${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
 }

@@ -113,6 +113,11 @@ def test_an_approval(visitor: Visitor, check: Check) -> None:
     tab.wait_ended("failed")
     expect(tab.page.get_by_role("button", name="Regenerate")).to_be_visible()
     check(tab.page, "denied")
+    tab.page.get_by_role("button", name="Regenerate").click()
+    tab.wait_ended()
+    tab.page.get_by_role("button", name="Earlier answer").click()
+    expect(tab.page.get_by_role("group", name="Answer 1 of 2")).to_be_visible()
+    check(tab.page, "earlier answer")
 
 
 def test_a_lost_connection(visitor: Visitor, network: TcpProxy, check: Check) -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Locator, Page, Request, expect
 
 from agents_app.builtin.demo import ANSWER
+from sessions_app.core import branches, fold
 from tests.support.harness import DEADLINE_S, Server, wait_for
 from tests.support.tcp_proxy import TcpProxy
 
@@ -261,7 +262,7 @@ class Tab:
     def check_against_store(self) -> None:
         """Check that the page holds exactly the stored messages, each once, in order."""
         self.page.bring_to_front()
-        stored = self.visitor.stored(self.session)
+        stored = joined(self.visitor.stored(self.session))
         self.wait_until(lambda: outline(self.shown()) == outline(stored), f"stored is {outline(stored)}")
         for index, message in enumerate(stored):
             assert self.markdown(self.messages.nth(index)) == text_of(message)
@@ -279,6 +280,12 @@ class Tab:
     def check_against_fresh(self) -> None:
         """Check that a page built up from frames looks like a freshly loaded one."""
         self.check_against(self.second())
+
+
+def joined(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return stored messages with continued answers as one, as the page shows them."""
+    stored: Any = messages
+    return [dict(fold.to_wire(message)) for message in branches.joined(map(fold.from_wire, stored))]
 
 
 def outline(messages: list[dict[str, Any]]) -> list[tuple[str, str, str]]:

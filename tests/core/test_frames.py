@@ -43,6 +43,7 @@ def refusal(frame: Any) -> str:
         ),
         (ATTACH | {"cursor": None, "rewind": None, "held": None}, frames.ClientFrame("attach", SESSION)),
         (ATTACH | {"rewind": 0, "held": {}}, frames.ClientFrame("attach", SESSION, rewind=0, held={})),
+        (ATTACH | {"replaced": True}, frames.ClientFrame("attach", SESSION, replaced=True)),
         (ATTACH | {"of the": "future"}, frames.ClientFrame("attach", SESSION)),
         (DETACH, frames.ClientFrame("detach", SESSION)),
         (ACK, frames.ClientFrame("ack", SESSION, Cursor("e", 1))),
@@ -114,6 +115,7 @@ BIG = 2**31 + 1
         (ATTACH, "rewind", [-1, 1.5, True, "3", [], {}, BIG, 10**30], "bad_frame"),
         (ATTACH, "held", [[], "x", 1, True, {"m": 1}, {"m": [-1]}, {"m": [True]}, {"m": ["1"]}, {"m": [1.5]},
                           {"m": [BIG]}, {"m": [[1]]}, {"m": [0] * 4097}, {str(n): [] for n in range(65)}], "bad_frame"),
+        (ATTACH, "replaced", [0, 1, "true", "", [], {}, 1.5], "bad_frame"),
         (ACK, "cursor", [None, "", 1, "e"], "bad_cursor"),
         (ACK, "held", [[], {"m": None}], "bad_frame"),
         (SIGNAL, "id", [None, "", "1234567", "x" * 65, "1234 5678", "12345678\n", "1234567é", 12345678, []],
@@ -135,7 +137,7 @@ json_values = st.recursive(
 known = st.sampled_from(list(frames.CLIENT_FRAMES))
 names = [
     "session", "cursor", "rewind", "held", "id", "kind", "payload", "token", "message", "producer", "epoch", "sequence",
-    "chunks",
+    "chunks", "replaced",
 ]  # fmt: skip
 nearly = st.fixed_dictionaries(
     {"type": known | st.text()},
@@ -166,12 +168,21 @@ def test_an_error_names_its_request_and_repeats_no_long_input(data: dict[str, An
     serial=st.integers(1, 2**53),
     uid=st.from_regex(frames.MESSAGE_UID, fullmatch=True),
     chunk=st.dictionaries(st.text(), st.text()),
-    at=st.none() | st.integers(0, 2**53),
+    beginning=st.none()
+    | st.fixed_dictionaries(
+        {"at": st.integers(0, 2**53), "parent": st.none() | st.text()},
+        optional={"continues": st.text(), "replaces": st.lists(st.text())},
+    ),
 )
-def test_an_event_serializes_to_json(serial: int, uid: str, chunk: dict[str, str], at: int | None) -> None:
-    text = frames.event_text(serial=serial, uid=uid, chunk=orjson.dumps(chunk).decode(), at=at)
-    when = {} if at is None else {"at": at}
-    assert orjson.loads(text) == {"serial": serial, "message": uid, "chunk": chunk} | when
+def test_an_event_serializes_to_json(
+    serial: int, uid: str, chunk: dict[str, str], beginning: dict[str, Any] | None
+) -> None:
+    event: Any = {"serial": serial, "message": uid, "chunk": chunk} | (beginning or {})
+    begins = frames.beginning(event) if beginning else ""
+    assert (
+        orjson.loads(frames.event_text(serial=serial, uid=uid, chunk=orjson.dumps(chunk).decode(), begins=begins))
+        == event
+    )
 
 
 def test_the_events_of_a_commit_are_one_frame() -> None:

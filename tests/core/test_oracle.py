@@ -14,6 +14,8 @@ from hypothesis import settings
 from sessions_app.core.fold import to_wire
 from sessions_app.core.snapshot import held, patch
 from sessions_app.core.vocabulary import CHUNKS, check
+from tests.core import conversations
+from tests.core.conversations import attached, conversation
 from tests.core.sequences import events, folded, response
 from tests.services import require
 
@@ -89,3 +91,23 @@ def test_the_browsers_fold_makes_the_same_messages_and_applies_the_same_patches(
         expected.append({"atCut": {"message": to_wire(at_cut), "held": held(at_cut)}, "end": end, "resumed": end})
     for line, result, wanted in zip(lines, run_node("oracle-fold.mjs", lines), expected, strict=True):
         assert result == json.loads(json.dumps(wanted)), line
+
+
+def test_the_browsers_session_ends_with_the_same_messages() -> None:
+    lines, expected = [], []
+    for seed in range(4 * settings().max_examples):
+        log, random, keep = conversation(seed), Random(seed), seed % 2 == 0
+        cut = random.randint(1, len(log))
+        upto = random.randint(cut, len(log))
+        first = attached(log, cut=0, upto=0, keep_replaced=keep) | {"resumed": False}
+        back = attached(log, cut=cut, upto=upto, keep_replaced=keep)
+        frames = [first, events_frame(log[:cut]), back, events_frame(log[upto - 1 :])]
+        lines.append({"frames": frames, "keep": keep})
+        messages = [to_wire(message) for message in conversations.folded(log, keep_replaced=keep).values()]
+        expected.append({"messages": messages, "cursor": f"e-{len(log)}", "attaching": False})
+    for line, result, wanted in zip(lines, run_node("oracle-session.mjs", lines), expected, strict=True):
+        assert result == json.loads(json.dumps(wanted)), line
+
+
+def events_frame(log: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "events", "session": "session", "cursor": f"e-{log[-1]['serial']}", "events": log}

@@ -69,7 +69,8 @@ class Fuzz:
         self.learned = Learned(doors.routes())
         self.findings = Findings()
         self._left = requests
-        self._until = time.monotonic() + seconds if seconds else None
+        self._seconds = seconds
+        self._until: float | None = None
         self._log_read = 0
         self._password = ""
 
@@ -121,6 +122,7 @@ class Fuzz:
     async def run(self) -> Findings:
         """Send until the end, then check memory and disk."""
         began = time.monotonic()
+        self._until = began + self._seconds if self._seconds else None
         disk = disk_bytes(self.server.place)
         warm: int | None = None
         workers = [asyncio.create_task(self._work(Random(f"{self.seed}/{number}"))) for number in range(WORKERS)]

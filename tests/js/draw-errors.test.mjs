@@ -30,7 +30,8 @@ afterEach(() => {
 });
 
 function surroundings() {
-  return { signalStatus: new SignalStatus([], "me"), online: true, retryable: null, refusals: new Map() };
+  const alternative = { number: 1, count: 1 };
+  return { signalStatus: new SignalStatus([], "me"), online: true, retryable: null, refusals: new Map(), alternative };
 }
 
 function answer(parts, fields = {}) {

@@ -15,7 +15,7 @@ const TYPES = join(CLIENT, "types");
 const TSCONFIG = path("../tsconfig.json");
 const MODULES = path("../node_modules/");
 const TSC = join(MODULES, ".bin/tsc");
-const BUDGET_BYTES = 16_400; // of the whole client without the element, minified and gzipped
+const BUDGET_BYTES = 16_600; // of the whole client without the element, minified and gzipped
 const NOT_PUBLISHED = /^(page|vendor|admin|icons)\//;
 
 const missing = ["typescript", "esbuild", "ai"].find((name) => !fs.existsSync(join(MODULES, name)));

@@ -37,6 +37,7 @@ class Run {
     [2, this.steer],
     [2, this.stop],
     [3, this.cut],
+    [3, this.regenerate],
     [2, this.freeze],
     [2, this.refuse],
     [2, this.hang],
@@ -74,7 +75,7 @@ class Run {
 
   open(page) {
     page.holdfast.connect();
-    this.pages.push({ ...page, session: page.holdfast.session(SESSION) });
+    this.pages.push({ ...page, session: page.holdfast.session(SESSION, { replaced: this.chance() < 0.5 }) });
   }
 
   get one() {
@@ -111,6 +112,18 @@ class Run {
   resetStep() {
     const id = this.#open.at(-1);
     if (id) this.server.publish(SESSION, id, { type: "reset-step" }, { type: "text-start", id: "t1" }, delta("anew "));
+  }
+
+  /** Write one of the newest answers again, if nothing is being written: what followed it is replaced too. */
+  regenerate() {
+    const messages = this.server.messages(SESSION);
+    const at = messages.findLastIndex(({ role }) => role === "assistant" && this.chance() < 0.7);
+    if (at < 0 || this.#open.length) return;
+    const id = `m_${(this.#answers += 1)}`;
+    this.#open.push(id);
+    const replaces = messages.slice(at).map((message) => message.id);
+    this.server.beginAt(SESSION, id, { parent: messages[at].parent, replaces }, { type: "start", messageId: id });
+    this.server.publish(SESSION, id, { type: "text-start", id: "t1" });
   }
 
   // --- The person ---
@@ -250,12 +263,18 @@ class Run {
       const ids = new Set(server.map(({ id }) => id));
       // A page that stays keeps what retention has removed meanwhile, and one that comes holds the newest.
       assert.deepEqual(held.filter(({ id }) => ids.has(id)), server.slice(-held.filter(({ id }) => ids.has(id)).length));
-      assert.ok(held.length >= Math.min(server.length, 30));
+      assert.ok(held.length >= Math.min(server.length, 30) - this.#replaced.size);
+      const all = new Map(plain(this.server.messages(SESSION, Infinity, true)).map((message) => [message.id, message]));
+      for (const message of plain(session.replaced)) assert.deepEqual(message, all.get(message.id) ?? message);
       assert.ok(held.every(({ status }) => status !== "waiting" && status !== "sending"));
       this.#checkRecords(session);
     }
     assert.equal(this.tabs.kept.size, 0);
     this.#checkSignals();
+  }
+
+  get #replaced() {
+    return new Set(this.server.sessions.get(SESSION).log.flatMap(({ replaces = [] }) => replaces));
   }
 
   // A page that stays knows of more that are final than one that comes is told of.

@@ -50,6 +50,61 @@ test("live events change the messages that they name", () => {
   ]);
 });
 
+/** An answer that is written again, with what followed it. */
+function regenerated({ server }) {
+  server.publish(SESSION, "u_1", { type: "message", role: "user", parts: [] });
+  server.publish(SESSION, "m_1", ...answer("m_1", "One."));
+  server.publish(SESSION, "u_2", { type: "message", role: "user", parts: [] });
+  return () => {
+    const place = { parent: "u_1", replaces: ["m_1", "u_2"] };
+    server.beginAt(SESSION, "m_2", place, { type: "start", messageId: "m_2" });
+    server.publish(SESSION, "m_2", { type: "text-start", id: "t1" }, delta("Two."), ...FINISH);
+  };
+}
+
+const idsOf = (messages) => messages.map(({ id }) => id);
+
+for (const replaced of [false, true]) {
+  test(`a replaced message leaves the conversation, live and on a resume${replaced ? "; who asked keeps it" : ""}`, () => {
+    for (const live of [true, false]) {
+      const created = world();
+      const { server, holdfast, network, clock } = created;
+      const regenerate = regenerated(created);
+      holdfast.connect();
+      const session = holdfast.session(SESSION, { replaced });
+      clock.advance(10);
+      assert.deepEqual(idsOf(session.messages), ["u_1", "m_1", "u_2"]);
+      const changes = record(session, "change");
+      if (!live) network.cut();
+      regenerate();
+      clock.advance(5_000);
+      assert.deepEqual(idsOf(session.messages), ["u_1", "m_2"]);
+      assert.deepEqual(idsOf(session.replaced), replaced ? ["m_1", "u_2"] : []);
+      const stored = server.messages(SESSION, Infinity, replaced);
+      const held = [...session.messages, ...session.replaced].sort((a, b) => a.first_serial - b.first_serial);
+      assert.deepEqual(plain(held), plain(stored));
+      assert.ok(changes.some(([, { messages }]) => messages.has("m_1") && messages.has("m_2")));
+    }
+  });
+}
+
+test("a replaced message that is older than the loaded ones is skipped", () => {
+  const created = world();
+  const { server, holdfast, network, clock } = created;
+  for (let n = 1; n <= 32; n += 1) server.publish(SESSION, `m_${n}`, ...answer(`m_${n}`, `${n}`));
+  holdfast.connect();
+  const session = holdfast.session(SESSION, { replaced: true });
+  clock.advance(10);
+  const changes = record(session, "change");
+  network.cut();
+  const replaces = Array.from({ length: 32 }, (_, index) => `m_${index + 1}`);
+  server.beginAt(SESSION, "m_33", { parent: null, replaces }, { type: "start", messageId: "m_33" });
+  clock.advance(5_000);
+  assert.deepEqual(idsOf(session.messages), ["m_33"]);
+  assert.deepEqual(idsOf(session.replaced), replaces.slice(2));
+  assert.ok(changes.some(([, { messages }]) => messages.has("m_1")), "a page that shows it is told");
+});
+
 test("one socket follows many sessions, and gives the same object for the same id", () => {
   const { server, holdfast, network, clock, session } = following();
   const other = "session-other-89abcdef";

@@ -38,7 +38,7 @@ test("an answer was stopped by the cancel that names it, else by the first cance
 
 test("a retry counts until it has begun or was refused", () => {
   const retry = (status) => signalStatus(recordOf({ id: "s_1", kind: "retry", status, payload: { message: "m_1" } }));
-  const found = ["waiting", "accepted", "delivered", "applied", "rejected"].map((status) => Boolean(retry(status).retry("m_1")));
+  const found = ["waiting", "accepted", "delivered", "applied", "rejected"].map((status) => Boolean(retry(status).retry(["m_0", "m_1"])));
   assert.deepEqual(found, [true, true, true, false, false]);
   assert.equal(isUnfinished({ status: "failed" }), false);
 });

@@ -47,8 +47,11 @@ class Talk(Conversation):
     async def retry(self, mode: str) -> MessageState:
         """Continue or regenerate the last answer; return the new one once it has ended."""
         assert self.answer
-        receipt = await self.send("retry", message=self.answer.id, mode=mode)
+        earlier = self.answer
+        receipt = await self.send("retry", message=earlier.id, mode=mode)
         assert receipt["status"] == "accepted", receipt
+        if mode == "regenerate":
+            return await self.answered_instead(earlier)
         self.asked += 1
         return await self.ended()
 

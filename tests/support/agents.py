@@ -92,6 +92,12 @@ class Conversation:
         await self.tab.wait_until(lambda: len([a for a in self.answers if a.status != "streaming"]) >= number)
         return self.answers[number - 1]
 
+    async def answered_instead(self, earlier: MessageState) -> MessageState:
+        """Wait until an answer that has replaced this one has ended; return it."""
+        shown = self.followed.messages
+        await self.tab.wait_until(lambda: earlier.id not in shown and self.answers[-1].status != "streaming")
+        return self.answers[-1]
+
     async def wait_until(self, condition: Callable[[], object]) -> None:
         await self.tab.wait_until(condition)
 

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.fold import MessageState, ended, fold
-from sessions_app.core.snapshot import apply_patch, held
+from sessions_app.core.snapshot import apply_attached, held
 from tests.support.harness import DEADLINE_S
 
 Frame = dict[str, Any]
@@ -30,6 +30,7 @@ class Followed:
     signals: dict[str, Frame] = field(default_factory=dict)  # records, by id
     serials: list[int] = field(default_factory=list)  # of every event that came live, in the order applied
     attached: list[Frame] = field(default_factory=list)  # the answers to attaching, and the unasked ones
+    keeps_replaced: bool = False  # whether it attached with `replaced`
     gaps: int = 0
     detached: Frame | None = None
 
@@ -205,11 +206,9 @@ class Person:
 
     def _reload(self, followed: Followed, frame: Frame) -> None:
         if not frame["resumed"]:
-            followed.messages.clear()
             followed.signals.clear()
         followed.signals |= {record["id"]: record for record in frame["signals"]}
-        for patch in frame["messages"]:
-            followed.messages[patch["id"]] = apply_patch(followed.messages.get(patch["id"]), patch)
+        apply_attached(followed.messages, frame, after=followed.cursor.serial)  # type: ignore[arg-type]
         followed.cursor = Cursor.parse(frame["cursor"])
         followed.attached.append(frame)
 
@@ -221,7 +220,7 @@ class Person:
             await self._attach(session)
             return
         for event in new:
-            fold(followed.messages, event)
+            fold(followed.messages, event, keep_replaced=followed.keeps_replaced)
             if "signal" in event:
                 followed.signals[event["signal"]["id"]] = event["signal"]
             followed.serials.append(event["serial"])
@@ -229,7 +228,9 @@ class Person:
 
     async def _attach(self, session: str, **fields: Any) -> None:
         followed = self.sessions[session]
+        followed.keeps_replaced = fields.get("replaced", followed.keeps_replaced)
         place = {"cursor": str(followed.cursor), "held": self._held(followed)} if followed.attached else {}
+        place |= {"replaced": True} if followed.keeps_replaced else {}
         await self.send({"type": "attach", "session": session, **place, **fields})
 
     def _held(self, followed: Followed) -> dict[str, list[int]]:

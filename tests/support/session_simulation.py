@@ -75,7 +75,9 @@ class SessionSimulation:
 
     def _next(self) -> str:
         if self.agent is None:
-            return "claim" if lifecycle.at_work(self.session.pk) else "message"
+            return (
+                "claim" if lifecycle.at_work(self.session.pk) else self.random.choice(["message", "message", "retry"])
+            )
         if not self.agent.begun:
             return "begin"
         if self.agent.call("asked"):
@@ -120,6 +122,19 @@ class SessionSimulation:
 
     def regenerate(self) -> Any:
         return self.continue_("regenerate")
+
+    def retry(self) -> Any:
+        """Go on with the newest answer, or write it again if it is complete."""
+        answers = models.Message.objects.filter(session=self.session, role="assistant").order_by("-first_serial")
+        status = answers.values_list("status", flat=True).first()
+        return (
+            self.message() if status is None else self.continue_("regenerate" if status == "complete" else "continue")
+        )
+
+    def regenerate_any(self) -> Any:
+        """Write an answer of any age again, also one that was replaced or that is at work."""
+        runs = list(models.Run.objects.filter(session=self.session).order_by("created_at"))
+        return self._send("retry", {"message": self.random.choice(runs).uid, "mode": "regenerate"}) if runs else None
 
     def again(self) -> Any:
         """Send a signal once more, as a client without a receipt does."""
@@ -359,7 +374,7 @@ class SessionSimulation:
     def _submit(self, agent: Agent, *chunks: Frame, also: Any = ()) -> "Future[Any]":
         run = agent.run
         return self.writer.submit(
-            self.session, run.uid, list(chunks), run=run.pk, worker=run.worker_id or "", also=also
+            self.session, run.uid, list(chunks), run=run.pk, worker=run.worker_id or "", also=also, place=run.place
         )
 
     def end_everything(self) -> Callable[[], None]:

@@ -52,11 +52,11 @@ export function deleteSession(id) {
 /**
  * @param {string} id
  * @param {{before: number, limit: number}} page `before` is a message's first serial
- * @returns {Promise<{results: object[], more: boolean}>} the messages before it, oldest first; `more`: whether there
- *   are earlier ones
+ * @returns {Promise<{results: object[], more: boolean}>} the messages before it, oldest first, replaced ones among them;
+ *   `more`: whether there are earlier ones
  */
 export async function getMessages(id, { before, limit }) {
-  const query = new URLSearchParams({ before: String(before), limit: String(limit), order: "newest" });
+  const query = new URLSearchParams({ before: String(before), limit: String(limit), order: "newest", replaced: "true" });
   const { results, next } = await request("GET", `${sessionPath(id)}messages/?${query}`);
   return { results: results.reverse(), more: Boolean(next) };
 }

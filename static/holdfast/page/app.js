@@ -83,7 +83,7 @@ class App {
   #show() {
     this.#leave();
     const id = this.#router.sessionId;
-    this.#session = id === null ? null : this.#holdfast.session(id);
+    this.#session = id === null ? null : this.#follow(id);
     this.#session?.addEventListener("caught-up", ({ detail }) => this.#caughtUp(detail));
     this.#unread.follow(this.#session);
     this.#list.setCurrent(id);
@@ -93,6 +93,10 @@ class App {
     this.#stops.clear();
     this.#showTitle();
     document.getElementById("sign-in")?.setAttribute("href", signInPath());
+  }
+
+  #follow(id) {
+    return this.#holdfast.session(id, { replaced: true });
   }
 
   #showConnection() {
@@ -189,7 +193,7 @@ class App {
     try {
       const { id } = await this.#beginning;
       if (this.#router.sessionId === null) this.#enter(id);
-      return this.#holdfast.session(id);
+      return this.#follow(id);
     } catch (error) {
       this.#transcript.show(null);
       this.#composer.write(joined(this.#composer.text, text));

@@ -1,4 +1,6 @@
 // View of a message: parts, status and actions.
+import { responsesOf } from "../branches.js";
+import { AlternativesView } from "./alternatives.js";
 import { copyButton } from "./copy-button.js";
 import { warnOfError } from "./draw-errors.js";
 import { icon } from "./icon.js";
@@ -20,6 +22,7 @@ const RETRIES = { continue: "Continue", regenerate: "Regenerate" };
  * @property {boolean} online whether messages can be sent now
  * @property {string|null} retryable id of the answer that can be continued or regenerated
  * @property {Map<string, string>} refusals why a decision of this tab was refused, by approval
+ * @property {{number: number, count: number}} alternative which one of its alternatives is drawn, from 1
  */
 
 /**
@@ -31,9 +34,8 @@ const RETRIES = { continue: "Continue", regenerate: "Regenerate" };
  */
 
 /**
- * Its element dispatches "dismiss" (`detail`: the id of a failed message), "retry" (`{message, mode}`), and the
- * "decide" of
- * its approval cards.
+ * Its element dispatches "dismiss" (`detail`: the id of a failed message), "retry" (`{message, mode}`),
+ * "alternative" (`{id, number}`: the one to draw), and the "decide" of its approval cards.
  */
 export class MessageView {
   #body = create("div", "message-body");
@@ -46,6 +48,7 @@ export class MessageView {
   #dismiss = create("button", "quiet-button");
   #again = create("div", "again");
   #retrying = create("p", "working");
+  #alternatives = new AlternativesView((number) => this.#emit("alternative", { id: this.element.dataset.id, number }));
   /** @type {ShownPart[]} */
   #parts = [];
   #message;
@@ -69,7 +72,7 @@ export class MessageView {
     this.#foot.append(copy, this.#time, this.#delivery, this.#dismiss);
     for (const [mode, label] of Object.entries(RETRIES)) this.#again.append(this.#retryButton(mode, label));
     this.element.append(speaker, this.#body, this.#working, this.#notice, this.#problem, this.#again, this.#retrying);
-    this.element.append(this.#foot);
+    this.element.append(this.#alternatives.element, this.#foot);
   }
 
   #retryButton(mode, label) {
@@ -77,7 +80,7 @@ export class MessageView {
     button.type = "button";
     button.textContent = label;
     button.dataset.testid = mode;
-    button.addEventListener("click", () => this.#emit("retry", { message: this.#message.id, mode }));
+    button.addEventListener("click", () => this.#emit("retry", { message: responsesOf(this.#message).at(-1), mode }));
     return button;
   }
 
@@ -96,6 +99,7 @@ export class MessageView {
       () => this.#showWork(message, surroundings),
       () => showText(this.#notice, message.role === "assistant" ? noticeOf(message, surroundings.signalStatus) : ""),
       () => this.#showAgain(message, surroundings),
+      () => this.#alternatives.update(surroundings.alternative),
       () => this.#showTime(message),
       () => this.#showDelivery(message, surroundings),
     ]);
@@ -134,9 +138,10 @@ export class MessageView {
     showText(this.#working, shows ? "" : workNotice(parts.some(asks)));
   }
 
-  #showAgain({ id }, { signalStatus, online, retryable }) {
-    const retry = signalStatus.retry(id);
-    this.#again.hidden = id !== retryable || Boolean(retry);
+  #showAgain(message, { signalStatus, online, retryable }) {
+    const responses = responsesOf(message);
+    const retry = signalStatus.retry(responses);
+    this.#again.hidden = responses.at(-1) !== retryable || Boolean(retry);
     showText(this.#retrying, retry ? retryNotice(retry.payload.mode, online) : "");
   }
 

@@ -32,19 +32,21 @@ export class SignalStatus {
   }
 
   /**
-   * @param {{id: string, created_at: number}} message a response
+   * @param {{id: string, created_at: number, responses?: string[]}} message an answer
    * @returns {Signal|undefined} the cancel that stopped it
    */
-  stop({ id, created_at: createdAt }) {
+  stop({ id: first, created_at: createdAt, responses }) {
+    const id = responses?.at(-1) ?? first;
     const stops = this.#signals.filter(({ kind, status }) => kind === "cancel" && status === "applied");
     const about = (signal) => signal.message ?? signal.payload.message;
     // A cancel of everything that runs may name no message.
     return stops.find((signal) => about(signal) === id) ?? stops.find((signal) => !about(signal) && signal.at >= createdAt);
   }
 
-  /** @param {string} message a response @returns {Signal|undefined} its retry that has not started */
-  retry(message) {
-    return this.#signals.find((signal) => signal.kind === "retry" && signal.payload.message === message && isUnfinished(signal));
+  /** @param {string[]} messages ids of an answer's responses @returns {Signal|undefined} its retry that has not started */
+  retry(messages) {
+    const about = ({ kind, payload }) => kind === "retry" && messages.includes(payload.message);
+    return this.#signals.find((signal) => about(signal) && isUnfinished(signal));
   }
 
   /** Steers that are neither part of an answer nor a message of their own (yet). @param {object[]} messages */

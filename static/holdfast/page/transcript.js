@@ -1,12 +1,13 @@
 // Transcript: the messages of the conversation shown, drawn at most once per frame, with notices around them.
 import { sentence } from "../connection-words.js";
+import { alternativesOf, joinContinued, responsesOf } from "../branches.js";
 import { getMessages } from "./api.js";
 import { warnOfError } from "./draw-errors.js";
 import { MessageView, noticeOf, textOf } from "./message-view.js";
 import { ScrollFollower } from "./scroll-follower.js";
 import { SignalStatus, interleave } from "./signal-status.js";
 import { UnreadLine } from "./unread-line.js";
-import { approvalNews, goneNotice, refusalNotice, resetNotice } from "./wording.js";
+import { alternativeNotice, approvalNews, goneNotice, refusalNotice, resetNotice } from "./wording.js";
 
 const PAGE = 30; // earlier messages at a time
 const ANNOUNCED = 10_000; // characters of an answer
@@ -38,6 +39,10 @@ export class Transcript extends EventTarget {
   /** Earlier messages, which the client does not keep. @type {object[]} */
   #older = [];
   #olderLeft = false;
+  /** Ids of earlier messages that have been replaced since they were loaded. @type {Set<string>} */
+  #replacedSince = new Set();
+  /** Numbers of the alternatives that are drawn instead of the last, by the id of the answer on show. */
+  #alternatives = new Map();
   /** Messages whose conversation does not exist yet. @type {object[]} */
   #pending = [];
   #dirty = new Set();
@@ -61,6 +66,7 @@ export class Transcript extends EventTarget {
     this.#list.addEventListener("drawn", () => this.#follower.settle());
     this.#list.addEventListener("dismiss", ({ detail: id }) => this.#session?.dismiss(id));
     this.#list.addEventListener("decide", ({ detail }) => this.#decide(detail));
+    this.#list.addEventListener("alternative", ({ detail }) => this.#showAlternative(detail));
     this.#list.addEventListener("retry", ({ detail }) => this.#retry(detail));
     this.#follower.addEventListener("change", () => this.#watch());
     document.addEventListener("visibilitychange", () => this.#watch());
@@ -107,7 +113,17 @@ export class Transcript extends EventTarget {
   }
 
   get #messages() {
-    return this.#older.concat(this.#session?.messages ?? this.#pending);
+    const older = this.#older.filter((message) => !this.#isReplaced(message));
+    return joinContinued(older.concat(this.#session?.messages ?? this.#pending));
+  }
+
+  get #replaced() {
+    const older = this.#older.filter((message) => this.#isReplaced(message));
+    return joinContinued(older.concat(this.#session?.replaced ?? []));
+  }
+
+  #isReplaced({ id, replaced_by: by }) {
+    return Boolean(by) || this.#replacedSince.has(id);
   }
 
   /** Messages and loose steers. */
@@ -149,6 +165,8 @@ export class Transcript extends EventTarget {
     this.#list.replaceChildren();
     this.#older = [];
     this.#olderLeft = false;
+    this.#replacedSince.clear();
+    this.#alternatives.clear();
     this.#pending = [];
     this.#retryable = null;
     this.#refusals.clear();
@@ -162,6 +180,7 @@ export class Transcript extends EventTarget {
   }
 
   #sessionChanged({ messages, signals }) {
+    for (const { id } of this.#older) if (messages.has(id)) this.#replacedSince.add(id);
     // A signal may change the status of a message with another id.
     if (signals.size) this.#everythingChanged();
     else this.#changed(messages);
@@ -181,8 +200,10 @@ export class Transcript extends EventTarget {
     this.#signalStatus = new SignalStatus(this.#session?.signals ?? [], this.#actor());
     this.#findRetryable();
     const entries = this.#entries;
+    const replaced = this.#replaced;
     for (const entry of entries) {
-      if (this.#dirty.has(entry.id) || !this.#views.has(entry.id)) this.#draw(entry);
+      const isDirty = responsesOf(entry).some((id) => this.#dirty.has(id));
+      if (isDirty || !this.#views.has(entry.id)) this.#draw(entry, replaced);
     }
     this.#dirty.clear();
     this.#arrange(entries);
@@ -194,18 +215,24 @@ export class Transcript extends EventTarget {
     this.dispatchEvent(new Event("render"));
   }
 
-  #draw(message) {
+  #draw(message, replaced) {
     const known = this.#views.get(message.id);
     const before = known?.element.dataset.status;
     const view = known ?? new MessageView(message);
     this.#views.set(message.id, view);
     // A failure here must not affect the rest of the conversation.
     try {
-      view.update(message, this.#surroundings);
+      this.#drawAlternative(view, message, replaced);
       if (before === "streaming" && message.status !== "streaming") this.#announceAnswer(message);
     } catch (error) {
       warnOfError("A message", error);
     }
+  }
+
+  #drawAlternative(view, message, replaced) {
+    const all = alternativesOf(message, replaced);
+    const number = this.#alternatives.get(message.id) ?? all.length;
+    view.update(all[number - 1], { ...this.#surroundings, alternative: { number, count: all.length } });
   }
 
   get #surroundings() {
@@ -242,6 +269,14 @@ export class Transcript extends EventTarget {
     }
   }
 
+  #showAlternative({ id, number }) {
+    const count = alternativesOf(this.#messages.find((message) => message.id === id), this.#replaced).length;
+    if (number < count) this.#alternatives.set(id, number);
+    else this.#alternatives.delete(id);
+    this.#announce(alternativeNotice(number, count));
+    this.#changed([id]);
+  }
+
   async #retry({ message, mode }) {
     this.jump();
     try {
@@ -259,6 +294,7 @@ export class Transcript extends EventTarget {
       if (ids.has(id)) continue;
       view.element.remove();
       this.#views.delete(id);
+      this.#alternatives.delete(id);
     }
     messages.forEach(({ id }, index) => {
       const { element } = this.#views.get(id);
@@ -275,13 +311,15 @@ export class Transcript extends EventTarget {
 
   async #loadEarlier() {
     const session = this.#session;
-    const [first] = this.#messages;
+    const loaded = [...this.#older, ...session.messages, ...session.replaced];
+    const before = Math.min(...loaded.flatMap(({ first_serial: serial }) => serial ?? []));
     this.#earlier.disabled = true;
     try {
-      const { results, more } = await getMessages(session.id, { before: first.first_serial, limit: PAGE });
+      const { results, more } = await getMessages(session.id, { before, limit: PAGE });
       if (session !== this.#session) return;
       this.#older = results.concat(this.#older);
       this.#olderLeft = more;
+      for (const id of this.#views.keys()) this.#dirty.add(id); // they may have further alternatives
       this.#follower.keepPlace(() => this.#render());
     } catch (error) {
       this.#say(`Earlier messages can't be loaded: ${sentence(error.message)}`);

@@ -167,6 +167,13 @@ export function clockTime(at) {
   return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
+/** @param {number} number of the answer, from 1 @param {number} count of the alternatives */
+export function alternativeNotice(number, count) {
+  return `Answer ${number} of ${count}`;
+}
+
+export const EARLIER_ANSWER = "An earlier answer, not part of the conversation.";
+
 /** @param {"continue"|"regenerate"} mode of a retry that has not started @param {boolean} online */
 export function retryNotice(mode, online) {
   const what = mode === "continue" ? "Continuing" : "Regenerating";

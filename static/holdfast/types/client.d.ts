@@ -99,7 +99,12 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
         lastGoodAt: number | null;
         actor: string | null;
     };
-    /** Follow a session. @param {string} id @returns {Session} the same object for the same id, until its `detach()` */
-    session(id: string): Session;
+    /**
+     * Follow a session: the same object for the same id, until its `detach()`. `replaced`: keep replaced messages too.
+     * @param {string} id @param {{replaced?: boolean}} [options] @returns {Session}
+     */
+    session(id: string, options?: {
+        replaced?: boolean;
+    }): Session;
 }
 export {};

@@ -9,6 +9,9 @@ export type Event = {
     message: string;
     chunk: Chunk;
     at?: number;
+    parent?: string | null;
+    continues?: string;
+    replaces?: string[];
 };
 export type Patch = Omit<Message, "revision"> & PatchStart;
 export type PatchStart = {
@@ -19,15 +22,16 @@ export type PatchStart = {
  * Apply an event to the messages of its session, a map by id.
  * @param {Map<string, Message>} messages
  * @param {Event} event
+ * @param {boolean} [keepReplaced] whether messages that it replaces are marked, not dropped
  * @throws {FoldError} without having changed anything
  */
-export declare function fold(messages: Map<string, Message>, event: Event): void;
+export declare function fold(messages: Map<string, Message>, event: Event, keepReplaced?: boolean): void;
 /**
  * Create the message of a `start` or `message` chunk.
  * @param {Event} event
  * @returns {Message}
  */
-export declare function begin({ serial, message: id, chunk, at }: Event): Message;
+export declare function begin({ serial, message: id, chunk, at, parent, continues }: Event): Message;
 /**
  * Apply a chunk to a message, in place: it gets its next `revision`.
  * @param {Message} message

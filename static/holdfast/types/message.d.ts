@@ -150,6 +150,18 @@ export type Message<PartType = Part> = {
     first_serial: number;
     last_serial: number;
     created_at: number;
+    /**
+     * id of the message that it follows
+     */
+    parent: string | null;
+    /**
+     * id of the answer that it goes on with
+     */
+    continues: string | null;
+    /**
+     * id of the message that took its place; null while it is on show
+     */
+    replaced_by: string | null;
     parts: PartType[];
     open: {
         text: Record<string, number>;

@@ -108,3 +108,4 @@ export declare function isDecision({ kind }: {
 export declare function asMessage({ id, state, at, payload, error, revision }: Signal): UnsentMessage;
 /** @param {Signal} signal @returns {UnsentSignal} */
 export declare function asSignal({ id, kind, state, at, payload, error }: Signal): UnsentSignal;
+export declare function newId(): string;

@@ -69,3 +69,5 @@ export declare function parseCursor(cursor: string): {
 export declare function wellFormed(text: string): string;
 /** @param {string} text @returns {number} bytes in UTF-8, the unit of the limits */
 export declare function byteLength(text: string): number;
+/** @param {ProtocolError} error @returns {Error & ProtocolError} */
+export declare function asError(error: ProtocolError): Error & ProtocolError;

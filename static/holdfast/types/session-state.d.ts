@@ -58,8 +58,8 @@ export declare class SessionState {
     cursor: string | null;
     title: string;
     older: boolean;
-    /** @param {string} id of the session */
-    constructor(id: string);
+    /** @param {string} id of the session @param {boolean} [keepReplaced] whether it has replaced messages too */
+    constructor(id: string, keepReplaced?: boolean);
     get serial(): number;
     /** Attach on a new connection; what the old one owed is void. @param {Limits} limits @param {number} now ms */
     connected(limits: Limits, now: number): StateUpdate;
@@ -69,16 +69,19 @@ export declare class SessionState {
     get attachFrame(): {
         type: string;
         session: string;
+        replaced?: boolean | undefined;
         cursor?: undefined;
         held?: undefined;
     } | {
         type: string;
         session: string;
+        replaced?: boolean | undefined;
         cursor: string;
         held?: undefined;
     } | {
         type: string;
         session: string;
+        replaced?: boolean | undefined;
         cursor: string;
         held: {
             [k: string]: number[];

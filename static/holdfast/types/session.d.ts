@@ -49,7 +49,8 @@ export type EventsOf<Details extends object> = {
 };
 export type SessionEvents = {
     /**
-     * ids of those added, removed or changed
+     * ids of those added, removed or changed; the id of a
+     * message that is not loaded means that another has taken its place
      */
     change: {
         messages: Set<string>;
@@ -110,7 +111,8 @@ declare const Session_base: new () => EventsOf<SessionEvents>;
  */
 /**
  * @typedef {object} SessionEvents
- * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed
+ * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed; the id of a
+ *   message that is not loaded means that another has taken its place
  * @property {string} reset why the state was replaced
  * @property {{events: number, ms: number}} caught-up size and duration of a resume
  * @property {Receipt} receipt of a signal
@@ -137,10 +139,13 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     } | null;
     /**
      * @param {string} id
+     * @param {{replaced?: boolean}} options `replaced`: whether `alternatives` has replaced messages
      * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
      *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} connection
      */
-    constructor(id: string, connection: {
+    constructor(id: string, { replaced }: {
+        replaced?: boolean;
+    }, connection: {
         now: () => number;
         random: () => number;
         share: (session: string) => SharedSignals;
@@ -149,11 +154,14 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
         leave: (session: Session) => void;
     });
     /**
-     * Messages in order. The user's own that are not stored yet come last: `waiting`, `sending`, or `failed` (refused
-     * permanently, with the reason). Messages change in place; each change gives them a greater `revision`.
+     * The conversation: messages on show in order. The user's own that are not stored yet come last: `waiting`, `sending`,
+     * or `failed` (refused permanently, with the reason). Messages change in place; each change gives them a greater
+     * `revision`.
      * @returns {(Message|UnsentMessage)[]}
      */
     get messages(): (Message | UnsentMessage)[];
+    /** Replaced messages in order, if the session was asked for with them. @returns {Message[]} */
+    get replaced(): Message[];
     /**
      * Signals in order. The user's own that are not stored yet come last; unsent messages are only in `messages`.
      * @returns {(SignalRecord|UnsentSignal)[]}
@@ -220,16 +228,19 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     attachFrame(returning: boolean): {
         type: string;
         session: string;
+        replaced?: boolean | undefined;
         cursor?: undefined;
         held?: undefined;
     } | {
         type: string;
         session: string;
+        replaced?: boolean | undefined;
         cursor: string;
         held?: undefined;
     } | {
         type: string;
         session: string;
+        replaced?: boolean | undefined;
         cursor: string;
         held: {
             [k: string]: number[];

@@ -47,6 +47,11 @@ export class ModelServer {
     return this.#commit(id, chunks.map(event));
   }
 
+  /** Begin a message at its place, in one commit. @param {object} place `parent`, `continues`, `replaces` @returns {number} */
+  beginAt(id, message, place, chunk) {
+    return this.#commit(id, [{ message, chunk, at: this.clock.now(), ...place }]);
+  }
+
   /** Append a signal as it stands from now on. @returns {number} the tail */
   record(id, record) {
     return this.#commit(id, [{ signal: record }]);
@@ -62,11 +67,11 @@ export class ModelServer {
   }
 
   /** The session's messages, folded from its log. @param {number} [upto] a serial */
-  messages(id, upto = Infinity) {
+  messages(id, upto = Infinity, withReplaced = false) {
     const { log, trimmed } = this.sessions.get(id);
     const messages = new Map();
     const events = log.filter(({ serial, signal }) => serial <= upto && !signal);
-    for (const event of events) fold(messages, structuredClone(event));
+    for (const event of events) fold(messages, structuredClone(event), withReplaced);
     return [...messages.values()].filter((message) => message.last_serial > trimmed);
   }
 
@@ -127,8 +132,8 @@ export class ModelServer {
 
   // --- Attach ---
 
-  #attach(client, { session: id, cursor, held = {} }) {
-    client.attachments.set(id, { inFlight: [], behind: false });
+  #attach(client, { session: id, cursor, held = {}, replaced: withReplaced = false }) {
+    client.attachments.set(id, { inFlight: [], behind: false, withReplaced });
     this.#sendState(client, id, cursor, held);
   }
 
@@ -136,12 +141,14 @@ export class ModelServer {
     const { epoch, log, title } = this.sessions.get(id);
     const reason = this.#resetReason(id, cursor);
     const resumed = cursor !== undefined && reason === null;
-    const all = this.messages(id);
-    const messages = resumed ? this.#changes(id, cut(cursor)[1], held) : all.slice(-REWIND).map(whole);
+    const { withReplaced } = client.attachments.get(id);
+    const all = this.messages(id, Infinity, withReplaced);
+    const messages = resumed ? this.#changes(id, cut(cursor)[1], held, withReplaced) : all.slice(-REWIND).map(whole);
     const older = all.length > REWIND;
+    const replaced = resumed && !withReplaced ? this.#replaced(id, cut(cursor)[1]) : [];
     const signals = this.signals(id, resumed ? cut(cursor)[1] : null);
     const place = { session: id, cursor: `${epoch}-${log.length}`, resumed, reason };
-    const frame = { type: "attached", ...place, older, title, messages, signals };
+    const frame = { type: "attached", ...place, older, title, messages, replaced, signals };
     client.attachments.get(id).inFlight.push([log.length, JSON.stringify(frame).length]);
     client.send(frame);
   }
@@ -156,9 +163,13 @@ export class ModelServer {
     return log.length - serial > TOO_FAR ? "too-far" : null;
   }
 
-  #changes(id, serial, held) {
-    const before = new Map(this.messages(id, serial).map((message) => [message.id, message]));
-    const changed = this.messages(id).filter((message) => message.last_serial > serial);
+  #replaced(id, after) {
+    return this.sessions.get(id).log.flatMap(({ serial, replaces = [] }) => (serial > after ? replaces : []));
+  }
+
+  #changes(id, serial, held, withReplaced) {
+    const before = new Map(this.messages(id, serial, withReplaced).map((message) => [message.id, message]));
+    const changed = this.messages(id, Infinity, withReplaced).filter((message) => message.last_serial > serial);
     return changed.map((message) => suffix(message, before.get(message.id), held[message.id]));
   }
 

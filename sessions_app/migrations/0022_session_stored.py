@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sessions_app", "0019_approval_attempt")]
+    dependencies = [("sessions_app", "0021_parents_by_order")]
     operations = [
         migrations.AddField(
             "session",
