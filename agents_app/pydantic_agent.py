@@ -1,5 +1,5 @@
 """The old name of `agents_app.adapters.pydantic_ai.agent`, kept for one release."""
 
-from agents_app.adapters.pydantic_ai.agent import register
+from agents_app.adapters.pydantic_ai.agent import answer, register
 
-__all__ = ["register"]
+__all__ = ["answer", "register"]

@@ -35,7 +35,12 @@ async def perform(agent: Agent, turn: Turn, *, tidy: Callable[[], None] = lambda
     A cancellation reaches a thread at its next verb, and this returns when the thread has ended.
     """
     if _is_async(agent):
-        await agent(turn)
+        said: Awaitable[None] | Iterable[str] | None = agent(turn)
+        if inspect.isawaitable(said):
+            await said
+        else:
+            for text in said or ():
+                await turn.text(text)
         return
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     verbs = Verbs(asyncio.get_running_loop())
@@ -54,6 +59,8 @@ async def perform(agent: Agent, turn: Turn, *, tidy: Callable[[], None] = lambda
 
 def _is_async(agent: Agent) -> TypeGuard[AsyncAgent]:
     function = inspect.unwrap(agent)
+    if getattr(function, "__name__", "") == "<lambda>":  # `lambda turn: answer(turn, model)` wraps an async function
+        return True
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 

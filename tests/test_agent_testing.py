@@ -140,3 +140,11 @@ async def test_the_demo_agent_can_be_rehearsed() -> None:
     half = response(ANSWER.format(prompt="Hello", serial=1)[:700], status="interrupted")
     rest = await rehearse(demo.demo, "Hello", mode="continue", earlier=half)
     assert half.parts[0]["text"] + rest.text == ANSWER.format(prompt="Hello", serial=1)
+
+
+async def test_a_lambda_may_wrap_an_async_agent_or_return_texts() -> None:
+    async def wrapped(turn: Turn, text: str) -> None:
+        await turn.text(text)
+
+    assert (await rehearse(lambda turn: wrapped(turn, "wrapped"), "Go")).text == "wrapped"
+    assert (await rehearse(lambda turn: ["a", "b"], "Go")).text == "ab"

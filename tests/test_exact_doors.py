@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from django.test import AsyncClient
 
+from sessions_app.auth.identity import identify_by_token
 from sessions_app.core.message import MessageState
 from sessions_app.database import threads
 from sessions_app.event_log import queries
+from sessions_app.http.body_limit import IDENTITY
 from sessions_app.process import Process
 from sessions_app.transports import ndjson
 from tests.support.api import refusal
@@ -85,7 +87,7 @@ async def upload(session: str, body: bytes) -> tuple[int, Any]:
     inbox = [{"type": "http.request", "body": body, "more_body": False}]
     scope = {
         "type": "http", "method": "POST", "path": f"/api/sessions/{session}/publish/", "query_string": b"",
-        "headers": [(b"content-type", ndjson.MEDIA_TYPE), (b"authorization", f"Bearer {token()}".encode())],
+        "headers": [], IDENTITY: await threads.run(identify_by_token, token()),
     }  # fmt: skip
 
     async def receive() -> Any:

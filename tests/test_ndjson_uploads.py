@@ -11,9 +11,8 @@ from sessions_app.models import Run
 from sessions_app.process import Process
 from sessions_app.transports import ndjson
 from tests.support.harness import DEADLINE_S
-from tests.support.producers import UID, Producer, keys, producer, session, stored
+from tests.support.producers import AGENT, UID, Producer, keys, producer, session, stored
 from tests.support.requests import running
-from tests.support.tokens import token
 from tests.support.writer import Chunk, begun, delta, finish, start, text_start
 
 __all__ = ["keys", "producer", "running", "session"]  # fixtures
@@ -33,11 +32,11 @@ class Upload:
     """An upload whose lines are sent one by one."""
 
     def __init__(self, session: str, uid: str = UID) -> None:
-        headers = [(b"authorization", f"Bearer {token(sub='agent:shell', scope='publish')}".encode()),
-                   (b"content-type", b"application/x-ndjson")]  # fmt: skip
         path = f"/api/sessions/{session}/publish/"
-        self.scope = {"type": "http", "method": "POST", "path": path, "query_string": f"message={uid}".encode(),
-                      "headers": headers, "http_version": "1.1", "scheme": "http"}  # fmt: skip
+        self.scope = {
+            "type": "http", "method": "POST", "path": path, "query_string": f"message={uid}".encode(), "headers": [],
+            ndjson.IDENTITY: AGENT,  # as the door has found it by the token
+        }  # fmt: skip
         self.received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.sent: list[dict[str, Any]] = []
         self.task = asyncio.create_task(ndjson.upload(self.scope, self.received.get, self._send))

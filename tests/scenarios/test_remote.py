@@ -161,8 +161,7 @@ async def test_without_a_websocket_the_publisher_posts(
 
 REFUSED: dict[str, Callable[[RemoteAnswer], Awaitable[object]]] = {
     "a long output": lambda answer: answer.data("x", "y" * 70_000),
-    "a long text": lambda answer: answer.text("z" * 80_000),
-    "half a surrogate pair": lambda answer: answer.text("\ud83d"),
+    "half a surrogate pair": lambda answer: answer.data("x", "\ud83d"),
     "no number": lambda answer: answer.data("x", float("nan")),
     "no such call": lambda answer: answer.write({"type": "tool-output-denied", "toolCallId": "nothing"}),
     "longer than the site takes": lambda answer: answer.data("x", "y" * 20_000),
@@ -193,9 +192,11 @@ async def test_a_refused_chunk_ends_its_answer_alone(
             problem = await asyncio.wait_for(refused(agent, session, write), DEADLINE_S)
             message = await reader.wait_for_end(session)
             assert (message.status, message.reason, text_of(message)) == ("failed", problem.message, "Let me look.")
+        long = "z" * 80_000 + "😀"
         async with agent.answer(sessions[0]) as answer:  # the publisher lives on
-            await answer.text("Again.")
-        await reader.wait_until(lambda: text_of(reader.messages(sessions[0])[-1]) == "Again.")
+            for text in (long[:-1], "\ud83d", "\ude00"):
+                await answer.text(text)
+        await reader.wait_until(lambda: text_of(reader.messages(sessions[0])[-1]) == long)
 
 
 async def test_a_zombie_is_fenced_by_its_successor(start_server: StartServer) -> None:
