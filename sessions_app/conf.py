@@ -135,16 +135,15 @@ class HoldfastSettings:
     chunk_bytes: Annotated[int, Range(1024)] = 65_536
     # Largest response, all parts together: its message row is read and written whole.
     response_bytes: Annotated[int, Range(4096)] = 4_194_304
-    # Frames a second from one connection: a client that acknowledges and types needs a tenth of it.
+    # Frames a second from one connection: a client that acknowledges and types needs a tenth of it. All connections of
+    # an owner have four times as much together; what comes faster is read more slowly.
     frames_per_second: Positive = 50
     # Likewise where a token allows to publish, and batches a second over HTTP from one owner: twenty answers at 25 a
     # second take half of it, and what comes faster is joined or waits.
     publishes_per_second: Positive = 1000
-    # Frames a second from all connections of one owner; what comes faster is read more slowly.
-    owner_frames_per_second: Positive = 200
-    # Signals a minute from one owner: faster than anyone types. Their bytes an hour: a hundred long texts.
+    # Signals a minute from one owner: faster than anyone types. In an hour all of them may have as many bytes as those
+    # of two minutes that are as long as MESSAGE_BYTES allows.
     signals_per_minute: Positive = 60
-    sent_bytes_per_hour: Annotated[int, Range(4096)] = 4_194_304
     # Streams, polls and signals over HTTP a minute from one owner: two tabs that poll 25 times a second while an answer
     # streams, which is as often as it changes; with POLL_GATHER_MS a tab makes at most 10.
     links_per_minute: Positive = 3000
@@ -210,7 +209,7 @@ class HoldfastSettings:
     # Agents at work for one owner in each process.
     runs_per_owner: Positive = 50
     # Messages of one owner that may wait for an agent; beyond it they are refused until some have been answered.
-    waiting_runs_per_owner: Positive = 100
+    waiting_runs_per_owner: Positive = 1000
     # Time that `runagents` gives agents to finish when it is told to stop: most answers take less. Service managers
     # must wait longer before they kill (systemd's 90 s do; Kubernetes' 30 s and Docker's 10 s don't).
     worker_drain_s: Annotated[int, Range(0, 86_400)] = 30

@@ -25,6 +25,8 @@ from sessions_app.fairness.payer import Payer
 MAX_COUNTED = 10_000  # people, and addresses, counted separately per kind
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
+FULL_CONNECTIONS = 4  # of a person, that may send as many frames as one may
+FULL_MINUTES = 2  # of an hour, in which all signals may be as long as one may
 
 Kind = Literal["link", "read", "write", "publish", "frame", "signal", "sent", "session", "answer"]
 By = Literal["owner", "address"]
@@ -43,9 +45,9 @@ RATES: dict[Kind, Rate] = {
     "read": Rate(lambda settings: settings.reads_per_minute, MINUTE_S),
     "write": Rate(lambda settings: settings.writes_per_minute, MINUTE_S),
     "publish": Rate(lambda settings: settings.publishes_per_second, 1.0),
-    "frame": Rate(lambda settings: settings.owner_frames_per_second, 1.0),
+    "frame": Rate(lambda settings: settings.frames_per_second * FULL_CONNECTIONS, 1.0),
     "signal": Rate(lambda settings: settings.signals_per_minute, MINUTE_S),
-    "sent": Rate(lambda settings: settings.sent_bytes_per_hour, HOUR_S),
+    "sent": Rate(lambda settings: settings.signals_per_minute * settings.message_bytes * FULL_MINUTES, HOUR_S),
     "session": Rate(lambda settings: settings.sessions_per_hour, HOUR_S),
     "answer": Rate(lambda settings: settings.answer_bytes_per_minute, MINUTE_S),
 }

@@ -75,7 +75,7 @@ class SignalIntake:
 
 def _count(payer: Payer, sent: signals.Sent) -> None:
     """Count a signal for its sender's rates. Raises rate_limited."""
-    per_minute, per_hour = conf.settings.signals_per_minute, conf.settings.sent_bytes_per_hour
+    per_minute, per_hour = conf.settings.signals_per_minute, rates.RATES["sent"].count(conf.settings)
     if rates.take("signal", payer):
         raise HoldfastError("rate_limited", f"at most {per_minute} signals a minute")
     if rates.take("sent", payer, len(orjson.dumps(sent.payload))):
