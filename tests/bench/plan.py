@@ -11,7 +11,12 @@ NAMES = (*HOLDFAST, *PEERS)
 ALONE = (*EMBEDDED, *PEERS)  # one process each
 WITHOUT_REMOTE = (*EMBEDDED, *SCALED, *PEERS)
 SESSIONS = 5000
-LIMITED = {"HOLDFAST_PEOPLE_PER_ADDRESS": "10", "HOLDFAST_SSL_REDIRECT": "false"}  # the default; and REST over http
+# The defaults; and REST over http.
+LIMITED = {
+    "HOLDFAST_PEOPLE_PER_ADDRESS": "10",
+    "HOLDFAST_ANSWER_BYTES_PER_MINUTE": "6291456",
+    "HOLDFAST_SSL_REDIRECT": "false",
+}
 IDLE_S = 15.0  # one heartbeat of each connection
 
 

@@ -21,7 +21,7 @@ from tests.support.raw_socket import TEXT, RawSocket
 SETTINGS = {
     f"HOLDFAST_{name}": value
     for name, value in {
-        "FRAMES_PER_SECOND": "1000000", "SIGNALS_PER_MINUTE": "1000000", "LINKS_PER_MINUTE": "1000000",
+        "FRAMES_PER_SECOND": "1000000", "ANSWER_BYTES_PER_MINUTE": "1000000000000", "SIGNALS_PER_MINUTE": "1000000", "LINKS_PER_MINUTE": "1000000",
         "READS_PER_MINUTE": "1000000", "WRITES_PER_MINUTE": "1000000", "CONNECTIONS_PER_OWNER": "1000",
         "STREAM_MS": "1000", "POLL_MS": "200", "REQUEST_HEAD_S": "2", "REQUEST_BODY_S": "2", "RUNS_PER_PROCESS": "0",
         "TOKEN_KEYS": "fuzz:a-secret-of-the-fuzz-alone-0123456789",
