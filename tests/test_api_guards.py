@@ -1,11 +1,14 @@
 """The API's access checks: other owners, forged credentials and floods at each of its operations."""
 
+import json
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from rest_framework import serializers
 
+from sessions_app.http.json_body import JSONRenderer
 from sessions_app.http.throttling import address_of
 from sessions_app.models import Session
 from tests.support.api import refusal
@@ -178,6 +181,15 @@ def test_a_malformed_form_is_refused_unread(path: str, type_: str, caplog: pytes
 def test_too_many_parameters_are_refused_in_the_same_format(path: str) -> None:
     answer = guest().get(f"{path}?{'a=1&' * 1100}")
     assert answer.status_code in (400, 404) and answer.json()["code"] in ("bad_request", "invalid", "not_found")
+
+
+def test_errors_in_a_lists_items_are_named_by_their_number() -> None:
+    class Names(serializers.Serializer[None]):
+        names = serializers.ListField(child=serializers.CharField())
+
+    checked = Names(data={"names": ["x", {}]})
+    assert not checked.is_valid()
+    assert json.loads(JSONRenderer().render(checked.errors)) == {"names": {"1": ["Not a valid string."]}}
 
 
 @pytest.mark.parametrize("path", ["/api/", "/api/nothing/", "/api/sessions", "/api/sessions/a/b/c/"])

@@ -52,5 +52,5 @@ class JSONRenderer(BaseRenderer):
     def render(
         self, data: object, accepted_media_type: str | None = None, renderer_context: Mapping[str, object] | None = None
     ) -> bytes:
-        # `default` converts lazy translations to text.
-        return b"" if data is None else orjson.dumps(data, default=str)
+        # `default` converts lazy translations to text. Errors in a list's items have numbers as keys.
+        return b"" if data is None else orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS)

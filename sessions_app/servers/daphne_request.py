@@ -110,9 +110,12 @@ class RequestBody:
 class StreamedRequest(WebRequest):
     """Daphne's request, started as soon as its headers are read if its body may be large or the rule says so."""
 
-    _parsePOSTFormSubmission = False  # Twisted's own answer to a malformed form is a bare 400
     body: RequestBody | None = None
     awaits_continue = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Twisted's own answer to a malformed form would be a bare 400, before the application is called.
+        super().__init__(*args, parsePOSTFormSubmission=False, **kwargs)
 
     def gotLength(self, length: int | None) -> None:
         rule = RequestLimits.rule(self._scope())

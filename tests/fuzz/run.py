@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -14,19 +15,21 @@ import httpx
 from tests.fuzz import doors, requests, sockets
 from tests.fuzz.doors import Known
 from tests.fuzz.requests import Exchange, Learned, Visitor
-from tests.support.harness import DEADLINE_S, Server, guest
+from tests.support.harness import DEADLINE_S, Server, guest, manage
 from tests.support.raw_socket import TEXT, RawSocket
 
 # Nobody is refused for the number of requests, and streams end soon.
 SETTINGS = {
     f"HOLDFAST_{name}": value
     for name, value in {
-        "FRAMES_PER_SECOND": "1000000", "ANSWER_BYTES_PER_MINUTE": "1000000000000", "SIGNALS_PER_MINUTE": "1000000", "LINKS_PER_MINUTE": "1000000",
+        "FRAMES_PER_SECOND": "1000000", "SIGNALS_PER_MINUTE": "1000000", "LINKS_PER_MINUTE": "1000000",
+        "ANSWER_BYTES_PER_MINUTE": "1000000000000", "SESSIONS_PER_HOUR": "1000000",
         "READS_PER_MINUTE": "1000000", "WRITES_PER_MINUTE": "1000000", "CONNECTIONS_PER_OWNER": "1000",
         "STREAM_MS": "1000", "POLL_MS": "200", "REQUEST_HEAD_S": "2", "REQUEST_BODY_S": "2", "RUNS_PER_PROCESS": "0",
         "TOKEN_KEYS": "fuzz:a-secret-of-the-fuzz-alone-0123456789",
     }.items()
 }  # fmt: skip
+PASSWORD = "a password of the fuzz alone"
 WORKERS = 8
 RENEW_S = 15
 MOST_MEMORY_MIB = 96  # growth after the first tenth: what is loaded late, caches with a limit
@@ -72,14 +75,15 @@ class Fuzz:
         self._seconds = seconds
         self._until: float | None = None
         self._log_read = 0
-        self._password = ""
+        self._staff: dict[str, str] = {}
+        self._staffs = 0
 
     def prepare(self) -> None:
         """Create people, sessions and tokens: requests of the fuzz delete them, and sign people out."""
         people = [guest(self.server), guest(self.server), self._administrator()]
         for headers in people:
             cookies = dict(part.split("=", 1) for part in headers["Cookie"].split("; "))
-            headers["X-CSRFToken"] = cookies["csrftoken"]
+            headers["X-CSRFToken"] = cookies[csrf_cookie(cookies)]
         ids = [
             self._post("/api/sessions/", headers).json()["id"]
             for headers in (people[0], people[0], people[2], people[1])
@@ -98,17 +102,23 @@ class Fuzz:
         return response
 
     def _administrator(self) -> dict[str, str]:
-        found = re.search(r"password {2}(\S+)", self.server.manage("ensure_admin"))
-        if found is not None:
-            self._password = found[1]
+        """Return the headers of a signed-in administrator: the last one's, unless requests have ended that."""
+        if self._staff and httpx.get(f"{self.server.url}/admin/", headers=self._staff).status_code == 200:
+            return self._staff
+        self._staffs += 1
+        name = f"admin{self._staffs}"  # the fuzz may have changed another one's password
+        environment = self.server.environment | {"DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+        arguments = ("createsuperuser", "--no-input", "--username", name, "--email", "a@localhost")
+        manage(*arguments, environment=environment)
         page = httpx.get(f"{self.server.url}/login/", timeout=DEADLINE_S)
-        token = page.cookies["csrftoken"]
-        form = {"username": "admin", "password": self._password, "csrfmiddlewaretoken": token}
-        headers = {"Cookie": f"csrftoken={token}"}
+        cookie = csrf_cookie(page.cookies)
+        form = {"username": name, "password": PASSWORD, "csrfmiddlewaretoken": page.cookies[cookie]}
+        headers = {"Cookie": f"{cookie}={page.cookies[cookie]}"}
         answer = httpx.post(f"{self.server.url}/login/", data=form, headers=headers, timeout=DEADLINE_S)
         assert answer.status_code == 302, answer.text
         cookies = "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
-        return {"Cookie": cookies, "Origin": self.server.url}
+        self._staff = {"Cookie": cookies, "Origin": self.server.url}
+        return self._staff
 
     def _cursor(self, headers: dict[str, str], session: str) -> str:
         socket = RawSocket(self.server.port, headers=headers)
@@ -181,6 +191,11 @@ class Fuzz:
             self.findings.statuses[f"{name} MiB"] = grown // MIB
             if grown > most * MIB:
                 problems.append(f"{name} has grown by {grown // MIB} MiB, of at most {most}")
+
+
+def csrf_cookie(names: Iterable[str]) -> str:
+    """Return the name of the CSRF cookie, which has a prefix in production."""
+    return next(name for name in names if name.endswith("csrftoken"))
 
 
 def shortened(sent: bytes) -> str:
