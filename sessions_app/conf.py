@@ -135,12 +135,14 @@ class HoldfastSettings:
     chunk_bytes: Annotated[int, Range(1024)] = 65_536
     # Largest response, all parts together: its message row is read and written whole.
     response_bytes: Annotated[int, Range(4096)] = 4_194_304
-    # Frames a second from one connection: a client that acknowledges and types needs a tenth of it.
+    # Frames a second from one connection: a client that acknowledges and types needs a tenth of it. All connections of
+    # an owner have four times as much together; what comes faster is read more slowly.
     frames_per_second: Positive = 50
     # Likewise where a token allows to publish, and batches a second over HTTP from one owner: twenty answers at 25 a
     # second take half of it, and what comes faster is joined or waits.
     publishes_per_second: Positive = 1000
-    # Signals a minute from one owner: faster than anyone types.
+    # Signals a minute from one owner: faster than anyone types. In an hour all of them may have as many bytes as those
+    # of two minutes that are as long as MESSAGE_BYTES allows.
     signals_per_minute: Positive = 60
     # Streams, polls and signals over HTTP a minute from one owner: two tabs that poll 25 times a second while an answer
     # streams, which is as often as it changes; with POLL_GATHER_MS a tab makes at most 10.
@@ -148,11 +150,23 @@ class HoldfastSettings:
     # Requests a minute to the REST API from one owner: a page that loads makes a handful, a script some more.
     reads_per_minute: Positive = 600
     writes_per_minute: Positive = 120
+    # Bytes a minute that one owner is answered: state at attaches and polls, pages of the REST API; an attach counts as
+    # 4096 bytes at least, a request as 16,384, live frames to each connection as a quarter of their bytes. The largest
+    # state twelve times, or a thousand reconnects and more. Beyond it attaches wait, then are refused with the time to
+    # wait, and live text comes in pieces.
+    answer_bytes_per_minute: Annotated[int, Range(65_536)] = 6_291_456
     # Sessions that one connection may follow, and connections that one owner may have open in a process.
     sessions_per_connection: Positive = 64
     connections_per_owner: Positive = 32
-    # Sessions that one owner may have at a time: ten a day for three months.
+    # Sessions that one owner may have at a time: ten a day for three months. Those that one may begin an hour.
     sessions_per_owner: Positive = 1000
+    sessions_per_hour: Positive = 300
+    # Bytes of messages and signals that one owner may have stored at a time. Beyond it nothing more can be asked; what
+    # is stored can be read and deleted, and answers under way go on.
+    stored_bytes_per_owner: Annotated[int, Range(65_536)] = 67_108_864
+    # An address (IPv4, or an IPv6 /64) may do what so many people may by the limits above: anyone can be many guests,
+    # and an office shares one address. Tokens with the scope `publish` don't count for theirs.
+    people_per_address: Positive = 10
     # -- Signing in with a password
     # Failed sign-ins from one address, and with one name from addresses that its owner never signed in from, before
     # further ones have to wait: an office shares an address, and a person mistypes a few times.
@@ -189,8 +203,13 @@ class HoldfastSettings:
     agents: tuple[str, ...] = ()
     # Run agents in the web server's processes; otherwise `manage.py runagents` does, in processes of its own.
     run_agents: bool = True
-    # Agents at work at once in one process; they wait for their models most of the time.
+    # Agents at work at once in one process; they wait for their models most of the time. One owner gets half of them at
+    # most, two get a third each, and so on, so that the next one finds a place.
     runs_per_process: Annotated[int, Range(0)] = 500
+    # Agents at work for one owner in each process.
+    runs_per_owner: Positive = 50
+    # Messages of one owner that may wait for an agent; beyond it they are refused until some have been answered.
+    waiting_runs_per_owner: Positive = 1000
     # Time that `runagents` gives agents to finish when it is told to stop: most answers take less. Service managers
     # must wait longer before they kill (systemd's 90 s do; Kubernetes' 30 s and Docker's 10 s don't).
     worker_drain_s: Annotated[int, Range(0, 86_400)] = 30

@@ -1,6 +1,5 @@
 """Holdfast's URLconf: `path("chat/", include("sessions_app.urls"))`."""
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
@@ -22,7 +21,7 @@ router.register("sessions", SessionViewSet, basename="session")
 router.register("policies", PolicyViewSet, basename="policy")
 router.register("tokens", TokenViewSet, basename="token")
 
-_read_signals = sync_to_async(SessionViewSet.as_view({"get": "signals"}, detail=True))
+_read_signals = SessionViewSet.as_view({"get": "signals"}, detail=True)
 
 
 @csrf_exempt  # both views enforce CSRF, with errors in the API's format
@@ -32,7 +31,8 @@ async def signals(request: HttpRequest, pk: str) -> HttpResponseBase:
     POST is an async view that waits for the receipt; GET is a REST framework view in a thread.
     """
     if request.method in ("GET", "HEAD"):
-        return await _read_signals(request, pk=pk)
+        read: HttpResponseBase = await _read_signals(request, pk=pk)
+        return read
     return await http_views.signal(request, session=pk)
 
 

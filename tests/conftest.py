@@ -13,6 +13,7 @@ from django.core.management.commands import flush
 from django.db import connections
 from hypothesis import HealthCheck, settings
 
+from sessions_app.fairness import rates
 from sessions_app.models import RetentionPolicy
 from tests import services
 
@@ -89,6 +90,12 @@ def redis() -> Iterator[services.Redis]:
     server.start()
     yield server
     server.end(signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def fresh_limits() -> None:
+    """Limits of a process that has just started; tests share theirs, and their people."""
+    rates.limiter.cache_clear()
 
 
 @pytest.fixture(autouse=True)

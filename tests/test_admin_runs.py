@@ -121,7 +121,7 @@ def test_approvals_show_the_request_and_the_decider(operator: Client) -> None:
     )
     an_approval(run)
     shown = page(operator, "approval/")
-    for words in ("send_mail", "ann@example.com", "user:7", "begun, outcome unknown", "Pending"):
+    for words in ("send_mail", "ann@example.com", "user:7", "Begun, outcome unknown", "Pending"):
         assert words in shown
     assert "x" * 60 in shown and "x" * 200 not in shown
     for id in (approval.uid, session.pk, run.pk):

@@ -289,7 +289,7 @@ async def test_a_failed_search_for_waiting_runs_ends_no_agent(process: Process, 
     loop = asyncio.get_running_loop()
     claimable = claims.claimable_sessions
 
-    def fail_once(most: int) -> list[str]:
+    def fail_once(most: int, worker: str) -> list[str]:
         monkeypatch.setattr(claims, "claimable_sessions", claimable)
         loop.call_soon_threadsafe(asked.set)
         raise OperationalError("the server closed the connection unexpectedly")
@@ -306,7 +306,7 @@ async def test_a_failed_search_for_waiting_runs_ends_no_agent(process: Process, 
 
 async def test_a_failed_claim_affects_no_other_run(process: Process, answer: Any, monkeypatch: Any) -> None:
     claimable = claims.claimable_sessions
-    monkeypatch.setattr(claims, "claimable_sessions", lambda most: ["A" * 22, *claimable(most)])
+    monkeypatch.setattr(claims, "claimable_sessions", lambda most, worker: ["A" * 22, *claimable(most, worker)])
     assert (await answer(parrot)).status == "complete"
 
 

@@ -1,7 +1,6 @@
 """The API's access checks: other owners, forged credentials and floods at each of its operations."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from django.test import Client
 from rest_framework import serializers
 
 from sessions_app.http.json_body import JSONRenderer
-from sessions_app.http.throttling import address_of, limiter
+from sessions_app.http.throttling import address_of
 from sessions_app.models import Session
 from tests.support.api import refusal
 from tests.support.stored import a_message, a_session, guest, owner_of
@@ -32,13 +31,6 @@ WAYS = [
 ]
 ways = pytest.mark.parametrize(("method", "address"), WAYS)
 NO_SUCH_ID = "A" * 22
-
-
-@pytest.fixture(autouse=True)
-def fresh_limits() -> Iterator[None]:
-    limiter.cache_clear()
-    yield
-    limiter.cache_clear()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from sessions_app.auth import tokens
-from sessions_app.http.throttling import limiter
 from sessions_app.models import RevokedToken
 from tests.support.api import refusal
 from tests.support.stored import a_session, guest, staff_with
@@ -27,7 +26,6 @@ DOCUMENT = (Path(__file__).parents[1] / "docs" / "publishing.md").read_text()
 @pytest.fixture(autouse=True)
 def keys(settings: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": KEYS}
-    limiter.cache_clear()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from sessions_app import models, process
-from sessions_app.core.limits import RateLimiter
 from sessions_app.database import threads
 from sessions_app.transports import sse
 from tests.support.requests import (
@@ -274,8 +273,8 @@ async def test_a_signal_to_another_owners_session_is_rejected_as_nonexistent() -
     assert one == other
 
 
-async def test_signals_have_the_same_rate_limit_as_on_a_socket(running: process.Process) -> None:
-    running.signal_intake.rates = RateLimiter.per_minute(1, most=10)
+async def test_signals_have_the_same_rate_limit_as_on_a_socket(limit: Any) -> None:
+    limit(SIGNALS_PER_MINUTE=1)
     session = await new_session()
     first = await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0001"))
     second = await Browser().post(f"/api/sessions/{session}/signals/", message_signal("signal-0002"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sessions_app import conf, process
 from sessions_app.auth import identity
 from sessions_app.event_log import queries
-from sessions_app.http.throttling import limiter
+from sessions_app.fairness.rates import limiter
 from tests.support.requests import GUEST, Browser, Events, limit, message_signal, new_session, refusal_of, running
 
 __all__ = ["limit", "running"]  # fixtures

@@ -30,6 +30,7 @@ sessions_app.transports
 sessions_app.process sessions_app.admin sessions_app.api sessions_app.management
 sessions_app.runs sessions_app.publishing sessions_app.delivery
     sessions_app.retention sessions_app.http sessions_app.checks
+sessions_app.fairness
 sessions_app.diagnostics sessions_app.auth
 sessions_app.event_log sessions_app.servers
 sessions_app.database

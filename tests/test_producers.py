@@ -277,7 +277,7 @@ async def test_a_dead_producers_open_response_is_interrupted_as_stored(
 
 async def signal(here: Process, session: str, kind: str, id: str, **payload: Any) -> Any:
     sent = ClientFrame("signal", session, id=id, kind=kind, payload=payload)
-    receipt, problem = await here.signal_intake.accept(Identity("ext:alice"), sent, now=0.0)
+    receipt, problem = await here.signal_intake.accept(Identity("ext:alice"), sent, address="")
     assert problem is None
     return await threads.run(lambda: Signal.objects.get(uid=id))
 

@@ -13,10 +13,11 @@ from django.utils import timezone
 
 from sessions_app import conf
 from sessions_app.event_log import queries as store
+from sessions_app.event_log import quota
 from sessions_app.event_log import sql as statements
 from sessions_app.models import Approval, JournalEntry, Message, Run, Session, Signal, Worker, new_id
 from sessions_app.retention import purge as retention
-from sessions_app.runs import claims, inbox, leases, lifecycle
+from sessions_app.runs import claims, inbox, leases, lifecycle, signal_handlers
 from tests.support.stored import default_policy, hours_ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -128,7 +129,7 @@ def commit(session: Session) -> None:
         statements.lock_sessions({session.pk})
         statements.fenced_runs({(run.pk, run.worker_id or "")})
         statements.existing_messages({(session.pk, "m_7"), (session.pk, "m_new")})
-        statements.advance_tails([(session.pk, OF_ONE + 9)])
+        statements.advance_tails([(session.pk, OF_ONE + 9, 50)])
         statements.note_runs([], {new_id()})
 
 
@@ -136,12 +137,16 @@ def end_a_response(session: Session) -> None:
     found = store.keyed_message(session.pk, f"m_{OF_ONE - 1}")
     assert found
     with transaction.atomic():
-        statements.conflate([found], timezone.now())
+        statements.conflate([(found[0], found[2])], timezone.now())
 
 
 def begin_runs(session: Session) -> None:
-    claims.claimable_sessions(20)
-    lifecycle.at_work(session.pk)
+    worker = Run.objects.running().values_list("worker", flat=True).first() or ""
+    claims.claimable_sessions(20, worker)
+    for run in lifecycle.at_work(session.pk):
+        claims._may_claim(run, worker, 20)
+    signal_handlers._check_waiting(OWNER)
+    quota.stored_bytes(OWNER)
 
 
 def look_into_inboxes(session: Session) -> None:
@@ -197,7 +202,7 @@ def asked() -> Iterator[dict[str, Any]]:
     queries: dict[str, Any] = {}
 
     def note(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:
-        if sql.startswith(("SELECT", "WITH", "UPDATE", "DELETE")):
+        if sql.lstrip().startswith(("SELECT", "WITH", "UPDATE", "DELETE")):
             queries[sql] = values[0] if many else values
         return execute(sql, values, many, context)
 

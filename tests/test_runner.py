@@ -76,8 +76,8 @@ async def test_a_run_claimed_while_stopping_is_handed_back(process: Process, mon
     claiming, go = asyncio.Event(), asyncio.Event()
     claim = process.claims.claim
 
-    async def slow(session: str, held: Any) -> models.Run | None:
-        claimed = await claim(session, held)
+    async def slow(session: str, held: Any, free: int) -> models.Run | None:
+        claimed = await claim(session, held, free)
         claiming.set()
         await go.wait()
         return claimed
@@ -98,7 +98,7 @@ async def test_a_run_claimed_while_stopping_is_handed_back(process: Process, mon
 async def test_the_runner_stops_while_the_database_is_away(process: Process, monkeypatch: Any) -> None:
     looking, go = threading.Event(), threading.Event()
 
-    def failing(most: int) -> list[str]:
+    def failing(most: int, worker: str) -> list[str]:
         looking.set()
         go.wait(30)
         raise DatabaseError("the database is away")
@@ -114,7 +114,7 @@ async def test_the_runner_stops_while_the_database_is_away(process: Process, mon
 
 
 async def test_a_run_begins_in_the_transaction_that_causes_it(process: Process, monkeypatch: Any) -> None:
-    monkeypatch.setattr(claims, "claimable_sessions", lambda most: [])  # so that nothing else claims
+    monkeypatch.setattr(claims, "claimable_sessions", lambda most, worker: [])  # so that nothing else claims
     runner = asyncio.create_task(Runner(process).run())
     async with Conversation(process, parrot) as talk:
         await talk.say("Hello")
@@ -142,7 +142,7 @@ async def test_no_run_begins_twice_however_fast_messages_arrive(process: Process
 
 
 async def test_a_signal_is_answered_though_its_sender_has_left(process: Process, monkeypatch: Any) -> None:
-    monkeypatch.setattr(claims, "claimable_sessions", lambda most: [])
+    monkeypatch.setattr(claims, "claimable_sessions", lambda most, worker: [])
     runner = asyncio.create_task(Runner(process).run())
     async with Conversation(process, parrot) as talk:
         sent = Sent("left", "message", OWNER, {"parts": [{"type": "text", "text": "Hello"}]})
@@ -161,8 +161,8 @@ async def test_a_session_deleted_while_claiming_affects_no_other_run(process: Pr
             await each.say("Hello")
         claimable = claims.claimable_sessions
 
-        def then_deleted(most: int) -> list[str]:
-            found = claimable(most)
+        def then_deleted(most: int, worker: str) -> list[str]:
+            found = claimable(most, worker)
             models.Session.objects.filter(pk=gone.session).delete()
             return found
 

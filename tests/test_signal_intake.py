@@ -8,7 +8,6 @@ import pytest
 from django.db.models import Model
 
 from sessions_app import models
-from sessions_app.core.limits import RateLimiter
 from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.process import Process
@@ -212,8 +211,8 @@ async def test_a_deleted_session_rejects_signals(tab: Tab) -> None:
     assert (await signal(tab, session.pk))["error"]["code"] == "not_found"
 
 
-async def test_signals_beyond_the_rate_limit_are_rejected_and_may_be_retried(process: Process) -> None:
-    process.signal_intake.rates = RateLimiter.per_minute(3, most=10)
+async def test_signals_beyond_the_rate_limit_are_rejected_and_may_be_retried(process: Process, settings: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"SIGNALS_PER_MINUTE": 3}
     session, strangers = await new_session(), await new_session("guest:2")
     async with Tab(process, OWNER) as tab, Tab(process, OWNER) as second, Tab(process, "guest:2") as other:
         receipts = [await signal(each, session.pk, id=f"signal-{n}") for n, each in enumerate([tab, second, tab, tab])]

@@ -14,7 +14,7 @@ from django.test import AsyncClient, Client
 from sessions_app import process
 from sessions_app.auth import identity, tokens
 from sessions_app.database import threads
-from sessions_app.http.throttling import limiter
+from sessions_app.fairness.rates import limiter
 from sessions_app.models import RevokedSubject, Session
 from tests.support.requests import GUEST, Events, message_signal, new_session, publish_answer, refusal_of, running
 from tests.support.stored import default_policy

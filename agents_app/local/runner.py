@@ -82,7 +82,7 @@ class Runner:
     def _claim(self, session: str) -> None:
         """Claim the session's next run if there is room, in the transaction of the signal about to cause it, if any."""
         if self._free() > 0 and session not in self._claims:
-            self._claims[session] = asyncio.create_task(self._process.claims.claim(session, self._held))
+            self._claims[session] = asyncio.create_task(self._process.claims.claim(session, self._held, self._free()))
             self._claims[session].add_done_callback(partial(self._begin, session))
 
     async def _claimed(self) -> None:

@@ -44,12 +44,15 @@ from sessions_app.api.serializers import (
 )
 from sessions_app.auth import tokens
 from sessions_app.core.cursor import Cursor
+from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
 from sessions_app.core.tokens import ALL
 from sessions_app.delivery import catchup
-from sessions_app.event_log import queries
+from sessions_app.event_log import queries, quota
+from sessions_app.fairness import rates
 from sessions_app.http.authentication import IsAuthenticatedOrGuest, identity_of
 from sessions_app.http.errors import ApiError
+from sessions_app.http.throttling import request_payer
 from sessions_app.models import Message, RetentionPolicy, RevokedToken, Session
 from sessions_app.models.subjects import subject_problem
 from sessions_app.retention import purge
@@ -155,6 +158,11 @@ class SessionViewSet(
             raise ApiError("forbidden_scope", "a new session needs a token for all sessions, `*`")
         if Session.objects.visible().filter(owner=identity.owner).count() >= conf.settings.sessions_per_owner:
             raise ApiError("session_limit", f"at most {conf.settings.sessions_per_owner}")
+        quota.check_room(identity.owner)
+        if wait_s := rates.take("session", request_payer(self.request, identity)):
+            raise HoldfastError(
+                "rate_limited", f"at most {conf.settings.sessions_per_hour} sessions an hour", retry_after_s=wait_s
+            )
         serializer.save(owner=identity.owner)
 
     def destroy(self, request: Request, *args: object, **kwargs: object) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from django.urls import NoReverseMatch, reverse
@@ -51,6 +52,14 @@ def address_key(address: str | None) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(IPv6Network((int(parsed), NETWORK_BITS), strict=False))
+
+
+def scope_client_key(scope: Scope) -> str:
+    """Return the key of an ASGI connection's client."""
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+    client = scope.get("client")  # None behind a Unix socket
+    return client_key(client[0] if client else None, forwarded.decode("latin1"))
 
 
 def client_key(peer: str | None, forwarded_for: str) -> str:

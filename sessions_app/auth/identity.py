@@ -75,6 +75,13 @@ async def identify_async(cookies: Mapping[str, str]) -> Identity | None:
     return identify(cookies)
 
 
+def signed_out() -> HoldfastError:
+    """Return the refusal of a client without an identity: how to get one on this site."""
+    if conf.settings.guests:
+        return HoldfastError("signed_out", "open the page first; it gives visitors an identity")
+    return HoldfastError("signed_out", "this site has no guests; sign in, or send a token")
+
+
 def identify_by_token(token: str) -> Identity:
     """Return a token's identity. Raises bad_token and token_expired. Reads the database; call it in a thread."""
     owner, grant = tokens.read(token)

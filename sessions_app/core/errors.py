@@ -63,6 +63,7 @@ ERRORS: dict[str, ErrorKind] = {
     "upgrade_required": _client(426, "Only WebSockets open here. The request has no Upgrade header"),
     "not_found": _client(404, "Session not found, or it isn't yours"),
     "too_many_connections": _client(429, "Too many open connections. Close some", close=True, retryable=True),
+    "read_limit": _client(429, "You have been answered too much in a short time. Ask again later", retryable=True),
     "rate_limited": _client(429, "Too many requests. Slow down", close=True, retryable=True),
     # Attaching to a session
     "bad_session_id": _client(400, "Invalid session id"),
@@ -76,6 +77,8 @@ ERRORS: dict[str, ErrorKind] = {
     "bad_signal": _client(400, "The signal is malformed"),
     "unknown_kind": _client(400, "Unknown signal kind"),
     "message_too_large": _client(413, "The message is too large"),
+    "storage_full": _client(409, "You have stored as much as you may. Delete conversations you no longer need"),
+    "too_many_waiting": _client(429, "Too many of your messages wait for an agent. Try again later", retryable=True),
     "busy": _client(409, "An agent is at work in this session. Wait until it has finished, or stop it"),
     "nothing_to_stop": _client(409, "No agent is at work on this. It had already ended"),
     "no_such_approval": _client(404, "Approval not found"),
@@ -106,10 +109,15 @@ ERRORS: dict[str, ErrorKind] = {
 
 
 class HoldfastError(Exception):
-    """A failure with a code of `ERRORS`. `detail` follows the problem in its message, before the advice."""
+    """A failure with a code of `ERRORS`. `detail` follows the problem in its message, before the advice.
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    `retry_after_s`: the time after which it may succeed, if that is known, otherwise 0: in error frames and the header
+    Retry-After.
+    """
+
+    def __init__(self, code: str, detail: str = "", *, retry_after_s: float = 0.0) -> None:
         self.code = code
+        self.retry_after_s = retry_after_s
         self.kind = ERRORS[code]
         self.message = self.kind.explain(detail)
         super().__init__(code, self.message)

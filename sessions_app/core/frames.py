@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -282,6 +283,8 @@ def error(problem: HoldfastError, *, session: str = "", id: str = "", sequence: 
         "message": body["message"],
         "retryable": body["retryable"],
     }
+    if problem.retry_after_s:
+        frame["retry_after_ms"] = math.ceil(problem.retry_after_s * 1000)
     if session:
         frame["session"] = session
     if id:

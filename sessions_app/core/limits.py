@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush, heapreplace
 
 
 @dataclass(slots=True)
 class TokenBucket:
-    """Allows `rate` per second on average and `burst` at once."""
+    """Allows `rate` per second on average and `burst` at once. A token is one request, or one byte."""
 
     rate: float
     burst: float
-    tokens: float = -1.0  # full at the first look
+    tokens: float = math.inf  # cut to `burst` at the first look; below 0 in debt
     looked_at: float = 0.0
 
-    def take(self, now: float) -> bool:
-        """Take one token if there is one."""
-        full = self.tokens < 0
-        passed = max(0.0, now - self.looked_at)
-        self.tokens = self.burst if full else min(self.burst, self.tokens + passed * self.rate)
-        self.looked_at = now
-        if self.tokens < 1:
+    def take(self, now: float, amount: float = 1.0) -> bool:
+        """Take so many tokens if they are there. A full bucket is enough for any amount."""
+        self._refill(now)
+        if self.tokens < min(amount, self.burst):
             return False
-        self.tokens -= 1
+        self.tokens -= amount
         return True
+
+    def spend(self, now: float, amount: float) -> None:
+        """Take tokens that are already used, into debt if they aren't there."""
+        self._refill(now)
+        self.tokens -= amount
+
+    def wait(self, now: float, amount: float = 1.0) -> float:
+        """Return the seconds until so many tokens are there."""
+        self._refill(now)
+        return self._wait(amount)
 
     @property
     def wait_s(self) -> float:
         """Seconds from the last look until there is a token."""
-        return max(0.0, (1 - self.tokens) / self.rate)
+        return self._wait(1.0)
 
     @property
     def full_at(self) -> float:
         """The time from which on the bucket equals a new one, if nothing more is taken."""
         return self.looked_at + (self.burst - self.tokens) / self.rate
+
+    def _wait(self, amount: float) -> float:
+        return max(0.0, (min(amount, self.burst) - self.tokens) / self.rate)
+
+    def _refill(self, now: float) -> None:
+        passed = max(0.0, now - self.looked_at)
+        self.tokens = min(self.burst, self.tokens + passed * self.rate)
+        self.looked_at = now
 
 
 class RateLimiter:
@@ -56,10 +72,21 @@ class RateLimiter:
         """Return a limiter that allows `count` at once, and as many again in each minute."""
         return cls(count / 60, count, most)
 
-    def take(self, key: str, now: float) -> float:
-        """Take one token of a key's. Return 0.0 if there was one, else the seconds until there is."""
-        bucket = self._buckets.get(key) or self._admit(key, now)
-        return 0.0 if bucket.take(now) else bucket.wait_s
+    def take(self, key: str, now: float, amount: float = 1.0) -> float:
+        """Take so many tokens of a key's. Return 0.0 if they were there, else the seconds until they are."""
+        bucket = self._bucket(key, now)
+        return 0.0 if bucket.take(now, amount) else bucket.wait(now, amount)
+
+    def spend(self, key: str, now: float, amount: float) -> None:
+        """Take tokens of a key's that are already used, into debt if they aren't there."""
+        self._bucket(key, now).spend(now, amount)
+
+    def wait(self, key: str, now: float, amount: float = 1.0) -> float:
+        """Return the seconds until a key has so many tokens."""
+        return self._bucket(key, now).wait(now, amount)
+
+    def _bucket(self, key: str, now: float) -> TokenBucket:
+        return self._buckets.get(key) or self._admit(key, now)
 
     def _admit(self, key: str, now: float) -> TokenBucket:
         if len(self._buckets) >= self._most and not self._evict(now):

@@ -280,6 +280,7 @@ class PublishedFrame(TypedDict):
 
 class ErrorFrame(ErrorBody, FrameReference):
     type: Literal["error"]
+    retry_after_ms: NotRequired[int]
 
 
 class AuthenticatedFrame(TypedDict):

@@ -57,7 +57,7 @@ def read(
     if view.more:
         return rewound(reason="too-far")
     patches = [_patch(message, decided.after, held) for message in view.messages]
-    if len(patches) > 1 and sum(map(_size, patches)) > conf.settings.snapshot_bytes:
+    if len(patches) > 1 and view.signal_bytes + sum(map(_size, patches)) > conf.settings.snapshot_bytes:
         return rewound(reason="too-far")
     return _attached(session, view, patches, decided)
 

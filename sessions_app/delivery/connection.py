@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 from sessions_app import conf
@@ -18,12 +19,17 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Flusher, Work
 from sessions_app.delivery.subscription import Subscription
+from sessions_app.fairness import rates
+from sessions_app.fairness.answers import LEAST_BYTES, WAIT_S, Answers, Bill
+from sessions_app.fairness.payer import Payer, payer_of
 from sessions_app.models import new_id
 
 logger = logging.getLogger(__name__)
 
 Transport = Literal["websocket", "stream", "poll", "upload"]
 
+# Of an answer's price: a live frame is encoded once for all, and costs a system call for each reader.
+LIVE_SHARE = 4
 FAREWELL_S = 1.0  # timeout for sending the remaining frames when a connection ends
 HTTP_HEARTBEAT_MS = 15_000  # maximum over HTTP, where no pings keep proxies from cutting an idle stream
 
@@ -33,6 +39,7 @@ class Host(Protocol):
 
     feeds: Feeds
     flusher: Flusher
+    answers: Answers
 
     def spawn(self, ending: Work) -> None:
         """Run the end of a connection in a task of its own."""
@@ -42,7 +49,8 @@ class Connection:
     """A client's connection.
 
     `send` writes frames and returns when the transport has accepted them; `close` ends the connection with a code.
-    Times are the event loop's, in seconds.
+    `address` is the key of the client's (`addresses.client_key`), which limits count by. Times are the
+    event loop's, in seconds.
     """
 
     def __init__(
@@ -53,12 +61,15 @@ class Connection:
         send: Callable[[list[str]], Awaitable[None]],
         close: Callable[[int], Awaitable[None]],
         transport: Transport = "websocket",
+        address: str = "",
     ) -> None:
         self.id = new_id()
         self.host = host
         self.identity = identity
+        self.address = address
         self.transport = transport
         self.window = Window(conf.settings.window_bytes)
+        self.delivered = 0  # bytes of live frames since they were last charged
         self.closed = False
         self.end_reason = ""  # an error code, or "going_away"
         self.heartbeat_ms = (
@@ -202,6 +213,30 @@ class Connection:
     def idle_s(self, now: float) -> float:
         """Seconds since the last known frame: a heartbeat, or a frame of the client."""
         return now - max(self.heartbeat_at - self.heartbeat_ms / 1000, self.heard_at)
+
+    @property
+    def payer(self) -> Payer:
+        """The person and the address that this connection's frames and answers are counted for."""
+        return payer_of(self.identity, self.address)
+
+    async def pay_for_opening(self) -> None:
+        """Charge for a handshake as for an attach. In debt it takes up to WAIT_S: no loop opens sockets faster."""
+        payer = self.payer
+        in_debt_s = rates.wait("answer", payer)
+        rates.spend("answer", payer, LEAST_BYTES)
+        await asyncio.sleep(min(in_debt_s, WAIT_S))
+
+    def charge_delivered(self) -> None:
+        """Charge for live frames. In debt none are sent: subscriptions fall behind, and get their state in turns."""
+        if self.delivered or not self.window.limit:
+            payer = self.payer
+            rates.spend("answer", payer, self.delivered / LIVE_SHARE)
+            self.delivered = 0
+            self.window.limit = 0 if rates.wait("answer", payer) else conf.settings.window_bytes
+
+    def turn(self, *, is_patient: bool) -> AbstractAsyncContextManager[Bill]:
+        """Wait for this payer's turn to be answered; see `Answers.turn`."""
+        return self.host.answers.turn(self.payer, is_patient=is_patient)
 
     # Requests of the client
 

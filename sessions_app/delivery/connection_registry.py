@@ -16,6 +16,8 @@ from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Flusher, Work
+from sessions_app.fairness.answers import Answers
+from sessions_app.fairness.payer import Payer
 from sessions_app.telemetry import metrics
 
 logger = logging.getLogger(__name__)
@@ -35,8 +37,10 @@ class ConnectionRegistry:
         self.flusher = flusher
         self.closing = False  # no new connections are admitted
         self._loop = asyncio.get_running_loop()
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, Payer] = {}  # each with whom it was admitted for; its token may change
+        self.answers = Answers()
         self._per_owner: Counter[str] = Counter()
+        self._per_address: Counter[str] = Counter()
         self._endings: set[asyncio.Task[None]] = set()
 
     def __contains__(self, connection: Connection) -> bool:
@@ -52,10 +56,11 @@ class ConnectionRegistry:
 
     def admit(self, connection: Connection) -> None:
         """Add a connection. Raises too_many_connections and going_away."""
-        owner = connection.identity.owner
-        self.check_room(owner)
-        self._per_owner[owner] += 1
-        self._connections.add(connection)
+        payer = connection.payer
+        self.check_room(payer)
+        self._connections[connection] = payer
+        for counts, key in self._counted(payer):
+            counts[key] += 1
         metrics.opened.labels(connection.transport).inc()
         logger.debug("a connection opened: %s", connection.transport, extra={"connection": connection.id})
         now = self._loop.time()
@@ -67,24 +72,32 @@ class ConnectionRegistry:
             # Randomized, or the streams opened when the server started would all end at once.
             connection.ends_at = now + random.uniform(MIN_LIFETIME, 1) * conf.settings.stream_ms / 1000
 
-    def check_room(self, owner: str) -> None:
-        """Raise like `admit` if this owner can't open another connection."""
+    def check_room(self, payer: Payer) -> None:
+        """Raise like `admit` if this person, or another one at this address, can't open another connection."""
         if self.closing:
             raise HoldfastError("going_away")
-        if self._per_owner[owner] >= conf.settings.connections_per_owner:
-            raise HoldfastError("too_many_connections", f"at most {conf.settings.connections_per_owner}")
+        of_one = conf.settings.connections_per_owner
+        if self._per_owner[payer.owner] >= of_one:
+            raise HoldfastError("too_many_connections", f"at most {of_one}")
+        of_address = of_one * conf.settings.people_per_address
+        if not payer.is_backend and self._per_address[payer.address] >= of_address:
+            raise HoldfastError("too_many_connections", f"at most {of_address} from one address")
 
     def dismiss(self, connection: Connection, ended: str = "over") -> None:
         """Remove a connection. `ended` is the reason if this process didn't end it."""
         connection.leave()
         if connection in self._connections:
-            self._connections.discard(connection)
+            payer = self._connections.pop(connection)
             metrics.closed.labels(connection.transport, connection.end_reason or ended).inc()
             logger.debug("a connection ended: %s", connection.end_reason or ended, extra={"connection": connection.id})
-            owner = connection.identity.owner
-            self._per_owner[owner] -= 1
-            if not self._per_owner[owner]:
-                del self._per_owner[owner]
+            for counts, key in self._counted(payer):
+                counts[key] -= 1
+                if not counts[key]:
+                    del counts[key]
+
+    def _counted(self, payer: Payer) -> list[tuple[Counter[str], str]]:
+        by_address = [] if payer.is_backend else [(self._per_address, payer.address)]
+        return [(self._per_owner, payer.owner), *by_address]
 
     def spawn(self, ending: Work) -> None:
         """End a connection in a separate task: a client that doesn't read must not delay the others."""
@@ -100,9 +113,10 @@ class ConnectionRegistry:
     # Maintenance
 
     async def tick(self) -> None:
-        """Send heartbeats, and end slow readers and streams past their lifetime. Call it every TICK_S."""
+        """Send heartbeats, charge, and end slow readers and streams past their lifetime. Call it every TICK_S."""
         now = self._loop.time()
         for connection in self:
+            connection.charge_delivered()
             if connection.is_slow(now):
                 self.spawn(connection.fail(HoldfastError("slow_reader")))
             elif connection.ends_at <= now:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from sessions_app.database import threads
 from sessions_app.delivery import catchup
 from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Work
+from sessions_app.fairness.answers import Bill
 from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,10 @@ class Subscriber(Protocol):
     """Interface of the connection that a subscription belongs to."""
 
     window: Window
+    delivered: int  # bytes of live frames since they were last charged
+
+    def turn(self, *, is_patient: bool) -> AbstractAsyncContextManager[Bill]:
+        """Wait for this payer's turn to be answered; see `Answers.turn`."""
 
     def queue(self, text: str) -> None:
         """Queue a frame; frames are sent in order."""
@@ -132,9 +138,14 @@ class Subscription:
         session = self.attachment.session
         while reading == self._reading:
             try:
-                with metrics.catchup_seconds.time(), tracing.span("catch-up", session=session) as span:
-                    result = await threads.run(read)
-                    span.set_attribute("holdfast.bytes", frames.size(result.text))
+                async with self._connection.turn(is_patient=not asked) as bill:
+                    if reading != self._reading:
+                        return None
+                    with metrics.catchup_seconds.time(), tracing.span("catch-up", session=session) as span:
+                        result = await threads.run(read)
+                        size = frames.size(result.text)
+                        bill.charge(size)
+                        span.set_attribute("holdfast.bytes", size)
                 return result if reading == self._reading else None
             except HoldfastError as error:
                 problem = error
@@ -170,6 +181,7 @@ class Subscription:
 
     def _pass_on(self, frame: Frame) -> None:
         self._connection.queue(frame.text)
+        self._connection.delivered += frame.size
         metrics.delivered.events += frame.last - frame.first + 1
         metrics.delivered.bytes += frame.size
 

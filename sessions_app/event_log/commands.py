@@ -40,6 +40,9 @@ class SessionLog(Protocol):
     ) -> AppendResult:
         """Append chunks to a message and write them. Raises HoldfastError if one is refused."""
 
+    def add_bytes(self, size: int) -> None:
+        """Count bytes that the session stores besides its messages."""
+
     def say(self, signal: SignalRecord) -> None:
         """Append an event with a signal's new record."""
 

@@ -25,6 +25,7 @@ class OpenMessage:
     message: fold.MessageState
     key: int  # of its row; 0 until that is written
     is_new: bool  # not staged yet
+    stored: int = 0  # bytes of the parts in its row
     size: int = 0  # bytes of all its events
     journal_events: int = 0
     shared: bool = False  # of a remote producer, which may have continued at another process
@@ -41,11 +42,11 @@ class OpenMessages:
         found = queries.keyed_message(*key)
         if found is None:
             raise HoldfastError("no_such_message")
-        row, message = found
+        row, stored, message = found
         # Its size and journal are bounded again from here: they are limits, not accounts.
         size = len(orjson.dumps(message.parts))
         opened = self.open[key] = OpenMessage(
-            message, row, is_new=False, size=size, journal_events=conf.settings.journal_events
+            message, row, is_new=False, stored=stored, size=size, journal_events=conf.settings.journal_events
         )
         return opened
 

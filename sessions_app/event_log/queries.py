@@ -21,6 +21,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.plan import Position
 from sessions_app.core.rollup import rollup_events
 from sessions_app.core.wire_types import MessageEvent, SignalRecord
+from sessions_app.database.functions import Bytes
 from sessions_app.event_log import signal_records
 from sessions_app.event_log.moments import aware, milliseconds
 from sessions_app.event_log.sql import SqlValue
@@ -102,7 +103,7 @@ class View:
     """A session and some of its messages in order, in one consistent read.
 
     `replaced`: ids of messages that were replaced since, unless they are among the messages.
-    `more`: there are others that were asked for and that one answer can't hold.
+    `more`: there are others that were asked for and that one answer can't hold. `signal_bytes`: of the signals.
     """
 
     position: Position
@@ -110,6 +111,7 @@ class View:
     messages: list[fold.MessageState]
     replaced: list[str]
     signals: list[SignalRecord]
+    signal_bytes: int
     more: bool
 
 
@@ -166,25 +168,32 @@ def writable(session_id: str) -> None:
 def view(session_id: str, owner: str, *, changed_after: int | None, limit: int, with_replaced: bool = False) -> View:
     """Read the owner's session's position and messages at one moment.
 
-    With `changed_after`, the messages changed since that serial; without it, the newest. Ended ones on show are at most
-    `limit` and, but for the first, at most SNAPSHOT_BYTES. Raises as `readable`.
+    With `changed_after`, the messages and signals changed since that serial; without it, the newest. Ended ones on
+    show are at most `limit` and, but for the first message, at most SNAPSHOT_BYTES. Raises as `readable`.
     """
     with consistent_read():
         session = readable(session_id, owner)
         cutoff = _cutoff(session)
         position = Position(session.epoch, session.tail, max(session.trimmed, _hidden_serial(session_id, cutoff)))
         if changed_after is None:
-            rows, more = _select(session_id, cutoff, limit, order="first_serial DESC", with_replaced=with_replaced)
+            sent = signal_records.newest(session_id, cutoff)
+            rows, more = _select(
+                session_id,
+                cutoff,
+                limit,
+                order="first_serial DESC",
+                with_replaced=with_replaced,
+                used=sent.size,
+            )
         else:
+            sent = signal_records.changed_since(session_id, changed_after)
             rows, more = _changed(session_id, cutoff, limit, changed_after)
         messages = _folded(session_id, rows)
-        signals = signal_records.select(session_id, cutoff, changed_after)
-    more = more or len(signals) > conf.settings.history_max
     if changed_after is not None:
         messages = [message for message in messages if message.last_serial > changed_after]
     replaced = [] if with_replaced else [message.id for message in messages if message.replaced_by]
     messages = [message for message in messages if with_replaced or not message.replaced_by]
-    return View(position, session.title, messages, replaced, signals, more)
+    return View(position, session.title, messages, replaced, sent.records, sent.size, more or sent.more)
 
 
 def history(
@@ -246,11 +255,11 @@ def message(session_id: str, uid: str) -> fold.MessageState | None:
     return next(iter(_folded(session_id, rows)), None)
 
 
-def keyed_message(session_id: str, uid: str) -> tuple[int, fold.MessageState] | None:
-    """As `message`, with its row's key."""
-    key = models.Message.objects.filter(session=session_id, uid=uid).values_list("pk", flat=True).first()
-    found = None if key is None else message(session_id, uid)
-    return None if key is None or found is None else (key, found)
+def keyed_message(session_id: str, uid: str) -> tuple[int, int, fold.MessageState] | None:
+    """As `message`, with its row's key, and the bytes of the parts in it."""
+    row = models.Message.objects.filter(session=session_id, uid=uid).values_list("pk", Bytes("parts")).first()
+    found = None if row is None else message(session_id, uid)
+    return None if row is None or found is None else (*row, found)
 
 
 def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
@@ -292,10 +301,10 @@ def _hidden_serial(session_id: str, cutoff: datetime) -> int:
 def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[list[MessageRow], bool]:
     # A streaming message's row may be older than its journal, so all of them are read. Two queries, each by
     # its own index: an OR of the two makes SQLite scan the session. Being replaced is a change.
-    streaming, _ = _select(session_id, cutoff, STREAMING, "status = 'streaming'", order="first_serial")
+    streaming, beyond = _select(session_id, cutoff, STREAMING, "status = 'streaming'", order="first_serial")
     ended = "status <> 'streaming' AND last_serial > %s"
     rows, more = _select(session_id, cutoff, limit, ended, [after], order="last_serial", with_replaced=True)
-    return streaming + rows, more
+    return streaming + rows, more or beyond
 
 
 def _select(
@@ -307,10 +316,12 @@ def _select(
     *,
     order: str,
     with_replaced: bool = False,
+    used: int = 0,
 ) -> tuple[list[MessageRow], bool]:
     """Take messages while they are within the bounds of one answer; return whether there are more.
 
-    `limit` counts those on show; of the others there are at most as many as one answer may have of those.
+    `limit` counts those on show; of the others there are at most as many as one answer may have of those. `used`: bytes
+    of the answer that something else takes.
     """
     shown = "" if with_replaced else " AND replaced_by IS NULL"
     query = SELECT_MESSAGES + shown + (f" AND {where}" if where else "") + f" ORDER BY {order} LIMIT %s"
@@ -318,7 +329,7 @@ def _select(
     on_show = 0
     since = connection.ops.adapt_datetimefield_value(cutoff)
     taken: list[MessageRow] = []
-    size = 0
+    size = used
     # A server-side cursor where there is one: PostgreSQL's client would fetch all rows before the first is seen.
     with connection.chunked_cursor() as cursor:
         cursor.execute(query, [session_id, since, *values, most])

@@ -9,12 +9,15 @@ import orjson
 from django.db import connection
 
 from sessions_app import conf, models
-from sessions_app.core import signals
+from sessions_app.core import frames, signals
 from sessions_app.core.wire_types import SignalRecord
 from sessions_app.event_log.moments import aware, milliseconds
 from sessions_app.event_log.sql import SqlValue
 
 SETTLED = 32  # settled signals that an answer without a cursor carries: what the newest messages' ticks need
+
+ROWS_AT_ONCE = 10  # read ahead
+RECORD_BYTES = 512  # of a record besides its payload, at most but for a long reason
 
 
 class SignalRow(NamedTuple):
@@ -57,23 +60,57 @@ def record(signal: models.Signal | SignalRow) -> SignalRecord:
     return found
 
 
-def select(session_id: str, cutoff: datetime, after: int | None) -> list[SignalRecord]:
-    """Return records of the signals changed since a serial, or of the open and the newest others; in order."""
-    if after is not None:
-        rows = _select(session_id, "last_serial > %s ORDER BY last_serial", after, conf.settings.history_max + 1)
-    else:
-        since = connection.ops.adapt_datetimefield_value(cutoff)
-        newest = "{} ORDER BY last_serial DESC".format
-        rows = [
-            *_select(session_id, newest("status IN ('accepted', 'delivered')"), conf.settings.history_max),
-            *_select(
-                session_id, newest("status NOT IN ('accepted', 'delivered') AND changed_at >= %s"), since, SETTLED
-            ),
-        ]
-    return [record(signal) for signal in sorted(rows, key=lambda signal: signal.serial)]
+class Selected(NamedTuple):
+    """Records in order, and their bytes. `more`: there are others that one answer can't hold."""
+
+    records: list[SignalRecord]
+    size: int
+    more: bool
 
 
-def _select(session_id: str, where: str, *values: SqlValue) -> list[SignalRow]:
-    with connection.cursor() as cursor:
-        cursor.execute(f"{SELECT_SIGNALS} AND {where} LIMIT %s", [session_id, *values])
-        return list(map(SignalRow._make, cursor.fetchall()))
+def changed_since(session_id: str, after: int) -> Selected:
+    """Return the signals changed since a serial, if one answer can hold them."""
+    rows = _Rows(session_id, conf.settings.snapshot_bytes)
+    more = rows.take("last_serial > %s ORDER BY last_serial", after, limit=conf.settings.history_max)
+    return rows.selected(more)
+
+
+def newest(session_id: str, cutoff: datetime) -> Selected:
+    """Return the open signals and the newest others, of each the newest. They leave half of the answer to messages."""
+    rows = _Rows(session_id, conf.settings.snapshot_bytes // 2)
+    since = connection.ops.adapt_datetimefield_value(cutoff)
+    order = "ORDER BY last_serial DESC"
+    more = rows.take(f"status IN ('accepted', 'delivered') {order}", limit=conf.settings.history_max)
+    if not more:
+        rows.take(f"status NOT IN ('accepted', 'delivered') AND changed_at >= %s {order}", since, limit=SETTLED)
+    return rows.selected(more)
+
+
+class _Rows:
+    """Rows of a session's signals, read while they fit into so many bytes."""
+
+    def __init__(self, session_id: str, most: int) -> None:
+        self._session_id = session_id
+        self._most = most
+        self._taken: list[SignalRow] = []
+        self._size = 0
+
+    def take(self, where: str, *values: SqlValue, limit: int) -> bool:
+        """Take the next rows; return True if there are others that don't fit."""
+        # A server-side cursor where there is one, and few rows at a time: two hundred payloads may have 6 MB.
+        with connection.chunked_cursor() as cursor:
+            cursor.execute(f"{SELECT_SIGNALS} AND {where} LIMIT %s", [self._session_id, *values, limit + 1])
+            count = 0
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                for row in map(SignalRow._make, rows):
+                    size = frames.size(row.payload) + RECORD_BYTES
+                    if count == limit or self._size + size > self._most:
+                        return True
+                    self._taken.append(row)
+                    self._size += size
+                    count += 1
+        return False
+
+    def selected(self, more: bool) -> Selected:
+        rows = sorted(self._taken, key=lambda signal: signal.serial)
+        return Selected([record(signal) for signal in rows], self._size, more)

@@ -18,7 +18,7 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from sessions_app import models
-from sessions_app.core import fold
+from sessions_app.core import fold, frames
 from sessions_app.database.locking import BOUND_IDLE_SQL
 
 ROWS = 2000  # in one statement: with four values each far below the databases' limits on parameters
@@ -151,6 +151,13 @@ def beat_producers(workers: set[str]) -> set[str]:
         return workers - {worker for (worker,) in cursor.fetchall()}
 
 
+class Written(NamedTuple):
+    """A message's row: its key, and the bytes of its parts."""
+
+    key: int
+    size: int
+
+
 def existing_messages(keys: set[Key]) -> dict[Key, tuple[str, int, int]]:
     """Return the role and the first and last serial of those messages that exist."""
     if not keys:
@@ -172,8 +179,8 @@ def runs_of_messages(keys: set[Key]) -> dict[Key, set[str]]:
     return found
 
 
-def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: datetime) -> list[int]:
-    """Return their keys, in the same order."""
+def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: datetime) -> list[Written]:
+    """Return their rows, in the same order."""
     rows = models.Message.objects.bulk_create(
         models.Message(
             session_id=session,
@@ -188,20 +195,25 @@ def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: date
         )
         for (session, uid), message in messages
     )
-    return [row.pk for row in rows]
+    return [Written(row.pk, frames.size(row.parts)) for row in rows]
 
 
-def conflate(messages: Sequence[tuple[int, fold.MessageState]], now: datetime) -> None:
-    """Write the messages, given with their keys, as they are folded, and remove their events from the journal."""
+def conflate(messages: Sequence[tuple[int, fold.MessageState]], now: datetime) -> list[Written]:
+    """Write the messages, given with their keys, as they are folded, and remove their events from the journal.
+
+    Returns their rows, in the same order.
+    """
     if not messages:
-        return
+        return []
+    rows = [(key, _columns(message)) for key, message in messages]
     assignments = ", ".join(f'"{name}" = %s' for name in _Columns._fields)
     update = f"UPDATE {MESSAGES} SET {assignments}, updated_at = %s WHERE id = %s"
     moment = connection.ops.adapt_datetimefield_value(now)
     folded = f"DELETE FROM {JOURNAL} WHERE message_id IN ({','.join(['%s'] * len(messages))})"
     with connection.cursor() as cursor:
-        cursor.executemany(update, [(*_columns(message), moment, key) for key, message in messages])
-        cursor.execute(folded, [key for key, _ in messages])
+        cursor.executemany(update, [(*columns, moment, key) for key, columns in rows])
+        cursor.execute(folded, [key for key, _ in rows])
+    return [Written(key, frames.size(columns.parts)) for key, columns in rows]
 
 
 def insert_journal(rows: list[JournalRow]) -> None:
@@ -212,14 +224,14 @@ def insert_journal(rows: list[JournalRow]) -> None:
             cursor.execute(query, [value for row in batch for value in row])
 
 
-def advance_tails(tails: list[tuple[str, int]]) -> None:
-    """Set the sessions' tails."""
+def advance_tails(tails: list[tuple[str, int, int]]) -> None:
+    """Set the sessions' tails, and add the bytes that each has grown by."""
     query = (
-        f"WITH moved(session, tail) AS (VALUES {_places(2, len(tails))})"
-        f" UPDATE {SESSIONS} SET tail = moved.tail FROM moved WHERE id = moved.session"
+        f"WITH moved(session, tail, grown) AS (VALUES {_places(3, len(tails))}) UPDATE {SESSIONS}"
+        " SET tail = moved.tail, stored = stored + moved.grown FROM moved WHERE id = moved.session"
     )
     with connection.cursor() as cursor:
-        cursor.execute(query, [value for pair in tails for value in pair])
+        cursor.execute(query, [value for moved in tails for value in moved])
 
 
 def replace(replaced: Sequence[tuple[str, list[str], fold.MessageState]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -24,6 +25,7 @@ class StagedMessages:
 
     def __init__(self) -> None:
         self.written: set[Key] = set()
+        self._grown: Counter[str] = Counter()  # bytes by session, since `take_growth`
         self._new: dict[Key, OpenMessage] = {}
         self._conflated: dict[Key, OpenMessage] = {}
         self._journal: list[sql.JournalRow] = []
@@ -59,11 +61,10 @@ class StagedMessages:
         """Write what is staged; return whether anything was."""
         if not (self._new or self._conflated or self._journal):
             return False
-        keys = sql.insert_messages([(key, opened.message) for key, opened in self._new.items()], now)
-        for opened, row in zip(self._new.values(), keys, strict=True):
-            opened.key = row
+        rows = sql.insert_messages([(key, opened.message) for key, opened in self._new.items()], now)
+        self._note(self._new, rows)
         conflated = {opened.key: opened.message for opened in self._conflated.values()}
-        sql.conflate(list(conflated.items()), now)
+        self._note(self._conflated, sql.conflate(list(conflated.items()), now))
         sql.replace(self._replaced)
         sql.insert_journal([entry for entry in self._journal if entry[0] not in conflated])
         self.written |= self._conflated.keys() | self._new.keys()
@@ -72,6 +73,16 @@ class StagedMessages:
         self._journal.clear()
         self._replaced.clear()
         return True
+
+    def take_growth(self) -> dict[str, int]:
+        """Return by how many bytes each session has grown since the last call."""
+        grown, self._grown = self._grown, Counter()
+        return grown
+
+    def _note(self, staged: dict[Key, OpenMessage], rows: Sequence[sql.Written]) -> None:
+        for (key, opened), row in zip(staged.items(), rows, strict=True):
+            self._grown[key[0]] += row.size - opened.stored
+            opened.key, opened.stored = row
 
 
 class StagedActivity:

@@ -33,7 +33,10 @@ Events = list[tuple[int, str]]  # each with its serial: JSON
 
 @dataclass(slots=True)
 class StagedSession:
-    """A locked session with what is staged: its epoch, tail, first new serial and leaf, and every new event's JSON."""
+    """A locked session with what is staged: its epoch, tail, first new serial and leaf, and every new event's JSON.
+
+    `bytes_grown`: those by which its rows have grown.
+    """
 
     epoch: str
     tail: int
@@ -41,6 +44,7 @@ class StagedSession:
     leaf: str | None
     texts: list[str] = field(default_factory=list)
     has_grown: bool = False  # the leaf is another one
+    bytes_grown: int = 0
 
 
 class FollowUps:
@@ -228,6 +232,8 @@ class Transaction:
         """Write what is staged, so that queries see it."""
         if self._messages.write(self.now):
             self._activity.write(self.now)
+            for id_, bytes_ in self._messages.take_growth().items():
+                self._sessions[id_].bytes_grown += bytes_
         self._reads.batches.write()
 
     def finish(self) -> list[Frame]:
@@ -235,7 +241,7 @@ class Transaction:
         self.write()
         changed = {id_: session for id_, session in self._sessions.items() if session.texts}
         if changed:
-            sql.advance_tails([(id_, session.tail) for id_, session in changed.items()])
+            sql.advance_tails([(id_, session.tail, session.bytes_grown) for id_, session in changed.items()])
             sql.move_leaves(
                 {id_: session.leaf for id_, session in changed.items() if session.has_grown and session.leaf}
             )
@@ -272,13 +278,13 @@ class StagedLog(SessionLog):
     @contextmanager
     def undone_by_refusal(self) -> Iterator[None]:
         """Undo all that is done within if it raises a HoldfastError."""
-        tail, events = self._staged.tail, len(self._staged.texts)
+        tail, events, bytes_grown = self._staged.tail, len(self._staged.texts), self._staged.bytes_grown
         leaf, has_grown = self._staged.leaf, self._staged.has_grown
         try:
             with transaction.atomic():
                 yield
         except HoldfastError:
-            self._staged.tail = tail
+            self._staged.tail, self._staged.bytes_grown = tail, bytes_grown
             self._staged.leaf, self._staged.has_grown = leaf, has_grown
             del self._staged.texts[events:]
             self._work.abandon(self._id)
@@ -297,6 +303,9 @@ class StagedLog(SessionLog):
         self, uid: str, chunks: list[Chunk], *, run: str = "", worker: str = "", place: Place | None = None
     ) -> AppendResult:
         return self._work.stage_now(Append(self._id, uid, chunks, run=run, worker=worker, place=place))
+
+    def add_bytes(self, size: int) -> None:
+        self._staged.bytes_grown += size
 
     def say(self, signal: SignalRecord) -> None:
         self._staged.tail += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
@@ -12,6 +13,7 @@ from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from sessions_app.auth.identity import signed_out
 from sessions_app.core.errors import ERRORS, ErrorKind, Fault, HoldfastError
 from sessions_app.core.wire_types import JsonObject
 from sessions_app.database.connection_failures import describe
@@ -77,14 +79,14 @@ def headers_of(error: Exception, refusal: Refusal) -> dict[str, str]:
     headers = {}
     if isinstance(error, exceptions.Throttled):
         headers["Retry-After"] = str(getattr(error, "wait", 1))
+    elif isinstance(error, HoldfastError) and error.retry_after_s:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     if refusal.kind.status == 401:
         headers["WWW-Authenticate"] = "Cookie" if refusal.code == "signed_out" else 'Bearer error="invalid_token"'
     return headers
 
 
 _CODES: dict[type[Exception], str] = {
-    exceptions.NotAuthenticated: "signed_out",
-    exceptions.AuthenticationFailed: "signed_out",
     exceptions.PermissionDenied: "forbidden",
     PermissionDenied: "forbidden",
     exceptions.NotFound: "bad_page",  # the only case in which the REST framework raises it
@@ -109,6 +111,8 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, DatabaseError):
         logger.error("a request failed: %s", describe(error))
         return ApiError("storage_unavailable")
+    if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+        return signed_out()
     if isinstance(error, RequestDataTooBig):
         return ApiError("body_too_large")
     if isinstance(error, (BadRequest, MultiPartParserError, SuspiciousOperation)):

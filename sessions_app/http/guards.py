@@ -10,16 +10,15 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
-from rest_framework.exceptions import Throttled
 
-from sessions_app import conf
-from sessions_app.auth.identity import Identity, identify_by_token, token_in
+from sessions_app.auth.identity import Identity, identify_by_token, signed_out, token_in
 from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import check_page
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
 from sessions_app.core.wire_types import JsonObject
 from sessions_app.database import threads
+from sessions_app.fairness import rates
 from sessions_app.http import errors, throttling
 from sessions_app.http.authentication import enforce_csrf
 from sessions_app.http.errors import ApiError, Refusal
@@ -28,7 +27,6 @@ from sessions_app.telemetry import log_context
 
 View = Callable[..., Coroutine[object, None, HttpResponseBase]]
 Refuse = Callable[[Refusal, dict[str, str]], HttpResponse]
-Budget = tuple[str, int]  # kind of request, and the number allowed per minute and owner
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:
@@ -41,19 +39,12 @@ def refused(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
     return json_response(orjson.dumps(refusal.as_dict()), refusal.kind.status, headers)
 
 
-def links() -> Budget:
-    return "link", conf.settings.links_per_minute
-
-
-def publishes() -> Budget:
-    return "publish", conf.settings.publishes_per_second * 60
-
-
-def guard(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget] = links) -> Callable[[View], View]:
+def guard(method: str, *, refuse: Refuse = refused, kind: rates.Kind = "link") -> Callable[[View], View]:
     """Decorate an async view with the access checks: `view(request, identity, …)`.
 
-    `refuse` makes the response for errors of the checks and of the view. The view must not touch `request.user` and
-    `request.session`: they open a database connection in the request's own thread.
+    `refuse` makes the response for errors of the checks and of the view; `kind` is the rate that requests count for.
+    The view must not touch `request.user` and `request.session`: they open a database connection in the request's own
+    thread.
     """
 
     def decorate(view: View) -> View:
@@ -63,7 +54,7 @@ def guard(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget]
             if SESSION_ID.match(where.get("session", "")):
                 log_context.work_on(session=where["session"])
             try:
-                return await view(request, _check(request, method, *budget()), **where)
+                return await view(request, _check(request, method, kind), **where)
             except Exception as error:
                 refusal = errors.refusal_of(error)
                 if refusal is None:
@@ -75,7 +66,7 @@ def guard(method: str, *, refuse: Refuse = refused, budget: Callable[[], Budget]
     return decorate
 
 
-def _check(request: HttpRequest, method: str, kind: str, per_minute: int) -> Identity:
+def _check(request: HttpRequest, method: str, kind: rates.Kind) -> Identity:
     """Check access and return the identity."""
     if request.method != method:
         raise ApiError("method_not_allowed", f"send {method}")
@@ -84,14 +75,12 @@ def _check(request: HttpRequest, method: str, kind: str, per_minute: int) -> Ide
     if not by_token:
         check_page(request)
     if identity is None:
-        raise HoldfastError("signed_out", "open the page first; it gives visitors an identity")
+        raise signed_out()
     if method == "POST" and request.content_type != "application/json":
         raise ApiError("unsupported_media_type")  # before the CSRF check, which would also read forms
     if not by_token:
         enforce_csrf(request)
-    wait = throttling.consume(request, identity.owner, kind, per_minute)
-    if wait:
-        raise Throttled(wait)
+    throttling.consume(kind, request, identity)
     return identity
 
 
@@ -105,9 +94,7 @@ async def authenticate_publisher(request: HttpRequest) -> Identity:
     except DatabaseError:
         raise HoldfastError("storage_unavailable") from None
     identity.require("publish")
-    wait = throttling.consume(request, identity.owner, *publishes())
-    if wait:
-        raise Throttled(wait)
+    throttling.consume("publish", request, identity)
     return identity
 
 

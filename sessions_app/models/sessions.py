@@ -135,6 +135,10 @@ class Session(models.Model):
     trimmed = models.BigIntegerField(
         default=0, editable=False, help_text="Highest serial of messages and signals removed by retention."
     )
+    # Written with the tail. Added up, it is what an owner has stored (`event_log.quota`).
+    stored = models.BigIntegerField(
+        default=0, db_default=0, editable=False, help_text="Bytes of its messages and signals."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     active_at = models.DateTimeField(
         default=timezone.now, editable=False, help_text="When a message last began or ended."

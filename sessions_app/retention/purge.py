@@ -18,13 +18,15 @@ from datetime import datetime
 from typing import TypeVar
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Exists, Max, Model, OuterRef, QuerySet
+from django.db.models import Exists, F, Max, Model, OuterRef, QuerySet, Sum
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from sessions_app import conf
 from sessions_app.auth import tokens
 from sessions_app.database import locking
 from sessions_app.database.connection_failures import describe
+from sessions_app.database.functions import Bytes
 from sessions_app.diagnostics import connection_records
 from sessions_app.models import Approval, Message, RetentionPolicy, Run, Session, Signal, Worker
 from sessions_app.retention import clock as clocks
@@ -181,8 +183,12 @@ def _trim(outdated: QuerySet[Model], sessions: set[str], batch: int) -> Purged:
         # `outdated` is evaluated again: a session may have been put on hold or got another policy since.
         if outdated.model is Run:
             return _trim_runs(outdated, batch)
-        for session, serial in outdated.values_list("session").annotate(Max("last_serial")).order_by():
-            Session.objects.filter(pk=session, trimmed__lt=serial).update(trimmed=serial)
+        size = Sum(Bytes("parts" if outdated.model is Message else "payload"))
+        removed = outdated.values_list("session").annotate(Max("last_serial"), size=size)
+        for session, serial, freed in removed.order_by():
+            Session.objects.filter(pk=session).update(
+                trimmed=Greatest("trimmed", serial), stored=Greatest(F("stored") - freed, 0)
+            )
         return _purged({outdated.model: _delete_some(outdated, batch)})
 
 

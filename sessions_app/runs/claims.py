@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Container, Coroutine
 
-from django.db.models import Exists, OuterRef
+from django.db import connection
 
-from sessions_app import models
+from sessions_app import conf, models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
@@ -36,21 +36,22 @@ class Claims:
             self.claim_next(session)
 
     async def claimable(self, most: int) -> list[str]:
-        """Return up to `most` sessions with a run to claim.
+        """Return up to `most` sessions with a run to claim, as many as there are places free.
 
         Includes all sessions whose claim has an unknown outcome, because the database connection broke at COMMIT.
         """
-        return [*self._unsure, *await threads.run(claimable_sessions, most)]
+        return [*self._unsure, *await threads.run(claimable_sessions, most, self._lease.worker)]
 
-    def claim(self, session: str, held: Container[str]) -> Coroutine[None, None, models.Run | None]:
+    def claim(self, session: str, held: Container[str], free: int) -> Coroutine[None, None, models.Run | None]:
         """Claim a session's waiting run, in the same transaction as the write queued just before.
 
-        Claims of one session must not overlap. `held` has the runs claimed earlier. Without a lease nothing is claimed.
+        Claims of one session must not overlap. `held` has the runs claimed earlier, `free` is the number of places.
+        Without a lease nothing is claimed.
         """
         if not self._lease.worker:
             return _nothing()
         self._unsure.discard(session)
-        return self._claimed(session, self._log_writer.change(session, claim_run, self._lease.worker, held))
+        return self._claimed(session, self._log_writer.change(session, claim_run, self._lease.worker, held, free))
 
     async def _claimed(self, session: str, claim: Awaitable[models.Run | None]) -> models.Run | None:
         try:
@@ -72,18 +73,42 @@ async def _nothing() -> None:
 
 # In the database
 
+RUNS, SESSIONS = models.Run._meta.db_table, models.Session._meta.db_table
+# An owner's k-th claim is made with n - (k - 1) places free, if nobody else claims, and with b + k - 1 agents at work
+# for them; `_may_claim` is true of it if 2 k <= n - b + 1.
+SELECT_CLAIMABLE = f"""
+WITH busy(owner, agents) AS (
+  SELECT s.owner, count(*) FROM {RUNS} r JOIN {SESSIONS} s ON s.id = r.session_id
+  WHERE r.status = 'running' AND r.worker_id = %s AND r.cause_id IS NOT NULL GROUP BY s.owner
+), longest(session, owner, since) AS (
+  SELECT r.session_id, s.owner, min(r.created_at) FROM {RUNS} r JOIN {SESSIONS} s ON s.id = r.session_id
+  WHERE r.status = 'waiting' AND NOT EXISTS (
+    SELECT 1 FROM {RUNS} at_work WHERE at_work.session_id = r.session_id AND at_work.status = 'running'
+  ) GROUP BY r.session_id, s.owner
+), queue(session, since, agents, place) AS (
+  SELECT l.session, l.since, coalesce(b.agents, 0), row_number() OVER (PARTITION BY l.owner ORDER BY l.since)
+  FROM longest l LEFT JOIN busy b ON b.owner = l.owner
+)
+SELECT session FROM queue WHERE 2 * place <= %s - agents + 1 AND place <= %s - agents
+ORDER BY agents + place, since LIMIT %s
+"""
 
-def claimable_sessions(most: int) -> list[str]:
-    """Return sessions with a waiting run and no running one, the longest waiting first. Needs no lock."""
-    at_work = models.Run.objects.running().filter(session=OuterRef("session"))
-    waiting = models.Run.objects.waiting().filter(~Exists(at_work)).order_by("created_at")
-    return list(dict.fromkeys(waiting.values_list("session", flat=True)[: 4 * most]))[:most]
+
+def claimable_sessions(most: int, worker: str) -> list[str]:
+    """Return sessions with a run that a worker with `most` places free may claim. Needs no lock.
+
+    Owners take turns: first the longest waiting run of each owner with the fewest agents at work in this process.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(SELECT_CLAIMABLE, [worker, most, conf.settings.runs_per_owner, most])
+        return [session for (session,) in cursor.fetchall()]
 
 
-def claim_run(log: SessionLog, worker: str, held: Container[str] = ()) -> models.Run | None:
+def claim_run(log: SessionLog, worker: str, held: Container[str] = (), free: int = 1) -> models.Run | None:
     """Claim the session's oldest waiting run for a worker, unless another run is running.
 
-    A running run of the worker that isn't in `held`, the runs it knows of, is returned again: its claim was lost.
+    `free`: the places that the worker has. A running run of the worker that isn't in `held`, the runs it knows of, is
+    returned again: its claim was lost.
     """
     run = next(iter(lifecycle.at_work(log.session)), None)
     if run is None:
@@ -91,11 +116,24 @@ def claim_run(log: SessionLog, worker: str, held: Container[str] = ()) -> models
     if run.status == models.Run.Status.RUNNING:
         is_lost = run.worker_id == worker and run.pk not in held and run.cause_id is not None
         return run if is_lost and not _has_begun(run) else None
+    if not _may_claim(run, worker, free):
+        return None
     run.status, run.worker_id, run.started_at = models.Run.Status.RUNNING, worker, log.now
     run.save(update_fields=["status", "worker", "started_at"])
     if run.cause:
         lifecycle.settle(log, run.cause, signals.DELIVERED)
     return run
+
+
+def _may_claim(run: models.Run, worker: str, free: int) -> bool:
+    """Return True if its owner has fewer agents at work in this process than RUNS_PER_OWNER, and than places are free.
+
+    So one owner gets half of the places at most, two a third each, and so on, and the next one finds a place: the
+    dynamic threshold of shared buffers (Choudhury and Hahne, 1998).
+    """
+    owner = models.Session.objects.filter(pk=run.session_id).values("owner")
+    of_owner = models.Run.objects.running().filter(worker=worker, session__owner__in=owner).exclude(cause=None)
+    return of_owner.count() < min(free, conf.settings.runs_per_owner)
 
 
 def hand_back_run(log: SessionLog, run: str, worker: str) -> bool:

@@ -12,19 +12,20 @@ from typing import NamedTuple
 
 import orjson
 
-from sessions_app import models
+from sessions_app import conf, models
 from sessions_app.core import busy, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Sent
 from sessions_app.core.text import SurrogateJoiner
 from sessions_app.core.wire_types import Chunk, Part
-from sessions_app.event_log import queries
+from sessions_app.event_log import queries, quota
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, Run, Signal, new_id
 from sessions_app.runs import lifecycle, retries
 
 STOPPED = "It was stopped before an agent began to answer."
 STOPPED_ELSEWHERE = "It was stopped. Its agent can't add anything more."
+ASKS = ("message", "steer", "retry")  # kinds that ask for more to be stored; the others end what is under way
 NO_ACTIVE_AGENT = "No agent was at work on an answer, so this became a question of its own."
 
 
@@ -50,6 +51,8 @@ def handle(log: SessionLog, sent: Sent) -> Receipt:
     """Store a signal and carry it out. A repeated id gets its first receipt again. Raises HoldfastError."""
     known = Signal.objects.filter(session=log.session, uid=sent.id).first()
     if known is None:
+        if sent.kind in ASKS:
+            quota.check_room(sent.actor)
         return _HANDLERS[sent.kind](log, sent)
     if known.kind != sent.kind and {known.kind, sent.kind} != {"message", "steer"}:
         raise HoldfastError("conflict", f"it is an earlier {known.kind}'s")
@@ -107,10 +110,18 @@ def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Recei
     signal = _row(log, sent, serial=stored.serial, status=status, reason=reason)
     signal.save()
     if agent:
+        _check_waiting(sent.actor)
         lifecycle.create(log, signal, agent=agent, prompt=sent.id)
     if sent.kind != "message":
         lifecycle.announce(log, signal)
     return Receipt(stored.serial)
+
+
+def _check_waiting(owner: str) -> None:
+    """Raise too_many_waiting if as many runs of an owner wait as may."""
+    most = conf.settings.waiting_runs_per_owner
+    if Run.objects.waiting().filter(session__owner=owner).count() >= most:
+        raise HoldfastError("too_many_waiting", f"at most {most}")
 
 
 def _retry(log: SessionLog, sent: Sent) -> Receipt:
@@ -120,6 +131,7 @@ def _retry(log: SessionLog, sent: Sent) -> Receipt:
         if problem.code != "already_retried":
             raise
         return _refuse(log, sent, problem, About(message=sent.payload["message"]))
+    _check_waiting(sent.actor)
     signal = _row(log, sent, serial=log.next_serial)
     signal.save()
     agent = _agent(log) or earlier.agent
@@ -253,13 +265,15 @@ def _row(
     status: str = signals.ACCEPTED,
     reason: str = "",
 ) -> Signal:
+    payload = orjson.dumps(sent.payload)
+    log.add_bytes(len(payload))
     return Signal(
         session_id=log.session,
         uid=sent.id,
         kind=sent.kind,
         actor=sent.actor,
         issued_by=sent.issued_by or None,
-        payload=orjson.dumps(sent.payload).decode(),
+        payload=payload.decode(),
         serial=serial,
         last_serial=serial,
         created_at=log.now,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import orjson
 from django.db import DatabaseError, DataError
 
 from sessions_app import conf
@@ -11,16 +12,15 @@ from sessions_app.auth.identity import Identity
 from sessions_app.core import frames, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
-from sessions_app.core.limits import RateLimiter
 from sessions_app.core.tokens import scope_of
 from sessions_app.database import threads
 from sessions_app.event_log import queries
 from sessions_app.event_log.writer import LogWriter
+from sessions_app.fairness import rates
+from sessions_app.fairness.payer import Payer, payer_of
 from sessions_app.runs import signal_handlers
 from sessions_app.runs.claims import Claims
 from sessions_app.telemetry import metrics, tracing
-
-MAX_OWNERS = 10_000  # counted separately for the rate limit
 
 
 class SignalIntake:
@@ -30,18 +30,17 @@ class SignalIntake:
         self._log_writer = log_writer
         self._claims = claims
         self._on_stored = on_stored
-        self.rates = RateLimiter.per_minute(conf.settings.signals_per_minute, MAX_OWNERS)  # by owner
 
-    async def accept(self, identity: Identity, frame: ClientFrame, *, now: float) -> tuple[str, HoldfastError | None]:
+    async def accept(self, identity: Identity, frame: ClientFrame, *, address: str) -> tuple[str, HoldfastError | None]:
         """Store a signal. Return its receipt frame, and the reason if it was rejected.
 
-        A repeated id gets its first receipt again. `now` is the loop's time, in seconds.
+        A repeated id gets its first receipt again. `address` is the key of the sender's (`addresses.client_key`).
         """
         kind = frame.kind if frame.kind in signals.KINDS else "unknown"
         try:
             identity.check(scope_of(frame.kind), frame.session)
             with tracing.span("signal", session=frame.session, signal=frame.id, kind=kind):
-                receipt = await self._store_checked(identity, frame, now=now)
+                receipt = await self._store_checked(identity, payer_of(identity, address), frame)
         except HoldfastError as error:
             problem: HoldfastError | None = error
         except DatabaseError as error:
@@ -53,13 +52,12 @@ class SignalIntake:
             return frames.rejection(frame.session, frame.id, problem), problem
         return frames.receipt(frame.session, frame.id, serial=receipt.serial), None
 
-    async def _store_checked(self, identity: Identity, frame: ClientFrame, *, now: float) -> signal_handlers.Receipt:
+    async def _store_checked(self, identity: Identity, payer: Payer, frame: ClientFrame) -> signal_handlers.Receipt:
         owner, issued_by = identity.owner, identity.grant.issued_by if identity.grant else ""
         limits = signals.Limits(conf.settings.message_bytes, conf.settings.chunk_bytes)
         sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits, issued_by=issued_by)
         session = await threads.run(queries.readable, frame.session, owner)
-        if self.rates.take(owner, now):
-            raise HoldfastError("rate_limited", f"at most {conf.settings.signals_per_minute} signals a minute")
+        _count(payer, sent)
         receipt = await self.store(session.id, sent)
         self._on_stored()
         return receipt
@@ -73,3 +71,12 @@ class SignalIntake:
         if sent.kind in signals.CAUSES:
             self._claims.claim_at_once(session)
         return stored
+
+
+def _count(payer: Payer, sent: signals.Sent) -> None:
+    """Count a signal for its sender's rates. Raises rate_limited."""
+    per_minute, per_hour = conf.settings.signals_per_minute, rates.RATES["sent"].count(conf.settings)
+    if rates.take("signal", payer):
+        raise HoldfastError("rate_limited", f"at most {per_minute} signals a minute")
+    if rates.take("sent", payer, len(orjson.dumps(sent.payload))):
+        raise HoldfastError("rate_limited", f"at most {per_hour} bytes an hour")

@@ -16,6 +16,7 @@ from sessions_app.core.wire_types import FrameReference
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.event_log.commands import AppendResult
+from sessions_app.fairness import rates
 from sessions_app.process import Process
 from sessions_app.publishing.producers import serial_of
 
@@ -57,6 +58,7 @@ class FrameDispatch:
                 return
             await asyncio.sleep(self._rate.wait_s)
             now = asyncio.get_running_loop().time()
+        await self._keep_pace()
         connection.heard_at = now
         about: FrameReference = {}
         try:
@@ -75,6 +77,11 @@ class FrameDispatch:
         # Don't read from a client that doesn't read: replies to its frames would let the queue grow.
         await connection.drain()
 
+    async def _keep_pace(self) -> None:
+        """Read on only as fast as this person's and this address's connections may together."""
+        while wait_s := rates.take("frame", self.connection.payer):
+            await asyncio.sleep(wait_s)
+
     async def _dispatch(self, frame: ClientFrame, now: float) -> None:
         connection = self.connection
         if frame.type == "attach":
@@ -84,7 +91,8 @@ class FrameDispatch:
         elif frame.type == "ack":
             connection.acknowledge(frame, now)
         elif frame.type == "signal":
-            receipt, _ = await self._process.signal_intake.accept(connection.identity, frame, now=now)
+            intake = self._process.signal_intake
+            receipt, _ = await intake.accept(connection.identity, frame, address=connection.address)
             connection.queue(receipt)
         elif frame.type == "ping":
             connection.queue(connection.heartbeat())

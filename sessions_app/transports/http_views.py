@@ -5,8 +5,6 @@ Plain async Django views, since the REST framework's views occupy a thread while
 
 from __future__ import annotations
 
-import asyncio
-
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -14,7 +12,8 @@ from sessions_app import process
 from sessions_app.auth.identity import Identity
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
-from sessions_app.http.guards import guard, json_body, json_response, publishes, refused
+from sessions_app.http.guards import guard, json_body, json_response, refused
+from sessions_app.http.throttling import address_of
 
 
 @guard("POST")
@@ -22,14 +21,14 @@ async def signal(request: HttpRequest, identity: Identity, session: str) -> Http
     """`POST /api/sessions/<id>/signals/`: send a signal; responds with its receipt."""
     frame = frames.read({**json_body(request), "type": "signal", "session": session})
     server = await process.current()
-    receipt, problem = await server.signal_intake.accept(identity, frame, now=asyncio.get_running_loop().time())
+    receipt, problem = await server.signal_intake.accept(identity, frame, address=address_of(request))
     return json_response(receipt.encode(), problem.kind.status if problem else 200)
 
 
 # Publishing
 
 
-@guard("POST", budget=publishes)
+@guard("POST", kind="publish")
 async def publish(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
     """`POST /api/sessions/<id>/publish/`: publish a batch of a remote producer."""
     frame = frames.read({**json_body(request, halves=True), "type": "publish", "session": session})
@@ -37,7 +36,7 @@ async def publish(request: HttpRequest, identity: Identity, session: str) -> Htt
     return json_response(frames.published(frame, serial).encode())
 
 
-@guard("POST", budget=publishes)
+@guard("POST", kind="publish")
 async def beat(request: HttpRequest, identity: Identity) -> HttpResponse:
     """`POST /api/beat/`: heartbeat of a remote producer."""
     await (await process.current()).producers.beat(identity, frames.read({**json_body(request), "type": "beat"}))

@@ -19,6 +19,7 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.delivery.connection import Connection
 from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, headers_of
 from sessions_app.http.guards import guard, json_body, json_response
+from sessions_app.http.throttling import address_of
 from sessions_app.transports.attach_requests import attach_frame, attach_query, attaches_in, whole_number
 from sessions_app.transports.sse import release_thread
 
@@ -28,7 +29,7 @@ async def poll(request: HttpRequest, identity: Identity) -> HttpResponse:
     """`POST /api/poll/`: changes in several sessions."""
     body = json_body(request)
     attaches = attaches_in(body)
-    long_poll = LongPoll(await process.current(), identity, headers_of(request))
+    long_poll = LongPoll(await process.current(), identity, request)
     texts = await long_poll.respond(attaches, wait_s=_wait_s(body.get("wait_ms")))
     return json_response(_frames(texts))
 
@@ -38,7 +39,7 @@ async def session_poll(request: HttpRequest, identity: Identity, session: str) -
     """`GET /api/sessions/<id>/poll/`: changes in one session, and the cursor for the next poll."""
     attach = attach_frame(attach_query(request, session))
     wait_s = _wait_s(whole_number(request, "wait_ms"))
-    long_poll = LongPoll(await process.current(), identity, headers_of(request))
+    long_poll = LongPoll(await process.current(), identity, request)
     texts = await long_poll.respond([attach], wait_s=wait_s, refusals=False)
     cursors = [cursor for text in texts if (cursor := frames.cursor_of(text))]
     return json_response(_frames(texts, cursor=cursors[-1] if cursors else str(attach.cursor or "")))
@@ -52,15 +53,20 @@ def _frames(texts: list[str], **more: str) -> bytes:
 class LongPoll:
     """One poll request. It counts as a connection while it waits."""
 
-    def __init__(self, server: process.Process, identity: Identity, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self, server: process.Process, identity: Identity, request: HttpRequest) -> None:
         self._texts: list[str] = []
         self._expected = 1  # frames that aren't news: `connected`, and an `attached` without changes
         self._bytes = 0
         self._arrival = asyncio.Event()
         self._server = server
-        self._beginning = server.connection_recorder.begin("poll", headers)
+        self._beginning = server.connection_recorder.begin("poll", headers_of(request))
         self._connection = Connection(
-            server.connections, identity, send=self._send, close=self._close, transport="poll"
+            server.connections,
+            identity,
+            send=self._send,
+            close=self._close,
+            transport="poll",
+            address=address_of(request),
         )
 
     async def respond(self, attaches: Iterable[ClientFrame], *, wait_s: float, refusals: bool = True) -> list[str]:

@@ -26,7 +26,7 @@ from sessions_app.core.wire_types import Chunk, JsonObject
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.event_log import queries
-from sessions_app.http import errors
+from sessions_app.http import errors, throttling
 from sessions_app.http.body_limit import IDENTITY
 from sessions_app.http.doors import UPLOAD
 from sessions_app.http.errors import ApiError
@@ -60,7 +60,8 @@ async def _publish(scope: Scope, receive: Receive) -> JsonObject:
     identity: Identity = scope[IDENTITY]
     session = _session(scope)
     identity.check("publish", session)
-    uid = ASGIRequest(scope, BytesIO()).GET.get("message") or new_uid()
+    request = ASGIRequest(scope, BytesIO())
+    uid = request.GET.get("message") or new_uid()
     if not SESSION_ID.match(session):
         raise HoldfastError("bad_session_id")
     if not RESPONSE_UID.match(uid):
@@ -68,7 +69,7 @@ async def _publish(scope: Scope, receive: Receive) -> JsonObject:
     await threads.run(_check_writable, session, uid)
     server = await process.current()
     response = server.writers.unprompted(session, agent="", uid=uid)
-    await Upload(server, identity, response, receive).write_response()
+    await Upload(server, identity, throttling.address_of(request), response, receive).write_response()
     end = vocabulary.ENDS[response.end]
     return {"type": "published", "session": session, "message": uid, "serial": response.serial, "status": end}
 
@@ -88,12 +89,19 @@ def _check_writable(session: str, uid: str) -> None:
 class Upload:
     """An upload request. As a connection it is counted, ends with its token and learns of a shutdown."""
 
-    def __init__(self, server: process.Process, identity: Identity, response: LocalWriter, receive: Receive) -> None:
+    def __init__(
+        self, server: process.Process, identity: Identity, address: str, response: LocalWriter, receive: Receive
+    ) -> None:
         self._server = server
         self._response = response
         self._receive = receive
         self._connection = Connection(
-            server.connections, identity, send=self._on_frames, close=self._close, transport="upload"
+            server.connections,
+            identity,
+            send=self._on_frames,
+            close=self._close,
+            transport="upload",
+            address=address,
         )
         self._problem: HoldfastError | None = None  # reason for closing
         self._line = 0

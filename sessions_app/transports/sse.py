@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import cast
 
 import orjson
@@ -28,6 +28,7 @@ from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, he
 from sessions_app.event_log import queries
 from sessions_app.http.errors import Refusal
 from sessions_app.http.guards import guard, json_body, refused
+from sessions_app.http.throttling import address_of, request_payer
 from sessions_app.process import Process
 from sessions_app.telemetry import log_context
 from sessions_app.transports.attach_requests import attach_frame, attach_query, attaches_in
@@ -125,13 +126,20 @@ async def body(
     attaches: Sequence[ClientFrame],
     encode: Encode,
     *,
-    headers: Iterable[tuple[bytes, bytes]],
+    request: HttpRequest,
     head: str = "",
 ) -> AsyncGenerator[bytes, None]:
     """Follow sessions until the client leaves or the stream's time is over. Acquires nothing before it is iterated."""
     stream = StreamBody()
-    beginning = server.connection_recorder.begin("stream", headers)
-    connection = Connection(server.connections, identity, send=stream.send, close=stream.close, transport="stream")
+    beginning = server.connection_recorder.begin("stream", headers_of(request))
+    connection = Connection(
+        server.connections,
+        identity,
+        send=stream.send,
+        close=stream.close,
+        transport="stream",
+        address=address_of(request),
+    )
     log_context.work_on(**log_context.ids() | {"connection": connection.id})
     try:
         await release_thread()
@@ -183,8 +191,8 @@ async def stream(request: HttpRequest, identity: Identity) -> EventStream:
     """`POST /api/stream/`: follow several sessions."""
     attaches = attaches_in(json_body(request))
     server = await process.current()
-    server.connections.check_room(identity.owner)
-    return EventStream(body(server, identity, attaches, event, headers=headers_of(request)))
+    server.connections.check_room(request_payer(request, identity))
+    return EventStream(body(server, identity, attaches, event, request=request))
 
 
 def _refuse_as_event(refusal: Refusal, headers: dict[str, str]) -> HttpResponse:
@@ -202,7 +210,7 @@ async def session_stream(request: HttpRequest, identity: Identity, session: str)
     resumes_at = request.headers.get("Last-Event-ID")
     attach = attach_frame(query | {"cursor": resumes_at} if resumes_at else query)
     server = await process.current()
-    server.connections.check_room(identity.owner)
+    server.connections.check_room(request_payer(request, identity))
     identity.check("read", session)
     await threads.run(queries.readable, session, identity.owner)  # while an error can still be a status
-    return EventStream(body(server, identity, [attach], resumable_event, headers=headers_of(request), head=retry()))
+    return EventStream(body(server, identity, [attach], resumable_event, request=request, head=retry()))

@@ -9,8 +9,9 @@ from channels.consumer import AsyncConsumer
 from django.db import DatabaseError
 from django.http.cookie import parse_cookie
 
-from sessions_app import process
+from sessions_app import conf, process
 from sessions_app.auth import identity
+from sessions_app.auth.addresses import scope_client_key
 from sessions_app.auth.identity import identify_by_token, token_in
 from sessions_app.auth.origin import check_handshake
 from sessions_app.core import frames
@@ -19,6 +20,8 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, end_of_socket
+from sessions_app.fairness import rates
+from sessions_app.fairness.payer import payer_of
 from sessions_app.telemetry import log_context
 from sessions_app.transports.frame_dispatch import FrameDispatch
 
@@ -68,9 +71,17 @@ class SessionConsumer(AsyncConsumer):
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
         if visitor is None:
-            raise HoldfastError("signed_out", "open the page first; it gives visitors an identity")
-        connection = Connection(server.connections, visitor, send=self._send, close=self._close)
+            raise identity.signed_out()
+        address = scope_client_key(scope)
+        if rates.take("link", payer_of(visitor, address)):
+            raise HoldfastError("rate_limited", f"at most {conf.settings.links_per_minute} connections a minute")
+        connection = Connection(server.connections, visitor, send=self._send, close=self._close, address=address)
         server.connections.admit(connection)
+        try:
+            await connection.pay_for_opening()
+        except asyncio.CancelledError:
+            server.connections.dismiss(connection)
+            raise
         return connection
 
     async def _serve(self, dispatch: FrameDispatch, receive: Receive) -> Message | None:

@@ -84,10 +84,11 @@ export class SessionState {
    * Retry the attach later: the server refused it for now.
    * @param {number} now ms
    * @param {number} random from 0 to 1
+   * @param {number} [retryAfterMs] as the server says
    */
-  attachRefused(now, random) {
+  attachRefused(now, random, retryAfterMs = 0) {
     this.#refusals += 1;
-    this.#attachDue = now + backoffDelay(this.#refusals, random);
+    this.#attachDue = now + Math.max(backoffDelay(this.#refusals, random), retryAfterMs);
   }
 
   get isAttaching() {

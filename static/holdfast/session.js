@@ -345,7 +345,9 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     else if (error.code === "bad_cursor") this.#applyUpdate(this.#state.attachAfresh(this.#connection.now()));
     else if (id !== undefined) this.#reject(id, error);
     else if (!this.#state.isAttaching) return;
-    else if (error.retryable) this.#state.attachRefused(this.#connection.now(), this.#connection.random());
+    else if (error.retryable) {
+      this.#state.attachRefused(this.#connection.now(), this.#connection.random(), frame.retry_after_ms);
+    }
     else this.#markGone(error);
   }
 

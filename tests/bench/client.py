@@ -20,13 +20,15 @@ class Socket(asyncio.Protocol):
         self.arrived: list[tuple[float, bytes]] = []
         self.opened = asyncio.get_running_loop().create_future()
         self.ended = False
+        self.address: str | None = None  # of this machine, to connect from
         self._now = 0.0  # when what is being read came
         self._buffer = b""
         self._transport: Any = None
         self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
 
     async def connect(self, port: int, path: str, **headers: str) -> None:
-        await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port)
+        source = (self.address, 0) if self.address else None
+        await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port, local_addr=source)
         more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         self._transport.write(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"

@@ -20,6 +20,8 @@ BUSY, FAST = "500 sessions × 20 tokens/s", "200 sessions × 100 tokens/s"
 BUSY_ROLLED, FAST_ROLLED = f"{BUSY}, 40 ms roll-up", f"{FAST}, 40 ms roll-up"
 BUSY_PLAIN = f"{BUSY}, no roll-up"
 FIRST, FIRST_APART = "from send to first token, agents in the server", "from send to first token, agents in a worker"
+FAIR = "a second person, while one guest does the worst that limits allow"
+FAIR_TEN = "the same, while ten guests do at one address"
 IDLE = "5,000 sessions idle, one reader each"
 STALLED = "a reader stops reading while its session gets 10 MB"
 GROWTH = "one reader returns to 1,000 tokens of a database that grows"
@@ -62,6 +64,22 @@ FIGURES = [
     Figure(FIRST, "p99", "p99, ms", 100),
     Figure(FIRST_APART, "p50", "p50, ms", 60),
     Figure(FIRST_APART, "p99", "p99, ms", 200),
+    *(
+        figure
+        for row, most in ((FAIR, 3), (FAIR_TEN, None))
+        for figure in (
+            Figure(row, "rest_quiet_50", "REST p50 when it is quiet, ms"),
+            Figure(row, "rest_busy_50", "REST p50 meanwhile, ms"),
+            Figure(row, "rest_quiet_99", "REST p99 when it is quiet, ms"),
+            Figure(row, "rest_busy_99", "REST p99 meanwhile, ms"),
+            Figure(row, "rest_ratio", "that is, ×", most),
+            Figure(row, "first_quiet_50", "send to first token, p50 when it is quiet, ms"),
+            Figure(row, "first_busy_50", "send to first token, p50 meanwhile, ms"),
+            Figure(row, "first_quiet_99", "send to first token, p99 when it is quiet, ms"),
+            Figure(row, "first_busy_99", "send to first token, p99 meanwhile, ms"),
+            Figure(row, "first_ratio", "that is, ×", most),
+        )
+    ),
     Figure(IDLE, "KiB", "KiB for each", 22),
     Figure(IDLE, "MiB", "the process, MiB"),
     Figure(IDLE, "cpu", "CPU s a minute"),

@@ -24,6 +24,8 @@ ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
     "HOLDFAST_DEBUG": "false",
     "HOLDFAST_HOSTS": "127.0.0.1",
+    "HOLDFAST_PEOPLE_PER_ADDRESS": "100000",  # thousands of people come from this machine
+    "HOLDFAST_ANSWER_BYTES_PER_MINUTE": "1000000000",  # what a server can take is what is measured
 }
 KEYS = {
     "HOLDFAST_TOKEN_KEYS": ",".join(f"{kid}:{key}" for kid, key in tokens.KEYS.items()),

@@ -17,6 +17,7 @@ from tests.support.raw_socket import CLOSE, TEXT, RawSocket, encode
 SETTINGS = {
     "HOLDFAST_RUNS_PER_PROCESS": "0",  # people talk to themselves here
     "HOLDFAST_SIGNALS_PER_MINUTE": "10000",
+    "HOLDFAST_ANSWER_BYTES_PER_MINUTE": "1000000000",  # one person's readers get far more here than a person may
     "HOLDFAST_HEARTBEAT_MS": "200",
 }
 SMALL_WINDOW = {"HOLDFAST_WINDOW_BYTES": "8192", "HOLDFAST_ACK_BYTES": "2048"}

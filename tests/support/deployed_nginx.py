@@ -4,7 +4,7 @@ import re
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,15 +25,20 @@ PLACES = "\n".join(f"  {name}_temp_path {name};" for name in ("client_body", "pr
 class DeployedNginx:
     """deploy/nginx.conf with the paths and ports of a test; `with` starts it. `url` is https, `plain` as port 80 is.
 
-    `insecure_port` serves the site without TLS, for clients that don't speak it.
+    `insecure_port` serves the site without TLS, for clients that don't speak it. `changes` replace parts of the file.
     """
 
-    def __init__(self, server_ports: Iterable[int], *, static: Path = ROOT / "static") -> None:
+    def __init__(
+        self, server_ports: Iterable[int], *, static: Path = ROOT / "static", changes: Mapping[str, str] | None = None
+    ) -> None:
         self.port, self.plain_port, self.insecure_port = free_port(), free_port(), free_port()
         self.place = tempfile.TemporaryDirectory(prefix="holdfast-nginx-")
         self.certificate = make_certificate(Path(self.place.name))
         self.trust = ssl.create_default_context(cafile=str(self.certificate))
         self.configuration = self._adapt((DEPLOY / "nginx.conf").read_text(), list(server_ports), static)
+        for part, replacement in (changes or {}).items():
+            assert part in self.configuration, f"deploy/nginx.conf has no {part}"
+            self.configuration = self.configuration.replace(part, replacement)
         Path(self.place.name, "nginx.conf").write_text(self.configuration)
 
     def _adapt(self, text: str, server_ports: list[int], static: Path) -> str:

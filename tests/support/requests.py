@@ -14,7 +14,6 @@ from sessions_app.core.attachment import State
 from sessions_app.core.errors import ERRORS
 from sessions_app.database import threads
 from sessions_app.http.errors import HTTP_ERRORS
-from sessions_app.http.throttling import limiter
 from tests.support.stored import a_session
 from tests.support.writer import delta, finish, start, text_start
 
@@ -30,7 +29,6 @@ async def running(monkeypatch: pytest.MonkeyPatch, settings: Any) -> AsyncIterat
     settings.HOLDFAST = settings.HOLDFAST | QUICK
     monkeypatch.setattr(process, "_current", None)
     monkeypatch.setattr(process, "_starting", None)
-    limiter.cache_clear()
     yield await process.current()
     await process.stop(0)
 

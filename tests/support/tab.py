@@ -5,6 +5,7 @@ import json
 from typing import Any, Self
 
 from sessions_app.auth.identity import Identity
+from sessions_app.core.tokens import Grant
 from sessions_app.delivery.connection import Connection
 from sessions_app.process import Process
 from sessions_app.transports.frame_dispatch import FrameDispatch
@@ -12,12 +13,14 @@ from tests.support.person import Frame, Person
 
 
 class Tab(Person):
-    """A connected tab: `async with Tab(process, "guest:1") as tab:`."""
+    """A connected tab: `async with Tab(process, "guest:1") as tab:`. `options`: of its connection."""
 
-    def __init__(self, process: Process, owner: str) -> None:
+    def __init__(self, process: Process, owner: str, *, grant: Grant | None = None, **options: Any) -> None:
         super().__init__("http://no.server")
         self.process = process
         self.owner = owner
+        self.identity = Identity(owner, grant=grant)
+        self._options = options
         self.limits = {"ack_bytes": 16_384, "ack_ms": 50}
         self.close_codes: list[int] = []
         self._inbox: asyncio.Queue[str] = asyncio.Queue()
@@ -26,8 +29,9 @@ class Tab(Person):
         return await self.connect()
 
     async def connect(self, **options: Any) -> Self:
+        options = self._options | options
         self.connection = Connection(
-            self.process.connections, Identity(self.owner), send=self._deliver, close=self._closed, **options
+            self.process.connections, self.identity, send=self._deliver, close=self._closed, **options
         )
         self.process.connections.admit(self.connection)
         self.dispatch = FrameDispatch(self.process, self.connection)

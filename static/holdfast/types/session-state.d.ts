@@ -91,8 +91,9 @@ export declare class SessionState {
      * Retry the attach later: the server refused it for now.
      * @param {number} now ms
      * @param {number} random from 0 to 1
+     * @param {number} [retryAfterMs] as the server says
      */
-    attachRefused(now: number, random: number): void;
+    attachRefused(now: number, random: number, retryAfterMs?: number): void;
     get isAttaching(): boolean;
     /** Attach without a cursor, to replace the state. @param {number} now ms */
     attachAfresh(now: number): StateUpdate;
