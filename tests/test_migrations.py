@@ -67,15 +67,14 @@ def leaves_the_column(operation: migrations.AlterField, migration: Migration) ->
     """Return whether an altered field differs to Django alone: a validator, a help text."""
     old, new = (
         apps.get_model("sessions_app", operation.model_name)._meta.get_field(operation.name)
-        for apps in around(migration.name)
+        for apps in around(migration)
     )
     return not connection.schema_editor()._field_should_be_altered(old, new)
 
 
 @cache
-def around(name: str) -> tuple[StateApps, StateApps]:
+def around(migration: Migration) -> tuple[StateApps, StateApps]:
     """Return the models before and after a migration."""
-    migration = MigrationLoader(None).get_migration("sessions_app", name)
     before = MigrationLoader(None).project_state(migration.dependencies)  # type: ignore[arg-type]
     return before.apps, migration.mutate_state(before).apps
 
