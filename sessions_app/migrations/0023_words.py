@@ -2,9 +2,10 @@
 
 import django.db.models.deletion
 import django.utils.timezone
+from django.db import migrations, models
+
 import sessions_app.models.ids
 import sessions_app.models.revoked_tokens
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
