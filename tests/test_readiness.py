@@ -126,7 +126,7 @@ async def test_a_process_starts_while_nothing_can_be_written_and_gets_its_lease_
     process = Process()
     await process.start([])
     assert process.lease.worker == ""
-    assert await process.claims.claim("a session", set()) is None
+    assert await process.claims.claim("a session", set(), 1) is None
     with pytest.raises(HoldfastError, match="storage_unavailable"):
         process.writers.unprompted("a session", agent="")
     is_full.clear()

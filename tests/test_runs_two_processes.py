@@ -57,7 +57,10 @@ def test_one_of_two_workers_claims_a_run(two: tuple[Writer, Writer]) -> None:
     workers = [models.Worker.objects.create(name="test").pk for _ in two]
     for _ in range(ROUNDS):
         session, run = asked()
-        pending = [writer.change(session, claims.claim_run, each) for writer, each in zip(two, workers, strict=True)]
+        pending = [
+            writer.change(session, claims.claim_run, each, (), ROUNDS)
+            for writer, each in zip(two, workers, strict=True)
+        ]
         claimed = outcomes(*pending)
         winners = [worker for worker, got in zip(workers, claimed, strict=True) if got is not None]
         run.refresh_from_db()
@@ -69,7 +72,7 @@ def test_a_run_stopped_while_it_is_claimed_is_either_stopped_or_claimed(two: tup
     for _ in range(ROUNDS):
         session, run = asked()
         claimed, _ = outcomes(
-            two[0].change(session, claims.claim_run, worker),
+            two[0].change(session, claims.claim_run, worker, (), ROUNDS),
             two[1].change(session, signal_handlers.handle, Sent("stop-0001", "cancel", "guest:1")),
         )
         run.refresh_from_db()
@@ -85,7 +88,7 @@ def test_a_steer_that_arrives_as_the_answer_ends_becomes_the_next_question(two: 
     worker = models.Worker.objects.create(name="test").pk
     for _ in range(ROUNDS):
         session, _ = asked()
-        run = two[0].change(session, claims.claim_run, worker).result(DEADLINE_S)
+        run = two[0].change(session, claims.claim_run, worker, (), ROUNDS).result(DEADLINE_S)
         two[0].append(session, run.uid, begun(run.uid, "Hi"), **run_fields(run))
         outcomes(
             two[0].submit(session, run.uid, [finish()], **run_fields(run)),
@@ -103,7 +106,7 @@ def test_one_of_two_concurrent_decisions_counts_and_the_call_begins_once(two: tu
     yes, no = Sent("yes-00001", "approve", "guest:1", payload), Sent("no-000001", "deny", "guest:1", payload)
     for _ in range(ROUNDS):
         session, _ = asked()
-        run = two[0].change(session, claims.claim_run, worker).result(DEADLINE_S)
+        run = two[0].change(session, claims.claim_run, worker, (), ROUNDS).result(DEADLINE_S)
         models.Approval.objects.create(
             session=session, run=run, uid="approval_1", call="call_1", tool="send_mail",
             input="{}", input_hash=input_hash({}),

@@ -74,7 +74,7 @@ def test_a_signal_record_names_the_issuer_only_if_there_is_one() -> None:
     plain, issued = a_signal(session), a_signal(session, issued_by="user:7")
     assert "issued_by" not in signal_records.record(plain)
     assert signal_records.record(issued)["issued_by"] == "user:7"
-    found = signal_records.select(session.pk, session.created_at, None)
+    found = signal_records.newest(session.pk, session.created_at).records
     assert [each.get("issued_by") for each in found] == [None, "user:7"]
 
 

@@ -78,8 +78,11 @@ class FrameDispatch:
         await connection.drain()
 
     async def _keep_pace(self) -> None:
-        """Read on only as fast as this person's and this address's connections may together."""
-        while wait_s := rates.take("frame", self.connection.payer):
+        """Read on only as fast as this person's and this address's connections may together.
+
+        A publisher has a rate of its own, which is far higher.
+        """
+        while not self._is_paced and (wait_s := rates.take("frame", self.connection.payer)):
             await asyncio.sleep(wait_s)
 
     async def _dispatch(self, frame: ClientFrame, now: float) -> None:

@@ -26,7 +26,7 @@ SERVERS = pytest.mark.parametrize("command", ["daphne", pytest.param("uvicorn", 
 
 
 def opened(port: int, headers: dict[str, str]) -> RawSocket:
-    socket = RawSocket(port, headers=headers)
+    socket = RawSocket(port, headers=headers | {"Origin": f"http://127.0.0.1:{port}"})
     socket.read_until(TEXT)
     return socket
 

@@ -180,7 +180,8 @@ def test_a_handshake_without_its_upgrade_headers_is_refused_with_its_error(serve
 def test_the_ray_id_of_a_connection_cut_behind_cloudflare_is_recorded(start_server: StartServer) -> None:
     server = start_server()
     with Route("cloudflare", server.port) as route:
-        socket = RawSocket(route.near.port, headers=guest(server))
+        origin = {"Origin": f"http://127.0.0.1:{route.near.port}"}
+        socket = RawSocket(route.near.port, headers=guest(server) | origin)
         (ray,) = re.findall(r"CF-Ray: (\S+)", socket.answer)
         route.far.cut()
         assert socket.is_cut(within=DEADLINE_S)
