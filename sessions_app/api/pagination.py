@@ -31,7 +31,7 @@ class SessionPages(CursorPagination):
     page_size_query_param = "limit"
 
     def paginate_queryset(
-        self, queryset: QuerySet[M, R], request: Request, view: APIView | None = None
+        self, queryset: QuerySet[M, R] | Sequence[R], request: Request, view: APIView | None = None
     ) -> list[R] | None:
         PageQuery(data=request.query_params.dict()).is_valid(raise_exception=True)
         return super().paginate_queryset(queryset, request, view)
