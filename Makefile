@@ -16,8 +16,9 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: .venv/.runtime ## start Holdfast on HOLDFAST_ADDRESS (127.0.0.1:8000)
+	@[ -e var/holdfast.sqlite3 ] || rm -f var/admin_password # of a database that was removed
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py ensure_admin --password-file var/admin_password
+	-@$(BIN)/python manage.py ensure_admin --password-file var/admin_password
 	@exec $(BIN)/python manage.py runserver --noreload $(HOLDFAST_ADDRESS)
 
 setup: .venv/.tests ## install what the tests need

@@ -1,8 +1,9 @@
-"""Lists of the admin: parameters and selections that are invented get the list with a notice, never a failure."""
+"""Lists of the admin: invented parameters and selections get the list with a notice, invented ids a 404."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ERROR_FLAG
@@ -14,6 +15,10 @@ logger = logging.getLogger(__name__)
 
 class ListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """Base of all our admins. Django refuses wrong parameters when it builds a query, not those that fail in it."""
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        # PostgreSQL fails at a NUL, which no id has.
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, str] | None = None) -> HttpResponse:
         try:

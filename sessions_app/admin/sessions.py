@@ -224,7 +224,8 @@ class SessionAdmin(ListAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         may_read = request.method == "GET" and request.user.has_perm("sessions_app.view_message")
-        context = _transcript(object_id, request.GET) if may_read else {}
+        exists = may_read and self.get_object(request, object_id) is not None
+        context = _transcript(object_id, request.GET) if exists else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def save_model(self, request: HttpRequest, obj: Session, form: forms.ModelForm[Session], change: bool) -> None:

@@ -54,8 +54,10 @@ def test_text_typed_offline_outlives_a_reload_after_the_database_was_cleared(vis
 
 @pytest.mark.parametrize(
     "fault",
-    ["IDBFactory.prototype.open = () => ({})", f"IDBFactory.prototype.open = {FORBID}"],
-    ids=["silent", "private"],
+    [
+        pytest.param("IDBFactory.prototype.open = () => ({})", id="silent"),
+        pytest.param(f"IDBFactory.prototype.open = {FORBID}", id="private", marks=pytest.mark.long),
+    ],
 )
 def test_a_browser_that_keeps_nothing_says_so_before_anything_is_typed(visitor: Visitor, fault: str) -> None:
     visitor.context.add_init_script(fault)

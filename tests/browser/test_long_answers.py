@@ -73,7 +73,9 @@ def wait_drawn(tab: Tab) -> None:
     expect(tab.answers.last.locator(".prose > :last-child")).to_have_text("The end.", timeout=ANSWER_S * 1_000)
 
 
-@pytest.mark.parametrize("kind", STREAMED)
+@pytest.mark.parametrize(
+    "kind", [*list(STREAMED)[:2], *(pytest.param(k, marks=pytest.mark.long) for k in list(STREAMED)[2:])]
+)
 def test_long_blocks_stream_without_a_stutter(visitor: Visitor, agent: DictatedAgent, kind: str) -> None:
     tab = visitor.open_unanswered()
     browser = start_tracing(tab)
@@ -85,7 +87,7 @@ def test_long_blocks_stream_without_a_stutter(visitor: Visitor, agent: DictatedA
     assert longest_task(browser.stop_tracing()) < STUTTER_MS
 
 
-@pytest.mark.parametrize("kind", ARRIVING)
+@pytest.mark.parametrize("kind", ["mixed", *(pytest.param(k, marks=pytest.mark.long) for k in list(ARRIVING)[:2])])
 def test_long_answers_arrive_without_a_stutter(visitor: Visitor, agent: DictatedAgent, kind: str) -> None:
     tab = visitor.open_unanswered()
     browser = start_tracing(tab)

@@ -136,6 +136,7 @@ def test_the_lab_works_by_keyboard_and_affects_one_tab_only(visitor: Visitor) ->
     expect(opener).to_be_focused()
 
 
+@pytest.mark.long
 def test_every_client_reconnects_after_a_server_restart(visitor: Visitor) -> None:
     tab = visitor.ask(QUESTION)
     lab = Lab(tab)

@@ -201,6 +201,7 @@ def test_a_refused_message_stays_with_its_reason_until_removed(visitor: Visitor,
     assert sent == [TOO_LONG, "After"]
 
 
+@pytest.mark.long
 def test_a_message_beyond_the_outbox_limit_is_refused_and_stays_in_the_composer(visitor: Visitor) -> None:
     tab = visitor.open_unanswered()
     visitor.go_offline()

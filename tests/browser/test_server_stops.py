@@ -88,6 +88,7 @@ def demo_process(server: Server, session: str) -> Iterator[subprocess.Popen[byte
         process.wait()
 
 
+@pytest.mark.long
 def test_a_killed_agent_interrupts_only_its_own_answer(visitor: Visitor, server: Server) -> None:
     tab = visitor.open_unanswered()
     with DictatedAgent(server) as dying, DictatedAgent(server) as living:

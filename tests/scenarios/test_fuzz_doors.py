@@ -6,7 +6,7 @@ from tests.fuzz.run import SETTINGS, Fuzz
 from tests.support.harness import StartServer
 
 SEED = "holdfast"
-REQUESTS = 150
+REQUESTS = 80
 
 
 @pytest.mark.parametrize("command", ["daphne", "uvicorn"])

@@ -85,7 +85,7 @@ def administrator(site: HostSite) -> str:
     return f"{printed}password  {(site.place / 'admin_password').read_text()}"
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module", params=[pytest.param(SERVERS[0], marks=pytest.mark.long), *SERVERS[1:]])
 def server(request: pytest.FixtureRequest, site: HostSite) -> Iterator[HostServer]:
     server = HostServer(site, request.param)
     server.start()

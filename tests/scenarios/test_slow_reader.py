@@ -22,7 +22,7 @@ SETTINGS = {
 }
 SMALL_WINDOW = {"HOLDFAST_WINDOW_BYTES": "8192", "HOLDFAST_ACK_BYTES": "2048"}
 IMPATIENT = {"HOLDFAST_TAIL_POLL_MS": "50", "HOLDFAST_SLOW_READER_MS": "500", "HOLDFAST_ACK_MS": "100"}
-SERVERS = pytest.mark.parametrize("command", ["runserver", "uvicorn"])
+SERVERS = pytest.mark.parametrize("command", [pytest.param("runserver", marks=pytest.mark.long), "uvicorn"])
 MIB = 1 << 20
 
 

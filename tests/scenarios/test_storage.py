@@ -44,7 +44,9 @@ def readiness(server: Server) -> tuple[int, str]:
 # A clean stop
 
 
-@pytest.mark.parametrize("command", ["runserver", "daphne", "uvicorn", "runagents"])
+@pytest.mark.parametrize(
+    "command", [pytest.param("runserver", marks=pytest.mark.long), "daphne", "uvicorn", "runagents"]
+)
 async def test_after_a_clean_stop_the_file_alone_has_everything(start_server: StartServer, command: str) -> None:
     server = start_server("uvicorn" if command == "runagents" else command, **AGENTLESS)
     last = start_server("runagents") if command == "runagents" else server
@@ -144,7 +146,7 @@ def limit_files(server: Server, size: int) -> None:
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-@pytest.mark.parametrize("stop", ["terminate", "kill9"])
+@pytest.mark.parametrize("stop", [pytest.param("terminate", marks=pytest.mark.long), "kill9"])
 async def test_a_server_starts_without_room_serves_history_and_heals(
     start_server: StartServer, tmp_path: Path, stop: str
 ) -> None:
