@@ -205,7 +205,7 @@ class SessionAdmin(ListAdmin):
     # One session
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Session | None:
-        session = super().get_object(request, object_id, from_field)
+        session: Session | None = super().get_object(request, object_id, from_field)
         if session is not None:
             describe([session])
         return session
