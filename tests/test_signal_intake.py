@@ -88,7 +88,8 @@ async def test_a_repeated_signal_gets_the_same_receipt_and_counts_once(tab: Tab)
     first = await signal(tab, session.pk)
     await signal(tab, session.pk, id="signal-2")
     assert await signal(tab, session.pk) == first
-    assert (await count(models.Message), await count(models.Run)) == (2, 2)
+    asked = await models.Message.objects.filter(role="user").acount()  # an agent may have begun to answer
+    assert (asked, await count(models.Run)) == (2, 2)
 
 
 async def test_a_used_id_with_other_content_is_a_conflict(tab: Tab) -> None:
