@@ -94,3 +94,13 @@ export function byteLength(text) {
 export function asError(error) {
   return Object.assign(new Error(error.message), error);
 }
+
+/**
+ * A replacer for JSON.stringify, which turns NaN and infinity into null by itself.
+ * @param {string} _
+ * @param {unknown} value
+ */
+export function storable(_, value) {
+  if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${value} is not a JSON number`);
+  return typeof value === "string" ? wellFormed(value) : value;
+}

@@ -1,7 +1,7 @@
 // A followed session, the application's interface: its state, unsent signals, and methods to send.
 
 import { Outbox, asMessage, asSignal, isDecision, newId } from "./outbox.js";
-import { asError, byteLength, errorOf, wellFormed } from "./protocol.js";
+import { asError, byteLength, errorOf, storable } from "./protocol.js";
 import { SessionState } from "./session-state.js";
 
 /** @typedef {import("./message.js").FoldedMessage} FoldedMessage */
@@ -387,16 +387,6 @@ function asApproval({ message, part: { type, toolName, toolCallId, input, approv
   const tool = toolName ?? type.slice("tool-".length);
   const exact = descriptor.input_text === undefined ? {} : { inputText: descriptor.input_text };
   return { approval: id, message: message.id, call: toolCallId, tool, input, ...exact, reason: requestReason, descriptor };
-}
-
-/**
- * A replacer for JSON.stringify, which turns NaN and infinity into null by itself.
- * @param {string} _
- * @param {unknown} value
- */
-function storable(_, value) {
-  if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${value} is not a JSON number`);
-  return typeof value === "string" ? wellFormed(value) : value;
 }
 
 /** @param {{status: string}} signal */

@@ -71,3 +71,9 @@ export declare function wellFormed(text: string): string;
 export declare function byteLength(text: string): number;
 /** @param {ProtocolError} error @returns {Error & ProtocolError} */
 export declare function asError(error: ProtocolError): Error & ProtocolError;
+/**
+ * A replacer for JSON.stringify, which turns NaN and infinity into null by itself.
+ * @param {string} _
+ * @param {unknown} value
+ */
+export declare function storable(_: string, value: unknown): unknown;
