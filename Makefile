@@ -33,7 +33,8 @@ test-sqlite: setup
 	$(BIN)/pytest $(TOGETHER)
 
 test-postgres: setup
-	$(BIN)/python -m tests.services postgres -- $(BIN)/pytest $(TOGETHER) -m "database and not long"
+	$(BIN)/python -m tests.services postgres -- $(BIN)/pytest $(TOGETHER) -m "database and not long" \
+		$(wildcard tests/test_*.py) tests/models
 
 test-js: setup
 	$(BIN)/python -m tests.services node -- node --test --test-reporter=spec $(shell find tests/js -name '*.test.mjs')

@@ -27,7 +27,7 @@ from psycopg.rows import dict_row
 
 # Program names, the first that is there wins. Debian keeps PostgreSQL's own programs out of PATH.
 PROGRAMS = {
-    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "chromium": ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"),
     "curl": ("curl",),
     "nginx": ("nginx",),
     "pgbouncer": ("pgbouncer",),
@@ -276,7 +276,9 @@ def main() -> int:
     if service != "postgres":
         return subprocess.run(command).returncode
     with postgres() as address:
-        return subprocess.run(command, env=os.environ | {"HOLDFAST_DATABASE": address}).returncode
+        # A test plays several processes in one, each of which would have a pool of its own.
+        environment = {"HOLDFAST_DATABASE": address, "HOLDFAST_DATABASE_POOL": "30"}
+        return subprocess.run(command, env=os.environ | environment).returncode
 
 
 if __name__ == "__main__":

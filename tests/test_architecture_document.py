@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from agents_app import registry
 from agents_app.local.runner import Runner
@@ -160,17 +161,19 @@ async def conversation(settings: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": tokens.KEYS}
     conversation = Conversation()
     monkeypatch.setattr(registry, "_agents", {"test": conversation.agent})
-    threading.setprofile(conversation.recorder)
-    try:  # threads that are begun here are recorded
-        monkeypatch.setattr(threads, "_threads", ThreadPoolExecutor(1))
-        conversation.session = (await threads.run(lambda: a_session(tokens.SUB, agent="test"))).pk
-        process = Process()
-        await process.start([lambda here: Runner(here).run])
-    finally:
-        threading.setprofile(None)  # type: ignore[arg-type]
-    monkeypatch.setattr(process_module, "_current", process)
-    yield conversation
-    await process.stop()
+    with ThreadPoolExecutor(1) as thread:
+        monkeypatch.setattr(threads, "_threads", thread)
+        threading.setprofile(conversation.recorder)
+        try:  # threads that are begun here are recorded
+            conversation.session = (await threads.run(lambda: a_session(tokens.SUB, agent="test"))).pk
+            process = Process()
+            await process.start([lambda here: Runner(here).run])
+        finally:
+            threading.setprofile(None)  # type: ignore[arg-type]
+        monkeypatch.setattr(process_module, "_current", process)
+        yield conversation
+        await process.stop()
+        await threads.run(lambda: connection.close())  # or the pool would never get it back
 
 
 @pytest.mark.django_db(transaction=True)
