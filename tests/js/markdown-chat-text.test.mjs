@@ -1,20 +1,11 @@
 // Rules for chat text, each with what stays as in CommonMark and GFM.
 import assert from "node:assert/strict";
-import { before, test } from "node:test";
+import { test } from "node:test";
 
-const JSDOM = await import("jsdom").then((module) => module.JSDOM).catch(() => null);
-const skip = JSDOM === null && "jsdom isn't installed";
-let MarkdownView;
-
-before(async () => {
-  if (skip) return;
-  const { window } = new JSDOM("<body></body>", { url: "https://holdfast.example/s/a/" });
-  Object.assign(globalThis, { window, document: window.document, CustomEvent: window.CustomEvent });
-  ({ MarkdownView } = await import("../../static/holdfast/page/markdown.js"));
-});
+import { skip, view as newView } from "./support/markdown-dom.mjs";
 
 function render(text, growing = false) {
-  const view = new MarkdownView();
+  const view = newView();
   view.update(text, growing);
   return view.element;
 }
@@ -131,7 +122,7 @@ test("a formula of a line of its own is a block", { skip }, () => {
 });
 
 test("lists that become loose keep what is drawn", { skip }, () => {
-  const view = new MarkdownView();
+  const view = newView();
   view.update("- a\n- b", true);
   const [first] = view.element.querySelectorAll("p");
   view.update("- a\n- b\n\n- c", true);
@@ -158,7 +149,7 @@ for (const [text, drawn] of GROWING) {
 }
 
 test("what stays open at the end is shown as it was written", { skip }, () => {
-  const view = new MarkdownView();
+  const view = newView();
   view.update("a **b [c](https://a", true);
   view.update("a **b [c](https://a", false);
   assert.match(view.element.textContent, /^a \*\*b \[c\]\(https:\/\/a$/);

@@ -1,22 +1,12 @@
 // Limits of Markdown: every input takes linear time and makes a shallow tree, and loses no text.
 import assert from "node:assert/strict";
-import { before, test } from "node:test";
+import { test } from "node:test";
 
 import { holdMarkers } from "../../static/holdfast/page/markdown/half-open.js";
 import { inlineNodes } from "../../static/holdfast/page/markdown/nodes.js";
 import { parseInline } from "../../static/holdfast/page/markdown/parser.js";
 import { BlockSplitter } from "../../static/holdfast/page/markdown/splitter.js";
-
-const JSDOM = await import("jsdom").then((module) => module.JSDOM).catch(() => null);
-const skip = JSDOM === null && "jsdom isn't installed";
-let MarkdownView;
-
-before(async () => {
-  if (skip) return;
-  const { window } = new JSDOM("<body></body>", { url: "https://holdfast.example/s/a/" });
-  Object.assign(globalThis, { window, document: window.document, CustomEvent: window.CustomEvent });
-  ({ MarkdownView } = await import("../../static/holdfast/page/markdown.js"));
-});
+import { skip, view as newView } from "./support/markdown-dom.mjs";
 
 // Levels of blocks, of inline elements, and what a table adds.
 const DEPTH = 64;
@@ -128,7 +118,7 @@ const DEEP = {
 
 for (const [what, deep] of Object.entries(DEEP)) {
   test(`${what} too deep to be drawn are shown as they were written, and what is around them is drawn`, { skip }, () => {
-    const view = new MarkdownView();
+    const view = newView();
     view.update(`*before*\n\n${deep}inmost\n\n***\n\n*after*`);
     const blocks = [...view.element.children];
     assert.equal(blocks.length, 4);
@@ -139,7 +129,7 @@ for (const [what, deep] of Object.entries(DEEP)) {
 }
 
 test("as many levels as the limit are drawn", { skip }, () => {
-  const view = new MarkdownView();
+  const view = newView();
   view.update(`${"> ".repeat(20)}x\n\n${"- ".repeat(12)}y`);
   assert.equal(view.element.querySelectorAll("blockquote").length, 20);
   assert.equal(view.element.querySelectorAll("li").length, 12);
@@ -147,7 +137,7 @@ test("as many levels as the limit are drawn", { skip }, () => {
 });
 
 test("rows that lack cells make no more cells than they have", { skip }, () => {
-  const view = new MarkdownView();
+  const view = newView();
   view.update("| a | b | c |\n|---|---|---|\n| 1 |\n| | 2 |\n| x | y | z | too many |");
   const rows = [...view.element.querySelectorAll("tbody tr")].map(({ cells }) => [...cells].map((cell) => cell.textContent));
   assert.deepEqual(rows, [["1"], ["", "2"], ["x", "y", "z"]]);
@@ -186,7 +176,7 @@ test("random texts that grow look in the end like ones that came whole", { skip 
   const next = random(7);
   for (let round = 0; round < 60; round += 1) {
     const text = randomText(next, 25);
-    const [growing, whole] = [new MarkdownView(), new MarkdownView()];
+    const [growing, whole] = [newView(), newView()];
     for (let end = 0; end < text.length; end += 1 + next(12)) growing.update(text.slice(0, end), true);
     growing.update(text);
     whole.update(text);
@@ -198,7 +188,7 @@ test("random texts that grow look in the end like ones that came whole", { skip 
 
 test("a long text is drawn in pieces, the first at once, and looks like any other", { skip }, async () => {
   const text = Array.from({ length: 4_000 }, (_, index) => `- item *${index}*\n${index % 50 ? "" : "\n\ntext\n\n"}`).join("");
-  const view = new MarkdownView();
+  const view = newView();
   view.update(text);
   assert.match(view.element.textContent, /item 0/);
   assert.doesNotMatch(view.element.textContent, /item 3999/);
@@ -208,14 +198,14 @@ test("a long text is drawn in pieces, the first at once, and looks like any othe
     pieces += 1;
   }
   assert.equal(pieces, Math.ceil(text.length / 8_192));
-  const short = new MarkdownView();
+  const short = newView();
   for (let end = 4_000; end < text.length; end += 4_000) short.update(text.slice(0, end));
   short.update(text);
   assert.ok(view.element.innerHTML === short.element.innerHTML);
 });
 
 test("a large block that grows is drawn less often, and at once when it ends", { skip }, async () => {
-  const view = new MarkdownView();
+  const view = newView();
   let text = "";
   const grow = (count) => {
     text += "- item\n".repeat(count);
@@ -231,7 +221,7 @@ test("a large block that grows is drawn less often, and at once when it ends", {
 });
 
 test("a paragraph too long to be parsed whenever it grows is shown as it was written", { skip }, async () => {
-  const view = new MarkdownView();
+  const view = newView();
   const text = "*a* b ".repeat(12_000).trim();
   for (let end = 8_000; end < text.length; end += 8_000) view.update(text.slice(0, end));
   view.update(text);
@@ -243,7 +233,7 @@ test("a paragraph too long to be parsed whenever it grows is shown as it was wri
 });
 
 test("a text that is replaced while its pieces are drawn is forgotten", { skip }, async () => {
-  const view = new MarkdownView();
+  const view = newView();
   view.update("long ".repeat(20_000));
   view.update("short");
   await new Promise((resolve) => view.element.addEventListener("drawn", resolve, { once: true }));

@@ -1,20 +1,11 @@
 // Hostile Markdown in a real DOM: nothing runs, loads or deceives, and no text is lost.
 import assert from "node:assert/strict";
-import { before, test } from "node:test";
+import { test } from "node:test";
 
-const JSDOM = await import("jsdom").then((module) => module.JSDOM).catch(() => null);
-const skip = JSDOM === null && "jsdom isn't installed";
-let MarkdownView;
-
-before(async () => {
-  if (skip) return;
-  const { window } = new JSDOM("<body></body>", { url: "https://holdfast.example/s/a/" });
-  Object.assign(globalThis, { window, document: window.document, CustomEvent: window.CustomEvent });
-  ({ MarkdownView } = await import("../../static/holdfast/page/markdown.js"));
-});
+import { skip, view as newView } from "./support/markdown-dom.mjs";
 
 function render(text, pieces = 1) {
-  const view = new MarkdownView();
+  const view = newView();
   const step = Math.ceil(text.length / pieces);
   for (let end = step; end < text.length + step; end += step) view.update(text.slice(0, end));
   return view.element;
@@ -119,7 +110,7 @@ test("a remote image is a link that says so", { skip }, () => {
 });
 
 test("only the block that changes is rendered again", { skip }, () => {
-  const view = new MarkdownView();
+  const view = newView();
   view.update("one\n\ntwo\n\nthr");
   const [first, second] = view.element.children;
   view.update("one\n\ntwo\n\nthree");
@@ -129,7 +120,7 @@ test("only the block that changes is rendered again", { skip }, () => {
 });
 
 test("code that grows keeps its element, and a reader's selection in it", { skip }, () => {
-  const view = new MarkdownView();
+  const view = newView();
   view.update("```js\nlet a");
   const node = view.element.querySelector("code").firstChild;
   view.update("```js\nlet a = 1;\n```");

@@ -209,9 +209,7 @@ async def test_a_stopping_server_ends_streams_and_polls_with_a_reconnection_time
         server.signal(signal.SIGTERM)
         for frames in [*await asyncio.gather(*streams), *[a.json()["frames"] for a in await asyncio.gather(*polls)]]:
             assert frames[0]["type"] == "connected"
-            [away] = [
-                frame for frame in frames if frame["type"] == "going-away"
-            ]  # before its answer, if that came then
+            [away] = [frame for frame in frames if frame["type"] == "going-away"]  # or before an answer that was due
             assert 0 <= away["reconnect_in_ms"] <= 3000
         assert await in_thread(server.wait) == (0 if command == "runserver" else -signal.SIGTERM)
         assert time.monotonic() - began < 20  # an undisturbed poll takes longer

@@ -20,32 +20,11 @@ from sessions_app.core.signals import Limits
 from sessions_app.runs import claims, inbox, leases, lifecycle, signal_handlers
 from tests.support.harness import DEADLINE_S
 from tests.support.person import Frame
+from tests.support.simulated_agent import Agent, Call
 from tests.support.writer import Writer, delta, finish, start, text_end, text_start
 
 OWNER = "guest:1"
 LIMITS = Limits(message_bytes=1000, chunk_bytes=1000)
-
-
-class Call:
-    """A call that people have to approve, as the agent knows it."""
-
-    def __init__(self, id: str, approval: str) -> None:
-        self.id, self.approval = id, approval
-        self.state = "asked"  # then decided, and begun when it runs
-
-
-class Agent:
-    """An agent at work on a run."""
-
-    def __init__(self, run: models.Run) -> None:
-        self.run = run
-        self.inbox = inbox.RunInbox(run)
-        self.words = 0
-        self.calls: list[Call] = []
-        self.begun = False
-
-    def call(self, state: str) -> Call | None:
-        return next((call for call in self.calls if call.state == state), None)
 
 
 class SessionSimulation:
