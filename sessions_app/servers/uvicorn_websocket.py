@@ -7,15 +7,21 @@ well, at a higher cost.
 import asyncio
 import logging
 from typing import Any
+from urllib.parse import unquote
 
-from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.utils import ClientDisconnected, get_client_addr, get_path_with_query_string
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.protocol import OPEN
+from websockets.protocol import OPEN, Protocol
 
-from sessions_app.servers.websocket_frames import ReceiveQueue, encode
+from sessions_app.core.asgi_types import Message
+from sessions_app.servers.websocket_frames import ReceiveQueue, encode, whole_text
 
 # Replaces uvicorn's logger, which gets three lines per socket, and at DEBUG the content of messages.
 logger = logging.getLogger(__name__)
+ACCEPTED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %b\r\n%b\r\n"
+)
 # Shared by all connections that are writable: an event of its own would cost each 1 KiB.
 WRITABLE = asyncio.Event()
 WRITABLE.set()
@@ -31,15 +37,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         "handshake_initiated", "initial_response", "last_ping_rtt", "logger", "loop", "pending_ping_payload",
         "ping_interval", "ping_sent_at", "ping_timeout", "ping_timer", "pong_timer", "queue", "read_paused", "request",
         "response", "root_path", "scheme", "scope", "server", "tasks", "transport", "writable",
-        "is_closed", "is_plain",
+        "accept_key", "is_closed", "is_plain",
     )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = self.conn.logger = logger
-        self.conn.debug = logger.isEnabledFor(logging.DEBUG)
+        self.conn.debug = logs_content()
         self.queue = ReceiveQueue(self)  # type: ignore[assignment]
         self.writable = WRITABLE
+        self.accept_key = b""  # answer to a handshake that `begin` was given
         self.is_closed = False  # by the application
         self.is_plain = False  # accepted, without extensions or debug logging
 
@@ -50,13 +57,70 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.writable.set()
         self.writable = WRITABLE
 
-    async def receive(self) -> Any:
-        return await self.queue.get()
+    def receive(self) -> Any:
+        return self.queue.get()  # no coroutine around it: there is one per idle socket
 
     def resume_reading(self) -> None:
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
+
+    def begin(self, target: bytes, headers: list[tuple[bytes, bytes]], accept_key: bytes) -> None:
+        """Start the application for a valid handshake, as `handle_connect` does for one that websockets has parsed."""
+        self.conn.parser = Protocol.parse(self.conn)  # of frames
+        next(self.conn.parser)
+        self.accept_key = accept_key
+        self.handshake_initiated = True
+        path, _, query = target.partition(b"?")
+        protocols = [value for name, value in headers if name == b"sec-websocket-protocol"]
+        self.scope = {
+            "type": "websocket",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": self.scheme,
+            "server": self.server,
+            "client": self.client,
+            "root_path": self.root_path,
+            "path": self.root_path + unquote(path.decode("ascii")),
+            "raw_path": self.root_path.encode("ascii") + path,
+            "query_string": query,
+            "headers": headers,
+            "subprotocols": [each.strip() for value in protocols for each in value.decode("ascii").split(",")],
+            "state": self.app_state.copy(),
+            "extensions": {"websocket.http.response": {}},
+        }
+        self.queue.put_nowait({"type": "websocket.connect"})
+        task = self.loop.create_task(self.run_asgi())
+        task.add_done_callback(self.on_task_complete)
+        self.tasks.add(task)
+
+    def data_received(self, data: bytes) -> None:
+        payload = whole_text(data, self.config.ws_max_size) if self.takes_frames() else None
+        try:
+            text = None if payload is None else payload.decode()
+        except UnicodeDecodeError:
+            text = None
+        if text is None:
+            super().data_received(data)
+            return
+        self.queue.put_nowait({"type": "websocket.receive", "text": text})
+        if len(self.queue.messages) > 1 and not self.read_paused:  # the application is still at work on others
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def takes_frames(self) -> bool:
+        """Return True if a frame can be read directly: none is half there, and the state of websockets isn't affected.
+
+        Five times as fast as through websockets, for acknowledgements above all.
+        """
+        conn = self.conn
+        return (
+            self.is_plain
+            and conn.state is OPEN
+            and conn.current_size is None
+            and not conn.reader.buffer
+            and not self.close_sent
+        )
 
     def send_receive_event_to_app(self) -> None:
         if self.curr_msg_data_type != "text" or self.close_sent or is_utf_8(self.frames):
@@ -77,6 +141,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             # The client has closed, and the application doesn't know yet. Uvicorn would log a traceback, as for a bug.
             raise ClientDisconnected
         self.is_closed = message["type"] == "websocket.close"
+        if self.accept_key and message["type"] == "websocket.accept" and self.is_connecting():
+            self.accept(message)
+            return
         await super().send(message)
         if message["type"] == "websocket.accept" and self.conn.state is OPEN:
             self.opened()
@@ -85,12 +152,38 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Return True if a text can be written directly. Otherwise uvicorn waits or raises."""
         return self.is_plain and self.conn.state is OPEN and not self.disconnected and self.writable.is_set()
 
+    def is_connecting(self) -> bool:
+        """Return True if a handshake can be answered directly. Otherwise uvicorn raises."""
+        undecided = not self.handshake_complete and self.initial_response is None
+        return undecided and not self.disconnected and not self.transport.is_closing()
+
+    def accept(self, message: Message) -> None:
+        """Accept a handshake that `begin` was given."""
+        if self.logger.isEnabledFor(logging.INFO):
+            place = get_client_addr(self.scope), get_path_with_query_string(self.scope)
+            self.logger.info('%s - "WebSocket %s" [accepted]', *place)
+        headers = [*self.default_headers, *message.get("headers", ())]
+        if subprotocol := message.get("subprotocol"):
+            headers.append((b"sec-websocket-protocol", subprotocol.encode()))
+        more = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(ACCEPTED % (self.accept_key, more))
+        self.accept_key = b""
+        self.handshake_complete = True
+        self.conn.state = OPEN
+        self.start_keepalive()
+        self.is_plain = not self.conn.debug
+
     def opened(self) -> None:
         # Debug logging must see every frame.
         self.is_plain = not (self.conn.extensions or self.conn.debug)
         # Free the request, which would stay in memory while the socket is open: 4 KiB, more with many cookies.
         self.request.headers.clear()  # websockets' parser also holds the request
         del self.request, self.response
+
+
+def logs_content() -> bool:
+    """Return True if debug logging is to see every handshake and frame."""
+    return logger.isEnabledFor(logging.DEBUG)
 
 
 def is_utf_8(pieces: list[bytes]) -> bool:
