@@ -33,7 +33,8 @@ class _Claim(NamedTuple):
 def logins_of(session_keys: Iterable[str]) -> dict[str, Login]:
     """Return the logins of active users among these session keys, by key. Reads the database; call it in a thread."""
     # Only a well-formed key may reach the database: PostgreSQL raises for a NUL character.
-    stored = _stored({key for key in session_keys if key.isascii() and key.isalnum()})
+    keys = {key for key in session_keys if key.isascii() and key.isalnum()}
+    stored = _stored(keys) if keys else {}
     claims = {key: claim for key, data in stored.items() if (claim := _claim(data)) is not None}
     users = _users(set(claims.values()))
     logins = {key: Login(users[claim], stored[key].get(HASH_SESSION_KEY, "")) for key, claim in claims.items()
@@ -57,8 +58,7 @@ def _stored(keys: set[str]) -> Mapping[str, Any]:
     if not (issubclass(store, SessionStore) and store.load is SessionStore.load):
         return {key: store(key) for key in keys}  # another engine than Django's database: one by one
     live = store.get_model_class().objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
-    rows = live.values_list("session_key", "session_data") if keys else ()
-    return {key: store(key).decode(data) for key, data in rows}
+    return {key: store(key).decode(data) for key, data in live.values_list("session_key", "session_data")}
 
 
 def _claim(data: Any) -> _Claim | None:

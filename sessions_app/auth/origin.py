@@ -6,6 +6,7 @@ host sends them. So the whole origin is compared, as Django's CSRF check does fo
 
 from __future__ import annotations
 
+import functools
 import re
 from io import BytesIO
 from typing import NamedTuple
@@ -43,6 +44,7 @@ class Origin(NamedTuple):
         return (self.scheme, self.port) == (page.scheme, page.port) and (fits or page.host == self.host)
 
 
+@functools.lru_cache(maxsize=256)  # mostly the site's own
 def parse(text: str) -> Origin | None:
     """Return the origin that a header or setting names; None for `null` and for what is no http origin."""
     match = _ORIGIN.match(text)

@@ -94,6 +94,6 @@ def _upgrade(protocol: Any, handshake: Handshake) -> None:
     socket = protocol.ws_protocol_class(
         config=protocol.config, server_state=protocol.server_state, app_state=protocol.app_state
     )
-    socket.connection_made(protocol.transport)
+    socket.adopt(protocol)
     socket.begin(handshake.target, list(handshake.headers.items()), handshake.accept)
     protocol.transport.set_protocol(socket)

@@ -9,6 +9,7 @@ import logging
 from typing import Any
 from urllib.parse import unquote
 
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import ClientDisconnected, get_client_addr, get_path_with_query_string
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import OPEN, Protocol
@@ -64,6 +65,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
+
+    def adopt(self, http: H11Protocol) -> None:
+        """Take over a connection, as `connection_made`, with the addresses that are known of it."""
+        self.connections.add(self)
+        self.transport = http.transport
+        self.server, self.client = http.server, http.client
+        self.scheme = "wss" if http.scheme == "https" else "ws"
 
     def begin(self, target: bytes, headers: list[tuple[bytes, bytes]], accept_key: bytes) -> None:
         """Start the application for a valid handshake, as `handle_connect` does for one that websockets has parsed."""
