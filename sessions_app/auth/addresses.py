@@ -26,7 +26,7 @@ def prefix() -> str | None:
     return known(urlconf, get_script_prefix(), get_language())
 
 
-def _prefix_in(urlconf: object, script_prefix: str, language: str | None) -> str | None:
+def _prefix_in(urlconf: str, script_prefix: str, language: str | None) -> str | None:
     try:
         return reverse(f"{NAMESPACE}:page", urlconf)
     except NoReverseMatch:

@@ -76,7 +76,7 @@ def _users(claims: set[_Claim]) -> dict[_Claim, AbstractBaseUser]:
     users: dict[_Claim, AbstractBaseUser] = {}
     for path in {claim.backend for claim in claims}:
         backend, pks = load_backend(path), {claim.pk for claim in claims if claim.backend == path}
-        if type(backend).get_user is ModelBackend.get_user:
+        if isinstance(backend, ModelBackend) and type(backend).get_user is ModelBackend.get_user:
             found = get_user_model()._default_manager.in_bulk(pks)
             active = {pk: user for pk, user in found.items() if backend.user_can_authenticate(user)}
         else:  # a backend with users of its own: one by one

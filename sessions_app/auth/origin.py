@@ -90,8 +90,8 @@ class _PageRequest(HttpRequest):
     """A handshake as the page's request, with no more than Django needs to know the host and the scheme."""
 
     def __init__(self, scope: Scope) -> None:  # without Django's, which makes what only views read
-        scheme = scope.get("scheme", "ws")
-        self._page_scheme = PAGE_SCHEMES.get(scheme, scheme)
+        scheme: str = scope.get("scheme", "ws")
+        self._page_scheme: str = PAGE_SCHEMES.get(scheme, scheme)
         name, port = scope.get("server") or ("unknown", 0)
         self.META = {"SERVER_NAME": name, "SERVER_PORT": str(port), **_header_fields(scope)}
         if settings.SECURE_PROXY_SSL_HEADER:  # some proxies, such as Traefik, name the WebSocket's scheme there

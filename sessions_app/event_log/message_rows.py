@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Final
 
 import orjson
 from django.db import connection
@@ -19,7 +20,9 @@ MESSAGE_FIELDS = (
     "uid", "role", "status", "reason", "metadata", "parts", "open", "marks",
     "first_serial", "last_serial", "created_at", "parent", "continues", "replaced_by",
 )  # fmt: skip
-STATUS, PARTS, REPLACED_BY = map(MESSAGE_FIELDS.index, ("status", "parts", "replaced_by"))
+STATUS: Final = 2  # places in MESSAGE_FIELDS
+PARTS: Final = 5
+REPLACED_BY: Final = 13
 ROWS_AT_ONCE = 10  # read ahead: with the largest responses some 40 MB
 STREAMING = 1000  # messages of one session that stream at once and are read
 

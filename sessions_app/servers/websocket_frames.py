@@ -29,6 +29,9 @@ class ReceiveQueue:
         self.messages: list[Message] = []
         self.arrival: asyncio.Future[None] | None = None
 
+    def qsize(self) -> int:
+        return len(self.messages)
+
     def put_nowait(self, message: Message) -> None:
         self.messages.append(message)
         if self.arrival and not self.arrival.done():
