@@ -15,7 +15,8 @@ from sessions_app.database.retries import RETRY_S, Retries
 from sessions_app.event_log.commands import Also, Append, AppendResult
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
-from sessions_app.publishing.response_writer import ResponseWriter, Ticker
+from sessions_app.publishing.response_writer import ResponseWriter
+from sessions_app.publishing.ticker import Ticker
 
 
 class LocalWriter:
