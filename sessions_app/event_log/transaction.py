@@ -89,7 +89,9 @@ class Transaction:
         self._sessions = {
             id_: StagedSession(epoch, tail, tail + 1, leaf) for id_, epoch, tail, leaf in self._reads.sessions
         }
-        self._reads.look_up([append for append in appends if self._next_of(append) is None])
+        self._next = {id(append): found for append in appends if (found := self._next_of(append))}
+        if len(self._next) < len(appends):
+            self._reads.look_up([append for append in appends if id(append) not in self._next])
         self._messages = StagedMessages()
         self._activity = StagedActivity()
         self._follow_ups = FollowUps()
@@ -102,7 +104,7 @@ class Transaction:
         """Fold an append into its message and stage what to write."""
         key = append.session, append.uid
         try:
-            session, opened = self._next_of(append) or self._find(append, key)
+            session, opened = self._still_next(append) or self._find(append, key)
         except HoldfastError as problem:
             self._refused.add(key)
             return problem
@@ -138,6 +140,10 @@ class Transaction:
         if session is None or opened is None or append.after != session.tail or append.starts is not None:
             return None
         return (session, opened) if opened.message.last_serial == session.tail else None
+
+    def _still_next(self, append: Append) -> tuple[StagedSession, OpenMessage] | None:
+        found = self._next.get(id(append))
+        return found if found is not None and found[0].tail == append.after else None
 
     def _find(self, append: Append, key: Key) -> tuple[StagedSession, OpenMessage | None]:
         """Return the append's session and its message; None if it is to begin. Raises what refuses the append."""

@@ -28,7 +28,7 @@ class TransactionReads:
         self.sessions = locked.sessions
         self.now = locked.now  # by the database's clock, if it has one
         self.batches = ProducerBatches()
-        self._known: set[int] = set()  # appends by identity
+        self._known: dict[int, Append] = {}  # by identity, which is theirs while they are here
         self._fenced: set[Key] = set()  # (run, worker) where the run is no longer that worker's
         self._existing: dict[Key, tuple[str, int, int]] = {}  # role, first and last serial of messages to begin
         self._runs: dict[Key, set[str]] = {}  # of messages that are to begin with a run of their own
@@ -38,7 +38,7 @@ class TransactionReads:
         new = [append for append in appends if id(append) not in self._known]
         if not new:
             return
-        self._known.update(map(id, new))
+        self._known |= {id(append): append for append in new}
         self._fenced |= sql.fenced_runs(_owned(new))
         self._existing |= sql.existing_messages({(append.session, append.uid) for append in new if append.begins})
         self._runs |= sql.runs_of_messages({(append.session, append.uid) for append in new if append.starts})
