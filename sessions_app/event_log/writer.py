@@ -193,6 +193,7 @@ class LogWriter:
             return [HoldfastError("storage_unavailable")] * len(group), []  # the error's text is for the log alone
         except Exception as error:
             problem = error
+            connection.close()  # after an error around COMMIT, Django could take it to be in a transaction for ever
         metrics.commits_failed.inc()
         self._forget(group)
         if len(group) == 1:
