@@ -27,6 +27,7 @@ COMMANDS = {
     "wall-clock": "-m tests.support.wall_clock manage.py runserver --noreload 127.0.0.1:{port}",
     "runagents": "manage.py runagents",
     "daphne": "-m daphne -b 127.0.0.1 -p {port} {application}",
+    "serve": "manage.py serve --port {port}",
     "uvicorn": "-m uvicorn --host 127.0.0.1 --port {port} --loop uvloop"
     " --ws sessions_app.servers.uvicorn_websocket:SocketProtocol --ws-per-message-deflate false"
     " --timeout-graceful-shutdown 5 {application}",
