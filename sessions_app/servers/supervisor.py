@@ -54,14 +54,13 @@ class Supervisor:
         told, roll = told_to_stop(), asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, roll.set)
         work = [self._roll_when(roll), self._feel_pulses(), *(slot.keep() for slot in self._slots)]
-        tasks = {asyncio.create_task(each) for each in work}
-        stop = asyncio.create_task(told.wait())
+        waits: list[asyncio.Future[None]] = [self._failure, *map(asyncio.create_task, [_happens(told), *work])]
         try:
-            done, _ = await asyncio.wait({stop, self._failure, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()  # raises
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()  # raises
         finally:
-            await _cancel({stop, self._failure, *tasks})
+            await _cancel(waits)
             await (self._stop_in_turn() if told.is_set() else self._kill_all())
             self._dealer.close()
 
@@ -163,7 +162,11 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _cancel(tasks: Iterable[asyncio.Future[object]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _happens(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _cancel(waits: Iterable[asyncio.Future[None]]) -> None:
+    for each in waits:
+        each.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
