@@ -6,8 +6,8 @@ frozen processes too, and resets what waits in the queue of a process that ends;
 the process replaced last would have a third of the sockets of the one replaced first.
 
 Here the parent gives each connection to the process with the fewest, never to one that starts, stops or stands still,
-and holds it while there is none. That costs the parent some 50 µs per connection, and nothing afterwards: the process
-has the socket itself.
+and holds it while there is none. That costs the parent 20 µs per connection in a burst, 0.2 ms for a single one, and
+nothing afterwards: the process has the socket itself.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
@@ -43,6 +44,7 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, processes: int, child: tuple[int, int] | None, **options: object) -> None:
         if child is not None:
             number, channel = child
+            os.set_inheritable(channel, False)  # programs that agents start don't get it
             serve_one(number, socket.socket(fileno=channel))
             return
         conf.expect_processes(processes)
