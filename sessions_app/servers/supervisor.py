@@ -112,7 +112,7 @@ class Supervisor:
                     logger.error("the new server process %d did not start: those that serve stay", slot.number)
                     break
             else:
-                logger.info("all %d server processes have been replaced", len(self._slots))
+                logger.info("all server processes (%d) have been replaced", len(self._slots))
 
     async def _feel_pulses(self) -> None:
         while True:

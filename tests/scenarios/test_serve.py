@@ -30,7 +30,7 @@ SETTINGS = {
     "HOLDFAST_DEMO_TOKENS_PER_S": "200",
     "HOLDFAST_LEASE_MS": "1500",  # the killed process may have run the agent
 }
-REPLACED = "all 2 server processes have been replaced"
+REPLACED = "all server processes (2) have been replaced"
 
 
 @pytest.fixture(scope="module")

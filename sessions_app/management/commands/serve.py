@@ -48,7 +48,7 @@ class Command(BaseCommand):
             serve_one(number, socket.socket(fileno=channel))
             return
         conf.expect_processes(processes)
-        self.check(display_num_errors=True)
+        self.check()
         try:
             asyncio.run(self._supervise(host, port, processes))
         except NoProcessStarts as problem:
