@@ -1,5 +1,10 @@
-"""Settings of a site whose server processes can't start: its ASGI application doesn't exist."""
+"""Settings that were broken after `manage.py serve` had read them: its processes can't start."""
+
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
 
 from project.settings import *  # noqa: F403
 
-ASGI_APPLICATION = "project.nowhere.application"
+if "--child" in sys.argv:
+    raise ImproperlyConfigured("these settings are broken")
