@@ -56,6 +56,11 @@ test("long words and long runs of signs are cut, too", () => {
   assert.deepEqual(textCuts("👩‍👩‍👧‍👦".repeat(6), 0), [33]);
 });
 
+test("a grapheme that has begun before is not cut", () => {
+  assert.deepEqual(textCuts("क्षि x", 1), [5]);
+  assert.deepEqual(textCuts(`${"word ".repeat(20)}क्षि x`, 101), [105]);
+});
+
 for (const [name, cutsOf] of [["with", textCuts], ["without", fallback.textCuts]]) {
   test(`cuts rise and are never inside a grapheme, ${name} Intl.Segmenter`, () => {
     const random = seeded(1);
