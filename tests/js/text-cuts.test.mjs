@@ -10,8 +10,8 @@ const fallback = await withoutSegmenter(() => import("../../static/holdfast/page
 // Letters, signs, and graphemes of several code points.
 const PIECES = [
   "a", "word ", "Word, ", ". ", " ", "\n", "\r\n", "7", "**", "`", "long".repeat(20), "-".repeat(30), "é", "e\u0301\u0323",
-  " \u0301", "😀", "👍🏽", "👩‍👩‍👧‍👦", "👩🏽‍💻 ", "🇩🇪", "🇫🇷", "1️⃣", "会话", "これは", "ประเทศไทย", "น้ำ", " ำ", "각", " 🏽", "\u1112\u1161\u11ab",
-  "क्षि", "नमस्ते ", "\u0600", "שלום ", "\u200d", "\u00ad", "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+  " \u0301", "😀", "👍🏽", "👩‍👩‍👧‍👦", "👩🏽‍💻 ", "🇩🇪", "🇫🇷", "1️⃣", "会话", "これは", "ประเทศไทย", "น้ำ", " ำ",
+  "각", " 🏽", "\u1112\u1161\u11ab", "क्षि", "नमस्ते ", "\u0600", "שלום ", "\u200d", "\u00ad", "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
 ];
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
