@@ -77,7 +77,7 @@ class Writer:
     def check_whole(self) -> None:
         """Write a few sentences, of which none may be shown in part."""
         self.texts()
-        for _ in range(6):
+        for _ in range(4):
             self.write()
         ends = {text.strip() for text in accumulate(self.sentences)}
         assert [shown["text"] for shown in self.texts() if shown["text"] not in ends] == []
