@@ -78,6 +78,9 @@ class HoldfastSettings:
     # -- Writing
     # Appends to one part within this window become one event: 40 ms is 25 a second, which reads as smooth.
     rollup_ms: Annotated[int, OneOf((0, 20, 40, 100, 500))] = 40
+    # Under load the window widens by itself, so that text is joined instead of queued: at most this long from an
+    # agent's call until readers have it. Several words a second still read as fluent.
+    rollup_most_ms: Annotated[int, Range(0, 5000)] = 150
     # A worker that is silent for this long is taken for dead, and its answers end as interrupted.
     lease_ms: Annotated[int, Range(300, 600_000)] = 10_000
     # How long an agent may hold the event loop of its process before the process gives up its lease: until then the
@@ -308,6 +311,13 @@ def require_valid() -> None:
     """Raise ImproperlyConfigured with all that is wrong: for servers, which run no system checks."""
     if problems := load()[1]:
         raise ImproperlyConfigured("\n".join(f"{problem} {hint}" for problem, hint in problems))
+
+
+def expect_processes(count: int) -> None:
+    """Raise PROCESSES to `count` for this process: a command that starts so many knows better."""
+    if load()[0].processes < count:
+        django_settings.HOLDFAST = {**getattr(django_settings, "HOLDFAST", {}), "PROCESSES": count}
+        _forget(setting="HOLDFAST")
 
 
 if not TYPE_CHECKING:  # a type checker would take every name for one of this module's

@@ -24,7 +24,7 @@ from sessions_app.diagnostics.readiness import Health
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.publishing.local_writer import LocalWriters
 from sessions_app.publishing.producers import Producers
-from sessions_app.publishing.response_writer import Ticker
+from sessions_app.publishing.ticker import Ticker
 from sessions_app.retention import purge
 from sessions_app.runs import lifecycle
 from sessions_app.runs.claims import Claims
@@ -32,7 +32,7 @@ from sessions_app.runs.inbox import RunInboxes
 from sessions_app.runs.lease_keeper import LeaseKeeper
 from sessions_app.runs.leases import Lease, Reaper
 from sessions_app.runs.signal_intake import SignalIntake
-from sessions_app.telemetry import tracing
+from sessions_app.telemetry import metrics, tracing
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,9 @@ class Process:
         self.log_writer = LogWriter(loop, self._committed, lifecycle.follow)
         self.lease = Lease(self.log_writer)
         self.lease_keeper = LeaseKeeper(self.lease, LoopWatchdog(loop))
-        self.writers = LocalWriters(self.log_writer, Ticker(loop, conf.settings.rollup_ms), lambda: self.lease.worker)
+        ticker = Ticker(loop, conf.settings.rollup_ms, conf.settings.rollup_most_ms)
+        self.writers = LocalWriters(self.log_writer, ticker, lambda: self.lease.worker)
+        metrics.rollup_window.set_function(lambda: ticker.window.seconds)
         self.producers = Producers(self.log_writer)
         # Out: committed frames go to this process's readers and to other processes.
         self.fanout = Fanout(receive=lambda frames: self.feeds.deliver(frames), on_signal=self._check_signals)

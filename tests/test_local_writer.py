@@ -10,6 +10,8 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.publishing import response_writer
 from sessions_app.publishing.local_writer import LocalWriter
 from sessions_app.retention import purge
+from sessions_app.runs import lifecycle
+from tests.support.harness import DEADLINE_S
 from tests.support.responses import ERROR, begin, deltas, message_of, respond, session, text_of, write
 from tests.support.writer import Writer, delta, finish, start, text_end, text_start, writer
 
@@ -294,7 +296,9 @@ def test_nothing_is_written_after_the_end(writer: Writer, session: models.Sessio
 def test_a_publisher_that_lost_its_run_gets_an_error(writer: Writer, session: models.Session) -> None:
     response = respond(writer, session)
     writer.run(begin(response))
-    models.Run.objects.update(status="ended")
+    with Writer() as other:  # of another process
+        end = {"type": "interrupt", "reason": "It lost its worker."}
+        other.change(session, lifecycle.end_orphan, response.run.pk, end).result(DEADLINE_S)
 
     async def go_on() -> None:
         await response.write(delta("too late"))

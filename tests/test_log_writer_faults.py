@@ -1,12 +1,14 @@
 """LogWriter while the database fails: publishers get errors, readers see only stored events, and it continues."""
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from sessions_app import models
@@ -235,6 +237,28 @@ def test_a_failed_delivery_does_not_affect_the_publishers_result(monkeypatch: py
     with Writer() as writer:
         monkeypatch.setattr(writer.log_writer, "_deliver", lambda frames: 1 / 0)
         assert writer.append(session, "m_1", [user_message("Hi")]) == AppendResult(1)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="is about SQLite's write lock")
+def test_errors_around_commits_leave_no_transaction_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of them would leave a savepoint open, in which all later writes were made, to be committed by none."""
+    session = a_session("guest:1")
+    with Writer() as writer:
+        for number, step in enumerate(["set_autocommit", "savepoint_commit"]):
+            with monkeypatch.context() as patch:
+                patch.setattr(BaseDatabaseWrapper, step, _fail_in_writer(getattr(BaseDatabaseWrapper, step)))
+                writer.submit(session, f"m_{number}", [user_message("One")]).exception(DEADLINE_S)
+        writer.append(session, "m_3", [user_message("Three")])
+        assert queries.message(session.pk, "m_3") is not None  # as another connection reads it
+
+
+def _fail_in_writer(original: Callable[..., Any]) -> Callable[..., Any]:
+    def fail(wrapper: BaseDatabaseWrapper, argument: Any, **options: Any) -> Any:
+        if argument and threading.current_thread().name == "log_writer":
+            raise RuntimeError("not a database error")
+        return original(wrapper, argument, **options)
+
+    return fail
 
 
 def test_an_unread_steer_becomes_the_next_question_even_if_the_end_is_stored_on_retry(

@@ -15,7 +15,8 @@ from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import BATCH_CHUNKS
 from sessions_app.core.rollup import rollup
-from sessions_app.publishing.response_writer import BUFFER_BYTES, UNTOLD, Ticker
+from sessions_app.publishing.response_writer import BUFFER_BYTES, UNTOLD
+from sessions_app.publishing.ticker import Ticker
 from tests.support.writer import Chunk, delta, start, text_start
 
 ROOM = 1024  # for a frame's other fields
@@ -27,7 +28,7 @@ class Site:
     def __init__(self) -> None:
         self.batches: list[tuple[int, list[Chunk]]] = []
         self.response = RemoteResponse(
-            "S" * 22, "m_1", ticker=Ticker(asyncio.get_running_loop(), 0), submit=self._submit
+            "S" * 22, "m_1", ticker=Ticker(asyncio.get_running_loop(), 0, 0), submit=self._submit
         )
 
     def _submit(self, response: RemoteResponse) -> None:

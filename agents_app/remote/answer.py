@@ -16,7 +16,8 @@ from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.text import split
 from sessions_app.core.wire_types import Chunk
-from sessions_app.publishing.response_writer import ResponseWriter, Ticker
+from sessions_app.publishing.response_writer import ResponseWriter
+from sessions_app.publishing.ticker import Ticker
 
 logger = logging.getLogger(__name__)
 

@@ -19,11 +19,12 @@ from agents_app.remote.answer import RemoteAnswer, RemoteResponse
 from agents_app.remote.beats import BeatThread
 from agents_app.remote.transports import Frame, HttpTransport, PublisherTransport, TransportLost, WebSocketTransport
 from sessions_app.core.errors import ERRORS, HoldfastError
-from sessions_app.publishing.response_writer import Ticker
+from sessions_app.publishing.ticker import Ticker
 
 logger = logging.getLogger(__name__)
 
 ROLLUP_MS = 40
+ROLLUP_MOST_MS = 150  # from a text until the site has stored it, under load
 BEAT_S = 3.0  # below a third of the site's lease, which is 10 s unless it says otherwise
 PATIENCE_S = 300.0  # how long a batch is repeated before its answer is given up
 RETRY_FIRST_S, RETRY_MOST_S = 0.2, 10.0
@@ -69,7 +70,7 @@ class Publisher:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._ticker = Ticker(asyncio.get_running_loop(), self._rollup_ms)
+        self._ticker = Ticker(asyncio.get_running_loop(), self._rollup_ms, ROLLUP_MOST_MS, distant=True)
         self._transport: PublisherTransport | None = None
         self._changed = asyncio.Condition()  # another transport, or none
         self._room = asyncio.Semaphore(AT_ONCE)

@@ -111,6 +111,16 @@ class Attachment:
         self._land(len(self._in_flight))
         self._forget_kept()
 
+    def takes(self, frame: Frame) -> bool:
+        """Take a frame that continues a live attachment and fits, as most do; it is to be sent now.
+
+        Returns False for any other, and nothing has changed: `misses` and `frame` say what to do with it.
+        """
+        if self.state is not State.LIVE or frame.first != self.sent + 1 or not self.window.fits(frame.size):
+            return False
+        self._sent(frame.last, frame.size)
+        return True
+
     def misses(self, frame: Frame) -> bool:
         """Return whether frames between the last one sent and this one are missing: then call `gap`, not `frame`.
 

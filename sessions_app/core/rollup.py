@@ -9,19 +9,24 @@ PLAIN_BYTES = 64  # of an append beside its text, about
 
 
 class Rollup:
-    """The chunks of one message that wait to be published together, in order. `size`: bytes of their UTF-8 JSON."""
+    """The chunks of one message that wait to be published together, in order.
 
-    __slots__ = ("_chunks", "_texts", "size")
+    `size`: bytes of their UTF-8 JSON; `added`: how many were added since the last `take`.
+    """
+
+    __slots__ = ("_chunks", "_texts", "added", "size")
 
     def __init__(self) -> None:
         self._chunks: list[Chunk] = []
         self._texts: list[str] = []  # appended by the last chunk, an append
+        self.added = 0
         self.size = 0
 
     def __len__(self) -> int:
         return len(self._chunks)
 
     def add(self, chunk: Chunk) -> None:
+        self.added += 1
         append = APPENDS.get(chunk["type"])
         if append is None:
             self._join()
@@ -44,7 +49,7 @@ class Rollup:
     def take(self) -> list[Chunk]:
         """Remove the chunks and return them, joined."""
         self._join()
-        chunks, self._chunks, self.size = self._chunks, [], 0
+        chunks, self._chunks, self.added, self.size = self._chunks, [], 0, 0
         return chunks
 
     def _continues(self, chunk: Chunk, part: PartName) -> bool:

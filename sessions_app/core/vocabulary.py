@@ -159,6 +159,9 @@ CHUNKS: dict[str, Shape] = {
 }
 
 
+# Chunks that never wait for others: people decide and agents are told by them.
+AT_ONCE = ENDS.keys() | {kind for kind in CHUNKS if kind.startswith("tool-") and kind not in APPENDS}
+
 _PLAIN_DELTA_BYTES = len('{"type":"text-delta","id":"","delta":""}')
 
 

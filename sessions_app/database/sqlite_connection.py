@@ -10,8 +10,11 @@ import logging
 import os
 import sqlite3
 import time
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
+
+from django.db.backends.sqlite3.base import FORMAT_QMARK_REGEX, SQLiteCursorWrapper
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +36,23 @@ _opened: dict[str, FileId] = {}  # by path: the file that this process opened fi
 _logged_at = -LOG_EVERY_S
 
 
+class SiteCursor(SQLiteCursorWrapper):
+    """Django's cursor, which converts a statement's placeholders once, not each time it is executed."""
+
+    @staticmethod
+    @lru_cache(maxsize=512)
+    def _converted(query: str) -> str:
+        return FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%")
+
+    def convert_query(self, query: str, *, param_names: list[str] | None = None) -> str:
+        return super().convert_query(query, param_names=param_names) if param_names else self._converted(query)
+
+
 class SiteConnection(sqlite3.Connection):
     """A connection to the site's file. `is_snapshot`: it only reads, and doesn't see what is written later."""
+
+    def cursor(self, factory: Any = None) -> Any:
+        return super().cursor(SiteCursor if factory is SQLiteCursorWrapper else factory or sqlite3.Cursor)
 
     def __init__(self, database: str | os.PathLike[str], *arguments: Any, **options: Any) -> None:
         self.is_snapshot = False

@@ -72,14 +72,16 @@ class Subscription:
         return Cursor(self.attachment.epoch, self.attachment.sent)
 
     def receive(self, frame: Frame) -> None:
-        if self.attachment.misses(frame):
+        if self.attachment.takes(frame):
+            self._pass_on(frame)
+        elif self.attachment.misses(frame):
             self.resync()
-            return
-        now = asyncio.get_running_loop().time()
-        for ready in self.attachment.frame(frame, now=now):
-            self._pass_on(ready)
-        if self.attachment.state is State.BEHIND:
-            self._catch_up_if_drained(now)
+        else:
+            now = asyncio.get_running_loop().time()
+            for ready in self.attachment.frame(frame, now=now):
+                self._pass_on(ready)
+            if self.attachment.state is State.BEHIND:
+                self._catch_up_if_drained(now)
 
     def resync(self) -> None:
         if self.attachment.gap(now=asyncio.get_running_loop().time()):

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
 from django.db import connection
-from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from sessions_app import models
@@ -54,30 +54,24 @@ def pipelined() -> Iterator[None]:
 
 
 class Locked(NamedTuple):
-    """Sessions that exist (id, epoch, tail, leaf), and those of the (run, worker) whose run is not that worker's.
+    """Sessions that exist: id, epoch, tail, leaf.
 
     `now`: the transaction's time by the database's clock, which a purge goes by; None where it has none.
     """
 
     sessions: list[tuple[str, str, int, str | None]]
-    fenced: set[Key]
     now: datetime | None = None
 
 
-def lock_sessions(ids: set[str], held: Iterable[Key] = ()) -> Locked:
-    """Lock the sessions' rows, in one order in every process, so that two groups can't deadlock.
-
-    `held`: (run, worker) of runs in these sessions, which are looked up once the locks are held.
-    """
+def lock_sessions(ids: set[str]) -> Locked:
+    """Lock the sessions' rows, in one order in every process, so that two groups can't deadlock."""
     if not ids:
-        return Locked([], set())
+        return Locked([])
     query = LOCK_SESSIONS[connection.vendor] % ",".join(["%s"] * len(ids))
-    with pipelined(), connection.cursor() as sessions, connection.cursor() as runs:
-        sessions.execute(query, sorted(ids))
-        # A statement of its own: it sees what was committed while the first one waited for a lock.
-        fenced = _ask_fenced(runs, held)
-        found, now, *_ = sessions.fetchone()
-        return Locked(orjson.loads(found or "[]"), set(runs.fetchall()) if fenced else set(), now)
+    with connection.cursor() as cursor:
+        cursor.execute(query, sorted(ids))
+        found, now, *_ = cursor.fetchone()
+        return Locked(orjson.loads(found or "[]"), now)
 
 
 def fenced_runs(held: Iterable[Key]) -> set[Key]:
@@ -85,20 +79,16 @@ def fenced_runs(held: Iterable[Key]) -> set[Key]:
 
     The lock of the run's session keeps this true until the commit.
     """
-    with connection.cursor() as cursor:
-        return set(cursor.fetchall()) if _ask_fenced(cursor, held) else set()
-
-
-def _ask_fenced(cursor: CursorWrapper, held: Iterable[Key]) -> bool:
-    """Execute the query unless there is nothing to ask; return whether it was."""
     values = [value for pair in held for value in pair]
-    if values:
-        cursor.execute(
-            f"WITH held(run, worker) AS (VALUES {_places(2, len(values) // 2)}) SELECT run, worker FROM held WHERE NOT"
-            f" EXISTS (SELECT 1 FROM {RUNS} WHERE id = run AND worker_id = worker AND status = 'running')",
-            values,
-        )
-    return bool(values)
+    if not values:
+        return set()
+    query = (
+        f"WITH held(run, worker) AS (VALUES {_places(2, len(values) // 2)}) SELECT run, worker FROM held WHERE NOT"
+        f" EXISTS (SELECT 1 FROM {RUNS} WHERE id = run AND worker_id = worker AND status = 'running')"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return set(cursor.fetchall())
 
 
 class Published(NamedTuple):
@@ -267,6 +257,7 @@ def note_runs(started: list[models.Run], ended: set[str]) -> None:
         models.Run.objects.filter(pk__in=ended).update(status=models.Run.Status.ENDED, ended_at=timezone.now())
 
 
+@lru_cache(maxsize=256)
 def _places(values: int, rows: int) -> str:
     row = f"({','.join(['%s'] * values)})"
     return ",".join([row] * rows)

@@ -84,11 +84,14 @@ class Transaction:
 
     def __init__(self, open_messages: OpenMessages, appends: list[Append], sessions: set[str]) -> None:
         self._open_messages = open_messages
-        self._reads = TransactionReads(appends, sessions)
+        self._reads = TransactionReads({append.session for append in appends} | sessions)
         self.now = self._reads.now or timezone.now()
         self._sessions = {
             id_: StagedSession(epoch, tail, tail + 1, leaf) for id_, epoch, tail, leaf in self._reads.sessions
         }
+        self._next = {id(append): found for append in appends if (found := self._next_of(append))}
+        if len(self._next) < len(appends):
+            self._reads.look_up([append for append in appends if id(append) not in self._next])
         self._messages = StagedMessages()
         self._activity = StagedActivity()
         self._follow_ups = FollowUps()
@@ -101,7 +104,7 @@ class Transaction:
         """Fold an append into its message and stage what to write."""
         key = append.session, append.uid
         try:
-            session, opened = self._find(append, key)
+            session, opened = self._still_next(append) or self._find(append, key)
         except HoldfastError as problem:
             self._refused.add(key)
             return problem
@@ -118,7 +121,6 @@ class Transaction:
 
     def stage_now(self, append: Append) -> AppendResult:
         """Stage an append that joins the transaction later, and write it. Raises HoldfastError if it is refused."""
-        self._reads.add(append)
         outcome = self.stage(append)
         self.write()
         if isinstance(outcome, HoldfastError):
@@ -127,9 +129,26 @@ class Transaction:
             raise outcome.refusal
         return outcome
 
+    def _next_of(self, append: Append) -> tuple[StagedSession, OpenMessage] | None:
+        """Return the session and message of an append that follows the session's last event; None of any other.
+
+        Such an append needs no look-up: as that event is its own message's, the fold in memory is as stored, and nobody
+        has ended the message, which is how a run is fenced.
+        """
+        session = self._sessions.get(append.session)
+        opened = self._open_messages.open.get((append.session, append.uid))
+        if session is None or opened is None or append.after != session.tail or append.starts is not None:
+            return None
+        return (session, opened) if opened.message.last_serial == session.tail else None
+
+    def _still_next(self, append: Append) -> tuple[StagedSession, OpenMessage] | None:
+        found = self._next.get(id(append))
+        return found if found is not None and found[0].tail == append.after else None
+
     def _find(self, append: Append, key: Key) -> tuple[StagedSession, OpenMessage | None]:
         """Return the append's session and its message; None if it is to begin. Raises what refuses the append."""
         session = self._session(append.session)
+        self._reads.look_up([append])
         self._reads.check_fence(append)
         begins = self._reads.begins(append, key, self._messages.new(key))
         opened = self._fresh(append, key)

@@ -22,21 +22,27 @@ class AlreadyStored(Exception):
 class TransactionReads:
     """Sessions locked, runs fenced, messages that exist, and producers' batches, as one transaction has read them."""
 
-    def __init__(self, appends: list[Append], sessions: set[str]) -> None:
-        """Lock the rows of the sessions and of the appends' sessions."""
-        locked = sql.lock_sessions({append.session for append in appends} | sessions, _owned(appends))
+    def __init__(self, sessions: set[str]) -> None:
+        """Lock the rows of the sessions."""
+        locked = sql.lock_sessions(sessions)
         self.sessions = locked.sessions
         self.now = locked.now  # by the database's clock, if it has one
         self.batches = ProducerBatches()
-        self._fenced = locked.fenced  # (run, worker) where the run is no longer that worker's
+        self._known: dict[int, Append] = {}  # by identity, which is theirs while they are here
+        self._fenced: set[Key] = set()  # (run, worker) where the run is no longer that worker's
         self._existing: dict[Key, tuple[str, int, int]] = {}  # role, first and last serial of messages to begin
         self._runs: dict[Key, set[str]] = {}  # of messages that are to begin with a run of their own
-        self._look_up(appends)
 
-    def add(self, append: Append) -> None:
-        """Read what an append needs that joins the transaction later."""
-        self._fenced |= sql.fenced_runs(_owned([append]))
-        self._look_up([append])
+    def look_up(self, appends: list[Append]) -> None:
+        """Read what refuses these appends, if anything does, unless it was read before."""
+        new = [append for append in appends if id(append) not in self._known]
+        if not new:
+            return
+        self._known |= {id(append): append for append in new}
+        self._fenced |= sql.fenced_runs(_owned(new))
+        self._existing |= sql.existing_messages({(append.session, append.uid) for append in new if append.begins})
+        self._runs |= sql.runs_of_messages({(append.session, append.uid) for append in new if append.starts})
+        self.batches.look_up(new)
 
     def check_fence(self, append: Append) -> None:
         """Raise fenced if the append's run is no longer its worker's, AlreadyStored if the append has ended it."""
@@ -64,11 +70,6 @@ class TransactionReads:
         if append.begins and staged is not None:  # the same signal twice in one group
             raise AlreadyStored(staged.message.first_serial)
         return append.begins
-
-    def _look_up(self, appends: list[Append]) -> None:
-        self._existing |= sql.existing_messages({(append.session, append.uid) for append in appends if append.begins})
-        self._runs |= sql.runs_of_messages({(append.session, append.uid) for append in appends if append.starts})
-        self.batches.look_up(appends)
 
 
 def _owned(appends: list[Append]) -> set[tuple[str, str]]:

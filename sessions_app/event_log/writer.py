@@ -63,6 +63,7 @@ class LogWriter:
         self._waiting: list[Write] = []
         self._changed = threading.Condition()
         self._stopping = False
+        self._is_idle = False  # the thread waits for a write
         self._open_messages = OpenMessages()
         self._thread = threading.Thread(target=self._work, name="log_writer", daemon=True)
         self._thread.start()
@@ -77,7 +78,8 @@ class LogWriter:
         with self._changed:
             if not self._stopping:
                 self._waiting.append(item)
-                self._changed.notify()
+                if self._is_idle:
+                    self._changed.notify()
                 return
         if _is_told_at_once(item):
             item.on_result(HoldfastError("going_away"))
@@ -148,24 +150,24 @@ class LogWriter:
             metrics.commit_seconds.observe(ended - began)
             metrics.commit_writes.observe(len(group))
             tracing.commit(at, time.time_ns(), writes=len(group), sessions=len(committed))
-            settled = list(zip(group, outcomes, strict=True))
-            for item, outcome in settled:
-                if _is_told_at_once(item):
-                    item.on_result(outcome)
+            untold = _tell_at_once(group, outcomes)
             try:
-                self._loop.call_soon_threadsafe(self._publish, committed, settled, ended)
+                self._loop.call_soon_threadsafe(self._publish, committed, untold, ended)
             except RuntimeError:  # the loop is closed: its publishers are gone
-                logger.warning("%d outcomes were not reported: the event loop is closed", len(settled))
+                if untold:
+                    logger.warning("%d outcomes were not reported: the event loop is closed", len(untold))
         connection.close()
 
     def _next_group(self) -> list[Write]:
         with self._changed:
             while not self._waiting and not self._stopping:
+                self._is_idle = True
                 self._changed.wait()
+            self._is_idle = False
             group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
             return group
 
-    def _publish(self, committed: list[Frame], settled: list[tuple[Write, Outcome]], at: float) -> None:
+    def _publish(self, committed: list[Frame], untold: list[tuple[Write, Outcome]], at: float) -> None:
         try:
             if committed:
                 self._deliver(committed)
@@ -173,9 +175,8 @@ class LogWriter:
                 self._loop.call_soon(metrics.lag_since, at)  # after the flusher, which the frames have woken
         except Exception:
             logger.exception("%d frames were not delivered: the tail check finds them", len(committed))
-        for item, outcome in settled:
-            if not _is_told_at_once(item):
-                item.on_result(outcome)
+        for item, outcome in untold:
+            item.on_result(outcome)
 
     def _commit_or_split(self, group: list[Write]) -> tuple[list[Outcome], list[Frame]]:
         """Commit a group; if a write in it makes it fail, commit them one by one, so that it fails alone."""
@@ -192,6 +193,7 @@ class LogWriter:
             return [HoldfastError("storage_unavailable")] * len(group), []  # the error's text is for the log alone
         except Exception as error:
             problem = error
+            connection.close()  # after an error around COMMIT, Django could take it to be in a transaction for ever
         metrics.commits_failed.inc()
         self._forget(group)
         if len(group) == 1:
@@ -248,6 +250,17 @@ class LogWriter:
 
 def _is_told_at_once(item: Write) -> bool:
     return isinstance(item, DatabaseJob) and item.at_once
+
+
+def _tell_at_once(group: list[Write], outcomes: list[Outcome]) -> list[tuple[Write, Outcome]]:
+    """Tell the outcomes that are to be told in this thread; return the others."""
+    untold = []
+    for item, outcome in zip(group, outcomes, strict=True):
+        if _is_told_at_once(item):
+            item.on_result(outcome)
+        else:
+            untold.append((item, outcome))
+    return untold
 
 
 def _resolve(outcome: asyncio.Future[T], result: T) -> None:

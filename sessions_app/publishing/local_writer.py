@@ -15,7 +15,8 @@ from sessions_app.database.retries import RETRY_S, Retries
 from sessions_app.event_log.commands import Also, Append, AppendResult
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
-from sessions_app.publishing.response_writer import ResponseWriter, Ticker
+from sessions_app.publishing.response_writer import ResponseWriter
+from sessions_app.publishing.ticker import Ticker
 
 
 class LocalWriter:
@@ -88,8 +89,8 @@ class _Appends:
 
     def __init__(self, run: Run, *, starts: bool, log_writer: LogWriter) -> None:
         self.also: list[tuple[int, Also]] = []  # for the next batch: each with the position of its chunk, -1 for any
-        self._run = run
-        self._starts = starts
+        self._run = run if starts else None  # to store with the first one
+        self._ids = {"session": run.session_id, "uid": run.uid, "run": run.pk, "worker": run.worker_id or ""}
         self._place = run.place
         self._log_writer = log_writer
         self._in_flight: Append | None = None
@@ -99,14 +100,11 @@ class _Appends:
         """Have a batch stored, and report the outcome to the writer."""
         also, self.also = tuple(self.also), []
         self._in_flight = Append(
-            session=self._run.session_id,
-            uid=self._run.uid,
+            **self._ids,
             chunks=chunks,
             on_result=partial(self._on_result, writer),
-            run=self._run.pk,
-            worker=self._run.worker_id or "",
             after=writer.serial,
-            starts=self._run if self._starts and not writer.serial else None,
+            starts=None if writer.serial else self._run,
             also=also,
             place=self._place,
         )

@@ -15,35 +15,14 @@ from sessions_app.core.errors import Fault, HoldfastError
 from sessions_app.core.rollup import Rollup
 from sessions_app.core.text import mend_json
 from sessions_app.core.wire_types import Chunk
+from sessions_app.publishing.ticker import Ticker
 
 BUFFER_BYTES = 1 << 18  # of text not yet submitted; beyond it `write` waits
 BUFFER_CHUNKS = 1024  # likewise
+PAUSE_S = 0.3  # between two texts; a longer one, as for a tool call, says no more of how fast a response is written
 
 # The end of a response whose own end can't be stored: too long an error.
 UNTOLD: Chunk = {"type": "error", "errorText": "The agent failed, and its error message can't be stored."}
-
-
-class Ticker:
-    """Sends what all responses have at the same moments, so that one commit takes it all."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, window_ms: int) -> None:
-        self._loop = loop
-        self._window = window_ms / 1000
-        self._due: list[Callable[[], None]] = []
-
-    def schedule(self, send: Callable[[], None], *, at_once: bool) -> None:
-        """Call `send` at the next tick, or, `at_once`, when the caller's task yields."""
-        if at_once or not self._window:
-            self._loop.call_soon(send)
-            return
-        if not self._due:
-            self._loop.call_later(self._window, self._tick)
-        self._due.append(send)
-
-    def _tick(self) -> None:
-        due, self._due = self._due, []
-        for send in due:
-            send()
 
 
 class ResponseWriter:
@@ -77,6 +56,9 @@ class ResponseWriter:
         self._in_flight = False
         self._scheduled = False
         self._spoken = False  # has its first token been sent
+        # Times of the ticker's clock: when the next batch is due, when the last one was, and when that was submitted.
+        self._due = self._was_due = self._sent = 0.0
+        self._interval = 0.0  # seconds between its texts, a mean; 0 while unknown
         self._problem: HoldfastError | None = None
         self._changed = asyncio.Event()  # set when a batch was stored or refused
 
@@ -103,8 +85,9 @@ class ResponseWriter:
         if kind in vocabulary.ENDS:
             self.end = kind
         self._rollup.add(chunk)
-        if not self._scheduled or not self._spoken or self.end:
-            self._schedule(at_once=not self._spoken or bool(self.end))
+        at_once = not self._spoken or kind in vocabulary.AT_ONCE
+        if at_once or not self._scheduled:
+            self._schedule(at_once=at_once)
             self._spoken = self._spoken or kind in vocabulary.APPENDS
 
     @property
@@ -183,17 +166,23 @@ class ResponseWriter:
     # Submitting
 
     def _schedule(self, *, at_once: bool) -> None:
-        if not self._scheduled or at_once:
-            self._scheduled = True
-            self._ticker.schedule(self._send, at_once=at_once)
+        hold = 0.0 if at_once else self._ticker.window.hold(self._interval)
+        self._scheduled = True
+        self._due = self._ticker.after(hold, self._send) if hold else self._ticker.soon(self._send)
 
     def _send(self) -> None:
         # One batch at a time: what is written meanwhile is rolled up and goes with the next one, and a retry
         # can't be overtaken.
+        if self._in_flight or not self._rollup.size or self._problem is not None:
+            return
         self._scheduled = False
-        if not self._in_flight and self._rollup.size and self._problem is None:
-            self._in_flight = True
-            self._submit(self, self._rollup.take())
+        self._in_flight = True
+        now = self._ticker.now()
+        if self._sent:
+            interval = min((now - self._sent) / self._rollup.added, PAUSE_S)
+            self._interval = (self._interval + interval) / 2 if self._interval else interval
+        self._was_due, self._sent = min(self._due, now), now
+        self._submit(self, self._rollup.take())
 
     def advance(self, serial: int) -> None:
         """Note that a part of the batch is stored, up to this serial; the rest is still in flight."""
@@ -202,10 +191,12 @@ class ResponseWriter:
     def stored(self, serial: int, refusal: HoldfastError | None = None) -> None:
         """Note that the batch is stored up to this serial. `refusal`: why not all of it."""
         self.serial, self._in_flight = serial, False
+        now = self._ticker.now()
+        self._ticker.window.observe(now - self._was_due, now)
         if refusal:
             self._give_up(refusal)
-        if self._rollup.size and not self._scheduled:
-            self._schedule(at_once=self.ended)
+        if self._scheduled and self._due <= now:
+            self._send()  # it was due while the batch was in flight
         self._changed.set()
 
     def fail(self, problem: HoldfastError) -> None:

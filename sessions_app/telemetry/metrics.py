@@ -45,6 +45,9 @@ stored_events = Counter("holdfast_stored_events_total", "Events committed by thi
 stored_bytes = Counter("holdfast_stored_bytes_total", "Bytes of the frames of those events")
 commit_seconds = Histogram("holdfast_commit_seconds", "Duration of a log transaction", buckets=DELAYS_S)
 commit_writes = Histogram("holdfast_commit_writes", "Writes per log transaction", buckets=GROUPS)
+rollup_window = Gauge(
+    "holdfast_rollup_window_seconds", "Time for which text waits for more, so that one event holds both"
+)
 commits_failed = Counter("holdfast_commits_failed_total", "Log transactions that were rolled back")
 
 # Delivery

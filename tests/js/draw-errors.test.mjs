@@ -31,7 +31,8 @@ afterEach(() => {
 
 function surroundings() {
   const alternative = { number: 1, count: 1 };
-  return { signalStatus: new SignalStatus([], "me"), online: true, retryable: null, refusals: new Map(), alternative };
+  const signalStatus = new SignalStatus([], "me");
+  return { signalStatus, online: true, retryable: null, refusals: new Map(), revealer: { isEven: false }, alternative };
 }
 
 function answer(parts, fields = {}) {

@@ -8,7 +8,7 @@ import pytest
 from sessions_app import models
 from sessions_app.event_log import queries
 from sessions_app.publishing.local_writer import LocalWriter
-from sessions_app.publishing.response_writer import Ticker
+from sessions_app.publishing.ticker import Ticker
 from tests.support.stored import a_session
 from tests.support.writer import Writer, start, text_start
 
@@ -25,7 +25,7 @@ def respond(writer: Writer, session: models.Session, *, window_ms: int = 40, sta
     run = models.Run(session=session, agent="test", status="running", worker=worker)
     if not starts:
         run.save()
-    return LocalWriter(run, starts=starts, log_writer=writer.log_writer, ticker=Ticker(writer.loop, window_ms))
+    return LocalWriter(run, starts=starts, log_writer=writer.log_writer, ticker=Ticker(writer.loop, window_ms, 150))
 
 
 def message_of(response: LocalWriter) -> Any:

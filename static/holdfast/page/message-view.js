@@ -22,6 +22,7 @@ const RETRIES = { continue: "Continue", regenerate: "Regenerate" };
  * @property {boolean} online whether messages can be sent now
  * @property {string|null} retryable id of the answer that can be continued or regenerated
  * @property {Map<string, string>} refusals why a decision of this tab was refused, by approval
+ * @property {import("./revealer.js").Revealer} revealer of growing text
  * @property {{number: number, count: number}} alternative which one of its alternatives is drawn, from 1
  */
 

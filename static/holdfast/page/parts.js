@@ -4,7 +4,7 @@ import { CodeBlock } from "./code-block.js";
 import { warnOfError } from "./draw-errors.js";
 import { exactJson, layOut } from "./exact-json.js";
 import { icon } from "./icon.js";
-import { MarkdownView } from "./markdown.js";
+import { RevealedMarkdown } from "./revealer.js";
 import { isSafeLink } from "./safe-link.js";
 import { showText } from "./show-text.js";
 import { partProblem, steerNotice, toolState, toolTitle } from "./wording.js";
@@ -16,6 +16,7 @@ import { partProblem, steerNotice, toolState, toolTitle } from "./wording.js";
  * @property {import("./signal-status.js").SignalStatus} signalStatus
  * @property {boolean} online whether messages can be sent now
  * @property {Map<string, string>} refusals why a decision of this tab was refused, by approval
+ * @property {import("./revealer.js").Revealer} revealer of growing text
  */
 
 /**
@@ -49,11 +50,11 @@ const VIEWS = {
 };
 
 class TextView {
-  #markdown = new MarkdownView();
+  #markdown = new RevealedMarkdown();
   element = this.#markdown.element;
 
-  update({ text, state }, { ended }) {
-    this.#markdown.update(text, state === "streaming" && !ended);
+  update({ text, state }, { ended, revealer }) {
+    this.#markdown.update(text, state === "streaming" && !ended, revealer);
   }
 }
 
@@ -148,16 +149,16 @@ class FoldingView {
 }
 
 class ReasoningView extends FoldingView {
-  #markdown = new MarkdownView();
+  #markdown = new RevealedMarkdown();
 
   constructor() {
     super("thought", "reasoning");
     this.body.append(this.#markdown.element);
   }
 
-  update(part, { ended }) {
+  update(part, { ended, revealer }) {
     const thinking = part.state === "streaming" && !ended;
-    const refresh = () => this.#markdown.update(part.text, thinking);
+    const refresh = () => this.#markdown.update(part.text, thinking, revealer);
     this.show(part, "Reasoning", thinking ? "thinking…" : "done", refresh);
   }
 }

@@ -4,6 +4,7 @@ import { alternativesOf, joinContinued, responsesOf } from "../branches.js";
 import { getMessages } from "./api.js";
 import { warnOfError } from "./draw-errors.js";
 import { MessageView, noticeOf, textOf } from "./message-view.js";
+import { Revealer } from "./revealer.js";
 import { ScrollFollower } from "./scroll-follower.js";
 import { SignalStatus, interleave } from "./signal-status.js";
 import { UnreadLine } from "./unread-line.js";
@@ -32,6 +33,7 @@ export class Transcript extends EventTarget {
   #announcer = document.getElementById("announcer");
   #follower = new ScrollFollower(this.#pane);
   #unread = new UnreadLine(this.#list);
+  #revealer = new Revealer();
   /** @type {import("../index.js").Session | null} */
   #session = null;
   /** @type {Map<string, MessageView>} */
@@ -63,7 +65,7 @@ export class Transcript extends EventTarget {
     super();
     this.#actor = actor;
     this.#jump.addEventListener("click", () => this.#jumpByButton());
-    this.#list.addEventListener("drawn", () => this.#follower.settle());
+    for (const drawing of [this.#list, this.#revealer]) drawing.addEventListener("drawn", () => this.#grown());
     this.#list.addEventListener("dismiss", ({ detail: id }) => this.#session?.dismiss(id));
     this.#list.addEventListener("decide", ({ detail }) => this.#decide(detail));
     this.#list.addEventListener("alternative", ({ detail }) => this.#showAlternative(detail));
@@ -141,6 +143,8 @@ export class Transcript extends EventTarget {
   #watch() {
     this.#showJump();
     const watching = !document.hidden && this.#follower.following;
+    // Before the line is drawn: what has arrived by now counts as seen.
+    if (!watching) this.#revealer.finish();
     if (this.watching === watching) return;
     this.watching = watching;
     if (!watching && this.#session?.ready) this.#unread.leave();
@@ -207,12 +211,16 @@ export class Transcript extends EventTarget {
     }
     this.#dirty.clear();
     this.#arrange(entries);
-    this.#unread.draw();
     if (this.#session) this.#showState(this.#session);
     this.#announceApprovals();
+    this.#grown();
+    this.dispatchEvent(new Event("render"));
+  }
+
+  #grown() {
+    this.#unread.draw();
     this.#follower.settle();
     this.#showJump();
-    this.dispatchEvent(new Event("render"));
   }
 
   #draw(message, replaced) {
@@ -236,7 +244,13 @@ export class Transcript extends EventTarget {
   }
 
   get #surroundings() {
-    return { signalStatus: this.#signalStatus, online: this.#online, retryable: this.#retryable, refusals: this.#refusals };
+    return {
+      signalStatus: this.#signalStatus,
+      online: this.#online,
+      retryable: this.#retryable,
+      refusals: this.#refusals,
+      revealer: this.#revealer,
+    };
   }
 
   #findRetryable() {

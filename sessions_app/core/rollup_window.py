@@ -1,0 +1,57 @@
+"""Roll-up window: how long a response's text may wait for more, so that one commit stores both. It follows the load."""
+
+from __future__ import annotations
+
+import math
+
+# What a batch takes on its way, times this, is added to the window: a process whose commits take 5 ms joins text for
+# 20 ms more. Joined text makes fewer commits, which then take less: the window settles where both agree.
+FACTOR = 4
+PERIOD_S = 0.1  # of one measurement
+WEIGHT = 0.3  # of a measurement in the mean: half of a change in load is followed within 0.2 s
+JITTER = 1.25  # the next text may come this much later than expected
+
+
+class RollupWindow:
+    """The window of one process. Times are in seconds, by one clock.
+
+    `least`: what the operator set; `most`: the longest from the writing of a text until its readers have it, unless its
+    own way takes longer. `distant`: batches cross a network, whose time is no load.
+    """
+
+    def __init__(self, least: float, most: float, *, distant: bool = False) -> None:
+        self.seconds = least
+        self._network = math.inf if distant else 0.0
+        self.delay = 0.0  # from the end of a batch's wait until it is stored: a mean
+        self._least = least
+        self._most = max(least, most)
+        self._ends_at = 0.0  # of the measurement
+        self._sum = 0.0
+        self._count = 0
+
+    def observe(self, delay: float, now: float) -> None:
+        """Take into account what a batch took from the end of its wait until it was stored and shown."""
+        if now >= self._ends_at:
+            self._settle(now)
+        self._sum += delay
+        self._count += 1
+
+    def hold(self, interval: float) -> float:
+        """Return how long to hold a text if others of its response come at this interval.
+
+        It is a whole number of intervals: the rest of the window would bring no more. 0 if not even one fits.
+        """
+        interval *= JITTER
+        return self.seconds if interval <= 0 else self.seconds // interval * interval
+
+    def _settle(self, now: float) -> None:
+        # A process that has written nothing for long begins as one that has nothing to do.
+        is_stale = now >= self._ends_at + 10 * PERIOD_S
+        measured = self._sum / self._count if self._count and not is_stale else 0.0
+        self.delay = 0.0 if is_stale else self.delay + WEIGHT * (measured - self.delay)
+        if measured:
+            self._network = min(self._network, measured)
+        load = max(0.0, self.delay - self._network)
+        self.seconds = max(self._least, min(self._least + FACTOR * load, self._most - self.delay))
+        self._ends_at = now + PERIOD_S
+        self._sum, self._count = 0.0, 0
