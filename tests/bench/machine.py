@@ -6,7 +6,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,11 +28,15 @@ def on_server_core() -> Iterator[None]:
         use_load_core()
 
 
-def allow_files(most: int) -> None:
-    """Let this process, and those that it starts, open so many files. Raises OSError where the system forbids it."""
+def allow_files(most: int) -> int:
+    """Let this process, and those that it starts, open so many files, or as many as may be; return how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, max(hard, most)))
+    for limit in (most, min(most, hard)):
+        if soft < limit:
+            with suppress(OSError, ValueError):  # only root may raise the hard limit
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(hard, limit)))
+                return limit
+    return soft
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 TOKEN = re.compile(rb" (\d{5})")  # as long as tokens are about
 PADDED = re.compile(rb" \d{5}\.*")
+LENGTH = 6  # of a token, in characters
 UNITS_PER_S, UNITS = 10_000, 100_000  # a token's digits are tenths of a millisecond, and begin anew every 10 s
 NOTICE_S = 1.0  # before writers begin
 
