@@ -12,8 +12,10 @@ from tests.bench.order import Order
 from tests.bench.overload import recovery
 from tests.bench.peers import nchan, socketio
 from tests.bench.report import Results, table
-from tests.bench.saturation import Step, search
+from tests.bench.saturation import Search, Step, search
 from tests.bench.site import Reader, Wrong
+
+SEARCH = Search(first=400, most=2400, precision=0.05)
 
 
 def serving(capacity: int, tried: list[int]) -> Callable[[int], Step]:
@@ -30,7 +32,7 @@ def serving(capacity: int, tried: list[int]) -> Callable[[int], Step]:
 @pytest.mark.parametrize("capacity", [10, 37, 395, 400, 612, 799, 1345, 2390])
 def test_the_search_finds_the_capacity_to_within_its_precision(capacity: int) -> None:
     tried: list[int] = []
-    served, beyond = search(serving(capacity, tried), 400, 2400)
+    served, beyond = search(serving(capacity, tried), SEARCH)
     assert beyond
     assert served.answers <= capacity < beyond.answers
     assert beyond.answers - served.answers <= max(10, 0.05 * served.answers)
@@ -38,13 +40,13 @@ def test_the_search_finds_the_capacity_to_within_its_precision(capacity: int) ->
 
 
 def test_a_server_that_serves_the_most_answers_has_no_upper_bound() -> None:
-    served, beyond = search(serving(10_000, []), 400, 2400)
+    served, beyond = search(serving(10_000, []), SEARCH)
     assert (served.answers, beyond) == (2400, None)
 
 
 def test_a_server_that_serves_nothing_is_an_error() -> None:
     with pytest.raises(Wrong, match="fewer than 10 answers are served"):
-        search(serving(0, []), 400, 2400)
+        search(serving(0, []), SEARCH)
 
 
 def test_answers_that_are_written_late_are_not_served_however_soon_they_arrive() -> None:
@@ -56,6 +58,13 @@ def test_a_step_that_failed_is_of_the_load_generator_if_the_server_had_room() ->
     assert Step(1000, {"load": 0.99, "share": 0.7}).is_of_the_load
     assert not Step(1000, {"load": 0.99, "share": 0.99}).is_of_the_load
     assert not Step(1000, {}).is_of_the_load
+
+
+def test_a_miss_with_room_on_both_cores_is_tried_again() -> None:
+    assert Step(1000, {"p99": 900.0, "rate": 9000.0, "share": 0.5, "load": 0.4}).is_doubtful
+    assert Step(1000, {"p99": 400.0, "rate": 18_000.0, "share": 1.0, "load": 0.4}).is_doubtful
+    assert not Step(1000, {"p99": 900.0, "rate": 9000.0, "share": 1.0, "load": 0.4}).is_doubtful
+    assert not Step(1000, {"p99": 20.0, "rate": 20_000.0, "share": 0.5, "load": 0.4}).is_doubtful
 
 
 # Counting readers

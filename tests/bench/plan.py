@@ -9,6 +9,7 @@ import uvloop
 from tests.bench import budgets, connecting, fairness, fanout, rows, saturation, storage, streaming
 from tests.bench.fanout import Fan
 from tests.bench.overload import Overload
+from tests.bench.saturation import Search
 from tests.bench.starting import KEYS
 from tests.bench.streaming import Figures, Load
 
@@ -85,10 +86,11 @@ def _writing(quick: bool) -> list[Row]:
 
 
 def _saturation(quick: bool) -> list[Row]:
-    seconds, overloaded = (1.5, Overload(5, 10)) if quick else (3.0, Overload(20, 20))
+    seconds, overloaded = (1.5, Overload(5, 10)) if quick else (3.0, Overload(20, 40))
+    search = Search(200, MOST_ANSWERS, 0.3) if quick else Search(400, MOST_ANSWERS, 0.05)
 
     def saturate(open_site: Open) -> Figures:
-        return saturation.saturation(open_site, seconds, MOST_ANSWERS, overloaded)
+        return saturation.saturation(open_site, seconds, search, overloaded)
 
     names, rolled = (budgets.SATURATION, budgets.OVERLOAD), {"HOLDFAST_ROLLUP_MS": "40"}
     files = 2 * SESSIONS + ROOM  # Nchan's writer has a socket for each answer

@@ -28,6 +28,7 @@ KEEPS = {
     "nchan": "20,000 tokens an answer for ten minutes, in memory",
     "centrifugo": "20,000 tokens an answer for ten minutes, in memory",
 }
+NEVER = float("inf")
 BUDGETED = ("uvicorn", "daphne", "remote", "scaled")
 
 
@@ -97,7 +98,7 @@ def _cell(results: Results, figure: Figure, server: str, first: str) -> str:
     if len(values) > 1:
         text += f" ({_number(min(values))}–{_number(max(values))})"
     base = results.values(figure.row, first, figure.name)
-    if server != first and base and statistics.median(base) > 0:
+    if server != first and base and 0 < statistics.median(base) < NEVER:
         text += f", {_number(median / statistics.median(base))} ×"
     return text
 
@@ -126,6 +127,6 @@ def _of(budget: Budget, server: str) -> float | None:
 
 
 def _number(value: float) -> str:
-    if value == float("inf"):
+    if value == NEVER:
         return "never"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}" if abs(value) < 10 else f"{value:.3g}"

@@ -17,10 +17,9 @@ from tests.bench.streaming import Figures, Load, measured
 RATE = 20.0  # tokens a second of each answer
 MOST_P99_MS = 250.0
 LEAST_WRITTEN = 0.95  # of the tokens that were asked for: a writer that is held back isn't served
-CLOSE_P99_MS, CLOSE_WRITTEN = 500.0, 0.85  # a miss that may be the machine's, so it is tried again
-FIRST = 400  # answers of the first step
+# Misses that may be the machine's, so they are tried again: near ones, and those with room on both cores.
+CLOSE_P99_MS, CLOSE_WRITTEN, ROOM = 500.0, 0.85, 0.8
 ROUND = 10  # answers; all steps are multiples
-PRECISION = 0.05  # of the result, at which the search ends
 FULL = 0.95  # share of a core that has no more to give
 TIMES = 2  # as many answers as are served: overload
 
@@ -47,8 +46,11 @@ class Step(NamedTuple):
         return self.p99 <= MOST_P99_MS and self.written >= LEAST_WRITTEN
 
     @property
-    def is_close(self) -> bool:
-        return self.p99 <= CLOSE_P99_MS and self.written >= CLOSE_WRITTEN
+    def is_doubtful(self) -> bool:
+        """Return whether it isn't served, but might be on a quiet machine."""
+        is_close = self.p99 <= CLOSE_P99_MS and self.written >= CLOSE_WRITTEN
+        has_room = max(self.figures.get("share", 1.0), self.figures.get("load", 1.0)) < ROOM
+        return not self.is_served and (is_close or has_room)
 
     @property
     def is_of_the_load(self) -> bool:
@@ -56,41 +58,49 @@ class Step(NamedTuple):
         return self.figures.get("load", 0.0) >= FULL > self.figures.get("share", 1.0)
 
 
-def search(attempt: Callable[[int], Step], first: int, most: int) -> tuple[Step, Step | None]:
+class Search(NamedTuple):
+    """Answers of the first step, and the most; `precision`: of the result, at which the search ends."""
+
+    first: int
+    most: int
+    precision: float
+
+
+def search(attempt: Callable[[int], Step], how: Search) -> tuple[Step, Step | None]:
     """Return the most answers that are served, and the fewest that aren't: None if `most` are. Raises Wrong."""
     served = beyond = None
-    answers: int | None = first
+    answers: int | None = how.first
     while answers:
         step = attempt(answers)
         if step.is_served:
             served = step
         else:
             beyond = step
-        answers = _next(served and served.answers, beyond and beyond.answers, most)
+        answers = _next(served and served.answers, beyond and beyond.answers, how)
     if served is None:
         raise Wrong(f"fewer than {ROUND} answers are served")
     return served, beyond
 
 
-def _next(served: int | None, beyond: int | None, most: int) -> int | None:
+def _next(served: int | None, beyond: int | None, how: Search) -> int | None:
     """Return the next number to try: twice or half as many until both ends are known, then the middle."""
     if beyond is None:
         assert served
-        return min(2 * served, most) if served < most else None
+        return min(2 * served, how.most) if served < how.most else None
     if served is None:
         return beyond // 2 // ROUND * ROUND
     middle = round((served + beyond) / 2 / ROUND) * ROUND
-    return middle if beyond - served > PRECISION * served and served < middle < beyond else None
+    return middle if beyond - served > how.precision * served and served < middle < beyond else None
 
 
-def saturation(open_site: Open, seconds: float, most: int, overloaded: Overload) -> Figures:
+def saturation(open_site: Open, seconds: float, how: Search, overloaded: Overload) -> Figures:
     """Find the capacity, in steps of a number of measured seconds; then overload a server."""
 
     def attempt(answers: int) -> Step:
         step = _attempt(open_site, Load(answers, RATE, seconds))
-        return step if step.is_served or not step.is_close else _attempt(open_site, Load(answers, RATE, seconds))
+        return _attempt(open_site, Load(answers, RATE, seconds)) if step.is_doubtful else step
 
-    served, beyond = search(attempt, min(FIRST, most), most)
+    served, beyond = search(attempt, how)
     with open_site() as site:
         figures = uvloop.run(overload.overload(site, TIMES * served.answers, RATE, overloaded))
     return _figures(served, beyond) | {f"overload_{name}": figure for name, figure in figures.items()}

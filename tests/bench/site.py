@@ -73,7 +73,7 @@ class Missed(NamedTuple):
 
 
 class Site(ABC, Generic[AnyReader]):
-    """A server. `pids`: its processes; `helpers`: the programs of its databases, by name; `place`: its own directory."""
+    """A server. `pids`: its processes; `helpers`: its databases' programs, by name; `place`: its own directory."""
 
     def __init__(self, place: Path, seed: int, port: int, pids: Sequence[int]) -> None:
         self.place = place
