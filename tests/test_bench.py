@@ -123,7 +123,13 @@ async def test_a_state_that_repeats_an_answer_adds_only_what_is_new() -> None:
         (101.0, patch % (0, b" 99990 99991 00001")),
         (102.0, patch % (18, b" 00002")),
     ]
-    assert [(arrival, len(written)) for arrival, written in reader.gains()] == [(100.0, 2), (101.0, 1), (102.0, 1)]
+    assert list(reader.gains()) == [(100.0, [99.999, 99.9991]), (101.0, [100.0001]), (102.0, [100.0002])]
+
+
+async def test_tokens_that_arrive_after_more_than_their_stamps_can_tell_have_their_times() -> None:
+    reader = Reader(0)
+    reader.arrived = [(100.0, b" 99990"), (119.0, b" 00000 00000 50000"), (150.0, b" 49999")]
+    assert list(reader.gains()) == [(100.0, [99.999]), (119.0, [100.0, 100.0, 105.0]), (150.0, [114.9999])]
 
 
 # Recovery
@@ -132,7 +138,7 @@ async def test_a_state_that_repeats_an_answer_adds_only_what_is_new() -> None:
 def probe(delays: list[float]) -> Reader:
     """Return a reader of an answer at 10 tokens a second from 1000 s on, each token so many seconds late."""
     reader = Reader(0)
-    reader.arrived = [(1000 + number / 10 + delay, b" 00000") for number, delay in enumerate(delays)]
+    reader.arrived = [(1000 + number / 10 + delay, b" %02d000" % number) for number, delay in enumerate(delays)]
     return reader
 
 

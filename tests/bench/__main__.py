@@ -2,6 +2,7 @@
 the choices."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -101,6 +102,7 @@ def possible(todo: list[Row]) -> list[Row]:
 
 def main() -> int:
     chosen = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     results, header = Results(), machine.describe()
     servers = choose(chosen)
     todo = possible([row for row in plan(chosen.quick) if row.fits(chosen.row)])

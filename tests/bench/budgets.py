@@ -95,6 +95,7 @@ FIGURES = [
     Figure(SATURATION, "beyond", "answers that are too many"),
     Figure(SATURATION, "beyond_asked", "tokens/s asked for there"),
     Figure(SATURATION, "beyond_written", "tokens/s written there"),
+    Figure(SATURATION, "beyond_share", "of the server's core there, %"),
     Figure(SATURATION, "beyond_load", "of the load's core there, %"),
     Figure(OVERLOAD, "overload_p50", "added latency p50, ms"),
     Figure(OVERLOAD, "overload_p99", "added latency p99, ms", 600),

@@ -100,15 +100,14 @@ class Client(Reader):
         self._owe(last, size)
 
     def gains(self) -> Iterator[tuple[float, list[float]]]:
-        """Yield what each frame had that is new: a state (`attached`) may repeat the text of the only answer."""
-        had = 0
+        """Likewise: a state (`attached`) may repeat the text of the answer."""
+        times, had = order.Times(), 0
         for arrival, text in self.arrived:
-            stamps = order.written(text, arrival)
-            if text.startswith(ATTACHED) and _is_again(text):
-                stamps = stamps[had:]
-            had += len(stamps)
-            if stamps:
-                yield arrival, stamps
+            known = had if text.startswith(ATTACHED) and _is_again(text) else 0
+            written = times.read(text, arrival, known)
+            had += len(written)
+            if written:
+                yield arrival, written
 
     async def open(self, port: int, **headers: str) -> None:
         """Connect, and wait until the server is ready."""

@@ -130,10 +130,10 @@ def _figures(served: Step, beyond: Step | None) -> Figures:
     }
     if beyond is None:
         return figures
-    beyond_load = {"beyond_load": beyond.figures["load"] * 100} if beyond.figures else {}
+    cores = {f"beyond_{name}": beyond.figures[name] * 100 for name in ("share", "load") if name in beyond.figures}
     return (
         figures
-        | beyond_load
+        | cores
         | {
             "beyond": float(beyond.answers),
             "beyond_asked": beyond.answers * RATE,

@@ -55,10 +55,14 @@ class Reader(Socket):
         self._tokens += tokens
 
     def gains(self) -> Iterator[tuple[float, list[float]]]:
-        """Yield, for each frame with new tokens, its arrival and their times of writing, in monotonic seconds."""
+        """Yield, for each frame with new tokens, its arrival and their times of writing, in monotonic seconds.
+
+        For readers of one answer.
+        """
+        times = order.Times()
         for arrival, text in self.arrived:
-            if stamps := order.written(text, arrival):
-                yield arrival, stamps
+            if written := times.read(text, arrival):
+                yield arrival, written
 
 
 AnyReader = TypeVar("AnyReader", bound=Reader)
