@@ -20,9 +20,9 @@ from sessions_app.http import body_limit
 from sessions_app.http.doors import UPLOAD, body_rule
 from sessions_app.http.errors import ApiError
 from sessions_app.http.guards import refused
-from sessions_app.servers import daphne_server, lifecycle, request_limits, uvicorn_http
+from sessions_app.servers import daphne_server, group_member, lifecycle, request_limits, uvicorn_http
 from sessions_app.telemetry import log_context
-from sessions_app.transports import ndjson, probes
+from sessions_app.transports import exposition, ndjson, probes
 from sessions_app.transports.websocket import SessionConsumer
 
 
@@ -58,6 +58,7 @@ def mount(application: Application) -> Application:
     daphne_server.install()
     uvicorn_http.install()
     request_limits.limit_requests(body_rule, timeout_response())
+    group_member.report_with(lambda number: exposition.exposition(process.started(), number))
     lifecycle.on_start(process.start)
     lifecycle.on_drain(process.stop)
     lifecycle.on_farewell(process.close_sockets)

@@ -310,6 +310,13 @@ def require_valid() -> None:
         raise ImproperlyConfigured("\n".join(f"{problem} {hint}" for problem, hint in problems))
 
 
+def expect_processes(count: int) -> None:
+    """Raise PROCESSES to `count` for this process: a command that starts so many knows better."""
+    if load()[0].processes < count:
+        django_settings.HOLDFAST = {**getattr(django_settings, "HOLDFAST", {}), "PROCESSES": count}
+        _forget(setting="HOLDFAST")
+
+
 if not TYPE_CHECKING:  # a type checker would take every name for one of this module's
 
     def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from sessions_app import conf
+from sessions_app.servers.uvicorn_options import longest_stop_s
 from tests.support.deployed_nginx import DEPLOY, NAME, DeployedNginx
 from tests.support.follower import Follower
 from tests.support.harness import (
@@ -37,6 +38,8 @@ __all__ = ["migrated", "start_shared_server"]
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 COMPOSE = yaml.safe_load((DEPLOY / "docker-compose.yml").read_text())
+README = (DEPLOY / "README.md").read_text()
+SETTING_UP = README[README.index("## On machines of your own") : README.index("## A release without downtime")]
 
 
 # nginx
@@ -243,7 +246,7 @@ def test_the_compose_file_names_existing_files() -> None:
 def test_the_documented_commands_exist() -> None:
     everything = "".join(path.read_text() for path in [*UNITS, DEPLOY / "docker-compose.yml"])
     commands = set(re.findall(r"manage\.py(?:, | )(\w+)", everything))
-    assert commands == {"check", "migrate", "collectstatic", "ensure_admin", "runagents"}
+    assert commands == {"check", "migrate", "collectstatic", "ensure_admin", "runagents", "serve"}
     known = subprocess.run(
         [sys.executable, "manage.py", "help", "--commands"],
         cwd=ROOT, capture_output=True, text=True, check=True, env={"HOLDFAST_DEBUG": "true"},
@@ -258,15 +261,24 @@ def test_no_password_reaches_a_journal_or_a_containers_log() -> None:
 
 
 def test_kill_timeouts_exceed_the_drain_time() -> None:
-    # Agents end, then sockets are closed.
-    rest_s = int(option(documented("uvicorn"), "--timeout-graceful-shutdown"))
-    drain_s = 2 * conf.settings.drain_ms / 1000 + rest_s
     worker_s = conf.settings.worker_drain_s
     web, worker = ((DEPLOY / "systemd" / f"holdfast-{name}@.service").read_text() for name in ("web", "worker"))
-    assert seconds(r"TimeoutStopSec=(\d+)", web) > drain_s
+    assert seconds(r"TimeoutStopSec=(\d+)", web) > seconds(r" --processes (\d+)", web) * longest_stop_s()
     assert seconds(r"TimeoutStopSec=(\d+)", worker) > worker_s
-    assert int(COMPOSE["services"]["web-1"]["stop_grace_period"].rstrip("s")) > drain_s
+    assert int(COMPOSE["services"]["web-1"]["stop_grace_period"].rstrip("s")) > longest_stop_s()
     assert int(COMPOSE["services"]["worker-1"]["stop_grace_period"].rstrip("s")) > worker_s
+
+
+def test_memory_limits_are_one_gigabyte_a_process() -> None:
+    web = (DEPLOY / "systemd" / "holdfast-web@.service").read_text()
+    assert seconds(r"MemoryMax=(\d+)G", web) == seconds(r" --processes (\d+)", web)
+
+
+def test_the_example_counts_the_processes_of_the_units() -> None:
+    web = (DEPLOY / "systemd" / "holdfast-web@.service").read_text()
+    ports, workers = (len(set(re.findall(rf"holdfast-{name}@\d+", SETTING_UP))) for name in ("web", "worker"))
+    example = (DEPLOY / "holdfast.env.example").read_text()
+    assert seconds(r"HOLDFAST_PROCESSES=(\d+)", example) == ports * seconds(r" --processes (\d+)", web) + workers
 
 
 def seconds(pattern: str, text: str) -> int:
@@ -280,8 +292,7 @@ def seconds(pattern: str, text: str) -> int:
 
 def documented(program: str) -> list[str]:
     """The command in README.md that starts a server, as words."""
-    text = (DEPLOY / "README.md").read_text().replace("\\\n", " ")
-    [line] = [line for line in text.splitlines() if line.startswith(f".venv/bin/{program} ")]
+    [line] = [line for line in README.splitlines() if line.startswith(f".venv/bin/{program} ")]
     return shlex.split(line)
 
 
@@ -289,40 +300,40 @@ def option(words: list[str], name: str) -> str:
     return words[words.index(name) + 1]
 
 
-def in_unit() -> list[str]:
-    text = (DEPLOY / "systemd" / "holdfast-web@.service").read_text().replace("\\\n", " ")
-    [line] = [line for line in text.splitlines() if line.startswith("ExecStart=")]
-    line = line.removeprefix("ExecStart=/srv/holdfast/").replace("%i", "8001")
-    for name, value in re.findall(r"(HOLDFAST_\w+)=(\S+)", text):
-        line = line.replace(f"${{{name}}}", value)
-    return shlex.split(line)
+def test_the_documents_the_unit_and_the_image_start_the_same_command() -> None:
+    command = documented("python manage.py serve")[1:]
+    unit = (DEPLOY / "systemd" / "holdfast-web@.service").read_text()
+    assert f"ExecStart=/srv/holdfast/.venv/bin/{' '.join(['python', *command[:2]])} --port %i --processes" in unit
+    image: list[str] = json.loads((DEPLOY / "Dockerfile").read_text().partition("\nCMD ")[2])
+    assert image[:3] == ["python", *command[:2]] and option(image, "--port") == "8000"
+    [line] = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    for words in (command, shlex.split(line), image):  # all else follows from the settings
+        assert {word for word in words if word.startswith("--")} <= {"--host", "--port", "--processes"}
 
 
-def in_image() -> list[str]:
-    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
-    [line] = [line for line in text.splitlines() if line.startswith("CMD ")]
-    words: list[str] = json.loads(line.removeprefix("CMD "))
-    here = {"0.0.0.0": "127.0.0.1", "8000": "8001"}
-    return [f".venv/bin/{words[0]}", *(here.get(word, word) for word in words[1:])]
+def test_the_unit_stops_and_reloads_by_the_parent_alone() -> None:
+    unit = (DEPLOY / "systemd" / "holdfast-web@.service").read_text()
+    assert "\nKillMode=mixed\n" in unit  # a SIGTERM to all would stop all at once
+    assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in unit
 
 
-def test_the_command_is_the_same_everywhere() -> None:
-    assert documented("uvicorn") == in_unit() == in_image()
-
-
-@pytest.mark.parametrize("program", ["daphne", "uvicorn"])
+@pytest.mark.parametrize("program", ["daphne", "python manage.py serve"])
 def test_the_documented_command_serves_and_stops_gracefully(tmp_path: Path, migrated: Path, program: str) -> None:
-    server = Server(tmp_path, database=own_database(tmp_path, migrated), command=program)
-    words = [word.replace("8001", str(server.port)) for word in documented(program)[1:]]
-    server.command = [sys.executable, "-m", program, *words]
+    drain_ms = 1000
+    server = Server(
+        tmp_path, database=own_database(tmp_path, migrated), command=program.rpartition(" ")[2],
+        environment={"HOLDFAST_DRAIN_MS": str(drain_ms)},
+    )  # fmt: skip
+    here = {"8001": str(server.port), "4": "2"}  # two processes do
+    words = [here.get(word, word) for word in documented(program)[1:]]
+    server.command = [sys.executable, *(["-m", program] if program == "daphne" else []), *words]
     with closing(Ending(server.start())):  # it answers /healthz
         clients = [RawSocket(server.port, headers=guest(server)) for _ in range(20)]
         for client in clients:
             assert json.loads(client.read_until(TEXT).text)["type"] == "connected"
         server.signal(signal.SIGTERM)
         waits = [farewell(client) for client in clients]
-        assert server.wait() in (0, -signal.SIGTERM)
-    drain_ms = conf.settings.drain_ms
+        assert server.wait() == 0
     assert max(waits) <= drain_ms and max(waits) - min(waits) > drain_ms / 4  # not all at once
     assert "Traceback" not in server.log
 

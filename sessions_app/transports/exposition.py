@@ -5,21 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, REGISTRY, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from sessions_app.process import Process
+from sessions_app.servers import group_member
 from sessions_app.telemetry.metrics import BEGAN, delivered
+from sessions_app.telemetry.process_metrics import Labelled
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # understood by every Prometheus version
 
 
-def exposition(process: Process | None) -> bytes:
-    """Return all metrics in text format: counted ones, current values and the library's process metrics."""
-    current = CollectorRegistry()
-    current.register(_CurrentValues(process))
-    return generate_latest(REGISTRY) + generate_latest(current)
+def exposition(process: Process | None, number: int | None = None) -> bytes:
+    """Return all metrics in text format: counted ones, current values and the library's process metrics.
+
+    `number` is this process's among those of `manage.py serve`; each sample has it then.
+    """
+    collectors: tuple[Collector, ...] = REGISTRY, _CurrentValues(process)
+    return b"".join(generate_latest(each if number is None else Labelled(each, number)) for each in collectors)
+
+
+async def exposition_of_all(process: Process | None) -> bytes | None:
+    """Return the metrics of all processes on this port; None if they can't be collected."""
+    member = group_member.current
+    return exposition(process) if member is None else await member.metrics()
 
 
 class _CurrentValues(Collector):

@@ -1,7 +1,8 @@
 """Probes of a process: `/healthz`, `/readyz` and `/metrics`.
 
 They bypass Django: a probe connects by IP address, without the site's host name and without TLS, and its response must
-not depend on anything that could be broken. Web servers and workers serve the same ASGI application.
+not depend on anything that could be broken. Web servers and workers serve the same ASGI application. Behind a port of
+several processes, `/metrics` tells about all of them, the other two about the one that is asked.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from sessions_app import conf
 from sessions_app.core.asgi_types import Application, Receive, Scope, Send
 from sessions_app.process import Process
+from sessions_app.servers import group_member
 from sessions_app.transports import exposition
 
 PATHS = ("healthz", "readyz", "metrics")  # below the prefix
@@ -43,23 +45,28 @@ async def respond(method: str, path: str, authorization: str, process: Process |
     if path == "readyz":
         return await _readiness(process)
     if path == "metrics" and conf.settings.metrics_token:
-        return _metrics(authorization, process)
+        return await _metrics(authorization, process)
     return ProbeResponse(HTTPStatus.NOT_FOUND, b"not found\n")
 
 
 async def _readiness(process: Process | None) -> ProbeResponse:
     if process is None:
         return ProbeResponse(HTTPStatus.SERVICE_UNAVAILABLE, b"the process has not started\n")
+    if group_member.current is not None and group_member.current.is_stopping:  # the other processes serve on, in turn
+        return ProbeResponse(HTTPStatus.SERVICE_UNAVAILABLE, b"the server is stopping\n")
     problem, remark = await process.health.check()
     status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
     return ProbeResponse(status, "".join(f"{line}\n" for line in (problem or "ready", remark) if line).encode())
 
 
-def _metrics(authorization: str, process: Process | None) -> ProbeResponse:
+async def _metrics(authorization: str, process: Process | None) -> ProbeResponse:
     expected = f"Bearer {conf.settings.metrics_token}"
     if not hmac.compare_digest(authorization.encode(), expected.encode()):
         return ProbeResponse(HTTPStatus.FORBIDDEN, b"metrics need `Authorization: Bearer` and HOLDFAST_METRICS_TOKEN\n")
-    return ProbeResponse(HTTPStatus.OK, exposition.exposition(process), exposition.CONTENT_TYPE)
+    body = await exposition.exposition_of_all(process)
+    if body is None:
+        return ProbeResponse(HTTPStatus.SERVICE_UNAVAILABLE, b"the parent of the server processes does not answer\n")
+    return ProbeResponse(HTTPStatus.OK, body, exposition.CONTENT_TYPE)
 
 
 # As an ASGI application

@@ -30,7 +30,7 @@ BODIES = {
 }
 
 
-@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+@pytest.fixture(scope="module", params=["daphne", "serve"])
 def server(request: pytest.FixtureRequest, start_shared_server: StartServer) -> Server:
     return start_shared_server(request.param, **SETTINGS)
 

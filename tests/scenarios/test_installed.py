@@ -23,7 +23,7 @@ from tests.support.tokens import bearer, token
 
 OWN = "The site's own"
 MISSING = ["E011", "E012", "E013", "E015", "E021", "E026", "E027", "E028"]
-SERVERS = ("runserver", "daphne", "uvicorn")
+SERVERS = ("runserver", "daphne", "serve")
 PASSWORD = "correct horse battery"
 PUBLISH = """
 import asyncio, sys

@@ -42,7 +42,7 @@ REQUESTS = {
 SUBPROTOCOLS = ["\u00e9", ",,,", "bearer.", "holdfast, bearer.\u00e9", "x" * 3000]
 
 
-@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+@pytest.fixture(scope="module", params=["daphne", "serve"])
 def server(request: pytest.FixtureRequest, start_shared_server: StartServer) -> Server:
     return start_shared_server(request.param)
 

@@ -104,7 +104,7 @@ def test_probes_are_answered_under_any_name(server: Server) -> None:
         assert httpx.post(f"{server.url}{path}").status_code == 405
 
 
-@pytest.mark.parametrize("command", ["runserver", "uvicorn"])
+@pytest.mark.parametrize("command", ["runserver", "serve"])
 def test_a_server_without_its_database_is_alive_and_not_ready(start_server: StartServer, command: str) -> None:
     server = start_server(command)
     assert probe(server, "/metrics")[0] == 404  # nobody has set a token

@@ -35,7 +35,9 @@ def answered(client: RawSocket) -> int | None:
 
 
 # uvicorn stops cleanly and then ends by the signal that it was sent.
-@pytest.mark.parametrize(("command", "code"), [("runserver", 0), ("daphne", 0), ("uvicorn", -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("command", "code"), [("runserver", 0), ("daphne", 0), ("serve", 0), ("uvicorn", -signal.SIGTERM)]
+)
 def test_a_stopping_server_closes_sockets_with_1012_and_exits(
     start_server: StartServer, command: str, code: int
 ) -> None:

@@ -1,5 +1,6 @@
 """Real servers for tests: started, killed and restarted as processes, each with its own directory and database."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ COMMANDS = {
     "wall-clock": "-m tests.support.wall_clock manage.py runserver --noreload 127.0.0.1:{port}",
     "runagents": "manage.py runagents",
     "daphne": "-m daphne -b 127.0.0.1 -p {port} {application}",
+    "serve": "manage.py serve --port {port}",
     "uvicorn": "-m uvicorn --host 127.0.0.1 --port {port} --loop uvloop"
     " --ws sessions_app.servers.uvicorn_websocket:SocketProtocol --ws-per-message-deflate false"
     " --timeout-graceful-shutdown 5 {application}",
@@ -198,6 +200,13 @@ def wait_for(condition: Callable[[], bool], within: float, complaint: Callable[[
     while not condition():
         assert time.monotonic() < deadline, complaint()
         time.sleep(0.02)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait in an event loop until the condition holds."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 # Fixtures; tests/scenarios/conftest.py and tests/browser/conftest.py import them.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,11 +16,11 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.process import Process, checkpoint
 from sessions_app.servers.embedded_uvicorn import listen, serving
 from sessions_app.servers.garbage_collection import tune_garbage_collection
+from sessions_app.servers.stop_signals import told_to_stop
 from sessions_app.transports import probes
 
 logger = logging.getLogger(__name__)
 
-STOPS = (signal.SIGTERM, signal.SIGINT)
 LONGEST_DRAIN_S = 86_400
 
 Address = tuple[str, int]
@@ -101,18 +100,3 @@ async def answering_probes(process: Process, where: Address | None) -> AsyncIter
         raise CommandError(f"--metrics {where[0]}:{where[1]}: {error.strerror or error}") from None
     async with serving(probes.application(lambda: process), listener):
         yield
-
-
-def told_to_stop() -> asyncio.Event:
-    """Return an event that the first of the STOPS sets; the second ends the process."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-
-    def take() -> None:
-        for number in STOPS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        told.set()
-
-    for number in STOPS:
-        loop.add_signal_handler(number, take)
-    return told
