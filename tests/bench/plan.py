@@ -31,7 +31,12 @@ LIMITED = {
     "HOLDFAST_SSL_REDIRECT": "false",
 }
 # All readers of an answer are one person here; what a server can take is what is measured.
-CROWD = {"HOLDFAST_ROLLUP_MS": "40", "HOLDFAST_CONNECTIONS_PER_OWNER": "100000", "HOLDFAST_FRAMES_PER_SECOND": "100000"}
+CROWD = {
+    "HOLDFAST_ROLLUP_MS": "40",
+    "HOLDFAST_CONNECTIONS_PER_OWNER": "100000",
+    "HOLDFAST_FRAMES_PER_SECOND": "100000",
+    "HOLDFAST_LINKS_PER_MINUTE": "1000000",
+}
 
 Open = Callable[[], AbstractContextManager[Any]]  # starts a server
 

@@ -37,6 +37,9 @@ def configuration(port: int) -> dict[str, Any]:
             "allowed_origins": ["*"],
             "token": {"hmac_secret_key": KEY},
             "recovery_max_publication_limit": KEPT,
+            # As often as the others. The writer's pong comes after its publications, which a busy server reads late.
+            "ping_interval": "60s",
+            "pong_timeout": "55s",
         },
         "channel": {
             "without_namespace": {
