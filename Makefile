@@ -64,7 +64,7 @@ check: .venv/.tests ## Django's deployment checks, migrations, static files
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py collectstatic --no-input --clear --verbosity 0
 
-bench: setup ## measure Holdfast beside its peers (a quarter of an hour)
+bench: setup ## measure Holdfast beside its peers (an hour)
 	@tests/setup peers
 	$(BIN)/python -m tests.bench
 

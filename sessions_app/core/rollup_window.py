@@ -17,24 +17,29 @@ class RollupWindow:
 
     `least`: what the operator set; `most`: the longest from the writing of a text until its readers have it, unless its
     own way takes longer. `distant`: batches cross a network, whose time is no load.
+    `delay`: a mean of what batches take from the end of their wait until they are stored. `lag`: of how late the event
+    loop is with what is due, as it is where the processor is full.
     """
 
     def __init__(self, least: float, most: float, *, distant: bool = False) -> None:
         self.seconds = least
-        self._network = math.inf if distant else 0.0
-        self.delay = 0.0  # from the end of a batch's wait until it is stored: a mean
+        self.delay = self.lag = 0.0
         self._least = least
         self._most = max(least, most)
+        self._network = math.inf if distant else 0.0
         self._ends_at = 0.0  # of the measurement
-        self._sum = 0.0
-        self._count = 0
+        self._delays = _Mean()
+        self._lags = _Mean()
 
     def observe(self, delay: float, now: float) -> None:
         """Take into account what a batch took from the end of its wait until it was stored and shown."""
         if now >= self._ends_at:
             self._settle(now)
-        self._sum += delay
-        self._count += 1
+        self._delays.add(delay)
+
+    def observe_lag(self, lag: float) -> None:
+        """Take into account how late the event loop was with something that was due."""
+        self._lags.add(lag)
 
     def hold(self, interval: float) -> float:
         """Return how long to hold a text if others of its response come at this interval.
@@ -45,13 +50,35 @@ class RollupWindow:
         return self.seconds if interval <= 0 else self.seconds // interval * interval
 
     def _settle(self, now: float) -> None:
-        # A process that has written nothing for long begins as one that has nothing to do.
-        is_stale = now >= self._ends_at + 10 * PERIOD_S
-        measured = self._sum / self._count if self._count and not is_stale else 0.0
-        self.delay = 0.0 if is_stale else self.delay + WEIGHT * (measured - self.delay)
-        if measured:
-            self._network = min(self._network, measured)
+        delay, lag = self._delays.take(), self._lags.take()
+        if now >= self._ends_at + 10 * PERIOD_S:
+            # A process that has written nothing for long begins as one that has nothing to do.
+            self.delay = self.lag = 0.0
+        else:
+            self.delay += WEIGHT * (delay - self.delay)
+            self.lag += WEIGHT * (lag - self.lag)
+            self._network = min(self._network, delay or math.inf)
         load = max(0.0, self.delay - self._network)
-        self.seconds = max(self._least, min(self._least + FACTOR * load, self._most - self.delay))
+        # A slow disk leaves less of the bound. A full processor doesn't: with a narrower window it would have more to
+        # do. A batch meets its lag twice, before it is submitted and when it is stored.
+        disk = max(0.0, self.delay - 2 * self.lag)
+        self.seconds = max(self._least, min(self._least + FACTOR * load, self._most - disk))
         self._ends_at = now + PERIOD_S
+
+
+class _Mean:
+    """A mean of what was added since it was taken; 0 of nothing."""
+
+    __slots__ = ("_sum", "_count")
+
+    def __init__(self) -> None:
         self._sum, self._count = 0.0, 0
+
+    def add(self, value: float) -> None:
+        self._sum += value
+        self._count += 1
+
+    def take(self) -> float:
+        mean = self._sum / self._count if self._count else 0.0
+        self._sum, self._count = 0.0, 0
+        return mean

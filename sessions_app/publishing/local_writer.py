@@ -90,7 +90,8 @@ class _Appends:
     def __init__(self, run: Run, *, starts: bool, log_writer: LogWriter) -> None:
         self.also: list[tuple[int, Also]] = []  # for the next batch: each with the position of its chunk, -1 for any
         self._run = run if starts else None  # to store with the first one
-        self._ids = {"session": run.session_id, "uid": run.uid, "run": run.pk, "worker": run.worker_id or ""}
+        self._session, self._uid = run.session_id, run.uid
+        self._run_id, self._worker = run.pk, run.worker_id or ""
         self._place = run.place
         self._log_writer = log_writer
         self._in_flight: Append | None = None
@@ -100,9 +101,12 @@ class _Appends:
         """Have a batch stored, and report the outcome to the writer."""
         also, self.also = tuple(self.also), []
         self._in_flight = Append(
-            **self._ids,
+            session=self._session,
+            uid=self._uid,
             chunks=chunks,
             on_result=partial(self._on_result, writer),
+            run=self._run_id,
+            worker=self._worker,
             after=writer.serial,
             starts=None if writer.serial else self._run,
             also=also,

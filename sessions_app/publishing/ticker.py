@@ -44,5 +44,6 @@ class Ticker:
         return moment * MOMENT_S
 
     def _tick(self, moment: int) -> None:
+        self.window.observe_lag(self.now() - moment * MOMENT_S)
         for send in self._due.pop(moment):
             send()

@@ -134,7 +134,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def takes_frames(self) -> bool:
         """Return True if a frame can be read directly: none is half there, and the state of websockets isn't affected.
 
-        Five times as fast as through websockets, for acknowledgements above all.
+        Eight times as fast as through websockets, for acknowledgements above all.
         """
         conn = self.conn
         return (

@@ -13,6 +13,24 @@ RECEIVE_BUFFER = 4096  # of a client that stops reading, in bytes: so that what 
 DEADLINE_S = 60
 
 
+def whole_frames(buffer: bytes) -> tuple[list[tuple[int, bytes]], int]:
+    """Return the opcode and payload of each frame that is all there, and where they end."""
+    found, at = [], 0
+    # By position: what is large is cut once, not at every frame in it.
+    while len(buffer) >= at + 2:
+        length, start = buffer[at + 1], at + 2
+        if length > 125:
+            start, form = (at + 4, "!H") if length == 126 else (at + 10, "!Q")
+            if len(buffer) < start:
+                break
+            length = struct.unpack_from(form, buffer, at + 2)[0]
+        if len(buffer) < start + length:
+            break
+        found.append((buffer[at] & 15, buffer[start : start + length]))
+        at = start + length
+    return found, at
+
+
 class Socket(asyncio.Protocol):
     """A WebSocket's client side. `arrived` keeps each text frame with its time, in monotonic seconds."""
 
@@ -40,9 +58,11 @@ class Socket(asyncio.Protocol):
 
     async def next(self, prefix: bytes) -> bytes:
         """Wait for the next frame that begins so."""
-        future = self._waiting[prefix] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[prefix] = future
         async with asyncio.timeout(DEADLINE_S):
-            return await future
+            await future
+        return future.result()
 
     def send(self, opcode: int, payload: bytes) -> None:
         # A mask of zeros is a mask, and leaves the payload as it is.
@@ -56,6 +76,14 @@ class Socket(asyncio.Protocol):
     def close(self) -> None:
         self.ended = True
         self._transport.abort()
+
+    @property
+    def is_between_frames(self) -> bool:
+        return not self._buffer
+
+    def hand_over(self, protocol: asyncio.Protocol) -> None:
+        """Let another protocol have what comes from now on; it may pass it to this one."""
+        self._transport.set_protocol(protocol)
 
     def stall(self) -> None:
         """Read no more."""
@@ -86,20 +114,10 @@ class Socket(asyncio.Protocol):
         self._read_frames()
 
     def _read_frames(self) -> None:
-        # By position: what is large is cut once, not at every frame in it.
-        buffer, at = self._buffer, 0
-        while len(buffer) >= at + 2:
-            length, start = buffer[at + 1], at + 2
-            if length > 125:
-                start, form = (at + 4, "!H") if length == 126 else (at + 10, "!Q")
-                if len(buffer) < start:
-                    break
-                length = struct.unpack_from(form, buffer, at + 2)[0]
-            if len(buffer) < start + length:
-                break
-            opcode, at = buffer[at] & 15, start + length
-            self._frame(opcode, buffer[start:at])
-        self._buffer = buffer[at:]
+        found, end = whole_frames(self._buffer)
+        self._buffer = self._buffer[end:]
+        for opcode, payload in found:
+            self._frame(opcode, payload)
 
     def on_text(self, payload: bytes) -> None:
         """Keep a text frame."""

@@ -13,7 +13,8 @@ import httpx
 
 from tests.bench import flood
 from tests.bench.holdfast import Holdfast
-from tests.bench.rows import Figures, first_token
+from tests.bench.rows import first_token
+from tests.bench.streaming import Figures
 from tests.support.harness import ROOT
 
 ROUNDS = 2  # each of another person. Quiet comes first: what a flood has sent is worked off long after its end

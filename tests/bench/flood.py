@@ -51,7 +51,7 @@ class Guest:
     async def _connected(self) -> Client:
         reader = Client(0, self._session)
         reader.address = ADDRESS
-        await reader.open(self._port, self._cookie)
+        await reader.open(self._port, Cookie=self._cookie)
         return reader
 
     async def _attach(self) -> None:

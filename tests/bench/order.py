@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 TOKEN = re.compile(rb" (\d{5})")  # as long as tokens are about
 PADDED = re.compile(rb" \d{5}\.*")
+LENGTH = 6  # of a token, in characters
 UNITS_PER_S, UNITS = 10_000, 100_000  # a token's digits are tenths of a millisecond, and begin anew every 10 s
 NOTICE_S = 1.0  # before writers begin
 
@@ -63,7 +64,24 @@ def length(text: bytes) -> int:
     return sum(map(len, PADDED.findall(text)))
 
 
-def written(text: bytes, arrival: float) -> list[float]:
-    """Return each token's time of writing, in monotonic seconds; it arrived less than 10 s later."""
-    wrap = UNITS / UNITS_PER_S
-    return [arrival - (arrival - int(stamp) / UNITS_PER_S) % wrap for stamp in TOKEN.findall(text)]
+class Times:
+    """The times at which an answer's tokens were written, read from one after the other.
+
+    The first token arrived less than 10 s after it was written, and each was written less than 10 s after the one
+    before it; those may arrive at any time.
+    """
+
+    def __init__(self) -> None:
+        self._last: int | None = None  # in units
+
+    def read(self, text: bytes, arrival: float, known: int = 0) -> list[float]:
+        """Return the times of a text's tokens but the first `known`, in monotonic seconds."""
+        return [self._next(int(stamp), arrival) / UNITS_PER_S for stamp in TOKEN.findall(text)[known:]]
+
+    def _next(self, stamp: int, arrival: float) -> int:
+        if self._last is None:
+            now = int(arrival * UNITS_PER_S)
+            self._last = now - (now - stamp) % UNITS
+        else:
+            self._last += (stamp - self._last) % UNITS
+        return self._last

@@ -1,97 +1,35 @@
-"""The budgets, and the table that compares the servers with them and with each other."""
+"""The table that compares the servers with their budgets and with each other."""
 
 import statistics
 from collections import defaultdict
-from typing import NamedTuple
+from collections.abc import Mapping
 
-from tests.bench.rows import Figures
+from tests.bench.budgets import FIGURES, Budget, Figure
+from tests.bench.streaming import Figures
 
-PEERS = ("socketio", "nchan")
 TITLES = {
     "uvicorn": "Holdfast, uvicorn",
+    "before": "the release before, uvicorn",
     "daphne": "Holdfast, Daphne",
     "remote": "Holdfast, remote publisher",
     "scaled": "Holdfast, scaled",
     "socketio": "Socket.IO",
     "nchan": "Nchan",
+    "centrifugo": "Centrifugo",
 }
-ALONE, TOGETHER = "one reader returns to a 10,000-token answer", "100 readers return at once, 1,000 tokens each"
-BUSY, FAST = "500 sessions × 20 tokens/s", "200 sessions × 100 tokens/s"
-BUSY_ROLLED, FAST_ROLLED = f"{BUSY}, 40 ms roll-up", f"{FAST}, 40 ms roll-up"
-BUSY_PLAIN = f"{BUSY}, no roll-up"
-FIRST, FIRST_APART = "from send to first token, agents in the server", "from send to first token, agents in a worker"
-FAIR = "a second person, while one guest does the worst that limits allow"
-FAIR_TEN = "the same, while ten guests do at one address"
-IDLE = "5,000 sessions idle, one reader each"
-STALLED = "a reader stops reading while its session gets 10 MB"
-GROWTH = "one reader returns to 1,000 tokens of a database that grows"
-STORED = "a 10,000-token answer at rest"
-
-
-class Figure(NamedTuple):
-    """A line of the table: a figure of a row, in words, and what it must not exceed for Holdfast as its page says."""
-
-    row: str
-    name: str
-    what: str
-    most: float | None = None
-
-
-CPU, P50, P99 = "server CPU s per million tokens", "added latency p50, ms", "added latency p99, ms"
-FIGURES = [
-    Figure(BUSY_ROLLED, "cpu", CPU, 40),
-    Figure(BUSY_ROLLED, "PostgreSQL", "of PostgreSQL besides"),
-    Figure(BUSY_ROLLED, "Redis", "of Redis besides"),
-    Figure(BUSY_ROLLED, "p50", P50, 45),
-    Figure(BUSY_ROLLED, "p99", P99, 90),
-    Figure(BUSY_PLAIN, "cpu", CPU),
-    Figure(BUSY_PLAIN, "PostgreSQL", "of PostgreSQL besides"),
-    Figure(BUSY_PLAIN, "Redis", "of Redis besides"),
-    Figure(BUSY_PLAIN, "p50", P50, 10),
-    Figure(BUSY_PLAIN, "p99", P99, 50),
-    Figure(FAST_ROLLED, "cpu", CPU, 20),
-    Figure(FAST_ROLLED, "PostgreSQL", "of PostgreSQL besides"),
-    Figure(FAST_ROLLED, "Redis", "of Redis besides"),
-    Figure(FAST_ROLLED, "p50", P50),
-    Figure(FAST_ROLLED, "p99", P99),
-    Figure(ALONE, "ms", "ms", 5),
-    Figure(ALONE, "kB", "kB", 70),
-    Figure(TOGETHER, "p50", "p50, ms", 40),
-    Figure(TOGETHER, "max", "max, ms", 80),
-    Figure(TOGETHER, "attach_p50", "on open connections: p50, ms", 40),
-    Figure(TOGETHER, "attach_max", "on open connections: max, ms", 80),
-    Figure(FIRST, "p50", "p50, ms", 30),
-    Figure(FIRST, "p99", "p99, ms", 100),
-    Figure(FIRST_APART, "p50", "p50, ms", 60),
-    Figure(FIRST_APART, "p99", "p99, ms", 200),
-    *(
-        figure
-        for row, most in ((FAIR, 3), (FAIR_TEN, None))
-        for figure in (
-            Figure(row, "rest_quiet_50", "REST p50 when it is quiet, ms"),
-            Figure(row, "rest_busy_50", "REST p50 meanwhile, ms"),
-            Figure(row, "rest_quiet_99", "REST p99 when it is quiet, ms"),
-            Figure(row, "rest_busy_99", "REST p99 meanwhile, ms"),
-            Figure(row, "rest_ratio", "that is, ×", most),
-            Figure(row, "first_quiet_50", "send to first token, p50 when it is quiet, ms"),
-            Figure(row, "first_busy_50", "send to first token, p50 meanwhile, ms"),
-            Figure(row, "first_quiet_99", "send to first token, p99 when it is quiet, ms"),
-            Figure(row, "first_busy_99", "send to first token, p99 meanwhile, ms"),
-            Figure(row, "first_ratio", "that is, ×", most),
-        )
-    ),
-    Figure(IDLE, "KiB", "KiB for each", 22),
-    Figure(IDLE, "MiB", "the process, MiB"),
-    Figure(IDLE, "cpu", "CPU s a minute"),
-    Figure(STALLED, "KiB", "KiB that the server grows for each"),
-    Figure(GROWTH, "ms_0", "with 1 thousand messages stored, ms"),
-    Figure(GROWTH, "ms_1", "with 100 thousand, ms"),
-    Figure(GROWTH, "ms_2", "with 1 million, ms"),
-    Figure(GROWTH, "growth", "1 million against 1 thousand, ×", 1.2),
-    Figure(STORED, "kB", "kB"),
-    Figure(STORED, "log", "with a row for each token, kB"),
-    Figure(STORED, "ratio", "that is, × ours"),
-]
+ON_DISK = "everything, on disk (SQLite)"
+KEEPS = {
+    "uvicorn": ON_DISK,
+    "before": ON_DISK,
+    "daphne": ON_DISK,
+    "remote": ON_DISK,
+    "scaled": "everything, on disk (PostgreSQL)",
+    "socketio": "two minutes, in memory",
+    "nchan": "20,000 tokens an answer for ten minutes, in memory",
+    "centrifugo": "20,000 tokens an answer for ten minutes, in memory",
+}
+NEVER = float("inf")
+BUDGETED = ("uvicorn", "daphne", "remote", "scaled")
 
 
 class Results:
@@ -109,7 +47,7 @@ class Results:
         return [server for server in TITLES if server in measured]
 
     def values(self, row: str, server: str, name: str) -> list[float]:
-        return [figures[name] for figures in self._runs[row, server] if name in figures]
+        return [figures[name] for figures in self._runs.get((row, server), ()) if name in figures]
 
     def speeds(self) -> str:
         """Return the machine's speed in each run; on a shared machine it is lower and the figures are worse."""
@@ -124,30 +62,71 @@ def table(results: Results) -> str:
     row = ""
     for figure in FIGURES:
         cells = [_cell(results, figure, server, servers[0]) for server in servers]
-        if any(cell != "–" for cell in cells):
-            budget = "" if figure.most is None else f"≤ {figure.most:g}"
-            lines.append(["" if figure.row == row else figure.row, figure.what, budget, *cells])
+        if all(cell == "–" for cell in cells):
+            continue
+        if figure.row != row:
             row = figure.row
+            kept = [KEEPS[server] if cell != "–" else cell for server, cell in zip(servers, cells, strict=True)]
+            lines.append([row, "what is kept", "", *kept])
+        lines.append(["", figure.what, _budget(figure), *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _budget(figure: Figure) -> str:
+    """Return a figure's budget in words, with that of each server where they differ."""
+    sign, budget = ("≥", figure.least) if figure.least is not None else ("≤", figure.most)
+    if not isinstance(budget, Mapping):
+        return "" if budget is None else f"{sign} {budget:g}"
+    first, *others = budget.values()
+    words = [f"{sign} {first:g}"]
+    words += [f"{server} {most:g}" for server, most in budget.items() if most != first]
+    return "; ".join(words)
 
 
 def _cell(results: Results, figure: Figure, server: str, first: str) -> str:
     if (figure.row, server) in results.wrong:
         return "wrong"
+    if figure.beside:
+        return _multiple(results, figure, server)
     values = results.values(figure.row, server, figure.name)
     if not values:
         return "–"
     median = statistics.median(values)
-    text = _number(median)
-    if figure.most is not None and median > figure.most and server not in PEERS:
-        text = f"**{text}**"
+    text = _marked(_number(median), figure, server, median)
+    if any(results.values(figure.row, server, figure.bound)):
+        text = f"≥ {text}"
     if len(values) > 1:
         text += f" ({_number(min(values))}–{_number(max(values))})"
     base = results.values(figure.row, first, figure.name)
-    if server != first and base and statistics.median(base) > 0:
+    if server != first and base and 0 < statistics.median(base) < NEVER:
         text += f", {_number(median / statistics.median(base))} ×"
     return text
 
 
+def _multiple(results: Results, figure: Figure, server: str) -> str:
+    """Return the multiple of another server's median in the same run."""
+    values = results.values(figure.row, server, figure.name)
+    base = results.values(figure.row, figure.beside, figure.name)
+    if server == figure.beside or not values or not base:
+        return "–"
+    multiple = statistics.median(values) / statistics.median(base)
+    return f"{_marked(_number(multiple), figure, server, multiple)} ×"
+
+
+def _marked(text: str, figure: Figure, server: str, value: float) -> str:
+    """Return a figure's text, bold where its budget is exceeded."""
+    most, least = _of(figure.most, server), _of(figure.least, server)
+    is_exceeded = (most is not None and value > most) or (least is not None and value < least)
+    return f"**{text}**" if is_exceeded else text
+
+
+def _of(budget: Budget, server: str) -> float | None:
+    if isinstance(budget, Mapping):
+        return budget.get(server)
+    return budget if server in BUDGETED else None
+
+
 def _number(value: float) -> str:
+    if value == NEVER:
+        return "never"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}" if abs(value) < 10 else f"{value:.3g}"

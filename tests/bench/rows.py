@@ -5,67 +5,22 @@ import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from tests.bench import machine, order
 from tests.bench.client import DEADLINE_S
 from tests.bench.holdfast import Client, Holdfast
 from tests.bench.order import Order
-from tests.bench.site import Missed, Site, Wrong, all_have, gather, until
+from tests.bench.site import Missed, Site, Wrong, all_have, followers, gather, until
+from tests.bench.streaming import WARM_S, Figures
 
-WARM_S = 1.0
-COOL_S = 0.5  # for which answers go on after what is measured: that hundreds end in one moment isn't steady writing
 RETURNS = 20  # of one reader, one after the other
 ROUNDS = 5  # of many readers at once
 WARM_CONNECTIONS = 100  # before: the first ones pay for what the process loads once
 WARM_ASKED = 10  # questions, likewise
-AT_ONCE = 50  # connections that are opened at once: not more than people would
 SETTLE_S = 3.0
 # 10.2 MB in all, in answers so short that what it takes to write one doesn't hide what a reader takes.
 STALLED_PADDING, STALLED_RATE, STALLED_TOKENS, STALLED_ANSWERS = 2000, 400, 340, 15
-
-Figures = dict[str, float]
-Work = Callable[[Any], Awaitable[Figures]]
-
-
-class Load(NamedTuple):
-    """Steady writing, one reader a session. `seconds` are measured."""
-
-    sessions: int
-    rate: float
-    seconds: float
-
-
-async def streaming(site: Site[Any], load: Load) -> Figures:
-    """CPU per million tokens and the tokens' added latency."""
-    readers = await gather([site.following(n) for n in range(load.sessions)])
-    phases = random.Random(site.seed)
-    tokens = round(load.rate * (WARM_S + load.seconds + COOL_S))
-    asked = [Order(load.rate, tokens, phases.random() / load.rate) for _ in readers]
-    await until(await site.answering(readers, asked) + WARM_S)
-    before, first = _cpu(site), time.monotonic()
-    await asyncio.sleep(load.seconds)
-    after, last = _cpu(site), time.monotonic()
-    await all_have(readers, tokens)
-    arrived = [(arrival, text) for reader in readers for arrival, text in reader.arrived]
-    written = [(arrival, at) for arrival, text in arrived for at in order.written(text, arrival)]
-    delays = sorted(arrival - at for arrival, at in written if first <= at < last)
-    frames = sum(first <= arrival < last for arrival, _ in arrived)
-    for reader in readers:
-        site.check(reader, tokens)
-        reader.close()
-    return {name: (after[name] - before[name]) / len(delays) * 1e6 for name in after} | {
-        "p50": statistics.median(delays) * 1000,
-        "p99": delays[len(delays) * 99 // 100] * 1000,
-        "rate": len(delays) / (last - first),
-        "frames": frames / (last - first),
-        "share": (after["cpu"] - before["cpu"]) / (last - first),
-    }
-
-
-def _cpu(site: Site[Any]) -> Figures:
-    helpers = {name: machine.cpu_seconds(machine.running(program)) for name, program in site.helpers.items()}
-    return {"cpu": machine.cpu_seconds(site.pids)} | helpers
 
 
 async def returning_alone(site: Site[Any], tokens: int) -> Figures:
@@ -158,23 +113,30 @@ async def first_token(reader: Client) -> float:
 
 
 async def idle(site: Site[Any], sessions: int, seconds: float) -> Figures:
-    """Measure the cost of idle readers."""
-    readers = await gather([site.following(n) for n in range(WARM_CONNECTIONS)])
+    """Measure the cost of idle readers: what more of them than the first WARM_CONNECTIONS take."""
+    readers = await followers(site, range(WARM_CONNECTIONS))
     await asyncio.sleep(SETTLE_S)
     before = machine.memory_kib(site.pids)
-    for first in range(WARM_CONNECTIONS, sessions, AT_ONCE):
-        readers += await gather([site.following(n) for n in range(first, first + AT_ONCE)])
+    few = await _cpu_a_minute(site, seconds)
+    readers += await followers(site, range(WARM_CONNECTIONS, sessions))
     await asyncio.sleep(SETTLE_S)
-    after, used = machine.memory_kib(site.pids), machine.cpu_seconds(site.pids)
-    await asyncio.sleep(seconds)
-    used = machine.cpu_seconds(site.pids) - used
+    after = machine.memory_kib(site.pids)
+    all_of_them = await _cpu_a_minute(site, seconds)
     for reader in readers:
         reader.close()
+    more = sessions - WARM_CONNECTIONS
     return {
-        "KiB": (after - before) / (sessions - WARM_CONNECTIONS),
+        "KiB": (after - before) / more,
         "MiB": after / 1024,
-        "cpu": used * 60 / seconds,
+        "cpu": all_of_them,
+        "cpu_100000": (all_of_them - few) / more * 100_000,
     }
+
+
+async def _cpu_a_minute(site: Site[Any], seconds: float) -> float:
+    before = machine.cpu_seconds(site.pids)
+    await asyncio.sleep(seconds)
+    return (machine.cpu_seconds(site.pids) - before) * 60 / seconds
 
 
 async def stalled(site: Site[Any], sessions: int, readers: int) -> Figures:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -12,10 +12,15 @@ from tests.bench.client import DEADLINE_S, Socket
 from tests.bench.order import Order
 
 T = TypeVar("T")
+AT_ONCE = 50  # connections that are opened at once: not more than people would
 
 
 class Wrong(Exception):
     """A loss, a repeat or a wrong order, which makes the figures of a run worthless."""
+
+
+class Late(Wrong):
+    """Readers that were closed, or wait still: what a server does that has more to do than it can."""
 
 
 class Reader(Socket):
@@ -41,6 +46,24 @@ class Reader(Socket):
         """Take frames that have arrived."""
         self._tokens += order.count(text)
 
+    def live_tokens(self, payload: bytes) -> int:
+        """Return the number of tokens in a frame that holds nothing else; of any other frame, 0."""
+        return order.count(payload)
+
+    def skip(self, tokens: int, last: bytes, size: int) -> None:
+        """Count tokens of frames that another reader has parsed. `last`: of these frames; `size`: in bytes, of all."""
+        self._tokens += tokens
+
+    def gains(self) -> Iterator[tuple[float, list[float]]]:
+        """Yield, for each frame with new tokens, its arrival and their times of writing, in monotonic seconds.
+
+        For readers of one answer.
+        """
+        times = order.Times()
+        for arrival, text in self.arrived:
+            if written := times.read(text, arrival):
+                yield arrival, written
+
 
 AnyReader = TypeVar("AnyReader", bound=Reader)
 
@@ -54,14 +77,14 @@ class Missed(NamedTuple):
 
 
 class Site(ABC, Generic[AnyReader]):
-    """A server. `pids`: its processes; `helpers`: those of its databases, by name; `place`: its own directory."""
+    """A server. `pids`: its processes; `helpers`: its databases' programs, by name; `place`: its own directory."""
 
     def __init__(self, place: Path, seed: int, port: int, pids: Sequence[int]) -> None:
         self.place = place
         self.seed = seed
         self.port = port
         self.pids = pids
-        self.helpers: dict[str, list[int]] = {}
+        self.helpers: dict[str, str] = {}
         self._starts = 0
 
     @abstractmethod
@@ -88,6 +111,11 @@ class Site(ABC, Generic[AnyReader]):
         """Likewise, of one that may have been given some of them at once because it was slow."""
         self.check(reader, tokens)
 
+    def check_count(self, reader: AnyReader, tokens: int) -> None:
+        """Check that a reader has got so many tokens. Raises Wrong."""
+        if reader.tokens != tokens:
+            raise Wrong(f"a reader got {reader.tokens} tokens of {tokens}")
+
     async def answering(self, readers: Sequence[AnyReader], asked: Sequence[Order]) -> float:
         """Have answers written that begin together; return when they do, in monotonic seconds."""
         self._starts += 1
@@ -101,18 +129,30 @@ async def all_have(readers: Sequence[Reader], tokens: int) -> None:
 
 
 async def all_hold(readers: Sequence[AnyReader], condition: Callable[[AnyReader], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
+    """Wait while readers get more. Raises Wrong after DEADLINE_S without a token, Late if a connection was closed."""
+    deadline, held = 0.0, -1
     missing = list(readers)
     while missing := [reader for reader in missing if not condition(reader)]:
-        if time.monotonic() > deadline:
+        before, held = held, sum(reader.tokens for reader in missing)
+        if held != before:
+            deadline = time.monotonic() + DEADLINE_S
+        elif time.monotonic() > deadline:
             last = [text[:300] for _, text in missing[0].arrived[-1:]]
             raise Wrong(
                 f"{len(missing)} of {len(readers)} readers have not got everything;"
                 f" one has {missing[0].tokens} tokens, and at last got {last}"
             )
         if any(reader.ended for reader in missing):
-            raise Wrong("a reader's connection was closed")
+            raise Late("a reader's connection was closed")
         await asyncio.sleep(0.1)
+
+
+async def followers(site: Site[AnyReader], numbers: Sequence[int]) -> list[AnyReader]:
+    """Have a reader follow each of these sessions."""
+    found: list[AnyReader] = []
+    for first in range(0, len(numbers), AT_ONCE):
+        found += await gather([site.following(number) for number in numbers[first : first + AT_ONCE]])
+    return found
 
 
 async def until(moment: float) -> None:

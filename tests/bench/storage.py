@@ -6,8 +6,9 @@ from functools import partial
 
 from tests.bench.holdfast import Holdfast
 from tests.bench.order import Order
-from tests.bench.rows import SETTLE_S, Figures, timed
+from tests.bench.rows import SETTLE_S, timed
 from tests.bench.site import all_have
+from tests.bench.streaming import Figures
 
 MESSAGES, QUICK = (1_000, 100_000, 1_000_000), (1_000, 2_000, 10_000)
 ANSWERS = 10  # whose bytes are counted: pages are larger than rows

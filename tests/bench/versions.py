@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 
 from tests import services
+from tests.bench.peers import centrifugo
 
 PYTHON = ("Django", "channels", "uvloop")
 PROGRAMS = {
@@ -14,20 +15,23 @@ PROGRAMS = {
     "Redis": ("redis", "--version"),
     "Node": ("node", "--version"),
     "nginx": ("nginx", "-v"),
+    "Centrifugo": ("centrifugo", "version"),
 }
 USES = {
     "uvicorn": ("uvicorn", "SQLite"),
+    "before": ("uvicorn", "SQLite"),
     "daphne": ("daphne", "SQLite"),
     "remote": ("uvicorn", "SQLite"),
     "scaled": ("uvicorn", "channels-redis", "psycopg", "PostgreSQL", "Redis"),
     "socketio": ("Node", "Socket.IO"),
     "nchan": ("nginx", "Nchan"),
+    "centrifugo": ("Centrifugo",),
 }
 
 
 def of(servers: Iterable[str]) -> str:
     """Return everything that these servers use, each once."""
-    ours = PYTHON if {"uvicorn", "daphne", "remote", "scaled"} & set(servers) else ()
+    ours = PYTHON if {"uvicorn", "before", "daphne", "remote", "scaled"} & set(servers) else ()
     names = dict.fromkeys([*ours, *(name for server in servers for name in USES[server])])
     return ", ".join(f"{name} {_of(name)}" for name in names)
 
@@ -35,7 +39,8 @@ def of(servers: Iterable[str]) -> str:
 def _of(name: str) -> str:
     if name in PROGRAMS:
         program, switch = PROGRAMS[name]
-        return _said([services.find(program) or program, switch])
+        path = centrifugo.program() if name == "Centrifugo" else services.find(program)
+        return _said([path or program, switch])
     if name == "SQLite":
         return sqlite3.sqlite_version
     if name == "Socket.IO":

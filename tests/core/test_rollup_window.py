@@ -53,6 +53,18 @@ def test_a_network_is_no_load() -> None:
     assert window.seconds == pytest.approx(LEAST + FACTOR * 0.01, rel=0.05)
 
 
+def test_a_full_processor_does_not_narrow_the_window() -> None:
+    window = RollupWindow(LEAST, MOST)
+    now = 100.0
+    for _ in range(200):
+        window.observe(0.1, now)
+        window.observe_lag(0.045)
+        now += PERIOD_S / 5
+    assert window.seconds > 0.13
+    loaded(window, 0.1, begin=now)  # the same delay by a slow disk
+    assert window.seconds == pytest.approx(0.05, abs=0.001)
+
+
 @given(
     least=st.sampled_from([0.0, 0.02, 0.04, 0.1, 0.5]),
     most=st.floats(0.0, 1.0),

@@ -134,7 +134,7 @@ class Server:
 
     def manage(self, *arguments: str) -> str:
         """Run a management command on this server's database; return what it printed."""
-        return manage(*arguments, environment=self.environment)
+        return manage(*arguments, environment=self.environment, cwd=self.cwd)
 
     def create_administrator(self) -> str:
         """Create the site's first administrator, `admin`; return the password."""
@@ -185,9 +185,9 @@ def environment_of(database: str, more: dict[str, str]) -> dict[str, str]:
     return inherited | ours | more
 
 
-def manage(*arguments: str, environment: dict[str, str]) -> str:
+def manage(*arguments: str, environment: dict[str, str], cwd: Path = ROOT) -> str:
     run = subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "manage.py", *arguments], cwd=cwd, env=environment, capture_output=True, text=True
     )
     if run.returncode:
         raise AssertionError(f"manage.py {' '.join(arguments)} ended with {run.returncode}:\n{run.stderr}")

@@ -24,13 +24,17 @@ class PeerReader(Reader):
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
-        self.size = 0
+        self.size = self._skipped = 0
         self._wanted = 0
         self._has_all: asyncio.Future[None] | None = None
 
     @property
     def tokens(self) -> int:
-        return len(self.arrived)
+        return len(self.arrived) + self._skipped
+
+    def skip(self, tokens: int, last: bytes, size: int) -> None:
+        self._skipped += tokens
+        self.size += size
 
     async def get(self, tokens: int) -> None:
         """Wait until it has so many tokens. Raises Wrong."""

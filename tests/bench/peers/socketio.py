@@ -43,6 +43,9 @@ class Client(PeerReader):
         elif payload == PING:
             self.send(TEXT, PONG)
 
+    def live_tokens(self, payload: bytes) -> int:
+        return int(payload.startswith(EVENT))
+
 
 class SocketIo(Peer[Client]):
     """A Socket.IO server. One socket of the writer's publishes to all sessions."""
@@ -98,5 +101,5 @@ def missing() -> str:
 @contextmanager
 def socketio(seed: int) -> Iterator[SocketIo]:
     port = free_port()
-    with own_place() as place, running([find("node"), str(HERE / "socketio.mjs"), str(port)], place, port) as pids:
+    with own_place() as place, running([str(find("node")), str(HERE / "socketio.mjs"), str(port)], place, port) as pids:
         yield SocketIo(place, seed, port, pids)

@@ -1,6 +1,7 @@
 """Fill the database in bulk, or print its size: `messages N`, `tokens ANSWERS TOKENS`, `bytes`."""
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -27,7 +28,8 @@ class Command(BaseCommand):
         parser.add_argument("numbers", type=int, nargs="*")
 
     def handle(self, *args: Any, what: str, numbers: list[int], **options: Any) -> None:
-        {"messages": self._messages, "tokens": self._tokens, "bytes": self._bytes}[what](*numbers)
+        do: dict[str, Callable[..., None]] = {"messages": self._messages, "tokens": self._tokens, "bytes": self._bytes}
+        do[what](*numbers)
 
     def _messages(self, count: int) -> None:
         """Fill the database up to a number of messages, twenty a session."""
