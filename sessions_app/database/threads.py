@@ -70,7 +70,7 @@ def _give(result: asyncio.Future[Any], outcome: object, problem: BaseException |
 class _Jobs:
     """Jobs in the order in which they came. A thread takes the next one as long as there is one.
 
-    `run_in_executor` makes two futures and a lock for each job, and wakes a thread for it even if one is about to be free.
+    `run_in_executor` makes two futures and a lock for each job, and wakes a thread even if one is about to be free.
     """
 
     def __init__(self) -> None:
