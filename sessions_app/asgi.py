@@ -20,14 +20,7 @@ from sessions_app.http import body_limit
 from sessions_app.http.doors import UPLOAD, body_rule
 from sessions_app.http.errors import ApiError
 from sessions_app.http.guards import refused
-from sessions_app.servers import (
-    daphne_server,
-    group_member,
-    lifecycle,
-    request_limits,
-    uvicorn_handshake,
-    uvicorn_http,
-)
+from sessions_app.servers import daphne_server, group_member, lifecycle, request_limits, uvicorn_http
 from sessions_app.telemetry import log_context
 from sessions_app.transports import exposition, ndjson, probes
 from sessions_app.transports.websocket import SessionConsumer
@@ -39,6 +32,7 @@ def mount(application: Application) -> Application:
     Below the prefix, Holdfast handles WebSockets, NDJSON uploads and probes, and limits the bodies of other requests.
     All other HTTP and WebSocket requests go to the project. The lifespan starts and stops this process.
     """
+    consumer = SessionConsumer.as_asgi()
     probe = probes.application(process.started)
     limited = body_limit.limit_bodies({UPLOAD.name: ndjson.upload}, application)
 
@@ -55,7 +49,7 @@ def mount(application: Application) -> Application:
         elif path is None:
             await application(scope, receive, send)
         elif scope["type"] == "websocket":
-            await (SessionConsumer() if path == "ws/" else refuse)(scope, receive, send)
+            await (consumer if path == "ws/" else refuse)(scope, receive, send)
         elif probes.takes(path):
             await probe(scope, receive, send)
         else:
@@ -63,7 +57,6 @@ def mount(application: Application) -> Application:
 
     daphne_server.install()
     uvicorn_http.install()
-    uvicorn_handshake.install()
     request_limits.limit_requests(body_rule, timeout_response())
     group_member.report_with(lambda number: exposition.exposition(process.started(), number))
     lifecycle.on_start(process.start)

@@ -7,27 +7,16 @@ well, at a higher cost.
 import asyncio
 import logging
 from typing import Any
-from urllib.parse import unquote
 
-from uvicorn._types import ASGIVersions
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.utils import ClientDisconnected, get_client_addr, get_path_with_query_string
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.protocol import OPEN, Protocol
+from websockets.protocol import OPEN
 
-from sessions_app.core.asgi_types import Message
 from sessions_app.servers import uvicorn_pings
 from sessions_app.servers.websocket_frames import ReceiveQueue, encode, whole_text
 
 # Replaces uvicorn's logger, which gets three lines per socket, and at DEBUG the content of messages.
 logger = logging.getLogger(__name__)
-ACCEPTED = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Accept: %b\r\n%b\r\n"
-)
-# Shared by all connections: of each scope, they would take 0.4 KiB for as long as it is open.
-ASGI: ASGIVersions = {"version": "3.0", "spec_version": "2.4"}
-EXTENSIONS: dict[str, dict[object, object]] = {"websocket.http.response": {}}
 NO_PINGS: set[uvicorn_pings.Pinged] = set()
 # Shared by all connections that are writable: an event of its own would cost each 1 KiB.
 WRITABLE = asyncio.Event()
@@ -44,17 +33,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         "handshake_initiated", "initial_response", "last_ping_rtt", "logger", "loop", "pending_ping_payload",
         "ping_interval", "ping_sent_at", "ping_timeout", "ping_timer", "pong_timer", "queue", "read_paused", "request",
         "response", "root_path", "scheme", "scope", "server", "tasks", "transport", "writable",
-        "accept_key", "is_closed", "is_plain", "pings",
+        "is_closed", "is_plain", "pings",
     )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = self.conn.logger = logger
-        self.conn.debug = logs_content()
+        self.conn.debug = logger.isEnabledFor(logging.DEBUG)
         self.queue = ReceiveQueue(self)  # type: ignore[assignment]
         self.writable = WRITABLE
         self.pings: set[uvicorn_pings.Pinged] = NO_PINGS  # that the next one is among
-        self.accept_key = b""  # answer to a handshake that `begin` was given
         self.is_closed = False  # by the application
         self.is_plain = False  # accepted, without extensions or debug logging
 
@@ -80,42 +68,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-
-    def adopt(self, http: H11Protocol) -> None:
-        """Take over a connection, as `connection_made`, with the addresses that are known of it."""
-        self.connections.add(self)
-        self.transport = http.transport
-        self.server, self.client = http.server, http.client
-        self.scheme = "wss" if http.scheme == "https" else "ws"
-
-    def begin(self, target: bytes, headers: list[tuple[bytes, bytes]], accept_key: bytes) -> None:
-        """Start the application for a valid handshake, as `handle_connect` does for one that websockets has parsed."""
-        self.conn.parser = Protocol.parse(self.conn)  # of frames
-        next(self.conn.parser)
-        self.accept_key = accept_key
-        self.handshake_initiated = True
-        path, _, query = target.partition(b"?")
-        protocols = [value for name, value in headers if name == b"sec-websocket-protocol"]
-        self.scope = {
-            "type": "websocket",
-            "asgi": ASGI,
-            "http_version": "1.1",
-            "scheme": self.scheme,
-            "server": self.server,
-            "client": self.client,
-            "root_path": self.root_path,
-            "path": self.root_path + unquote(path.decode("ascii")),
-            "raw_path": self.root_path.encode("ascii") + path,
-            "query_string": query,
-            "headers": headers,
-            "subprotocols": [each.strip() for value in protocols for each in value.decode("ascii").split(",")],
-            "state": self.app_state.copy(),
-            "extensions": EXTENSIONS,
-        }
-        self.queue.put_nowait({"type": "websocket.connect"})
-        task = self.loop.create_task(self.run_asgi())
-        task.add_done_callback(self.on_task_complete)
-        self.tasks.add(task)
 
     def data_received(self, data: bytes) -> None:
         payload = whole_text(data, self.config.ws_max_size) if self.takes_frames() else None
@@ -164,9 +116,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             # The client has closed, and the application doesn't know yet. Uvicorn would log a traceback, as for a bug.
             raise ClientDisconnected
         self.is_closed = message["type"] == "websocket.close"
-        if self.accept_key and message["type"] == "websocket.accept" and self.is_connecting():
-            self.accept(message)
-            return
         await super().send(message)
         if message["type"] == "websocket.accept" and self.conn.state is OPEN:
             self.opened()
@@ -175,38 +124,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Return True if a text can be written directly. Otherwise uvicorn waits or raises."""
         return self.is_plain and self.conn.state is OPEN and not self.disconnected and self.writable.is_set()
 
-    def is_connecting(self) -> bool:
-        """Return True if a handshake can be answered directly. Otherwise uvicorn raises."""
-        undecided = not self.handshake_complete and self.initial_response is None
-        return undecided and not self.disconnected and not self.transport.is_closing()
-
-    def accept(self, message: Message) -> None:
-        """Accept a handshake that `begin` was given."""
-        if self.logger.isEnabledFor(logging.INFO):
-            place = get_client_addr(self.scope), get_path_with_query_string(self.scope)
-            self.logger.info('%s - "WebSocket %s" [accepted]', *place)
-        headers = [*self.default_headers, *message.get("headers", ())]
-        if subprotocol := message.get("subprotocol"):
-            headers.append((b"sec-websocket-protocol", subprotocol.encode()))
-        more = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(ACCEPTED % (self.accept_key, more))
-        self.accept_key = b""
-        self.handshake_complete = True
-        self.conn.state = OPEN
-        self.start_keepalive()
-        self.is_plain = not self.conn.debug
-
     def opened(self) -> None:
         # Debug logging must see every frame.
         self.is_plain = not (self.conn.extensions or self.conn.debug)
         # Free the request, which would stay in memory while the socket is open: 4 KiB, more with many cookies.
         self.request.headers.clear()  # websockets' parser also holds the request
         del self.request, self.response
-
-
-def logs_content() -> bool:
-    """Return True if debug logging is to see every handshake and frame."""
-    return logger.isEnabledFor(logging.DEBUG)
 
 
 def is_utf_8(pieces: list[bytes]) -> bool:

@@ -1,10 +1,11 @@
-"""WebSocket consumer: a thin adapter between the server and a `Connection`."""
+"""WebSocket consumer: a thin adapter between Channels and a `Connection`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from channels.consumer import AsyncConsumer
 from django.db import DatabaseError
 from django.http.cookie import parse_cookie
 
@@ -28,14 +29,12 @@ SUBPROTOCOL = "holdfast"
 BEARER = "bearer."
 
 
-class SessionConsumer:
+class SessionConsumer(AsyncConsumer):
     """Consumer of one WebSocket, which follows any number of sessions (PROTOCOL.md §4 and §5).
 
-    Not one of Channels' consumers: their loop gives each socket a channel and passes every message through one thread
-    of the process (`aclose_old_connections`), where one slow query delays all sockets.
+    It replaces the loop of Channels' consumers, which gives each socket a channel and passes every message through one
+    thread of the process (`aclose_old_connections`), where one slow query delays all sockets.
     """
-
-    __slots__ = ("_send_message", "_closed_with")  # one instance per idle socket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._send_message = send

@@ -7,7 +7,7 @@ from typing import Any
 
 import uvicorn
 
-from sessions_app.servers import uvicorn_handshake, uvicorn_http
+from sessions_app.servers import uvicorn_http
 from tests.services import free_port
 from tests.support.harness import DEADLINE_S, wait_for
 
@@ -18,7 +18,6 @@ OURS, UVICORNS = "sessions_app.servers.uvicorn_websocket:SocketProtocol", "webso
 def serving(application: Any, ws: str, **options: Any) -> Iterator[int]:
     """Serve an application on a port; under uvloop, as a site does."""
     uvicorn_http.install()
-    uvicorn_handshake.install()
     options = {"ws_per_message_deflate": False, "ws_ping_interval": None, "proxy_headers": False} | options
     server = uvicorn.Server(
         uvicorn.Config(application, port=free_port(), ws=ws, loop="uvloop", lifespan="off", log_config=None, **options)
