@@ -11,6 +11,7 @@ from django.db import OperationalError, connection
 
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import sqlite_file, threads
+from sessions_app.event_log import queries
 from sessions_app.models import Session
 from sessions_app.process import Process
 from tests.support.stored import a_session
@@ -69,6 +70,20 @@ def test_statements_of_other_threads_are_refused_on_open_and_on_new_connections(
         with pytest.raises(OperationalError, match="was replaced or deleted"):
             a_session_by_id("new")
     assert not Session.objects.filter(pk__in=["open", "new"]).exists()
+
+
+def test_a_read_that_has_begun_goes_on_and_the_next_is_refused(file: Path) -> None:
+    Session.objects.exists()
+    with queries.consistent_read():
+        Session.objects.exists()
+        with deleted(file):
+            Session.objects.exists()
+    with deleted(file):
+        with pytest.raises(sqlite_file.FileReplaced):
+            Session.objects.exists()
+        with pytest.raises(sqlite_file.FileReplaced), queries.consistent_read():
+            pass
+    assert not Session.objects.exists()
 
 
 def a_session_by_id(pk: str) -> None:

@@ -310,6 +310,27 @@ async def test_a_fresh_token_replaces_the_old_one_without_disconnecting(
         assert socket.code is None
 
 
+async def test_a_recheck_asks_for_those_alone_who_may_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def still_valid(identities: Any) -> Any:
+        given = list(identities)
+        asked.append({each.owner for each in given})
+        return original(given)
+
+    original = identity.still_valid
+    here = await process.current()
+    async with TokenSocket(None, cookie=GUEST, origin="http://localhost") as guest:
+        monkeypatch.setattr(identity, "still_valid", still_valid)
+        await here.connections.check_identities()
+        assert asked == []
+        async with TokenSocket(token()):
+            asked.clear()  # the handshake asks, too
+            await here.connections.check_identities()
+        assert asked == [{SUB}]
+        assert (await guest.ask({"type": "ping"}))["type"] == "heartbeat"
+
+
 async def test_sessions_not_covered_by_the_fresh_token_are_detached() -> None:
     kept, dropped = await new_session(SUB), await new_session(SUB)
     async with TokenSocket(token()) as socket:

@@ -3,21 +3,17 @@
 import asyncio
 import gc
 import logging
-import threading
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
-import uvicorn
 
-from tests.services import free_port
-from tests.support.harness import DEADLINE_S, wait_for
+from tests.support.harness import DEADLINE_S
 from tests.support.raw_socket import BINARY, CLOSE, PING, PONG, TEXT, RawSocket, Refused, encode
+from tests.support.uvicorn_server import OURS, UVICORNS, serving
 
-OURS, UVICORNS = "sessions_app.servers.uvicorn_websocket:SocketProtocol", "websockets-sansio"
 COOKIES = {f"X-Cookie-{n}": "x" * 8000 for n in range(4)}  # thrice what else a socket takes, its client's side included
 FLOOD = 200  # frames of 64 KiB: more than kernels take
 ACCEPT, GOODBYE = {"type": "websocket.accept"}, {"type": "websocket.close", "code": 4408}
@@ -82,26 +78,9 @@ AT = {
 }
 
 
-@contextmanager
-def serving(ws: str, **options: Any) -> Iterator[int]:
-    """Serve the application on a port, in a thread; under uvloop, as a site does."""
-    options = {"ws_per_message_deflate": False, "ws_ping_interval": None, "proxy_headers": False} | options
-    server = uvicorn.Server(
-        uvicorn.Config(application, port=free_port(), ws=ws, loop="uvloop", lifespan="off", log_config=None, **options)
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_for(lambda: server.started, DEADLINE_S, lambda: "uvicorn does not start")
-        yield server.config.port
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join()
-
-
 @pytest.fixture(scope="module", params=[OURS, UVICORNS])
 def port(request: Any) -> Iterator[int]:
-    with serving(request.param) as port:
+    with serving(application, request.param) as port:
         yield port
 
 
@@ -209,18 +188,18 @@ def test_nothing_is_sent_before_the_accept(port: int, path: str, status: int, co
 
 
 def test_a_socket_pings_and_closes_without_a_pong() -> None:
-    with serving(OURS, ws_ping_interval=0.1, ws_ping_timeout=DEADLINE_S) as port:
+    with serving(application, OURS, ws_ping_interval=0.1, ws_ping_timeout=DEADLINE_S) as port:
         client = RawSocket(port, "/echo")
         for _ in range(2):
             client.read_until(PING)
         client.send_text("there")
         assert client.read_until(TEXT).text == "there"
-    with serving(OURS, ws_ping_interval=0.1, ws_ping_timeout=0.1) as port:
+    with serving(application, OURS, ws_ping_interval=0.1, ws_ping_timeout=0.1) as port:
         assert RawSocket(port, "/echo", answer_pings=False).read_until(CLOSE).code == 1011
 
 
 def test_negotiated_compression_is_used() -> None:
-    with serving(OURS, ws_per_message_deflate=True) as port:
+    with serving(application, OURS, ws_per_message_deflate=True) as port:
         client = RawSocket(port, "/echo", headers={"Sec-WebSocket-Extensions": "permessage-deflate"})
         client.send_text("x" * 1000)
         assert len(client.receive().payload) < 100
@@ -231,7 +210,7 @@ def test_negotiated_compression_is_used() -> None:
 
 def test_the_log_contains_no_user_content(caplog: Any) -> None:
     caplog.set_level(logging.DEBUG, "uvicorn.error")
-    with serving(OURS) as port:
+    with serving(application, OURS) as port:
         client = RawSocket(port, "/echo")
         client.send_text("a secret")
         assert client.receive().text == "a secret"
@@ -248,7 +227,7 @@ def test_an_open_socket_keeps_nothing_of_its_handshake() -> None:
         client.receive()
         clients.append(client)
 
-    with serving(OURS) as port:
+    with serving(application, OURS) as port:
         open_one()  # the first pays for what is loaded once
         gc.collect()
         tracemalloc.start()

@@ -34,12 +34,13 @@ TESTED = {
     ),
     "uvicorn": (
         "0.54.0",
-        "servers/uvicorn_websocket.py: the __slots__ of WebSocketsSansIOProtocol and its receive and send. "
-        "Run tests/test_uvicorn_websocket.py.",
+        "servers/uvicorn_websocket.py: the __slots__ of WebSocketsSansIOProtocol, its handle_connect, receive, send, "
+        "schedule_ping and stop_keepalive. Run tests/test_uvicorn_websocket.py and test_uvicorn_pings.py.",
     ),
     "websockets": (
         "17.4",
-        "servers/uvicorn_websocket.py: ServerProtocol's logger, debug and state. Run tests/test_uvicorn_websocket.py.",
+        "servers/uvicorn_websocket.py: ServerProtocol's logger, debug, state, parser, reader and current_size; "
+        "frames.apply_mask. Run tests/test_uvicorn_websocket.py.",
     ),
     "asgiref": (
         "3.13.0",

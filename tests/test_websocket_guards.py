@@ -110,10 +110,10 @@ async def test_a_connection_beyond_the_limit_is_refused(settings: Any) -> None:
 
 
 async def test_without_the_database_connections_are_refused_and_may_be_retried(monkeypatch: Any) -> None:
-    def fails(cookies: Any) -> Any:
+    def fails(visitors: Any) -> Any:
         raise OperationalError("the server closed the connection unexpectedly")
 
-    monkeypatch.setattr(identity, "identify", fails)
+    monkeypatch.setattr(identity, "identify_all", fails)
     assert await refused(Socket(cookie="sessionid=" + "a" * 32)) == ("storage_unavailable", [4503])
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Network, ip_address
 
-from django.urls import NoReverseMatch, reverse
+from django.conf import settings
+from django.urls import NoReverseMatch, get_script_prefix, get_urlconf, reverse
+from django.utils.translation import get_language
 from rest_framework.settings import api_settings
 
 from sessions_app.core.asgi_types import Scope
@@ -18,10 +21,20 @@ _PORT = re.compile(r"(?:(?<=\])|(?<=\.[0-9])|(?<=\.[0-9]{2})|(?<=\.[0-9]{3})):[0
 
 def prefix() -> str | None:
     """Return the path that `sessions_app.urls` is included at, such as `/` or `/chat/`; None if it isn't."""
+    urlconf = get_urlconf() or settings.ROOT_URLCONF
+    known = _known_prefix if isinstance(urlconf, str) else _prefix_in
+    return known(urlconf, get_script_prefix(), get_language())
+
+
+def _prefix_in(urlconf: str, script_prefix: str, language: str | None) -> str | None:
     try:
-        return reverse(f"{NAMESPACE}:page")
+        return reverse(f"{NAMESPACE}:page", urlconf)
     except NoReverseMatch:
         return None
+
+
+# Every request and handshake asks, and Django's look-up takes longer than to check a signature.
+_known_prefix = functools.lru_cache(maxsize=64)(_prefix_in)
 
 
 def path_below(scope: Scope) -> str | None:

@@ -37,10 +37,15 @@ def has_old_name(cookies: Mapping[str, str], name: str) -> bool:
     return _old_names_until is None or time.time() < _old_names_until
 
 
+def reads_database(cookies: Mapping[str, str], name: str) -> bool:
+    """Return True if `value` reads the database for this cookie."""
+    return has_old_name(cookies, name) and _old_names_until is None
+
+
 def value(cookies: Mapping[str, str], name: str) -> str | None:
     """Return a cookie's value, by its old name too in the time after the upgrade.
 
-    Reads the database at most once in a process, and only if `has_old_name`; call it in a thread then.
+    Reads the database at most once in a process, and only if `reads_database`; call it in a thread then.
     """
     if has_old_name(cookies, name) and time.time() < _read_old_names_until():
         return cookies[old_name(name)]

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from importlib import import_module
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import (
-    BACKEND_SESSION_KEY,
-    HASH_SESSION_KEY,
-    SESSION_KEY,
-    get_user_model,
-    load_backend,
-)
+from django.contrib.auth import HASH_SESSION_KEY, get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session as Login
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 
 from sessions_app import conf
 from sessions_app.auth import tokens
-from sessions_app.auth.cookies import has_old_name, name_of, value
+from sessions_app.auth.cookies import has_old_name, name_of, reads_database, value
+from sessions_app.auth.logins import hash_fits, logins_of
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tokens import OWNERS_SCOPES, Grant
 from sessions_app.models.subjects import NO_USER, user_pk
@@ -44,6 +37,11 @@ class Identity(NamedTuple):
     auth_hash: str = ""
     grant: Grant | None = None  # the token's permissions; None with cookies
 
+    @property
+    def may_end(self) -> bool:
+        """Return True unless it is a guest's, which stays valid."""
+        return self.user_id is not None or self.grant is not None
+
     def require(self, scope: str) -> None:
         """Raise forbidden_scope unless the identity has the scope."""
         if scope not in (OWNERS_SCOPES if self.grant is None else self.grant.scopes):
@@ -58,14 +56,24 @@ class Identity(NamedTuple):
 
 def identify(cookies: Mapping[str, str]) -> Identity | None:
     """Return the logged-in user, else the guest, else None. Call it in a thread if it `needs_database`."""
-    user = _user_of(value(cookies, settings.SESSION_COOKIE_NAME))
-    return user or (guest_in(cookies) if conf.settings.guests else None)
+    return identify_all([cookies])[0]
+
+
+def identify_all(visitors: Sequence[Mapping[str, str]]) -> list[Identity | None]:
+    """`identify` for the cookies of many; the number of queries doesn't depend on their number."""
+    keys = [value(cookies, settings.SESSION_COOKIE_NAME) or "" for cookies in visitors]
+    logins = logins_of(keys)
+    users = {key: Identity(f"user:{user.pk}", user.pk, key, auth_hash) for key, (user, auth_hash) in logins.items()}
+    guests = conf.settings.guests
+    return [
+        users.get(key) or (guest_in(cookies) if guests else None) for key, cookies in zip(keys, visitors, strict=True)
+    ]
 
 
 def needs_database(cookies: Mapping[str, str]) -> bool:
     """Return True if `identify` reads the database for these cookies. For most guests it doesn't."""
     login = settings.SESSION_COOKIE_NAME
-    return login in cookies or any(has_old_name(cookies, name) for name in (login, guest_cookie_name()))
+    return login in cookies or has_old_name(cookies, login) or reads_database(cookies, guest_cookie_name())
 
 
 async def identify_async(cookies: Mapping[str, str]) -> Identity | None:
@@ -84,11 +92,25 @@ def signed_out() -> HoldfastError:
 
 def identify_by_token(token: str) -> Identity:
     """Return a token's identity. Raises bad_token and token_expired. Reads the database; call it in a thread."""
-    owner, grant = tokens.read(token)
-    identity = Identity(owner, _user_id(owner), grant=grant)
-    if not still_valid([identity]):
-        raise HoldfastError("token_expired")
-    return identity
+    [found] = identify_by_tokens([token])
+    if isinstance(found, HoldfastError):
+        raise found
+    return found
+
+
+def identify_by_tokens(given: Sequence[str]) -> list[Identity | HoldfastError]:
+    """`identify_by_token` for many, with the refusals; the number of queries doesn't depend on their number."""
+    read = [_identity_in(token) for token in given]
+    valid = still_valid(identity for identity in read if isinstance(identity, Identity))
+    return [one if isinstance(one, HoldfastError) or one in valid else HoldfastError("token_expired") for one in read]
+
+
+def _identity_in(token: str) -> Identity | HoldfastError:
+    try:
+        owner, grant = tokens.read(token)
+        return Identity(owner, _user_id(owner), grant=grant)
+    except HoldfastError as refusal:
+        return refusal
 
 
 def token_in(authorization: str) -> str | None:
@@ -120,7 +142,7 @@ def _ended_logins(users: set[Identity], accounts: Mapping[object, AbstractBaseUs
     return {
         identity
         for identity in users
-        if identity.session_key not in live or not _hash_fits(accounts[identity.user_id], identity.auth_hash)
+        if identity.session_key not in live or not hash_fits(accounts[identity.user_id], identity.auth_hash)
     }
 
 
@@ -146,31 +168,6 @@ def _user_id(owner: str) -> Any:
 
 
 # Cookies
-
-
-def _user_of(session_key: str | None) -> Identity | None:
-    # Only a well-formed key may reach the database: PostgreSQL raises for a NUL character.
-    if not session_key or not (session_key.isascii() and session_key.isalnum()):
-        return None
-    login = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    backend = login.get(BACKEND_SESSION_KEY)
-    if backend not in settings.AUTHENTICATION_BACKENDS:
-        return None
-    pk = get_user_model()._meta.pk.to_python(login[SESSION_KEY])
-    user = load_backend(backend).get_user(pk)  # None when not active
-    if user is None or not _hash_fits(user, login.get(HASH_SESSION_KEY, "")):
-        return None
-    return user_identity(user, login)
-
-
-def _hash_fits(user: AbstractBaseUser, auth_hash: str) -> bool:
-    """Return True if the password hasn't changed since the login. Allows for a rotated secret key."""
-    return any(constant_time_compare(auth_hash, fitting) for fitting in _auth_hashes(user))
-
-
-def _auth_hashes(user: AbstractBaseUser) -> Iterator[str]:
-    yield user.get_session_auth_hash()
-    yield from user.get_session_auth_fallback_hash()
 
 
 def guest_cookie_name() -> str:

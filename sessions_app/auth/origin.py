@@ -6,13 +6,12 @@ host sends them. So the whole origin is compared, as Django's CSRF check does fo
 
 from __future__ import annotations
 
+import functools
 import re
-from io import BytesIO
 from typing import NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.utils.http import is_same_domain
 
@@ -43,6 +42,7 @@ class Origin(NamedTuple):
         return (self.scheme, self.port) == (page.scheme, page.port) and (fits or page.host == self.host)
 
 
+@functools.lru_cache(maxsize=256)  # mostly the site's own
 def parse(text: str) -> Origin | None:
     """Return the origin that a header or setting names; None for `null` and for what is no http origin."""
     match = _ORIGIN.match(text)
@@ -63,8 +63,8 @@ def check_page(request: HttpRequest) -> None:
 
 def check_handshake(scope: Scope) -> None:
     """Raise forbidden_origin unless a WebSocket handshake names the origin of one of this site's pages."""
-    request = _as_request(scope)
-    _check(request.headers.get("Origin", ""), request)
+    request = _PageRequest(scope)
+    _check(request.META.get("HTTP_ORIGIN", ""), request)
 
 
 def _check(text: str, request: HttpRequest) -> None:
@@ -86,13 +86,30 @@ def site_origin(request: HttpRequest) -> Origin | None:
     return parse(f"{'https' if request.is_secure() else 'http'}://{host}")
 
 
-def _as_request(scope: Scope) -> HttpRequest:
-    """Return a handshake as the page's GET request, for which Django knows the host and the scheme."""
-    scheme = scope.get("scheme", "ws")
-    request = ASGIRequest({**scope, "method": "GET", "scheme": PAGE_SCHEMES.get(scheme, scheme)}, BytesIO())
-    if settings.SECURE_PROXY_SSL_HEADER:  # some proxies, such as Traefik, name the WebSocket's scheme there
-        name = settings.SECURE_PROXY_SSL_HEADER[0]
-        first = request.META.get(name, "").split(",")[0].strip()
-        if first in PAGE_SCHEMES:
-            request.META[name] = PAGE_SCHEMES[first]
-    return request
+class _PageRequest(HttpRequest):
+    """A handshake as the page's request, with no more than Django needs to know the host and the scheme."""
+
+    def __init__(self, scope: Scope) -> None:  # without Django's, which makes what only views read
+        scheme: str = scope.get("scheme", "ws")
+        self._page_scheme: str = PAGE_SCHEMES.get(scheme, scheme)
+        name, port = scope.get("server") or ("unknown", 0)
+        self.META = {"SERVER_NAME": name, "SERVER_PORT": str(port), **_header_fields(scope)}
+        if settings.SECURE_PROXY_SSL_HEADER:  # some proxies, such as Traefik, name the WebSocket's scheme there
+            field = settings.SECURE_PROXY_SSL_HEADER[0]
+            first = self.META.get(field, "").split(",")[0].strip()
+            if first in PAGE_SCHEMES:
+                self.META[field] = PAGE_SCHEMES[first]
+
+    def _get_scheme(self) -> str:
+        return self._page_scheme
+
+
+def _header_fields(scope: Scope) -> dict[str, str]:
+    """Return the headers as Django names them in META: repeated ones joined, and none with an underscore."""
+    fields: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        if name != b"cookie" and b"_" not in name:
+            field = "HTTP_" + name.decode("latin1").upper().replace("-", "_")
+            text = value.decode("latin1")
+            fields[field] = f"{fields[field]},{text}" if field in fields else text
+    return fields

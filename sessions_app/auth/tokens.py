@@ -13,6 +13,7 @@ import jwt
 from django.db.models import QuerySet
 
 from sessions_app import conf, models
+from sessions_app.auth.verified_tokens import VerifiedTokens
 from sessions_app.core import tokens
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tokens import Grant
@@ -25,6 +26,7 @@ KEY_BYTES = 32  # minimum: the length of HS256's hash
 TOKEN_BYTES = 4096  # maximum: fits 64 sessions, and every server accepts a header of this size
 LEEWAY_S = 5  # allowed clock difference between two machines
 
+_known = VerifiedTokens()
 _jwt = jwt.PyJWT({"require": CLAIMS, "strict_aud": True, "enforce_minimum_key_length": True})
 
 
@@ -54,13 +56,23 @@ def read(token: str) -> tuple[str, Grant]:
         raise HoldfastError("bad_token", "tokens are disabled on this site, it has no HOLDFAST_TOKEN_KEYS")
     if len(token) > TOKEN_BYTES:
         raise HoldfastError("bad_token", f"more than {TOKEN_BYTES} bytes")
+    if (known := _known.get(token)) is not None:
+        return _unexpired(known)
     try:
         claims = _verified(token)
     except jwt.ExpiredSignatureError:
         raise HoldfastError("token_expired") from None
     except (jwt.PyJWTError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
         raise HoldfastError("bad_token", str(error)) from None
-    return tokens.read_claims(claims, most_s=conf.settings.token_max_s)
+    found = tokens.read_claims(claims, most_s=conf.settings.token_max_s)
+    _known.keep(token, found)
+    return found
+
+
+def _unexpired(known: tuple[str, Grant]) -> tuple[str, Grant]:
+    if has_expired(known[1]):
+        raise HoldfastError("token_expired")
+    return known
 
 
 def _verified(token: str) -> JsonObject:

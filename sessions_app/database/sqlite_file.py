@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,30 @@ def require_in_place() -> None:
 
     Call it between COMMIT and what acknowledges it.
     """
-    guard = next((each for each in connection.execute_wrappers if isinstance(each, _Guard)), None)
+    guard = _guard()
     if guard is not None:
         guard.check_all()
+
+
+@contextmanager
+def checked_once() -> Iterator[None]:
+    """Let this thread's statements within go without a look at the file, for a transaction that only reads.
+
+    It reads the file in which it has begun, whatever is at the path by its end.
+    """
+    guard = _guard()
+    if guard is None:
+        yield
+        return
+    guard.is_trusting = True
+    try:
+        yield
+    finally:
+        guard.is_trusting = False
+
+
+def _guard() -> _Guard | None:
+    return next((each for each in connection.execute_wrappers if isinstance(each, _Guard)), None)
 
 
 def is_snapshot() -> bool:
@@ -73,11 +94,13 @@ class _Guard:
     """One connection's check of its files, called by Django around every statement."""
 
     def __init__(self, path: str) -> None:
+        self.is_trusting = False  # within a transaction that only reads
         self._path = path
         self._side_files: dict[str, FileId] = {}  # as first seen; SQLite keeps them while a connection is open
 
     def __call__(self, execute: Execute, sql: str, parameters: Any, many: bool, context: dict[str, Any]) -> Any:
-        self._check_file()
+        if not self.is_trusting:
+            self._check_file()
         return execute(sql, parameters, many, context)
 
     def check_all(self) -> None:

@@ -197,11 +197,11 @@ class Connection:
 
     def is_slow(self, now: float) -> bool:
         """Return True if a subscription has been behind for longer than SLOW_READER_MS."""
-        limit = now - conf.settings.slow_reader_ms / 1000
-        return any(
-            subscription.attachment.behind_since is not None and subscription.attachment.behind_since < limit
-            for subscription in self._followed.values()
-        )
+        for subscription in self._followed.values():  # no generator: every idle connection is asked every second
+            since = subscription.attachment.behind_since
+            if since is not None and since < now - conf.settings.slow_reader_ms / 1000:
+                return True
+        return False
 
     @property
     def state(self) -> str:
@@ -224,7 +224,8 @@ class Connection:
         payer = self.payer
         in_debt_s = rates.wait("answer", payer)
         rates.spend("answer", payer, LEAST_BYTES)
-        await asyncio.sleep(min(in_debt_s, WAIT_S))
+        if in_debt_s:  # else the answer to the handshake and the first frame are one packet
+            await asyncio.sleep(min(in_debt_s, WAIT_S))
 
     def charge_delivered(self) -> None:
         """Charge for live frames. In debt none are sent: subscriptions fall behind, and get their state in turns."""

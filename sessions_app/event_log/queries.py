@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-import orjson
 from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Length
@@ -19,44 +18,25 @@ from sessions_app import conf, models
 from sessions_app.core import fold, signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.plan import Position
-from sessions_app.core.rollup import rollup_events
-from sessions_app.core.wire_types import MessageEvent, SignalRecord
+from sessions_app.core.wire_types import SignalRecord
+from sessions_app.database import sqlite_file
 from sessions_app.database.functions import Bytes
-from sessions_app.event_log import signal_records
-from sessions_app.event_log.moments import aware, milliseconds
-from sessions_app.event_log.sql import SqlValue
-
-MESSAGE_FIELDS = (
-    "uid", "role", "status", "reason", "metadata", "parts", "open", "marks",
-    "first_serial", "last_serial", "created_at", "parent", "continues", "replaced_by",
-)  # fmt: skip
-PARTS, REPLACED_BY = MESSAGE_FIELDS.index("parts"), MESSAGE_FIELDS.index("replaced_by")
-ROWS_AT_ONCE = 10  # read ahead: with the largest responses some 40 MB
+from sessions_app.event_log import message_rows, signal_records
+from sessions_app.event_log.moments import aware
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-STREAMING = 1000  # messages of one session that stream at once and are read
-
-# The columns of MESSAGE_FIELDS. A tuple: a row is made for every message of every attach.
-MessageRow = tuple[
-    str, str, str, str | None, str | None, str, str, str, int, int, datetime, str | None, str | None, str | None
-]
-
-
 # Plain SQL for what every attach reads: the ORM takes longer to write these statements than the database to answer.
 _names = {
     "messages": models.Message._meta.db_table,
-    "journal": models.JournalEntry._meta.db_table,
     "signals": models.Signal._meta.db_table,
     "sessions": models.Session._meta.db_table,
     "policies": models.RetentionPolicy._meta.db_table,
-    "columns": ", ".join(f'"{name}"' for name in MESSAGE_FIELDS),
 }
 SELECT_SESSION = (
-    "SELECT s.id, s.owner, s.title, s.agent, s.epoch, s.tail, s.trimmed, s.held, p.hours, s.active_at, s.removed_at"
+    "SELECT s.id, s.owner, s.title, s.agent, s.epoch, s.tail, s.trimmed, s.held, p.hours, s.active_at, s.removed_at,"
+    " (SELECT min(updated_at) FROM {messages} WHERE session_id = s.id),"
+    " (SELECT min(changed_at) FROM {signals} WHERE session_id = s.id)"
     " FROM {sessions} s JOIN {policies} p ON p.id = s.policy_id WHERE s.id = %s"
-).format(**_names)
-SELECT_MESSAGES = (
-    "SELECT {columns} FROM {messages} WHERE session_id = %s AND (updated_at >= %s OR status = 'streaming')"
 ).format(**_names)
 SELECT_HIDDEN = (
     "SELECT max(last) FROM ("
@@ -65,13 +45,6 @@ SELECT_HIDDEN = (
     "SELECT max(last_serial) FROM {signals}"
     " WHERE session_id = %s AND changed_at < %s AND status NOT IN ('accepted', 'delivered')) AS hidden"
 ).format(**_names)
-SELECT_JOURNAL = {
-    vendor: (
-        "SELECT {join}(event, ',') FROM {messages} m JOIN {journal} j ON j.message_id = m.id"
-        " WHERE m.session_id = %s AND m.status = 'streaming'"
-    ).format(join=join, **_names)
-    for vendor, join in (("sqlite", "group_concat"), ("postgresql", "string_agg"))
-}
 
 
 class SessionRow(NamedTuple):
@@ -88,6 +61,8 @@ class SessionRow(NamedTuple):
     hours: int
     active_at: datetime
     removed_at: object  # None, or when its removal began, as the database has it
+    oldest_message: datetime | str | None  # the least recent change of one; SQLite has it as text
+    oldest_signal: datetime | str | None
 
 
 class Tail(NamedTuple):
@@ -141,7 +116,8 @@ def consistent_read() -> Iterator[None]:
         else:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
-            yield
+            with sqlite_file.checked_once():
+                yield
         finally:
             cursor.execute("ROLLBACK")
 
@@ -174,10 +150,10 @@ def view(session_id: str, owner: str, *, changed_after: int | None, limit: int, 
     with consistent_read():
         session = readable(session_id, owner)
         cutoff = _cutoff(session)
-        position = Position(session.epoch, session.tail, max(session.trimmed, _hidden_serial(session_id, cutoff)))
+        position = Position(session.epoch, session.tail, max(session.trimmed, _hidden_serial(session, cutoff)))
         if changed_after is None:
             sent = signal_records.newest(session_id, cutoff)
-            rows, more = _select(
+            rows, more = message_rows.select(
                 session_id,
                 cutoff,
                 limit,
@@ -187,8 +163,8 @@ def view(session_id: str, owner: str, *, changed_after: int | None, limit: int, 
             )
         else:
             sent = signal_records.changed_since(session_id, changed_after)
-            rows, more = _changed(session_id, cutoff, limit, changed_after)
-        messages = _folded(session_id, rows)
+            rows, more = message_rows.changed(session_id, cutoff, limit, changed_after)
+    messages = message_rows.folded(rows)
     if changed_after is not None:
         messages = [message for message in messages if message.last_serial > changed_after]
     replaced = [] if with_replaced else [message.id for message in messages if message.replaced_by]
@@ -209,7 +185,7 @@ def history(
     A page of large messages has fewer: but for the first, at most SNAPSHOT_BYTES. Replaced ones among them come in
     addition if they are asked for. Raises not_found.
     """
-    read = partial(_select, session_id, with_replaced=with_replaced)
+    read = partial(message_rows.select, session_id, with_replaced=with_replaced)
     with consistent_read():
         cutoff = _cutoff(_session(session_id))
         if after is not None:
@@ -218,7 +194,7 @@ def history(
             rows, more = read(cutoff, limit, "first_serial < %s", [before], order="first_serial DESC")
         else:
             rows, more = read(cutoff, limit, order="first_serial DESC")
-        return Page(_folded(session_id, rows), more)
+        return Page(message_rows.folded(rows), more)
 
 
 def signal_history(session_id: str, *, limit: int, before: int | None = None, after: int | None = None) -> SignalPage:
@@ -251,8 +227,8 @@ def _that_fit(sizes: list[tuple[int, int]]) -> list[int]:
 
 def message(session_id: str, uid: str) -> fold.MessageState | None:
     """Return one message with its journal folded in. Call it within the transaction that needs it."""
-    rows, _ = _select(session_id, LONG_AGO, 1, "uid = %s", [uid], order="first_serial", with_replaced=True)
-    return next(iter(_folded(session_id, rows)), None)
+    rows, _ = message_rows.select(session_id, LONG_AGO, 1, "uid = %s", [uid], order="first_serial", with_replaced=True)
+    return next(iter(message_rows.folded(rows)), None)
 
 
 def keyed_message(session_id: str, uid: str) -> tuple[int, int, fold.MessageState] | None:
@@ -290,100 +266,16 @@ def _cutoff(session: SessionRow) -> datetime:
     return LONG_AGO if session.held else timezone.now() - timedelta(hours=session.hours)
 
 
-def _hidden_serial(session_id: str, cutoff: datetime) -> int:
+def _hidden_serial(session: SessionRow, cutoff: datetime) -> int:
     """Return the highest last serial of expired messages and signals that are not purged yet; 0 if none."""
+    oldest = [_moment(value) for value in (session.oldest_message, session.oldest_signal) if value is not None]
+    if not any(moment < cutoff for moment in oldest):
+        return 0
     since = connection.ops.adapt_datetimefield_value(cutoff)
     with connection.cursor() as cursor:
-        cursor.execute(SELECT_HIDDEN, [session_id, since, session_id, since])
+        cursor.execute(SELECT_HIDDEN, [session.id, since, session.id, since])
         return cursor.fetchone()[0] or 0
 
 
-def _changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[list[MessageRow], bool]:
-    # A streaming message's row may be older than its journal, so all of them are read. Two queries, each by
-    # its own index: an OR of the two makes SQLite scan the session. Being replaced is a change.
-    streaming, beyond = _select(session_id, cutoff, STREAMING, "status = 'streaming'", order="first_serial")
-    ended = "status <> 'streaming' AND last_serial > %s"
-    rows, more = _select(session_id, cutoff, limit, ended, [after], order="last_serial", with_replaced=True)
-    return streaming + rows, more or beyond
-
-
-def _select(
-    session_id: str,
-    cutoff: datetime,
-    limit: int,
-    where: str = "",
-    values: Iterable[SqlValue] = (),
-    *,
-    order: str,
-    with_replaced: bool = False,
-    used: int = 0,
-) -> tuple[list[MessageRow], bool]:
-    """Take messages while they are within the bounds of one answer; return whether there are more.
-
-    `limit` counts those on show; of the others there are at most as many as one answer may have of those. `used`: bytes
-    of the answer that something else takes.
-    """
-    shown = "" if with_replaced else " AND replaced_by IS NULL"
-    query = SELECT_MESSAGES + shown + (f" AND {where}" if where else "") + f" ORDER BY {order} LIMIT %s"
-    most = limit + 1 + (conf.settings.history_max if with_replaced else 0)
-    on_show = 0
-    since = connection.ops.adapt_datetimefield_value(cutoff)
-    taken: list[MessageRow] = []
-    size = used
-    # A server-side cursor where there is one: PostgreSQL's client would fetch all rows before the first is seen.
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(query, [session_id, since, *values, most])
-        while rows := cursor.fetchmany(ROWS_AT_ONCE):
-            for row in rows:
-                size += len(row[PARTS])
-                on_show += row[REPLACED_BY] is None
-                if on_show > limit or (taken and size > conf.settings.snapshot_bytes):
-                    return taken, True
-                taken.append(row)
-    return taken, len(taken) == most
-
-
-def _first_serial(row: MessageRow) -> int:
-    return row[8]
-
-
-def _folded(session_id: str, rows: list[MessageRow]) -> list[fold.MessageState]:
-    messages = {row[0]: from_row(row) for row in sorted(rows, key=_first_serial)}
-    if any(not fold.ended(message) for message in messages.values()):
-        for event in rollup_events(_journal(session_id)):  # a long text is copied once, not once per event
-            streaming = messages.get(event["message"])
-            if streaming is not None:
-                fold.apply(streaming, event["serial"], event["chunk"])
-    return list(messages.values())
-
-
-def _journal(session_id: str) -> list[MessageEvent]:
-    """Read the session's journal as one row: see `sql` for why."""
-    with connection.cursor() as cursor:
-        cursor.execute(SELECT_JOURNAL[connection.vendor], [session_id])
-        events: list[MessageEvent] = orjson.loads(f"[{cursor.fetchone()[0] or ''}]")
-    return sorted(events, key=lambda event: event["serial"])
-
-
-def from_row(row: MessageRow) -> fold.MessageState:
-    """Build a message from MESSAGE_FIELDS."""
-    (
-        uid, role, status, reason, metadata, parts, open_, marks, first_serial, last_serial, created_at,
-        parent, continues, replaced_by,
-    ) = row  # fmt: skip
-    return fold.MessageState(
-        id=uid,
-        role=role,
-        status=status,
-        reason=None if reason is None else orjson.loads(reason),
-        metadata=None if metadata is None else orjson.loads(metadata),
-        parts=orjson.loads(parts),
-        open=orjson.loads(open_),
-        marks=orjson.loads(marks),
-        first_serial=first_serial,
-        last_serial=last_serial,
-        created_at=milliseconds(aware(created_at)),
-        parent=parent,
-        continues=continues,
-        replaced_by=replaced_by,
-    )
+def _moment(value: datetime | str) -> datetime:
+    return aware(datetime.fromisoformat(value) if isinstance(value, str) else value)

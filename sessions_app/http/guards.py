@@ -11,13 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from sessions_app.auth.identity import Identity, identify_by_token, signed_out, token_in
+from sessions_app.auth.identity import Identity, signed_out, token_in
+from sessions_app.auth.lookups import identify_by_token
 from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import check_page
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
 from sessions_app.core.wire_types import JsonObject
-from sessions_app.database import threads
 from sessions_app.fairness import rates
 from sessions_app.http import errors, throttling
 from sessions_app.http.authentication import enforce_csrf
@@ -90,7 +90,7 @@ async def authenticate_publisher(request: HttpRequest) -> Identity:
     if token is None:
         raise HoldfastError("signed_out", "publishing needs a token")
     try:
-        identity = await threads.run(identify_by_token, token)
+        identity = await identify_by_token(token)
     except DatabaseError:
         raise HoldfastError("storage_unavailable") from None
     identity.require("publish")

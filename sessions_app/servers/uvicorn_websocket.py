@@ -12,10 +12,12 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import OPEN
 
-from sessions_app.servers.websocket_frames import ReceiveQueue, encode
+from sessions_app.servers import uvicorn_pings
+from sessions_app.servers.websocket_frames import ReceiveQueue, encode, whole_text
 
 # Replaces uvicorn's logger, which gets three lines per socket, and at DEBUG the content of messages.
 logger = logging.getLogger(__name__)
+NO_PINGS: set[uvicorn_pings.Pinged] = set()
 # Shared by all connections that are writable: an event of its own would cost each 1 KiB.
 WRITABLE = asyncio.Event()
 WRITABLE.set()
@@ -31,7 +33,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         "handshake_initiated", "initial_response", "last_ping_rtt", "logger", "loop", "pending_ping_payload",
         "ping_interval", "ping_sent_at", "ping_timeout", "ping_timer", "pong_timer", "queue", "read_paused", "request",
         "response", "root_path", "scheme", "scope", "server", "tasks", "transport", "writable",
-        "is_closed", "is_plain",
+        "is_closed", "is_plain", "pings",
     )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,6 +42,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.conn.debug = logger.isEnabledFor(logging.DEBUG)
         self.queue = ReceiveQueue(self)  # type: ignore[assignment]
         self.writable = WRITABLE
+        self.pings: set[uvicorn_pings.Pinged] = NO_PINGS  # that the next one is among
         self.is_closed = False  # by the application
         self.is_plain = False  # accepted, without extensions or debug logging
 
@@ -50,13 +53,49 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.writable.set()
         self.writable = WRITABLE
 
-    async def receive(self) -> Any:
-        return await self.queue.get()
+    def schedule_ping(self) -> None:
+        assert self.ping_interval is not None  # as in uvicorn's
+        self.pings = uvicorn_pings.of(self.loop).add(self, max(0.0, self.ping_interval - self.last_ping_rtt))
+
+    def stop_keepalive(self) -> None:
+        self.pings.discard(self)
+        super().stop_keepalive()
+
+    def receive(self) -> Any:
+        return self.queue.get()  # no coroutine around it: there is one per idle socket
 
     def resume_reading(self) -> None:
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        payload = whole_text(data, self.config.ws_max_size) if self.takes_frames() else None
+        try:
+            text = None if payload is None else payload.decode()
+        except UnicodeDecodeError:
+            text = None
+        if text is None:
+            super().data_received(data)
+            return
+        self.queue.put_nowait({"type": "websocket.receive", "text": text})
+        if self.queue.qsize() > 1 and not self.read_paused:  # the application is still at work on others
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def takes_frames(self) -> bool:
+        """Return True if a frame can be read directly: none is half there, and the state of websockets isn't affected.
+
+        Eight times as fast as through websockets, for acknowledgements above all.
+        """
+        conn = self.conn
+        return (
+            self.is_plain
+            and conn.state is OPEN
+            and conn.current_size is None
+            and not conn.reader.buffer
+            and not self.close_sent
+        )
 
     def send_receive_event_to_app(self) -> None:
         if self.curr_msg_data_type != "text" or self.close_sent or is_utf_8(self.frames):

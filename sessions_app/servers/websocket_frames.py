@@ -4,6 +4,8 @@ import asyncio
 import struct
 from typing import Protocol
 
+from websockets.frames import apply_mask  # type: ignore[attr-defined]  # in C where there is a compiled wheel
+
 from sessions_app.core.asgi_types import Message
 
 
@@ -26,6 +28,9 @@ class ReceiveQueue:
         self.protocol = protocol
         self.messages: list[Message] = []
         self.arrival: asyncio.Future[None] | None = None
+
+    def qsize(self) -> int:
+        return len(self.messages)
 
     def put_nowait(self, message: Message) -> None:
         self.messages.append(message)
@@ -51,3 +56,20 @@ def encode(text: str) -> bytes:
     if size < 65536:
         return struct.pack("!BBH", 0x81, 126, size) + payload
     return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def whole_text(data: bytes, most: int | None) -> bytes | None:
+    """Return the payload of a client's text frame (RFC 6455 §5.2) that is all of `data`: unfragmented and masked.
+
+    Return None for anything else, and for a payload of more than `most` bytes or more than 65,535.
+    """
+    if len(data) < 6 or data[0] != 0x81:
+        return None
+    size, start = data[1] - 128, 6
+    if size == 126 and len(data) > 8:
+        size, start = int.from_bytes(data[2:4]), 8
+    elif size > 125:
+        return None
+    if not 0 <= size == len(data) - start or (most is not None and size > most):
+        return None
+    return apply_mask(data[start:], data[start - 4 : start])

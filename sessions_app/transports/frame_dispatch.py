@@ -7,13 +7,12 @@ import asyncio
 from django.db import DatabaseError
 
 from sessions_app import conf
-from sessions_app.auth.identity import identify_by_token
+from sessions_app.auth.lookups import identify_by_token
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.limits import TokenBucket
 from sessions_app.core.wire_types import FrameReference
-from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.event_log.commands import AppendResult
 from sessions_app.fairness import rates
@@ -116,7 +115,7 @@ class FrameDispatch:
                 "bad_frame", "this connection is authenticated by cookies; open another one with the token"
             )
         try:
-            identity = await threads.run(identify_by_token, token)
+            identity = await identify_by_token(token)
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
         assert identity.grant is not None  # it comes from a token

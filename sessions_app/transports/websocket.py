@@ -10,14 +10,13 @@ from django.db import DatabaseError
 from django.http.cookie import parse_cookie
 
 from sessions_app import conf, process
-from sessions_app.auth import identity
+from sessions_app.auth import lookups
 from sessions_app.auth.addresses import scope_client_key
-from sessions_app.auth.identity import identify_by_token, token_in
+from sessions_app.auth.identity import signed_out, token_in
 from sessions_app.auth.origin import check_handshake
 from sessions_app.core import frames
 from sessions_app.core.asgi_types import Message, Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
-from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.diagnostics.connection_records import ConnectionEnd, Ended, end_of_socket
 from sessions_app.fairness import rates
@@ -33,13 +32,13 @@ BEARER = "bearer."
 class SessionConsumer(AsyncConsumer):
     """Consumer of one WebSocket, which follows any number of sessions (PROTOCOL.md §4 and §5).
 
-    It replaces Channels' own loop, which gives each socket a channel and passes every message through one thread of the
-    process (`aclose_old_connections`), where one slow query delays all sockets.
+    It replaces the loop of Channels' consumers, which gives each socket a channel and passes every message through one
+    thread of the process (`aclose_old_connections`), where one slow query delays all sockets.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.base_send = send
-        self.closed_with: int | None = None
+        self._send_message = send
+        self._closed_with: int | None = None
         await receive()  # websocket.connect
         offered = scope.get("subprotocols", ())
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
@@ -52,9 +51,19 @@ class SessionConsumer(AsyncConsumer):
         log_context.work_on(connection=connection.id)
         beginning = server.connection_recorder.begin("websocket", scope["headers"])
         scope["headers"] = []  # frees memory while the socket is open
-        disconnect = None
+        disconnect: Message | None = None  # the server's; None if this process ends the connection
+        clock = asyncio.get_running_loop().time
         try:
-            disconnect = await self._serve(FrameDispatch(server, connection), receive)
+            dispatch = FrameDispatch(server, connection)
+            connection.greet()
+            await connection.flush()
+            while not connection.closed:  # no coroutine of its own: it would be one more for each idle socket
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    disconnect = message
+                    break
+                await dispatch.receive(message.get("text"), now=clock())
+                del message  # frees memory until there is another one
         finally:
             end = self._end(connection, disconnect)
             server.connections.dismiss(connection, end.ended)
@@ -67,11 +76,11 @@ class SessionConsumer(AsyncConsumer):
         if token is None:
             check_handshake(scope)
         try:
-            visitor = await (_identify(_cookies(headers)) if token is None else threads.run(identify_by_token, token))
+            visitor = await (lookups.identify(_cookies(headers)) if token is None else lookups.identify_by_token(token))
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
         if visitor is None:
-            raise identity.signed_out()
+            raise signed_out()
         address = scope_client_key(scope)
         if rates.take("link", payer_of(visitor, address)):
             raise HoldfastError("rate_limited", f"at most {conf.settings.links_per_minute} connections a minute")
@@ -84,23 +93,9 @@ class SessionConsumer(AsyncConsumer):
             raise
         return connection
 
-    async def _serve(self, dispatch: FrameDispatch, receive: Receive) -> Message | None:
-        """Handle frames. Return the server's `websocket.disconnect`, or None if this process ended the connection."""
-        clock = asyncio.get_running_loop().time
-        connection = dispatch.connection
-        connection.greet()
-        await connection.flush()
-        while not connection.closed:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                disconnect: Message = message
-                return disconnect
-            await dispatch.receive(message.get("text"), now=clock())
-        return None
-
     def _end(self, connection: Connection, disconnect: Message | None) -> ConnectionEnd:
-        if disconnect is None or self.closed_with is not None:
-            return ConnectionEnd(Ended.BY_SERVER, self.closed_with)
+        if disconnect is None or self._closed_with is not None:
+            return ConnectionEnd(Ended.BY_SERVER, self._closed_with)
         return end_of_socket(disconnect, connection.idle_s(asyncio.get_running_loop().time()))
 
     async def _refuse(self, problem: HoldfastError) -> None:
@@ -110,11 +105,11 @@ class SessionConsumer(AsyncConsumer):
 
     async def _send(self, texts: list[str]) -> None:
         for text in texts:
-            await self.base_send({"type": "websocket.send", "text": text})
+            await self._send_message({"type": "websocket.send", "text": text})
 
     async def _close(self, code: int) -> None:
-        self.closed_with = code
-        await self.base_send({"type": "websocket.close", "code": code})
+        self._closed_with = code
+        await self._send_message({"type": "websocket.close", "code": code})
 
 
 def _token(headers: Mapping[bytes, bytes], offered: Iterable[str]) -> str | None:
@@ -122,12 +117,6 @@ def _token(headers: Mapping[bytes, bytes], offered: Iterable[str]) -> str | None
     token = token_in(headers.get(b"authorization", b"").decode("latin1"))
     offers = (protocol.removeprefix(BEARER) for protocol in offered if protocol.startswith(BEARER))
     return token if token is not None else next(offers, None)
-
-
-async def _identify(cookies: Mapping[str, str]) -> identity.Identity | None:
-    if identity.needs_database(cookies):
-        return await threads.run(identity.identify, cookies)
-    return identity.identify(cookies)
 
 
 def _cookies(headers: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -1,0 +1,177 @@
+"""Message rows: the queries of messages, each with its journal, and the messages that they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final
+
+import orjson
+from django.db import connection
+
+from sessions_app import conf, models
+from sessions_app.core import fold
+from sessions_app.core.rollup import rollup_events
+from sessions_app.core.wire_types import MessageEvent
+from sessions_app.event_log.moments import aware, milliseconds
+from sessions_app.event_log.sql import SqlValue
+
+MESSAGE_FIELDS = (
+    "uid", "role", "status", "reason", "metadata", "parts", "open", "marks",
+    "first_serial", "last_serial", "created_at", "parent", "continues", "replaced_by",
+)  # fmt: skip
+STATUS: Final = 2  # places in MESSAGE_FIELDS
+PARTS: Final = 5
+REPLACED_BY: Final = 13
+ROWS_AT_ONCE = 10  # read ahead: with the largest responses some 40 MB
+STREAMING = 1000  # messages of one session that stream at once and are read
+
+# The columns of MESSAGE_FIELDS, and a streaming message's journal. A tuple: a row is made for every message of every
+# attach.
+MessageRow = tuple[
+    str, str, str, str | None, str | None, str, str, str, int, int, datetime, str | None, str | None, str | None,
+    str | None,
+]  # fmt: skip
+
+# Plain SQL: the ORM takes longer to write such a statement than the database to answer. The journal comes joined into
+# one value: see `sql` for why.
+SELECT_MESSAGES = {
+    vendor: (
+        "SELECT {columns}, CASE WHEN status = 'streaming'"
+        " THEN (SELECT {join}(j.event, ',') FROM {journal} j WHERE j.message_id = m.id) END"
+        " FROM {messages} m WHERE session_id = %s AND (updated_at >= %s OR status = 'streaming')"
+    ).format(
+        join=join,
+        messages=models.Message._meta.db_table,
+        journal=models.JournalEntry._meta.db_table,
+        columns=", ".join(f'"{name}"' for name in MESSAGE_FIELDS),
+    )
+    for vendor, join in (("sqlite", "group_concat"), ("postgresql", "string_agg"))
+}
+
+
+class Taken:
+    """Messages that are taken while they are within the bounds of one answer. `more`: there are others.
+
+    `limit` counts those on show. `used`: bytes of the answer that something else takes.
+    """
+
+    def __init__(self, limit: int, used: int = 0) -> None:
+        self.rows: list[MessageRow] = []
+        self.more = False
+        self._limit = limit
+        self._on_show = 0
+        self._size = used
+
+    def take(self, row: MessageRow) -> None:
+        self._size += len(row[PARTS])
+        self._on_show += row[REPLACED_BY] is None
+        if self._on_show > self._limit or (self.rows and self._size > conf.settings.snapshot_bytes):
+            self.more = True
+        if not self.more:
+            self.rows.append(row)
+
+
+def changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[list[MessageRow], bool]:
+    """Take the messages that were changed after a serial; return whether there are more."""
+    # A streaming message's row may be older than its journal, so all of them are read. Two queries in one statement,
+    # each by its own index: an OR of the two makes SQLite scan the session. Being replaced is a change.
+    one, most_streaming = _query("status = 'streaming'", order="first_serial", limit=STREAMING)
+    two, most = _query(
+        "status <> 'streaming' AND last_serial > %s", order="last_serial", limit=limit, with_replaced=True
+    )
+    since = connection.ops.adapt_datetimefield_value(cutoff)
+    streaming, ended = Taken(STREAMING), Taken(limit)
+    for row in _rows(
+        f"SELECT * FROM ({one}) AS streaming UNION ALL SELECT * FROM ({two}) AS ended",
+        [session_id, since, most_streaming, session_id, since, after, most],
+    ):
+        (streaming if row[STATUS] == "streaming" else ended).take(row)
+        if ended.more:
+            break
+    more = streaming.more or ended.more or len(ended.rows) == most
+    return streaming.rows + ended.rows, more
+
+
+def select(
+    session_id: str,
+    cutoff: datetime,
+    limit: int,
+    where: str = "",
+    values: Iterable[SqlValue] = (),
+    *,
+    order: str,
+    with_replaced: bool = False,
+    used: int = 0,
+) -> tuple[list[MessageRow], bool]:
+    """Take messages while they are within the bounds of one answer; return whether there are more. See `Taken`."""
+    query, most = _query(where, order=order, limit=limit, with_replaced=with_replaced)
+    since = connection.ops.adapt_datetimefield_value(cutoff)
+    taken = Taken(limit, used)
+    for row in _rows(query, [session_id, since, *values, most]):
+        taken.take(row)
+        if taken.more:
+            break
+    return taken.rows, taken.more or len(taken.rows) == most
+
+
+def _query(where: str, *, order: str, limit: int, with_replaced: bool = False) -> tuple[str, int]:
+    """Return a query of messages, and its LIMIT: room for one more than `limit`, by which it is known that there are.
+
+    Those that were replaced come in addition `with_replaced`, at most as many as one answer may have of the others.
+    """
+    shown = "" if with_replaced else " AND replaced_by IS NULL"
+    query = SELECT_MESSAGES[connection.vendor] + shown + (f" AND {where}" if where else "")
+    return f"{query} ORDER BY {order} LIMIT %s", limit + 1 + (conf.settings.history_max if with_replaced else 0)
+
+
+def _rows(query: str, values: list[SqlValue]) -> Iterator[MessageRow]:
+    # A server-side cursor where there is one: PostgreSQL's client would fetch all rows before the first is seen.
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(query, values)
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            yield from rows
+
+
+def _first_serial(row: MessageRow) -> int:
+    return row[8]
+
+
+def folded(rows: list[MessageRow]) -> list[fold.MessageState]:
+    """Return the messages in order, with their journals folded in."""
+    messages = []
+    for row in sorted(rows, key=_first_serial):
+        message = _message(row)
+        for event in rollup_events(_journal(row)):  # a long text is copied once, not once per event
+            fold.apply(message, event["serial"], event["chunk"])
+        messages.append(message)
+    return messages
+
+
+def _journal(row: MessageRow) -> list[MessageEvent]:
+    events: list[MessageEvent] = orjson.loads(f"[{row[-1] or ''}]")
+    return sorted(events, key=lambda event: event["serial"])
+
+
+def _message(row: MessageRow) -> fold.MessageState:
+    """Build a message from its row, without its journal."""
+    (
+        uid, role, status, reason, metadata, parts, open_, marks, first_serial, last_serial, created_at,
+        parent, continues, replaced_by, _,
+    ) = row  # fmt: skip
+    return fold.MessageState(
+        id=uid,
+        role=role,
+        status=status,
+        reason=None if reason is None else orjson.loads(reason),
+        metadata=None if metadata is None else orjson.loads(metadata),
+        parts=orjson.loads(parts),
+        open=orjson.loads(open_),
+        marks=orjson.loads(marks),
+        first_serial=first_serial,
+        last_serial=last_serial,
+        created_at=milliseconds(aware(created_at)),
+        parent=parent,
+        continues=continues,
+        replaced_by=replaced_by,
+    )
