@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from django.contrib.admin.utils import quote
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
@@ -41,9 +42,18 @@ def test_the_list_of_messages_reads_no_content(operator: Client, django_assert_m
     assert not any('"parts", ' in query["sql"] for query in queries.captured_queries)
 
 
+@pytest.mark.django_db(transaction=True)  # the transcript is read in a transaction of its own
+def test_a_link_leads_to_a_session_whatever_is_in_its_id(operator: Client) -> None:
+    session = a_session("guest:1", id="2VUppg_uVL_23bXSKxhX1A")  # Django's admin reads _23 as a number sign
+    message = a_message(session, "In its transcript")
+    shown = page(operator, f"/admin/sessions_app/message/{message.pk}/change/")
+    [address] = re.findall(r'href="([^"]*/sessions_app/session/[^"]+/change/)"', shown)
+    assert "In its transcript" in page(operator, address)
+
+
 def test_the_page_of_a_message_shows_its_text(operator: Client) -> None:
     message = a_message(a_session("guest:1"), "<i>Hello</i>")
-    shown = page(operator, f"/admin/sessions_app/message/{message.pk}/change/")
+    shown = page(operator, f"/admin/sessions_app/message/{quote(message.pk)}/change/")
     assert "&lt;i&gt;Hello&lt;/i&gt;" in shown
     assert 'type="submit"' not in shown.split('id="content"')[1]
 
@@ -77,7 +87,7 @@ def test_workers_and_runs_show_what_is_running(operator: Client, django_assert_m
 
 def test_a_run_shows_its_duration(operator: Client) -> None:
     run = Run.objects.create(session=a_session("guest:1"), agent="demo", started_at=hours_ago(3), ended_at=hours_ago(1))
-    assert "2\xa0hours" in operator.get(f"/admin/sessions_app/run/{run.pk}/change/").content.decode()
+    assert "2\xa0hours" in operator.get(f"/admin/sessions_app/run/{quote(run.pk)}/change/").content.decode()
 
 
 def test_policies_show_their_number_of_sessions(operator: Client, django_assert_max_num_queries: Any) -> None:

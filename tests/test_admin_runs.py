@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
 from django.contrib.auth import get_user_model
 from django.test import Client
 
@@ -63,9 +64,9 @@ def test_the_list_of_runs_shows_their_workers_and_costs(operator: Client) -> Non
 
 def test_the_page_of_a_run_shows_its_lease(operator: Client) -> None:
     run = a_run(a_session("guest:1"))
-    assert re.search(r">held, seen \d+ s ago<", page(operator, f"run/{run.pk}/change/"))
+    assert re.search(r">held, seen \d+ s ago<", page(operator, f"run/{quote(run.pk)}/change/"))
     Worker.objects.update(alive=False, seen_at=hours_ago(2))
-    assert "lost, seen 2 hours ago" in page(operator, f"run/{run.pk}/change/")
+    assert "lost, seen 2 hours ago" in page(operator, f"run/{quote(run.pk)}/change/")
 
 
 def test_the_page_of_a_run_shows_its_cause_signals_and_approvals(operator: Client) -> None:
@@ -75,8 +76,8 @@ def test_the_page_of_a_run_shows_its_cause_signals_and_approvals(operator: Clien
     a_signal(session, run=run, status="rejected", reason="Too late")
     decision = a_signal(session, run=run, kind="deny", actor="user:7")
     an_approval(run, status="denied", decision=decision)
-    shown = page(operator, f"run/{run.pk}/change/")
-    assert f"{PLACE}signal/{cause.pk}/change/" in shown and f"message {cause.uid}" in shown
+    shown = page(operator, f"run/{quote(run.pk)}/change/")
+    assert f"{PLACE}signal/{quote(cause.pk)}/change/" in shown and f"message {cause.uid}" in shown
     assert "Rejected: Too late" in shown
     assert "send_mail" in shown and "ann@example.com" in shown and "user:7" in shown
 
@@ -91,7 +92,7 @@ def test_the_page_of_a_run_has_a_bounded_number_of_rows(
         decision = a_signal(session, run=run, actor=f"actor-{number}-")
         an_approval(run, tool=f"tool-{number}-", status="approved", decision=decision)
     with django_assert_max_num_queries(20):
-        shown = page(operator, f"run/{run.pk}/change/")
+        shown = page(operator, f"run/{quote(run.pk)}/change/")
     assert "actor-2-" in shown and "actor-3-" not in shown
     assert "tool-2-" in shown and "tool-3-" not in shown
 
@@ -127,7 +128,7 @@ def test_approvals_show_the_request_and_the_decider(operator: Client) -> None:
     for id in (approval.uid, session.pk, run.pk):
         assert listed(operator, "approval", q=id) == (1 if id == approval.uid else 2)
     assert listed(operator, "approval", status="pending") == listed(operator, "approval", execution="begun") == 1
-    assert "x" * 500 in page(operator, f"approval/{approval.pk}/change/")
+    assert "x" * 500 in page(operator, f"approval/{quote(approval.pk)}/change/")
 
 
 @pytest.mark.parametrize("model", ["signal", "approval", "run"])
@@ -155,8 +156,8 @@ def test_content_from_users_and_models_is_plain_text(operator: Client) -> None:
     run.cause = signal
     run.save()
     pages = [
-        "run/", "signal/", "approval/", f"run/{run.pk}/change/", f"signal/{signal.pk}/change/",
-        f"approval/{approval.pk}/change/",
+        "run/", "signal/", "approval/", f"run/{quote(run.pk)}/change/", f"signal/{quote(signal.pk)}/change/",
+        f"approval/{quote(approval.pk)}/change/",
     ]  # fmt: skip
     for path in pages:
         shown = page(operator, path)
@@ -169,7 +170,7 @@ def test_content_from_users_and_models_is_plain_text(operator: Client) -> None:
 def test_a_payload_that_is_too_long_for_a_page_is_truncated(operator: Client) -> None:
     payload = orjson.dumps({"output": "x" * 30_000}).decode()
     signal = a_signal(a_session("guest:1"), kind="tool-result", payload=payload)
-    shown = page(operator, f"signal/{signal.pk}/change/")
+    shown = page(operator, f"signal/{quote(signal.pk)}/change/")
     assert re.search(r"x … and \d+ more characters", shown) and "x" * 20_000 not in shown
 
 
@@ -178,7 +179,7 @@ def test_the_page_of_a_session_links_to_its_signals_and_runs(operator: Client) -
     session, other = a_session("guest:1"), a_session("guest:2")
     for each in (session, session, other):
         an_ended_run(each, a_signal(each))
-    shown = page(operator, f"session/{session.pk}/change/")
+    shown = page(operator, f"session/{quote(session.pk)}/change/")
     for model in ("signal", "run"):
         assert f'<a href="{PLACE}{model}/?session__id__exact={session.pk}">2</a>' in shown
         assert listed(operator, model, session__id__exact=session.pk) == 2

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
 from django.contrib.auth import get_user_model
 from django.test import Client
 
@@ -119,7 +120,7 @@ def test_the_transcript_is_readable_text(operator: Client) -> None:
     session = a_session("guest:1")
     a_message(session, "Where is <b>Rome</b>?")
     a_streaming_message(session, "In Ita", "ly")
-    shown = page(operator, f"{LIST}{session.pk}/change/")
+    shown = page(operator, f"{LIST}{quote(session.pk)}/change/")
     assert "Where is &lt;b&gt;Rome&lt;/b&gt;?" in shown
     assert "In Italy" in shown
     assert "user · " in shown and "assistant · " in shown and "· streaming" in shown
@@ -131,10 +132,10 @@ def test_the_transcript_marks_replaced_and_continued_answers(operator: Client) -
     a_message(session, "One", uid="m_1", role="assistant", replaced_by="m_2")
     a_message(session, "Two", uid="m_2", role="assistant")
     a_message(session, "Three", uid="m_3", role="assistant", continues="m_2")
-    shown = page(operator, f"{LIST}{session.pk}/change/")
+    shown = page(operator, f"{LIST}{quote(session.pk)}/change/")
     assert shown.count("entry replaced") == shown.count("· replaced by m_2") == shown.count("· continues m_2") == 1
     message = Message.objects.get(uid="m_1")
-    assert "· replaced by m_2" in page(operator, f"/admin/sessions_app/message/{message.pk}/change/")
+    assert "· replaced by m_2" in page(operator, f"/admin/sessions_app/message/{quote(message.pk)}/change/")
 
 
 @reads_transcripts
@@ -142,12 +143,12 @@ def test_a_long_transcript_has_pages(operator: Client) -> None:
     session = a_session("guest:1")
     for number in range(35):
         a_message(session, f"<{number}>")
-    newest = page(operator, f"{LIST}{session.pk}/change/")
+    newest = page(operator, f"{LIST}{quote(session.pk)}/change/")
     assert "&lt;34&gt;" in newest and "&lt;5&gt;" in newest and "&lt;4&gt;" not in newest
     assert "?before=6" in newest
-    earlier = page(operator, f"{LIST}{session.pk}/change/", before="6")
+    earlier = page(operator, f"{LIST}{quote(session.pk)}/change/", before="6")
     assert "&lt;4&gt;" in earlier and "&lt;5&gt;" not in earlier and "Earlier" not in earlier
-    assert page(operator, f"{LIST}{session.pk}/change/", before="x' OR 1=1")
+    assert page(operator, f"{LIST}{quote(session.pk)}/change/", before="x' OR 1=1")
 
 
 @reads_transcripts
@@ -160,7 +161,7 @@ def test_editing_does_not_change_the_log(operator: Client) -> None:
     session = a_session("guest:1", title="Old", tail=3)
     form = {"title": "New", "policy": str(session.policy_id), "held": "on"}
     forged = {"tail": "99", "epoch": "0", "owner": "user:1", "id": "x", "trimmed": "9"}
-    response = operator.post(f"{LIST}{session.pk}/change/", form | forged)
+    response = operator.post(f"{LIST}{quote(session.pk)}/change/", form | forged)
     assert response.status_code == 302
     session.refresh_from_db()
     assert (session.title, session.held) == ("New", True)
@@ -179,7 +180,7 @@ def test_editing_while_a_publisher_commits_loses_no_serial(operator: Client, mon
         save(self, request, obj, *args)
 
     monkeypatch.setattr(SessionAdmin, "save_model", commit_and_save)
-    operator.post(f"{LIST}{session.pk}/change/", {"title": "New", "policy": str(session.policy_id)})
+    operator.post(f"{LIST}{quote(session.pk)}/change/", {"title": "New", "policy": str(session.policy_id)})
     session.refresh_from_db()
     assert (session.title, session.tail) == ("New", 7)
 
@@ -250,14 +251,14 @@ def test_deleting_one_session_collects_no_related_rows_first(
     for _ in range(30):
         a_message(session)
     with django_assert_max_num_queries(12):
-        assert "sessions: 1" in page(operator, f"{LIST}{session.pk}/delete/").lower()
-    operator.post(f"{LIST}{session.pk}/delete/", {"post": "yes"})
+        assert "sessions: 1" in page(operator, f"{LIST}{quote(session.pk)}/delete/").lower()
+    operator.post(f"{LIST}{quote(session.pk)}/delete/", {"post": "yes"})
     assert not Session.objects.exists() and not Message.objects.exists()
 
 
 def test_a_session_on_hold_cannot_be_deleted(operator: Client) -> None:
     held = a_session("guest:1", held=True)
-    assert operator.post(f"{LIST}{held.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert operator.post(f"{LIST}{quote(held.pk)}/delete/", {"post": "yes"}).status_code == 403
     assert Session.objects.exists()
 
 
@@ -269,7 +270,7 @@ def test_view_permission_allows_only_viewing() -> None:
     for action in ("purge", "hold", "change_policy"):
         act(viewer, action, session, confirmed="yes")
     assert Session.objects.filter(held=False).count() == 1
-    assert viewer.post(f"{LIST}{session.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert viewer.post(f"{LIST}{quote(session.pk)}/delete/", {"post": "yes"}).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["session", "message", "retentionpolicy", "worker", "run"])

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from django.contrib.admin.utils import quote
 from django.contrib.auth import get_user_model
 from django.test import Client
 
@@ -92,9 +93,9 @@ def test_the_admin_shows_the_issuer_of_signals_and_decisions(client: Client) -> 
     run = an_ended_run(session)
     approval = an_approval(run, status="approved", decision=signal)
     client.force_login(get_user_model().objects.create_superuser("olivia"))
-    for page in ("signal/", f"signal/{signal.pk}/change/"):
+    for page in ("signal/", f"signal/{quote(signal.pk)}/change/"):
         assert "user:7" in client.get(f"/admin/sessions_app/{page}").content.decode()
-    for page in ("approval/", f"approval/{approval.pk}/change/", f"run/{run.pk}/change/"):
+    for page in ("approval/", f"approval/{quote(approval.pk)}/change/", f"run/{quote(run.pk)}/change/"):
         content = client.get(f"/admin/sessions_app/{page}").content.decode()
         assert f"{SUB}, by a token that user:7 issued" in content
 
@@ -184,8 +185,8 @@ def admin_pages(client: Client) -> list[str]:
     run = an_ended_run(session)
     approval = an_approval(run)
     rows = {"session": session, "signal": signal, "run": run, "approval": approval}
-    pages = [f"/admin/sessions_app/{name}/{row.pk}/change/" for name, row in rows.items()]
-    pages += [f"/admin/sessions_app/{name}/{row.pk}/delete/" for name, row in rows.items()]
+    pages = [f"/admin/sessions_app/{name}/{quote(row.pk)}/change/" for name, row in rows.items()]
+    pages += [f"/admin/sessions_app/{name}/{quote(row.pk)}/delete/" for name, row in rows.items()]
     pages += [f"/admin/sessions_app/{name}/" for name in (*rows, "message", "worker", "connectionrecord")]
     pages += [f"/admin/sessions_app/{name}/add/" for name in ("retentionpolicy", "revokedtoken", "revokedsubject")]
     return [*pages, "/admin/sessions_app/connectionrecord/diagnosis/"]
@@ -214,7 +215,7 @@ def test_seeing_sessions_is_not_seeing_messages() -> None:
     session = a_session("user:999", title="Its title")
     a_signal(session)
     a_message(session, "What they wrote")
-    page = f"/admin/sessions_app/session/{session.pk}/change/"
+    page = f"/admin/sessions_app/session/{quote(session.pk)}/change/"
     assert "What they wrote" not in staff_with("view_session").get(page).content.decode()
     get_user_model().objects.all().delete()
     assert "What they wrote" in staff_with("view_session", "view_message").get(page).content.decode()

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.db.models import Model
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
@@ -28,7 +29,7 @@ def link(to: Model | None) -> str:
     """Return a link to an object's admin page, or a dash."""
     if to is None:
         return "–"
-    address = reverse(f"admin:{to._meta.app_label}_{to._meta.model_name}_change", args=[to.pk])
+    address = reverse(f"admin:{to._meta.app_label}_{to._meta.model_name}_change", args=[quote(to.pk)])
     return format_html('<a class="clip" href="{}" title="{}">{}</a>', address, to, to)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, DELETION
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -224,8 +225,9 @@ class SessionAdmin(ListAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         may_read = request.method == "GET" and request.user.has_perm("sessions_app.view_message")
-        exists = may_read and self.get_object(request, object_id) is not None
-        context = _transcript(object_id, request.GET) if exists else {}
+        key = unquote(object_id)  # the admin's own links quote what is in an id
+        exists = may_read and self.get_object(request, key) is not None
+        context = _transcript(key, request.GET) if exists else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def save_model(self, request: HttpRequest, obj: Session, form: forms.ModelForm[Session], change: bool) -> None:
