@@ -54,10 +54,10 @@ def answers(writer: Writer) -> list[tuple[Session, Run]]:
     return answers
 
 
-def together(writer: Writer, answers: list[tuple[Session, Run]], chunks: list[dict[str, Any]]) -> None:
+def together(writer: Writer, answers: list[tuple[Session, Run]], chunks: list[dict[str, Any]], **fields: Any) -> None:
     """Add to all the responses in one transaction."""
     with writer.together():
-        appends = [writer.submit(session, run.uid, chunks, **run_fields(run)) for session, run in answers]
+        appends = [writer.submit(session, run.uid, chunks, **run_fields(run), **fields) for session, run in answers]
     for append in appends:
         append.result(DEADLINE_S)
 
@@ -65,11 +65,18 @@ def together(writer: Writer, answers: list[tuple[Session, Run]], chunks: list[di
 @pytest.mark.parametrize("count", [1, MANY])
 def test_statements_for_answers_in_progress(writer: Writer, answers: list[tuple[Session, Run]], count: int) -> None:
     with statements(writer) as asked:
-        together(writer, answers[:count], [delta("a"), delta("b")])
-    kinds = [sql.split()[0] for sql, _ in asked]
-    assert kinds == ["SELECT", "WITH", "INSERT", "WITH"]  # locks, fences, journal, tails
+        together(writer, answers[:count], [delta("a"), delta("b")], after=2)
+    assert [sql.split()[0] for sql, _ in asked] == ["SELECT", "INSERT", "WITH"]  # locks, journal, tails
     if connection.vendor == "postgresql":
-        assert [sql for sql, waited in asked if waited] == []
+        assert [waited for _, waited in asked] == [True, False, False]
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_fences_are_read_after_anothers_event(writer: Writer, answers: list[tuple[Session, Run]], count: int) -> None:
+    together(writer, [(session, a_run(session, "other", run.worker)) for session, run in answers], begun("other"))
+    with statements(writer) as asked:
+        together(writer, answers[:count], [delta("a"), delta("b")], after=2)
+    assert [sql.split()[0] for sql, _ in asked] == ["SELECT", "WITH", "INSERT", "WITH"]  # fences are the second
 
 
 def test_statements_for_answers_that_begin_together(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
