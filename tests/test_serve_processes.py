@@ -122,8 +122,8 @@ if os.path.exists(sys.argv[1] + "/broken"):
     sys.exit(1)
 with open(sys.argv[1] + "/events", "a", buffering=1) as events:
     channel = socket.socket(fileno=int(channel))
-    channel.send(b"R")
     events.write(f"begin {number}\\n")
+    channel.send(b"R")  # once this is read, the process before it may end
     while (message := channel.recv(32)) not in (b"d", b""):
         pass
     events.write(f"end {number}\\n")
