@@ -158,3 +158,16 @@ def test_what_was_due_while_a_batch_was_in_flight_follows_it_at_once() -> None:
     answer.write(delta("meanwhile"))
     answer.wait(71)
     assert answer.batches[-1] == [delta("meanwhile")]
+
+
+def test_a_timer_that_fires_early_while_a_batch_is_in_flight_loses_no_text() -> None:
+    answer = Answer(store_ms=1)
+    answer.words(50, every_ms=5)
+    answer.store_ms = 10_000
+    answer.write(delta("in flight"))
+    answer.wait(60)
+    answer.write(delta("due"))
+    answer.loop.turn_to(answer._writer._due - 0.0003)
+    answer._writer._send()  # as a timer of uvloop's, which counts in whole milliseconds
+    answer._writer.stored(99)
+    assert answer.batches[-1] == [delta("due")]

@@ -173,7 +173,11 @@ class ResponseWriter:
     def _send(self) -> None:
         # One batch at a time: what is written meanwhile is rolled up and goes with the next one, and a retry
         # can't be overtaken.
-        if self._in_flight or not self._rollup.size or self._problem is not None:
+        if self._in_flight:
+            # For `stored` to send it. Event loops call up to a millisecond early, and this is not called again.
+            self._due = min(self._due, self._ticker.now())
+            return
+        if not self._rollup.size or self._problem is not None:
             return
         self._scheduled = False
         self._in_flight = True
