@@ -2,9 +2,8 @@
 
 import { Heartbeat } from "./heartbeat.js";
 import { TransportManager } from "./transport-manager.js";
-import { HttpTransport } from "./network/http.js";
+import { LazyHttpTransport, loadHttp } from "./network/lazy-http.js";
 import { ABNORMAL, SocketTransport } from "./network/socket.js";
-import { TabGroup } from "./network/tab-group.js";
 import { orNull } from "./or-null.js";
 import { COOKIES_BLOCKED, blocksCookies, pageStorage, watchPage } from "./page-lifecycle.js";
 import { endsConnection, errorOf } from "./protocol.js";
@@ -124,10 +123,11 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     const attaches = (returning) =>
       [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
     const site = orNull(() => new URL(api, page.location.href).href) ?? api;
-    const group = (/** @type {TransportName} */ name) => new TabGroup(page, `${name} ${site} ${token.holder}`);
     if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket, token);
     for (const name of /** @type {const} */ (["stream", "poll"])) {
-      if (fetch) transports[name] = () => new HttpTransport(name, { api, fetch, clock, attaches, token, tabs: group(name) });
+      if (!fetch) continue;
+      const options = () => ({ api, fetch, clock, attaches, token, page, holder: `${site} ${token.holder}` });
+      transports[name] = () => new LazyHttpTransport(name, options());
     }
     return transports;
   }
@@ -307,6 +307,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#renewLater();
     this.#receive(frame, bytes);
     this.#dispatch({ type: "connected", recoveryWindowMs: frame.recovery_window_ms });
+    // While the server is in reach: a later network may block WebSockets, and a later release have other files.
+    if (this.#options.fetch) loadHttp().catch(() => {});
   }
 
   /** @param {Frame} frame @param {number} bytes */

@@ -122,8 +122,9 @@ class Run {
     const id = `m_${(this.#answers += 1)}`;
     this.#open.push(id);
     const replaces = messages.slice(at).map((message) => message.id);
-    this.server.beginAt(SESSION, id, { parent: messages[at].parent, replaces }, { type: "start", messageId: id });
-    this.server.publish(SESSION, id, { type: "text-start", id: "t1" });
+    const place = { parent: messages[at].parent, replaces };
+    // In one commit, like every beginning here: a backup has both chunks or neither.
+    this.server.beginAt(SESSION, id, place, { type: "start", messageId: id }, { type: "text-start", id: "t1" });
   }
 
   // --- The person ---

@@ -8,6 +8,7 @@ import { poll } from "./poll.js";
 import { csrfToken } from "./csrf-token.js";
 import { ABNORMAL } from "./socket.js";
 import { stream } from "./stream.js";
+import { TabGroup } from "./tab-group.js";
 
 /** @typedef {import("../protocol.js").Frame} Frame */
 /** @typedef {import("./socket.js").Transport} Transport */
@@ -30,7 +31,8 @@ import { stream } from "./stream.js";
  * @property {typeof fetch} fetch
  * @property {import("../token.js").Token} token
  * @property {import("../timers.js").Clock} clock
- * @property {import("./tab-group.js").TabGroup} tabs
+ * @property {Window & typeof globalThis} page
+ * @property {string} holder name of those whose tabs may share its exchanges: site and identity
  * @property {(returning: boolean) => Frame[]} attaches attach frames of the sessions; `returning`: after an
  *   interruption, so that the answer is a catch-up
  */
@@ -81,7 +83,7 @@ export class HttpTransport {
     this.name = name;
     this.#options = options;
     this.#timers = new Timers(options.clock);
-    this.#tabs = options.tabs;
+    this.#tabs = new TabGroup(options.page, `${name} ${options.holder}`);
     this.#tabs.onlead = this.#tabs.onfollowed = () => this.#beginSoon();
     this.#tabs.onframe = (frame) => this.#passed(frame);
   }

@@ -48,8 +48,9 @@ export class ModelServer {
   }
 
   /** Begin a message at its place, in one commit. @param {object} place `parent`, `continues`, `replaces` @returns {number} */
-  beginAt(id, message, place, chunk) {
-    return this.#commit(id, [{ message, chunk, at: this.clock.now(), ...place }]);
+  beginAt(id, message, place, chunk, ...more) {
+    const events = more.map((chunk) => ({ message, chunk }));
+    return this.#commit(id, [{ message, chunk, at: this.clock.now(), ...place }, ...events]);
   }
 
   /** Append a signal as it stands from now on. @returns {number} the tail */

@@ -19,7 +19,11 @@ export type HttpOptions = {
     fetch: typeof fetch;
     token: import("../token.js").Token;
     clock: import("../timers.js").Clock;
-    tabs: import("./tab-group.js").TabGroup;
+    page: Window & typeof globalThis;
+    /**
+     * name of those whose tabs may share its exchanges: site and identity
+     */
+    holder: string;
     /**
      * attach frames of the sessions; `returning`: after an
      * interruption, so that the answer is a catch-up
@@ -47,7 +51,8 @@ export type HttpOptions = {
  * @property {typeof fetch} fetch
  * @property {import("../token.js").Token} token
  * @property {import("../timers.js").Clock} clock
- * @property {import("./tab-group.js").TabGroup} tabs
+ * @property {Window & typeof globalThis} page
+ * @property {string} holder name of those whose tabs may share its exchanges: site and identity
  * @property {(returning: boolean) => Frame[]} attaches attach frames of the sessions; `returning`: after an
  *   interruption, so that the answer is a catch-up
  */
