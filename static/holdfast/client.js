@@ -2,13 +2,13 @@
 
 import { Heartbeat } from "./heartbeat.js";
 import { TransportManager } from "./transport-manager.js";
-import { LazyHttpTransport, loadHttp } from "./network/lazy-http.js";
-import { ABNORMAL, SocketTransport } from "./network/socket.js";
-import { orNull } from "./or-null.js";
-import { COOKIES_BLOCKED, blocksCookies, pageStorage, watchPage } from "./page-lifecycle.js";
+import { loadHttp } from "./network/lazy-http.js";
+import { ABNORMAL } from "./network/socket.js";
+import { transportsOf } from "./network/transports.js";
+import { pageStorage, watchPage } from "./page-lifecycle.js";
 import { endsConnection, errorOf } from "./protocol.js";
 import { Session } from "./session.js";
-import { sharing } from "./shared-signals.js";
+import { lazySharing } from "./lazy-signals.js";
 import { initialConnection, transition } from "./connection-state.js";
 import { Timers, systemClock } from "./timers.js";
 import { Token } from "./token.js";
@@ -16,14 +16,8 @@ import { Token } from "./token.js";
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
 /** @typedef {import("./transport-choice.js").TransportName} TransportName */
-/** @template {object} Details @typedef {import("./session.js").EventsOf<Details>} EventsOf */
-/**
- * @typedef {object} HoldfastEvents
- * @property {Holdfast["connection"]} connection the new state
- * @property {import("./connection-state.js").Reason} error from the server, not about a session
- * @property {boolean} keeping `keepsUnsent` has changed
- */
-
+/** @typedef {import("./events.js").HoldfastEvents} HoldfastEvents */
+/** @template {object} Details @typedef {import("./events.js").EventsOf<Details>} EventsOf */
 // Deadline for the answer to a ping. It leaves half a second to reconnect within two seconds of a doubt.
 export const CHECK_MS = 1_500;
 // Part of that deadline after which a second socket is opened: probably only the old one is dead.
@@ -100,36 +94,21 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     WebSocket = globalThis.WebSocket,
     fetch = globalThis.fetch?.bind(globalThis),
     clock = systemClock,
-    share = sharing(page, clock),
+    share = lazySharing(page, clock),
     random = Math.random,
   } = {}) {
     super();
     this.#options = { url, api, share, WebSocket, fetch, clock, random, page };
     this.#timers = new Timers(clock);
     this.#token = new Token(token, clock);
-    this.#transport = new TransportManager({ transports: this.#transports(), clock, storage });
+    const attaches = (/** @type {boolean} */ returning) =>
+      [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
+    const transports = transportsOf({ ...this.#options, token: this.#token, attaches });
+    this.#transport = new TransportManager({ transports, clock, storage });
     this.#transport.onopen = (frame, bytes) => this.#opened(frame, bytes);
     this.#transport.onframe = (frame, bytes) => this.#receive(frame, bytes);
     this.#transport.onclose = (code, generation) => this.#dispatch({ type: "dropped", code, generation });
     this.#transport.onchange = () => this.#emitConnection();
-  }
-
-  #transports() {
-    const { url, api, page, WebSocket, fetch, clock } = this.#options;
-    const token = this.#token;
-    /** @type {Partial<Record<TransportName, () => import("./network/socket.js").Transport>>} */
-    const transports = {};
-    /** @param {boolean} returning */
-    const attaches = (returning) =>
-      [...this.#sessions.values()].flatMap((session) => session.attachFrame(returning) ?? []);
-    const site = orNull(() => new URL(api, page.location.href).href) ?? api;
-    if (WebSocket) transports.websocket = () => new SocketTransport(url, WebSocket, token);
-    for (const name of /** @type {const} */ (["stream", "poll"])) {
-      if (!fetch) continue;
-      const options = () => ({ api, fetch, clock, attaches, token, page, holder: `${site} ${token.holder}` });
-      transports[name] = () => new LazyHttpTransport(name, options());
-    }
-    return transports;
   }
 
   /** Open the connection. */
@@ -168,11 +147,12 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   }
 
   /**
-   * Follow a session: the same object for the same id, until its `detach()`. `replaced`: keep replaced messages too.
+   * Follow a session: the same object for the same id, until each caller has called its `detach()`. `replaced`: keep
+   * replaced messages too.
    * @param {string} id @param {{replaced?: boolean}} [options] @returns {Session}
    */
   session(id, options = {}) {
-    const known = this.#sessions.get(id);
+    const known = this.#sessions.get(id)?.retain();
     if (known) return known;
     const { clock, random, share } = this.#options;
     const session = new Session(id, options, {
@@ -182,10 +162,29 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
       schedule: () => this.#schedule(),
       post: (frames) => this.#post(frames),
       leave: () => this.#leave(session),
+      rest: () => this.#rest(),
     });
     this.#sessions.set(id, session);
     if (this.#limits) session.connected(this.#limits);
     return session;
+  }
+
+  /**
+   * Create a session. Rejects with `code`, `message` and `offline` (whether the server could not be reached).
+   * @param {{id?: string, title?: string, agent?: string, policy?: string}} [fields]
+   */
+  async createSession(fields = {}) {
+    return (await this.#rest()).createSession(fields);
+  }
+
+  /** A page of the user's sessions, newest first. @param {string|null} [next] `next` of the page before */
+  async listSessions(next) {
+    return (await this.#rest()).listSessions(next);
+  }
+
+  async #rest() {
+    const { Rest } = await import("./rest.js");
+    return new Rest({ ...this.#options, token: this.#token });
   }
 
   /** @param {Session} session */
@@ -338,9 +337,6 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     if (reason.code === "token_expired" && this.#token.isUsed) {
       this.#token.forget(); // expected after a sleep: a fresh one may be available
       reason.retryable = true;
-    }
-    if (reason.code === "signed_out" && !this.#token.isUsed && blocksCookies(this.#options.page)) {
-      Object.assign(reason, COOKIES_BLOCKED);
     }
     // Before the `connected` frame, an error can only be about the connection.
     if (endsConnection(reason.code) || !this.#limits) this.#dispatch({ type: "refused", reason });

@@ -3,7 +3,7 @@
 
 import { backoffDelay } from "./backoff.js";
 import { nextRevision } from "./message.js";
-import { byteLength } from "./protocol.js";
+import { asError, byteLength } from "./protocol.js";
 
 /** @typedef {import("./message.js").Message} Message */
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
@@ -21,6 +21,11 @@ export const MAX_BYTES = 1_000_000;
 
 // Kinds that give an agent work. The others are decisions about work under way, independent of each other.
 const WORK = ["message", "steer", "retry"];
+
+/**
+ * A message to send. `id`: its id, and its signal's: `[A-Za-z0-9_-]{8,64}`, so that sending it again counts once.
+ * @typedef {{parts: {type: string, [field: string]: any}[], metadata?: object, id?: string}} NewMessage
+ */
 
 /**
  * A signal as stored for a reload and shared with other tabs.
@@ -103,9 +108,8 @@ export class Outbox {
     const kept = alike.filter(({ state }) => state !== "accepted");
     const payloads = [...kept.map((signal) => signal.payload), payload];
     if (payloads.length <= MAX_SIGNALS && byteLength(JSON.stringify(payloads)) <= MAX_BYTES) return;
-    const limit = `${MAX_SIGNALS} or ${MAX_BYTES / 1e6} MB`;
-    const message = `Too many unsent messages (limit: ${limit}): wait, or dismiss failed ones`;
-    throw Object.assign(new Error(message), { code: "outbox_full", retryable: true });
+    const message = "Too many unsent messages: wait, or dismiss failed ones";
+    throw asError({ code: "outbox_full", message, retryable: true });
   }
 
   /** @param {KeptSignal} kept */
@@ -276,11 +280,20 @@ export function isDecision({ kind }) {
   return !WORK.includes(kind);
 }
 
+// Statuses of a signal that nothing comes of.
+export const REFUSED = ["rejected", "expired", "failed"];
+
+/** @param {{status: string}} signal whether something may still come of it */
+export function isUnfinished({ status }) {
+  return status !== "applied" && !REFUSED.includes(status);
+}
+
 /** @param {Signal} signal @returns {UnsentMessage} */
 export function asMessage({ id, state, at, payload, error, revision }) {
   const reason = error?.message ?? null;
   const status = STATUSES[state];
-  return { id, role: "user", status, reason, metadata: null, created_at: at, parts: payload.parts, revision };
+  const { parts, metadata = null } = payload;
+  return { id, role: "user", status, reason, metadata, created_at: at, parts, revision };
 }
 
 /** @param {Signal} signal @returns {UnsentSignal} */

@@ -64,25 +64,6 @@ function watchSleep(timers, clock, tell) {
   });
 }
 
-/** The reason why a page isn't recognized, in place of the server's, which can only say that nobody is signed in. */
-export const COOKIES_BLOCKED = {
-  code: "cookies_blocked",
-  message: "This browser blocks cookies. Allow them for this site, then reload",
-};
-
-/** Whether the browser keeps no cookies for this page. @param {Window & typeof globalThis} page */
-export function blocksCookies(page) {
-  const { document } = page;
-  if (!document) return false;
-  const kept = orNull(() => {
-    document.cookie = "holdfast_probe=1; SameSite=Lax";
-    const found = document.cookie.includes("holdfast_probe=1");
-    document.cookie = "holdfast_probe=; Max-Age=0";
-    return found;
-  });
-  return !kept;
-}
-
 /** @param {Window & typeof globalThis} page @returns {Storage|null} null where the browser forbids it */
 export function pageStorage(page) {
   return orNull(() => page.localStorage ?? null);

@@ -104,3 +104,17 @@ export function storable(_, value) {
   if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${value} is not a JSON number`);
   return typeof value === "string" ? wellFormed(value) : value;
 }
+
+// --- Refusals by this client ---
+
+// Ids that a caller may give to a message.
+export const SIGNAL_ID = /^[\w-]{8,64}$/;
+
+export const TOO_LARGE = refusal("frame_too_large", "The message is too large");
+export const NO_APPROVAL = refusal("no_such_approval", "Approval not found");
+export const BAD_ID = refusal("bad_signal", `An id must match ${SIGNAL_ID}`);
+
+/** @param {string} code @param {string} message @returns {ProtocolError} */
+function refusal(code, message) {
+  return { code, message, retryable: false };
+}

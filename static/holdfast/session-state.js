@@ -24,6 +24,7 @@ export const TAIL_GRACE_MS = 1_000;
  * @property {Set<string>} signals ids of changed signals
  * @property {string} [reset] why the state was replaced
  * @property {{events: number, ms: number}} [caughtUp] size and duration of a resume
+ * @property {Event[]|null} [events] those applied, of messages; null if the state came without its events
  */
 
 export class SessionState {
@@ -35,9 +36,15 @@ export class SessionState {
   cursor = null;
   title = "";
   older = false;
+  /** Whether it has replaced messages too. */
+  keepsReplaced;
+  /**
+   * While earlier messages are loaded: serials of the latest changes of messages that are not here, by id.
+   * @type {Map<string, number>|null}
+   */
+  missed = null;
 
   #id;
-  #keepReplaced;
   /** @type {Pick<Limits, "ack_bytes"|"ack_ms">} */
   #limits = { ack_bytes: Infinity, ack_ms: Infinity };
   /** @type {{since: number, cursor: string|null}|null} the attach in progress */
@@ -52,7 +59,7 @@ export class SessionState {
   /** @param {string} id of the session @param {boolean} [keepReplaced] whether it has replaced messages too */
   constructor(id, keepReplaced = false) {
     this.#id = id;
-    this.#keepReplaced = keepReplaced;
+    this.keepsReplaced = keepReplaced;
   }
 
   get serial() {
@@ -77,7 +84,7 @@ export class SessionState {
 
   /** The frame that asks for everything missing here. */
   get attachFrame() {
-    return { type: "attach", session: this.#id, ...this.#position(), ...(this.#keepReplaced && { replaced: true }) };
+    return { type: "attach", session: this.#id, ...this.#position(), ...(this.keepsReplaced && { replaced: true }) };
   }
 
   /**
@@ -166,8 +173,12 @@ export class SessionState {
       // One that was begun before and is not here is older than the loaded messages.
       if (have || !frame.resumed || !patch.replaced_by || patch.first_serial > this.serial)
         messages.set(patch.id, applyPatch(have, patch));
+      else this.missed?.set(patch.id, patch.last_serial);
     }
-    for (const id of frame.replaced ?? []) messages.delete(id);
+    for (const id of frame.replaced ?? []) {
+      messages.delete(id);
+      this.missed?.set(id, Infinity); // it is out of the history from now on
+    }
     this.messages = new Map([...messages].sort(([, a], [, b]) => a.first_serial - b.first_serial));
     this.signals = new Map(kept.signals);
     for (const record of frame.signals) this.signals.set(record.id, record);
@@ -192,14 +203,18 @@ export class SessionState {
     const send = this.#unackedBytes >= this.#limits.ack_bytes ? [this.#ack()] : [];
     const changed = missing.flatMap((event) => ("signal" in event ? [] : [event.message, ...(event.replaces ?? [])]));
     const signals = missing.flatMap((event) => ("signal" in event ? event.signal.id : []));
-    return stateUpdate(send, changed, signals);
+    return { ...stateUpdate(send, changed, signals), events: missing.flatMap((event) => ("signal" in event ? [] : event)) };
   }
 
   /** @param {Event|SignalEvent} event */
   #apply(event) {
-    if ("signal" in event) this.signals.set(event.signal.id, event.signal);
-    // A message that is not here is older than the loaded ones.
-    else if (begins(event.chunk) || this.messages.has(event.message)) fold(this.messages, event, this.#keepReplaced);
+    if ("signal" in event) return void this.signals.set(event.signal.id, event.signal);
+    const { serial, message: id, chunk, replaces = [] } = event;
+    for (const replaced of replaces) if (!this.messages.has(replaced)) this.missed?.set(replaced, serial);
+    const message = this.messages.get(id);
+    // One that is not here is older than the loaded ones. One that was loaded since may have it already.
+    if (!message && !begins(chunk)) this.missed?.set(id, serial);
+    else if (!message || message.last_serial < serial) fold(this.messages, event, this.keepsReplaced);
   }
 
   /** @param {string|undefined} tail @param {number} now @returns {StateUpdate} */

@@ -1,56 +1,23 @@
 // A followed session, the application's interface: its state, unsent signals, and methods to send.
 
-import { Outbox, asMessage, asSignal, isDecision, newId } from "./outbox.js";
-import { asError, byteLength, errorOf, storable } from "./protocol.js";
+import { asApproval, askingCalls, isPending } from "./approvals.js";
+import { Outbox, REFUSED, asMessage, asSignal, isDecision, isUnfinished, newId } from "./outbox.js";
+import { BAD_ID, NO_APPROVAL, SIGNAL_ID, TOO_LARGE, asError, byteLength, errorOf, storable } from "./protocol.js";
 import { SessionState } from "./session-state.js";
+import { snapshotOf } from "./snapshot.js";
 
-/** @typedef {import("./message.js").FoldedMessage} FoldedMessage */
+/** @typedef {import("./approvals.js").Approval} Approval */
+/** @template {object} Details @typedef {import("./events.js").EventsOf<Details>} EventsOf */
 /** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./events.js").SessionEvents} SessionEvents */
+/** @typedef {import("./outbox.js").NewMessage} NewMessage */
 /** @typedef {import("./outbox.js").Signal} Signal */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
-/** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
-/** @typedef {import("./session-state.js").StateUpdate} StateUpdate */
-/** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
-/** @typedef {import("./protocol.js").Limits} Limits */
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
 /** @typedef {import("./protocol.js").Acceptance} Acceptance */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
-
-/**
- * A tool call that waits for a decision. `descriptor.expires_at`: ms, or null for never.
- * @typedef {object} Approval
- * @property {string} approval id of the approval
- * @property {string} message id of the message that contains the call
- * @property {string} call id of the tool call
- * @property {string} tool name
- * @property {any} input arguments; integers beyond 2^53 as text
- * @property {string} [inputText] their exact JSON text
- * @property {string|undefined} reason the agent's reason to ask
- * @property {import("./message.js").ApprovalDescriptor} descriptor
- */
-
-/**
- * An `EventTarget` with typed events: the type of `detail` by event name.
- * @template {object} Details
- * @typedef {{
- *   addEventListener<Name extends keyof Details & string>(type: Name,
- *     listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | AddEventListenerOptions): void,
- *   removeEventListener<Name extends keyof Details & string>(type: Name,
- *     listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | EventListenerOptions): void,
- *   dispatchEvent(event: Event): boolean,
- * }} EventsOf
- */
-
-/**
- * @typedef {object} SessionEvents
- * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed; the id of a
- *   message that is not loaded means that another has taken its place
- * @property {string} reset why the state was replaced
- * @property {{events: number, ms: number}} caught-up size and duration of a resume
- * @property {Receipt} receipt of a signal
- */
 
 /**
  * A followed session. Emits `SessionEvents`.
@@ -71,16 +38,24 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   #state;
   #outbox;
   #connection;
-  /** @type {Limits|null} */
+  /** @type {import("./protocol.js").Limits|null} */
   #limits = null;
-  /** @type {Map<string, {resolve: Function, reject: Function}>} unsettled sends, by signal id */
+  /** Unsettled sends, by signal id. @type {Map<string, {resolve: Function, reject: Function, receipt: Promise<any>}>} */
   #waiting = new Map();
+  /** Callers of `session(id)` that have not detached. */
+  #users = 1;
+  /** @type {import("./snapshot.js").SessionSnapshot|null} */
+  #snapshot = null;
+  #isChanged = true;
+  /** @type {Set<(event: import("./fold.js").Event|null) => void>} */
+  #followers = new Set();
 
   /**
    * @param {string} id
    * @param {{replaced?: boolean}} options `replaced`: whether `alternatives` has replaced messages
-   * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
-   *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} connection
+   * @param {{now: () => number, random: () => number, share: import("./shared-signals.js").Sharing,
+   *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void,
+   *   rest: () => Promise<import("./rest.js").Rest>}} connection
    */
   constructor(id, { replaced = false }, connection) {
     super();
@@ -112,7 +87,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /**
    * Signals in order. The user's own that are not stored yet come last; unsent messages are only in `messages`.
-   * @returns {(SignalRecord|UnsentSignal)[]}
+   * @returns {(SignalRecord|import("./outbox.js").UnsentSignal)[]}
    */
   get signals() {
     const held = this.#state.signals;
@@ -123,15 +98,12 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   /** Tool calls that wait for a decision, except those for which one has been sent. @returns {Approval[]} */
   get approvals() {
     const decided = this.signals.flatMap(({ status, payload }) => (REFUSED.includes(status) ? [] : payload.approval));
-    const pending = this.#asking.filter(({ message, part }) => message.status === "streaming" && part.state === ASKING);
-    return pending.filter(({ part }) => !decided.includes(part.approval.id)).map(asApproval);
+    return this.#asking.filter(isPending).filter(({ part }) => !decided.includes(part.approval.id)).map(asApproval);
   }
 
   /** Tool calls that ask or asked for a decision. */
   get #asking() {
-    return [...this.#state.messages.values()].flatMap((message) =>
-      message.parts.filter(({ approval }) => approval?.descriptor).map((part) => ({ message, part })),
-    );
+    return askingCalls(this.#state.messages.values());
   }
 
   /** Whether an agent has work here. */
@@ -150,25 +122,61 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     return this.#state.title;
   }
 
-  /** Whether the server has earlier messages (`GET /api/sessions/<id>/messages/`). */
+  /** Whether the server has earlier messages: `loadOlder` loads them. */
   get older() {
     return this.#state.older;
   }
 
   /**
+   * Immutable snapshot of all of this, for frameworks that compare by identity: the same object while nothing has changed,
+   * and with new objects only for what has.
+   */
+  snapshot() {
+    if (this.#isChanged || !this.#snapshot) this.#snapshot = snapshotOf(this, this.#snapshot);
+    this.#isChanged = false;
+    return this.#snapshot;
+  }
+
+  /** Load earlier messages into `messages`. @param {number} [limit] how many */
+  async loadOlder(limit = 30) {
+    const { loadOlder } = await import("./older.js");
+    const added = await loadOlder(this.#state, await this.#connection.rest(), this.id, limit);
+    this.#changed(added, []);
+  }
+
+  /**
+   * The AI SDK's chunks of a message, which may still have to begin: a replay, then what follows, until its end. Their fold
+   * is the message. Rejects with the code `reset` if what was read can't be continued after an absence.
+   * @param {string} message id @param {{signal?: AbortSignal}} [options]
+   * @returns {AsyncGenerator<import("./message.js").Chunk, void, undefined>}
+   */
+  async *chunks(message, { signal } = {}) {
+    const { chunksOf } = await import("./chunks.js");
+    const find = () => this.#state.messages.get(message);
+    yield* chunksOf(message, { find, followers: this.#followers, gone: () => this.gone }, signal);
+  }
+
+  /**
    * Send a message. It is kept until the server has stored it, through lost connections and reloads; when this tab is
    * closed, another tab sends it. This holds for every signal.
-   * @param {string} text
+   * @param {string|NewMessage} message its text, or its parts
    * @returns {Promise<Acceptance>} rejects with `code` and `message` when the server refuses it permanently, and with
    *   `outbox_full` when too many signals wait already
    */
-  send(text) {
-    return this.#signal("message", partsOf(text));
+  send(message) {
+    return this.#write("message", message);
   }
 
-  /** Steer the agent at work, which reads it at its next step, or answers it afterwards. @param {string} text */
-  steer(text) {
-    return this.#signal("steer", partsOf(text));
+  /** Steer the agent at work, which reads it at its next step, or answers it afterwards. @param {string|NewMessage} message */
+  steer(message) {
+    return this.#write("steer", message);
+  }
+
+  /** @param {"message"|"steer"} kind @param {string|NewMessage} message */
+  #write(kind, message) {
+    if (typeof message === "string") return this.#signal(kind, { parts: [{ type: "text", text: message }] });
+    const { id, ...given } = message;
+    return this.#signal(kind, given, id);
   }
 
   /** Stop the agent. @param {string} [message] id of the only response to stop */
@@ -210,15 +218,22 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     return this.#signal("retry", { message, mode });
   }
 
-  /** @param {SignalRecord["kind"]} kind @param {Record<string, any>} given @returns {Promise<Acceptance>} */
-  async #signal(kind, given) {
+  /**
+   * @param {SignalRecord["kind"]} kind @param {Record<string, any>} given @param {string} [id]
+   * @returns {Promise<Acceptance>}
+   */
+  async #signal(kind, given, id = newId()) {
     if (this.gone) throw asError(this.gone);
-    const id = newId();
+    if (!SIGNAL_ID.test(id)) throw asError(BAD_ID);
+    const waiting = this.#waiting.get(id);
+    if (waiting) return waiting.receipt;
     const payload = JSON.parse(JSON.stringify(given, storable));
     this.#outbox.add({ id, kind, payload }, this.#connection.now());
-    const receipt = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    const wait = /** @type {any} */ ({});
+    wait.receipt = new Promise((resolve, reject) => Object.assign(wait, { resolve, reject }));
+    this.#waiting.set(id, wait);
     this.#outboxChanged([id]);
-    return receipt;
+    return wait.receipt;
   }
 
   /** Remove a `failed` message or steer, in all tabs. @param {string} id */
@@ -226,15 +241,24 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     this.#outbox.dismiss(id);
   }
 
-  /** Stop following. Unsent signals are left to other tabs, or to the next visit. */
+  /** Another caller follows it too. */
+  retain() {
+    this.#users += 1;
+    return this;
+  }
+
+  /**
+   * Stop following, once every caller of `session(id)` has. Unsent signals are left to other tabs, or to the next visit.
+   */
   detach() {
+    if ((this.#users -= 1)) return;
     this.#connection.leave(this);
     this.#outbox.close();
   }
 
   // --- For the connection ---
 
-  /** @param {Limits} limits */
+  /** @param {import("./protocol.js").Limits} limits */
   connected(limits) {
     this.#limits = limits;
     if (this.gone) return;
@@ -278,9 +302,10 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     this.#flush();
   }
 
-  /** @param {StateUpdate} update @param {boolean} [attached] whether it comes from an `attached` frame */
-  #applyUpdate({ send, changed, signals, reset, caughtUp }, attached = false) {
+  /** @param {import("./session-state.js").StateUpdate} update @param {boolean} [attached] whether it comes from an `attached` frame */
+  #applyUpdate({ send, changed, signals, reset, caughtUp, events }, attached = false) {
     if (send.length) this.#connection.post(send);
+    for (const tell of this.#followers) (attached ? [null] : (events ?? [])).forEach(tell);
     // After a reset, the serial of an accepted signal may never be reached.
     this.#outbox.forget(reset === undefined ? this.#state.serial : Infinity);
     this.ready ||= attached;
@@ -355,6 +380,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   #markGone(error) {
     this.gone = error;
     this.#outbox.failAll(error);
+    for (const tell of this.#followers) tell(null);
     this.#changed([], []);
   }
 
@@ -368,33 +394,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /** @param {string} type @param {any} detail */
   #emit(type, detail) {
+    this.#isChanged = true;
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-/** @type {ProtocolError} */
-const TOO_LARGE = { code: "frame_too_large", message: "The message is too large", retryable: false };
-
-/** @type {ProtocolError} */
-const NO_APPROVAL = { code: "no_such_approval", message: "Approval not found", retryable: false };
-
-const ASKING = "approval-requested";
-const REFUSED = ["rejected", "expired", "failed"];
-
-/** @param {{message: FoldedMessage, part: import("./message.js").FoldedPart}} asking @returns {Approval} */
-function asApproval({ message, part: { type, toolName, toolCallId, input, approval } }) {
-  const { id, requestReason, descriptor } = approval;
-  const tool = toolName ?? type.slice("tool-".length);
-  const exact = descriptor.input_text === undefined ? {} : { inputText: descriptor.input_text };
-  return { approval: id, message: message.id, call: toolCallId, tool, input, ...exact, reason: requestReason, descriptor };
-}
-
-/** @param {{status: string}} signal */
-function isUnfinished({ status }) {
-  return status !== "applied" && !REFUSED.includes(status);
-}
-
-/** @param {string} text */
-function partsOf(text) {
-  return { parts: [{ type: "text", text }] };
 }

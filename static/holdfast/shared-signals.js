@@ -2,6 +2,7 @@
 
 import { aborted } from "./aborted.js";
 import { orNull } from "./or-null.js";
+import { SignalDatabase } from "./signal-database.js";
 
 /** @typedef {import("./outbox.js").KeptSignal} KeptSignal */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
@@ -40,55 +41,13 @@ import { orNull } from "./or-null.js";
  */
 export function sharing(page, clock) {
   const factory = orNull(() => page.indexedDB ?? null);
-  const database = new LazyDatabase(factory, clock);
+  const database = new SignalDatabase(factory, clock);
   const share = (/** @type {string} */ session) => new SignalsOfTabs(session, database, factory && page);
   const watch = (/** @type {(keeps: boolean) => void} */ tell) => {
     database.onkeeps = tell;
-    database.do("probe");
+    database.probe();
   };
   return Object.assign(share, { watch });
-}
-
-/** The signal database, loaded beside the connection. What is asked of it meanwhile waits, in order. */
-class LazyDatabase {
-  /** @type {(keeps: boolean) => void} */
-  onkeeps = () => {};
-  #factory;
-  #clock;
-  /** @type {Promise<import("./signal-database.js").SignalDatabase|null>|null} null after a failure, to try again */
-  #loading;
-
-  /** @param {IDBFactory|null} factory @param {import("./timers.js").Clock} clock */
-  constructor(factory, clock) {
-    this.#factory = factory;
-    this.#clock = clock;
-    this.#loading = this.#load();
-  }
-
-  /** @returns {Promise<import("./signal-database.js").SignalDatabase|null>} */
-  async #load() {
-    try {
-      const { SignalDatabase } = await import("./signal-database.js");
-      const database = new SignalDatabase(this.#factory, this.#clock);
-      database.onkeeps = (keeps) => this.onkeeps(keeps);
-      return database;
-    } catch {
-      this.#loading = null;
-      this.onkeeps(false); // signals live as long as this page
-      return null;
-    }
-  }
-
-  /**
-   * @template {"probe"|"load"|"save"|"remove"|"forget"} Name
-   * @param {Name} name of a method
-   * @param {Parameters<import("./signal-database.js").SignalDatabase[Name]>} given
-   * @returns {Promise<KeptSignal[]>} what it returns, if anything
-   */
-  async do(name, ...given) {
-    const database = await (this.#loading ??= this.#load());
-    return (await /** @type {any} */ (database)?.[name](...given)) ?? [];
-  }
 }
 
 /** @implements {SharedSignals} */
@@ -110,7 +69,7 @@ class SignalsOfTabs {
   /** Aborted to release the lock, or to stop waiting for it. */
   #lock = new AbortController();
 
-  /** @param {string} session @param {LazyDatabase} database @param {Window|null} page null without tabs */
+  /** @param {string} session @param {SignalDatabase} database @param {Window|null} page null without tabs */
   constructor(session, database, page) {
     this.#session = session;
     this.#database = database;
@@ -122,26 +81,26 @@ class SignalsOfTabs {
   }
 
   async #load() {
-    const signals = await this.#database.do("load", this.#session);
+    const signals = await this.#database.load(this.#session);
     this.onfound(signals);
   }
 
   /** @param {KeptSignal} signal */
   save(signal) {
-    this.#database.do("save", this.#session, signal);
+    this.#database.save(this.#session, signal);
     this.#broadcast({ found: [signal] });
   }
 
   /** @param {Receipt} receipt @param {KeptSignal|null} kept */
   settle(receipt, kept) {
-    if (kept) this.#database.do("save", this.#session, kept);
-    else this.#database.do("remove", this.#session, receipt.id);
+    if (kept) this.#database.save(this.#session, kept);
+    else this.#database.remove(this.#session, receipt.id);
     this.#broadcast({ settled: receipt });
   }
 
   /** @param {string} id */
   forget(id) {
-    this.#database.do("remove", this.#session, id);
+    this.#database.remove(this.#session, id);
     this.#broadcast({ forgotten: id });
   }
 
@@ -176,7 +135,7 @@ class SignalsOfTabs {
   /** @param {Broadcast} news */
   #receive(news) {
     if ("found" in news) return this.onfound(news.found);
-    this.#database.do("forget", "settled" in news ? news.settled.id : news.forgotten);
+    this.#database.forget("settled" in news ? news.settled.id : news.forgotten);
     if ("settled" in news) this.onsettled(news.settled);
     else this.onforgotten(news.forgotten);
   }

@@ -2,6 +2,7 @@
 // while the user has to wait.
 
 import { countdown, describe, explain } from "./connection-words.js";
+import { seeCookies } from "./cookies.js";
 import { systemClock } from "./timers.js";
 
 /** @typedef {import("./client.js").Holdfast} Holdfast */
@@ -183,7 +184,8 @@ export class HoldfastStatus extends Base {
   #render() {
     clearTimeout(this.#timer);
     if (!this.#holdfast) return;
-    const { connection } = this.#holdfast;
+    const { reason, ...state } = this.#holdfast.connection;
+    const connection = { ...state, reason: seeCookies(reason, window) };
     const now = systemClock.now();
     const said = describe(connection, { now, awaySince: this.#awaySince, wasConnected: this.#wasConnected });
     setText(this.#part("word"), said.word);

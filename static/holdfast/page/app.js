@@ -35,6 +35,8 @@ class App {
   #heading = document.getElementById("conversation-heading");
   /** @type {import("../index.js").Session | null} */
   #session = null;
+  /** The sessions followed: the one on show, and those left with messages to send. @type {Map<string, import("../index.js").Session>} */
+  #followed = new Map();
   /** The title last reported by the session; other devices may rename it, and so may the list. */
   #title = "";
   /** Ids of stops in progress. @type {Set<string>} */
@@ -96,7 +98,9 @@ class App {
   }
 
   #follow(id) {
-    return this.#holdfast.session(id, { replaced: true });
+    const session = this.#followed.get(id) ?? this.#holdfast.session(id, { replaced: true });
+    this.#followed.set(id, session);
+    return session;
   }
 
   #showConnection() {
@@ -115,10 +119,12 @@ class App {
   }
 
   #leave() {
+    if (!this.#session) return;
     // The outbox sends only while its session is followed.
-    const { messages = [], signals = [] } = this.#session ?? {};
-    const waits = [...messages, ...signals].some(({ status }) => status === "waiting" || status === "sending");
-    if (!waits) this.#session?.detach();
+    const { id, messages, signals } = this.#session;
+    if ([...messages, ...signals].some(({ status }) => status === "waiting" || status === "sending")) return;
+    this.#followed.delete(id);
+    this.#session.detach();
   }
 
   #rendered() {

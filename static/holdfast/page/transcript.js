@@ -1,7 +1,6 @@
 // Transcript: the messages of the conversation shown, drawn at most once per frame, with notices around them.
 import { sentence } from "../connection-words.js";
 import { alternativesOf, joinContinued, responsesOf } from "../branches.js";
-import { getMessages } from "./api.js";
 import { warnOfError } from "./draw-errors.js";
 import { MessageView, noticeOf, textOf } from "./message-view.js";
 import { Revealer } from "./revealer.js";
@@ -38,11 +37,6 @@ export class Transcript extends EventTarget {
   #session = null;
   /** @type {Map<string, MessageView>} */
   #views = new Map();
-  /** Earlier messages, which the client does not keep. @type {object[]} */
-  #older = [];
-  #olderLeft = false;
-  /** Ids of earlier messages that have been replaced since they were loaded. @type {Set<string>} */
-  #replacedSince = new Set();
   /** Numbers of the alternatives that are drawn instead of the last, by the id of the answer on show. */
   #alternatives = new Map();
   /** Messages whose conversation does not exist yet. @type {object[]} */
@@ -115,17 +109,11 @@ export class Transcript extends EventTarget {
   }
 
   get #messages() {
-    const older = this.#older.filter((message) => !this.#isReplaced(message));
-    return joinContinued(older.concat(this.#session?.messages ?? this.#pending));
+    return joinContinued(this.#session?.messages ?? this.#pending);
   }
 
   get #replaced() {
-    const older = this.#older.filter((message) => this.#isReplaced(message));
-    return joinContinued(older.concat(this.#session?.replaced ?? []));
-  }
-
-  #isReplaced({ id, replaced_by: by }) {
-    return Boolean(by) || this.#replacedSince.has(id);
+    return joinContinued(this.#session?.replaced ?? []);
   }
 
   /** Messages and loose steers. */
@@ -167,9 +155,6 @@ export class Transcript extends EventTarget {
     this.#unread.clear();
     this.#views.clear();
     this.#list.replaceChildren();
-    this.#older = [];
-    this.#olderLeft = false;
-    this.#replacedSince.clear();
     this.#alternatives.clear();
     this.#pending = [];
     this.#retryable = null;
@@ -184,7 +169,6 @@ export class Transcript extends EventTarget {
   }
 
   #sessionChanged({ messages, signals }) {
-    for (const { id } of this.#older) if (messages.has(id)) this.#replacedSince.add(id);
     // A signal may change the status of a message with another id.
     if (signals.size) this.#everythingChanged();
     else this.#changed(messages);
@@ -318,21 +302,17 @@ export class Transcript extends EventTarget {
 
   #showState({ ready, gone, older, messages }) {
     this.#pane.setAttribute("aria-busy", String(!ready && !gone));
-    this.#earlier.hidden = !(this.#older.length ? this.#olderLeft : older) || messages.length === 0;
+    this.#earlier.hidden = !older || messages.length === 0;
     this.#gone.hidden = !gone;
     if (gone) document.getElementById("gone-text").textContent = goneNotice(gone);
   }
 
   async #loadEarlier() {
     const session = this.#session;
-    const loaded = [...this.#older, ...session.messages, ...session.replaced];
-    const before = Math.min(...loaded.flatMap(({ first_serial: serial }) => serial ?? []));
     this.#earlier.disabled = true;
     try {
-      const { results, more } = await getMessages(session.id, { before, limit: PAGE });
+      await session.loadOlder(PAGE);
       if (session !== this.#session) return;
-      this.#older = results.concat(this.#older);
-      this.#olderLeft = more;
       for (const id of this.#views.keys()) this.#dirty.add(id); // they may have further alternatives
       this.#follower.keepPlace(() => this.#render());
     } catch (error) {

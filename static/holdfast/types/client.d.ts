@@ -2,31 +2,13 @@ import { Session } from "./session.js";
 export type Frame = import("./protocol.js").Frame;
 export type Limits = import("./protocol.js").Limits;
 export type TransportName = import("./transport-choice.js").TransportName;
-export type EventsOf<Details extends object> = import("./session.js").EventsOf<Details>;
-export type HoldfastEvents = {
-    /**
-     * the new state
-     */
-    connection: Holdfast["connection"];
-    /**
-     * from the server, not about a session
-     */
-    error: import("./connection-state.js").Reason;
-    /**
-     * `keepsUnsent` has changed
-     */
-    keeping: boolean;
-};
+export type HoldfastEvents = import("./events.js").HoldfastEvents;
+export type EventsOf<Details extends object> = import("./events.js").EventsOf<Details>;
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./protocol.js").Limits} Limits */
 /** @typedef {import("./transport-choice.js").TransportName} TransportName */
-/** @template {object} Details @typedef {import("./session.js").EventsOf<Details>} EventsOf */
-/**
- * @typedef {object} HoldfastEvents
- * @property {Holdfast["connection"]} connection the new state
- * @property {import("./connection-state.js").Reason} error from the server, not about a session
- * @property {boolean} keeping `keepsUnsent` has changed
- */
+/** @typedef {import("./events.js").HoldfastEvents} HoldfastEvents */
+/** @template {object} Details @typedef {import("./events.js").EventsOf<Details>} EventsOf */
 export declare const CHECK_MS = 1500;
 export declare const DOUBT_MS = 500;
 export declare const RECEIPT_MS = 3000;
@@ -100,11 +82,24 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
         actor: string | null;
     };
     /**
-     * Follow a session: the same object for the same id, until its `detach()`. `replaced`: keep replaced messages too.
+     * Follow a session: the same object for the same id, until each caller has called its `detach()`. `replaced`: keep
+     * replaced messages too.
      * @param {string} id @param {{replaced?: boolean}} [options] @returns {Session}
      */
     session(id: string, options?: {
         replaced?: boolean;
     }): Session;
+    /**
+     * Create a session. Rejects with `code`, `message` and `offline` (whether the server could not be reached).
+     * @param {{id?: string, title?: string, agent?: string, policy?: string}} [fields]
+     */
+    createSession(fields?: {
+        id?: string;
+        title?: string;
+        agent?: string;
+        policy?: string;
+    }): Promise<import("./rest.js").SessionRecord>;
+    /** A page of the user's sessions, newest first. @param {string|null} [next] `next` of the page before */
+    listSessions(next?: string | null): Promise<import("./rest.js").SessionPage>;
 }
 export {};

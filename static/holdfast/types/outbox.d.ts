@@ -12,6 +12,14 @@ export declare const RECEIPT_TIMEOUT_MS = 10000;
 export declare const LOCK_PATIENCE_MS = 5000;
 export declare const MAX_SIGNALS = 100;
 export declare const MAX_BYTES = 1000000;
+export type NewMessage = {
+    parts: {
+        type: string;
+        [field: string]: any;
+    }[];
+    metadata?: object;
+    id?: string;
+};
 export type KeptSignal = {
     id: string;
     kind: SignalRecord["kind"];
@@ -103,6 +111,11 @@ export declare class Outbox {
 /** @param {{kind: string}} signal */
 export declare function isDecision({ kind }: {
     kind: string;
+}): boolean;
+export declare const REFUSED: string[];
+/** @param {{status: string}} signal whether something may still come of it */
+export declare function isUnfinished({ status }: {
+    status: string;
 }): boolean;
 /** @param {Signal} signal @returns {UnsentMessage} */
 export declare function asMessage({ id, state, at, payload, error, revision }: Signal): UnsentMessage;

@@ -11,12 +11,5 @@ export type NetworkInformation = EventTarget & {
     type?: string;
     effectiveType?: string;
 };
-/** The reason why a page isn't recognized, in place of the server's, which can only say that nobody is signed in. */
-export declare const COOKIES_BLOCKED: {
-    code: string;
-    message: string;
-};
-/** Whether the browser keeps no cookies for this page. @param {Window & typeof globalThis} page */
-export declare function blocksCookies(page: Window & typeof globalThis): boolean;
 /** @param {Window & typeof globalThis} page @returns {Storage|null} null where the browser forbids it */
 export declare function pageStorage(page: Window & typeof globalThis): Storage | null;

@@ -77,3 +77,7 @@ export declare function asError(error: ProtocolError): Error & ProtocolError;
  * @param {unknown} value
  */
 export declare function storable(_: string, value: unknown): unknown;
+export declare const SIGNAL_ID: RegExp;
+export declare const TOO_LARGE: ProtocolError;
+export declare const NO_APPROVAL: ProtocolError;
+export declare const BAD_ID: ProtocolError;

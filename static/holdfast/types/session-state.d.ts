@@ -38,6 +38,10 @@ export type StateUpdate = {
         events: number;
         ms: number;
     };
+    /**
+     * those applied, of messages; null if the state came without its events
+     */
+    events?: Event[] | null;
 };
 /** @typedef {{serial: number, signal: SignalRecord}} SignalEvent */
 /**
@@ -47,6 +51,7 @@ export type StateUpdate = {
  * @property {Set<string>} signals ids of changed signals
  * @property {string} [reset] why the state was replaced
  * @property {{events: number, ms: number}} [caughtUp] size and duration of a resume
+ * @property {Event[]|null} [events] those applied, of messages; null if the state came without its events
  */
 export declare class SessionState {
     #private;
@@ -58,6 +63,13 @@ export declare class SessionState {
     cursor: string | null;
     title: string;
     older: boolean;
+    /** Whether it has replaced messages too. */
+    keepsReplaced: boolean;
+    /**
+     * While earlier messages are loaded: serials of the latest changes of messages that are not here, by id.
+     * @type {Map<string, number>|null}
+     */
+    missed: Map<string, number> | null;
     /** @param {string} id of the session @param {boolean} [keepReplaced] whether it has replaced messages too */
     constructor(id: string, keepReplaced?: boolean);
     get serial(): number;

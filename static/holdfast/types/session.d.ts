@@ -1,122 +1,28 @@
-export type FoldedMessage = import("./message.js").FoldedMessage;
+export type Approval = import("./approvals.js").Approval;
+export type EventsOf<Details extends object> = import("./events.js").EventsOf<Details>;
 export type Message = import("./message.js").Message;
+export type SessionEvents = import("./events.js").SessionEvents;
+export type NewMessage = import("./outbox.js").NewMessage;
 export type Signal = import("./outbox.js").Signal;
 export type UnsentMessage = import("./outbox.js").UnsentMessage;
-export type UnsentSignal = import("./outbox.js").UnsentSignal;
-export type StateUpdate = import("./session-state.js").StateUpdate;
-export type SharedSignals = import("./shared-signals.js").SharedSignals;
 export type Frame = import("./protocol.js").Frame;
-export type Limits = import("./protocol.js").Limits;
 export type ProtocolError = import("./protocol.js").ProtocolError;
 export type Receipt = import("./protocol.js").Receipt;
 export type Acceptance = import("./protocol.js").Acceptance;
 export type SignalRecord = import("./protocol.js").SignalRecord;
-export type Approval = {
-    /**
-     * id of the approval
-     */
-    approval: string;
-    /**
-     * id of the message that contains the call
-     */
-    message: string;
-    /**
-     * id of the tool call
-     */
-    call: string;
-    /**
-     * name
-     */
-    tool: string;
-    /**
-     * arguments; integers beyond 2^53 as text
-     */
-    input: any;
-    /**
-     * their exact JSON text
-     */
-    inputText?: string;
-    /**
-     * the agent's reason to ask
-     */
-    reason: string | undefined;
-    descriptor: import("./message.js").ApprovalDescriptor;
-};
-export type EventsOf<Details extends object> = {
-    addEventListener<Name extends keyof Details & string>(type: Name, listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | AddEventListenerOptions): void;
-    removeEventListener<Name extends keyof Details & string>(type: Name, listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | EventListenerOptions): void;
-    dispatchEvent(event: Event): boolean;
-};
-export type SessionEvents = {
-    /**
-     * ids of those added, removed or changed; the id of a
-     * message that is not loaded means that another has taken its place
-     */
-    change: {
-        messages: Set<string>;
-        signals: Set<string>;
-    };
-    /**
-     * why the state was replaced
-     */
-    reset: string;
-    /**
-     * size and duration of a resume
-     */
-    "caught-up": {
-        events: number;
-        ms: number;
-    };
-    /**
-     * of a signal
-     */
-    receipt: Receipt;
-};
 declare const Session_base: new () => EventsOf<SessionEvents>;
-/** @typedef {import("./message.js").FoldedMessage} FoldedMessage */
+/** @typedef {import("./approvals.js").Approval} Approval */
+/** @template {object} Details @typedef {import("./events.js").EventsOf<Details>} EventsOf */
 /** @typedef {import("./message.js").Message} Message */
+/** @typedef {import("./events.js").SessionEvents} SessionEvents */
+/** @typedef {import("./outbox.js").NewMessage} NewMessage */
 /** @typedef {import("./outbox.js").Signal} Signal */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
-/** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
-/** @typedef {import("./session-state.js").StateUpdate} StateUpdate */
-/** @typedef {import("./shared-signals.js").SharedSignals} SharedSignals */
 /** @typedef {import("./protocol.js").Frame} Frame */
-/** @typedef {import("./protocol.js").Limits} Limits */
 /** @typedef {import("./protocol.js").ProtocolError} ProtocolError */
 /** @typedef {import("./protocol.js").Receipt} Receipt */
 /** @typedef {import("./protocol.js").Acceptance} Acceptance */
 /** @typedef {import("./protocol.js").SignalRecord} SignalRecord */
-/**
- * A tool call that waits for a decision. `descriptor.expires_at`: ms, or null for never.
- * @typedef {object} Approval
- * @property {string} approval id of the approval
- * @property {string} message id of the message that contains the call
- * @property {string} call id of the tool call
- * @property {string} tool name
- * @property {any} input arguments; integers beyond 2^53 as text
- * @property {string} [inputText] their exact JSON text
- * @property {string|undefined} reason the agent's reason to ask
- * @property {import("./message.js").ApprovalDescriptor} descriptor
- */
-/**
- * An `EventTarget` with typed events: the type of `detail` by event name.
- * @template {object} Details
- * @typedef {{
- *   addEventListener<Name extends keyof Details & string>(type: Name,
- *     listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | AddEventListenerOptions): void,
- *   removeEventListener<Name extends keyof Details & string>(type: Name,
- *     listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | EventListenerOptions): void,
- *   dispatchEvent(event: Event): boolean,
- * }} EventsOf
- */
-/**
- * @typedef {object} SessionEvents
- * @property {{messages: Set<string>, signals: Set<string>}} change ids of those added, removed or changed; the id of a
- *   message that is not loaded means that another has taken its place
- * @property {string} reset why the state was replaced
- * @property {{events: number, ms: number}} caught-up size and duration of a resume
- * @property {Receipt} receipt of a signal
- */
 /**
  * A followed session. Emits `SessionEvents`.
  *
@@ -140,18 +46,20 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     /**
      * @param {string} id
      * @param {{replaced?: boolean}} options `replaced`: whether `alternatives` has replaced messages
-     * @param {{now: () => number, random: () => number, share: (session: string) => SharedSignals,
-     *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void}} connection
+     * @param {{now: () => number, random: () => number, share: import("./shared-signals.js").Sharing,
+     *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void,
+     *   rest: () => Promise<import("./rest.js").Rest>}} connection
      */
     constructor(id: string, { replaced }: {
         replaced?: boolean;
     }, connection: {
         now: () => number;
         random: () => number;
-        share: (session: string) => SharedSignals;
+        share: import("./shared-signals.js").Sharing;
         schedule: () => void;
         post: (frames: Frame[]) => void;
         leave: (session: Session) => void;
+        rest: () => Promise<import("./rest.js").Rest>;
     });
     /**
      * The conversation: messages on show in order. The user's own that are not stored yet come last: `waiting`, `sending`,
@@ -164,9 +72,9 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     get replaced(): Message[];
     /**
      * Signals in order. The user's own that are not stored yet come last; unsent messages are only in `messages`.
-     * @returns {(SignalRecord|UnsentSignal)[]}
+     * @returns {(SignalRecord|import("./outbox.js").UnsentSignal)[]}
      */
-    get signals(): (SignalRecord | UnsentSignal)[];
+    get signals(): (SignalRecord | import("./outbox.js").UnsentSignal)[];
     /** Tool calls that wait for a decision, except those for which one has been sent. @returns {Approval[]} */
     get approvals(): Approval[];
     /** Whether an agent has work here. */
@@ -174,18 +82,34 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     /** Whether a cancel is in progress. */
     get stopping(): boolean;
     get title(): string;
-    /** Whether the server has earlier messages (`GET /api/sessions/<id>/messages/`). */
+    /** Whether the server has earlier messages: `loadOlder` loads them. */
     get older(): boolean;
+    /**
+     * Immutable snapshot of all of this, for frameworks that compare by identity: the same object while nothing has changed,
+     * and with new objects only for what has.
+     */
+    snapshot(): import("./snapshot.js").SessionSnapshot;
+    /** Load earlier messages into `messages`. @param {number} [limit] how many */
+    loadOlder(limit?: number): Promise<void>;
+    /**
+     * The AI SDK's chunks of a message, which may still have to begin: a replay, then what follows, until its end. Their fold
+     * is the message. Rejects with the code `reset` if what was read can't be continued after an absence.
+     * @param {string} message id @param {{signal?: AbortSignal}} [options]
+     * @returns {AsyncGenerator<import("./message.js").Chunk, void, undefined>}
+     */
+    chunks(message: string, { signal }?: {
+        signal?: AbortSignal;
+    }): AsyncGenerator<import("./message.js").Chunk, void, undefined>;
     /**
      * Send a message. It is kept until the server has stored it, through lost connections and reloads; when this tab is
      * closed, another tab sends it. This holds for every signal.
-     * @param {string} text
+     * @param {string|NewMessage} message its text, or its parts
      * @returns {Promise<Acceptance>} rejects with `code` and `message` when the server refuses it permanently, and with
      *   `outbox_full` when too many signals wait already
      */
-    send(text: string): Promise<Acceptance>;
-    /** Steer the agent at work, which reads it at its next step, or answers it afterwards. @param {string} text */
-    steer(text: string): Promise<import("./protocol.js").Acceptance>;
+    send(message: string | NewMessage): Promise<Acceptance>;
+    /** Steer the agent at work, which reads it at its next step, or answers it afterwards. @param {string|NewMessage} message */
+    steer(message: string | NewMessage): Promise<import("./protocol.js").Acceptance>;
     /** Stop the agent. @param {string} [message] id of the only response to stop */
     cancel(message?: string): Promise<import("./protocol.js").Acceptance>;
     /**
@@ -217,10 +141,14 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     retry(message: string, mode: "continue" | "regenerate"): Promise<import("./protocol.js").Acceptance>;
     /** Remove a `failed` message or steer, in all tabs. @param {string} id */
     dismiss(id: string): void;
-    /** Stop following. Unsent signals are left to other tabs, or to the next visit. */
+    /** Another caller follows it too. */
+    retain(): this;
+    /**
+     * Stop following, once every caller of `session(id)` has. Unsent signals are left to other tabs, or to the next visit.
+     */
     detach(): void;
-    /** @param {Limits} limits */
-    connected(limits: Limits): void;
+    /** @param {import("./protocol.js").Limits} limits */
+    connected(limits: import("./protocol.js").Limits): void;
     /**
      * The attach frame for an HTTP request; null if the session is gone. `returning`: its answer counts as a catch-up.
      * @param {boolean} returning
