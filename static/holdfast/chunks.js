@@ -17,6 +17,12 @@ import { unfold } from "./unfold.js";
  * @property {Set<(event: import("./fold.js").Event|null) => void>} followers
  */
 
+/**
+ * `signal` ends the stream. `replay` false: what follows only. `until`: whether the message, as read so far, is read far
+ * enough; asked whenever there is nothing to read, without a replay only after the first news.
+ * @typedef {{signal?: AbortSignal, replay?: boolean, until?: (message: Message) => boolean}} ChunkOptions
+ */
+
 /** @type {import("./protocol.js").ProtocolError} */
 const LOST = {
   code: "reset",
@@ -28,19 +34,21 @@ const LOST = {
  * Yield the chunks of a message, which may still have to begin, until it ends. Their fold is the message.
  * @param {string} id of the message
  * @param {Source} source
- * @param {AbortSignal} [signal] ends the stream
+ * @param {ChunkOptions} options
  * @returns {AsyncGenerator<Chunk, void, undefined>}
  */
-export async function* chunksOf(id, source, signal) {
-  const reader = new ChunkReader(id, source);
+export async function* chunksOf(id, source, { signal, replay = true, until = () => false }) {
+  const reader = new ChunkReader(id, source, replay);
   const wake = () => reader.wake();
   signal?.addEventListener("abort", wake);
+  let asks = replay;
   try {
     while (!signal?.aborted) {
       const chunk = reader.next();
       if (chunk) yield chunk;
-      else if (reader.isDone) return;
+      else if (reader.isDone || (asks && reader.state && until(reader.state))) return;
       else await reader.news();
+      asks = true;
     }
   } finally {
     signal?.removeEventListener("abort", wake);
@@ -54,19 +62,20 @@ class ChunkReader {
   #source;
   #told = (/** @type {import("./fold.js").Event|null} */ event) => this.#follow(event);
   /** The message as its reader will have it. @type {Message|null} */
-  #state = null;
+  state = null;
   /** @type {Chunk[]} not read yet */
   #queue = [];
   /** @type {import("./protocol.js").ProtocolError|null} */
   #error = null;
   #wake = () => {};
 
-  /** @param {string} id @param {Source} source */
-  constructor(id, source) {
+  /** @param {string} id @param {Source} source @param {boolean} replay */
+  constructor(id, source, replay) {
     this.#id = id;
     this.#source = source;
     source.followers.add(this.#told);
     this.#catchUp();
+    if (!replay) this.#queue = [];
   }
 
   close() {
@@ -74,7 +83,7 @@ class ChunkReader {
   }
 
   get isDone() {
-    return this.#state !== null && ended(this.#state);
+    return this.state !== null && ended(this.state);
   }
 
   /** @returns {Chunk|undefined} */
@@ -97,16 +106,16 @@ class ChunkReader {
   #follow(event) {
     if (this.isDone || (event && event.message !== this.#id)) return;
     if (!event) this.#catchUp();
-    else if (!this.#state && begins(event.chunk)) this.#begin([event.chunk], event);
+    else if (!this.state && begins(event.chunk)) this.#begin([event.chunk], event);
     else this.#passOn(event);
     this.#wake();
   }
 
   /** @param {import("./fold.js").Event} event */
   #passOn({ serial, chunk }) {
-    if (!this.#state || serial <= this.#state.last_serial) return;
+    if (!this.state || serial <= this.state.last_serial) return;
     try {
-      apply(this.#state, serial, chunk);
+      apply(this.state, serial, chunk);
       this.#queue.push(chunk);
     } catch {
       this.#catchUp(); // its parts are those of a catch-up, with other ids
@@ -115,22 +124,22 @@ class ChunkReader {
 
   #catchUp() {
     const message = this.#source.find();
-    if (!message) this.#error = this.#source.gone() ?? (this.#state && LOST);
-    else if (this.#state) this.#advance(message);
+    if (!message) this.#error = this.#source.gone() ?? (this.state && LOST);
+    else if (this.state) this.#advance(message);
     else this.#begin(unfold(message), { serial: message.last_serial, message: this.#id, at: message.created_at });
   }
 
   /** @param {Chunk[]} chunks @param {Omit<import("./fold.js").Event, "chunk">} event */
   #begin([first, ...rest], event) {
-    this.#state = begin({ ...event, chunk: first });
-    for (const chunk of rest) apply(this.#state, event.serial, chunk);
+    this.state = begin({ ...event, chunk: first });
+    for (const chunk of rest) apply(this.state, event.serial, chunk);
     this.#queue.push(first, ...rest);
   }
 
   /** @param {Message} message */
   #advance(message) {
     try {
-      this.#queue.push(...advance(/** @type {Message} */ (this.#state), message));
+      this.#queue.push(...advance(/** @type {Message} */ (this.state), message));
     } catch {
       this.#error = LOST;
     }

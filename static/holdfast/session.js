@@ -147,13 +147,14 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
   /**
    * The AI SDK's chunks of a message, which may still have to begin: a replay, then what follows, until its end. Their fold
    * is the message. Rejects with the code `reset` if what was read can't be continued after an absence.
-   * @param {string} message id @param {{signal?: AbortSignal}} [options]
+   * @param {string} message id
+   * @param {import("./chunks.js").ChunkOptions} [options]
    * @returns {AsyncGenerator<import("./message.js").Chunk, void, undefined>}
    */
-  async *chunks(message, { signal } = {}) {
+  async *chunks(message, options = {}) {
     const { chunksOf } = await import("./chunks.js");
     const find = () => this.#state.messages.get(message);
-    yield* chunksOf(message, { find, followers: this.#followers, gone: () => this.gone }, signal);
+    yield* chunksOf(message, { find, followers: this.#followers, gone: () => this.gone }, options);
   }
 
   /**

@@ -141,7 +141,7 @@ test("TypeScript reports wrong arguments, events and parts", { skip }, () => {
     session.addEventListener("chnage", () => {});
     session.messages[0]?.parts.map((part) => part.type === "text" && part.url);`;
   const complaints = check(PROGRAM + wrong, { ...STRICT, ...RESOLUTIONS[0] });
-  assert.match(complaints, /'number' is not assignable to .* 'string'/);
+  assert.match(complaints, /'number' is not assignable to .* 'string \| NewMessage'/);
   assert.match(complaints, /"chnage"/);
   assert.match(complaints, /Property 'url' does not exist/);
   assert.equal(complaints.match(/error TS/g).length, 3);

@@ -5,11 +5,16 @@ export type Source = {
     gone: () => import("./protocol.js").ProtocolError | null;
     followers: Set<(event: import("./fold.js").Event | null) => void>;
 };
+export type ChunkOptions = {
+    signal?: AbortSignal;
+    replay?: boolean;
+    until?: (message: Message) => boolean;
+};
 /**
  * Yield the chunks of a message, which may still have to begin, until it ends. Their fold is the message.
  * @param {string} id of the message
  * @param {Source} source
- * @param {AbortSignal} [signal] ends the stream
+ * @param {ChunkOptions} options
  * @returns {AsyncGenerator<Chunk, void, undefined>}
  */
-export declare function chunksOf(id: string, source: Source, signal?: AbortSignal): AsyncGenerator<Chunk, void, undefined>;
+export declare function chunksOf(id: string, source: Source, { signal, replay, until }: ChunkOptions): AsyncGenerator<Chunk, void, undefined>;

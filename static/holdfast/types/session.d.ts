@@ -94,12 +94,11 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     /**
      * The AI SDK's chunks of a message, which may still have to begin: a replay, then what follows, until its end. Their fold
      * is the message. Rejects with the code `reset` if what was read can't be continued after an absence.
-     * @param {string} message id @param {{signal?: AbortSignal}} [options]
+     * @param {string} message id
+     * @param {import("./chunks.js").ChunkOptions} [options]
      * @returns {AsyncGenerator<import("./message.js").Chunk, void, undefined>}
      */
-    chunks(message: string, { signal }?: {
-        signal?: AbortSignal;
-    }): AsyncGenerator<import("./message.js").Chunk, void, undefined>;
+    chunks(message: string, options?: import("./chunks.js").ChunkOptions): AsyncGenerator<import("./message.js").Chunk, void, undefined>;
     /**
      * Send a message. It is kept until the server has stored it, through lost connections and reloads; when this tab is
      * closed, another tab sends it. This holds for every signal.
