@@ -56,7 +56,10 @@ export class HoldfastChatTransport {
     this.#sessions.clear();
   }
 
-  /** @type {ChatTransport<Message>["sendMessages"]} */
+  /**
+   * @param {Parameters<ChatTransport<Message>["sendMessages"]>[0]} request
+   * @returns {Promise<ReadableStream<UIMessageChunk>>}
+   */
   async sendMessages({ trigger, chatId, messageId, messages, abortSignal }) {
     const session = this.session(chatId);
     await until(session, () => session.ready, abortSignal);
@@ -67,7 +70,10 @@ export class HoldfastChatTransport {
     return this.#send(session, last, abortSignal);
   }
 
-  /** @type {ChatTransport<Message>["reconnectToStream"]} */
+  /**
+   * @param {Parameters<ChatTransport<Message>["reconnectToStream"]>[0]} request
+   * @returns {Promise<ReadableStream<UIMessageChunk>|null>} null if no response is being written
+   */
   async reconnectToStream({ chatId, abortSignal }) {
     const session = this.session(chatId);
     await until(session, () => session.ready, abortSignal);

@@ -18,7 +18,7 @@ const TSC = join(MODULES, ".bin/tsc");
 const BUDGET_BYTES = 14_000; // of what importing the client loads at once, minified and gzipped
 const NOT_PUBLISHED = /^(page|vendor|admin|icons)\//;
 
-const missing = ["typescript", "esbuild", "ai"].find((name) => !fs.existsSync(join(MODULES, name)));
+const missing = ["typescript", "esbuild", "ai", "react", "@assistant-ui/react"].find((name) => !fs.existsSync(join(MODULES, name)));
 const skip = missing && process.env.CI !== "true" && `${missing} isn't installed`;
 const manifest = JSON.parse(fs.readFileSync(join(CLIENT, "package.json"), "utf8"));
 
@@ -28,7 +28,9 @@ after(() => fs.rmSync(project, { recursive: true }));
 const [{ filename, files }] = JSON.parse(npm(CLIENT, "pack", "--json", "--pack-destination", project));
 fs.writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }));
 npm(project, "install", "--offline", "--no-audit", "--no-fund", `./${filename}`);
-fs.symlinkSync(join(MODULES, "ai"), join(project, "node_modules/ai"));
+for (const name of ["ai", "react", "@types", "@ai-sdk", "@assistant-ui"]) {
+  fs.symlinkSync(join(MODULES, name), join(project, "node_modules", name));
+}
 
 function npm(cwd, ...options) {
   return execFileSync("npm", [...options, "--silent"], { cwd, encoding: "utf8" });
@@ -160,6 +162,48 @@ test("messages are the AI SDK's UIMessages", { skip }, () => {
   assert.equal(check(program, { ...STRICT, ...RESOLUTIONS[0], skipLibCheck: true }), "");
 });
 
+test("the hooks, the AI SDK's transport and assistant-ui's store have their vendors' types", { skip }, () => {
+  const program = `
+    import { createElement, type ReactElement } from "react";
+    import { Chat } from "@ai-sdk/react";
+    import type { ChatTransport, UIMessage } from "ai";
+    import { useExternalStoreRuntime, type AssistantRuntime } from "@assistant-ui/react";
+    import { Holdfast } from "holdfast-client";
+    import { HoldfastChatTransport } from "holdfast-client/ai-sdk";
+    import { useHoldfastThread } from "holdfast-client/assistant-ui";
+    import { HoldfastProvider, useConnection, useSession, useSessions } from "holdfast-client/react";
+    const holdfast = new Holdfast();
+    const transport: ChatTransport<UIMessage> = new HoldfastChatTransport(holdfast, { session: (chat) => chat });
+    export const chat = new Chat({ id: "session-0123456789abcd", transport });
+    export function useThread(id: string): AssistantRuntime {
+      return useExternalStoreRuntime(useHoldfastThread(id));
+    }
+    export function Conversation({ id }: { id: string | null }): ReactElement {
+      const { messages, working, send, approvals } = useSession(id, { replaced: true });
+      const { sessions, create } = useSessions();
+      const shown: UIMessage[] = messages;
+      create({ title: "New" }).then(({ id }) => id.length + sessions.length);
+      send({ id: "an-id-of-my-own", parts: [{ type: "text", text: "Hello" }], metadata: { from: "me" } });
+      return createElement("p", null, useConnection().state, String(working), shown.length, approvals.length);
+    }
+    export const app = createElement(HoldfastProvider, { holdfast }, createElement(Conversation, { id: null }));`;
+  assert.equal(check(program, { ...STRICT, ...RESOLUTIONS[0], skipLibCheck: true }), "");
+});
+
+test("messages take the parts and the chunks of their program", { skip }, () => {
+  const program = `
+    import { Holdfast, type Chunk, type Message, type SessionSnapshot } from "holdfast-client";
+    import { unfold } from "holdfast-client/unfold";
+    type Mine = { type: "text"; text: string };
+    export const textOf = ({ parts }: Message<Mine>): string => parts.map(({ text }) => text).join("");
+    const session = new Holdfast().session("id");
+    const snapshot: SessionSnapshot = session.snapshot();
+    export const chunks: Chunk[] = unfold(snapshot.messages[0] as Message);
+    for await (const { type } of session.chunks("m_1", { signal: AbortSignal.timeout(1) })) type.length;
+    await session.loadOlder(10);`;
+  assert.equal(check(program, { ...STRICT, ...RESOLUTIONS[0], module: "esnext" }), "");
+});
+
 test(`the client fits into ${BUDGET_BYTES} bytes, minified and gzipped`, { skip }, async (context) => {
   const bytes = gzipSync(await bundle('export * from "holdfast-client";'), { level: 9 }).length;
   context.diagnostic(`${bytes} of ${BUDGET_BYTES} bytes`);
@@ -171,6 +215,26 @@ test("a bundler drops an unused import, and keeps the element, which is imported
   assert.equal((await bundle('import { Holdfast, Session } from "holdfast-client";')).length, 0);
   const element = new TextDecoder().decode(await bundle('import "holdfast-client/status-element";'));
   assert.match(element, /define\("holdfast-status"/);
+});
+
+test("a bundler puts what is loaded when it is needed into files of their own", { skip }, async () => {
+  const { build } = await import("esbuild");
+  const stdin = { contents: 'export * from "holdfast-client";', resolveDir: project };
+  const { outputFiles } = await build({ stdin, bundle: true, format: "esm", write: false, splitting: true, outdir: project });
+  const [entry, ...others] = outputFiles.map(({ text }) => text);
+  for (const sign of ["wait_ms", "createObjectStore", "X-CSRFToken"]) {
+    assert.deepEqual([entry.includes(sign), others.some((text) => text.includes(sign))], [false, true], sign);
+  }
+});
+
+test("Node imports the hooks and the transports without a window", { skip }, () => {
+  const program = `
+    const names = ["ai-sdk", "assistant-ui", "branches", "react", "unfold"];
+    const all = await Promise.all(names.map((name) => import("holdfast-client/" + name)));
+    console.log(all.map((module) => Object.keys(module).length > 0).join());`;
+  fs.writeFileSync(join(project, "program.mjs"), program);
+  const { stdout, stderr } = spawnSync(process.execPath, ["program.mjs"], { cwd: project, encoding: "utf8", timeout: 30_000 });
+  assert.deepEqual([stdout, stderr], ["true,true,true,true,true\n", ""]);
 });
 
 test("Node imports it without a window, and renders on a server", () => {

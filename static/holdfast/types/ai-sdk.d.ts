@@ -29,6 +29,16 @@ export declare class HoldfastChatTransport<Message extends UIMessage = UIMessage
     cancel(chatId: string): Promise<import("./protocol.js").Acceptance>;
     /** Stop following every session. */
     close(): void;
+    /**
+     * @param {Parameters<ChatTransport<Message>["sendMessages"]>[0]} request
+     * @returns {Promise<ReadableStream<UIMessageChunk>>}
+     */
+    sendMessages({ trigger, chatId, messageId, messages, abortSignal }: Parameters<ChatTransport<Message>["sendMessages"]>[0]): Promise<ReadableStream<UIMessageChunk>>;
+    /**
+     * @param {Parameters<ChatTransport<Message>["reconnectToStream"]>[0]} request
+     * @returns {Promise<ReadableStream<UIMessageChunk>|null>} null if no response is being written
+     */
+    reconnectToStream({ chatId, abortSignal }: Parameters<ChatTransport<Message>["reconnectToStream"]>[0]): Promise<ReadableStream<UIMessageChunk> | null>;
 }
 /**
  * Return a chunk of a response as the AI SDK takes it: it knows no `interrupt`, and of a whole `message` there is no stream.

@@ -1,5 +1,6 @@
 // Panel of the network lab: breaks the network of this tab and logs how the connection recovers.
 import { stateName, transportName } from "../../connection-words.js";
+import { seeCookies } from "../../cookies.js";
 import { systemClock } from "../../timers.js";
 import { addresses } from "../addresses.js";
 import { restartServer } from "../api.js";
@@ -83,7 +84,8 @@ class LabPanel {
   }
 
   #changed() {
-    const { connection } = this.#holdfast;
+    const { reason, ...state } = this.#holdfast.connection;
+    const connection = { ...state, reason: seeCookies(reason, window) };
     this.#watch();
     const entry = noteConnection(this.#before, connection, systemClock.now());
     this.#before = connection;
