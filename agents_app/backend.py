@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sessions_app.core.signals import AgentSignal, input_hash
+from sessions_app.core.vocabulary import TextAppend
 from sessions_app.core.wire_types import Chunk
 
 Arguments = dict[str, Any]
@@ -26,6 +27,12 @@ class ChunkWriter(Protocol):
         """Add one chunk, without waiting until it is stored; wait only while too much is not.
 
         Raises HoldfastError if the chunk is refused, or if the response can't go on.
+        """
+
+    def append(self, kind: TextAppend, part: str, text: str) -> bool:
+        """Append to a text or reasoning part, as `write` with the same chunk, but at once.
+
+        Return False, with nothing changed, where only `write` can: it may have to wait, to divide the text or to raise.
         """
 
     async def flush(self) -> None:

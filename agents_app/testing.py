@@ -22,6 +22,7 @@ from agents_app.turn import AgentFailed, Mode, Turn
 from sessions_app.core import fold, json_text, vocabulary
 from sessions_app.core.chunk_intake import ChunkIntake
 from sessions_app.core.signals import AgentSignal
+from sessions_app.core.vocabulary import TextAppend
 from sessions_app.core.wire_types import Chunk, Part, Payload
 
 USER = "user:1"
@@ -206,6 +207,9 @@ class _Stage:
             number = len(self.chunks) + 1
             fold.fold(self._messages, {"serial": number, "message": self.uid, "at": 0, "chunk": deepcopy(piece)})
             self.chunks.append(piece)
+
+    def append(self, kind: TextAppend, part: str, text: str) -> bool:
+        return False  # `write` takes it
 
     async def flush(self) -> None:
         """All of it is stored already."""

@@ -14,6 +14,7 @@ ENDS = {"finish": "complete", "abort": "cancelled", "error": "failed", "interrup
 
 PartName = Literal["id", "toolCallId"]
 TextName = Literal["delta", "inputTextDelta"]
+TextAppend = Literal["text-delta", "reasoning-delta"]
 
 # Chunks that append text to an open part: the field that names the part, and the field with the text.
 APPENDS: dict[str, tuple[PartName, TextName]] = {

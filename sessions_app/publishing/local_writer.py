@@ -37,6 +37,7 @@ class LocalWriter:
         self._writer = ResponseWriter(
             run.uid, ticker=ticker, check=check, chunk_bytes=chunk_bytes, submit=self._appends.submit
         )
+        self.append = self._writer.append  # not a method: a call more for every token would be felt
 
     def write(self, chunk: Chunk, *, also: Also | None = None) -> Coroutine[Any, Any, None]:
         """Add one chunk, as `ResponseWriter.write`. `also` is called in the transaction that stores it."""
