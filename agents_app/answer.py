@@ -73,7 +73,8 @@ class Answer:
 
     async def write(self, chunk: Chunk) -> None:
         """Write any other chunk of the vocabulary."""
-        await self._close()
+        if self._kind:
+            await self._close()
         await self._writer.write(chunk)
 
     async def begin(self) -> None:

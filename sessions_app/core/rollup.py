@@ -11,20 +11,21 @@ PLAIN_BYTES = 64  # of an append beside its text, about
 class Rollup:
     """The chunks of one message that wait to be published together, in order.
 
-    `size`: bytes of their UTF-8 JSON; `added`: how many were added since the last `take`.
+    `chunks`: themselves; the text of the last one is set when they are taken. `size`: bytes of their UTF-8 JSON;
+    `added`: how many were added since the last `take`.
     """
 
-    __slots__ = ("_chunks", "_kind", "_part", "_texts", "added", "size")
+    __slots__ = ("_kind", "_part", "_texts", "added", "chunks", "size")
 
     def __init__(self) -> None:
-        self._chunks: list[Chunk] = []
+        self.chunks: list[Chunk] = []
         self._kind = self._part = ""  # of the last chunk, if it is an append
         self._texts: list[str] = []  # that it appends; empty if it is none
         self.added = 0
         self.size = 0
 
     def __len__(self) -> int:
-        return len(self._chunks)
+        return len(self.chunks)
 
     def add(self, chunk: Chunk) -> None:
         """Add any chunk."""
@@ -33,7 +34,7 @@ class Rollup:
         if append is None:
             self.added += 1
             self._join()
-            self._chunks.append(chunk)
+            self.chunks.append(chunk)
             self.size += json_bytes(chunk)
             return
         part, text = append
@@ -41,42 +42,39 @@ class Rollup:
             self.append(kind, chunk[part], chunk[text], utf8_bytes(chunk[text]))
             return
         self.added += 1
-        if self._continues(kind, chunk[part]):
-            self._chunks[-1] |= chunk
+        if self._texts and chunk[part] == self._part and kind == self._kind:
+            self.chunks[-1] |= chunk
             self.size += utf8_bytes(chunk[text])
         else:
-            self._begin(kind, chunk[part], chunk.copy())
+            self._join()
+            self._kind, self._part = kind, chunk[part]
+            self.chunks.append(chunk.copy())
             self.size += json_bytes(chunk)
         self._texts.append(chunk[text])
 
     def append(self, kind: str, part: str, text: str, size: int) -> None:
         """Add an append that has no other fields. `size`: its text's bytes in UTF-8."""
         self.added += 1
-        if self._texts and part == self._part and kind == self._kind:
+        texts = self._texts
+        if texts and part == self._part and kind == self._kind:
             self.size += size
-        else:
-            self._begin(kind, part, {"type": kind, APPENDS[kind][0]: part})
-            self.size += PLAIN_BYTES + size
-        self._texts.append(text)
+            texts.append(text)
+            return
+        if texts:
+            self._join()
+        self._kind, self._part, self._texts = kind, part, [text]
+        self.chunks.append({"type": kind, APPENDS[kind][0]: part})
+        self.size += PLAIN_BYTES + size
 
     def take(self) -> list[Chunk]:
         """Remove the chunks and return them, joined."""
         self._join()
-        chunks, self._chunks, self.added, self.size = self._chunks, [], 0, 0
+        chunks, self.chunks, self.added, self.size = self.chunks, [], 0, 0
         return chunks
-
-    def _continues(self, kind: str, part: str) -> bool:
-        return bool(self._texts) and part == self._part and kind == self._kind
-
-    def _begin(self, kind: str, part: str, chunk: Chunk) -> None:
-        """Begin an append to a part. Its text is set by `_join`."""
-        self._join()
-        self._kind, self._part = kind, part
-        self._chunks.append(chunk)
 
     def _join(self) -> None:
         if self._texts:
-            self._chunks[-1][APPENDS[self._kind][1]] = "".join(self._texts)
+            self.chunks[-1][APPENDS[self._kind][1]] = "".join(self._texts)
             self._texts = []
 
 

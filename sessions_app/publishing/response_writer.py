@@ -18,6 +18,7 @@ from sessions_app.core.vocabulary import TextAppend
 from sessions_app.core.wire_types import Chunk
 from sessions_app.publishing.ticker import Ticker
 
+TEXT_APPENDS = ("text-delta", "reasoning-delta")
 BUFFER_BYTES = 1 << 18  # of text not yet submitted; beyond it `write` waits
 BUFFER_CHUNKS = 1024  # likewise
 PAUSE_S = 0.3  # between two texts; a longer one, as for a tool call, says no more of how fast a response is written
@@ -67,6 +68,9 @@ class ResponseWriter:
 
     async def write(self, chunk: Chunk) -> None:
         """Add one chunk. Wait only while more than BUFFER_BYTES or BUFFER_CHUNKS is not submitted."""
+        if type(chunk) is dict and len(chunk) == 3 and (kind := chunk.get("type")) in TEXT_APPENDS:
+            if self.append(kind, chunk.get("id"), chunk.get("delta")):
+                return
         for piece in self._intake.take(chunk):
             self._add(piece)
             if self.is_full:
@@ -81,7 +85,7 @@ class ResponseWriter:
         if size < 0 or not self._spoken or self._problem is not None or self.end:
             return False
         waiting = self._rollup
-        if waiting.size + size + PLAIN_BYTES > BUFFER_BYTES or len(waiting) >= BUFFER_CHUNKS:
+        if waiting.size + size + PLAIN_BYTES > BUFFER_BYTES or len(waiting.chunks) >= BUFFER_CHUNKS:
             return False
         waiting.append(kind, part, text, size)
         if not self._scheduled:
@@ -200,9 +204,12 @@ class ResponseWriter:
         self._in_flight = True
         now = self._ticker.now()
         if self._sent:
-            interval = min((now - self._sent) / self._rollup.added, PAUSE_S)
+            interval = (now - self._sent) / self._rollup.added
+            if interval > PAUSE_S:
+                interval = PAUSE_S
             self._interval = (self._interval + interval) / 2 if self._interval else interval
-        self._was_due, self._sent = min(self._due, now), now
+        self._sent = now
+        self._was_due = self._due if self._due < now else now
         self._submit(self, self._rollup.take())
 
     def advance(self, serial: int) -> None:
