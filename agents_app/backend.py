@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sessions_app.core.signals import AgentSignal, input_hash
-from sessions_app.core.vocabulary import TextAppend
 from sessions_app.core.wire_types import Chunk
 
 Arguments = dict[str, Any]
@@ -29,8 +28,8 @@ class ChunkWriter(Protocol):
         Raises HoldfastError if the chunk is refused, or if the response can't go on.
         """
 
-    def append(self, kind: TextAppend, part: str, text: str) -> bool:
-        """Append to a text or reasoning part, as `write` with the same chunk, but at once.
+    def append(self, kind: str, part: str, text: str) -> bool:
+        """Append to a part of text or reasoning, as `write` with the same chunk: a `text-delta` or `reasoning-delta`.
 
         Return False, with nothing changed, where only `write` can: it may have to wait, to divide the text or to raise.
         """

@@ -22,7 +22,6 @@ from agents_app.turn import AgentFailed, Mode, Turn
 from sessions_app.core import fold, json_text, vocabulary
 from sessions_app.core.chunk_intake import ChunkIntake
 from sessions_app.core.signals import AgentSignal
-from sessions_app.core.vocabulary import TextAppend
 from sessions_app.core.wire_types import Chunk, Part, Payload
 
 USER = "user:1"
@@ -208,7 +207,7 @@ class _Stage:
             fold.fold(self._messages, {"serial": number, "message": self.uid, "at": 0, "chunk": deepcopy(piece)})
             self.chunks.append(piece)
 
-    def append(self, kind: TextAppend, part: str, text: str) -> bool:
+    def append(self, kind: str, part: str, text: str) -> bool:
         return False  # `write` takes it
 
     async def flush(self) -> None:

@@ -9,7 +9,6 @@ import orjson
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.text import SurrogateJoiner, split
-from sessions_app.core.vocabulary import TextAppend
 from sessions_app.core.wire_types import Chunk
 
 
@@ -38,7 +37,7 @@ class ChunkIntake:
         self._check(chunk)
         return (chunk,)
 
-    def measure(self, kind: TextAppend, part: str, text: str) -> int:
+    def measure(self, kind: str, part: str, text: str) -> int:
         """Return the bytes in UTF-8 of a text for which `take` would return the append as it is; -1 of any other."""
         if type(text) is not str or len(text) > self._longest or self._joiner.pending:
             return -1
@@ -51,8 +50,10 @@ class ChunkIntake:
         except UnicodeEncodeError:  # half of a surrogate pair
             return -1
 
-    def _fits(self, kind: TextAppend, part: str) -> bool:
-        """Return whether the longest undivided text may be appended to a part: then any may."""
+    def _fits(self, kind: str, part: str) -> bool:
+        """Return whether the longest undivided text may be appended to a part of text or reasoning: then any may."""
+        if kind not in vocabulary.TEXT_APPENDS:
+            return False
         try:
             self._check({"type": kind, "id": part, "delta": "#" * (4 * self._longest)})
         except HoldfastError:

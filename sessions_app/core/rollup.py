@@ -63,7 +63,9 @@ class Rollup:
         if texts:
             self._join()
         self._kind, self._part, self._texts = kind, part, [text]
-        self.chunks.append({"type": kind, APPENDS[kind][0]: part})
+        chunk: Chunk = {"type": kind}
+        chunk[APPENDS[kind][0]] = part
+        self.chunks.append(chunk)
         self.size += PLAIN_BYTES + size
 
     def take(self) -> list[Chunk]:

@@ -14,7 +14,6 @@ ENDS = {"finish": "complete", "abort": "cancelled", "error": "failed", "interrup
 
 PartName = Literal["id", "toolCallId"]
 TextName = Literal["delta", "inputTextDelta"]
-TextAppend = Literal["text-delta", "reasoning-delta"]
 
 # Chunks that append text to an open part: the field that names the part, and the field with the text.
 APPENDS: dict[str, tuple[PartName, TextName]] = {
@@ -22,6 +21,8 @@ APPENDS: dict[str, tuple[PartName, TextName]] = {
     "reasoning-delta": ("id", "delta"),
     "tool-input-delta": ("toolCallId", "inputTextDelta"),
 }
+
+TEXT_APPENDS = ("text-delta", "reasoning-delta")
 
 # orjson writes at most 254 levels; a message adds a few around its chunks, and no honest chunk comes near.
 MAX_DEPTH = 64

@@ -14,11 +14,9 @@ from sessions_app.core.chunk_intake import ChunkIntake
 from sessions_app.core.errors import Fault, HoldfastError
 from sessions_app.core.rollup import PLAIN_BYTES, Rollup
 from sessions_app.core.text import mend_json
-from sessions_app.core.vocabulary import TextAppend
 from sessions_app.core.wire_types import Chunk
 from sessions_app.publishing.ticker import Ticker
 
-TEXT_APPENDS = ("text-delta", "reasoning-delta")
 BUFFER_BYTES = 1 << 18  # of text not yet submitted; beyond it `write` waits
 BUFFER_CHUNKS = 1024  # likewise
 PAUSE_S = 0.3  # between two texts; a longer one, as for a tool call, says no more of how fast a response is written
@@ -68,18 +66,18 @@ class ResponseWriter:
 
     async def write(self, chunk: Chunk) -> None:
         """Add one chunk. Wait only while more than BUFFER_BYTES or BUFFER_CHUNKS is not submitted."""
-        if type(chunk) is dict and len(chunk) == 3 and (kind := chunk.get("type")) in TEXT_APPENDS:
-            if self.append(kind, chunk.get("id"), chunk.get("delta")):
+        if type(chunk) is dict and len(chunk) == 3 and "delta" in chunk and "id" in chunk and "type" in chunk:
+            if self.append(chunk["type"], chunk["id"], chunk["delta"]):
                 return
         for piece in self._intake.take(chunk):
             self._add(piece)
             if self.is_full:
                 await self.wait_for_room()
 
-    def append(self, kind: TextAppend, part: str, text: str) -> bool:
-        """Append to a part, as `write` does with the same chunk. Return False, with nothing changed, if only that can.
+    def append(self, kind: str, part: str, text: str) -> bool:
+        """Append to a part of text or reasoning, as `write` with the same chunk: a `text-delta` or `reasoning-delta`.
 
-        It can where nothing has to wait, to be divided or to be refused: nearly always, at a fraction of the cost.
+        Return False, with nothing changed, where only `write` can: it may have to wait, to divide the text or to raise.
         """
         size = self._intake.measure(kind, part, text)
         if size < 0 or not self._spoken or self._problem is not None or self.end:
