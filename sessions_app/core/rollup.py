@@ -71,7 +71,8 @@ class Rollup:
     def take(self) -> list[Chunk]:
         """Remove the chunks and return them, joined."""
         self._join()
-        chunks, self.chunks, self.added, self.size = self.chunks, [], 0, 0
+        chunks, self.chunks = self.chunks, []
+        self.added = self.size = 0
         return chunks
 
     def _join(self) -> None:
