@@ -183,6 +183,9 @@ class HoldfastSettings:
     token_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     # Longest life of a token: what is stolen ends by itself, and a revocation need not be kept for longer.
     token_max_s: Annotated[int, Range(1, 86_400)] = 3600
+    # Origins of other sites whose pages may use the API with tokens (CORS), such as https://app.example.com: exact,
+    # with the port if it isn't the default one. Visitors' cookies are another matter: CSRF_TRUSTED_ORIGINS.
+    origins: tuple[str, ...] = ()
     # -- Retention
     # Most hours that a policy may keep a session. Which policy is the default, the database says.
     retention_max_hours: Annotated[int, Range(24)] = 72

@@ -61,9 +61,7 @@ def harmful(migration: Migration) -> list[str]:
         if isinstance(operation, migrations.AlterField) and leaves_the_column(operation, migration):
             continue
         found.append(operation.describe())
-    if migration.atomic and any(
-        isinstance(operation, CONCURRENT) for operation in migration.operations
-    ):
+    if migration.atomic and any(isinstance(operation, CONCURRENT) for operation in migration.operations):
         found.append("adds an index concurrently within a transaction")
     return found
 

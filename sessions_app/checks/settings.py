@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from sessions_app import conf
 from sessions_app.auth import tokens
+from sessions_app.auth.origin import exact_problem
 
 PING_MARGIN_S = 5  # for a busy process and network latency
 SHORTEST_LEASE_MS = 3000  # a process can be silent for a second, if it or its machine is busy
@@ -127,6 +128,17 @@ def check_access(**_: object) -> Iterator[CheckMessage]:
             f"SESSION_ENGINE is {settings.SESSION_ENGINE}: open sockets can't be closed when a user logs out.",
             f"Use {' or '.join(LOGIN_ENGINES)}.",
         )
+
+
+@register("holdfast")
+def check_origins(**_: object) -> Iterator[CheckMessage]:
+    for text in conf.settings.origins:
+        if problem := exact_problem(text, is_debug=settings.DEBUG):
+            yield error(
+                32,
+                f"ORIGINS: {problem}.",
+                "List exact origins in ORIGINS (HOLDFAST_ORIGINS), without path and wildcard: https://app.example.com",
+            )
 
 
 @register("holdfast")

@@ -10,7 +10,11 @@ from websockets.asyncio.client import connect
 from tests.support.harness import DEADLINE_S, StartServer
 from tests.support.tokens import KEYS, bearer, token
 
-SETTINGS = {"HOLDFAST_TOKEN_KEYS": ",".join(f"{kid}:{key}" for kid, key in KEYS.items())}
+ORIGIN = "https://app.example.com"
+SETTINGS = {
+    "HOLDFAST_TOKEN_KEYS": ",".join(f"{kid}:{key}" for kid, key in KEYS.items()),
+    "HOLDFAST_ORIGINS": ORIGIN,
+}
 
 
 @pytest.mark.parametrize("command", ["daphne", "uvicorn"])
@@ -22,6 +26,11 @@ async def test_a_token_opens_every_transport(start_server: StartServer, command:
         assert created.status_code == 201, created.text
         session = created.json()["id"]
         assert (await http.get(f"/api/sessions/{session}/poll/?wait_ms=0")).json()["frames"][1]["type"] == "attached"
+        asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+        preflight = await http.request("OPTIONS", "/api/stream/", headers=asked)
+        assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (204, ORIGIN)
+        too_large = await http.post("/api/stream/", content=b"x" * 200_000, headers={"Origin": ORIGIN})
+        assert (too_large.status_code, too_large.headers["Access-Control-Allow-Origin"]) == (413, ORIGIN)
     options: Any = {"compression": None, "open_timeout": DEADLINE_S}
     for way in (
         {"additional_headers": bearer(largest)},
