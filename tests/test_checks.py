@@ -80,6 +80,8 @@ def test_every_message_has_a_hint(settings: Any) -> None:
         ({"DEFAULT_AGENT": "nobody"}, "holdfast.E018"),
         ({"TOKEN_KEYS": {"good": "x" * 32, "bad": "x" * 31}}, "holdfast.E019"),
         *(({"ORIGINS": [origin]}, "holdfast.E032") for origin in WRONG_ORIGINS),
+        ({"JWKS_URL": "http://id.example.com/keys", "JWKS_ISSUER": "https://id.example.com/"}, "holdfast.E033"),
+        ({"JWKS_URL": "https://id.example.com/keys"}, "holdfast.E034"),
     ],
 )
 def test_a_harmful_number_is_reported(settings: Any, values: dict[str, Any], id: str) -> None:

@@ -19,6 +19,7 @@ from django.shortcuts import render
 from django.utils.decorators import async_only_middleware
 
 from sessions_app import conf
+from sessions_app.auth import provider_tokens
 from sessions_app.auth.addresses import is_ours
 from sessions_app.auth.cookies import has_old_name, old_name, value
 from sessions_app.auth.identity import (
@@ -65,7 +66,10 @@ def identity_middleware(get_response: GetResponse) -> GetResponse:
 
 async def _identity(cookies: Mapping[str, str], token: str | None) -> Identity | HoldfastError | None:
     try:
-        return await (identify_async(cookies) if token is None else sync_to_async(identify_by_token)(token))
+        if token is None:
+            return await identify_async(cookies)
+        await provider_tokens.await_key(token)
+        return await sync_to_async(identify_by_token)(token)
     except HoldfastError as problem:
         return problem
     except DatabaseError as error:
