@@ -11,8 +11,14 @@ from sessions_app.models import Approval, Message, RetentionPolicy, Run, Session
 from sessions_app.retention import purge as retention
 from sessions_app.retention.purge import Purged, delete_sessions, purge
 from tests.support.stored import (
-    a_message, a_session, a_signal, a_streaming_message, an_ended_run, hours_ago, unfolded,
-)  # fmt: skip
+    a_message,
+    a_session,
+    a_signal,
+    a_streaming_message,
+    an_ended_run,
+    hours_ago,
+    unfolded,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +38,7 @@ def policy(name: str) -> RetentionPolicy:
 def test_an_expired_session_is_removed_with_everything_that_belongs_to_it() -> None:
     living, expired = a_session("guest:1", hours=71), a_session("guest:1", hours=73)
     for session in (living, expired):
-        message = a_message(session)
+        a_message(session)
         an_ended_run(session, a_signal(session), approvals=2)
     assert purge() == Purged(sessions=1, messages=1, signals=1, runs=1)
     assert ids() == {living.pk}

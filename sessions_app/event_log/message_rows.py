@@ -64,8 +64,8 @@ SELECT_MESSAGES = (
 ).format(columns=", ".join(f'"{name}"' for name in MESSAGE_FIELDS), **_names)
 # Messages of this session alone: a restored database may have used an id twice.
 SELECT_JOURNAL = (
-    f"WITH RECURSIVE {SESSION_JOURNAL.format(floor='%s', **_names)} SELECT serial, event FROM entries WHERE message_id IN"
-    " (SELECT id FROM {messages} WHERE session_id = %s) ORDER BY serial"
+    f"WITH RECURSIVE {SESSION_JOURNAL.format(floor='%s', **_names)} SELECT serial, event FROM entries"
+    " WHERE message_id IN (SELECT id FROM {messages} WHERE session_id = %s) ORDER BY serial"
 ).format(**_names)
 
 

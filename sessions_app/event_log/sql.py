@@ -31,8 +31,8 @@ SESSIONS, MESSAGES, JOURNAL, RUNS, WORKERS = (
     model._meta.db_table for model in (models.Session, models.Message, models.JournalEntry, models.Run, models.Worker)
 )
 # One row: the sessions as JSON, the id before the journal's new rows, the time. SQLite has taken its one write lock at
-# BEGIN IMMEDIATE. PostgreSQL's sequence gives each transaction a block of ids, more than it has room for, once the locks
-# are held: so ids grow along a session's journal, whatever process writes it. None is used twice.
+# BEGIN IMMEDIATE. PostgreSQL's sequence gives each transaction a block of ids, more than it has room for, once it has
+# the locks: so ids grow along a session's journal, whichever process writes it. None is used twice.
 LOCK_SESSIONS = {
     "sqlite": (
         f"SELECT json_group_array(json_array(id, epoch, tail, leaf, journal)),"
@@ -224,7 +224,7 @@ def advance_tails(tails: list[tuple[str, int, int, int]]) -> None:
     """Set the sessions' tails and the journal's last rows of each, and add the bytes that each has grown by."""
     query = (
         f"WITH moved(session, tail, last, grown) AS (VALUES {_places(4, len(tails))}) UPDATE {SESSIONS}"
-        " SET tail = moved.tail, journal = moved.last, stored = stored + moved.grown FROM moved WHERE id = moved.session"
+        " SET tail = moved.tail, journal = last, stored = stored + moved.grown FROM moved WHERE id = moved.session"
     )
     with connection.cursor() as cursor:
         cursor.execute(query, [value for moved in tails for value in moved])
