@@ -89,8 +89,7 @@ class TestClaims:
             {"iss": "https://evil.example.com/"}, {"iss": ISSUER.rstrip("/")}, {"iss": None}, {"iss": [ISSUER]},
             {"aud": "https://other.example.com"}, {"aud": ["a", "b"]}, {"aud": None}, {"aud": "holdfast"}, {"aud": []},
             {"sub": None}, {"sub": ""}, {"sub": "a b"}, {"sub": "é"}, {"sub": "a\n"}, {"sub": "x" * 76}, {"sub": 7},
-            {"exp": None}, {"iat": None}, {"exp": int(time.time()) + 9999}, {"iat": int(time.time()) + 600},
-            {"exp": time.time() + 60.5}, {"nbf": int(time.time()) + 600},
+            {"exp": None}, {"iat": None}, {"exp": "soon"},
             {"scope": "holdfast:publish"}, {"scope": "holdfast:read holdfast:"}, {"scope": "holdfast:admin"},
             {"scope": 7}, {"scope": None, "scp": [7]}, {"scope": {"holdfast:read": 1}},
         ],
@@ -98,6 +97,10 @@ class TestClaims:
     )  # fmt: skip
     def test_other_claims_are_refused(self, changes: dict[str, Any]) -> None:
         assert code(token(**changes)) == "bad_token"
+
+    @pytest.mark.parametrize(("claim", "in_s"), [("exp", 9999), ("exp", 60.5), ("iat", 300), ("nbf", 300)])
+    def test_other_times_are_refused(self, claim: str, in_s: float) -> None:
+        assert code(token(**{claim: int(time.time()) + in_s})) == "bad_token"
 
     def test_an_expired_token_is_expired(self) -> None:
         now = int(time.time())

@@ -8,7 +8,7 @@ from sessions_app.database.migration_operations import AddUniqueInUse
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("sessions_app", "0024_external_ids")]
+    dependencies = [("sessions_app", "0025_external_ids")]
     operations = [
         AddUniqueInUse(
             "session",

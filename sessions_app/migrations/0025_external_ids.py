@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sessions_app", "0023_words")]
+    dependencies = [("sessions_app", "0024_journal_in_order")]
     operations = [
         migrations.AddField(
             "session",
