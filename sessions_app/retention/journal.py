@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 # Between two rounds, in seconds. Rows are as old as one round, or two, when they go: by then most responses have been
 # folded by their own writers (HOLDFAST_JOURNAL_EVENTS).
 EVERY_S = 30.0
-BATCH = 2000  # rows of one transaction: some milliseconds, which a publisher's commit can wait
+BATCH = 1000  # rows of one transaction: some milliseconds, which a publisher's commit can wait
 FOLDED = 16  # messages that it folds at most
 
 
