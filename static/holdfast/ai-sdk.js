@@ -15,7 +15,7 @@ const SIGNAL_ID = /^[\w-]{8,64}$/;
 const REFUSED = ["rejected", "expired"];
 
 /**
- * The chat's id is the session's, unless `session` maps it. Aborting (stop, unmounting) ends the stream and nothing else:
+ * The chat's id is the session's, unless `session` says otherwise. Aborting (stop, unmounting) ends the stream and nothing else:
  * call `cancel(chatId)` to stop the agent.
  * @template {UIMessage} [Message=UIMessage]
  * @implements {ChatTransport<Message>}
@@ -25,34 +25,41 @@ export class HoldfastChatTransport {
   resumeStreamIsReplay = true;
   #holdfast;
   #sessionOf;
-  /** @type {Map<string, Session>} */
+  /** By the chat's id. @type {Map<string, Promise<Session>>} */
   #sessions = new Map();
 
   /**
    * @param {import("./client.js").Holdfast} holdfast
-   * @param {{session?: (chatId: string) => string}} [options] `session` returns the id of a chat's session
+   * @param {{session?: (chatId: string) => string|Promise<string>}} [options] `session` returns the id of a chat's session
    */
   constructor(holdfast, { session = (chatId) => chatId } = {}) {
     this.#holdfast = holdfast;
     this.#sessionOf = session;
   }
 
-  /** The session of a chat, followed until `close`. @param {string} chatId @returns {Session} */
+  /** The session of a chat, followed until `close`. @param {string} chatId @returns {Promise<Session>} */
   session(chatId) {
-    const id = this.#sessionOf(chatId);
-    const session = this.#sessions.get(id) ?? this.#holdfast.session(id);
-    this.#sessions.set(id, session);
+    const known = this.#sessions.get(chatId);
+    if (known) return known;
+    const session = this.#follow(chatId);
+    this.#sessions.set(chatId, session);
+    session.catch(() => this.#sessions.delete(chatId)); // the next request tries again
     return session;
   }
 
+  /** @param {string} chatId */
+  async #follow(chatId) {
+    return this.#holdfast.session(await this.#sessionOf(chatId));
+  }
+
   /** Stop the agent. @param {string} chatId */
-  cancel(chatId) {
-    return this.session(chatId).cancel();
+  async cancel(chatId) {
+    return (await this.session(chatId)).cancel();
   }
 
   /** Stop following every session. */
   close() {
-    for (const session of this.#sessions.values()) session.detach();
+    for (const session of this.#sessions.values()) session.then((followed) => followed.detach(), () => {});
     this.#sessions.clear();
   }
 
@@ -61,7 +68,7 @@ export class HoldfastChatTransport {
    * @returns {Promise<ReadableStream<UIMessageChunk>>}
    */
   async sendMessages({ trigger, chatId, messageId, messages, abortSignal }) {
-    const session = this.session(chatId);
+    const session = await this.session(chatId);
     await until(session, () => session.ready, abortSignal);
     const last = messages.at(-1);
     if (trigger === "regenerate-message") return this.#regenerate(session, messageId, abortSignal);
@@ -75,7 +82,7 @@ export class HoldfastChatTransport {
    * @returns {Promise<ReadableStream<UIMessageChunk>|null>} null if no response is being written
    */
   async reconnectToStream({ chatId, abortSignal }) {
-    const session = this.session(chatId);
+    const session = await this.session(chatId);
     await until(session, () => session.ready, abortSignal);
     const messages = /** @type {FoldedMessage[]} */ (session.messages);
     const active = messages.findLast(({ status }) => status === "streaming");
@@ -84,7 +91,9 @@ export class HoldfastChatTransport {
 
   /** @param {Session} session @param {UIMessage} message @param {AbortSignal} [abort] */
   async #send(session, { id, parts, metadata }, abort) {
-    const given = { parts, ...(metadata !== undefined && { metadata: /** @type {object} */ (metadata) }) };
+    // Of a text, the chat may know more than a session keeps.
+    const kept = parts.map((part) => (part.type === "text" ? { type: "text", text: part.text } : part));
+    const given = { parts: kept, ...(metadata != null && { metadata: /** @type {object} */ (metadata) }) };
     // A retry with the same id counts once.
     const sent = await session.send({ ...given, ...(SIGNAL_ID.test(id) && { id }) });
     const response = await until(session, () => responseTo(session, sent.id), abort);

@@ -31,7 +31,7 @@ function threadOf(session, exists) {
     isDisabled: !exists || Boolean(gone),
     hasEarlier: older,
     onLoadEarlier: () => session.loadOlder(),
-    onNew: async ({ content }) => void (await session.send({ parts: content.map((part) => ({ ...part })) })),
+    onNew: async ({ content }) => void (await session.send({ parts: content.map(asSent) })),
     onCancel: async () => void (await session.cancel()),
     onReload: async (parent) => {
       const answer = messages[messages.findIndex(({ id }) => id === parent) + 1];
@@ -44,6 +44,11 @@ function threadOf(session, exists) {
       await (approved ? session.approve(approvalId, { reason }) : session.deny(approvalId, reason));
     },
   };
+}
+
+/** @param {AppendMessage["content"][number]} part @returns {FoldedPart} of a text what a session keeps */
+function asSent(part) {
+  return part.type === "text" ? { type: "text", text: part.text } : part;
 }
 
 /** @param {unknown} result */

@@ -170,8 +170,9 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   }
 
   /**
-   * Create a session. Rejects with `code`, `message` and `offline` (whether the server could not be reached).
-   * @param {{id?: string, title?: string, agent?: string, policy?: string}} [fields]
+   * Create a session, or find the one with this `external_id`. Rejects with `code`, `message` and `offline` (whether the
+   * server could not be reached).
+   * @param {{external_id?: string, title?: string, agent?: string, policy?: string}} [fields]
    */
   async createSession(fields = {}) {
     return (await this.#rest()).createSession(fields);

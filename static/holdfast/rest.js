@@ -10,6 +10,7 @@ import { orNull } from "./or-null.js";
  * response is in progress.
  * @typedef {object} SessionRecord
  * @property {string} id
+ * @property {string|null} external_id
  * @property {string} title
  * @property {string} agent
  * @property {string} policy

@@ -23,7 +23,7 @@ const ASKING = [
 
 /** A chat over a page. */
 function chatting({ holdfast, ...page }, options = {}) {
-  const transport = new HoldfastChatTransport(holdfast);
+  const transport = options.transport ?? new HoldfastChatTransport(holdfast);
   let number = 0;
   const generateId = () => `chat-message-${(number += 1)}`;
   return { ...page, holdfast, transport, chat: new Chat({ id: SESSION, transport, generateId, ...options }) };
@@ -223,6 +223,30 @@ test("a message with the same id is sent once", { skip }, async () => {
   await clock.pass(50);
   assert.equal((await Promise.all(streams)).length, 2);
   assert.equal(server.messages(SESSION).length, 2);
+});
+
+test("a chat has the session that its page names, asked for once, and again after a failure", { skip }, async () => {
+  const page = following();
+  const asked = [];
+  const session = async (chatId) => {
+    asked.push(chatId);
+    if (asked.length === 1) throw new Error("offline");
+    return SESSION;
+  };
+  const transport = new HoldfastChatTransport(page.holdfast, { session });
+  const { chat, clock, server } = chatting(page, { id: "a chat of its own", transport });
+  await chat.sendMessage({ text: "Hello" });
+  assert.deepEqual([chat.status, chat.error.message], ["error", "offline"]);
+  chat.sendMessage({ parts: [{ type: "text", text: "Hello", state: "done" }], metadata: { from: "a form" } });
+  await clock.pass(50);
+  respond(server, "m_1", ...begin("m_1"), ...FINISH);
+  await clock.pass(50);
+  assert.deepEqual([chat.status, asked], ["ready", ["a chat of its own", "a chat of its own"]]);
+  const [{ payload }] = server.received.filter(({ kind }) => kind === "message");
+  assert.deepEqual(payload, { parts: [{ type: "text", text: "Hello" }], metadata: { from: "a form" } });
+  transport.close();
+  await clock.pass(50);
+  assert.ok(!server.received.some(({ type }) => type === "detach")); // the page follows it too
 });
 
 test("an interrupt is a finish, as the AI SDK knows it", () => {

@@ -7,7 +7,7 @@ export type FoldedMessage = import("./message.js").FoldedMessage;
 export type FoldedPart = import("./message.js").FoldedPart;
 export type Session = import("./session.js").Session;
 /**
- * The chat's id is the session's, unless `session` maps it. Aborting (stop, unmounting) ends the stream and nothing else:
+ * The chat's id is the session's, unless `session` says otherwise. Aborting (stop, unmounting) ends the stream and nothing else:
  * call `cancel(chatId)` to stop the agent.
  * @template {UIMessage} [Message=UIMessage]
  * @implements {ChatTransport<Message>}
@@ -18,13 +18,13 @@ export declare class HoldfastChatTransport<Message extends UIMessage = UIMessage
     resumeStreamIsReplay: boolean;
     /**
      * @param {import("./client.js").Holdfast} holdfast
-     * @param {{session?: (chatId: string) => string}} [options] `session` returns the id of a chat's session
+     * @param {{session?: (chatId: string) => string|Promise<string>}} [options] `session` returns the id of a chat's session
      */
     constructor(holdfast: import("./client.js").Holdfast, { session }?: {
-        session?: (chatId: string) => string;
+        session?: (chatId: string) => string | Promise<string>;
     });
-    /** The session of a chat, followed until `close`. @param {string} chatId @returns {Session} */
-    session(chatId: string): Session;
+    /** The session of a chat, followed until `close`. @param {string} chatId @returns {Promise<Session>} */
+    session(chatId: string): Promise<Session>;
     /** Stop the agent. @param {string} chatId */
     cancel(chatId: string): Promise<import("./protocol.js").Acceptance>;
     /** Stop following every session. */

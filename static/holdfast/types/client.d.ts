@@ -90,11 +90,12 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
         replaced?: boolean;
     }): Session;
     /**
-     * Create a session. Rejects with `code`, `message` and `offline` (whether the server could not be reached).
-     * @param {{id?: string, title?: string, agent?: string, policy?: string}} [fields]
+     * Create a session, or find the one with this `external_id`. Rejects with `code`, `message` and `offline` (whether the
+     * server could not be reached).
+     * @param {{external_id?: string, title?: string, agent?: string, policy?: string}} [fields]
      */
     createSession(fields?: {
-        id?: string;
+        external_id?: string;
         title?: string;
         agent?: string;
         policy?: string;

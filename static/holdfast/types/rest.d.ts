@@ -1,5 +1,6 @@
 export type SessionRecord = {
     id: string;
+    external_id: string | null;
     title: string;
     agent: string;
     policy: string;
@@ -19,6 +20,7 @@ export type SessionPage = {
  * response is in progress.
  * @typedef {object} SessionRecord
  * @property {string} id
+ * @property {string|null} external_id
  * @property {string} title
  * @property {string} agent
  * @property {string} policy
