@@ -13,6 +13,7 @@ from tests.support.harness import Server, StartServer, guest
 
 TESTS = Path(__file__).parents[1]
 PROGRAM = TESTS / "js" / "support" / "headless.mjs"
+CHAT = TESTS / "js" / "support" / "chat-in-node.mjs"
 DEADLINE_S = 60
 
 
@@ -46,3 +47,22 @@ def test_the_client_sends_follows_the_answer_and_exits(server: Server, transport
     for message in has["messages"]:
         del message["revision"]
     assert has["messages"] == stored
+
+
+@pytest.mark.parametrize("transport", ["websocket", "stream"])
+def test_the_ai_sdks_chat_ends_with_the_stored_messages(server: Server, transport: str) -> None:
+    if not (TESTS / "node_modules" / "@ai-sdk" / "react").is_dir() and os.environ.get("CI") != "true":
+        pytest.skip("@ai-sdk/react is not installed: `make setup` installs it")
+    headers = guest(server)
+    headers["X-CSRFToken"] = headers["Cookie"].partition("csrftoken=")[2].partition(";")[0]
+    said = {"url": server.url, "headers": headers, "transport": transport, "text": "Hello"}
+    done = subprocess.run([require("node"), CHAT, json.dumps(said)], capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 0, done.stderr[-2000:]
+    has = json.loads(done.stdout)
+    assert (has["used"], has["status"], has.get("error")) == (transport, "ready", None)
+    address = f"{server.url}/api/sessions/{has['session']}/messages/?order=oldest"
+    stored = httpx.get(address, headers=headers, timeout=DEADLINE_S).raise_for_status().json()["results"]
+    shown = [{name: message[name] for name in ("id", "role", "parts")} for message in stored]
+    assert [{name: message[name] for name in ("id", "role", "parts")} for message in has["messages"]] == shown
+    assert has["first"][0]["id"] == stored[0]["id"]
+    assert has["first"][1]["id"] != stored[1]["id"]
