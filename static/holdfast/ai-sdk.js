@@ -1,7 +1,5 @@
 // A ChatTransport for the AI SDK's `useChat`, over Holdfast's client: its transports, its outbox, its resumes.
 
-import "./chunks.js"; // at hand before the first decision is sent
-
 /** @typedef {import("ai").UIMessage} UIMessage */
 /** @typedef {import("ai").UIMessageChunk} UIMessageChunk */
 /** @template {UIMessage} Any @typedef {import("ai").ChatTransport<Any>} ChatTransport */
@@ -120,9 +118,10 @@ export class HoldfastChatTransport {
    * @param {Session} session @param {UIMessage} message @param {AbortSignal} [abort]
    */
   async #goOn(session, message, abort) {
+    await import("./chunks.js"); // at hand: what follows is read from here on, before the decisions are sent
     const stored = session.messages.find(({ id }) => id === message.id);
     const parts = /** @type {FoldedPart[]} */ (stored?.parts ?? []);
-    const response = new ResponseStream(session, message.id, abort, false); // from here on, before the decisions are sent
+    const response = new ResponseStream(session, message.id, abort, false);
     try {
       await Promise.all(message.parts.map((part) => sendDecision(session, message.id, part, parts)));
     } catch (error) {

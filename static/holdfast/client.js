@@ -113,14 +113,8 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
 
   /** Open the connection. */
   connect() {
-    this.#options.share.watch?.((keeps) => this.#tellKeeps(keeps));
+    this.#options.share.watch?.((keeps) => this.#emit("keeping", (this.keepsUnsent = keeps)));
     this.#dispatch({ type: "open" });
-  }
-
-  /** @param {boolean} keeps */
-  #tellKeeps(keeps) {
-    this.keepsUnsent = keeps;
-    this.dispatchEvent(new CustomEvent("keeping", { detail: keeps }));
   }
 
   /** Retry now, on request of the user. */
@@ -227,8 +221,13 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     this.#emitConnection();
   }
 
+  /** @param {keyof HoldfastEvents} type @param {unknown} detail */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
   #emitConnection() {
-    this.dispatchEvent(new CustomEvent("connection", { detail: this.connection }));
+    this.#emit("connection", this.connection);
   }
 
   /** @param {import("./connection-state.js").ConnectionEffect} effect */
@@ -342,7 +341,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
     // Before the `connected` frame, an error can only be about the connection.
     if (endsConnection(reason.code) || !this.#limits) this.#dispatch({ type: "refused", reason });
     else if (session !== undefined) this.#sessions.get(session)?.receive(frame, bytes);
-    else this.dispatchEvent(new CustomEvent("error", { detail: reason }));
+    else this.#emit("error", reason);
   }
 
   // --- Token ---

@@ -250,11 +250,10 @@ export class Outbox {
     this.onsettled(receipt);
   }
 
-  /** Remove accepted signals up to this serial: the session shows them. @param {number} serial */
+  /** Remove accepted signals up to this serial: the session shows them. @param {number} serial @returns {string[]} ids */
   forget(serial) {
-    for (const { id, state, serial: stored } of this.signals) {
-      if (state === "accepted" && stored <= serial) this.#signals.delete(id);
-    }
+    const shown = this.signals.filter(({ state, serial: stored }) => state === "accepted" && stored <= serial);
+    return shown.map(({ id }) => (this.#signals.delete(id), id));
   }
 
   /** Close this tab's end; unsent signals are left to other tabs, or to the next visit. */

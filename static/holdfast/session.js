@@ -244,13 +244,10 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
 
   /** Another caller follows it too. */
   retain() {
-    this.#users += 1;
-    return this;
+    return ((this.#users += 1), this);
   }
 
-  /**
-   * Stop following, once every caller of `session(id)` has. Unsent signals are left to other tabs, or to the next visit.
-   */
+  /** Stop following, once every caller of `session(id)` has. Unsent signals are left to other tabs, or the next visit. */
   detach() {
     if ((this.#users -= 1)) return;
     this.#connection.leave(this);
@@ -289,7 +286,9 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     else if (frame.type === "error") this.#error(frame);
     else this.#applyUpdate(this.#state.receive(frame, bytes, this.#connection.now()), frame.type === "attached");
     // The state is complete: a signal accepted in another tab and missing here was lost with a restored database.
-    if (frame.type === "heartbeat" && frame.tails[this.id] === this.#state.cursor) this.#outbox.forget(Infinity);
+    const isComplete = frame.type === "heartbeat" && frame.tails[this.id] === this.#state.cursor;
+    const lost = isComplete && this.#outbox.forget(Infinity);
+    if (lost && lost.length) this.#changed(lost, lost);
     this.#flush();
   }
 

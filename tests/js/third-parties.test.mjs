@@ -266,6 +266,21 @@ describe("a snapshot", () => {
   });
 });
 
+test("a snapshot loses an accepted message with a restored database, though no event tells of it", async () => {
+  const { clock, server, session } = following();
+  server.loses = () => true;
+  const sent = session.send("Hello");
+  clock.advance(10);
+  await sent;
+  assert.equal(session.snapshot().messages[0].status, "sending");
+  server.restore(SESSION, 1);
+  const changes = record(session, "change");
+  server.heartbeat();
+  clock.advance(10);
+  assert.equal(changes.length, 1);
+  assert.deepEqual(session.snapshot().messages, []);
+});
+
 describe("callers that follow the same session", () => {
   test("share it until each has detached", () => {
     const { clock, holdfast, server, session } = following();

@@ -1,4 +1,3 @@
-import "./chunks.js";
 export type UIMessage = import("ai").UIMessage;
 export type UIMessageChunk = import("ai").UIMessageChunk;
 export type ChatTransport<Any extends UIMessage> = import("ai").ChatTransport<Any>;

@@ -103,8 +103,8 @@ export declare class Outbox {
     failAll(error: ProtocolError): void;
     /** Remove a failed signal. @param {string} id */
     dismiss(id: string): void;
-    /** Remove accepted signals up to this serial: the session shows them. @param {number} serial */
-    forget(serial: number): void;
+    /** Remove accepted signals up to this serial: the session shows them. @param {number} serial @returns {string[]} ids */
+    forget(serial: number): string[];
     /** Close this tab's end; unsent signals are left to other tabs, or to the next visit. */
     close(): void;
 }

@@ -142,9 +142,7 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
     dismiss(id: string): void;
     /** Another caller follows it too. */
     retain(): this;
-    /**
-     * Stop following, once every caller of `session(id)` has. Unsent signals are left to other tabs, or to the next visit.
-     */
+    /** Stop following, once every caller of `session(id)` has. Unsent signals are left to other tabs, or the next visit. */
     detach(): void;
     /** @param {import("./protocol.js").Limits} limits */
     connected(limits: import("./protocol.js").Limits): void;
