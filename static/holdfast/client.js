@@ -178,7 +178,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
   }
 
   async #rest() {
-    const { Rest } = await import("./rest.js");
+    const { Rest } = await import("./network/rest.js");
     return new Rest({ ...this.#options, token: this.#token });
   }
 

@@ -15,5 +15,5 @@ export { Session } from "./session.js";
 /** @typedef {import("./outbox.js").NewMessage} NewMessage */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
 /** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
-/** @typedef {import("./rest.js").SessionRecord} SessionRecord */
+/** @typedef {import("./network/rest.js").SessionRecord} SessionRecord */
 /** @typedef {import("./snapshot.js").SessionSnapshot} SessionSnapshot */

@@ -4,7 +4,7 @@ import { applyPatch } from "./fold.js";
 import { parseCursor } from "./protocol.js";
 
 /** @typedef {import("./session-state.js").SessionState} SessionState */
-/** @typedef {import("./rest.js").Rest} Rest */
+/** @typedef {import("./network/rest.js").Rest} Rest */
 
 /** Loads under way: one at a time for each session. @type {WeakMap<SessionState, Promise<string[]>>} */
 const loading = new WeakMap();

@@ -3,7 +3,7 @@
 import { createContext, createElement, useContext, useEffect, useMemo, useSyncExternalStore } from "react";
 
 /** @typedef {import("./client.js").Holdfast} Holdfast */
-/** @typedef {import("./rest.js").SessionRecord} SessionRecord */
+/** @typedef {import("./network/rest.js").SessionRecord} SessionRecord */
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./snapshot.js").SessionSnapshot} SessionSnapshot */
 

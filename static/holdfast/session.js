@@ -55,7 +55,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
    * @param {{replaced?: boolean}} options `replaced`: whether `alternatives` has replaced messages
    * @param {{now: () => number, random: () => number, share: import("./shared-signals.js").Sharing,
    *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void,
-   *   rest: () => Promise<import("./rest.js").Rest>}} connection
+   *   rest: () => Promise<import("./network/rest.js").Rest>}} connection
    */
   constructor(id, { replaced = false }, connection) {
     super();

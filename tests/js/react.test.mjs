@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import "../../static/holdfast/older.js"; // loaded when it is needed; on the test clock, that must take no time
-import "../../static/holdfast/rest.js";
+import "../../static/holdfast/network/rest.js";
 import { renderer, skip } from "./support/react-page.mjs";
 import { FINISH, SESSION, begin, delta, openPage, plain, world } from "./support/world.mjs";
 

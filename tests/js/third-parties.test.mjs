@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import "../../static/holdfast/chunks.js"; // loaded when it is needed; on the test clock, that must take no time
 import "../../static/holdfast/older.js";
-import "../../static/holdfast/rest.js";
+import "../../static/holdfast/network/rest.js";
 import { fold } from "../../static/holdfast/fold.js";
 import { FINISH, SESSION, answer, begin, delta, following, openPage, plain, record, shown, world } from "./support/world.mjs";
 

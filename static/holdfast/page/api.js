@@ -1,5 +1,5 @@
 // Client of the REST API, for what the page does with conversations. Functions reject with an ApiError.
-import { Rest, sessionPath } from "../rest.js";
+import { Rest, sessionPath } from "../network/rest.js";
 import { addresses } from "./addresses.js";
 import { network } from "./network.js";
 

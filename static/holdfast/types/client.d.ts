@@ -99,8 +99,8 @@ export declare class Holdfast extends /** @type {new () => EventsOf<HoldfastEven
         title?: string;
         agent?: string;
         policy?: string;
-    }): Promise<import("./rest.js").SessionRecord>;
+    }): Promise<import("./network/rest.js").SessionRecord>;
     /** A page of the user's sessions, newest first. @param {string|null} [next] `next` of the page before */
-    listSessions(next?: string | null): Promise<import("./rest.js").SessionPage>;
+    listSessions(next?: string | null): Promise<import("./network/rest.js").SessionPage>;
 }
 export {};

@@ -12,7 +12,7 @@ export type Chunk = import("./message.js").Chunk;
 export type NewMessage = import("./outbox.js").NewMessage;
 export type UnsentMessage = import("./outbox.js").UnsentMessage;
 export type UnsentSignal = import("./outbox.js").UnsentSignal;
-export type SessionRecord = import("./rest.js").SessionRecord;
+export type SessionRecord = import("./network/rest.js").SessionRecord;
 export type SessionSnapshot = import("./snapshot.js").SessionSnapshot;
 /** @typedef {import("./client.js").Holdfast["connection"]} Connection */
 /** @template [PartType=import("./message.js").Part] @typedef {import("./message.js").Message<PartType>} Message */
@@ -26,5 +26,5 @@ export type SessionSnapshot = import("./snapshot.js").SessionSnapshot;
 /** @typedef {import("./outbox.js").NewMessage} NewMessage */
 /** @typedef {import("./outbox.js").UnsentMessage} UnsentMessage */
 /** @typedef {import("./outbox.js").UnsentSignal} UnsentSignal */
-/** @typedef {import("./rest.js").SessionRecord} SessionRecord */
+/** @typedef {import("./network/rest.js").SessionRecord} SessionRecord */
 /** @typedef {import("./snapshot.js").SessionSnapshot} SessionSnapshot */

@@ -1,5 +1,5 @@
 export type SessionState = import("./session-state.js").SessionState;
-export type Rest = import("./rest.js").Rest;
+export type Rest = import("./network/rest.js").Rest;
 /**
  * Load the messages before the earliest one here, unless that is under way.
  * @param {SessionState} state @param {Rest} rest @param {string} session id @param {number} limit

@@ -1,5 +1,5 @@
 export type Holdfast = import("./client.js").Holdfast;
-export type SessionRecord = import("./rest.js").SessionRecord;
+export type SessionRecord = import("./network/rest.js").SessionRecord;
 export type Session = import("./session.js").Session;
 export type SessionSnapshot = import("./snapshot.js").SessionSnapshot;
 export type ActionName = "send" | "steer" | "cancel" | "approve" | "deny" | "toolResult" | "retry" | "dismiss" | "loadOlder" | "chunks";
@@ -51,6 +51,6 @@ declare class SessionListStore {
      * Create a session, and put it first.
      * @param {Parameters<Holdfast["createSession"]>[0]} [fields]
      */
-    create: (fields?: Parameters<Holdfast["createSession"]>[0]) => Promise<import("./rest.js").SessionRecord>;
+    create: (fields?: Parameters<Holdfast["createSession"]>[0]) => Promise<import("./network/rest.js").SessionRecord>;
 }
 export {};

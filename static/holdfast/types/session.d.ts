@@ -48,7 +48,7 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
      * @param {{replaced?: boolean}} options `replaced`: whether `alternatives` has replaced messages
      * @param {{now: () => number, random: () => number, share: import("./shared-signals.js").Sharing,
      *   schedule: () => void, post: (frames: Frame[]) => void, leave: (session: Session) => void,
-     *   rest: () => Promise<import("./rest.js").Rest>}} connection
+     *   rest: () => Promise<import("./network/rest.js").Rest>}} connection
      */
     constructor(id: string, { replaced }: {
         replaced?: boolean;
@@ -59,7 +59,7 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
         schedule: () => void;
         post: (frames: Frame[]) => void;
         leave: (session: Session) => void;
-        rest: () => Promise<import("./rest.js").Rest>;
+        rest: () => Promise<import("./network/rest.js").Rest>;
     });
     /**
      * The conversation: messages on show in order. The user's own that are not stored yet come last: `waiting`, `sending`,

@@ -53,13 +53,13 @@ export declare class Rest {
      * @param {string} options.api address of the API, with the last slash
      * @param {typeof globalThis.fetch|null} options.fetch
      * @param {Window & typeof globalThis} options.page
-     * @param {import("./token.js").Token} [options.token] without one, cookies authenticate
+     * @param {import("../token.js").Token} [options.token] without one, cookies authenticate
      */
     constructor(options: {
         api: string;
         fetch: typeof globalThis.fetch | null;
         page: Window & typeof globalThis;
-        token?: import("./token.js").Token;
+        token?: import("../token.js").Token;
     });
     /** @param {string|null} [next] `next` of the page before @returns {Promise<SessionPage>} sessions, newest first */
     listSessions(next?: string | null): Promise<SessionPage>;
@@ -68,7 +68,7 @@ export declare class Rest {
     /**
      * @param {string} id of the session
      * @param {{before: number, limit: number, replaced: boolean}} page `before` is a message's first serial
-     * @returns {Promise<{results: import("./message.js").FoldedMessage[], more: boolean}>} the messages before it, oldest
+     * @returns {Promise<{results: import("../message.js").FoldedMessage[], more: boolean}>} the messages before it, oldest
      *   first; `more`: whether there are earlier ones
      */
     getMessages(id: string, { before, limit, replaced }: {
@@ -76,7 +76,7 @@ export declare class Rest {
         limit: number;
         replaced: boolean;
     }): Promise<{
-        results: import("./message.js").FoldedMessage[];
+        results: import("../message.js").FoldedMessage[];
         more: boolean;
     }>;
     /**

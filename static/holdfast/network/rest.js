@@ -1,9 +1,9 @@
 // The REST API: sessions and their history. Methods reject with an ApiError.
 
-import { seeCookies } from "./cookies.js";
-import { parseJson } from "./json.js";
-import { csrfToken } from "./network/csrf-token.js";
-import { orNull } from "./or-null.js";
+import { seeCookies } from "../cookies.js";
+import { parseJson } from "../json.js";
+import { csrfToken } from "./csrf-token.js";
+import { orNull } from "../or-null.js";
 
 /**
  * A session as the API lists it. Times are ms since 1970; `expires_at` is null if it is kept for good. `streaming`: a
@@ -52,7 +52,7 @@ export class Rest {
    * @param {string} options.api address of the API, with the last slash
    * @param {typeof globalThis.fetch|null} options.fetch
    * @param {Window & typeof globalThis} options.page
-   * @param {import("./token.js").Token} [options.token] without one, cookies authenticate
+   * @param {import("../token.js").Token} [options.token] without one, cookies authenticate
    */
   constructor(options) {
     this.#options = options;
@@ -71,7 +71,7 @@ export class Rest {
   /**
    * @param {string} id of the session
    * @param {{before: number, limit: number, replaced: boolean}} page `before` is a message's first serial
-   * @returns {Promise<{results: import("./message.js").FoldedMessage[], more: boolean}>} the messages before it, oldest
+   * @returns {Promise<{results: import("../message.js").FoldedMessage[], more: boolean}>} the messages before it, oldest
    *   first; `more`: whether there are earlier ones
    */
   async getMessages(id, { before, limit, replaced }) {
