@@ -1,12 +1,13 @@
 """Migrations of a site in use: they block no one, and leave the tables as their writers need them."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 
 import pytest
-from django.db import connection, migrations, transaction
+from django.db import IntegrityError, connection, migrations, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
@@ -17,21 +18,24 @@ from django.utils import timezone
 from sessions_app.database import migration_operations
 from sessions_app.database.migration_operations import (
     AddIndexInUse,
+    AddUniqueInUse,
     SetStorage,
     UpdateFew,
     UpdateInSteps,
     WidenToText,
 )
-from sessions_app.event_log import sql
+from sessions_app.event_log import queries, sql
 from sessions_app.models import JournalEntry, Message, Session, Signal, Worker
 from tests.support.stored import default_policy
 
 FIRST = "0007"  # of sites that are in use; what came before was never run on one
-STOPPED = {"0008_journal_by_message"}  # those for which a site is stopped, as they say
+STOPPED = {"0008_journal_by_message", "0024_journal_in_order"}  # those for which a site is stopped, as they say
+CONCURRENT = (AddIndexInUse, AddUniqueInUse)
 # On a table that exists: they need no lock for longer than a moment, and rewrite nothing.
 HARMLESS = (
-    AddIndexInUse, SetStorage, UpdateFew, UpdateInSteps, WidenToText, migrations.CreateModel, migrations.DeleteModel,
-    migrations.RemoveIndex, migrations.RemoveConstraint, migrations.RemoveField, migrations.AlterModelOptions,
+    AddIndexInUse, AddUniqueInUse, SetStorage, UpdateFew, UpdateInSteps, WidenToText,
+    migrations.CreateModel, migrations.DeleteModel, migrations.RemoveIndex, migrations.RemoveConstraint,
+    migrations.RemoveField, migrations.AlterModelOptions,
 )  # fmt: skip
 
 only_postgres = pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL's storage")
@@ -58,7 +62,7 @@ def harmful(migration: Migration) -> list[str]:
         if isinstance(operation, migrations.AlterField) and leaves_the_column(operation, migration):
             continue
         found.append(operation.describe())
-    if migration.atomic and any(isinstance(operation, AddIndexInUse) for operation in migration.operations):
+    if migration.atomic and any(isinstance(operation, CONCURRENT) for operation in migration.operations):
         found.append("adds an index concurrently within a transaction")
     return found
 
@@ -136,6 +140,42 @@ def test_the_journal_is_migrated() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_the_journal_is_linked_and_read_the_same_both_ways() -> None:
+    before = migrate("0023_words")
+    policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=1)
+    sessions = before.get_model("sessions_app", "Session").objects
+    messages = before.get_model("sessions_app", "Message").objects
+    journal = before.get_model("sessions_app", "JournalEntry").objects
+    now, state = timezone.now(), '{"text":{"t":0},"reasoning":{},"tools":{}}'
+    parts, marks = '[{"type":"text","text":"","state":"streaming"}]', "[[1,1]]"
+    written = [
+        messages.create(
+            session=sessions.create(owner="user:1", policy=policy), uid="m", role="assistant", status="streaming",
+            parts=parts, open=state, marks=marks, first_serial=1, last_serial=1, created_at=now, updated_at=now,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for serial in (2, 3, 4):
+        for message in written:
+            chunk = {"type": "text-delta", "id": "t", "delta": f"{serial} "}
+            event = json.dumps({"serial": serial, "message": "m", "chunk": chunk})
+            journal.create(message=message, serial=serial, event=event)
+    migrate("0024_journal_in_order")
+    for message in written:
+        assert [serial for serial, _ in queries.journal_after(message.session_id, 0)] == [2, 3, 4]
+        found = queries.message(message.session_id, "m")
+        assert found is not None and found.parts[0]["text"] == "2 3 4 "
+    Message.objects.filter(pk=written[0].pk).update(last_serial=3)  # folded up to there
+    migrate("0023_words")
+    assert sorted(journal.values_list("message", "serial")) == [
+        (written[0].pk, 4), *((written[1].pk, serial) for serial in (2, 3, 4)),
+    ]  # fmt: skip
+    JournalEntry.objects.all().delete()
+    sessions.all().delete()
+    policy.delete()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_sessions_being_removed_remain_so() -> None:
     """Both ways: such a session has no owner on one side and a date on the other."""
     before = migrate("0010_policy_hours")
@@ -168,6 +208,30 @@ def test_ids_of_calls_become_longer_without_a_rewrite_and_shorter_again() -> Non
     migrate("0017_run_batches")
     assert signals.get().target[:256] == "x" * 256
     session.delete()
+    policy.delete()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sessions_get_external_ids_without_a_rewrite_and_lose_them_again() -> None:
+    before = migrate("0024_journal_in_order")
+    policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=24)
+    sessions = before.get_model("sessions_app", "Session").objects
+    old = sessions.create(owner="user:1", policy=policy).pk
+    files = storage_of(Session)
+    migrate("0025_external_ids")
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # half an index has its name already
+            cursor.execute("CREATE INDEX session_external_id ON sessions_app_session (owner)")
+    migrate("0026_external_ids_unique")
+    assert storage_of(Session) == files
+    sessions.create(owner="user:1", policy=policy)  # by a process of the release before
+    assert set(Session.objects.values_list("external_id", flat=True)) == {None}
+    Session.objects.filter(pk=old).update(external_id="a")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Session.objects.exclude(pk=old).update(external_id="a")
+    migrate("0024_journal_in_order")
+    assert sessions.count() == 2
+    sessions.all().delete()
     policy.delete()
 
 
@@ -215,7 +279,7 @@ def test_a_tail_update_writes_no_index() -> None:
     sessions = Session.objects.bulk_create(Session(owner="user:1", policy=policy) for _ in range(200))
     before = updates(Session)
     with transaction.atomic():
-        sql.advance_tails([(session.pk, 7, 9) for session in sessions])
+        sql.advance_tails([(session.pk, 7, 3, 9) for session in sessions])
     assert updates(Session) - before == {"rows": 200, "without an index": 200}
 
 

@@ -12,10 +12,13 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from sessions_app import conf
+from sessions_app.auth.identity import Identity
 from sessions_app.event_log import queries as store
 from sessions_app.event_log import quota
 from sessions_app.event_log import sql as statements
+from sessions_app.http import own_sessions
 from sessions_app.models import Approval, JournalEntry, Message, Run, Session, Signal, Worker, new_id
+from sessions_app.retention import journal
 from sessions_app.retention import purge as retention
 from sessions_app.runs import claims, inbox, leases, lifecycle, signal_handlers
 from tests.support.stored import default_policy, hours_ago
@@ -35,7 +38,12 @@ def large() -> Session:
     """A large session in a database with many others, most of them of other owners."""
     policy, now = default_policy(), timezone.now()
     many = [
-        Session(owner=OWNER if n % 50 == 0 else f"guest:{n}", policy=policy, active_at=now - timedelta(seconds=n))
+        Session(
+            owner=OWNER if n % 50 == 0 else f"guest:{n}",
+            external_id=f"chat-{n}" if n % 2 else None,
+            policy=policy,
+            active_at=now - timedelta(seconds=n),
+        )
         for n in range(SESSIONS)
     ]
     Session.objects.bulk_create(many)
@@ -80,12 +88,25 @@ def fill(contents: list[tuple[Session, int, Worker | None]]) -> None:
         Approval(session=run.session, run=run, uid=f"a_{n}", call="call", tool="mail", input="{}", status="expired")
         for n, run in enumerate(ended)
     )
+    for message in messages:
+        if message.status == "streaming":
+            write_journal(message, 200)
+
+
+def write_journal(message: Message, events: int) -> None:
+    session, last = message.session, JournalEntry.objects.count()
     JournalEntry.objects.bulk_create(
-        JournalEntry(message=message, serial=message.last_serial + n, event=event_of(message))
-        for message in messages
-        if message.status == "streaming"
-        for n in range(200)
+        JournalEntry(
+            id=last + n + 1,
+            message=message,
+            serial=message.last_serial + n + 1,
+            event=event_of(message),
+            previous=last + n if n else session.journal,
+        )
+        for n in range(events)
     )
+    session.journal = last + events
+    session.save(update_fields=["journal"])
 
 
 def event_of(message: Message) -> str:
@@ -129,7 +150,7 @@ def commit(session: Session) -> None:
         statements.lock_sessions({session.pk})
         statements.fenced_runs({(run.pk, run.worker_id or "")})
         statements.existing_messages({(session.pk, "m_7"), (session.pk, "m_new")})
-        statements.advance_tails([(session.pk, OF_ONE + 9, 50)])
+        statements.advance_tails([(session.pk, OF_ONE + 9, session.journal, 50)])
         statements.note_runs([], {new_id()})
 
 
@@ -167,14 +188,25 @@ def list_conversations(session: Session) -> None:
     Session.objects.visible().filter(owner=OWNER).count()
 
 
+def find_by_id(session: Session) -> None:
+    own_sessions._find(Identity(OWNER), "chat-7")
+    list(Session.objects.visible().filter(owner=OWNER, external_id="chat-7"))
+
+
 def purge(session: Session) -> None:
     """Purge while nothing has expired."""
     retention.purge()
 
 
+def trim_the_journal(session: Session) -> None:
+    rows = JournalEntry.objects.filter(id__lte=100)
+    list(journal._needed_by(rows))
+    journal._remove(rows)
+
+
 QUERIES = [
     attach, resume, history, history_of_signals, mend, check_tails, commit, end_a_response, begin_runs,
-    look_into_inboxes, look_for_the_dead, list_conversations, purge,
+    look_into_inboxes, look_for_the_dead, list_conversations, find_by_id, purge, trim_the_journal,
 ]  # fmt: skip
 
 

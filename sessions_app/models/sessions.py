@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from sessions_app import conf
 from sessions_app.core import retention
+from sessions_app.core.external_ids import EXTERNAL_ID_LENGTH
 from sessions_app.core.tokens import ALL
 from sessions_app.models.ids import new_epoch, new_id
 
@@ -102,6 +103,16 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Present sessions that are not expired: readers see these only, purged or not."""
         return self.present().exclude(self._is_expired(now or timezone.now()))
 
+    def named(self, id_: str) -> SessionQuerySet:
+        """Sessions with this id, the server's or their owner's own. Only for the sessions of one owner."""
+        return self.filter(Q(pk=id_) | Q(external_id=id_))
+
+    def give_to(self, owner: str) -> None:
+        """Change the owner. A session whose external id the new owner already uses loses it."""
+        used = Session.objects.present().filter(owner=owner, external_id__isnull=False).values("external_id")
+        self.filter(external_id__in=used).update(external_id=None)
+        self.update(owner=owner)
+
     def fitting(self, patterns: Collection[str]) -> SessionQuerySet:
         """Sessions whose ids fit one of a token's patterns."""
         return self.all() if ALL in patterns else self.filter(Q(*map(_fits, patterns), _connector=Q.OR))
@@ -126,6 +137,10 @@ class Session(models.Model):
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
     owner = models.CharField(max_length=80, help_text="`user:<id>`, `guest:<id>`, or the identity of a token.")
+    # Null, not empty: only then is the column added to a large table of SQLite's without writing it again.
+    external_id = models.CharField(
+        max_length=EXTERNAL_ID_LENGTH, null=True, editable=False, help_text="The owner's own id of it, if it has one."
+    )
     title = models.CharField(max_length=200, blank=True)
     agent = models.CharField(max_length=64, blank=True, help_text="Name of the agent that answers. Empty for none.")
     policy = models.ForeignKey(RetentionPolicy, on_delete=models.PROTECT, related_name="sessions")
@@ -135,7 +150,11 @@ class Session(models.Model):
     trimmed = models.BigIntegerField(
         default=0, editable=False, help_text="Highest serial of messages and signals removed by retention."
     )
-    # Written with the tail. Added up, it is what an owner has stored (`event_log.quota`).
+    # Written with the tail. An id is never used again, so this may name a row that is gone.
+    journal = models.BigIntegerField(
+        default=0, db_default=0, editable=False, help_text="Id of its last row in the journal."
+    )
+    # Likewise. Added up, it is what an owner has stored (`event_log.quota`).
     stored = models.BigIntegerField(
         default=0, db_default=0, editable=False, help_text="Bytes of its messages and signals."
     )
@@ -157,6 +176,14 @@ class Session(models.Model):
 
     class Meta:
         ordering = ["-active_at"]
+        constraints = [
+            # A removed session gives its id free.
+            models.UniqueConstraint(
+                fields=["owner", "external_id"],
+                condition=Q(external_id__isnull=False, removed_at__isnull=True),
+                name="session_external_id",
+            ),
+        ]
         indexes = [
             # The list of an owner's conversations, newest first.
             models.Index(fields=["owner", "-active_at"], name="session_owner_active"),
@@ -247,19 +274,22 @@ class Message(models.Model):
 
 
 class JournalEntry(models.Model):
-    """One event that is not yet folded into its message's row. Written and removed by `LogWriter` alone."""
+    """One event, until it is folded into its message's row, and for a minute more.
 
-    # Neither an index nor a constraint of its own: each would cost every token a page of the log, or a look-up. The
-    # unique constraint below begins with the message too, and `LogWriter` writes only under the lock of the session's
-    # row.
-    # By the message's number, not by the session's id: a commit writes every page of the constraint's index that one of
-    # its events is in, and with so short a key that is a third of the pages.
+    Written by `LogWriter` alone, removed by `retention.journal`.
+    """
+
+    # No index but that of its id: a commit of many responses adds a page at the table's end, where an index by message
+    # would have it write a page for each. Instead a session names its last row, and each row the one before it.
+    # The rows of a message that was deleted go in their turn.
     message = models.ForeignKey(
-        Message, on_delete=models.CASCADE, related_name="journal", db_index=False, db_constraint=False
+        Message, on_delete=models.DO_NOTHING, related_name="journal", db_index=False, db_constraint=False
     )
     serial = models.BigIntegerField()
     event = models.TextField(help_text="JSON of the event, as sent.")
+    previous = models.BigIntegerField(
+        db_default=0, help_text="Id of the row before, in the same session. That one may be gone."
+    )
 
     class Meta:
         verbose_name_plural = "journal"
-        constraints = [models.UniqueConstraint(fields=["message", "serial"], name="journal_serial_in_message")]

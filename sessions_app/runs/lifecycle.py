@@ -224,8 +224,7 @@ def _conclude_steer(log: SessionLog, signal: models.Signal, run: models.Run, *, 
 
 def say_turn(log: SessionLog, signal: models.Signal) -> int:
     """Add a signal's text as a person's message; return its serial."""
-    parts = orjson.loads(signal.payload)["parts"]
-    return log.append(signal.uid, [{"type": "message", "role": "user", "parts": parts}]).serial
+    return log.append(signal.uid, [signals.turn_chunk(orjson.loads(signal.payload))]).serial
 
 
 # Runs of dead workers
