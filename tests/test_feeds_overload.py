@@ -9,8 +9,10 @@ import pytest
 
 from sessions_app.core import frames
 from sessions_app.core.attachment import Frame
+from sessions_app.database import threads
 from sessions_app.delivery import feeds
 from sessions_app.delivery.feeds import Feeds
+from sessions_app.event_log import queries
 from sessions_app.event_log.queries import Tail
 
 EPOCH, OWNER = "epoch", "guest:1"
@@ -74,10 +76,10 @@ async def store(monkeypatch: pytest.MonkeyPatch) -> Store:
         yield
 
     store = Store()
-    monkeypatch.setattr(feeds.threads, "run", store.run)
-    monkeypatch.setattr(feeds.queries, "tails", store.tails_of)
-    monkeypatch.setattr(feeds.queries, "journal_after", store.journal_after)
-    monkeypatch.setattr(feeds.queries, "consistent_read", consistent_read)
+    monkeypatch.setattr(threads, "run", store.run)
+    monkeypatch.setattr(queries, "tails", store.tails_of)
+    monkeypatch.setattr(queries, "journal_after", store.journal_after)
+    monkeypatch.setattr(queries, "consistent_read", consistent_read)
     return store
 
 
@@ -110,7 +112,7 @@ async def test_hints_that_are_late_are_waited_for(store: Store, monkeypatch: pyt
         found.deliver([frame("a", 2)])
         asleep.set()
 
-    monkeypatch.setattr(feeds.asyncio, "sleep", grace)
+    monkeypatch.setattr(asyncio, "sleep", grace)
     await found.check_tails()
     assert asleep.is_set()
     assert store.fills == []

@@ -37,7 +37,7 @@ async def test_a_message_stays_bounded() -> None:
     for first in (0, most - 1, 2 * most):
         outgoing.put("a", hint(*range(first, first + most - 1)))
     taken = [(await outgoing.take()) for _ in range(2)]
-    assert [batch.count for batch in taken] == [2, 1]
+    assert [batch.hints for batch in taken] == [2, 1]
     assert len(taken[0].message["frames"]) < 2 * most
 
 
@@ -54,4 +54,4 @@ async def test_a_hint_wakes_the_sender() -> None:
     taking = asyncio.create_task(outgoing.take())
     await asyncio.sleep(0)
     outgoing.put("a", hint(1))
-    assert (await asyncio.wait_for(taking, 10)).count == 1
+    assert (await asyncio.wait_for(taking, 10)).hints == 1

@@ -16,11 +16,11 @@ MOST_FRAMES = 1024
 
 
 class Batch(NamedTuple):
-    """A message for a group, and the number of those that were put for it."""
+    """A message for a group, and the number of hints that were joined in it."""
 
     group: str
     message: Message
-    count: int
+    hints: int
 
 
 class Outgoing:
