@@ -1,5 +1,7 @@
 // An external store for assistant-ui: `useExternalStoreRuntime(useHoldfastThread(sessionId))`.
 
+"use client"; // where React renders components on a server
+
 import { useMemo } from "react";
 import { useSession } from "./react.js";
 

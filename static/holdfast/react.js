@@ -1,5 +1,7 @@
 // Hooks for React 18 and later, on useSyncExternalStore: safe when effects run twice, and on a server.
 
+"use client"; // where React renders components on a server
+
 import { createContext, createElement, useContext, useEffect, useMemo, useSyncExternalStore } from "react";
 
 /** @typedef {import("./client.js").Holdfast} Holdfast */

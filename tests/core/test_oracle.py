@@ -80,6 +80,7 @@ def theirs(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_browsers_fold_makes_the_same_messages_and_applies_the_same_patches() -> None:
+    """And its unfolded messages fold to the same."""
     lines, expected = [], []
     for seed, chunks in enumerate(responses()):
         cut = Random(seed).randint(1, len(chunks))
@@ -88,7 +89,9 @@ def test_the_browsers_fold_makes_the_same_messages_and_applies_the_same_patches(
         update = patch(folded(chunks[:read]), after=cut, held=held(at_cut))
         lines.append({"events": events(chunks), "cut": cut, "patch": update})
         end = to_wire(folded(chunks))
-        expected.append({"atCut": {"message": to_wire(at_cut), "held": held(at_cut)}, "end": end, "resumed": end})
+        expected.append(
+            {"atCut": {"message": to_wire(at_cut), "held": held(at_cut)}, "end": end, "resumed": end, "unfolded": end}
+        )
     for line, result, wanted in zip(lines, run_node("oracle-fold.mjs", lines), expected, strict=True):
         assert result == json.loads(json.dumps(wanted)), line
 
