@@ -34,10 +34,10 @@ const LOST = {
  * Yield the chunks of a message, which may still have to begin, until it ends. Their fold is the message.
  * @param {string} id of the message
  * @param {Source} source
- * @param {ChunkOptions} options
+ * @param {ChunkOptions} [options]
  * @returns {AsyncGenerator<Chunk, void, undefined>}
  */
-export async function* chunksOf(id, source, { signal, replay = true, until = () => false }) {
+export async function* chunksOf(id, source, { signal, replay = true, until = () => false } = {}) {
   const reader = new ChunkReader(id, source, replay);
   const wake = () => reader.wake();
   signal?.addEventListener("abort", wake);

@@ -168,7 +168,7 @@ export class Holdfast extends /** @type {new () => EventsOf<HoldfastEvents>} */ 
    * server could not be reached).
    * @param {{external_id?: string, title?: string, agent?: string, policy?: string}} [fields]
    */
-  async createSession(fields = {}) {
+  async createSession(fields) {
     return (await this.#rest()).createSession(fields);
   }
 

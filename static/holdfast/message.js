@@ -108,7 +108,6 @@ export class FoldError extends Error {
   /** @param {string} code as in the server's errors @param {string} detail */
   constructor(code, detail) {
     super(`${code}: ${detail}`);
-    this.name = "FoldError";
     this.code = code;
   }
 }

@@ -11,10 +11,10 @@ const loading = new WeakMap();
 
 /**
  * Load the messages before the earliest one here, unless that is under way.
- * @param {SessionState} state @param {Rest} rest @param {string} session id @param {number} limit
+ * @param {SessionState} state @param {Rest} rest @param {string} session id @param {number} [limit]
  * @returns {Promise<string[]>} ids of the new ones
  */
-export function loadOlder(state, rest, session, limit) {
+export function loadOlder(state, rest, session, limit = 30) {
   const known = loading.get(state);
   if (known) return known;
   const load = loadBefore(state, rest, session, limit).finally(() => {

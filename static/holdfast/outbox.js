@@ -108,7 +108,7 @@ export class Outbox {
     const kept = alike.filter(({ state }) => state !== "accepted");
     const payloads = [...kept.map((signal) => signal.payload), payload];
     if (payloads.length <= MAX_SIGNALS && byteLength(JSON.stringify(payloads)) <= MAX_BYTES) return;
-    const message = "Too many unsent messages: wait, or dismiss failed ones";
+    const message = "Too many unsent messages (limit: 100 or 1 MB): wait, or dismiss some";
     throw asError({ code: "outbox_full", message, retryable: true });
   }
 

@@ -53,7 +53,7 @@ export function errorOfClose(closeCode) {
   const found = CLOSING.find(([number]) => number === closeCode);
   if (!found) return undefined;
   const [, code, retryable] = found;
-  return { code, message: `The server closed the connection: ${code.replaceAll("_", " ")}`, retryable };
+  return { code, message: `Closed by the server: ${code.replaceAll("_", " ")}`, retryable };
 }
 
 /** @param {Frame} frame an `error` @returns {ProtocolError} */

@@ -137,8 +137,8 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
     return this.#snapshot;
   }
 
-  /** Load earlier messages into `messages`. @param {number} [limit] how many */
-  async loadOlder(limit = 30) {
+  /** Load earlier messages into `messages`. @param {number} [limit] how many, 30 by default */
+  async loadOlder(limit) {
     const { loadOlder } = await import("./older.js");
     const added = await loadOlder(this.#state, await this.#connection.rest(), this.id, limit);
     this.#changed(added, []);
@@ -151,7 +151,7 @@ export class Session extends /** @type {new () => EventsOf<SessionEvents>} */ (E
    * @param {import("./chunks.js").ChunkOptions} [options]
    * @returns {AsyncGenerator<import("./message.js").Chunk, void, undefined>}
    */
-  async *chunks(message, options = {}) {
+  async *chunks(message, options) {
     const { chunksOf } = await import("./chunks.js");
     const find = () => this.#state.messages.get(message);
     yield* chunksOf(message, { find, followers: this.#followers, gone: () => this.gone }, options);

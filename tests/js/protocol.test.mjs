@@ -26,7 +26,7 @@ test("errors handled by name exist on the server", () => {
 });
 
 test("a close code without an error frame still says what it means", () => {
-  const message = "The server closed the connection: signed out";
+  const message = "Closed by the server: signed out";
   assert.deepEqual(errorOfClose(4401), { code: "signed_out", message, retryable: false });
   assert.equal(errorOfClose(4429).code, "rate_limited");
   assert.equal(errorOfClose(1006), undefined);

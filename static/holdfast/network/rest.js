@@ -63,8 +63,8 @@ export class Rest {
     return this.request("GET", next ?? "sessions/");
   }
 
-  /** @param {object} fields @returns {Promise<SessionRecord>} */
-  createSession(fields) {
+  /** @param {object} [fields] @returns {Promise<SessionRecord>} */
+  createSession(fields = {}) {
     return this.request("POST", "sessions/", fields);
   }
 

@@ -14,7 +14,7 @@ export type ChunkOptions = {
  * Yield the chunks of a message, which may still have to begin, until it ends. Their fold is the message.
  * @param {string} id of the message
  * @param {Source} source
- * @param {ChunkOptions} options
+ * @param {ChunkOptions} [options]
  * @returns {AsyncGenerator<Chunk, void, undefined>}
  */
-export declare function chunksOf(id: string, source: Source, { signal, replay, until }: ChunkOptions): AsyncGenerator<Chunk, void, undefined>;
+export declare function chunksOf(id: string, source: Source, { signal, replay, until }?: ChunkOptions): AsyncGenerator<Chunk, void, undefined>;

@@ -89,7 +89,7 @@ export declare class Session extends /** @type {new () => EventsOf<SessionEvents
      * and with new objects only for what has.
      */
     snapshot(): import("./snapshot.js").SessionSnapshot;
-    /** Load earlier messages into `messages`. @param {number} [limit] how many */
+    /** Load earlier messages into `messages`. @param {number} [limit] how many, 30 by default */
     loadOlder(limit?: number): Promise<void>;
     /**
      * The AI SDK's chunks of a message, which may still have to begin: a replay, then what follows, until its end. Their fold

@@ -63,8 +63,8 @@ export declare class Rest {
     });
     /** @param {string|null} [next] `next` of the page before @returns {Promise<SessionPage>} sessions, newest first */
     listSessions(next?: string | null): Promise<SessionPage>;
-    /** @param {object} fields @returns {Promise<SessionRecord>} */
-    createSession(fields: object): Promise<SessionRecord>;
+    /** @param {object} [fields] @returns {Promise<SessionRecord>} */
+    createSession(fields?: object): Promise<SessionRecord>;
     /**
      * @param {string} id of the session
      * @param {{before: number, limit: number, replaced: boolean}} page `before` is a message's first serial
