@@ -2,12 +2,14 @@
 
 import asyncio
 
+from sessions_app.core.attachment import Frame
 from sessions_app.delivery import outgoing_hints
 from sessions_app.delivery.outgoing_hints import Message, Outgoing
 
 
-def hint(*frames: int, at: float = 1.0) -> Message:
-    return {"type": "frames", "origin": "x", "at": at, "frames": list(frames)}
+def hint(*serials: int, at: float = 1.0, size: int = 100) -> Message:
+    frames = [Frame("s", "e", serial, serial, "", size) for serial in serials]
+    return {"type": "frames", "origin": "x", "at": at, "frames": frames}
 
 
 SIGNAL: Message = {"type": "signals", "origin": "x", "at": 1.0, "shards": 1}
@@ -39,6 +41,13 @@ async def test_a_message_stays_bounded() -> None:
     taken = [(await outgoing.take()) for _ in range(2)]
     assert [batch.hints for batch in taken] == [2, 1]
     assert len(taken[0].message["frames"]) < 2 * most
+
+
+async def test_large_frames_are_not_joined() -> None:
+    outgoing = Outgoing(10)
+    for serial in range(3):
+        outgoing.put("a", hint(serial, size=outgoing_hints.MOST_BYTES // 2))
+    assert [(await outgoing.take()).hints for _ in range(2)] == [2, 1]
 
 
 async def test_a_full_queue_drops_the_oldest() -> None:

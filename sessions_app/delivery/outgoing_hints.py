@@ -9,10 +9,13 @@ import asyncio
 from collections import deque
 from typing import Any, NamedTuple
 
+from sessions_app.core.attachment import Frame
+
 Message = dict[str, Any]
 
 # Frames in a joined message, some 300 bytes each: reading it holds a receiver's loop for a few milliseconds.
 MOST_FRAMES = 1024
+MOST_BYTES = 1 << 20  # of their texts, and one message more
 
 
 class Batch(NamedTuple):
@@ -59,13 +62,19 @@ class Outgoing:
     def _joined(self, group: str, message: Message) -> Batch:
         """Join frames of further messages, with the time of the first: its frames have waited longest."""
         frames, count = list(message["frames"]), 1
+        size = _size(frames)
         others: deque[tuple[str, Message]] = deque()
-        while self._waiting and len(frames) < MOST_FRAMES:
+        while self._waiting and len(frames) < MOST_FRAMES and size < MOST_BYTES:
             entry = self._waiting.popleft()
             if entry[0] == group and "frames" in entry[1]:
                 frames += entry[1]["frames"]
+                size += _size(entry[1]["frames"])
                 count += 1
             else:
                 others.append(entry)
         self._waiting.extendleft(reversed(others))
         return Batch(group, message | {"frames": frames}, count)
+
+
+def _size(frames: list[Frame]) -> int:
+    return sum(frame.size for frame in frames)
