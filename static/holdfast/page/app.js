@@ -1,6 +1,10 @@
 // The page: one connection, the conversation shown, and the list of the others.
 import { sentence } from "../connection-words.js";
 import { Holdfast } from "../index.js";
+// What the client loads when it is needed, this page has from its beginning: a network that fails meanwhile must not keep
+// unsent messages from being stored, and shared with other tabs.
+import "../network/http.js";
+import "../shared-signals.js";
 import "../status-element.js";
 import { Absence } from "./absence.js";
 import { addresses } from "./addresses.js";
