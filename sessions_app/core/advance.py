@@ -1,0 +1,157 @@
+"""Advance: the chunks that bring a reader from one state of a message to a later one.
+
+For readers who can't have the chunks between the two, because these are folded already, or because a reader says only
+what it holds. Where it holds the beginning of a part that it can't go on with, it drops its current step (`reset-step`)
+and gets that again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+from sessions_app.core.message import MessageState, ended, step_start
+from sessions_app.core.unfold import available, call_input, decided, end_chunks, part_chunks
+from sessions_app.core.wire_types import Chunk, OpenParts, Part
+
+# States of a tool call, in their order; a reader may be ahead with its own decision or result.
+_RANKS = {"input-streaming": 0, "input-available": 1, "approval-requested": 1, "approval-responded": 2}
+_OUTCOME = 3
+
+
+def advance(have: MessageState, now: MessageState) -> list[Chunk]:
+    """Return chunks for a reader whose state is `have`, an earlier one of the message `now`."""
+    chunks: list[Chunk] = []
+    if now.metadata is not None and now.metadata != have.metadata:
+        chunks.append({"type": "message-metadata", "messageMetadata": now.metadata})
+    common = min(len(have.parts), len(now.parts))
+    kept = next((index for index in range(common) if not _goes_on(have, now, index)), common)
+    is_reset = kept < len(have.parts)
+    if is_reset:
+        kept = min(step_start(have), kept)
+    opened = _open_parts(have)
+    for index in sorted(range(kept), key=lambda index: index not in opened):
+        if is_reset and index not in opened:
+            chunks.append({"type": "reset-step"})  # closes what is open
+            is_reset = False
+        chunks += _changes(have, now, index)
+    if is_reset:
+        chunks.append({"type": "reset-step"})
+    return [*chunks, *part_chunks(_rest(now, kept), resets=False), *([] if ended(have) else end_chunks(now))]
+
+
+def _open_parts(message: MessageState) -> set[int]:
+    opened = message.open
+    inputs = {each["part"] for each in opened["tools"].values()}
+    return {*opened["text"].values(), *opened["reasoning"].values(), *inputs}
+
+
+def _rest(message: MessageState, first: int) -> MessageState:
+    """Return the message without the parts before `first`."""
+    opened = message.open
+    rest: OpenParts = {
+        "text": {id: index - first for id, index in opened["text"].items() if index >= first},
+        "reasoning": {id: index - first for id, index in opened["reasoning"].items() if index >= first},
+        "tools": {
+            call: {**each, "part": each["part"] - first}
+            for call, each in opened["tools"].items()
+            if each["part"] >= first
+        },
+    }
+    return replace(message, parts=message.parts[first:], marks=message.marks[first:], open=rest)
+
+
+def _goes_on(have: MessageState, now: MessageState, index: int) -> bool:
+    """Return whether chunks can make the part that the reader has at an index the one that is there now."""
+    old, new = have.parts[index], now.parts[index]
+    if "toolCallId" in new:
+        is_same = old.get("toolCallId") == new["toolCallId"] and _is_dynamic(old) == _is_dynamic(new)
+        return is_same and not any(name in old and name not in new for name in _LASTING)
+    if new["type"] in ("text", "reasoning"):
+        return _text_goes_on(have, now, index)
+    return old == new or ("id" in new and new["type"].startswith("data-") and _named(old) == _named(new))
+
+
+def _text_goes_on(have: MessageState, now: MessageState, index: int) -> bool:
+    old, new = have.parts[index], now.parts[index]
+    open_then, open_now = _open_id(have, index), _open_id(now, index)
+    if open_then is None:
+        return open_now is None and old == new
+    return open_now in (None, open_then) and old["type"] == new["type"] and new["text"].startswith(old["text"])
+
+
+def _is_dynamic(part: Part) -> bool:
+    return part["type"] == "dynamic-tool"
+
+
+def _named(part: Part) -> tuple[str, str | None]:
+    return part["type"], part.get("id")
+
+
+def _open_id(message: MessageState, index: int) -> str | None:
+    kind = message.parts[index]["type"]
+    opened = message.open["text"] if kind == "text" else message.open["reasoning"]
+    return next((id for id, part in opened.items() if part == index), None)
+
+
+def _changes(have: MessageState, now: MessageState, index: int) -> list[Chunk]:
+    """Return the chunks that make a part that goes on the one that is there now."""
+    old, new = have.parts[index], now.parts[index]
+    if "toolCallId" in new:
+        return _call_changes(have, now, index)
+    if old == new:
+        return []
+    if new["type"] in ("text", "reasoning"):
+        return _text_changes(old, new, _open_id(have, index) or "")
+    return [cast(Chunk, dict(new))]
+
+
+def _text_changes(old: Part, new: Part, id: str) -> list[Chunk]:
+    chunks = [{"type": f"{new['type']}-delta", "id": id, "delta": new["text"].removeprefix(old["text"])}]
+    if new["state"] == "done":
+        chunks.append({"type": f"{new['type']}-end", "id": id})
+    named = {name: new[name] for name in ("providerMetadata", "citations") if name in new}  # type: ignore[literal-required]
+    return [*cast(list[Chunk], chunks[:-1]), cast(Chunk, {**chunks[-1], **named})]
+
+
+def _call_changes(have: MessageState, now: MessageState, index: int) -> list[Chunk]:
+    """Return the chunks of a call that has gone on. What the reader has of it isn't repeated."""
+    old, new = have.parts[index], now.parts[index]
+    before, after = _raw_input(have, index), _raw_input(now, index)
+    if (old == new and before == after) or _is_behind(old, new):
+        return []
+    if new["state"] == "input-streaming":
+        if before is not None and (after or "").startswith(before) and _values(old, _BEGUN) == _values(new, _BEGUN):
+            rest = (after or "").removeprefix(before)
+            delta: Chunk = {"type": "tool-input-delta", "toolCallId": new["toolCallId"], "inputTextDelta": rest}
+            return [delta] if rest else []
+        return call_input(new, after or "")
+    has_input = _rank(old) > 0 and _values(old, _INPUT) == _values(new, _INPUT)
+    return [*([] if has_input else [available(new)]), *decided(new, known=old.get("approval"))]
+
+
+_LASTING = ("title", "toolMetadata", "providerExecuted", "callProviderMetadata")  # once set, never without a value
+_INPUT = ("type", "toolName", "input", "title")
+_BEGUN = ("type", "toolName", "inputEncoding", *_LASTING)
+
+
+def _values(part: Part, names: tuple[str, ...]) -> list[object]:
+    fields: Mapping[str, object] = part
+    return [fields.get(name) for name in names]
+
+
+def _rank(part: Part) -> int:
+    return _RANKS.get(part["state"], _OUTCOME)
+
+
+def _is_behind(old: Part, new: Part) -> bool:
+    """Return whether the reader has more than the message: what it has just sent, and no agent has written yet."""
+    asked, asks = old.get("approval"), new.get("approval")
+    return _rank(new) < _rank(old) > 1 and (asked and asked["id"]) == (asks and asks["id"])
+
+
+def _raw_input(message: MessageState, index: int) -> str | None:
+    """Return the text so far of an input that is open; of one that was cut off, what there was of it."""
+    opened = next((each["text"] for each in message.open["tools"].values() if each["part"] == index), None)
+    return message.parts[index].get("rawInput") if opened is None else opened
