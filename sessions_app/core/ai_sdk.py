@@ -1,7 +1,7 @@
 """The AI SDK's wire: one response in that vocabulary, from what its reader holds to its end.
 
-The client takes a strict union of 30 chunk types, all of which Holdfast's vocabulary has; another one, or one that lacks
-a field, ends the stream with an error.
+The client takes a strict union of 30 chunk types, which Holdfast's vocabulary has too; another one, or one that lacks a
+field, ends the stream with an error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import cast
 
 from sessions_app.core.advance import advance
 from sessions_app.core.fold import apply, begin
-from sessions_app.core.message import MessageState, ended
+from sessions_app.core.message import MessageState, ended, step_start
 from sessions_app.core.wire_types import Chunk, Event, Part, SignalRecord
 
 # Fields that the client requires, and Holdfast's vocabulary doesn't: a value that JSON leaves out.
@@ -48,12 +48,19 @@ def waits_for_people(message: MessageState, decided: Collection[str] = ()) -> bo
     """
     if ended(message) or any(message.open.values()):
         return False
-    calls = [part for part in message.parts if "toolCallId" in part and not part["state"].startswith("output-")]
-    under_way = [part for part in calls if not _waits(part) or _decision(part) in decided]
-    return bool(calls) and not under_way and not any(part.get("preliminary") for part in message.parts)
+    waiting = [part for part in message.parts if _waits(part)]
+    current = message.parts[step_start(message) :]
+    at_work = any(_is_under_way(part) and not _waits(part) for part in current)
+    return bool(waiting) and not at_work and not any(_decision(part) in decided for part in waiting)
+
+
+def _is_under_way(part: Part) -> bool:
+    return "toolCallId" in part and (not part["state"].startswith("output-") or part.get("preliminary", False))
 
 
 def _waits(part: Part) -> bool:
+    if "toolCallId" not in part or part["state"].startswith("output-"):
+        return False
     if "approval" in part:
         return "approved" not in part["approval"]
     return part["state"] == "input-available" and is_client_tool(part)

@@ -111,7 +111,7 @@ _SHOWN: dict[str, tuple[str, ...]] = {
 
 
 def _text(payload: Mapping[str, object], limits: Limits) -> Payload:
-    """Read a text in parts, of which only the text is kept."""
+    """Read a text in parts, of which only the text is kept, and the message's `metadata`."""
     parts = payload.get("parts")
     if not isinstance(parts, list) or not 0 < len(parts) <= MOST_PARTS:
         raise HoldfastError("bad_signal", f"a message has 1 to {MOST_PARTS} `parts`")
@@ -122,7 +122,17 @@ def _text(payload: Mapping[str, object], limits: Limits) -> Payload:
     if sum(map(size, checked)) > limits.message_bytes:
         raise HoldfastError("message_too_large", f"a person's message has at most {limits.message_bytes} bytes")
     told: list[Part] = [{"type": "text", "text": text} for text in checked]
-    return {"parts": told}
+    return {"parts": told, **_metadata(payload, limits)}
+
+
+def _metadata(payload: Mapping[str, object], limits: Limits) -> Payload:
+    metadata = payload.get("metadata")
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, dict):
+        raise HoldfastError("bad_signal", "`metadata` is an object")
+    _check_json(metadata, "metadata", limits)
+    return {"metadata": metadata}
 
 
 def _cancel(payload: Mapping[str, object], limits: Limits) -> Payload:

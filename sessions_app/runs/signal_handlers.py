@@ -100,7 +100,7 @@ def _steer(log: SessionLog, sent: Sent) -> Receipt:
 
 def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
     """Add a person's message, and the run that answers it."""
-    stored = log.append(sent.id, [{"type": "message", "role": "user", "parts": sent.payload["parts"]}])
+    stored = log.append(sent.id, [lifecycle.turn(sent.payload)])
     if stored.repeated:  # its message is older than what is known of signals
         written = queries.message(log.session, sent.id)
         if written is None or written.parts != sent.payload["parts"]:

@@ -1,0 +1,389 @@
+"""Chats of AI SDK clients over HTTP: answers, resumed and stopped ones, decisions, other answers."""
+
+import asyncio
+import copy
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from agents_app import registry
+from agents_app.local.runner import Runner
+from agents_app.turn import Turn
+from sessions_app import models, process
+from sessions_app.database import threads
+from sessions_app.event_log import queries
+from sessions_app.runs import lifecycle
+from sessions_app.transports.ai_sdk import stream as ai_sdk_stream
+from tests.support.chat import Chunk, Stream, body, post, send, user
+from tests.support.harness import until
+from tests.support.requests import Browser, limit, new_session, refusal_of, running
+from tests.support.stored import a_message
+
+__all__ = ["limit", "running"]  # fixtures
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ONE, TWO = "AbCdEfGhIjKlMn01", "AbCdEfGhIjKlMn02"
+
+Agent = Callable[[Turn], Awaitable[None]]
+
+
+@pytest.fixture
+async def chat(running: process.Process, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`await chat(agent)`: a session in which this agent answers."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def new(agent: Agent) -> str:
+        monkeypatch.setattr(registry, "_agents", {"test": agent})
+        if not tasks:
+            tasks.append(asyncio.create_task(Runner(running).run()))
+        return await new_session(agent="test")
+
+    yield new
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def parrot(turn: Turn) -> None:
+    await turn.text(turn.prompt)
+
+
+class Held:
+    """An agent that says a word, waits to be let go, and says another."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.starts = 0
+
+    async def __call__(self, turn: Turn) -> None:
+        self.starts += 1
+        await turn.text("first ")
+        await self.go_on.wait()
+        await turn.text("second")
+
+
+async def stored(session: str, uid: str) -> Any:
+    def read() -> Any:
+        with queries.consistent_read():
+            return queries.message(session, uid)
+
+    return await threads.run(read)
+
+
+async def messages(session: str) -> list[tuple[str, str]]:
+    rows = models.Message.objects.filter(session=session).order_by("first_serial")
+    return await threads.run(lambda: list(rows.values_list("role", "uid")))
+
+
+# Answers
+
+
+@pytest.mark.parametrize("slash", ["/", ""])
+async def test_a_message_is_answered_by_a_stream(chat: Any, slash: str) -> None:
+    session = await chat(parrot)
+    response = await post(body(session, user(ONE, "Hi")), slash=slash)
+    names = ("content-type", "cache-control", "connection", "x-vercel-ai-ui-message-stream", "x-accel-buffering")
+    assert [response[name] for name in names] == ["text/event-stream", "no-cache", "keep-alive", "v1", "no"]
+    answer = Stream(response)
+    assert (await answer.all())[0]["type"] == "start" and answer.types[-1] == "finish"
+    assert answer.text == "Hi" and answer.message is not None
+    message = await stored(session, answer.held["id"])
+    assert message.parts == answer.message.parts and message.status == answer.message.status == "complete"
+    assert await messages(session) == [("user", ONE), ("assistant", answer.held["id"])]
+    assert all(int(id.rpartition("-")[2]) for id in answer.ids) and answer.ids  # cursors
+
+
+async def test_a_repeated_message_joins_its_answer(chat: Any) -> None:
+    agent = Held()
+    session = await chat(agent)
+    first = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: agent.starts)
+    second = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: len(process.started().connections) == 2)  # type: ignore[union-attr]
+    agent.go_on.set()
+    answers = await asyncio.gather(first, second)
+    third = await send(body(session, user(ONE)))
+    assert {answer.text for answer in (*answers, third)} == {"first second"}
+    assert len({answer.held["id"] for answer in (*answers, third)}) == 1 and agent.starts == 1
+
+
+async def test_a_session_without_an_agent_has_an_empty_stream() -> None:
+    session = await new_session()
+    stream = Stream(await post(body(session, user(ONE))))
+    assert await stream.all() == []
+    assert await messages(session) == [("user", ONE)]
+
+
+async def test_a_failed_answer_ends_in_an_error(chat: Any) -> None:
+    async def fails(turn: Turn) -> None:
+        await turn.text("so far")
+        raise RuntimeError("a bug")
+
+    answer = await send(body(await chat(fails), user(ONE)))
+    assert answer.types[-1] == "error" and answer.text == "so far"
+
+
+async def test_the_metadata_of_a_message_is_kept(chat: Any) -> None:
+    session = await chat(parrot)
+    await send(body(session, user(ONE, metadata={"sent": "by phone"})))
+    assert (await stored(session, ONE)).metadata == {"sent": "by phone"}
+
+
+# Leaving and coming back
+
+
+async def test_nothing_is_under_way_in_a_chat_at_rest(chat: Any) -> None:
+    session = await chat(parrot)
+    for slash in ("/", ""):
+        assert (await Browser().get(f"/api/chat/{session}/stream{slash}")).status_code == 204
+    await send(body(session, user(ONE)))
+    assert (await Browser().get(f"/api/chat/{session}/stream")).status_code == 204
+
+
+async def test_a_cut_stream_is_resumed_whole_with_the_same_id(chat: Any, running: process.Process) -> None:
+    agent = Held()
+    session = await chat(agent)
+    cut = Stream(await post(body(session, user(ONE))))
+    await cut.until("text-delta")
+    await until(lambda: not running.connections)
+    again = Stream(await Browser().get(f"/api/chat/{session}/stream/"))
+    reading = asyncio.create_task(again.all())
+    await until(lambda: "text-delta" in again.types)
+    agent.go_on.set()
+    await reading
+    assert again.chunks[0]["type"] == "start" and again.chunks[0]["messageId"] == cut.held["id"]
+    assert again.text == "first second" and again.types[-1] == "finish"
+    assert cut.text == "first " and agent.starts == 1  # leaving stopped nothing
+
+
+async def test_a_waiting_message_is_followed_from_its_beginning(chat: Any) -> None:
+    agent = Held()
+    session = await chat(agent)
+    first = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: agent.starts)
+    second = asyncio.create_task(send(body(session, user(ONE), user(TWO))))
+    await until(lambda: len(process.started().connections) == 2)  # type: ignore[union-attr]
+    agent.go_on.set()
+    one, two = await asyncio.gather(first, second)
+    assert one.held["id"] != two.held["id"] and one.text == two.text == "first second"
+
+
+async def test_a_stop_ends_the_answer_for_all(chat: Any) -> None:
+    agent = Held()
+    session = await chat(agent)
+    reading = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: agent.starts)
+    for slash in ("", "/"):
+        response = await Browser().post(f"/api/chat/{session}/stop{slash}", {})
+        assert (response.status_code, response.content) == (204, b"")
+    answer = await reading
+    assert answer.types[-1] == "abort" and answer.message is not None and answer.message.status == "cancelled"
+
+
+async def test_an_interrupted_answer_finishes_as_interrupted(chat: Any, running: process.Process) -> None:
+    agent = Held()
+    session = await chat(agent)
+    reading = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: agent.starts)
+    run = await threads.run(models.Run.objects.get, session=session)
+    await running.log_writer.change(session, lifecycle.interrupt, run.pk, "The machine burns.")
+    answer = await reading
+    assert answer.chunks[-1] == {"type": "finish", "finishReason": "interrupted", "reason": "The machine burns."}
+
+
+async def test_a_stopping_server_ends_a_stream_with_an_error(chat: Any, running: process.Process) -> None:
+    agent = Held()
+    session = await chat(agent)
+    answer = Stream(await post(body(session, user(ONE))))
+    reading = asyncio.create_task(answer.all())
+    await until(lambda: "text-delta" in answer.types)
+    running.connections.send_all_away()
+    assert (await reading)[-1]["type"] == "error"
+    assert refusal_of(await post(body(session, user(TWO)))) == (503, "going_away")
+
+
+async def test_comments_keep_a_silent_stream_alive(chat: Any, limit: Any) -> None:
+    limit(HEARTBEAT_MS=100)
+    session = await chat(Held())
+    pieces = (await post(body(session, user(ONE))))._body
+    async for piece in pieces:
+        if ai_sdk_stream.KEEP_ALIVE.encode() in piece:
+            break
+    await pieces.aclose()
+
+
+async def test_a_client_that_does_not_read_gets_the_state_when_it_does(chat: Any, limit: Any) -> None:
+    limit(WINDOW_BYTES=2048)
+    written, words = asyncio.Event(), [f"word {number} " for number in range(400)]
+
+    async def speaker(turn: Turn) -> None:
+        for word in words:
+            await turn.text(word)
+            await turn.flush()
+        written.set()
+        await turn.text("end")
+
+    session = await chat(speaker)
+    stream = Stream(await post(body(session, user(ONE))))
+    pieces = stream.response._body
+    await anext(pieces)  # it reads the beginning, and then nothing
+    reading = asyncio.create_task(anext(pieces))
+    await until(written.is_set)
+    first = await reading
+
+    async def rest() -> Any:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    stream.response._body = rest()
+    await stream.all()
+    assert stream.text == "".join(words) + "end"
+    assert len(stream.chunks) < len(words)
+
+
+# Decisions
+
+
+async def asks(turn: Turn) -> None:
+    await turn.text("May I? ")
+    call = await turn.tool("send_mail", {"to": "ann@example.com"})
+    decision = await call.approval("It leaves the house.")
+    if decision.approved:
+        await call.execute(lambda arguments: asyncio.sleep(0, {"sent": arguments["to"]}))
+    await turn.text("Done." if decision.approved else f"No: {decision.reason}")
+
+
+def shown(part: Chunk) -> Chunk:
+    """A part without who has decided: the client that did sets its own state, and isn't told."""
+    return {name: value for name, value in part.items() if name != "callProviderMetadata"}
+
+
+def decided(message: Chunk, approved: bool, **more: Any) -> Chunk:
+    """The message after its reader has decided, as useChat has it."""
+    changed = copy.deepcopy(message)
+    for part in changed["parts"]:
+        if part.get("state") == "approval-requested":
+            part["state"] = "approval-responded"
+            part["approval"] |= {"approved": approved, **more}
+    return changed
+
+
+@pytest.mark.parametrize(("approved", "text"), [(True, "Done."), (False, "No: never")])
+async def test_an_answer_that_waits_for_approval_ends_and_goes_on_after_the_decision(
+    chat: Any, approved: bool, text: str
+) -> None:
+    session = await chat(asks)
+    asked = await send(body(session, user(ONE)))
+    assert asked.types[-1] == "tool-approval-request" and "finish" not in asked.types
+    reason = {} if approved else {"reason": "never"}
+    message = decided(asked.held, approved, **reason)
+    for _ in range(2):  # the second is a repeated request
+        on = await send(body(session, user(ONE), message, messageId=message["id"]), holds=message)
+        assert on.chunks[0] == {"type": "start", "messageId": message["id"]}
+        assert on.types.count("text-start") == 1 and "reset-step" not in on.types
+        assert on.types[-1] == "finish" and on.text == f"May I? {text}" and on.message is not None
+        final = await stored(session, message["id"])
+        assert [*map(shown, on.held["parts"])] == [*map(shown, final.parts)] and final.status == "complete"
+    assert await threads.run(models.Signal.objects.filter(session=session).count) == 2
+
+
+async def test_a_reload_shows_what_waits_for_approval(chat: Any) -> None:
+    session = await chat(asks)
+    asked = await send(body(session, user(ONE)))
+    again = Stream(await Browser().get(f"/api/chat/{session}/stream/"))
+    await again.all()
+    assert again.held == asked.held
+
+
+async def test_another_decision_is_refused(chat: Any) -> None:
+    session = await chat(asks)
+    asked = await send(body(session, user(ONE)))
+    yes, no = decided(asked.held, True), decided(asked.held, False)
+    await send(body(session, user(ONE), yes, messageId=yes["id"]), holds=yes)
+    assert refusal_of(await post(body(session, user(ONE), no, messageId=no["id"]))) == (409, "already_decided")
+
+
+async def test_an_approval_of_other_arguments_is_refused(chat: Any) -> None:
+    session = await chat(asks)
+    asked = await send(body(session, user(ONE)))
+    message = decided(asked.held, True, descriptor={"input_hash": "sha256:0"})
+    assert refusal_of(await post(body(session, user(ONE), message))) == (409, "input_mismatch")
+    message = decided(asked.held, True, descriptor=None)
+    assert refusal_of(await post(body(session, user(ONE), message))) == (400, "bad_signal")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_result_of_a_client_tool_continues_the_answer(chat: Any, fails: bool) -> None:
+    async def locates(turn: Turn) -> None:
+        call = await turn.tool("location", {})
+        try:
+            await turn.text(f"You are in {await call.result()}")
+        except Exception as problem:
+            await turn.text(f"Unknown: {problem}")
+
+    session = await chat(locates)
+    asked = await send(body(session, user(ONE)))
+    message = copy.deepcopy(asked.held)
+    [part] = [part for part in message["parts"] if "toolCallId" in part]
+    part |= {"state": "output-error", "errorText": "off"} if fails else {"state": "output-available", "output": "Bonn"}
+    on = await send(body(session, user(ONE), message, messageId=message["id"]), holds=message)
+    assert on.text == ("Unknown: off" if fails else "You are in Bonn") and on.types[-1] == "finish"
+
+
+async def test_a_partly_read_answer_goes_on_without_repeating_text(chat: Any) -> None:
+    """The reader was cut off within a text before it decided: it drops its step and gets that again."""
+    session = await chat(asks)
+    asked = await send(body(session, user(ONE)))
+    message = decided(asked.held, True)
+    for part in message["parts"]:
+        if part["type"] == "text":
+            part |= {"text": "Ma", "state": "streaming"}
+    on = Stream(await post(body(session, user(ONE), message, messageId=message["id"])), message)
+    await on.all()
+    assert "reset-step" in on.types and on.text == "May I? Done."
+
+
+# Other answers
+
+
+async def test_a_regenerated_answer_replaces_the_first(chat: Any) -> None:
+    counts: list[int] = []
+
+    async def counting(turn: Turn) -> None:
+        counts.append(1)
+        await turn.text(f"answer {len(counts)}")
+
+    session = await chat(counting)
+    first = await send(body(session, user(ONE)))
+    second = await send(body(session, user(ONE), trigger="regenerate-message"))
+    third = await send(body(session, user(ONE), trigger="regenerate-message", messageId=second.held["id"]))
+    again = await send(body(session, user(ONE), trigger="regenerate-message", messageId=second.held["id"]))
+    assert [each.text for each in (first, second, third, again)] == ["answer 1", "answer 2", "answer 3", "answer 3"]
+    assert (await stored(session, first.held["id"])).replaced_by == second.held["id"]
+    assert (await send(body(session, user(ONE)))).text == "answer 3"  # what takes its place answers the message
+
+
+async def test_a_request_for_another_answer_joins_the_one_under_way(chat: Any) -> None:
+    agent = Held()
+    session = await chat(agent)
+    first = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: agent.starts)
+    second = asyncio.create_task(send(body(session, user(ONE), trigger="regenerate-message")))
+    await until(lambda: len(process.started().connections) == 2)  # type: ignore[union-attr]
+    agent.go_on.set()
+    one, two = await asyncio.gather(first, second)
+    assert one.held == two.held and agent.starts == 1
+
+
+async def test_nothing_can_be_regenerated_where_nothing_was_said() -> None:
+    session = await new_session()
+    for request in (
+        body(session, trigger="regenerate-message"),
+        body(session, user(ONE), trigger="regenerate-message"),
+    ):
+        assert refusal_of(await post(request)) == (409, "not_retryable")
+    await threads.run(lambda: a_message(models.Session.objects.get(pk=session), uid=ONE))
+    assert refusal_of(await post(body(session, user(ONE), trigger="regenerate-message"))) == (409, "not_retryable")
