@@ -14,6 +14,7 @@ from sessions_app import urls
 from sessions_app.api import document
 from sessions_app.api.schema import CURL_POLL, TAG
 from sessions_app.transports import http_views, long_poll, sse
+from sessions_app.transports.ai_sdk import views as chat
 
 pytestmark = pytest.mark.django_db
 

@@ -111,7 +111,7 @@ def _text_changes(old: Part, new: Part, id: str) -> list[Chunk]:
     chunks = [{"type": f"{new['type']}-delta", "id": id, "delta": new["text"].removeprefix(old["text"])}]
     if new["state"] == "done":
         chunks.append({"type": f"{new['type']}-end", "id": id})
-    named = {name: new[name] for name in ("providerMetadata", "citations") if name in new}  # type: ignore[literal-required]
+    named = {name: new[name] for name in ("providerMetadata", "citations") if name in new}
     return [*cast(list[Chunk], chunks[:-1]), cast(Chunk, {**chunks[-1], **named})]
 
 
