@@ -127,8 +127,18 @@ def _call_changes(have: MessageState, now: MessageState, index: int) -> list[Chu
             delta: Chunk = {"type": "tool-input-delta", "toolCallId": new["toolCallId"], "inputTextDelta": rest}
             return [delta] if rest else []
         return call_input(new, after or "")
-    has_input = _rank(old) > 0 and _values(old, _INPUT) == _values(new, _INPUT)
-    return [*([] if has_input else [available(new)]), *decided(new, known=old.get("approval"))]
+    is_same = _values(old, _INPUT) == _values(new, _INPUT) and _carries_lasting(old, new)
+    # In a later step the same input would be another call's.
+    has_input = _rank(old) > 0 and (is_same or index < step_start(have))
+    is_edited = new["state"] == "input-available"  # of an approval that still waits
+    known = old.get("approval") if has_input or is_edited else None
+    return [*([] if has_input else [available(new)]), *decided(new, known=known)]
+
+
+def _carries_lasting(old: Part, new: Part) -> bool:
+    """Return whether the lasting fields are unchanged, or the chunk of a decision or outcome tells them."""
+    is_told = new["state"] in ("output-available", "output-error") or "approved" in new.get("approval", ())
+    return is_told or _values(old, _LASTING) == _values(new, _LASTING)
 
 
 _LASTING = ("title", "toolMetadata", "providerExecuted", "callProviderMetadata")  # once set, never without a value
