@@ -25,7 +25,7 @@ from sessions_app.event_log.writer import LogWriter
 from sessions_app.publishing.local_writer import LocalWriters
 from sessions_app.publishing.producers import Producers
 from sessions_app.publishing.ticker import Ticker
-from sessions_app.retention import purge
+from sessions_app.retention import journal, purge
 from sessions_app.runs import lifecycle
 from sessions_app.runs.claims import Claims
 from sessions_app.runs.inbox import RunInboxes
@@ -135,6 +135,7 @@ class Process:
             self._keep("reaper", _every(min(lease_s / 3, SCAN_S), self.reaper.scan)),
             self._keep("inboxes", self.inboxes.run),
             self._keep("retention", purge.purge_forever),
+            self._keep("journal", journal.trim_forever),
             self._keep("connection records", _every(WRITE_EVERY_S, self.connection_recorder.write)),
         ]
         self.lease_keeper.start()

@@ -21,7 +21,7 @@ from sessions_app.event_log import queries
 from sessions_app.runs import leases, lifecycle
 from sessions_app.runs.leases import DEAD, Lease, Reaper
 from tests.support.harness import DEADLINE_S
-from tests.support.stored import a_session
+from tests.support.stored import a_session, unfolded
 from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,7 +109,7 @@ def test_the_answers_of_a_dead_worker_end(clock: Clock, alive: LivingProcess) ->
     assert (message.status, message.reason, message.parts[0]["text"]) == ("interrupted", DEAD, "so far")
     run.refresh_from_db()
     assert (run.status, run.worker.alive) == ("ended", False)
-    assert models.JournalEntry.objects.count() == 0
+    assert unfolded() == 0
 
 
 def test_readers_are_shown_the_end_of_a_dead_workers_answer(clock: Clock, alive: LivingProcess) -> None:

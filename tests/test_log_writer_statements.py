@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from sessions_app.core.errors import HoldfastError
-from sessions_app.models import JournalEntry, Message, Run, Session, Worker
+from sessions_app.models import Message, Run, Session, Worker
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
 from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields, serials, text_of, writer
@@ -101,11 +101,12 @@ def test_statements_for_answers_that_end_together(writer: Writer, answers: list[
 
 def test_a_write_that_fails_at_commit_fails_alone(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
     (bad, bad_run), (good, good_run) = answers[:2]
-    tail = Session.objects.get(pk=bad.pk).tail
-    message = Message.objects.get(session=bad, uid="r")
-    in_the_way = JournalEntry.objects.create(message=message, serial=tail + 1, event="{}")
+    in_the_way = Message.objects.get(session=bad, uid="r")
+    in_the_way.pk, in_the_way.uid = None, "of nobody's"
+    in_the_way.first_serial = Session.objects.get(pk=bad.pk).tail + 1
+    in_the_way.save()
     with writer.together():
-        failing = writer.submit(bad, "r", [delta("lost")], **run_fields(bad_run))
+        failing = writer.submit(bad, "more", begun("more"))
         stored = writer.submit(good, "r", [delta("kept")], **run_fields(good_run))
     with pytest.raises(HoldfastError) as refused:
         failing.result(DEADLINE_S)

@@ -1,5 +1,6 @@
 """Migrations of a site in use: they block no one, and leave the tables as their writers need them."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -22,12 +23,12 @@ from sessions_app.database.migration_operations import (
     UpdateInSteps,
     WidenToText,
 )
-from sessions_app.event_log import sql
+from sessions_app.event_log import queries, sql
 from sessions_app.models import JournalEntry, Message, Session, Signal, Worker
 from tests.support.stored import default_policy
 
 FIRST = "0007"  # of sites that are in use; what came before was never run on one
-STOPPED = {"0008_journal_by_message"}  # those for which a site is stopped, as they say
+STOPPED = {"0008_journal_by_message", "0024_journal_in_order"}  # those for which a site is stopped, as they say
 # On a table that exists: they need no lock for longer than a moment, and rewrite nothing.
 HARMLESS = (
     AddIndexInUse, SetStorage, UpdateFew, UpdateInSteps, WidenToText, migrations.CreateModel, migrations.DeleteModel,
@@ -136,6 +137,42 @@ def test_the_journal_is_migrated() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_the_journal_is_linked_and_read_the_same_both_ways() -> None:
+    before = migrate("0023_words")
+    policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=1)
+    sessions = before.get_model("sessions_app", "Session").objects
+    messages = before.get_model("sessions_app", "Message").objects
+    journal = before.get_model("sessions_app", "JournalEntry").objects
+    now, state = timezone.now(), '{"text":{"t":0},"reasoning":{},"tools":{}}'
+    parts, marks = '[{"type":"text","text":"","state":"streaming"}]', "[[1,1]]"
+    written = [
+        messages.create(
+            session=sessions.create(owner="user:1", policy=policy), uid="m", role="assistant", status="streaming",
+            parts=parts, open=state, marks=marks, first_serial=1, last_serial=1, created_at=now, updated_at=now,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for serial in (2, 3, 4):
+        for message in written:
+            chunk = {"type": "text-delta", "id": "t", "delta": f"{serial} "}
+            event = json.dumps({"serial": serial, "message": "m", "chunk": chunk})
+            journal.create(message=message, serial=serial, event=event)
+    migrate("0024_journal_in_order")
+    for message in written:
+        assert [serial for serial, _ in queries.journal_after(message.session_id, 0)] == [2, 3, 4]
+        found = queries.message(message.session_id, "m")
+        assert found is not None and found.parts[0]["text"] == "2 3 4 "
+    Message.objects.filter(pk=written[0].pk).update(last_serial=3)  # folded up to there
+    migrate("0023_words")
+    assert sorted(journal.values_list("message", "serial")) == [
+        (written[0].pk, 4), *((written[1].pk, serial) for serial in (2, 3, 4)),
+    ]  # fmt: skip
+    JournalEntry.objects.all().delete()
+    sessions.all().delete()
+    policy.delete()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_sessions_being_removed_remain_so() -> None:
     """Both ways: such a session has no owner on one side and a date on the other."""
     before = migrate("0010_policy_hours")
@@ -215,7 +252,7 @@ def test_a_tail_update_writes_no_index() -> None:
     sessions = Session.objects.bulk_create(Session(owner="user:1", policy=policy) for _ in range(200))
     before = updates(Session)
     with transaction.atomic():
-        sql.advance_tails([(session.pk, 7, 9) for session in sessions])
+        sql.advance_tails([(session.pk, 7, 3, 9) for session in sessions])
     assert updates(Session) - before == {"rows": 200, "without an index": 200}
 
 

@@ -14,13 +14,13 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.database import threads
 from sessions_app.event_log import queries, sql
 from sessions_app.event_log.producer_batches import REPEATS
-from sessions_app.models import JournalEntry, Message, Run, Signal, Worker
+from sessions_app.models import Message, Run, Signal, Worker
 from sessions_app.process import Process
 from sessions_app.publishing import producers as publishing
 from sessions_app.runs.leases import DEAD
 from tests.support.producers import AGENT, OTHER, UID, Producer, keys, producer, run_of, second, session, stored
 from tests.support.requests import new_session, running
-from tests.support.stored import a_message, hours_ago
+from tests.support.stored import a_message, hours_ago, unfolded
 from tests.support.writer import Chunk, begun, delta, finish, start, user_message
 
 __all__ = ["keys", "producer", "running", "second", "session"]  # fixtures
@@ -39,7 +39,7 @@ async def test_the_first_batch_creates_the_response_and_its_run(
     assert (run.worker.producer, run.worker.epoch) == ("agent:billing producer", 1)
     assert await producer.publish(running, 2, delta("lo"), finish()) == 5
     assert await stored(session) == ("complete", "Hello")
-    assert ((await run_of(session)).status, await threads.run(JournalEntry.objects.count)) == ("ended", 0)
+    assert ((await run_of(session)).status, await threads.run(unfolded)) == ("ended", 0)
 
 
 async def test_a_repeated_batch_gets_the_same_result(running: Process, second: Process, producer: Producer) -> None:

@@ -16,6 +16,7 @@ from sessions_app.event_log import queries as store
 from sessions_app.event_log import quota
 from sessions_app.event_log import sql as statements
 from sessions_app.models import Approval, JournalEntry, Message, Run, Session, Signal, Worker, new_id
+from sessions_app.retention import journal
 from sessions_app.retention import purge as retention
 from sessions_app.runs import claims, inbox, leases, lifecycle, signal_handlers
 from tests.support.stored import default_policy, hours_ago
@@ -80,12 +81,25 @@ def fill(contents: list[tuple[Session, int, Worker | None]]) -> None:
         Approval(session=run.session, run=run, uid=f"a_{n}", call="call", tool="mail", input="{}", status="expired")
         for n, run in enumerate(ended)
     )
+    for message in messages:
+        if message.status == "streaming":
+            write_journal(message, 200)
+
+
+def write_journal(message: Message, events: int) -> None:
+    session, last = message.session, JournalEntry.objects.count()
     JournalEntry.objects.bulk_create(
-        JournalEntry(message=message, serial=message.last_serial + n, event=event_of(message))
-        for message in messages
-        if message.status == "streaming"
-        for n in range(200)
+        JournalEntry(
+            id=last + n + 1,
+            message=message,
+            serial=message.last_serial + n + 1,
+            event=event_of(message),
+            previous=last + n if n else session.journal,
+        )
+        for n in range(events)
     )
+    session.journal = last + events
+    session.save(update_fields=["journal"])
 
 
 def event_of(message: Message) -> str:
@@ -129,7 +143,7 @@ def commit(session: Session) -> None:
         statements.lock_sessions({session.pk})
         statements.fenced_runs({(run.pk, run.worker_id or "")})
         statements.existing_messages({(session.pk, "m_7"), (session.pk, "m_new")})
-        statements.advance_tails([(session.pk, OF_ONE + 9, 50)])
+        statements.advance_tails([(session.pk, OF_ONE + 9, session.journal, 50)])
         statements.note_runs([], {new_id()})
 
 
@@ -172,9 +186,15 @@ def purge(session: Session) -> None:
     retention.purge()
 
 
+def trim_the_journal(session: Session) -> None:
+    rows = JournalEntry.objects.filter(id__lte=100)
+    list(journal._needed_by(rows))
+    journal._remove(rows)
+
+
 QUERIES = [
     attach, resume, history, history_of_signals, mend, check_tails, commit, end_a_response, begin_runs,
-    look_into_inboxes, look_for_the_dead, list_conversations, purge,
+    look_into_inboxes, look_for_the_dead, list_conversations, purge, trim_the_journal,
 ]  # fmt: skip
 
 

@@ -33,21 +33,40 @@ MessageRow = tuple[
     str | None,
 ]  # fmt: skip
 
-# Plain SQL: the ORM takes longer to write such a statement than the database to answer. The journal comes joined into
-# one value: see `sql` for why.
-SELECT_MESSAGES = {
+_names = {
+    "sessions": models.Session._meta.db_table,
+    "messages": models.Message._meta.db_table,
+    "journal": models.JournalEntry._meta.db_table,
+}
+# The journal's rows of a session after a serial, from the last one back. It takes the session twice, and `floor` once
+# or twice what that takes.
+SESSION_JOURNAL = (
+    "entries(message_id, serial, event, previous) AS (SELECT j.message_id, j.serial, j.event, j.previous"
+    " FROM {sessions} s JOIN {journal} j ON j.id = s.journal WHERE s.id = %s AND j.serial > {floor}"
+    " UNION ALL SELECT j.message_id, j.serial, j.event, j.previous"
+    " FROM entries e JOIN {journal} j ON j.id = e.previous WHERE j.serial > {floor})"
+)
+# Plain SQL: the ORM takes longer to write such a statement than the database to answer. A streaming message's journal
+# comes joined into one value: see `sql` for why. No session has journal rows of use where none of its messages streams.
+JOURNALS = {
     vendor: (
-        "SELECT {columns}, CASE WHEN status = 'streaming'"
-        " THEN (SELECT {join}(j.event, ',') FROM {journal} j WHERE j.message_id = m.id) END"
-        " FROM {messages} m WHERE session_id = %s AND (updated_at >= %s OR status = 'streaming')"
-    ).format(
-        join=join,
-        messages=models.Message._meta.db_table,
-        journal=models.JournalEntry._meta.db_table,
-        columns=", ".join(f'"{name}"' for name in MESSAGE_FIELDS),
-    )
+        "WITH RECURSIVE folded(serial) AS"
+        " (SELECT min(last_serial) FROM {messages} WHERE session_id = %s AND status = 'streaming'),"
+        f" {SESSION_JOURNAL.format(floor='(SELECT serial FROM folded)', **_names)},"
+        " journals(message_id, events) AS (SELECT message_id, {join}(event, ',') FROM entries GROUP BY message_id) "
+    ).format(join=join, **_names)
     for vendor, join in (("sqlite", "group_concat"), ("postgresql", "string_agg"))
 }
+SELECT_MESSAGES = (
+    "SELECT {columns}, CASE WHEN status = 'streaming' THEN events END"
+    " FROM {messages} m LEFT JOIN journals j ON j.message_id = m.id"
+    " WHERE session_id = %s AND (updated_at >= %s OR status = 'streaming')"
+).format(columns=", ".join(f'"{name}"' for name in MESSAGE_FIELDS), **_names)
+# Messages of this session alone: a restored database may have used an id twice.
+SELECT_JOURNAL = (
+    f"WITH RECURSIVE {SESSION_JOURNAL.format(floor='%s', **_names)} SELECT serial, event FROM entries"
+    " WHERE message_id IN (SELECT id FROM {messages} WHERE session_id = %s) ORDER BY serial"
+).format(**_names)
 
 
 class Taken:
@@ -83,6 +102,7 @@ def changed(session_id: str, cutoff: datetime, limit: int, after: int) -> tuple[
     since = connection.ops.adapt_datetimefield_value(cutoff)
     streaming, ended = Taken(STREAMING), Taken(limit)
     for row in _rows(
+        session_id,
         f"SELECT * FROM ({one}) AS streaming UNION ALL SELECT * FROM ({two}) AS ended",
         [session_id, since, most_streaming, session_id, since, after, most],
     ):
@@ -108,7 +128,7 @@ def select(
     query, most = _query(where, order=order, limit=limit, with_replaced=with_replaced)
     since = connection.ops.adapt_datetimefield_value(cutoff)
     taken = Taken(limit, used)
-    for row in _rows(query, [session_id, since, *values, most]):
+    for row in _rows(session_id, query, [session_id, since, *values, most]):
         taken.take(row)
         if taken.more:
             break
@@ -121,14 +141,14 @@ def _query(where: str, *, order: str, limit: int, with_replaced: bool = False) -
     Those that were replaced come in addition `with_replaced`, at most as many as one answer may have of the others.
     """
     shown = "" if with_replaced else " AND replaced_by IS NULL"
-    query = SELECT_MESSAGES[connection.vendor] + shown + (f" AND {where}" if where else "")
+    query = SELECT_MESSAGES + shown + (f" AND {where}" if where else "")
     return f"{query} ORDER BY {order} LIMIT %s", limit + 1 + (conf.settings.history_max if with_replaced else 0)
 
 
-def _rows(query: str, values: list[SqlValue]) -> Iterator[MessageRow]:
+def _rows(session_id: str, query: str, values: list[SqlValue]) -> Iterator[MessageRow]:
     # A server-side cursor where there is one: PostgreSQL's client would fetch all rows before the first is seen.
     with connection.chunked_cursor() as cursor:
-        cursor.execute(query, values)
+        cursor.execute(JOURNALS[connection.vendor] + query, [session_id, session_id, *values])
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
             yield from rows
 
@@ -142,15 +162,23 @@ def folded(rows: list[MessageRow]) -> list[fold.MessageState]:
     messages = []
     for row in sorted(rows, key=_first_serial):
         message = _message(row)
-        for event in rollup_events(_journal(row)):  # a long text is copied once, not once per event
+        for event in rollup_events(_journal(row, message)):  # a long text is copied once, not once per event
             fold.apply(message, event["serial"], event["chunk"])
         messages.append(message)
     return messages
 
 
-def _journal(row: MessageRow) -> list[MessageEvent]:
+def _journal(row: MessageRow, message: fold.MessageState) -> list[MessageEvent]:
+    """Return what the journal has of a message that isn't folded into its row, in order."""
     events: list[MessageEvent] = orjson.loads(f"[{row[-1] or ''}]")
-    return sorted(events, key=lambda event: event["serial"])
+    return sorted((event for event in events if event["serial"] > message.last_serial), key=lambda e: e["serial"])
+
+
+def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
+    """Return what the journal holds of a session after a serial: (serial, event JSON), in order."""
+    with connection.cursor() as cursor:
+        cursor.execute(SELECT_JOURNAL, [session_id, serial, serial, session_id])
+        return list(cursor.fetchall())
 
 
 def _message(row: MessageRow) -> fold.MessageState:

@@ -231,18 +231,19 @@ def message(session_id: str, uid: str) -> fold.MessageState | None:
     return next(iter(message_rows.folded(rows)), None)
 
 
-def keyed_message(session_id: str, uid: str) -> tuple[int, int, fold.MessageState] | None:
-    """As `message`, with its row's key, and the bytes of the parts in it."""
-    row = models.Message.objects.filter(session=session_id, uid=uid).values_list("pk", Bytes("parts")).first()
+def keyed_message(
+    session_id: str, uid: str, *, is_streaming: bool = False
+) -> tuple[int, int, fold.MessageState] | None:
+    """As `message`, with its row's key, and the bytes of the parts in it; None, too, of one that isn't streaming."""
+    messages = models.Message.objects.streaming() if is_streaming else models.Message.objects.all()
+    row = messages.filter(session=session_id, uid=uid).values_list("pk", Bytes("parts")).first()
     found = None if row is None else message(session_id, uid)
     return None if row is None or found is None else (*row, found)
 
 
 def journal_after(session_id: str, serial: int) -> list[tuple[int, str]]:
     """Return what the journal holds after a serial: (serial, event JSON), in order. Holes are conflated events."""
-    streaming = models.Message.objects.streaming().filter(session=session_id)
-    entries = models.JournalEntry.objects.filter(message__in=streaming, serial__gt=serial)
-    return list(entries.order_by("serial").values_list("serial", "event"))
+    return message_rows.journal_after(session_id, serial)
 
 
 def tails(session_ids: Iterable[str]) -> dict[str, Tail]:

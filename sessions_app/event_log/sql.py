@@ -21,21 +21,27 @@ from sessions_app import models
 from sessions_app.core import fold, frames
 from sessions_app.database.locking import BOUND_IDLE_SQL
 
-ROWS = 2000  # in one statement: with four values each far below the databases' limits on parameters
+ROWS = 2000  # in one statement: with five values each far below the databases' limits on parameters
 
 Key = tuple[str, str]  # session, uid
 SqlValue = str | int | datetime | None
-JournalRow = tuple[int, int, str]  # the message's key, serial, event
+JournalRow = tuple[int, int, int, str, int]  # its id, the message's key, serial, event, the id of the one before
 
 SESSIONS, MESSAGES, JOURNAL, RUNS, WORKERS = (
     model._meta.db_table for model in (models.Session, models.Message, models.JournalEntry, models.Run, models.Worker)
 )
-# One row of JSON, per kind of database. SQLite has taken its one write lock at BEGIN IMMEDIATE.
+# One row: the sessions as JSON, the id before the journal's new rows, the time. SQLite has taken its one write lock at
+# BEGIN IMMEDIATE. PostgreSQL's sequence gives each transaction a block of ids, more than it has room for, once it has
+# the locks: so ids grow along a session's journal, whichever process writes it. None is used twice.
 LOCK_SESSIONS = {
-    "sqlite": f"SELECT json_group_array(json_array(id, epoch, tail, leaf)), NULL FROM {SESSIONS} WHERE id IN (%s)",
+    "sqlite": (
+        f"SELECT json_group_array(json_array(id, epoch, tail, leaf, journal)),"
+        f" (SELECT seq FROM sqlite_sequence WHERE name = '{JOURNAL}'), NULL FROM {SESSIONS} WHERE id IN (%s)"
+    ),
     "postgresql": (
-        f"SELECT json_agg(json_build_array(id, epoch, tail, leaf))::text, now(), {BOUND_IDLE_SQL} FROM"
-        f" (SELECT id, epoch, tail, leaf FROM {SESSIONS} WHERE id IN (%s) ORDER BY id FOR UPDATE) AS locked"
+        f"SELECT json_agg(json_build_array(id, epoch, tail, leaf, journal))::text,"
+        f" nextval(pg_get_serial_sequence('{JOURNAL}', 'id')), now(), {BOUND_IDLE_SQL} FROM"
+        f" (SELECT id, epoch, tail, leaf, journal FROM {SESSIONS} WHERE id IN (%s) ORDER BY id FOR UPDATE) AS locked"
     ),
 }
 
@@ -54,12 +60,14 @@ def pipelined() -> Iterator[None]:
 
 
 class Locked(NamedTuple):
-    """Sessions that exist: id, epoch, tail, leaf.
+    """Sessions that exist: id, epoch, tail, leaf, and the id of the journal's last row of each.
 
+    `journal`: the id before the rows that this transaction may add to the journal.
     `now`: the transaction's time by the database's clock, which a purge goes by; None where it has none.
     """
 
-    sessions: list[tuple[str, str, int, str | None]]
+    sessions: list[tuple[str, str, int, str | None, int]]
+    journal: int = 0
     now: datetime | None = None
 
 
@@ -70,8 +78,8 @@ def lock_sessions(ids: set[str]) -> Locked:
     query = LOCK_SESSIONS[connection.vendor] % ",".join(["%s"] * len(ids))
     with connection.cursor() as cursor:
         cursor.execute(query, sorted(ids))
-        found, now, *_ = cursor.fetchone()
-        return Locked(orjson.loads(found or "[]"), now)
+        found, journal, now, *_ = cursor.fetchone()
+        return Locked(orjson.loads(found or "[]"), journal or 0, now)
 
 
 def fenced_runs(held: Iterable[Key]) -> set[Key]:
@@ -189,9 +197,9 @@ def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: date
 
 
 def conflate(messages: Sequence[tuple[int, fold.MessageState]], now: datetime) -> list[Written]:
-    """Write the messages, given with their keys, as they are folded, and remove their events from the journal.
+    """Write the messages, given with their keys, as they are folded; return their rows, in the same order.
 
-    Returns their rows, in the same order.
+    Their events in the journal are of no use from here on; `retention.journal` removes them.
     """
     if not messages:
         return []
@@ -199,10 +207,8 @@ def conflate(messages: Sequence[tuple[int, fold.MessageState]], now: datetime) -
     assignments = ", ".join(f'"{name}" = %s' for name in _Columns._fields)
     update = f"UPDATE {MESSAGES} SET {assignments}, updated_at = %s WHERE id = %s"
     moment = connection.ops.adapt_datetimefield_value(now)
-    folded = f"DELETE FROM {JOURNAL} WHERE message_id IN ({','.join(['%s'] * len(messages))})"
     with connection.cursor() as cursor:
         cursor.executemany(update, [(*columns, moment, key) for key, columns in rows])
-        cursor.execute(folded, [key for key, _ in rows])
     return [Written(key, frames.size(columns.parts)) for key, columns in rows]
 
 
@@ -210,15 +216,15 @@ def insert_journal(rows: list[JournalRow]) -> None:
     with connection.cursor() as cursor:
         for start in range(0, len(rows), ROWS):
             batch = rows[start : start + ROWS]
-            query = f"INSERT INTO {JOURNAL} (message_id, serial, event) VALUES {_places(3, len(batch))}"
+            query = f"INSERT INTO {JOURNAL} (id, message_id, serial, event, previous) VALUES {_places(5, len(batch))}"
             cursor.execute(query, [value for row in batch for value in row])
 
 
-def advance_tails(tails: list[tuple[str, int, int]]) -> None:
-    """Set the sessions' tails, and add the bytes that each has grown by."""
+def advance_tails(tails: list[tuple[str, int, int, int]]) -> None:
+    """Set the sessions' tails and the journal's last rows of each, and add the bytes that each has grown by."""
     query = (
-        f"WITH moved(session, tail, grown) AS (VALUES {_places(3, len(tails))}) UPDATE {SESSIONS}"
-        " SET tail = moved.tail, stored = stored + moved.grown FROM moved WHERE id = moved.session"
+        f"WITH moved(session, tail, last, grown) AS (VALUES {_places(4, len(tails))}) UPDATE {SESSIONS}"
+        " SET tail = moved.tail, journal = last, stored = stored + moved.grown FROM moved WHERE id = moved.session"
     )
     with connection.cursor() as cursor:
         cursor.execute(query, [value for moved in tails for value in moved])

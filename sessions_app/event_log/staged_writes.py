@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sessions_app import conf, models
 from sessions_app.core import fold
-from sessions_app.event_log import sql
+from sessions_app.event_log import queries, sql
 from sessions_app.event_log.commands import Append
 from sessions_app.event_log.open_messages import OpenMessage
 from sessions_app.event_log.sql import Key
@@ -20,15 +20,18 @@ TITLE_LENGTH = 60  # characters of a first message that become its session's tit
 class StagedMessages:
     """New message rows, message rows to conflate, and journal entries.
 
-    `written`: the messages whose rows the transaction has written.
+    `written`: the messages whose rows the transaction has written. `last_id`: of the journal's rows, as far as this
+    transaction sees. `heads`: the journal's last row of each session, to which the next one is linked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, last_id: int, heads: dict[str, int]) -> None:
         self.written: set[Key] = set()
+        self.heads = heads
+        self._last_id = last_id
         self._grown: Counter[str] = Counter()  # bytes by session, since `take_growth`
         self._new: dict[Key, OpenMessage] = {}
         self._conflated: dict[Key, OpenMessage] = {}
-        self._journal: list[sql.JournalRow] = []
+        self._journal: list[tuple[str, int, int, str]] = []  # session, the message's key, serial, event
         self._replaced: list[tuple[str, list[str], fold.MessageState]] = []
 
     def new(self, key: Key) -> OpenMessage | None:
@@ -47,10 +50,15 @@ class StagedMessages:
             opened.journal_events = 0
             self._conflated[key] = opened
         else:
-            self._journal += [(opened.key, serial, text) for serial, text in events]
+            self._journal += [(key[0], opened.key, serial, text) for serial, text in events]
 
-    def replace(self, session: str, uids: list[str], message: fold.MessageState) -> None:
-        """Stage that a message takes the place of others."""
+    def replace(self, session: str, uids: list[str], message: fold.MessageState, now: datetime) -> None:
+        """Stage that a message takes the place of others. All that is staged of them must be written.
+
+        What the journal has of them is folded: until now a row's last serial tells how far, and then it won't.
+        """
+        streaming = filter(None, (queries.keyed_message(session, uid, is_streaming=True) for uid in uids))
+        sql.conflate([(key, replaced) for key, _, replaced in streaming], now)
         self._replaced.append((session, uids, message))
 
     def _is_due(self, opened: OpenMessage) -> bool:
@@ -65,14 +73,23 @@ class StagedMessages:
         self._note(self._new, rows)
         conflated = {opened.key: opened.message for opened in self._conflated.values()}
         self._note(self._conflated, sql.conflate(list(conflated.items()), now))
+        sql.insert_journal(self._link([entry for entry in self._journal if entry[1] not in conflated]))
         sql.replace(self._replaced)
-        sql.insert_journal([entry for entry in self._journal if entry[0] not in conflated])
         self.written |= self._conflated.keys() | self._new.keys()
         self._new.clear()
         self._conflated.clear()
         self._journal.clear()
         self._replaced.clear()
         return True
+
+    def _link(self, entries: list[tuple[str, int, int, str]]) -> list[sql.JournalRow]:
+        """Number the entries, and link each to the one before it in its session."""
+        rows = []
+        for session, message, serial, event in entries:
+            self._last_id += 1
+            rows.append((self._last_id, message, serial, event, self.heads[session]))
+            self.heads[session] = self._last_id
+        return rows
 
     def take_growth(self) -> dict[str, int]:
         """Return by how many bytes each session has grown since the last call."""

@@ -87,12 +87,13 @@ class Transaction:
         self._reads = TransactionReads({append.session for append in appends} | sessions)
         self.now = self._reads.now or timezone.now()
         self._sessions = {
-            id_: StagedSession(epoch, tail, tail + 1, leaf) for id_, epoch, tail, leaf in self._reads.sessions
+            id_: StagedSession(epoch, tail, tail + 1, leaf) for id_, epoch, tail, leaf, _ in self._reads.sessions
         }
         self._next = {id(append): found for append in appends if (found := self._next_of(append))}
         if len(self._next) < len(appends):
             self._reads.look_up([append for append in appends if id(append) not in self._next])
-        self._messages = StagedMessages()
+        self._journal = {id_: last for id_, *_, last in self._reads.sessions}
+        self._messages = StagedMessages(self._reads.journal, self._journal)
         self._activity = StagedActivity()
         self._follow_ups = FollowUps()
         self._current: set[Key] = set()  # messages whose folds are known to be as stored
@@ -203,11 +204,13 @@ class Transaction:
             standing = Standing(branch_queries.leaf(key[0]) if session.leaf is None and session.tail else session.leaf)
         else:
             standing = branch_queries.standing(key[0], append.place, is_empty=append.is_empty)
+        if standing.replaces:
+            self.write()
         opened, text = self._open_messages.begin(key, session.tail + 1, chunk, self.now, standing)
         if append.place is None:
             session.leaf, session.has_grown = append.uid, True
         if standing.replaces:
-            self._messages.replace(key[0], standing.replaces, opened.message)
+            self._messages.replace(key[0], standing.replaces, opened.message, self.now)
         return opened, text
 
     def _stage_rows(self, append: Append, key: Key, opened: OpenMessage, events: Events) -> None:
@@ -240,8 +243,13 @@ class Transaction:
         self.write()
         return StagedLog(self, session, self._session(session))
 
-    def abandon(self, session: str) -> None:
-        """Drop what was folded of a session whose changes were rolled back."""
+    def journal(self, session: str) -> int:
+        """Return the id of the journal's last row of a session."""
+        return self._journal[session]
+
+    def abandon(self, session: str, journal: int) -> None:
+        """Drop what was folded of a session whose changes were rolled back to this row of the journal."""
+        self._journal[session] = journal
         self._open_messages.forget_sessions({session})
         self._follow_ups.take_runs()
 
@@ -260,7 +268,9 @@ class Transaction:
         self.write()
         changed = {id_: session for id_, session in self._sessions.items() if session.texts}
         if changed:
-            sql.advance_tails([(id_, session.tail, session.bytes_grown) for id_, session in changed.items()])
+            sql.advance_tails(
+                [(id_, session.tail, self._journal[id_], session.bytes_grown) for id_, session in changed.items()]
+            )
             sql.move_leaves(
                 {id_: session.leaf for id_, session in changed.items() if session.has_grown and session.leaf}
             )
@@ -299,6 +309,7 @@ class StagedLog(SessionLog):
         """Undo all that is done within if it raises a HoldfastError."""
         tail, events, bytes_grown = self._staged.tail, len(self._staged.texts), self._staged.bytes_grown
         leaf, has_grown = self._staged.leaf, self._staged.has_grown
+        journal = self._work.journal(self._id)
         try:
             with transaction.atomic():
                 yield
@@ -306,7 +317,7 @@ class StagedLog(SessionLog):
             self._staged.tail, self._staged.bytes_grown = tail, bytes_grown
             self._staged.leaf, self._staged.has_grown = leaf, has_grown
             del self._staged.texts[events:]
-            self._work.abandon(self._id)
+            self._work.abandon(self._id, journal)
             raise
 
     @property

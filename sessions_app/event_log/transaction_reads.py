@@ -26,6 +26,7 @@ class TransactionReads:
         """Lock the rows of the sessions."""
         locked = sql.lock_sessions(sessions)
         self.sessions = locked.sessions
+        self.journal = locked.journal  # the id before the rows that are added to the journal
         self.now = locked.now  # by the database's clock, if it has one
         self.batches = ProducerBatches()
         self._known: dict[int, Append] = {}  # by identity, which is theirs while they are here

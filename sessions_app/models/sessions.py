@@ -135,7 +135,11 @@ class Session(models.Model):
     trimmed = models.BigIntegerField(
         default=0, editable=False, help_text="Highest serial of messages and signals removed by retention."
     )
-    # Written with the tail. Added up, it is what an owner has stored (`event_log.quota`).
+    # Written with the tail. An id is never used again, so this may name a row that is gone.
+    journal = models.BigIntegerField(
+        default=0, db_default=0, editable=False, help_text="Id of its last row in the journal."
+    )
+    # Likewise. Added up, it is what an owner has stored (`event_log.quota`).
     stored = models.BigIntegerField(
         default=0, db_default=0, editable=False, help_text="Bytes of its messages and signals."
     )
@@ -247,19 +251,22 @@ class Message(models.Model):
 
 
 class JournalEntry(models.Model):
-    """One event that is not yet folded into its message's row. Written and removed by `LogWriter` alone."""
+    """One event, until it is folded into its message's row, and for a minute more.
 
-    # Neither an index nor a constraint of its own: each would cost every token a page of the log, or a look-up. The
-    # unique constraint below begins with the message too, and `LogWriter` writes only under the lock of the session's
-    # row.
-    # By the message's number, not by the session's id: a commit writes every page of the constraint's index that one of
-    # its events is in, and with so short a key that is a third of the pages.
+    Written by `LogWriter` alone, removed by `retention.journal`.
+    """
+
+    # No index but that of its id: a commit of many responses adds a page at the table's end, where an index by message
+    # would have it write a page for each. Instead a session names its last row, and each row the one before it.
+    # The rows of a message that was deleted go in their turn.
     message = models.ForeignKey(
-        Message, on_delete=models.CASCADE, related_name="journal", db_index=False, db_constraint=False
+        Message, on_delete=models.DO_NOTHING, related_name="journal", db_index=False, db_constraint=False
     )
     serial = models.BigIntegerField()
     event = models.TextField(help_text="JSON of the event, as sent.")
+    previous = models.BigIntegerField(
+        db_default=0, help_text="Id of the row before, in the same session. That one may be gone."
+    )
 
     class Meta:
         verbose_name_plural = "journal"
-        constraints = [models.UniqueConstraint(fields=["message", "serial"], name="journal_serial_in_message")]

@@ -10,7 +10,7 @@ from sessions_app.core.rollup_window import RollupWindow
 
 # Between two moments, in seconds. A commit costs the processor as much as the rows of 30 responses, so they share one;
 # but all in one moment would wait for each other.
-MOMENT_S = 0.008
+MOMENT_S = 0.016
 
 Send = Callable[[], None]
 

@@ -212,7 +212,7 @@ def _purged(removed: Mapping[type[Model], int]) -> Purged:
 def _delete_some(rows: QuerySet[Model], most: int) -> int:
     model = rows.model
     keys = list(rows.order_by().values_list("pk", flat=True)[:most])
-    # Load only keys: message texts are large, and the cascade to the journal needs only keys.
+    # Load only keys: message texts are large.
     model._default_manager.filter(pk__in=keys).only("pk").delete()
     return len(keys)
 

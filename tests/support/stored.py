@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
@@ -57,10 +58,15 @@ def a_streaming_message(session: Session, begun: str, rest: str, **fields: Any) 
     chunk = {"type": "text-delta", "id": "t", "delta": rest}
     event = {"serial": serial + 1, "message": message.uid, "chunk": chunk}
     text = orjson.dumps(event).decode()
-    JournalEntry.objects.create(message=message, serial=serial + 1, event=text)
-    session.tail = serial + 1
-    session.save(update_fields=["tail"])
+    entry = JournalEntry.objects.create(message=message, serial=serial + 1, event=text, previous=session.journal)
+    session.tail, session.journal = serial + 1, entry.pk
+    session.save(update_fields=["tail", "journal"])
     return message
+
+
+def unfolded() -> int:
+    """The number of events in the journal that their messages' rows don't hold."""
+    return JournalEntry.objects.filter(message__status="streaming", message__last_serial__lt=F("serial")).count()
 
 
 def a_signal(session: Session, *, hours: float = 0.0, **fields: Any) -> Signal:

@@ -9,6 +9,7 @@ from django.db import connection, models
 from django.utils import timezone
 
 from sessions_app.models import Message, RetentionPolicy, Session
+from sessions_app.retention import journal
 
 PER_SESSION = 20  # messages
 BATCH = 50_000  # rows in one transaction: a server that runs meanwhile has to write too
@@ -68,7 +69,8 @@ class Command(BaseCommand):
             )
 
     def _bytes(self) -> None:
-        """Return the database's size, without space that is free for reuse."""
+        """Return the database's size at rest: without the journal's last minute and space that is free for reuse."""
+        journal.trim(journal.newest())
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 cursor.execute("VACUUM FULL")
