@@ -111,7 +111,7 @@ _SHOWN: dict[str, tuple[str, ...]] = {
 
 
 def _text(payload: Mapping[str, object], limits: Limits) -> Payload:
-    """Read a text in parts, of which only the text is kept, and the message's `metadata`."""
+    """Read a text in parts, of which only the text is kept, and the message's metadata."""
     parts = payload.get("parts")
     if not isinstance(parts, list) or not 0 < len(parts) <= MOST_PARTS:
         raise HoldfastError("bad_signal", f"a message has 1 to {MOST_PARTS} `parts`")
@@ -126,13 +126,13 @@ def _text(payload: Mapping[str, object], limits: Limits) -> Payload:
 
 
 def _metadata(payload: Mapping[str, object], limits: Limits) -> Payload:
-    metadata = payload.get("metadata")
+    metadata = payload.get("messageMetadata")
     if metadata is None:
         return {}
     if not isinstance(metadata, dict):
-        raise HoldfastError("bad_signal", "`metadata` is an object")
-    _check_json(metadata, "metadata", limits)
-    return {"metadata": metadata}
+        raise HoldfastError("bad_signal", "`messageMetadata` is an object")
+    _check_json(metadata, "messageMetadata", limits)
+    return {"messageMetadata": metadata}
 
 
 def _cancel(payload: Mapping[str, object], limits: Limits) -> Payload:

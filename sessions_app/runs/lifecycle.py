@@ -230,7 +230,7 @@ def say_turn(log: SessionLog, signal: models.Signal) -> int:
 def turn(payload: Payload) -> Chunk:
     """Return the chunk of a person's message, from the payload of its signal."""
     chunk: Chunk = {"type": "message", "role": "user", "parts": payload["parts"]}
-    return chunk | {"metadata": payload["metadata"]} if "metadata" in payload else chunk
+    return chunk | {"metadata": payload["messageMetadata"]} if "messageMetadata" in payload else chunk
 
 
 # Runs of dead workers

@@ -74,7 +74,7 @@ def message_signal(request: ChatRequest) -> Signal:
         raise ApiError("files_unsupported")
     payload: JsonObject = {"parts": parts}
     if request.message.get("metadata") is not None:
-        payload["metadata"] = request.message["metadata"]
+        payload["messageMetadata"] = request.message["metadata"]
     return Signal(str(request.message.get("id")), "message", payload)
 
 
