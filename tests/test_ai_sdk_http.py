@@ -109,6 +109,13 @@ async def test_a_repeated_message_joins_its_answer(chat: Any) -> None:
     assert len({answer.held["id"] for answer in (*answers, third)}) == 1 and agent.starts == 1
 
 
+async def test_a_message_whose_signal_was_removed_joins_its_answer(chat: Any) -> None:
+    session = await chat(parrot)
+    answer = await send(body(session, user(ONE)))
+    await threads.run(models.Signal.objects.filter(session=session).delete)
+    assert (await send(body(session, user(ONE)))).held == answer.held
+
+
 async def test_a_session_without_an_agent_has_an_empty_stream() -> None:
     session = await new_session()
     stream = Stream(await post(body(session, user(ONE))))

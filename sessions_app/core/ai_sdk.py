@@ -46,12 +46,16 @@ def waits_for_people(message: MessageState, decided: Collection[str] = ()) -> bo
 
     `decided`: approvals and calls that were decided, but whose agent hasn't written it yet.
     """
+    current = message.parts[step_start(message) :]
+    return asks_people(message, decided) and not any(_is_under_way(part) and not _waits(part) for part in current)
+
+
+def asks_people(message: MessageState, decided: Collection[str] = ()) -> bool:
+    """Return whether a response waits for people, and nothing in it is open. Other calls may be under way."""
     if ended(message) or any(message.open.values()):
         return False
-    waiting = [part for part in message.parts if _waits(part)]
-    current = message.parts[step_start(message) :]
-    at_work = any(_is_under_way(part) and not _waits(part) for part in current)
-    return bool(waiting) and not at_work and not any(_decision(part) in decided for part in waiting)
+    asked = [_decision(part) for part in message.parts if _waits(part)]
+    return bool(asked) and not any(each in decided for each in asked)
 
 
 def _is_under_way(part: Part) -> bool:
@@ -85,6 +89,7 @@ class ResponseReader:
         self._message: MessageState | None = None
         self._holds = MessageState(uid, "assistant", "streaming", 0, 0, 0, parts=list(holds))
         self._decided: set[str] = set()
+        self._was_told = False  # a chunk since the last beat
 
     def catch_up(self, message: MessageState | None, signals: Iterable[SignalRecord]) -> list[Chunk]:
         """Return the chunks up to a stored state of the response; None if it hasn't begun. It is the reader's now."""
@@ -114,8 +119,18 @@ class ResponseReader:
                 chunks.append(event["chunk"])
         return self._ending(chunks)
 
+    def beat(self) -> None:
+        """Note a heartbeat. If people are asked, and nothing has come since the last one, other calls wait for that.
+
+        An agent may begin several calls, and then ask people about one after the other.
+        """
+        if self._message is not None and not self._was_told:
+            self.is_over = self.is_over or asks_people(self._message, self._decided)
+        self._was_told = False
+
     def _ending(self, chunks: list[Chunk]) -> list[Chunk]:
         message = self._message
+        self._was_told = self._was_told or bool(chunks)
         self.is_over = message is not None and (ended(message) or waits_for_people(message, self._decided))
         return [told for chunk in chunks for told in for_ai_sdk(chunk)]
 

@@ -107,3 +107,22 @@ def test_a_reader_gets_only_what_it_does_not_hold() -> None:
     reader = ResponseReader(MESSAGE, [waiting.parts[0], held])  # type: ignore[list-item]
     assert [chunk["type"] for chunk in reader.catch_up(waiting, [])] == ["start"]
     assert read(reader, [START, STEP, CALL, ASK, YES, OUTPUT]) == [YES["type"], OUTPUT["type"]]
+
+
+def test_silence_beside_a_question_to_people_ends_a_stream() -> None:
+    """An agent may begin two calls, and ask about the second only after the first."""
+    reader = ResponseReader(MESSAGE)
+    read(reader, [START, CALL, OTHER, ASK])
+    reader.beat()
+    assert not reader.is_over  # chunks have come since the last beat
+    reader.beat()
+    assert reader.is_over
+
+
+def test_silence_of_a_tool_ends_no_stream() -> None:
+    reader = ResponseReader(MESSAGE)
+    reader.beat()
+    read(reader, [START, CALL])
+    for _ in range(3):
+        reader.beat()
+    assert not reader.is_over

@@ -25,7 +25,10 @@ def held(session: str, uid: object) -> MessageState:
 
 def to_signal(session: str, signal: str) -> str:
     """Return the response that answers a signal, or the one that has taken its place; empty if no agent answers."""
-    uid = Signal.objects.values_list("message", flat=True).get(session=session, uid=signal)
+    uid = Signal.objects.filter(session=session, uid=signal).values_list("message", flat=True).first()
+    if uid is None:  # retention has removed the signal, and not yet its message
+        answers = Message.objects.on_show().filter(session=session, parent=signal, role="assistant")
+        return answers.values_list("uid", flat=True).first() or ""
     while newer := Message.objects.filter(session=session, uid=uid).values_list("replaced_by", flat=True).first():
         uid = newer
     return uid

@@ -50,9 +50,9 @@ async def body(
             connection.start(connection.follow([attach_frame({"session": session, "rewind": 0})]))
             yield sse.PADDING.encode()
             while not reader.is_over and (texts := await stream.body.next()) is not None:
-                told = "".join([await _told(text, session, reader, connection) for text in texts])
-                texts.clear()  # frees memory: `send` holds the list while the client doesn't read
-                yield told.encode()
+                while texts and not reader.is_over:
+                    # Taken out, as `send` holds the list while the client doesn't read.
+                    yield (await _told(texts.pop(0), session, reader, connection)).encode()
     except HoldfastError as problem:
         yield _events([_error(problem)]).encode()
     except Exception:
@@ -84,6 +84,7 @@ async def _told(text: str, session: str, reader: ResponseReader, connection: Con
         raise HoldfastError.stored(problem["code"], problem["message"])
     if kind == "going-away":
         raise HoldfastError("going_away")
+    reader.beat()
     return KEEP_ALIVE
 
 
