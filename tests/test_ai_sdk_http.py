@@ -305,6 +305,15 @@ async def test_a_reload_shows_what_waits_for_approval(chat: Any) -> None:
     assert again.held == asked.held
 
 
+async def test_a_decision_may_come_after_another_message(chat: Any) -> None:
+    """useChat then names the answer that it is about."""
+    session = await chat(asks)
+    asked = await send(body(session, user(ONE)))
+    message = decided(asked.held, False, reason="no")
+    on = await send(body(session, user(ONE), message, user(TWO), messageId=message["id"]), holds=message)
+    assert on.types[-1] == "finish" and await messages(session) == [("user", ONE), ("assistant", message["id"])]
+
+
 async def test_another_decision_is_refused(chat: Any) -> None:
     session = await chat(asks)
     asked = await send(body(session, user(ONE)))

@@ -54,8 +54,9 @@ class _Unfolding:
         self._texts = _text_ids(message)
         self._reset_at = reset_at
         self._chunks: list[Chunk] = []
-        self._calls: dict[str, int] = {}  # of the current step, by id: the first part
-        self._waiting: dict[str, int] = {}  # those of them whose input comes after the second part's
+        self._seconds = _second_parts(message.parts)
+        self._are_second = {*self._seconds.values()}
+        self._waiting: dict[str, int] = {}  # first parts whose input comes after the second part's, by the call's id
         self._after_step: list[int] = []  # second parts, whose decision and outcome come after the step
         self._last_decision = {
             part["approval"]["id"]: index
@@ -85,19 +86,17 @@ class _Unfolding:
             self._chunks.append(_chunk("reset-step"))
         for second in self._after_step:
             self._decide(second)
-        self._calls, self._after_step = {}, []
+        self._after_step = []
 
     def _call(self, index: int, part: Part) -> None:
         """A step may have two parts with one call id, a static and a dynamic one; chunks by id go to the first."""
         id = part["toolCallId"]
-        if id in self._calls:
+        if index in self._are_second:
             self._chunks += self._input(index)
             self._after_step.append(index)
             if id in self._waiting:
                 self._whole_call(self._waiting.pop(id))
-            return
-        self._calls[id] = index
-        if self._waits(index):
+        elif self._waits(index):
             self._waiting[id] = index
             self._chunks.append(_chunk("tool-input-start", **_named(part)))
         else:
@@ -105,20 +104,11 @@ class _Unfolding:
 
     def _waits(self, index: int) -> bool:
         """Return whether a first part's input came after the second part's: each input closes an open one by its id."""
-        second = self._second(index)
+        second = self._seconds.get(index)
         if second is None:
             return False
         is_closed = self._message.parts[second]["state"] == "input-streaming" and second not in self._raw
         return index in self._raw or is_closed
-
-    def _second(self, first: int) -> int | None:
-        parts = self._message.parts
-        for index in range(first + 1, len(parts)):
-            if parts[index]["type"] == "step-start":
-                return None
-            if parts[index].get("toolCallId") == parts[first]["toolCallId"]:
-                return index
-        return None
 
     def _whole_call(self, index: int) -> None:
         self._chunks += self._input(index)
@@ -140,6 +130,20 @@ class _Unfolding:
         if part["state"] != "input-streaming":
             return [available(part)]
         return call_input(part, self._raw.get(index) or part.get("rawInput", ""))
+
+
+def _second_parts(parts: list[Part]) -> dict[int, int]:
+    """Return the second part with each call id in a step, by the first one."""
+    seconds: dict[int, int] = {}
+    firsts: dict[str, int] = {}
+    for index, part in enumerate(parts):
+        if part["type"] == "step-start":
+            firsts = {}
+        elif "toolCallId" in part:
+            first = firsts.setdefault(part["toolCallId"], index)
+            if first != index:
+                seconds[first] = index
+    return seconds
 
 
 def _reset_at(message: MessageState) -> int | None:

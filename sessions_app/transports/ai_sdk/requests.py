@@ -21,7 +21,7 @@ RESULTS = ("output-available", "output-error")
 
 
 class ChatRequest(NamedTuple):
-    """A checked body. `message`: the last one. `agent`: for a session that doesn't exist yet."""
+    """A checked body. `message`: the last one, or the answer that it names. `agent`: for a new session."""
 
     chat: str
     trigger: str
@@ -51,6 +51,8 @@ def read(body: JsonObject) -> ChatRequest:
     if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise HoldfastError("bad_frame", "`messages` must be a list of messages")
     last = messages[-1] if messages else None
+    if trigger == SUBMIT and message_id is not None:
+        last = next((each for each in reversed(messages) if each.get("id") == message_id), last)
     if trigger == SUBMIT and (last is None or last.get("role") not in ("user", "assistant")):
         raise HoldfastError("bad_frame", "the last of `messages` must be a person's, or an answer with decisions")
     return ChatRequest(chat, str(trigger), message_id, last, _agent(body.get("agent")))
@@ -104,39 +106,40 @@ def _is_approval(approval: object) -> bool:
     return isinstance(approval, dict) and isinstance(approval.get("id"), str)
 
 
-def decisions(held: list[Part], stored: MessageState) -> Iterator[Signal]:
-    """Yield the signals for what the client has decided in an answer, and the answer still waits for.
+def decisions(held: list[Part], stored: MessageState) -> list[Signal]:
+    """Return the signals for what the client has decided in an answer, and the answer still waits for.
 
     Raises already_decided if another decision was made meanwhile.
     """
+    newest = {part["toolCallId"]: part for part in stored.parts if "toolCallId" in part}
+    signals: dict[str, Signal] = {}
     for index, part in enumerate(held):
-        call = _stored_call(part, index, stored.parts)
-        if call is None:
-            continue
-        if "approval" in call and part.get("approval", {}).get("id") == call["approval"]["id"]:
-            yield from _decision(part, call)
-        if part["state"] in RESULTS and _awaits_result(call) and not part.get("preliminary"):
-            yield _result(stored.id, part)
+        call = newest.get(part.get("toolCallId", ""))
+        if call is not None:
+            at_place = stored.parts[index] if index < len(stored.parts) else call
+            for signal in _about(
+                part, at_place if at_place.get("toolCallId") == call["toolCallId"] else call, stored.id
+            ):
+                signals.setdefault(signal.id, signal)
+    return [*signals.values()]
 
 
-def _stored_call(part: Part, index: int, stored: list[Part]) -> Part | None:
-    """Return the stored part of a held call: at the same place, else the newest with its id."""
-    id = part.get("toolCallId")
-    if id is None:
-        return None
-    if index < len(stored) and stored[index].get("toolCallId") == id:
-        return stored[index]
-    return next((each for each in reversed(stored) if each.get("toolCallId") == id), None)
+def _about(part: Part, call: Part, message: str) -> Iterator[Signal]:
+    """Yield what the client has decided about a call that is stored."""
+    if "approval" in part and "approval" in call and part["approval"]["id"] == call["approval"]["id"]:
+        yield from _decision(part, call)
+    if part["state"] in RESULTS and _awaits_result(call) and not part.get("preliminary"):
+        yield _result(message, part)
 
 
 def _decision(part: Part, call: Part) -> Iterator[Signal]:
     held: Mapping[str, object] = part["approval"]
     approved = held.get("approved")
-    if not isinstance(approved, bool) or call["approval"].get("approved", approved) is not approved:
-        if isinstance(approved, bool):
-            raise HoldfastError("already_decided", "approved" if call["approval"]["approved"] else "denied")
+    if not isinstance(approved, bool):
         return
     if "approved" in call["approval"]:
+        if call["approval"]["approved"] is not approved:
+            raise HoldfastError("already_decided", "approved" if call["approval"]["approved"] else "denied")
         return
     approval = call["approval"]["id"]
     payload: JsonObject = {"approval": approval}

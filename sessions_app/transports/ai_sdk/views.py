@@ -20,6 +20,7 @@ from sessions_app.http.guards import guard, json_body
 from sessions_app.http.throttling import address_of, request_payer
 from sessions_app.models import new_id
 from sessions_app.process import Process
+from sessions_app.telemetry import log_context
 from sessions_app.transports.ai_sdk import answers, requests, stream
 from sessions_app.transports.ai_sdk.requests import ChatRequest, Signal
 from sessions_app.transports.sse import EventStream
@@ -31,6 +32,7 @@ async def session_for_chat(identity: Identity, chat: str) -> str:
         raise HoldfastError("not_found")
     identity.check("read", chat)
     session = await threads.run(queries.readable, chat, identity.owner)
+    log_context.work_on(session=session.id)
     return session.id
 
 
