@@ -14,10 +14,9 @@ from typing import Any, TypeVar
 from agents_app.answer import Call
 from agents_app.backend import ApprovalRequest, Arguments, Backend
 from sessions_app.core import json_text
-from sessions_app.core.ai_sdk import CLIENT_TOOL
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import AgentSignal
-from sessions_app.core.tools import UNKNOWN_OUTCOME
+from sessions_app.core.tools import CLIENTS, UNKNOWN_OUTCOME
 from sessions_app.core.wire_types import Chunk, JsonObject
 
 T = TypeVar("T")
@@ -200,7 +199,7 @@ class ToolCall(Call):
         """Tell readers that a client is to run this: a call that its agent runs looks the same."""
         if self._approval is None:  # one that was approved takes no other input
             call: Chunk = {"type": "tool-input-available", "toolCallId": self.id, "toolName": self.name}
-            await self._backend.write({**call, "input": self.input, "toolMetadata": {"holdfast": {CLIENT_TOOL: True}}})
+            await self._backend.write({**call, "input": self.input, "toolMetadata": CLIENTS})
 
     def _error(self, message: str) -> Chunk:
         return {"type": "tool-output-error", "toolCallId": self.id, "errorText": message}

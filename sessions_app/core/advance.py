@@ -20,31 +20,39 @@ _RANKS = {"input-streaming": 0, "input-available": 1, "approval-requested": 1, "
 _OUTCOME = 3
 
 
+class _State:
+    """A state of a message, with what is open in it by the index of its part."""
+
+    def __init__(self, message: MessageState) -> None:
+        self.parts = message.parts
+        self.step = step_start(message)
+        opened = message.open
+        self.ids = {index: id for each in (opened["text"], opened["reasoning"]) for id, index in each.items()}
+        self.inputs = {each["part"]: each["text"] for each in opened["tools"].values()}
+
+    def is_open(self, index: int) -> bool:
+        return index in self.ids or index in self.inputs
+
+    def raw_input(self, index: int) -> str | None:
+        """Return the text so far of an input that is open; of one that was cut off, what there was of it."""
+        return self.inputs.get(index, self.parts[index].get("rawInput"))
+
+
 def advance(have: MessageState, now: MessageState) -> list[Chunk]:
     """Return chunks for a reader whose state is `have`, an earlier one of the message `now`."""
     chunks: list[Chunk] = []
     if now.metadata is not None and now.metadata != have.metadata:
         chunks.append({"type": "message-metadata", "messageMetadata": now.metadata})
-    common = min(len(have.parts), len(now.parts))
-    kept = next((index for index in range(common) if not _goes_on(have, now, index)), common)
-    is_reset = kept < len(have.parts)
+    old, new = _State(have), _State(now)
+    common = min(len(old.parts), len(new.parts))
+    kept = next((index for index in range(common) if not _goes_on(old, new, index)), common)
+    is_reset = kept < len(old.parts)
+    kept = min(old.step, kept) if is_reset else kept
+    chunks += [chunk for index in range(kept) if old.is_open(index) for chunk in _changes(old, new, index)]
     if is_reset:
-        kept = min(step_start(have), kept)
-    opened = _open_parts(have)
-    for index in sorted(range(kept), key=lambda index: index not in opened):
-        if is_reset and index not in opened:
-            chunks.append({"type": "reset-step"})  # closes what is open
-            is_reset = False
-        chunks += _changes(have, now, index)
-    if is_reset:
-        chunks.append({"type": "reset-step"})
+        chunks.append({"type": "reset-step"})  # which closes what is open
+    chunks += [chunk for index in range(kept) if not old.is_open(index) for chunk in _changes(old, new, index)]
     return [*chunks, *part_chunks(_rest(now, kept), resets=False), *([] if ended(have) else end_chunks(now))]
-
-
-def _open_parts(message: MessageState) -> set[int]:
-    opened = message.open
-    inputs = {each["part"] for each in opened["tools"].values()}
-    return {*opened["text"].values(), *opened["reasoning"].values(), *inputs}
 
 
 def _rest(message: MessageState, first: int) -> MessageState:
@@ -62,7 +70,7 @@ def _rest(message: MessageState, first: int) -> MessageState:
     return replace(message, parts=message.parts[first:], marks=message.marks[first:], open=rest)
 
 
-def _goes_on(have: MessageState, now: MessageState, index: int) -> bool:
+def _goes_on(have: _State, now: _State, index: int) -> bool:
     """Return whether chunks can make the part that the reader has at an index the one that is there now."""
     old, new = have.parts[index], now.parts[index]
     if "toolCallId" in new:
@@ -73,9 +81,9 @@ def _goes_on(have: MessageState, now: MessageState, index: int) -> bool:
     return old == new or ("id" in new and new["type"].startswith("data-") and _named(old) == _named(new))
 
 
-def _text_goes_on(have: MessageState, now: MessageState, index: int) -> bool:
+def _text_goes_on(have: _State, now: _State, index: int) -> bool:
     old, new = have.parts[index], now.parts[index]
-    open_then, open_now = _open_id(have, index), _open_id(now, index)
+    open_then, open_now = have.ids.get(index), now.ids.get(index)
     if open_then is None:
         return open_now is None and old == new
     return open_now in (None, open_then) and old["type"] == new["type"] and new["text"].startswith(old["text"])
@@ -89,13 +97,7 @@ def _named(part: Part) -> tuple[str, str | None]:
     return part["type"], part.get("id")
 
 
-def _open_id(message: MessageState, index: int) -> str | None:
-    kind = message.parts[index]["type"]
-    opened = message.open["text"] if kind == "text" else message.open["reasoning"]
-    return next((id for id, part in opened.items() if part == index), None)
-
-
-def _changes(have: MessageState, now: MessageState, index: int) -> list[Chunk]:
+def _changes(have: _State, now: _State, index: int) -> list[Chunk]:
     """Return the chunks that make a part that goes on the one that is there now."""
     old, new = have.parts[index], now.parts[index]
     if "toolCallId" in new:
@@ -103,7 +105,7 @@ def _changes(have: MessageState, now: MessageState, index: int) -> list[Chunk]:
     if old == new:
         return []
     if new["type"] in ("text", "reasoning"):
-        return _text_changes(old, new, _open_id(have, index) or "")
+        return _text_changes(old, new, have.ids[index])
     return [cast(Chunk, dict(new))]
 
 
@@ -115,24 +117,29 @@ def _text_changes(old: Part, new: Part, id: str) -> list[Chunk]:
     return [*cast(list[Chunk], chunks[:-1]), cast(Chunk, {**chunks[-1], **named})]
 
 
-def _call_changes(have: MessageState, now: MessageState, index: int) -> list[Chunk]:
+def _call_changes(have: _State, now: _State, index: int) -> list[Chunk]:
     """Return the chunks of a call that has gone on. What the reader has of it isn't repeated."""
     old, new = have.parts[index], now.parts[index]
-    before, after = _raw_input(have, index), _raw_input(now, index)
-    if (old == new and before == after) or _is_behind(old, new):
+    if (old == new and have.raw_input(index) == now.raw_input(index)) or _is_behind(old, new):
         return []
     if new["state"] == "input-streaming":
-        if before is not None and (after or "").startswith(before) and _values(old, _BEGUN) == _values(new, _BEGUN):
-            rest = (after or "").removeprefix(before)
-            delta: Chunk = {"type": "tool-input-delta", "toolCallId": new["toolCallId"], "inputTextDelta": rest}
-            return [delta] if rest else []
-        return call_input(new, after or "")
+        return _input_changes(have, now, index)
     is_same = _values(old, _INPUT) == _values(new, _INPUT) and _carries_lasting(old, new)
     # In a later step the same input would be another call's.
-    has_input = _rank(old) > 0 and (is_same or index < step_start(have))
+    has_input = _rank(old) > 0 and (is_same or index < have.step)
     is_edited = new["state"] == "input-available"  # of an approval that still waits
     known = old.get("approval") if has_input or is_edited else None
     return [*([] if has_input else [available(new)]), *decided(new, known=known)]
+
+
+def _input_changes(have: _State, now: _State, index: int) -> list[Chunk]:
+    new, before, after = now.parts[index], have.raw_input(index), now.raw_input(index) or ""
+    is_begun = before is not None and _values(have.parts[index], _BEGUN) == _values(new, _BEGUN)
+    if before is None or not is_begun or not after.startswith(before):
+        return call_input(new, after)
+    if after == before:
+        return []
+    return [{"type": "tool-input-delta", "toolCallId": new["toolCallId"], "inputTextDelta": after.removeprefix(before)}]
 
 
 def _carries_lasting(old: Part, new: Part) -> bool:
@@ -159,9 +166,3 @@ def _is_behind(old: Part, new: Part) -> bool:
     """Return whether the reader has more than the message: what it has just sent, and no agent has written yet."""
     asked, asks = old.get("approval"), new.get("approval")
     return _rank(new) < _rank(old) > 1 and (asked and asked["id"]) == (asks and asks["id"])
-
-
-def _raw_input(message: MessageState, index: int) -> str | None:
-    """Return the text so far of an input that is open; of one that was cut off, what there was of it."""
-    opened = next((each["text"] for each in message.open["tools"].values() if each["part"] == index), None)
-    return message.parts[index].get("rawInput") if opened is None else opened

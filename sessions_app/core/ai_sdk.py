@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import cast
 
+from sessions_app.core import tools
 from sessions_app.core.advance import advance
 from sessions_app.core.fold import apply, begin
 from sessions_app.core.message import MessageState, ended, step_start
@@ -23,7 +24,6 @@ _REQUIRED = {
 }
 DECISIONS = ("approve", "deny", "tool-result")  # signals that an answer may wait for
 UNDER_WAY = ("accepted", "delivered")
-CLIENT_TOOL = "client"  # in toolMetadata.holdfast: this call waits for a result of a client
 
 
 def for_ai_sdk(chunk: Chunk) -> list[Chunk]:
@@ -67,13 +67,7 @@ def _waits(part: Part) -> bool:
         return False
     if "approval" in part:
         return "approved" not in part["approval"]
-    return part["state"] == "input-available" and is_client_tool(part)
-
-
-def is_client_tool(part: Part) -> bool:
-    """Return whether a tool call is marked as one that waits for a result of a client."""
-    mark = part.get("toolMetadata", {}).get("holdfast")
-    return isinstance(mark, dict) and mark.get(CLIENT_TOOL) is True
+    return part["state"] == "input-available" and tools.is_clients(part)
 
 
 def _decision(part: Part) -> str:
