@@ -342,11 +342,14 @@ async def test_a_result_of_a_client_tool_continues_the_answer(chat: Any, fails: 
 
     session = await chat(locates)
     asked = await send(body(session, user(ONE)))
+    assert asked.types.count("tool-input-available") == 1  # useChat runs the tool for each
     message = copy.deepcopy(asked.held)
     [part] = [part for part in message["parts"] if "toolCallId" in part]
     part |= {"state": "output-error", "errorText": "off"} if fails else {"state": "output-available", "output": "Bonn"}
     on = await send(body(session, user(ONE), message, messageId=message["id"]), holds=message)
     assert on.text == ("Unknown: off" if fails else "You are in Bonn") and on.types[-1] == "finish"
+    outcome = next(chunk for chunk in on.chunks if chunk["type"].startswith("tool-output"))
+    assert outcome["toolMetadata"] == {"holdfast": {"client": True}}
 
 
 async def test_a_partly_read_answer_goes_on_without_repeating_text(chat: Any) -> None:

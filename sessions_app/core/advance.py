@@ -125,11 +125,15 @@ def _call_changes(have: _State, now: _State, index: int) -> list[Chunk]:
     if new["state"] == "input-streaming":
         return _input_changes(have, now, index)
     is_same = _values(old, _INPUT) == _values(new, _INPUT) and _carries_lasting(old, new)
-    # In a later step the same input would be another call's.
-    has_input = _rank(old) > 0 and (is_same or index < have.step)
+    # In a later step the same input would be another call's; and a client may run its tool for each that it gets.
+    has_input = _rank(old) > 0 and (is_same or index < have.step or _is_only_marked(old, new))
     is_edited = new["state"] == "input-available"  # of an approval that still waits
     known = old.get("approval") if has_input or is_edited else None
     return [*([] if has_input else [available(new)]), *decided(new, known=known)]
+
+
+def _is_only_marked(old: Part, new: Part) -> bool:
+    return old["state"] == new["state"] == "input-available" and _values(old, _INPUT) == _values(new, _INPUT)
 
 
 def _input_changes(have: _State, now: _State, index: int) -> list[Chunk]:

@@ -23,6 +23,7 @@ _REQUIRED = {
     "tool-output-available": "output",
 }
 DECISIONS = ("approve", "deny", "tool-result")  # signals that an answer may wait for
+_REPEATED = {"type", "toolCallId", "toolName", "dynamic", "input", "toolMetadata"}  # of an input that comes again
 UNDER_WAY = ("accepted", "delivered")
 
 
@@ -74,6 +75,23 @@ def _decision(part: Part) -> str:
     return part["approval"]["id"] if "approval" in part else part["toolCallId"]
 
 
+def _told(message: MessageState, chunk: Chunk) -> list[Chunk]:
+    """Return a response's next chunk as its client is to get it.
+
+    A client runs its tool for each input that it gets, so one that it has already isn't told again. The metadata that
+    comes with it, such as the mark of a client's tool, is told with the call's outcome.
+    """
+    if chunk["type"] not in ("tool-input-available", "tool-output-available", "tool-output-error"):
+        return [chunk]
+    part = next((part for part in reversed(message.parts) if part.get("toolCallId") == chunk["toolCallId"]), None)
+    if part is None:
+        return [chunk]
+    if chunk["type"] == "tool-input-available":
+        is_known = part["state"] == "input-available" and "approval" not in part and chunk.keys() <= _REPEATED
+        return [] if is_known and part.get("input") == chunk.get("input") else [chunk]
+    return [cast(Chunk, {**({"toolMetadata": part["toolMetadata"]} if "toolMetadata" in part else {}), **chunk})]
+
+
 class ResponseReader:
     """A reader of one response. `holds`: the parts that the reader has of it already."""
 
@@ -109,8 +127,8 @@ class ResponseReader:
                 self._message = begin(event)
                 chunks.append(event["chunk"])
             elif event["serial"] > self._message.last_serial:
+                chunks += _told(self._message, event["chunk"])
                 apply(self._message, event["serial"], event["chunk"])
-                chunks.append(event["chunk"])
         return self._ending(chunks)
 
     def beat(self) -> None:
