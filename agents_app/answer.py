@@ -52,16 +52,19 @@ class Answer:
     def __init__(self, writer: ChunkWriter) -> None:
         self.session = writer.session
         self._writer = writer
-        self._open: tuple[str, str] | None = None  # kind and id of the part that text is appended to
+        self._kind = ""  # of the part that text is appended to: text or reasoning; empty if none is open
+        self._part = ""  # its id
         self._parts = 0
 
     async def text(self, delta: str) -> None:
         """Append to the answer."""
-        await self._append("text", delta)
+        if self._kind != "text" or not self._writer.append("text-delta", self._part, delta):
+            await self._append("text", delta)
 
     async def reasoning(self, delta: str) -> None:
         """Append to the reasoning, which people may look at."""
-        await self._append("reasoning", delta)
+        if self._kind != "reasoning" or not self._writer.append("reasoning-delta", self._part, delta):
+            await self._append("reasoning", delta)
 
     async def data(self, name: str, value: object, *, id: str | None = None, transient: bool = False) -> None:
         """Add data of the application's own: a `data-<name>` part of the AI SDK. With an id, replace that part."""
@@ -70,7 +73,8 @@ class Answer:
 
     async def write(self, chunk: Chunk) -> None:
         """Write any other chunk of the vocabulary."""
-        await self._close()
+        if self._kind:
+            await self._close()
         await self._writer.write(chunk)
 
     async def begin(self) -> None:
@@ -93,18 +97,19 @@ class Answer:
         await self._writer.write({"type": "finish-step"})
 
     async def _append(self, kind: str, delta: str) -> None:
-        if self._open is None or self._open[0] != kind:
-            await self._close()
-            self._open = kind, f"{kind}_{self._next()}"
-            await self._writer.write({"type": f"{kind}-start", "id": self._open[1]})
-        await self._writer.write({"type": f"{kind}-delta", "id": self._open[1], "delta": delta})
+        while self._kind != kind:  # while one task waits for room, another may open another part
+            if self._kind:
+                await self._close()
+                continue
+            self._kind, self._part = kind, f"{kind}_{self._next()}"
+            await self._writer.write({"type": f"{kind}-start", "id": self._part})
+        await self._writer.write({"type": f"{kind}-delta", "id": self._part, "delta": delta})
 
     async def _close(self) -> None:
         """End the part that text is appended to."""
-        if self._open is not None:
-            kind, id_ = self._open
-            self._open = None
-            await self._writer.write({"type": f"{kind}-end", "id": id_})
+        if self._kind:
+            kind, self._kind = self._kind, ""
+            await self._writer.write({"type": f"{kind}-end", "id": self._part})
 
     def _next(self) -> int:
         self._parts += 1

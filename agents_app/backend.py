@@ -28,6 +28,12 @@ class ChunkWriter(Protocol):
         Raises HoldfastError if the chunk is refused, or if the response can't go on.
         """
 
+    def append(self, kind: str, part: str, text: str) -> bool:
+        """Append to a part of text or reasoning, as `write` with the same chunk: a `text-delta` or `reasoning-delta`.
+
+        Return False, with nothing changed, where only `write` can: it may have to wait, to divide the text or to raise.
+        """
+
     async def flush(self) -> None:
         """Wait until everything written is stored. Raises HoldfastError."""
 

@@ -207,6 +207,9 @@ class _Stage:
             fold.fold(self._messages, {"serial": number, "message": self.uid, "at": 0, "chunk": deepcopy(piece)})
             self.chunks.append(piece)
 
+    def append(self, kind: str, part: str, text: str) -> bool:
+        return False  # `write` takes it
+
     async def flush(self) -> None:
         """All of it is stored already."""
 

@@ -16,7 +16,7 @@ from django.core.handlers.asgi import ASGIHandler
 from sessions_app import process
 from sessions_app.auth.addresses import path_below
 from sessions_app.core.asgi_types import Application, Receive, Scope, Send
-from sessions_app.http import body_limit
+from sessions_app.http import body_limit, cors
 from sessions_app.http.doors import CHAT, UPLOAD, body_rule
 from sessions_app.http.errors import ApiError
 from sessions_app.http.guards import refused
@@ -30,13 +30,14 @@ from sessions_app.transports.websocket import SessionConsumer
 def mount(application: Application) -> Application:
     """Return the project's ASGI application with Holdfast mounted at its prefix in the URLconf.
 
-    Below the prefix, Holdfast handles WebSockets, NDJSON uploads and probes, and limits the bodies of other requests.
+    Below the prefix, Holdfast handles WebSockets, NDJSON uploads and probes, limits the bodies of other requests, and
+    shares the API with pages of the origins that the site lists.
     All other HTTP and WebSocket requests go to the project. The lifespan starts and stops this process.
     """
     consumer = SessionConsumer.as_asgi()
     probe = probes.application(process.started)
     streamed = {UPLOAD.name: ndjson.upload, CHAT.name: body_first(application)}
-    limited = body_limit.limit_bodies(streamed, application)
+    limited = cors.share(body_limit.limit_bodies(streamed, application))
 
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -59,7 +60,7 @@ def mount(application: Application) -> Application:
 
     daphne_server.install()
     uvicorn_http.install()
-    request_limits.limit_requests(body_rule, timeout_response())
+    request_limits.limit_requests(body_rule, timeout_response)
     group_member.report_with(lambda number: exposition.exposition(process.started(), number))
     lifecycle.on_start(process.start)
     lifecycle.on_drain(process.stop)
@@ -77,9 +78,10 @@ def form_problem(scope: Scope) -> ApiError | None:
     return None
 
 
-def timeout_response() -> bytes:
-    """Return the HTTP response to a request that doesn't arrive in time."""
-    response = refused(ApiError("request_timeout"), {"Connection": "close"})
+def timeout_response(scope: Scope | None) -> bytes:
+    """Return the HTTP response to a request that doesn't arrive in time. None: not even its head has."""
+    shared = {} if scope is None else {name.decode(): value.decode() for name, value in cors.headers_for(scope)}
+    response = refused(ApiError("request_timeout"), {"Connection": "close", **shared})
     response["Content-Length"] = str(len(response.content))
     return b"HTTP/1.1 408 Request Timeout\r\n%s\r\n\r\n%s" % (response.serialize_headers(), response.content)
 

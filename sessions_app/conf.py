@@ -186,6 +186,22 @@ class HoldfastSettings:
     token_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     # Longest life of a token: what is stolen ends by itself, and a revocation need not be kept for longer.
     token_max_s: Annotated[int, Range(1, 86_400)] = 3600
+    # An identity provider, such as Auth0, Clerk or Keycloak, whose tokens count beside the site's own: where its public
+    # keys are (JWKS, https), and its tokens' `iss` and `aud`. Without an address or an issuer, none does.
+    jwks_url: str = ""
+    jwks_issuer: str = ""
+    jwks_audience: str = "holdfast"
+    # Seconds between two requests for its keys, whatever tokens come with unknown ones: a new key counts after this.
+    jwks_refresh_s: Annotated[int, Range(1, 3600)] = 10
+    # Seconds after which its keys are read again: one that the provider removed counts for so long.
+    jwks_max_age_s: Annotated[int, Range(10, 86_400)] = 300
+    # Seconds that they count beyond that while the provider can't be reached.
+    jwks_stale_s: Annotated[int, Range(0, 604_800)] = 21_600
+    # Allow its address to be in a private network.
+    jwks_private_addresses: bool = False
+    # Origins of other sites whose pages may use the API with tokens (CORS), such as https://app.example.com: exact,
+    # with the port if it isn't the default one. Visitors' cookies are another matter: CSRF_TRUSTED_ORIGINS.
+    origins: tuple[str, ...] = ()
     # -- Retention
     # Most hours that a policy may keep a session. Which policy is the default, the database says.
     retention_max_hours: Annotated[int, Range(24)] = 72

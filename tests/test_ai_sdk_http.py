@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from agents_app import registry
-from agents_app.local.runner import Runner
 from agents_app.turn import Turn
 from sessions_app import models, process
 from sessions_app.database import threads
@@ -30,20 +29,14 @@ Agent = Callable[[Turn], Awaitable[None]]
 
 
 @pytest.fixture
-async def chat(running: process.Process, monkeypatch: pytest.MonkeyPatch) -> Any:
+def chat(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`await chat(agent)`: a session in which this agent answers."""
-    tasks: list[asyncio.Task[None]] = []
 
     async def new(agent: Agent) -> str:
         monkeypatch.setattr(registry, "_agents", {"test": agent})
-        if not tasks:
-            tasks.append(asyncio.create_task(Runner(running).run()))
         return await new_session(agent="test")
 
-    yield new
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    return new
 
 
 async def parrot(turn: Turn) -> None:

@@ -14,7 +14,7 @@ from sessions_app.http import body_limit
 from sessions_app.http.doors import CHAT
 from sessions_app.transports.ai_sdk.body import body_first
 from tests.support.chat import Chunk, Stream, body, post, send, user
-from tests.support.requests import Browser, limit, new_session, refusal_of, running
+from tests.support.requests import OWNER, Browser, limit, new_session, refusal_of, running
 from tests.support.stored import a_streaming_message
 
 __all__ = ["limit", "running"]  # fixtures
@@ -159,11 +159,27 @@ async def test_forged_parts_of_a_real_answer_store_nothing() -> None:
 
 async def test_another_owners_chat_looks_nonexistent() -> None:
     session = await new_session("guest:2")
-    for chat in (session, "A" * 22, "notAnId", "x" * 500, "%2e%2e"):
-        assert refusal_of(await post(body(chat, user(ONE)))) == (404, "not_found")
+    answer = {"id": "m_1", "role": "assistant", "parts": []}
+    for chat in (session, "A" * 22, "unknown", "x" * 500, "%2e%2e"):
+        assert refusal_of(await post(body(chat, answer))) == (404, "not_found")
+        assert refusal_of(await post(body(chat, user(ONE), trigger="regenerate-message"))) == (404, "not_found")
         assert refusal_of(await Browser().get(f"/api/chat/{chat}/stream")) == (404, "not_found")
         assert refusal_of(await Browser().post(f"/api/chat/{chat}/stop", {})) == (404, "not_found")
-    assert await count(models.Signal) == 0
+    assert await count(models.Signal) == 0 and await count(models.Session) == 1
+
+
+async def test_a_first_message_begins_a_chat_with_the_clients_id(limit: Any) -> None:
+    limit(AGENTS=("demo",), DEFAULT_AGENT="")
+    theirs = await new_session("guest:2")
+    for chat, agent in (("aB3dE6gH9jK2mN5p", {"agent": "demo"}), (theirs, {})):
+        for _ in range(2):
+            response = await post(body(chat, user(ONE), **agent))
+            await response._body.aclose()
+            session = await threads.run(models.Session.objects.get, external_id=chat)
+            assert session.owner == OWNER and session.agent == agent.get("agent", "")
+        assert (await Browser().get(f"/api/chat/{chat}/stream")).status_code in (200, 204)
+    assert await count(models.Session) == 3 and await count(models.Signal) == 2
+    assert refusal_of(await post(body("not an id", user(ONE)))) == (400, "bad_session_id")
 
 
 async def test_a_visitor_without_an_identity_or_csrf_token_is_refused() -> None:

@@ -35,6 +35,7 @@ def test_a_session_is_created_with_the_sites_defaults(alice: Any) -> None:
     session = Session.objects.get(owner=alice.owner)
     assert response.json() == {
         "id": session.pk,
+        "external_id": None,
         "title": "",
         "agent": conf.settings.default_agent,
         "policy": "Three days",

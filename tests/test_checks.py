@@ -26,6 +26,11 @@ AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware", AUTH, "sessions_app.auth.middleware.identity_middleware",
 ]  # fmt: skip
+WRONG_ORIGINS = (
+    "*", "null", "app.example.com", "https://*.example.com", "https://app.example.com/", "https://app.example.com/chat",
+    "https://app.example.com:0", "https://app.example.com:65536", "https://user@app.example.com", "http://app.example.com",
+    "https://äpp.example.com", "wss://app.example.com", "",
+)  # fmt: skip
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
 server:/export /srv/holdfast nfs4 rw 0 0
@@ -74,11 +79,23 @@ def test_every_message_has_a_hint(settings: Any) -> None:
         ({"RETENTION_MAX_HOURS": 23}, "holdfast.E025"),
         ({"DEFAULT_AGENT": "nobody"}, "holdfast.E018"),
         ({"TOKEN_KEYS": {"good": "x" * 32, "bad": "x" * 31}}, "holdfast.E019"),
+        *(({"ORIGINS": [origin]}, "holdfast.E032") for origin in WRONG_ORIGINS),
+        ({"JWKS_URL": "http://id.example.com/keys", "JWKS_ISSUER": "https://id.example.com/"}, "holdfast.E033"),
+        ({"JWKS_URL": "https://id.example.com/keys"}, "holdfast.E034"),
     ],
 )
 def test_a_harmful_number_is_reported(settings: Any, values: dict[str, Any], id: str) -> None:
     settings.HOLDFAST = {**settings.HOLDFAST, **values}
     assert found() == [id]
+
+
+def test_exact_origins_pass(settings: Any) -> None:
+    origins = ["https://app.example.com", "https://app.example.com:8443", "http://localhost:5173", "https://[::1]:8443"]
+    settings.HOLDFAST = {**settings.HOLDFAST, "ORIGINS": origins}
+    assert found() == []
+    settings.HOLDFAST = {**settings.HOLDFAST, "ORIGINS": ["http://app.example.com"]}
+    settings.DEBUG = True
+    assert found() == []
 
 
 def test_all_invalid_values_are_reported_together(settings: Any) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 
 import pytest
-from django.db import connection, migrations, transaction
+from django.db import IntegrityError, connection, migrations, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
@@ -18,6 +18,7 @@ from django.utils import timezone
 from sessions_app.database import migration_operations
 from sessions_app.database.migration_operations import (
     AddIndexInUse,
+    AddUniqueInUse,
     SetStorage,
     UpdateFew,
     UpdateInSteps,
@@ -29,10 +30,12 @@ from tests.support.stored import default_policy
 
 FIRST = "0007"  # of sites that are in use; what came before was never run on one
 STOPPED = {"0008_journal_by_message", "0024_journal_in_order"}  # those for which a site is stopped, as they say
+CONCURRENT = (AddIndexInUse, AddUniqueInUse)
 # On a table that exists: they need no lock for longer than a moment, and rewrite nothing.
 HARMLESS = (
-    AddIndexInUse, SetStorage, UpdateFew, UpdateInSteps, WidenToText, migrations.CreateModel, migrations.DeleteModel,
-    migrations.RemoveIndex, migrations.RemoveConstraint, migrations.RemoveField, migrations.AlterModelOptions,
+    AddIndexInUse, AddUniqueInUse, SetStorage, UpdateFew, UpdateInSteps, WidenToText,
+    migrations.CreateModel, migrations.DeleteModel, migrations.RemoveIndex, migrations.RemoveConstraint,
+    migrations.RemoveField, migrations.AlterModelOptions,
 )  # fmt: skip
 
 only_postgres = pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL's storage")
@@ -59,7 +62,7 @@ def harmful(migration: Migration) -> list[str]:
         if isinstance(operation, migrations.AlterField) and leaves_the_column(operation, migration):
             continue
         found.append(operation.describe())
-    if migration.atomic and any(isinstance(operation, AddIndexInUse) for operation in migration.operations):
+    if migration.atomic and any(isinstance(operation, CONCURRENT) for operation in migration.operations):
         found.append("adds an index concurrently within a transaction")
     return found
 
@@ -205,6 +208,30 @@ def test_ids_of_calls_become_longer_without_a_rewrite_and_shorter_again() -> Non
     migrate("0017_run_batches")
     assert signals.get().target[:256] == "x" * 256
     session.delete()
+    policy.delete()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sessions_get_external_ids_without_a_rewrite_and_lose_them_again() -> None:
+    before = migrate("0024_journal_in_order")
+    policy = before.get_model("sessions_app", "RetentionPolicy").objects.create(name="Any", hours=24)
+    sessions = before.get_model("sessions_app", "Session").objects
+    old = sessions.create(owner="user:1", policy=policy).pk
+    files = storage_of(Session)
+    migrate("0025_external_ids")
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # half an index has its name already
+            cursor.execute("CREATE INDEX session_external_id ON sessions_app_session (owner)")
+    migrate("0026_external_ids_unique")
+    assert storage_of(Session) == files
+    sessions.create(owner="user:1", policy=policy)  # by a process of the release before
+    assert set(Session.objects.values_list("external_id", flat=True)) == {None}
+    Session.objects.filter(pk=old).update(external_id="a")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Session.objects.exclude(pk=old).update(external_id="a")
+    migrate("0024_journal_in_order")
+    assert sessions.count() == 2
+    sessions.all().delete()
     policy.delete()
 
 

@@ -12,9 +12,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from sessions_app import conf
+from sessions_app.auth.identity import Identity
 from sessions_app.event_log import queries as store
 from sessions_app.event_log import quota
 from sessions_app.event_log import sql as statements
+from sessions_app.http import own_sessions
 from sessions_app.models import Approval, JournalEntry, Message, Run, Session, Signal, Worker, new_id
 from sessions_app.retention import journal
 from sessions_app.retention import purge as retention
@@ -36,7 +38,12 @@ def large() -> Session:
     """A large session in a database with many others, most of them of other owners."""
     policy, now = default_policy(), timezone.now()
     many = [
-        Session(owner=OWNER if n % 50 == 0 else f"guest:{n}", policy=policy, active_at=now - timedelta(seconds=n))
+        Session(
+            owner=OWNER if n % 50 == 0 else f"guest:{n}",
+            external_id=f"chat-{n}" if n % 2 else None,
+            policy=policy,
+            active_at=now - timedelta(seconds=n),
+        )
         for n in range(SESSIONS)
     ]
     Session.objects.bulk_create(many)
@@ -181,6 +188,11 @@ def list_conversations(session: Session) -> None:
     Session.objects.visible().filter(owner=OWNER).count()
 
 
+def find_by_id(session: Session) -> None:
+    own_sessions._find(Identity(OWNER), "chat-7")
+    list(Session.objects.visible().filter(owner=OWNER, external_id="chat-7"))
+
+
 def purge(session: Session) -> None:
     """Purge while nothing has expired."""
     retention.purge()
@@ -194,7 +206,7 @@ def trim_the_journal(session: Session) -> None:
 
 QUERIES = [
     attach, resume, history, history_of_signals, mend, check_tails, commit, end_a_response, begin_runs,
-    look_into_inboxes, look_for_the_dead, list_conversations, purge, trim_the_journal,
+    look_into_inboxes, look_for_the_dead, list_conversations, find_by_id, purge, trim_the_journal,
 ]  # fmt: skip
 
 

@@ -167,13 +167,39 @@ async def test_an_invalid_payload_is_rejected_permanently(tab: Tab, payload: Any
     assert await count(models.Message) == 0
 
 
-async def test_only_the_text_of_a_message_is_stored(tab: Tab) -> None:
+@pytest.mark.parametrize("extra", [{"role": "system"}, {"id": "m_1"}, {"attachments": []}], ids=str)
+async def test_what_would_be_dropped_is_refused(tab: Tab, extra: Any) -> None:
     session = await new_session()
-    part = {"type": "text", "text": "Hello", "state": "done", "providerMetadata": {"a": {}}, "x": 1}
-    await signal(tab, session.pk, payload={"parts": [part], "role": "system", "metadata": {"admin": True}})
+    part = {"type": "text", "text": "Hello"}
+    for payload in ({"parts": [part], **extra}, {"parts": [part | extra]}):
+        receipt = await signal(tab, session.pk, payload=payload)
+        assert (receipt["status"], receipt["error"]["code"]) == ("rejected", "bad_signal")
+        assert next(iter(extra)) in receipt["error"]["message"]
+    assert await count(models.Message) == 0
+
+
+@pytest.mark.parametrize("kind", ["message", "steer"])
+async def test_metadata_is_the_messages(tab: Tab, kind: str) -> None:
+    session = await new_session(agent="")
+    await tab.attach(session.pk)
+    payload = text("Hello") | {"metadata": {"reply_to": "m_1", "n": 2**60}}
+    assert (await signal(tab, session.pk, kind=kind, payload=payload))["status"] == "accepted"
     message = await threads.run(queries.message, session.pk, "signal-1")
-    assert message and message.parts == [{"type": "text", "text": "Hello"}]
-    assert (message.role, message.metadata) == ("user", None)
+    assert message and (message.role, message.metadata) == ("user", payload["metadata"])
+    await tab.wait_until(lambda: tab.sessions[session.pk].messages)
+    assert tab.sessions[session.pk].messages["signal-1"].metadata == payload["metadata"]
+
+
+async def test_other_metadata_is_other_content(tab: Tab) -> None:
+    session = await new_session()
+    with_metadata = text("Hello") | {"metadata": {"a": 1}}
+    await signal(tab, session.pk, payload=with_metadata)
+    for forgotten in (False, True):
+        if forgotten:
+            await threads.run(models.Signal.objects.all().delete)  # as retention may
+        for other in (text("Hello"), text("Hello") | {"metadata": {"a": 2}}):
+            assert (await signal(tab, session.pk, payload=other))["error"]["code"] == "conflict"
+        assert (await signal(tab, session.pk, payload=with_metadata))["status"] == "accepted"
 
 
 async def test_a_message_has_a_maximum_size_in_bytes(limit: Any, tab: Tab) -> None:

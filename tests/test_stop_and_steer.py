@@ -222,13 +222,15 @@ async def test_a_late_steer_becomes_the_next_question(process: Process) -> None:
     async with Conversation(process, agent) as talk:
         await talk.say("this")
         await talk.wait_until(lambda: talk.answers and text_of(talk.answers[0]))
-        id = await talk.say("that", kind="steer")
+        payload = {"parts": [{"type": "text", "text": "that"}], "metadata": {"reply_to": "m_1"}}
+        id = await talk.tab.signal(talk.session, "steer", payload)
         go.set()
         await talk.answered(2)
         record = await talk.final(id)
         assert (record["status"], record["reason"]) == ("applied", lifecycle.UNREAD_NEXT)
         assert [text_of(message) for message in talk.messages] == ["this", "about this", "that", "about that"]
         assert record["message"] == talk.answers[1].id
+        assert record["payload"]["metadata"] == talk.messages[2].metadata == {"reply_to": "m_1"}
 
 
 async def test_a_steer_that_becomes_a_question_says_so_while_it_waits(process: Process) -> None:

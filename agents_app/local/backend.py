@@ -38,9 +38,10 @@ class LocalBackend:
         self._log_writer = log_writer
         self._response = response
         self._inbox = inbox
+        self.append = response.append
 
     def write(self, chunk: Chunk, *, settles: AgentSignal | None = None) -> Coroutine[Any, Any, None]:
-        # Handed on, not awaited here: a coroutine more for every token would be felt.
+        # Handed on, not awaited here: a coroutine more for every chunk would be felt.
         return self._response.write(chunk, also=None if settles is None else partial(apply_signal, settles.key))
 
     async def flush(self) -> None:

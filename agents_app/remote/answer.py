@@ -48,6 +48,7 @@ class RemoteResponse:
         self._batches: list[list[Chunk]] = []  # that follow it
         self._hand_over = submit
         self._writer = ResponseWriter(uid, ticker=ticker, check=check, chunk_bytes=CHUNK_BYTES, submit=self._submit)
+        self.append = self._writer.append
 
     async def write(self, chunk: Chunk) -> None:
         """Add one chunk; see `ResponseWriter.write`."""

@@ -33,7 +33,7 @@ STREAMING = Message.objects.streaming().filter(session=OuterRef("pk"))
 TRANSCRIPT_MESSAGES = 30  # on one page
 # In rows, as a session's page shows them.
 DETAILS = (
-    ("id", "owner", "agent"),
+    ("id", "external_id", "owner", "agent"),
     ("state", "count", "size"),
     ("created_at", "active_at", "expiry"),
     ("epoch", "tail", "trimmed"),
@@ -122,8 +122,10 @@ class SessionAdmin(ListAdmin):
     list_select_related = ["policy"]
     list_per_page = 50
     show_full_result_count = False
-    search_fields = ["=id", "=owner", "title"]
-    search_help_text = "Search by session id, owner (user:1, guest:…, or a user name) or words in the title."
+    search_fields = ["=id", "=external_id", "=owner", "title"]
+    search_help_text = (
+        "Search by session id, external id, owner (user:1, guest:…, or a user name) or words in the title."
+    )
     actions = ["purge", "hold", "release", "change_policy"]
     fieldsets = [
         (None, {"fields": ["title", "policy", "held"]}),

@@ -12,6 +12,7 @@ from rest_framework import serializers
 from sessions_app import conf
 from sessions_app.core import tokens
 from sessions_app.core.cursor import Cursor
+from sessions_app.core.external_ids import EXTERNAL_ID, EXTERNAL_ID_LENGTH
 from sessions_app.event_log.moments import milliseconds
 from sessions_app.models import RetentionPolicy, Session
 
@@ -61,7 +62,19 @@ class PolicyNameField(serializers.SlugRelatedField[RetentionPolicy]):
         return policies[data]
 
 
+class ExternalIdField(serializers.RegexField):
+    """A client's own id of a session."""
+
+    default_error_messages = {"invalid": f"Use 1 to {EXTERNAL_ID_LENGTH} characters of A-Z a-z 0-9 _ . : -."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(EXTERNAL_ID, trim_whitespace=False, required=False, **kwargs)
+
+
 class SessionSerializer(Strict[Session], serializers.ModelSerializer[Session]):
+    external_id = ExternalIdField(
+        allow_null=True, help_text="Your own id of the session, unique among yours. Can't be changed."
+    )
     title = serializers.CharField(
         max_length=200, allow_blank=True, required=False, help_text="Until it is set, the start of the first message."
     )
@@ -86,7 +99,8 @@ class SessionSerializer(Strict[Session], serializers.ModelSerializer[Session]):
     class Meta:
         model = Session
         fields = [
-            "id", "title", "agent", "policy", "cursor", "streaming", "held", "created_at", "active_at", "expires_at",
+            "id", "external_id", "title", "agent", "policy", "cursor", "streaming", "held", "created_at", "active_at",
+            "expires_at",
         ]  # fmt: skip
         read_only_fields = ["id"]
 
@@ -100,13 +114,10 @@ class SessionSerializer(Strict[Session], serializers.ModelSerializer[Session]):
             raise serializers.ValidationError("A session's agent can't be changed.")
         return agent
 
-    def create(self, validated_data: dict[str, Any]) -> Session:
-        validated_data.setdefault("agent", conf.settings.default_agent)
-        if "policy" not in validated_data:
-            validated_data["policy"] = RetentionPolicy.objects.default()
-        session = Session.objects.create(**validated_data)
-        session.streaming = False  # type: ignore[attr-defined]  # annotated in lists
-        return session
+    def validate_external_id(self, external_id: str | None) -> str | None:
+        if self.instance is not None and external_id != self.instance.external_id:
+            raise serializers.ValidationError("A session's external id can't be changed.")
+        return external_id
 
     def update(self, session: Session, validated_data: dict[str, Any]) -> Session:
         for name, value in validated_data.items():
@@ -186,6 +197,7 @@ class PageQuery(Strict[None]):
 
     limit = serializers.IntegerField(min_value=1, max_value=200, required=False)
     cursor = serializers.CharField(max_length=1000, required=False)
+    external_id = ExternalIdField()
 
 
 class PartQuery(Strict[None]):

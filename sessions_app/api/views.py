@@ -44,14 +44,12 @@ from sessions_app.api.serializers import (
 )
 from sessions_app.auth import tokens
 from sessions_app.core.cursor import Cursor
-from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import SESSION_ID
-from sessions_app.core.tokens import ALL
 from sessions_app.delivery import catchup
-from sessions_app.event_log import queries, quota
-from sessions_app.fairness import rates
+from sessions_app.event_log import queries
 from sessions_app.http.authentication import IsAuthenticatedOrGuest, identity_of
 from sessions_app.http.errors import ApiError
+from sessions_app.http.own_sessions import own_or_new_session
 from sessions_app.http.throttling import request_payer
 from sessions_app.models import Message, RetentionPolicy, RevokedToken, Session
 from sessions_app.models.subjects import subject_problem
@@ -90,12 +88,16 @@ _DELETED = OpenApiResponse(description="Deleted.")
     list=extend_schema(
         summary="List your sessions",
         description="Sessions that haven't expired, most recently active first.",
+        parameters=[OpenApiParameter("external_id", str, description="Only the session with this id of your own.")],
         responses=_responses(404, ok=SessionSerializer),
     ),
     create=extend_schema(
         summary="Create a session",
-        description="Creates an empty session that you own. Its agent starts when you send a message.",
-        responses=_responses(400, 403, 409, created=SessionSerializer),
+        description=(
+            "Creates an empty session that you own. Its agent starts when you send a message. If you have a session "
+            "with this `external_id`, or with this id, it is returned as it is: other fields are for a new one."
+        ),
+        responses=_responses(400, 403, 409, 410, ok=SessionSerializer, created=SessionSerializer),
     ),
     retrieve=extend_schema(
         summary="Read a session",
@@ -115,7 +117,6 @@ _DELETED = OpenApiResponse(description="Deleted.")
 )
 class SessionViewSet(
     HoldfastView,
-    mixins.CreateModelMixin,
     mixins.RetrieveModelMixin,
     mixins.UpdateModelMixin,
     mixins.ListModelMixin,
@@ -136,6 +137,8 @@ class SessionViewSet(
         owned = Session.objects.visible().filter(owner=identity.owner)
         if identity.grant is not None:
             owned = owned.fitting(identity.grant.sessions)
+        if external_id := self.request.query_params.get("external_id"):
+            owned = owned.filter(external_id=external_id)
         return owned.annotate(streaming=Exists(streaming)).select_related("policy")
 
     def get_object(self) -> Session:
@@ -151,19 +154,14 @@ class SessionViewSet(
         queries.readable(pk, identity.owner)
         return Session.objects.select_related("policy").get(pk=pk)
 
-    def perform_create(self, serializer: BaseSerializer[Session]) -> None:
-        identity = identity_of(self.request)
-        identity.require("send")
-        if identity.grant is not None and not identity.grant.covers(ALL):
-            raise ApiError("forbidden_scope", "a new session needs a token for all sessions, `*`")
-        if Session.objects.visible().filter(owner=identity.owner).count() >= conf.settings.sessions_per_owner:
-            raise ApiError("session_limit", f"at most {conf.settings.sessions_per_owner}")
-        quota.check_room(identity.owner)
-        if wait_s := rates.take("session", request_payer(self.request, identity)):
-            raise HoldfastError(
-                "rate_limited", f"at most {conf.settings.sessions_per_hour} sessions an hour", retry_after_s=wait_s
-            )
-        serializer.save(owner=identity.owner)
+    def create(self, request: Request, *args: object, **kwargs: object) -> Response:
+        asked = self.get_serializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        values, identity = dict(asked.validated_data), identity_of(request)
+        external_id = values.pop("external_id", None)
+        session, is_new = own_or_new_session(identity, external_id, request_payer(request, identity), **values)
+        session.streaming = not is_new and session.messages.streaming().exists()  # type: ignore[attr-defined]
+        return Response(self.get_serializer(session).data, status=201 if is_new else 200)
 
     def destroy(self, request: Request, *args: object, **kwargs: object) -> Response:
         session = self._readable()

@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from sessions_app import conf
-from sessions_app.auth import tokens
+from sessions_app.auth import provider_tokens, tokens
 from sessions_app.auth.cookies import has_old_name, name_of, reads_database, value
 from sessions_app.auth.logins import hash_fits, logins_of
 from sessions_app.core.errors import HoldfastError
@@ -151,7 +151,11 @@ def _ended_tokens(bearers: set[Identity]) -> set[Identity]:
     if not held:
         return set()
     revoked = tokens.revoked(held.keys())
-    return {bearer for key, bearer in held.items() if key in revoked or tokens.has_expired(key[1])}
+    return {
+        bearer
+        for key, bearer in held.items()
+        if key in revoked or tokens.has_expired(key[1]) or provider_tokens.has_lost_key(key[1])
+    }
 
 
 def user_identity(user: AbstractBaseUser, login: SessionBase) -> Identity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sessions_app.auth import identity
+from sessions_app.auth import identity, provider_tokens
 from sessions_app.auth.identity import Identity
 from sessions_app.database.threads import Batch
 
@@ -21,5 +21,6 @@ async def identify(cookies: Mapping[str, str]) -> Identity | None:
 
 
 async def identify_by_token(token: str) -> Identity:
-    """Return a token's identity. Raises bad_token, token_expired and DatabaseError."""
+    """Return a token's identity. Raises bad_token, token_expired, keys_unavailable and DatabaseError."""
+    await provider_tokens.await_key(token)
     return await _bearers.answer(token)

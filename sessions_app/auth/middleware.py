@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -19,6 +19,7 @@ from django.shortcuts import render
 from django.utils.decorators import async_only_middleware
 
 from sessions_app import conf
+from sessions_app.auth import provider_tokens
 from sessions_app.auth.addresses import is_ours
 from sessions_app.auth.cookies import has_old_name, old_name, value
 from sessions_app.auth.identity import (
@@ -65,7 +66,10 @@ def identity_middleware(get_response: GetResponse) -> GetResponse:
 
 async def _identity(cookies: Mapping[str, str], token: str | None) -> Identity | HoldfastError | None:
     try:
-        return await (identify_async(cookies) if token is None else sync_to_async(identify_by_token)(token))
+        if token is None:
+            return await identify_async(cookies)
+        await provider_tokens.await_key(token)
+        return await sync_to_async(identify_by_token)(token)
     except HoldfastError as problem:
         return problem
     except DatabaseError as error:
@@ -113,12 +117,19 @@ def give_guests_sessions_to_user(request: HttpRequest | None, user: AbstractBase
         return
     guest = guest_in(request.COOKIES)
     if guest is not None:
-        with transaction.atomic():
-            guest_sessions = Session.objects.present().filter(owner=guest.owner)
-            locking.sessions(guest_sessions.values_list("pk", flat=True))
-            guest_sessions.update(owner=f"user:{user.pk}")
+        try:
+            _give_sessions(guest.owner, f"user:{user.pk}")
+        except IntegrityError:  # in another tab the user has just begun a session with an external id of the guest's
+            _give_sessions(guest.owner, f"user:{user.pk}")
     if hasattr(request, "identity"):
         request.identity = user_identity(user, request.session)
+
+
+def _give_sessions(old: str, new: str) -> None:
+    with transaction.atomic():
+        sessions = Session.objects.present().filter(owner=old)
+        locking.sessions(sessions.values_list("pk", flat=True))
+        sessions.give_to(new)
 
 
 # Signing in

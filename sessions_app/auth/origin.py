@@ -19,6 +19,7 @@ from sessions_app.core.asgi_types import Scope
 from sessions_app.core.errors import HoldfastError
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 # What a WebSocket's scheme is called, by servers and in proxies' headers, and what its page's is.
 PAGE_SCHEMES = {"ws": "http", "wss": "https"}
 OWN_SITES = ("same-origin", "none")  # Sec-Fetch-Site of our own pages, and of a typed address
@@ -40,6 +41,16 @@ class Origin(NamedTuple):
         """Return True if `page` is this origin, or fits its wildcard, which includes the domain itself, as Django's."""
         fits = self.host.startswith("*.") and is_same_domain(page.host, self.host[1:])
         return (self.scheme, self.port) == (page.scheme, page.port) and (fits or page.host == self.host)
+
+
+def exact_problem(text: str, *, is_debug: bool) -> str:
+    """Return the problem of a setting that names an exact origin; empty if there is none."""
+    origin = parse(text)
+    if origin is None or not text.isascii() or "*" in text or int(origin.port) not in range(1, 65_536):
+        return f"{text!r} is no origin"
+    if origin.scheme != "https" and not is_debug and origin.host not in LOOPBACK:
+        return f"{text} has no TLS: others on its network could change its pages, and take their tokens"
+    return ""
 
 
 @functools.lru_cache(maxsize=256)  # mostly the site's own

@@ -1,4 +1,4 @@
-"""Tokens for external agents and back ends: JWTs, signed with the site's keys, instead of cookies.
+"""Tokens, instead of cookies: JWTs, signed with the site's keys or by its identity provider.
 
 A back end that holds a key can sign its own (docs/publishing.md shows how). PROTOCOL.md §13 specifies the claims.
 """
@@ -13,6 +13,7 @@ import jwt
 from django.db.models import QuerySet
 
 from sessions_app import conf, models
+from sessions_app.auth import provider_tokens
 from sessions_app.auth.verified_tokens import VerifiedTokens
 from sessions_app.core import tokens
 from sessions_app.core.errors import HoldfastError
@@ -52,19 +53,18 @@ def read(token: str) -> tuple[str, Grant]:
 
     Doesn't read the database; `revoked` checks for revocation.
     """
-    if not conf.settings.token_keys:
+    if not conf.settings.token_keys and not provider_tokens.is_enabled():
         raise HoldfastError("bad_token", "tokens are disabled on this site, it has no HOLDFAST_TOKEN_KEYS")
     if len(token) > TOKEN_BYTES:
         raise HoldfastError("bad_token", f"more than {TOKEN_BYTES} bytes")
-    if (known := _known.get(token)) is not None:
+    if (known := _known.get(token)) is not None and not provider_tokens.has_lost_key(known[1]):
         return _unexpired(known)
     try:
-        claims = _verified(token)
+        found = _read_by_signer(token)
     except jwt.ExpiredSignatureError:
         raise HoldfastError("token_expired") from None
     except (jwt.PyJWTError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
         raise HoldfastError("bad_token", str(error)) from None
-    found = tokens.read_claims(claims, most_s=conf.settings.token_max_s)
     _known.keep(token, found)
     return found
 
@@ -73,6 +73,12 @@ def _unexpired(known: tuple[str, Grant]) -> tuple[str, Grant]:
     if has_expired(known[1]):
         raise HoldfastError("token_expired")
     return known
+
+
+def _read_by_signer(token: str) -> tuple[str, Grant]:
+    if provider_tokens.is_one(token):
+        return provider_tokens.read(token, leeway_s=LEEWAY_S)
+    return tokens.read_claims(_verified(token), most_s=conf.settings.token_max_s)
 
 
 def _verified(token: str) -> JsonObject:

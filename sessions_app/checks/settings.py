@@ -12,6 +12,8 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from sessions_app import conf
 from sessions_app.auth import tokens
+from sessions_app.auth.jwks_request import url_problem
+from sessions_app.auth.origin import exact_problem
 
 PING_MARGIN_S = 5  # for a busy process and network latency
 SHORTEST_LEASE_MS = 3000  # a process can be silent for a second, if it or its machine is busy
@@ -130,6 +132,17 @@ def check_access(**_: object) -> Iterator[CheckMessage]:
 
 
 @register("holdfast")
+def check_origins(**_: object) -> Iterator[CheckMessage]:
+    for text in conf.settings.origins:
+        if problem := exact_problem(text, is_debug=settings.DEBUG):
+            yield error(
+                32,
+                f"ORIGINS: {problem}.",
+                "List exact origins in ORIGINS (HOLDFAST_ORIGINS), without path and wildcard: https://app.example.com",
+            )
+
+
+@register("holdfast")
 def check_agents(**_: object) -> Iterator[CheckMessage]:
     default, agents = conf.settings.default_agent, conf.settings.agents
     if default and default not in agents:
@@ -149,3 +162,16 @@ def check_tokens(**_: object) -> Iterator[CheckMessage]:
                 f"The key {kid!r} of TOKEN_KEYS has {len(key.encode())} bytes: it can be guessed from a token.",
                 f"Use {tokens.KEY_BYTES} bytes or more in TOKEN_KEYS: openssl rand -hex 32",
             )
+
+
+@register("holdfast")
+def check_identity_provider(**_: object) -> Iterator[CheckMessage]:
+    limits = conf.settings
+    if limits.jwks_url and (problem := url_problem(limits.jwks_url)):
+        yield error(33, f"JWKS_URL: {problem}.", "Set it to the https address of the identity provider's keys (JWKS).")
+    if limits.jwks_url and not (limits.jwks_issuer and limits.jwks_audience):
+        yield error(
+            34,
+            "JWKS_URL is set without JWKS_ISSUER or JWKS_AUDIENCE: the identity provider's tokens are refused.",
+            "Set both to the `iss` and `aud` of its tokens; without them, tokens for other sites would count here.",
+        )

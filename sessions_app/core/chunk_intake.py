@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import orjson
 
 from sessions_app.core import vocabulary
+from sessions_app.core.errors import HoldfastError
 from sessions_app.core.text import SurrogateJoiner, split
 from sessions_app.core.wire_types import Chunk
 
@@ -20,7 +21,9 @@ class ChunkIntake:
     def __init__(self, check: Callable[[Chunk], None], chunk_bytes: int) -> None:
         self._check = check
         self._chunk_bytes = chunk_bytes
+        self._longest = chunk_bytes // 8  # characters of a text that is stored undivided: half a chunk at most
         self._joiner = SurrogateJoiner()
+        self._kind = self._part = ""  # of the last append that `measure` took
 
     def take(self, chunk: Chunk) -> Iterable[Chunk]:
         """Return the chunks to store for this one. Raises HoldfastError if it is refused; then nothing has changed."""
@@ -29,10 +32,34 @@ class ChunkIntake:
             self._check(chunk)
             # A copy: what its writer changes in it later is not in the answer.
             return self._joiner.join(orjson.loads(orjson.dumps(chunk)))
-        if len(text) * 8 > self._chunk_bytes or self._joiner.concerns(text):
+        if len(text) > self._longest or self._joiner.concerns(text):
             return self._divided(chunk)
         self._check(chunk)
         return (chunk,)
+
+    def measure(self, kind: str, part: str, text: str) -> int:
+        """Return the bytes in UTF-8 of a text for which `take` would return the append as it is; -1 of any other."""
+        if type(text) is not str or len(text) > self._longest or self._joiner.pending:
+            return -1
+        if (part != self._part or kind != self._kind) and not self._fits(kind, part):
+            return -1
+        if text.isascii():
+            return len(text)
+        try:
+            return len(text.encode())
+        except UnicodeEncodeError:  # half of a surrogate pair
+            return -1
+
+    def _fits(self, kind: str, part: str) -> bool:
+        """Return whether the longest undivided text may be appended to a part of text or reasoning: then any may."""
+        if kind not in vocabulary.TEXT_APPENDS:
+            return False
+        try:
+            self._check({"type": kind, "id": part, "delta": "#" * (4 * self._longest)})
+        except HoldfastError:
+            return False
+        self._kind, self._part = kind, part
+        return True
 
     def _divided(self, chunk: Chunk) -> Iterator[Chunk]:
         """Return an append with its surrogate pairs joined, in pieces that are no larger than a chunk may be."""

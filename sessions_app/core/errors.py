@@ -103,6 +103,7 @@ ERRORS: dict[str, ErrorKind] = {
     "fenced": _publisher(409, "Another worker has ended this message. Stop publishing it"),
     # Server
     "storage_unavailable": _server(503, "The database is unavailable. Nothing was changed"),
+    "keys_unavailable": _server(503, "The identity provider's keys are unavailable. Try again"),
     "going_away": _server(503, "This server is stopping. Connect again", close=True),
     "internal": _server(500, "Internal error. The server's log has the details", close=True),
 }

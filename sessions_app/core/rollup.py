@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from sessions_app.core.vocabulary import APPENDS, PartName, json_bytes, utf8_bytes
+from sessions_app.core.vocabulary import APPENDS, json_bytes, utf8_bytes
 from sessions_app.core.wire_types import Chunk, MessageEvent
 
 PLAIN_BYTES = 64  # of an append beside its text, about
@@ -11,56 +11,73 @@ PLAIN_BYTES = 64  # of an append beside its text, about
 class Rollup:
     """The chunks of one message that wait to be published together, in order.
 
-    `size`: bytes of their UTF-8 JSON; `added`: how many were added since the last `take`.
+    `chunks`: themselves; the text of the last one is set when they are taken. `size`: bytes of their UTF-8 JSON;
+    `added`: how many were added since the last `take`.
     """
 
-    __slots__ = ("_chunks", "_texts", "added", "size")
+    __slots__ = ("_kind", "_part", "_texts", "added", "chunks", "size")
 
     def __init__(self) -> None:
-        self._chunks: list[Chunk] = []
-        self._texts: list[str] = []  # appended by the last chunk, an append
+        self.chunks: list[Chunk] = []
+        self._kind = self._part = ""  # of the last chunk, if it is an append
+        self._texts: list[str] = []  # that it appends; empty if it is none
         self.added = 0
         self.size = 0
 
     def __len__(self) -> int:
-        return len(self._chunks)
+        return len(self.chunks)
 
     def add(self, chunk: Chunk) -> None:
-        self.added += 1
-        append = APPENDS.get(chunk["type"])
+        """Add any chunk."""
+        kind = chunk["type"]
+        append = APPENDS.get(kind)
         if append is None:
+            self.added += 1
             self._join()
-            self._chunks.append(chunk)
+            self.chunks.append(chunk)
             self.size += json_bytes(chunk)
             return
         part, text = append
-        more = chunk[text]
-        plain = len(chunk) == 3
-        if self._texts and self._continues(chunk, part):
-            if not plain:
-                self._chunks[-1] |= chunk
-            self.size += len(more) if more.isascii() else utf8_bytes(more)
+        if len(chunk) == 3:
+            self.append(kind, chunk[part], chunk[text], utf8_bytes(chunk[text]))
+            return
+        self.added += 1
+        if self._texts and chunk[part] == self._part and kind == self._kind:
+            self.chunks[-1] |= chunk
+            self.size += utf8_bytes(chunk[text])
         else:
             self._join()
-            self._chunks.append(chunk.copy())
-            self.size += PLAIN_BYTES + utf8_bytes(more) if plain else json_bytes(chunk)
-        self._texts.append(more)
+            self._kind, self._part = kind, chunk[part]
+            self.chunks.append(chunk.copy())
+            self.size += json_bytes(chunk)
+        self._texts.append(chunk[text])
+
+    def append(self, kind: str, part: str, text: str, size: int) -> None:
+        """Add an append that has no other fields. `size`: its text's bytes in UTF-8."""
+        self.added += 1
+        texts = self._texts
+        if texts and part == self._part and kind == self._kind:
+            self.size += size
+            texts.append(text)
+            return
+        if texts:
+            self._join()
+        self._kind, self._part, self._texts = kind, part, [text]
+        chunk: Chunk = {"type": kind}
+        chunk[APPENDS[kind][0]] = part
+        self.chunks.append(chunk)
+        self.size += PLAIN_BYTES + size
 
     def take(self) -> list[Chunk]:
         """Remove the chunks and return them, joined."""
         self._join()
-        chunks, self._chunks, self.added, self.size = self._chunks, [], 0, 0
+        chunks, self.chunks = self.chunks, []
+        self.added = self.size = 0
         return chunks
-
-    def _continues(self, chunk: Chunk, part: PartName) -> bool:
-        last = self._chunks[-1]
-        return bool(last["type"] == chunk["type"] and last[part] == chunk[part])
 
     def _join(self) -> None:
         if self._texts:
-            last = self._chunks[-1]
-            text = APPENDS[last["type"]][1]
-            last[text] = "".join(self._texts)
+            self.chunks[-1][APPENDS[self._kind][1]] = "".join(self._texts)
             self._texts = []
 
 

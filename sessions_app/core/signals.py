@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeGuard, cast
 from sessions_app.core import json_text, vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import MESSAGE_UID, size
-from sessions_app.core.wire_types import JsonObject, Part, Payload
+from sessions_app.core.wire_types import Chunk, JsonObject, Part, Payload
 
 ACCEPTED, DELIVERED, APPLIED, REJECTED, EXPIRED = "accepted", "delivered", "applied", "rejected", "expired"
 OPEN = (ACCEPTED, DELIVERED)
@@ -26,6 +26,8 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
 }
 
 MOST_PARTS = 16  # in one person's message
+TEXT_FIELDS, PART_FIELDS = ("parts", "metadata"), ("type", "text")
+METADATA_BYTES = 4096  # of a person's message: references of an application's own, no content
 MODES = ("continue", "regenerate")
 REASON_LENGTH = 1000  # characters of a person's reason
 
@@ -88,6 +90,14 @@ def input_hash(arguments: str | JsonObject) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+def turn_chunk(payload: Payload) -> Chunk:
+    """Return the chunk of a person's message with this payload."""
+    chunk: Chunk = {"type": "message", "role": "user", "parts": payload["parts"]}
+    if "metadata" in payload:
+        chunk["metadata"] = payload["metadata"]
+    return chunk
+
+
 def shown(kind: str, payload: Payload) -> Payload:
     """Return the part of a signal's payload that every reader gets: no results, and no texts of messages."""
     public = cast(Payload, {name: value for name, value in payload.items() if name in _SHOWN[kind]})
@@ -98,7 +108,7 @@ def shown(kind: str, payload: Payload) -> Payload:
 
 _SHOWN: dict[str, tuple[str, ...]] = {
     "message": (),
-    "steer": ("parts",),
+    "steer": ("parts", "metadata"),
     "cancel": ("message",),
     "approve": ("approval", "reason"),
     "deny": ("approval", "reason"),
@@ -111,7 +121,8 @@ _SHOWN: dict[str, tuple[str, ...]] = {
 
 
 def _text(payload: Mapping[str, object], limits: Limits) -> Payload:
-    """Read a text in parts, of which only the text is kept, and the message's metadata."""
+    """Read a person's message: a text in parts, and metadata of the application's own."""
+    _refuse_unknown(payload, TEXT_FIELDS, "a message")
     parts = payload.get("parts")
     if not isinstance(parts, list) or not 0 < len(parts) <= MOST_PARTS:
         raise HoldfastError("bad_signal", f"a message has 1 to {MOST_PARTS} `parts`")
@@ -119,20 +130,29 @@ def _text(payload: Mapping[str, object], limits: Limits) -> Payload:
     checked = [text for text in texts if _is_text(text)]
     if len(checked) < len(parts) or not any(text.strip() for text in checked):
         raise HoldfastError("bad_signal", 'A message\'s parts are `{"type": "text", "text"}`, not all blank.')
+    for part in parts:
+        _refuse_unknown(part, PART_FIELDS, "a text part")
     if sum(map(size, checked)) > limits.message_bytes:
         raise HoldfastError("message_too_large", f"a person's message has at most {limits.message_bytes} bytes")
     told: list[Part] = [{"type": "text", "text": text} for text in checked]
-    return {"parts": told, **_metadata(payload, limits)}
+    return {"parts": told, **_metadata(payload)}
 
 
-def _metadata(payload: Mapping[str, object], limits: Limits) -> Payload:
-    metadata = payload.get("messageMetadata")
+def _refuse_unknown(given: Mapping[str, object], known: tuple[str, ...], what: str) -> None:
+    """Raise bad_signal for a field that would be dropped."""
+    unknown = sorted(given.keys() - set(known))
+    if unknown:
+        raise HoldfastError("bad_signal", f"{what} has no field {unknown[0][:40]!a}: its fields are {', '.join(known)}")
+
+
+def _metadata(payload: Mapping[str, object]) -> Payload:
+    metadata = payload.get("metadata")
     if metadata is None:
         return {}
     if not isinstance(metadata, dict):
-        raise HoldfastError("bad_signal", "`messageMetadata` is an object")
-    _check_json(metadata, "messageMetadata", limits)
-    return {"messageMetadata": metadata}
+        raise HoldfastError("bad_signal", "`metadata` is an object")
+    _check_json(metadata, "metadata", METADATA_BYTES)
+    return {"metadata": metadata}
 
 
 def _cancel(payload: Mapping[str, object], limits: Limits) -> Payload:
@@ -166,7 +186,7 @@ def _parsed(text: object, limits: Limits) -> object:
 def _arguments(value: object, name: str, limits: Limits) -> JsonObject:
     if not isinstance(value, dict):
         raise HoldfastError("bad_signal", f"`{name}` is an object: the tool's arguments")
-    _check_json(value, name, limits)
+    _check_json(value, name, limits.chunk_bytes)
     return value
 
 
@@ -178,12 +198,12 @@ def _tool_result(payload: Mapping[str, object], limits: Limits) -> Payload:
     checked: Payload = {"message": _message(payload), "call": _string(payload, "call")}
     error = payload.get("error")
     if isinstance(error, str):
-        _check_json(error, "error", limits)
+        _check_json(error, "error", limits.chunk_bytes)
         checked["error"] = error
         return checked
     if "output" not in payload:
         raise HoldfastError("bad_signal", "a tool's result is its `output`, or an `error` string")
-    _check_json(payload["output"], "output", limits)
+    _check_json(payload["output"], "output", limits.chunk_bytes)
     checked["output"] = payload["output"]
     return checked
 
@@ -223,13 +243,13 @@ def _is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and not _SURROGATE.search(value)
 
 
-def _check_json(value: object, name: str, limits: Limits) -> None:
+def _check_json(value: object, name: str, max_bytes: int) -> None:
     try:
         taken = vocabulary.json_bytes(value)
     except HoldfastError as problem:
         raise HoldfastError("bad_signal", f"`{name}`: {problem.message}") from None
-    if taken > limits.chunk_bytes:
-        raise HoldfastError("message_too_large", f"`{name}` has at most {limits.chunk_bytes} bytes")
+    if taken > max_bytes:
+        raise HoldfastError("message_too_large", f"`{name}` has at most {max_bytes} bytes")
 
 
 CAUSES = ("message", "steer", "retry")  # those that may cause a run

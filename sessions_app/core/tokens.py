@@ -39,6 +39,7 @@ class Grant(NamedTuple):
     scopes: frozenset[str]
     sessions: tuple[str, ...]
     issued_by: str = ""  # the identity that had it issued; empty if the signer doesn't say
+    key: str = ""  # fingerprint of the identity provider's key that signed it; empty for the site's own keys
 
     def covers(self, session: str) -> bool:
         """Return whether a session's id fits one of the patterns. `ALL` itself fits only `ALL`."""
@@ -59,7 +60,7 @@ def read_claims(claims: Mapping[str, Any], *, most_s: int) -> tuple[str, Grant]:
     issuer = claims.get("by")
     for problem in (
         subject_problem(subject), scope_problem(scope), sessions_problem(sessions), id_problem(jti),
-        issuer_problem(issuer), _times_problem(issued_at, expires_at, most_s),
+        issuer_problem(issuer), times_problem(issued_at, expires_at, most_s),
     ):  # fmt: skip
         if problem:
             raise HoldfastError("bad_token", problem)
@@ -103,7 +104,7 @@ def _is_pattern(pattern: object) -> bool:
     return isinstance(pattern, str) and bool(PATTERN.match(pattern))
 
 
-def _times_problem(issued_at: object, expires_at: object, most_s: int) -> str:
+def times_problem(issued_at: object, expires_at: object, most_s: int) -> str:
     if not isinstance(issued_at, int) or not isinstance(expires_at, int):
         return "`iat` and `exp` are whole seconds since 1970."
     if not 0 < expires_at - issued_at <= most_s:

@@ -29,6 +29,8 @@ APPENDS: dict[str, tuple[PartName, TextName]] = {
     "tool-input-delta": ("toolCallId", "inputTextDelta"),
 }
 
+TEXT_APPENDS = ("text-delta", "reasoning-delta")
+
 # orjson writes at most 254 levels; a message adds a few around its chunks, and no honest chunk comes near.
 MAX_DEPTH = 64
 

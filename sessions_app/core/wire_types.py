@@ -146,7 +146,7 @@ class Payload(TypedDict, total=False):
     """A signal's payload: the fields that its kind has."""
 
     parts: list[Part]
-    messageMetadata: JsonObject
+    metadata: JsonObject
     message: str
     call: str
     approval: str

@@ -32,6 +32,24 @@ class AddIndexInUse(migrations.AddIndex):
         schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True), params=None)
 
 
+class AddUniqueInUse(migrations.AddConstraint):
+    """Add a unique constraint with a condition, which is an index: on PostgreSQL concurrently."""
+
+    atomic = False
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        name = schema_editor.quote_name(self.constraint.name)
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # half of one, of an attempt that failed
+        model = to_state.apps.get_model(app_label, self.model_name)
+        create = str(self.constraint.create_sql(model, schema_editor))
+        schema_editor.execute(create.replace("CREATE UNIQUE INDEX", "CREATE UNIQUE INDEX CONCURRENTLY", 1), params=None)
+
+
 class UpdateFew(migrations.RunSQL):
     """Change few rows of a table in use: their writers wait until the migration commits, all others don't."""
 

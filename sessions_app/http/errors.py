@@ -30,6 +30,7 @@ def _kind(status: int, message: str, *, retryable: bool = False) -> ErrorKind:
 HTTP_ERRORS: dict[str, ErrorKind] = {
     "invalid": _kind(400, "Some fields are invalid. See `fields`"),
     "csrf_failed": _kind(403, "The CSRF token is missing or wrong. Send the CSRF cookie's value as X-CSRFToken"),
+    "origin_not_allowed": _kind(403, "Pages of this origin may not use the API. HOLDFAST_ORIGINS lists those that may"),
     "bad_request": _kind(400, "The request is malformed"),
     "forbidden": _kind(403, "Only staff with the required permission may do this"),
     "no_such_address": _kind(404, "Address not found. The API's addresses end with a slash"),

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from sessions_app import conf
 from sessions_app.core import retention
+from sessions_app.core.external_ids import EXTERNAL_ID_LENGTH
 from sessions_app.core.tokens import ALL
 from sessions_app.models.ids import new_epoch, new_id
 
@@ -102,6 +103,16 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Present sessions that are not expired: readers see these only, purged or not."""
         return self.present().exclude(self._is_expired(now or timezone.now()))
 
+    def named(self, id_: str) -> SessionQuerySet:
+        """Sessions with this id, the server's or their owner's own. Only for the sessions of one owner."""
+        return self.filter(Q(pk=id_) | Q(external_id=id_))
+
+    def give_to(self, owner: str) -> None:
+        """Change the owner. A session whose external id the new owner already uses loses it."""
+        used = Session.objects.present().filter(owner=owner, external_id__isnull=False).values("external_id")
+        self.filter(external_id__in=used).update(external_id=None)
+        self.update(owner=owner)
+
     def fitting(self, patterns: Collection[str]) -> SessionQuerySet:
         """Sessions whose ids fit one of a token's patterns."""
         return self.all() if ALL in patterns else self.filter(Q(*map(_fits, patterns), _connector=Q.OR))
@@ -126,6 +137,10 @@ class Session(models.Model):
 
     id = models.CharField(primary_key=True, max_length=22, default=new_id, editable=False)
     owner = models.CharField(max_length=80, help_text="`user:<id>`, `guest:<id>`, or the identity of a token.")
+    # Null, not empty: only then is the column added to a large table of SQLite's without writing it again.
+    external_id = models.CharField(
+        max_length=EXTERNAL_ID_LENGTH, null=True, editable=False, help_text="The owner's own id of it, if it has one."
+    )
     title = models.CharField(max_length=200, blank=True)
     agent = models.CharField(max_length=64, blank=True, help_text="Name of the agent that answers. Empty for none.")
     policy = models.ForeignKey(RetentionPolicy, on_delete=models.PROTECT, related_name="sessions")
@@ -161,6 +176,14 @@ class Session(models.Model):
 
     class Meta:
         ordering = ["-active_at"]
+        constraints = [
+            # A removed session gives its id free.
+            models.UniqueConstraint(
+                fields=["owner", "external_id"],
+                condition=Q(external_id__isnull=False, removed_at__isnull=True),
+                name="session_external_id",
+            ),
+        ]
         indexes = [
             # The list of an owner's conversations, newest first.
             models.Index(fields=["owner", "-active_at"], name="session_owner_active"),

@@ -37,6 +37,7 @@ class LocalWriter:
         self._writer = ResponseWriter(
             run.uid, ticker=ticker, check=check, chunk_bytes=chunk_bytes, submit=self._appends.submit
         )
+        self.append = self._writer.append  # not a method: a call more for every token would be felt
 
     def write(self, chunk: Chunk, *, also: Also | None = None) -> Coroutine[Any, Any, None]:
         """Add one chunk, as `ResponseWriter.write`. `also` is called in the transaction that stores it."""
@@ -94,38 +95,39 @@ class _Appends:
         self._run_id, self._worker = run.pk, run.worker_id or ""
         self._place = run.place
         self._log_writer = log_writer
+        self._writer: ResponseWriter | None = None  # of the batch in flight
         self._in_flight: Append | None = None
         self._retries: Retries | None = None  # of the batch in flight, once it has failed
 
     def submit(self, writer: ResponseWriter, chunks: list[Chunk]) -> None:
         """Have a batch stored, and report the outcome to the writer."""
-        also, self.also = tuple(self.also), []
-        self._in_flight = Append(
-            session=self._session,
-            uid=self._uid,
-            chunks=chunks,
-            on_result=partial(self._on_result, writer),
-            run=self._run_id,
-            worker=self._worker,
-            after=writer.serial,
-            starts=None if writer.serial else self._run,
-            also=also,
-            place=self._place,
-        )
-        self._log_writer.submit(self._in_flight)
+        after = writer.serial
+        append = Append(self._session, self._uid, chunks, self._on_result, self._run_id, self._worker, after)
+        if not after:
+            append.starts = self._run
+            append.place = self._place
+        if self.also:
+            append.also, self.also = tuple(self.also), []
+        self._writer, self._in_flight = writer, append
+        self._log_writer.submit(append)
 
-    def _on_result(self, writer: ResponseWriter, outcome: AppendResult | HoldfastError) -> None:
+    def _on_result(self, outcome: AppendResult | HoldfastError) -> None:
         if isinstance(outcome, HoldfastError) and self._retry(outcome):
             return
-        self._in_flight = None
-        self._retries = None
-        refusal = outcome if isinstance(outcome, HoldfastError) else outcome.refusal
-        if refusal:  # the chunks after the refused one are dropped, and their work with them
-            self.also = [each for each in self.also if each[0] < 0]
+        writer, self._writer = self._writer, None
+        assert writer is not None  # its batch is what the outcome is of
+        self._in_flight = self._retries = None
         if isinstance(outcome, HoldfastError):
+            self._drop_work()
             writer.fail(outcome)
-        else:
-            writer.stored(outcome.serial, outcome.refusal)
+            return
+        if outcome.refusal is not None:
+            self._drop_work()
+        writer.stored(outcome.serial, outcome.refusal)
+
+    def _drop_work(self) -> None:
+        """Drop the work of the chunks after a refused one, which are dropped themselves."""
+        self.also = [each for each in self.also if each[0] < 0]
 
     def _retry(self, problem: HoldfastError) -> bool:
         assert self._in_flight is not None  # it is what failed

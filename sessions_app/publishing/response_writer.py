@@ -12,7 +12,7 @@ from collections.abc import Callable
 from sessions_app.core import vocabulary
 from sessions_app.core.chunk_intake import ChunkIntake
 from sessions_app.core.errors import Fault, HoldfastError
-from sessions_app.core.rollup import Rollup
+from sessions_app.core.rollup import PLAIN_BYTES, Rollup
 from sessions_app.core.text import mend_json
 from sessions_app.core.wire_types import Chunk
 from sessions_app.publishing.ticker import Ticker
@@ -66,10 +66,29 @@ class ResponseWriter:
 
     async def write(self, chunk: Chunk) -> None:
         """Add one chunk. Wait only while more than BUFFER_BYTES or BUFFER_CHUNKS is not submitted."""
+        if type(chunk) is dict and len(chunk) == 3 and "delta" in chunk and "id" in chunk and "type" in chunk:
+            if self.append(chunk["type"], chunk["id"], chunk["delta"]):
+                return
         for piece in self._intake.take(chunk):
             self._add(piece)
             if self.is_full:
                 await self.wait_for_room()
+
+    def append(self, kind: str, part: str, text: str) -> bool:
+        """Append to a part of text or reasoning, as `write` with the same chunk: a `text-delta` or `reasoning-delta`.
+
+        Return False, with nothing changed, where only `write` can: it may have to wait, to divide the text or to raise.
+        """
+        size = self._intake.measure(kind, part, text)
+        if size < 0 or not self._spoken or self._problem is not None or self.end:
+            return False
+        waiting = self._rollup
+        if waiting.size + size + PLAIN_BYTES > BUFFER_BYTES or len(waiting.chunks) >= BUFFER_CHUNKS:
+            return False
+        waiting.append(kind, part, text, size)
+        if not self._scheduled:
+            self._schedule(at_once=False)
+        return True
 
     def add(self, chunk: Chunk) -> None:
         """Add one chunk without waiting. Raises HoldfastError."""
@@ -183,9 +202,12 @@ class ResponseWriter:
         self._in_flight = True
         now = self._ticker.now()
         if self._sent:
-            interval = min((now - self._sent) / self._rollup.added, PAUSE_S)
+            interval = (now - self._sent) / self._rollup.added
+            if interval > PAUSE_S:
+                interval = PAUSE_S
             self._interval = (self._interval + interval) / 2 if self._interval else interval
-        self._was_due, self._sent = min(self._due, now), now
+        self._sent = now
+        self._was_due = self._due if self._due < now else now
         self._submit(self, self._rollup.take())
 
     def advance(self, serial: int) -> None:

@@ -12,7 +12,7 @@ from sessions_app import models
 from sessions_app.core import fold, signals, tools
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.text import SurrogateJoiner, without_nul
-from sessions_app.core.wire_types import Chunk, Payload
+from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import queries, signal_records
 from sessions_app.event_log.commands import OpenLog, RunChanges, SessionLog
 
@@ -224,13 +224,7 @@ def _conclude_steer(log: SessionLog, signal: models.Signal, run: models.Run, *, 
 
 def say_turn(log: SessionLog, signal: models.Signal) -> int:
     """Add a signal's text as a person's message; return its serial."""
-    return log.append(signal.uid, [turn(orjson.loads(signal.payload))]).serial
-
-
-def turn(payload: Payload) -> Chunk:
-    """Return the chunk of a person's message, from the payload of its signal."""
-    chunk: Chunk = {"type": "message", "role": "user", "parts": payload["parts"]}
-    return chunk | {"metadata": payload["messageMetadata"]} if "messageMetadata" in payload else chunk
+    return log.append(signal.uid, [signals.turn_chunk(orjson.loads(signal.payload))]).serial
 
 
 # Runs of dead workers

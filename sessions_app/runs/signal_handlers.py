@@ -15,9 +15,10 @@ import orjson
 from sessions_app import conf, models
 from sessions_app.core import busy, signals
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.message import MessageState
 from sessions_app.core.signals import Sent
 from sessions_app.core.text import SurrogateJoiner
-from sessions_app.core.wire_types import Chunk, Part
+from sessions_app.core.wire_types import Chunk, Part, Payload
 from sessions_app.event_log import queries, quota
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, Run, Signal, new_id
@@ -100,10 +101,10 @@ def _steer(log: SessionLog, sent: Sent) -> Receipt:
 
 def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Receipt:
     """Add a person's message, and the run that answers it."""
-    stored = log.append(sent.id, [lifecycle.turn(sent.payload)])
+    stored = log.append(sent.id, [signals.turn_chunk(sent.payload)])
     if stored.repeated:  # its message is older than what is known of signals
         written = queries.message(log.session, sent.id)
-        if written is None or written.parts != sent.payload["parts"]:
+        if written is None or not _is_same(written, sent.payload):
             raise HoldfastError("conflict", "the earlier message is stored and unchanged")
         return Receipt(stored.serial)
     status = signals.ACCEPTED if agent else signals.APPLIED
@@ -115,6 +116,10 @@ def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Recei
     if sent.kind != "message":
         lifecycle.announce(log, signal)
     return Receipt(stored.serial)
+
+
+def _is_same(written: MessageState, payload: Payload) -> bool:
+    return written.parts == payload["parts"] and written.metadata == payload.get("metadata")
 
 
 def _check_waiting(owner: str) -> None:

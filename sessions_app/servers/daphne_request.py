@@ -61,7 +61,8 @@ class Channel(TwistedChannel):
     def time_out(self) -> None:
         has_begun = bool(self.requests or self._buffer)  # an idle connection gets no response
         if has_begun and not any(request._response_started for request in self.requests):
-            self.transport.write(RequestLimits.timeout_response)
+            scope = self.requests[-1]._scope() if self.is_body and self.requests else None
+            self.transport.write(RequestLimits.timeout_response(scope))
         self.timeoutConnection()
 
 
@@ -151,12 +152,12 @@ class StreamedRequest(WebRequest):
 
     def _scope(self) -> Scope:
         channel = self.channel
-        types = self.requestHeaders.getRawHeaders(b"Content-Type", [])
+        names = (b"content-type", b"origin")
         return {
             "type": "http",
             "method": channel._command.decode("latin1"),
             "path": unquote(channel._path.split(b"?", 1)[0].decode("latin1")),
-            "headers": [(b"content-type", value) for value in types],
+            "headers": [(name, value) for name in names for value in self.requestHeaders.getRawHeaders(name, [])],
         }
 
     def handleContentChunk(self, data: bytes) -> None:

@@ -24,16 +24,19 @@ class BodyRule(NamedTuple):
 
 
 Rule = Callable[[Scope], BodyRule]
+# The complete response to a request that doesn't arrive in time; the scope is None before its head has.
+TimeoutResponse = Callable[[Scope | None], bytes]
+NO_RESPONSE_BODY = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class RequestLimits:
     """The rule of this process, and its response to a request that doesn't arrive in time."""
 
     rule: Rule = staticmethod(lambda scope: BodyRule(2**63, None, False))
-    timeout_response = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    timeout_response: TimeoutResponse = staticmethod(lambda scope: NO_RESPONSE_BODY)
 
 
-def limit_requests(rule: Rule, timeout_response: bytes) -> None:
-    """Set the rule, and the complete response, head and body, to a request that doesn't arrive in time."""
+def limit_requests(rule: Rule, timeout_response: TimeoutResponse) -> None:
+    """Set the rule, and the response to a request that doesn't arrive in time."""
     RequestLimits.rule = staticmethod(rule)
-    RequestLimits.timeout_response = timeout_response
+    RequestLimits.timeout_response = staticmethod(timeout_response)

@@ -74,7 +74,8 @@ class ArrivalTimer:
         is_body = protocol.conn.their_state is h11.SEND_BODY
         has_begun = is_body or bool(protocol.conn.trailing_data[0])  # an idle connection gets no response
         if has_begun and not (is_body and protocol.cycle.response_started):
-            protocol.transport.write(RequestLimits.timeout_response)
+            scope = dict(protocol.scope) if is_body else None
+            protocol.transport.write(RequestLimits.timeout_response(scope))
         abandon(protocol)
 
 

@@ -11,9 +11,22 @@ from hypothesis import strategies as st
 
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.signals import KINDS, OPEN, TRANSITIONS, Limits, Sent, input_hash, may_follow, read, shown
+from sessions_app.core.signals import (
+    KINDS,
+    METADATA_BYTES,
+    OPEN,
+    TEXT_FIELDS,
+    TRANSITIONS,
+    Limits,
+    Sent,
+    input_hash,
+    may_follow,
+    read,
+    shown,
+)
 
 LIMITS = Limits(message_bytes=200, chunk_bytes=300)
+TEXT = {"type": "text", "text": "Hello"}
 REFUSALS = {"bad_signal", "message_too_large"}
 
 # What a JSON parser may give: Python's own lets halves of surrogate pairs through, and numbers that JSON hasn't.
@@ -28,6 +41,7 @@ nearly_right = st.fixed_dictionaries(
     {},
     optional={
         "parts": parts | anything,
+        "metadata": st.dictionaries(text, anything, max_size=3) | anything,
         "message": text | anything,
         "approval": text | anything,
         "input_hash": text | anything,
@@ -53,6 +67,8 @@ def sent(kind: str, payload: Any) -> Sent | None:
 @pytest.mark.parametrize("kind", KINDS)
 @given(payload=nearly_right)
 def test_every_payload_is_accepted_or_refused_with_a_named_error(kind: str, payload: Any) -> None:
+    if kind in ("message", "steer"):  # which refuse the fields of other kinds
+        payload = {name: value for name, value in payload.items() if name in TEXT_FIELDS}
     taken = sent(kind, payload)
     if taken:
         stored = orjson.loads(orjson.dumps(taken.payload))
@@ -64,6 +80,44 @@ def test_every_payload_is_accepted_or_refused_with_a_named_error(kind: str, payl
 def test_unknown_kinds_are_refused(kind: str) -> None:
     with pytest.raises(HoldfastError, match="unknown_kind"):
         read("signal-1", kind, {}, actor="guest:1", limits=LIMITS)
+
+
+def problem_of(**payload: Any) -> HoldfastError:
+    with pytest.raises(HoldfastError) as refused:
+        read("signal-1", "message", {"parts": [TEXT], **payload}, actor="guest:1", limits=LIMITS)
+    return refused.value
+
+
+@pytest.mark.parametrize("kind", ["message", "steer"])
+def test_metadata_is_kept(kind: str) -> None:
+    metadata = {"reply_to": "m_1", "n": 2**63, "deep": {"list": [1.5, None, True, "\0"]}}
+    taken = sent(kind, {"parts": [TEXT], "metadata": metadata})
+    assert taken and taken.payload == {"parts": [TEXT], "metadata": metadata}
+    for none in ({}, {"metadata": None}):
+        taken = sent(kind, {"parts": [TEXT], **none})
+        assert taken and taken.payload == {"parts": [TEXT]}
+
+
+def test_metadata_is_bounded() -> None:
+    fits = {"a": "x" * (METADATA_BYTES - 9)}
+    taken = sent("message", {"parts": [TEXT], "metadata": fits})
+    assert taken and taken.payload["metadata"] == fits
+    assert problem_of(metadata={"a": "x" * METADATA_BYTES}).code == "message_too_large"
+
+
+@pytest.mark.parametrize(
+    "metadata", [[], "a", 7, False, {"a": 2**64}, {"a": float("nan")}, {"a": "\ud800"}, {"\ud800": 1}]
+)
+def test_invalid_metadata_is_refused(metadata: Any) -> None:
+    refused = problem_of(metadata=metadata)
+    assert refused.code == "bad_signal" and "`metadata`" in refused.message
+
+
+def test_fields_that_would_be_dropped_are_refused_by_name() -> None:
+    for field in ("id", "state", "providerMetadata", "TEXT", "\ud800"):
+        refused = problem_of(parts=[TEXT, TEXT | {field: "x"}])
+        assert refused.code == "bad_signal" and f"a text part has no field {field!a}" in refused.message
+    assert "a message has no field 'attachments': its fields are parts, metadata" in problem_of(attachments=[]).message
 
 
 def test_excessive_nesting_is_refused() -> None:

@@ -19,6 +19,7 @@ SETTINGS = {
     "HOLDFAST_REQUEST_BODY_S": str(LIMIT_S),
     "HOLDFAST_UPLOAD_SILENCE_S": "4",
     "HOLDFAST_UPLOAD_BYTES": "200000",
+    "HOLDFAST_ORIGINS": "https://app.example.com",
     "HOLDFAST_TOKEN_KEYS": ",".join(f"{kid}:{key}" for kid, key in KEYS.items()),
 }
 HOST = b"Host: 127.0.0.1\r\n"
@@ -93,6 +94,13 @@ def test_a_head_without_an_end_is_refused(server: Server, head: bytes) -> None:
 def test_a_body_without_an_end_is_refused(server: Server, body: str) -> None:
     with closing(connect(server, BODIES[body])) as connection:
         assert is_timeout(read_to_end(connection)[0])
+
+
+def test_a_page_of_a_listed_origin_may_read_the_refusal(server: Server) -> None:
+    head = BODIES["api"].replace(HOST, HOST + b"Origin: https://app.example.com\r\n")
+    with closing(connect(server, head)) as connection:
+        answer = read_to_end(connection)[0]
+    assert is_timeout(answer) and b"access-control-allow-origin: https://app.example.com\r\n" in answer.lower()
 
 
 @pytest.mark.parametrize("begun", [b"G", BODIES["page"], BODIES["chunked"]], ids=["head", "page", "chunked"])

@@ -29,6 +29,11 @@ class ChatRequest(NamedTuple):
     message: JsonObject | None
     agent: str
 
+    @property
+    def begins(self) -> bool:
+        """Return whether it may begin a chat: with a person's message."""
+        return self.trigger == SUBMIT and self.message is not None and self.message["role"] == "user"
+
 
 class Signal(NamedTuple):
     """A signal to send."""
@@ -76,7 +81,7 @@ def message_signal(request: ChatRequest) -> Signal:
         raise ApiError("files_unsupported")
     payload: JsonObject = {"parts": parts}
     if request.message.get("metadata") is not None:
-        payload["messageMetadata"] = request.message["metadata"]
+        payload["metadata"] = request.message["metadata"]
     return Signal(str(request.message.get("id")), "message", payload)
 
 

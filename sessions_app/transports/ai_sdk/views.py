@@ -5,6 +5,8 @@ Losing or aborting a request never stops an agent: useChat aborts when its page 
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -13,10 +15,11 @@ from sessions_app.auth.identity import Identity
 from sessions_app.core import frames
 from sessions_app.core.ai_sdk import ResponseReader
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.frames import SESSION_ID
+from sessions_app.core.external_ids import EXTERNAL_ID
 from sessions_app.database import threads
-from sessions_app.event_log import queries
+from sessions_app.fairness.payer import Payer
 from sessions_app.http.guards import guard, json_body
+from sessions_app.http.own_sessions import own_or_new_session, own_session
 from sessions_app.http.throttling import address_of, request_payer
 from sessions_app.models import new_id
 from sessions_app.process import Process
@@ -27,13 +30,23 @@ from sessions_app.transports.sse import EventStream
 
 
 async def session_for_chat(identity: Identity, chat: str) -> str:
-    """Return the session that a client names as its chat. Raises not_found and expired."""
-    if not SESSION_ID.match(chat):
-        raise HoldfastError("not_found")
-    identity.check("read", chat)
-    session = await threads.run(queries.readable, chat, identity.owner)
-    log_context.work_on(session=session.id)
-    return session.id
+    """Return the session that a client names as its chat. Raises as `own_session`."""
+    session = await threads.run(own_session, identity, chat)
+    log_context.work_on(session=session.pk)
+    return str(session.pk)
+
+
+async def session_to_send_to(identity: Identity, chat: ChatRequest, payer: Payer) -> str:
+    """Return a chat's session, a new one for its first message. Raises bad_session_id, and what refuses a new one."""
+    if not chat.begins:
+        return await session_for_chat(identity, chat.chat)
+    if not EXTERNAL_ID.match(chat.chat):
+        raise HoldfastError("bad_session_id", "a chat's has 1 to 128 characters of A-Z a-z 0-9 _ . : -")
+    identity.require("read")
+    values = {"agent": chat.agent} if chat.agent else {}
+    session, _ = await threads.run(partial(own_or_new_session, identity, chat.chat, payer, **values))
+    log_context.work_on(session=session.pk)
+    return str(session.pk)
 
 
 @guard("POST", kind="write")
@@ -41,8 +54,9 @@ async def submit(request: HttpRequest, identity: Identity) -> EventStream:
     """`POST /api/chat/`: send a message or decisions, or ask for another answer; stream the answer."""
     chat = requests.read(json_body(request, most=conf.settings.chat_body_bytes))
     server = await process.current()
-    server.connections.check_room(request_payer(request, identity))
-    session = await session_for_chat(identity, chat.chat)
+    payer = request_payer(request, identity)
+    server.connections.check_room(payer)
+    session = await session_to_send_to(identity, chat, payer)
     sender = Sender(server, identity, session, address_of(request))
     reader = await sender.send(chat)
     if not reader.uid:
