@@ -24,17 +24,18 @@ def test_an_unmodified_chat_ends_with_what_is_stored(start_server: StartServer, 
     server = start_server(command, HOLDFAST_DEMO_TOKENS_PER_S="1000")
     headers = guest(server)
     headers["X-CSRFToken"] = headers["Cookie"].partition("csrftoken=")[2].partition(";")[0]
-    created = httpx.post(f"{server.url}/api/sessions/", json={}, headers=headers, timeout=DEADLINE_S)
-    session = created.raise_for_status().json()["id"]
-    said = {"url": server.url, "session": session, "headers": headers, "prompt": "Research the tides"}
+    chat = "aB3dE6gH9jK2mN5p"  # as useChat makes its ids
+    said = {"url": server.url, "chat": chat, "headers": headers, "prompt": "Research the tides"}
     done = subprocess.run(
         [require("node"), PROGRAM, json.dumps(said)], capture_output=True, text=True, timeout=DEADLINE_S
     )
     assert done.returncode == 0, done.stderr[-2000:]
     has = json.loads(done.stdout)
     assert (has["waiting"], has["idle"], has["stop"], has["errors"]) == ("ready", "ready", 204, [])
-    address = f"{server.url}/api/sessions/{session}/messages/?order=oldest&replaced=true"
-    stored = httpx.get(address, headers=headers, timeout=DEADLINE_S).raise_for_status().json()["results"]
+    with httpx.Client(base_url=f"{server.url}/api", headers=headers, timeout=DEADLINE_S) as client:
+        [session] = client.get(f"/sessions/?external_id={chat}").raise_for_status().json()["results"]
+        history = client.get(f"/sessions/{session['id']}/messages/?order=oldest&replaced=true")
+    stored = history.raise_for_status().json()["results"]
     question, first, again, hello, stopped = stored
     assert [has["begun"]["id"], has["regenerated"]] == [first["id"], again["id"]]
     assert [*map(shown, has["approved"])] == [*map(shown, [question, first])]

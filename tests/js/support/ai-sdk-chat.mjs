@@ -3,7 +3,7 @@
 
 import { AbstractChat, DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses } from "ai";
 
-const { url, session, headers, prompt } = JSON.parse(process.argv[2]);
+const { url, chat, headers, prompt } = JSON.parse(process.argv[2]);
 
 /** The state that `useChat` keeps in React. */
 class State {
@@ -21,7 +21,7 @@ class Chat extends AbstractChat {
     const state = new State();
     state.messages = messages;
     super({
-      id: session,
+      id: chat,
       state,
       transport: new DefaultChatTransport({ api: `${url}/api/chat`, headers }),
       sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
@@ -70,7 +70,7 @@ await until(() => second.status === "ready" && second.part((part) => part.state 
 
 const stopped = second.sendMessage({ text: "Hello" });
 await until(() => second.answer.id !== regenerated && second.part(({ type, text }) => type === "reasoning" && text));
-const response = await fetch(`${url}/api/chat/${session}/stop`, {
+const response = await fetch(`${url}/api/chat/${chat}/stop`, {
   method: "POST",
   headers: { ...headers, "Content-Type": "application/json" },
   body: "{}",
