@@ -108,10 +108,11 @@ class HoldfastSettings:
     processes: Positive = 1
     # The channel layers that carry hints, by name. All processes need the same, in the same order.
     fanout_layers: tuple[str, ...] = ("default",)
-    # Groups of sessions on the channel layers: a commit sends one layer message for each that it touched, and
-    # a process hears only of those that it has readers in. All processes need the same number.
-    fanout_shards: Annotated[int, Range(1, 1024)] = 16
-    # Commits that may wait for a slow channel layer before the oldest is left to the other processes' polls.
+    # Groups of sessions on each channel layer: a commit sends a message for each that it touched, which costs sender
+    # and receivers a good tenth of a millisecond. A process hears only of groups that it has readers in, so more than
+    # one pay only where a process has fewer readers than there are groups. All processes need the same number.
+    fanout_shards: Annotated[int, Range(1, 1024)] = 1
+    # Messages that may wait for a slow channel layer before the oldest is left to the other processes' polls.
     fanout_backlog: Annotated[int, Range(1, 65_536)] = 256
     # Largest state that one answer to an attach carries; beyond it a resume becomes a reset (too-far).
     snapshot_bytes: Annotated[int, Range(4096)] = 524_288

@@ -39,7 +39,8 @@ def use(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def use(*urls: str) -> None:
         monkeypatch.setenv("HOLDFAST_TESTED", ",".join(urls))
         settings.CHANNEL_LAYERS = env_redis("HOLDFAST_TESTED")
-        settings.HOLDFAST = settings.HOLDFAST | {"FANOUT_LAYERS": list(settings.CHANNEL_LAYERS), "FANOUT_BACKLOG": 20}
+        layers = {"FANOUT_LAYERS": list(settings.CHANNEL_LAYERS), "FANOUT_SHARDS": 16, "FANOUT_BACKLOG": 20}
+        settings.HOLDFAST = settings.HOLDFAST | layers
 
     return use
 
@@ -193,7 +194,7 @@ async def test_a_different_number_of_shards_is_detected(
         await wait_for_hints(one, other)
         settings.HOLDFAST = settings.HOLDFAST | {"FANOUT_SHARDS": 7}
         message = one.fanout._message("signals", shards=16)
-        one.fanout.endpoints[0].put([(channel_layer.SIGNALS, message)])
+        one.fanout.endpoints[0].put(channel_layer.SIGNALS, message)
         await until(lambda: other.signals == 1)
         assert "another process has 16 shards, this one 7" in caplog.text
 

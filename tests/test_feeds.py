@@ -118,8 +118,7 @@ async def test_with_a_working_layer_no_event_waits_for_the_tail_check(processes:
         assert len(followed.attached) == 1
 
 
-async def test_a_commit_is_one_message_of_the_layer_per_shard(processes: Any, settings: Any) -> None:
-    settings.HOLDFAST = settings.HOLDFAST | {"FANOUT_SHARDS": 1}
+async def test_a_commit_is_one_message_of_the_layer(processes: Any) -> None:
     one, other = await processes("Layer", 2)
     sessions = [await new_session() for _ in range(20)]
     async with Tab(other, OWNER) as tab:

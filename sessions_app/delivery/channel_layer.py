@@ -21,6 +21,7 @@ from prometheus_client import Counter
 
 from sessions_app import conf
 from sessions_app.core.attachment import Frame
+from sessions_app.delivery.outgoing_hints import Message, Outgoing
 from sessions_app.models import new_id
 from sessions_app.telemetry import metrics
 
@@ -35,12 +36,15 @@ ECHO_S = 1.0  # interval of echoes
 MAX_UNANSWERED = 3  # echoes in a row; after that the subscription counts as dead
 RETRY_MIN_S, RETRY_MAX_S = 0.1, 5.0
 
-Message = dict[str, Any]
+
+def shards() -> int:
+    """Return the number of shards on all layers together."""
+    return conf.settings.fanout_shards * len(conf.settings.fanout_layers)
 
 
 def shard(session: str) -> int:
     """Return a session's shard: the number of the group that carries its frames."""
-    return zlib.crc32(session.encode()) % conf.settings.fanout_shards
+    return zlib.crc32(session.encode()) % shards()
 
 
 def group_of(number: int) -> str:
@@ -88,19 +92,16 @@ class Fanout:
         """Send frames to the other processes without waiting. A layer that can't keep up loses hints."""
         if not self.endpoints:
             return
-        shards: dict[int, list[Frame]] = defaultdict(list)
+        batches: dict[int, list[Frame]] = defaultdict(list)
         for frame in frames:
-            shards[shard(frame.session)].append(frame)
-        outgoing: dict[LayerEndpoint, list[tuple[str, Message]]] = defaultdict(list)
-        for number, batch in shards.items():
-            outgoing[self._endpoint(number)].append((group_of(number), self._message("frames", frames=batch)))
-        for endpoint, messages in outgoing.items():
-            endpoint.put(messages)
+            batches[shard(frame.session)].append(frame)
+        for number, batch in batches.items():
+            self._endpoint(number).put(group_of(number), self._message("frames", frames=batch))
 
     def announce_signal(self) -> None:
         """Make the other processes check for signals and for waiting runs."""
         if self.endpoints:
-            self.endpoints[0].put([(SIGNALS, self._message("signals", shards=conf.settings.fanout_shards))])
+            self.endpoints[0].put(SIGNALS, self._message("signals", shards=shards()))
 
     def _endpoint(self, number: int) -> LayerEndpoint:
         return self.endpoints[number % len(self.endpoints)]
@@ -119,12 +120,12 @@ class Fanout:
             self._compare(message["shards"])
             self._on_signal()
 
-    def _compare(self, shards: int) -> None:
-        if shards != conf.settings.fanout_shards and not self._differs:
+    def _compare(self, others: int) -> None:
+        if others != shards() and not self._differs:
             self._differs = True
             logger.warning(
                 "another process has %s shards, this one %s: live frames are late. Set one FANOUT_SHARDS for all.",
-                shards, conf.settings.fanout_shards,
+                others, shards(),
             )  # fmt: skip
 
 
@@ -144,7 +145,7 @@ class LayerEndpoint:
         self._channel = ""  # empty while not subscribed
         self._groups = {SIGNALS}  # wanted; `_joined` has those that the layer knows
         self._joined: set[str] = set()
-        self._outgoing: asyncio.Queue[list[tuple[str, Message]]] = asyncio.Queue(maxsize=conf.settings.fanout_backlog)
+        self._outgoing = Outgoing(conf.settings.fanout_backlog)
         self._unanswered = 0  # echoes sent since the last message came
         self._retry_s = RETRY_MIN_S
 
@@ -165,25 +166,19 @@ class LayerEndpoint:
 
     # Sending
 
-    def put(self, messages: list[tuple[str, Message]]) -> None:
-        """Queue a commit's messages. A full queue drops its oldest entry."""
-        if self._outgoing.full():
-            self._lose(len(self._outgoing.get_nowait()), metrics.fanout_dropped)
-        self._outgoing.put_nowait(messages)
+    def put(self, group: str, message: Message) -> None:
+        """Queue a message. A full queue drops its oldest one."""
+        self._lose(self._outgoing.put(group, message), metrics.fanout_dropped)
 
     async def _send_forever(self) -> None:
         while True:
-            for group, message in await self._outgoing.get():
-                if await self._send(self._layer.group_send(group, message)):
-                    metrics.fanout_sent.inc()
-                else:
-                    self._lose(1, metrics.fanout_failed)
-                    self._drop_waiting()
-
-    def _drop_waiting(self) -> None:
-        """Drop the queue after a failure: meanwhile, the other processes' tail checks were faster."""
-        while not self._outgoing.empty():
-            self._lose(len(self._outgoing.get_nowait()), metrics.fanout_dropped)
+            group, message, count = await self._outgoing.take()
+            if await self._send(self._layer.group_send(group, message)):
+                metrics.fanout_sent.inc()
+            else:
+                self._lose(count, metrics.fanout_failed)
+                # Meanwhile, the other processes' tail checks were faster than what waits.
+                self._lose(self._outgoing.clear(), metrics.fanout_dropped)
 
     def _lose(self, messages: int, counter: Counter) -> None:
         self.lost += messages

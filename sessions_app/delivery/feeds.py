@@ -3,6 +3,10 @@
 A feed checks that serials have no gap, fills gaps from the database, and passes each frame to every reader. Frames come
 from this process's log writer, the channel layer or the database; only the database is authoritative, the others are
 hints.
+
+A process that has more to do than it can gets its hints late, all of them. Filling must not cost it more than they do,
+or it never gets level again: gaps are filled many at once, frames that arrive meanwhile are kept, and a session whose
+hints still come is late and not in need of the database.
 """
 
 from __future__ import annotations
@@ -21,8 +25,12 @@ from sessions_app.telemetry import metrics
 
 # Seconds after which a committed frame counts as lost; before that it may still be on its way.
 GRACE_S = 0.2
+SESSIONS_AT_ONCE = 50  # whose gaps are filled by one read: one takes about a millisecond
+KEPT_BYTES = 65_536  # of frames that a session gets while its gap is being filled; further ones are read
 
 logger = logging.getLogger(__name__)
+
+Found = tuple[queries.Tail | None, list[tuple[int, str]]]
 
 
 class Reader(Protocol):
@@ -43,7 +51,7 @@ class Reader(Protocol):
 class Feed:
     """One session's readers, and the serial up to which they have received frames."""
 
-    __slots__ = ("session", "epoch", "last", "tail", "readers", "filling")
+    __slots__ = ("session", "epoch", "last", "tail", "readers", "filling", "kept")
 
     def __init__(self, session: str) -> None:
         self.session = session
@@ -52,6 +60,7 @@ class Feed:
         self.tail = 0  # the highest known serial; above `last` while a gap is being filled
         self.readers: set[Reader] = set()
         self.filling = False
+        self.kept: list[Frame] = []  # that have come while filling
 
     @property
     def cursor(self) -> str:
@@ -68,16 +77,31 @@ class Feed:
         if not self.epoch:
             # All readers are still reading the database. They keep the frame, and drop it if their read includes it.
             self.place(frame.epoch, frame.first - 1)
+        if self.filling:
+            self._keep(frame)
+            return False
         if frame.epoch != self.epoch:
             return True
         self.tail = max(self.tail, frame.last)
-        if frame.first > self.last + 1 or self.filling:
-            return frame.last > self.last
+        if frame.first > self.last + 1:
+            return True
         if frame.last > self.last:
             self.last = frame.last
             for reader in tuple(self.readers):
                 reader.receive(frame)
         return False
+
+    def _keep(self, frame: Frame) -> None:
+        if frame.epoch == self.epoch:
+            self.tail = max(self.tail, frame.last)
+        if sum(kept.size for kept in self.kept) + frame.size <= KEPT_BYTES:
+            self.kept.append(frame)
+
+    def filled(self) -> bool:
+        """Pass on what was kept, now that the gap is filled. Return True if there is another gap."""
+        kept, self.kept, self.filling = self.kept, [], False
+        # All of them, also after a gap: the read that fills it begins after they have come.
+        return any([self.offer(frame) for frame in kept])
 
 
 class Feeds:
@@ -86,7 +110,8 @@ class Feeds:
     def __init__(self, join: Callable[[str], Awaitable[None]]) -> None:
         self._feeds: dict[str, Feed] = {}
         self._join = join
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._gaps: list[Feed] = []  # to be filled
+        self._filler: asyncio.Task[None] | None = None
 
     async def follow(self, session: str, reader: Reader) -> Feed:
         """Add a reader. It receives frames from now on, so a read of the database that follows leaves no gap."""
@@ -146,9 +171,13 @@ class Feeds:
             self._end(feed.readers, HoldfastError("not_found", "it was deleted or has expired"))
             return
         self._end({reader for reader in feed.readers if reader.owner != tail.owner}, HoldfastError("not_found"))
+        if feed.filling:
+            return
         feed.tail = max(feed.tail, tail.serial)
+        # Frames that have come since, without a gap, show that the others are on their way.
+        is_behind = tail.serial > feed.last and feed.last <= delivered
         # A tail below the frames already delivered means that an older database was restored.
-        if tail.epoch != feed.epoch or tail.serial > feed.last or tail.serial < delivered:
+        if tail.epoch != feed.epoch or is_behind or tail.serial < delivered:
             self._start_filling(feed)
 
     def _end(self, readers: Iterable[Reader], problem: HoldfastError) -> None:
@@ -158,26 +187,36 @@ class Feeds:
     def _start_filling(self, feed: Feed) -> None:
         if not feed.filling:
             feed.filling = True
-            task = asyncio.create_task(self._fill_gap(feed))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._gaps.append(feed)
+            if self._filler is None or self._filler.done():
+                self._filler = asyncio.create_task(self._fill_gaps())
 
-    async def _fill_gap(self, feed: Feed) -> None:
+    async def _fill_gaps(self) -> None:
+        while self._gaps:
+            feeds, self._gaps = self._gaps[:SESSIONS_AT_ONCE], self._gaps[SESSIONS_AT_ONCE:]
+            try:
+                found = await threads.run(_read, {feed.session: feed.last for feed in feeds})
+            except Exception:
+                # The next tail check finds the gaps again.
+                logger.exception("could not fill the gaps of %d sessions", len(feeds))
+                found = {}
+            for feed in feeds:
+                self._fill(feed, found.get(feed.session))
+
+    def _fill(self, feed: Feed, found: Found | None) -> None:
         """Fill a gap from the journal; if that is conflated already, make every reader catch up."""
+        is_again = False
         try:
-            while self._feeds.get(feed.session) is feed:
+            if found is not None and self._feeds.get(feed.session) is feed:
                 before = feed.epoch, feed.last
-                tail, rows = await threads.run(_read, feed.session, feed.last)
-                self._apply(feed, tail, rows)
+                self._apply(feed, *found)
+                is_again = feed.last < feed.tail and (feed.epoch, feed.last) != before
                 if (feed.epoch, feed.last) == before:
                     feed.tail = feed.last  # a hint was ahead of the database, which is authoritative
-                if feed.last >= feed.tail:
-                    break
         except Exception:
-            # The next tail check finds the gap again.
             logger.exception("could not fill the session's gap", extra={"session": feed.session})
-        finally:
-            feed.filling = False
+        if feed.filled() or (is_again and feed.last < feed.tail):
+            self._start_filling(feed)
 
     def _apply(self, feed: Feed, tail: queries.Tail | None, rows: list[tuple[int, str]]) -> None:
         if tail is None:
@@ -203,6 +242,8 @@ class Feeds:
                 reader.resync()
 
 
-def _read(session: str, after: int) -> tuple[queries.Tail | None, list[tuple[int, str]]]:
+def _read(after: dict[str, int]) -> dict[str, Found]:
+    """Return, for each session, its tail and what the journal holds after a serial."""
     with queries.consistent_read():
-        return queries.tails([session]).get(session), queries.journal_after(session, after)
+        tails = queries.tails(after)
+        return {session: (tails.get(session), queries.journal_after(session, last)) for session, last in after.items()}

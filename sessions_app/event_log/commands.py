@@ -98,6 +98,11 @@ class Append:
         return self.chunks[0]["type"] in vocabulary.BEGINS
 
     @property
+    def ends(self) -> bool:
+        """Return whether it ends its message."""
+        return self.chunks[-1]["type"] in vocabulary.ENDS
+
+    @property
     def is_empty(self) -> bool:
         """Return whether it ends the message that it creates, which has no part."""
         kinds = [chunk["type"] for chunk in self.chunks]

@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 # Too long, out of range, NUL or half a surrogate pair: by PostgreSQL, and by SQLite's client.
 UNSTORABLE = (DataError, OverflowError, ValueError)
 GROUP = 512  # writes in one transaction: bounds how long the next ones wait
+# Session changes and ends of messages among them: each is some twenty statements, 20 ms on a busy machine, and the
+# lease's beats wait meanwhile.
+CHANGES = 48
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -164,7 +167,12 @@ class LogWriter:
                 self._is_idle = True
                 self._changed.wait()
             self._is_idle = False
-            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+            fitting = _fitting(self._waiting)
+            group, later = self._waiting[:fitting], self._waiting[fitting:]
+            if later:  # a lease doesn't run out because hundreds of people write at once
+                group += [item for item in later if _is_told_at_once(item)]
+                later = [item for item in later if not _is_told_at_once(item)]
+            self._waiting = later
             return group
 
     def _publish(self, committed: list[Frame], untold: list[tuple[Write, Outcome]], at: float) -> None:
@@ -246,6 +254,16 @@ class LogWriter:
         except HoldfastError as problem:
             return problem
         return result
+
+
+def _fitting(waiting: list[Write]) -> int:
+    """Return how many of the oldest writes fit into one transaction."""
+    changes = 0
+    for number, item in enumerate(waiting[:GROUP]):
+        changes += isinstance(item, SessionChange) or (isinstance(item, Append) and item.ends)
+        if changes > CHANGES:
+            return number
+    return min(len(waiting), GROUP)
 
 
 def _is_told_at_once(item: Write) -> bool:
