@@ -2,13 +2,22 @@
 
 import copy
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import pytest
+
+from agents_app import registry
+from agents_app.turn import Turn
+from sessions_app import models
 from sessions_app.core.fold import MessageState, apply, begin, to_wire
-from tests.support.requests import Browser
+from sessions_app.database import threads
+from sessions_app.event_log import queries
+from tests.support.requests import Browser, new_session
 
 Chunk = dict[str, Any]
+Agent = Callable[[Turn], Awaitable[None]]
+ONE, TWO = "AbCdEfGhIjKlMn01", "AbCdEfGhIjKlMn02"  # ids of messages, as useChat makes them
 
 
 def user(id: str, text: str = "Hello", **fields: Any) -> Chunk:
@@ -103,3 +112,27 @@ async def send(chat: Chunk, holds: Chunk | None = None, **how: Any) -> Stream:
     stream = Stream(await post(chat, **how), holds)
     await stream.all()
     return stream
+
+
+@pytest.fixture
+def chat(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`await chat(agent)`: a session in which this agent answers."""
+
+    async def new(agent: Agent) -> str:
+        monkeypatch.setattr(registry, "_agents", {"test": agent})
+        return await new_session(agent="test")
+
+    return new
+
+
+async def stored(session: str, uid: str) -> Any:
+    def read() -> Any:
+        with queries.consistent_read():
+            return queries.message(session, uid)
+
+    return await threads.run(read)
+
+
+async def messages(session: str) -> list[tuple[str, str]]:
+    rows = models.Message.objects.filter(session=session).order_by("first_serial")
+    return await threads.run(lambda: list(rows.values_list("role", "uid")))
