@@ -66,10 +66,18 @@ async def submit(request: HttpRequest, identity: Identity) -> EventStream:
 
 @guard("GET")
 async def resume(request: HttpRequest, identity: Identity, chat: str) -> HttpResponseBase:
-    """`GET /api/chat/<id>/stream/`: the whole answer under way, then what follows; 204 if there is none."""
+    """`GET /api/chat/<id>/stream/`: the whole answer under way, then what follows; 204 if there is none.
+
+    A chat that isn't begun has none: useChat asks as soon as it is on the page.
+    """
     server = await process.current()
     server.connections.check_room(request_payer(request, identity))
-    session = await session_for_chat(identity, chat)
+    try:
+        session = await session_for_chat(identity, chat)
+    except HoldfastError as problem:
+        if problem.code != "not_found":
+            raise
+        return HttpResponse(status=204)
     uid = await threads.run(answers.active, session)
     if uid is None:
         return HttpResponse(status=204)
