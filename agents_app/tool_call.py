@@ -16,7 +16,7 @@ from agents_app.backend import ApprovalRequest, Arguments, Backend
 from sessions_app.core import json_text
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import AgentSignal
-from sessions_app.core.tools import UNKNOWN_OUTCOME
+from sessions_app.core.tools import CLIENTS, UNKNOWN_OUTCOME
 from sessions_app.core.wire_types import Chunk, JsonObject
 
 T = TypeVar("T")
@@ -179,6 +179,7 @@ class ToolCall(Call):
     async def result(self, timeout_s: float | None = 300) -> Any:
         """Wait for the result of a tool that runs at the client. Raises ToolFailed, also when none arrives in time."""
         self._check_open()
+        await self._mark_as_clients()
         await self._backend.flush()  # nobody can answer what isn't stored
         signal = await self._backend.wait_for(self.id, timeout_s)
         if signal is None:
@@ -193,6 +194,12 @@ class ToolCall(Call):
         await self._backend.write(chunk, settles=signal)
         self._ended = "its client has answered"
         return output
+
+    async def _mark_as_clients(self) -> None:
+        """Tell readers that a client is to run this: a call that its agent runs looks the same."""
+        if self._approval is None:  # one that was approved takes no other input
+            call: Chunk = {"type": "tool-input-available", "toolCallId": self.id, "toolName": self.name}
+            await self._backend.write({**call, "input": self.input, "toolMetadata": CLIENTS})
 
     def _error(self, message: str) -> Chunk:
         return {"type": "tool-output-error", "toolCallId": self.id, "errorText": message}

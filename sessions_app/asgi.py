@@ -17,12 +17,13 @@ from sessions_app import process
 from sessions_app.auth.addresses import path_below
 from sessions_app.core.asgi_types import Application, Receive, Scope, Send
 from sessions_app.http import body_limit, cors
-from sessions_app.http.doors import UPLOAD, body_rule
+from sessions_app.http.doors import CHAT, UPLOAD, body_rule
 from sessions_app.http.errors import ApiError
 from sessions_app.http.guards import refused
 from sessions_app.servers import daphne_server, group_member, lifecycle, request_limits, uvicorn_http
 from sessions_app.telemetry import log_context
 from sessions_app.transports import exposition, ndjson, probes
+from sessions_app.transports.ai_sdk.body import body_first
 from sessions_app.transports.websocket import SessionConsumer
 
 
@@ -35,7 +36,8 @@ def mount(application: Application) -> Application:
     """
     consumer = SessionConsumer.as_asgi()
     probe = probes.application(process.started)
-    limited = cors.share(body_limit.limit_bodies({UPLOAD.name: ndjson.upload}, application))
+    streamed = {UPLOAD.name: ndjson.upload, CHAT.name: body_first(application)}
+    limited = cors.share(body_limit.limit_bodies(streamed, application))
 
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -1,5 +1,7 @@
 """Holdfast's URLconf: `path("chat/", include("sessions_app.urls"))`."""
 
+from functools import partial
+
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
@@ -12,6 +14,7 @@ from sessions_app.api.schema import described
 from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet, TokenViewSet
 from sessions_app.auth.addresses import NAMESPACE
 from sessions_app.transports import http_views, long_poll, sse
+from sessions_app.transports.ai_sdk import views as chat
 from sessions_app.views import page, restart
 
 app_name = NAMESPACE
@@ -46,6 +49,13 @@ api: list[URLPattern | URLResolver] = [
     # Before the router's route, which describes only GET. The parameter has the router's name.
     path("sessions/<str:pk>/signals/", described(signals, "post", schema.SIGNAL)),
     path("sessions/<str:session>/publish/", described(http_views.publish, "post", schema.PUBLISH)),
+    # AI SDK clients append to the address that they were given, with a slash at its end or without.
+    path("chat/", described(chat.submit, "post", schema.CHAT)),
+    path("chat/<str:chat>/stream/", described(chat.resume, "get", schema.CHAT_STREAM)),
+    path("chat/<str:chat>/stop/", described(chat.stop, "post", schema.CHAT_STOP)),
+    path("chat", csrf_exempt(partial(chat.submit))),
+    path("chat/<str:chat>/stream", csrf_exempt(partial(chat.resume))),
+    path("chat/<str:chat>/stop", csrf_exempt(partial(chat.stop))),
     path("beat/", described(http_views.beat, "post", schema.BEAT)),
     path("", include(router.urls)),
     re_path("", NoSuchAddress.as_view()),

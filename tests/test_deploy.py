@@ -189,6 +189,8 @@ def test_nginx_has_holdfasts_limits_on_uploads_and_times() -> None:
     text = (DEPLOY / "nginx.conf").read_text()
     publish = text[text.index("location ~ ^/api/sessions/[^/]+/publish/$") :]
     assert seconds(r"client_max_body_size (\d+)m;", publish) << 20 == conf.settings.upload_bytes
+    chat = text[text.index("location ~ ^/api/chat/?$") :]
+    assert seconds(r"client_max_body_size (\d+)m;", chat) << 20 == conf.settings.chat_body_bytes
     assert seconds(r"client_body_timeout (\d+)s;", publish) > conf.settings.upload_silence_s
     assert seconds(r"client_header_timeout (\d+)s;", text) == conf.settings.request_head_s
     assert seconds(r"client_body_timeout (\d+)s;", text) == conf.settings.request_body_s

@@ -15,6 +15,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from sessions_app.api.base import HoldfastView, OperationSchema, extend_schema
 from sessions_app.api.schema_serializers import (
     BatchSerializer,
+    ChatSerializer,
     ErrorSerializer,
     FollowSerializer,
     FramesSerializer,
@@ -192,6 +193,30 @@ PUBLISH = _operation(
     ],
     request={"application/json": BatchSerializer, "application/x-ndjson": OpenApiTypes.STR},
     auth=BY_TOKEN,
+)
+_CHAT = OpenApiParameter("chat", str, OpenApiParameter.PATH, description="The chat's id: a session's.")
+_CHUNKS = {(200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, "Chunks of the answer, then `[DONE]`.")}
+CHAT = _operation(
+    "chat",
+    _CHUNKS,
+    summary="Send as an AI SDK client",
+    description="For `useChat` with its default transport. Of the body's messages only the last one counts, once.",
+    request=ChatSerializer,
+)
+CHAT_STREAM = _operation(
+    "chat_stream",
+    {**_CHUNKS, 204: OpenApiResponse(description="No answer is under way.")},
+    summary="Resume as an AI SDK client",
+    description="The whole answer under way, then what follows.",
+    parameters=[_CHAT],
+)
+CHAT_STOP = _operation(
+    "chat_stop",
+    {204: OpenApiResponse(description="Stopped, or it had ended.")},
+    summary="Stop a chat's agents",
+    description="Aborting a request stops nothing, since a client that leaves its page aborts, too.",
+    parameters=[_CHAT],
+    request=OpenApiTypes.OBJECT,
 )
 BEAT = _operation(
     "beat",

@@ -157,6 +157,14 @@ class PollSerializer(FollowSerializer):
     )
 
 
+class ChatSerializer(serializers.Serializer[None]):
+    id = serializers.CharField(help_text="The chat's id: a session's.")
+    messages = serializers.ListField(child=serializers.DictField(), help_text="The conversation; the last one counts.")
+    trigger = serializers.ChoiceField(["submit-message", "regenerate-message"])
+    messageId = serializers.CharField(required=False, help_text="The answer that is decided about or regenerated.")
+    agent = serializers.CharField(required=False, help_text="Of a session that doesn't exist yet.")
+
+
 class FrameSerializer(serializers.Serializer[None]):
     """A frame (PROTOCOL.md §5). Its other fields depend on its type."""
 

@@ -1,7 +1,7 @@
 """The fold: applies chunks to a message, as the AI SDK does."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal, cast
+from typing import cast
 
 from sessions_app.core import tools
 from sessions_app.core.errors import HoldfastError
@@ -17,7 +17,7 @@ from sessions_app.core.message import (
     to_wire,
     touch,
 )
-from sessions_app.core.vocabulary import BEGINS, ENDS
+from sessions_app.core.vocabulary import BEGINS, ENDS, REASONS
 from sessions_app.core.wire_types import Chunk, Event, JsonObject, MessageEvent, Part
 
 __all__ = ["Event", "MessageState", "apply", "begin", "ended", "fold", "from_wire", "merge", "to_wire"]
@@ -104,20 +104,12 @@ def merge(base: JsonObject, new: JsonObject) -> JsonObject:
     return merged
 
 
-_REASONS: dict[str, Literal["finishReason", "reason", "errorText"]] = {
-    "finish": "finishReason",
-    "abort": "reason",
-    "error": "errorText",
-    "interrupt": "reason",
-}
-
-
 def _end(message: MessageState, serial: int, chunk: Chunk) -> None:
     if chunk["type"] == "finish":
         _metadata(message, serial, chunk)
     _close_everything(message, serial)
     message.status = ENDS[chunk["type"]]
-    message.reason = chunk.get(_REASONS[chunk["type"]])
+    message.reason = chunk.get(REASONS[chunk["type"]])
 
 
 def _close_everything(message: MessageState, serial: int) -> None:

@@ -4,13 +4,14 @@ from typing import Literal, NamedTuple
 
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.message import MessageState, append_text, not_open, push, step_start, touch
-from sessions_app.core.wire_types import Chunk, Part, PartApproval
+from sessions_app.core.wire_types import Chunk, JsonObject, Part, PartApproval
 
 _TakenField = Literal["input", "inputEncoding", "output", "errorText", "preliminary"]
 _StateField = Literal[_TakenField, "rawInput"]
 _LastingField = Literal["title", "toolMetadata", "providerExecuted"]
 _Provider = Literal["callProviderMetadata", "resultProviderMetadata"]
 
+CLIENTS: JsonObject = {"holdfast": {"client": True}}  # toolMetadata of a call whose agent waits for a client's result
 UNKNOWN_OUTCOME = "The agent stopped while this ran: whether it took effect is not known."  # of a call that had begun
 
 
@@ -211,6 +212,12 @@ def takes(message: MessageState, chunk: Chunk) -> bool:
     except HoldfastError:
         return False
     return True
+
+
+def is_clients(part: Part) -> bool:
+    """Return whether a call's agent waits for a client's result; a call that the agent runs looks the same."""
+    mark = part.get("toolMetadata", {}).get("holdfast")
+    return isinstance(mark, dict) and mark.get("client") is True
 
 
 def _find_call(message: MessageState, chunk: Chunk) -> int:

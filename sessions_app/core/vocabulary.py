@@ -11,6 +11,13 @@ from sessions_app.core.wire_types import JsonObject
 ROLES = ("user", "assistant", "system")
 BEGINS = ("start", "message")
 ENDS = {"finish": "complete", "abort": "cancelled", "error": "failed", "interrupt": "interrupted"}
+# The field of each end that becomes the message's reason.
+REASONS: dict[str, Literal["finishReason", "reason", "errorText"]] = {
+    "finish": "finishReason",
+    "abort": "reason",
+    "error": "errorText",
+    "interrupt": "reason",
+}
 
 PartName = Literal["id", "toolCallId"]
 TextName = Literal["delta", "inputTextDelta"]

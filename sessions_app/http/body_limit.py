@@ -36,7 +36,11 @@ def limit_bodies(applications: dict[str, Application], default: Application) -> 
             if not await refuse(error, receive, send):
                 raise
             return
-        await applications.get(door.name, default)(scope, body.receive, send)
+        try:
+            await applications.get(door.name, default)(scope, body.receive, send)
+        except ApiError as error:  # about the body, of an application that answers after it
+            await refuse(error, receive, send)
+            return
         if body.is_too_large and door.name not in applications:
             await refuse(too_large(door), receive, send)
 

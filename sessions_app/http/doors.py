@@ -18,7 +18,7 @@ from sessions_app.auth.addresses import path_below
 from sessions_app.auth.identity import Identity
 from sessions_app.core.asgi_types import Scope
 from sessions_app.http.errors import ApiError
-from sessions_app.http.guards import authenticate_publisher
+from sessions_app.http.guards import authenticate_publisher, authenticate_visitor
 from sessions_app.servers.request_limits import BodyRule
 
 UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")
@@ -57,8 +57,15 @@ UPLOAD = Door(
     media_type="application/x-ndjson",
     authenticate=authenticate_publisher,
 )
+CHAT = Door(
+    "chat",  # an AI SDK client's message, with its whole conversation (PROTOCOL.md §15)
+    "chat_body_bytes",
+    path=re.compile(r"api/chat/?\Z"),
+    method="POST",
+    authenticate=authenticate_visitor,
+)
 OTHER = Door("other", "body_bytes")  # pages, forms, the API, the admin, and addresses that don't exist
-DOORS = (UPLOAD, OTHER)
+DOORS = (UPLOAD, CHAT, OTHER)
 
 
 def door_of(scope: Scope) -> Door:

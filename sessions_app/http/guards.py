@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from sessions_app.auth.identity import Identity, signed_out, token_in
-from sessions_app.auth.lookups import identify_by_token
+from sessions_app.auth.lookups import identify, identify_by_token
 from sessions_app.auth.middleware import get_identity
 from sessions_app.auth.origin import check_page
 from sessions_app.core.errors import HoldfastError
@@ -84,6 +84,24 @@ def _check(request: HttpRequest, method: str, kind: rates.Kind) -> Identity:
     return identity
 
 
+async def authenticate_visitor(request: HttpRequest) -> Identity:
+    """Return the identity of a request by its head alone: of its token, else of its cookies, if its page may use them.
+
+    Raises HoldfastError and Throttled.
+    """
+    token = token_in(request.headers.get("Authorization", ""))
+    if token is None:
+        check_page(request)
+    try:
+        identity = await (identify(request.COOKIES) if token is None else identify_by_token(token))
+    except DatabaseError:
+        raise HoldfastError("storage_unavailable") from None
+    if identity is None:
+        raise signed_out()
+    throttling.consume("link", request, identity)
+    return identity
+
+
 async def authenticate_publisher(request: HttpRequest) -> Identity:
     """Return the identity of an upload's token, by its head alone. Raises HoldfastError and Throttled."""
     token = token_in(request.headers.get("Authorization", ""))
@@ -98,12 +116,12 @@ async def authenticate_publisher(request: HttpRequest) -> Identity:
     return identity
 
 
-def json_body(request: HttpRequest, *, halves: bool = False) -> JsonObject:
+def json_body(request: HttpRequest, *, halves: bool = False, most: int | None = None) -> JsonObject:
     """Return the JSON object in a request's body. Raises body_too_large, bad_json and bad_frame.
 
-    `halves`: its texts may hold halves of surrogate pairs, which its reader joins.
+    `halves`: its texts may hold halves of surrogate pairs, which its reader joins. `most`: bytes, else FRAME_BYTES.
     """
-    data = read_json(request, halves=halves)
+    data = read_json(request, halves=halves, most=most)
     if not isinstance(data, dict):
         raise HoldfastError("bad_frame", "the body must be one JSON object")
     return data

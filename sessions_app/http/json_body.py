@@ -26,18 +26,19 @@ class JSONParser(BaseParser):
         return _read(stream, json_text.parse)
 
 
-def read_json(request: HttpRequest, *, halves: bool = False) -> object:
-    """Read at most FRAME_BYTES of JSON, for readers that check its numbers, and its texts with `halves`.
+def read_json(request: HttpRequest, *, halves: bool = False, most: int | None = None) -> object:
+    """Read at most `most` bytes of JSON, else FRAME_BYTES, for readers that check numbers, and texts with `halves`.
 
     Raises body_too_large and bad_json.
     """
-    return _read(request, lambda body: json_text.read(body, halves=halves).value)
+    return _read(request, lambda body: json_text.read(body, halves=halves).value, most)
 
 
-def _read(stream: IO[bytes] | HttpRequest, parse: Callable[[bytes], object]) -> Any:
-    body = stream.read(conf.settings.frame_bytes + 1)
-    if len(body) > conf.settings.frame_bytes:
-        raise ApiError("body_too_large", f"at most {conf.settings.frame_bytes} bytes")
+def _read(stream: IO[bytes] | HttpRequest, parse: Callable[[bytes], object], most: int | None = None) -> Any:
+    limit = conf.settings.frame_bytes if most is None else most
+    body = stream.read(limit + 1)
+    if len(body) > limit:
+        raise ApiError("body_too_large", f"at most {limit} bytes")
     try:
         return parse(body)
     except ValueError as error:

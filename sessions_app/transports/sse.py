@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import cast
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Self, cast
 
 import orjson
 from asgiref.sync import SyncToAsync
@@ -72,8 +72,8 @@ def retry() -> str:
 class EventStream(StreamingHttpResponse):
     """Streaming response that closes its generator when it ends; Django leaves that to garbage collection."""
 
-    def __init__(self, body: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(body, headers=HEADERS)
+    def __init__(self, body: AsyncGenerator[bytes, None], headers: Mapping[str, str] = HEADERS) -> None:
+        super().__init__(body, headers=headers)
         self._body = body
 
     def __aiter__(self) -> AsyncGenerator[bytes, None]:
@@ -120,6 +120,35 @@ class StreamBody:
         return texts
 
 
+class StreamConnection:
+    """A connection whose frames go to a streaming response, for `async with`. Raises as `ConnectionRegistry.admit`."""
+
+    def __init__(self, server: Process, identity: Identity, request: HttpRequest) -> None:
+        self._server = server
+        self._beginning = server.connection_recorder.begin("stream", headers_of(request))
+        self.body = StreamBody()
+        self.connection = Connection(
+            server.connections,
+            identity,
+            send=self.body.send,
+            close=self.body.close,
+            transport="stream",
+            address=address_of(request),
+        )
+
+    async def __aenter__(self) -> Self:
+        log_context.work_on(**log_context.ids() | {"connection": self.connection.id})
+        await release_thread()
+        self._server.connections.admit(self.connection)
+        return self
+
+    async def __aexit__(self, *problem: object) -> None:
+        end = _end(self.connection, self.body)
+        if self.connection in self._server.connections:
+            self._server.connection_recorder.end(self._beginning, end, owner=self.connection.identity.owner)
+        self._server.connections.dismiss(self.connection, end.ended)
+
+
 async def body(
     server: Process,
     identity: Identity,
@@ -130,38 +159,21 @@ async def body(
     head: str = "",
 ) -> AsyncGenerator[bytes, None]:
     """Follow sessions until the client leaves or the stream's time is over. Acquires nothing before it is iterated."""
-    stream = StreamBody()
-    beginning = server.connection_recorder.begin("stream", headers_of(request))
-    connection = Connection(
-        server.connections,
-        identity,
-        send=stream.send,
-        close=stream.close,
-        transport="stream",
-        address=address_of(request),
-    )
-    log_context.work_on(**log_context.ids() | {"connection": connection.id})
     try:
-        await release_thread()
-        server.connections.admit(connection)
-        connection.greet()
-        connection.start(connection.follow(attaches))
-        head += PADDING
-        while (texts := await stream.next()) is not None:
-            chunk = (head + "".join(map(encode, texts))).encode()
-            texts.clear()  # frees memory: `send` holds the list while the client doesn't read
-            yield chunk
-            head = ""
+        async with StreamConnection(server, identity, request) as stream:
+            stream.connection.greet()
+            stream.connection.start(stream.connection.follow(attaches))
+            head += PADDING
+            while (texts := await stream.body.next()) is not None:
+                chunk = (head + "".join(map(encode, texts))).encode()
+                texts.clear()  # frees memory: `send` holds the list while the client doesn't read
+                yield chunk
+                head = ""
     except HoldfastError as problem:  # the connection limit was reached after the view's check
         yield encode(frames.error(problem)).encode()
     except Exception:
         logger.exception("a stream failed")
         yield encode(frames.error(HoldfastError("internal"))).encode()
-    finally:
-        end = _end(connection, stream)
-        if connection in server.connections:
-            server.connection_recorder.end(beginning, end, owner=identity.owner)
-        server.connections.dismiss(connection, end.ended)
 
 
 def _end(connection: Connection, stream: StreamBody) -> ConnectionEnd:

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from sessions_app.core.advance import advance
+from sessions_app.core.ai_sdk import for_ai_sdk
 from sessions_app.core.fold import to_wire
 from sessions_app.core.snapshot import held, patch
+from sessions_app.core.unfold import unfold
 from sessions_app.core.vocabulary import CHUNKS, check
 from tests.core import conversations
 from tests.core.conversations import attached, conversation
@@ -20,6 +23,9 @@ from tests.core.sequences import events, folded, response
 from tests.services import require
 
 pytestmark = pytest.mark.hypothesis  # its profile says how many responses
+
+# Of the responses that are joined from two states: one in thousands has a field that no later chunk could set.
+MOST = 1000
 
 JS = Path(__file__).parents[1] / "js"
 
@@ -59,6 +65,53 @@ def test_our_fold_equals_the_ai_sdks() -> None:
             chunks = line["chunks"][:cut]
             assert result["errors"] == [], chunks
             assert ours(chunks) == theirs(result["message"]), chunks
+
+
+def test_the_ai_sdk_makes_the_same_message_of_an_unfolded_one() -> None:
+    """It takes each chunk that it is sent, and has the message after the replay, and after what follows live."""
+    require("node")
+    lines: list[dict[str, Any]] = []
+    for seed, chunks in enumerate(responses()):
+        cut = Random(seed).randint(1, len(chunks))
+        told = [chunk for each in unfold(folded(chunks[:cut])) for chunk in for_ai_sdk(each)]
+        live = [chunk for each in chunks[cut:] for chunk in for_ai_sdk(each)]
+        lines.append({"chunks": told + live, "cuts": [len(told), len(told + live)], "strict": True, "cut": cut})
+    for line, results, chunks in zip(lines, run_node("oracle.mjs", lines), responses(), strict=True):
+        *states, refused = results
+        assert refused == []
+        for state, cut in zip(states, (line["cut"], len(chunks)), strict=True):
+            assert state["errors"] == []
+            assert without_nulls(theirs(state["message"])) == without_nulls(ours(chunks[:cut])), line
+
+
+def test_the_ai_sdk_is_brought_from_one_state_to_a_later_one() -> None:
+    require("node")
+    lines: list[dict[str, Any]] = []
+    for seed, chunks in enumerate(responses()[:MOST]):
+        cut = Random(seed).randint(1, len(chunks))
+        later = Random(-seed).randint(cut, len(chunks))
+        between = advance(folded(chunks[:cut]), folded(chunks[:later]))
+        told = [
+            [chunk for each in part for chunk in for_ai_sdk(each)] for part in (chunks[:cut], between, chunks[later:])
+        ]
+        sent = sum(told, [])
+        lines.append({"chunks": sent, "cuts": [len(sent) - len(told[2]), len(sent)], "strict": True, "later": later})
+    for line, results, chunks in zip(lines, run_node("oracle.mjs", lines), responses()[:MOST], strict=True):
+        *states, refused = results
+        assert refused == []
+        for state, cut in zip(states, (line["later"], len(chunks)), strict=True):
+            assert state["errors"] == []
+            assert without_nulls(theirs(state["message"])) == without_nulls(ours(chunks[:cut])), line
+
+
+def without_nulls(message: dict[str, Any]) -> dict[str, Any]:
+    """The message without fields that JSON leaves out, and for which the AI SDK's transport requires a value."""
+    names = ("input", "output", "data")
+    parts = [
+        {name: value for name, value in part.items() if value is not None or name not in names}
+        for part in message["parts"]
+    ]
+    return {**message, "parts": parts}
 
 
 def ours(chunks: list[dict[str, Any]]) -> dict[str, Any]:

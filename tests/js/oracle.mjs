@@ -1,8 +1,14 @@
 // Reads `{chunks, cuts}` as JSON lines and writes, for each, the message that the AI SDK makes of the chunks up to
-// each cut, and the errors that it threw.
+// each cut, the errors that it threw, and the chunks that its transport refuses, if `strict` is set.
 
 import { createInterface } from "node:readline";
-import { readUIMessageStream } from "ai";
+import { readUIMessageStream, uiMessageChunkSchema } from "ai";
+
+async function refusedOf(chunks) {
+  const refused = [];
+  for (const chunk of chunks) if (!(await uiMessageChunkSchema().validate(chunk)).success) refused.push(chunk);
+  return refused;
+}
 
 async function messageOf(chunks) {
   const errors = [];
@@ -15,8 +21,9 @@ async function messageOf(chunks) {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { chunks, cuts } = JSON.parse(line);
+  const { chunks, cuts, strict } = JSON.parse(line);
   const results = [];
   for (const cut of cuts) results.push(await messageOf(structuredClone(chunks.slice(0, cut))));
+  if (strict) results.push(await refusedOf(chunks));
   process.stdout.write(JSON.stringify(results) + "\n");
 }

@@ -1,0 +1,255 @@
+"""Chats of AI SDK clients over HTTP: answers, resumed and stopped ones, other answers."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from agents_app.turn import Turn
+from sessions_app import models, process
+from sessions_app.database import threads
+from sessions_app.runs import lifecycle
+from sessions_app.transports.ai_sdk import stream as ai_sdk_stream
+from tests.support.chat import ONE, TWO, Stream, body, chat, messages, post, send, stored, user
+from tests.support.harness import until
+from tests.support.requests import Browser, limit, new_session, refusal_of, running
+from tests.support.stored import a_message
+
+__all__ = ["chat", "limit", "running"]  # fixtures
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def parrot(turn: Turn) -> None:
+    await turn.text(turn.prompt)
+
+
+class Held:
+    """An agent that says a word, waits to be let go, and says another."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.starts = 0
+
+    async def __call__(self, turn: Turn) -> None:
+        self.starts += 1
+        await turn.text("first ")
+        await self.go_on.wait()
+        await turn.text("second")
+
+
+# Answers
+
+
+@pytest.mark.parametrize("slash", ["/", ""])
+async def test_a_message_is_answered_by_a_stream(chat: Any, slash: str) -> None:
+    session = await chat(parrot)
+    response = await post(body(session, user(ONE, "Hi")), slash=slash)
+    names = ("content-type", "cache-control", "connection", "x-vercel-ai-ui-message-stream", "x-accel-buffering")
+    assert [response[name] for name in names] == ["text/event-stream", "no-cache", "keep-alive", "v1", "no"]
+    answer = Stream(response)
+    assert (await answer.all())[0]["type"] == "start" and answer.types[-1] == "finish"
+    assert answer.text == "Hi" and answer.message is not None
+    message = await stored(session, answer.held["id"])
+    assert message.parts == answer.message.parts and message.status == answer.message.status == "complete"
+    assert await messages(session) == [("user", ONE), ("assistant", answer.held["id"])]
+    assert all(int(id.rpartition("-")[2]) for id in answer.ids) and answer.ids  # cursors
+
+
+async def test_a_repeated_message_joins_its_answer(chat: Any) -> None:
+    agent = Held()
+    session = await chat(agent)
+    first = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: agent.starts)
+    second = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: len(process.started().connections) == 2)  # type: ignore[union-attr]
+    agent.go_on.set()
+    answers = await asyncio.gather(first, second)
+    third = await send(body(session, user(ONE)))
+    assert {answer.text for answer in (*answers, third)} == {"first second"}
+    assert len({answer.held["id"] for answer in (*answers, third)}) == 1 and agent.starts == 1
+
+
+async def test_a_message_whose_signal_was_removed_joins_its_answer(chat: Any) -> None:
+    session = await chat(parrot)
+    answer = await send(body(session, user(ONE)))
+    await threads.run(models.Signal.objects.filter(session=session).delete)
+    assert (await send(body(session, user(ONE)))).held == answer.held
+
+
+async def test_a_session_without_an_agent_has_an_empty_stream() -> None:
+    session = await new_session()
+    stream = Stream(await post(body(session, user(ONE))))
+    assert await stream.all() == []
+    assert await messages(session) == [("user", ONE)]
+
+
+async def test_a_failed_answer_ends_in_an_error(chat: Any) -> None:
+    async def fails(turn: Turn) -> None:
+        await turn.text("so far")
+        raise RuntimeError("a bug")
+
+    answer = await send(body(await chat(fails), user(ONE)))
+    assert answer.types[-1] == "error" and answer.text == "so far"
+
+
+async def test_the_metadata_of_a_message_is_kept(chat: Any) -> None:
+    session = await chat(parrot)
+    await send(body(session, user(ONE, metadata={"sent": "by phone"})))
+    assert (await stored(session, ONE)).metadata == {"sent": "by phone"}
+
+
+# Leaving and coming back
+
+
+async def test_nothing_is_under_way_in_a_chat_at_rest(chat: Any) -> None:
+    session = await chat(parrot)
+    for slash in ("/", ""):
+        assert (await Browser().get(f"/api/chat/{session}/stream{slash}")).status_code == 204
+    await send(body(session, user(ONE)))
+    assert (await Browser().get(f"/api/chat/{session}/stream")).status_code == 204
+
+
+async def test_a_cut_stream_is_resumed_whole_with_the_same_id(chat: Any, running: process.Process) -> None:
+    agent = Held()
+    session = await chat(agent)
+    cut = Stream(await post(body(session, user(ONE))))
+    await cut.until("text-delta")
+    await until(lambda: not running.connections)
+    again = Stream(await Browser().get(f"/api/chat/{session}/stream/"))
+    reading = asyncio.create_task(again.all())
+    await until(lambda: "text-delta" in again.types)
+    agent.go_on.set()
+    await reading
+    assert again.chunks[0]["type"] == "start" and again.chunks[0]["messageId"] == cut.held["id"]
+    assert again.text == "first second" and again.types[-1] == "finish"
+    assert cut.text == "first " and agent.starts == 1  # leaving stopped nothing
+
+
+async def test_a_waiting_message_is_followed_from_its_beginning(chat: Any) -> None:
+    agent = Held()
+    session = await chat(agent)
+    first = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: agent.starts)
+    second = asyncio.create_task(send(body(session, user(ONE), user(TWO))))
+    await until(lambda: len(process.started().connections) == 2)  # type: ignore[union-attr]
+    agent.go_on.set()
+    one, two = await asyncio.gather(first, second)
+    assert one.held["id"] != two.held["id"] and one.text == two.text == "first second"
+
+
+async def test_a_stop_ends_the_answer_for_all(chat: Any) -> None:
+    agent = Held()
+    session = await chat(agent)
+    reading = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: agent.starts)
+    for slash in ("", "/"):
+        response = await Browser().post(f"/api/chat/{session}/stop{slash}", {})
+        assert (response.status_code, response.content) == (204, b"")
+    answer = await reading
+    assert answer.types[-1] == "abort" and answer.message is not None and answer.message.status == "cancelled"
+
+
+async def test_an_interrupted_answer_finishes_as_interrupted(chat: Any, running: process.Process) -> None:
+    agent = Held()
+    session = await chat(agent)
+    reading = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: agent.starts)
+    run = await threads.run(models.Run.objects.get, session=session)
+    await running.log_writer.change(session, lifecycle.interrupt, run.pk, "The machine burns.")
+    answer = await reading
+    assert answer.chunks[-1] == {"type": "finish", "finishReason": "interrupted", "reason": "The machine burns."}
+
+
+async def test_a_stopping_server_ends_a_stream_with_an_error(chat: Any, running: process.Process) -> None:
+    agent = Held()
+    session = await chat(agent)
+    answer = Stream(await post(body(session, user(ONE))))
+    reading = asyncio.create_task(answer.all())
+    await until(lambda: "text-delta" in answer.types)
+    running.connections.send_all_away()
+    assert (await reading)[-1]["type"] == "error"
+    assert refusal_of(await post(body(session, user(TWO)))) == (503, "going_away")
+
+
+async def test_comments_keep_a_silent_stream_alive(chat: Any, limit: Any) -> None:
+    limit(HEARTBEAT_MS=100)
+    session = await chat(Held())
+    pieces = (await post(body(session, user(ONE))))._body
+    async for piece in pieces:
+        if ai_sdk_stream.KEEP_ALIVE.encode() in piece:
+            break
+    await pieces.aclose()
+
+
+async def test_a_client_that_does_not_read_gets_the_state_when_it_does(chat: Any, limit: Any) -> None:
+    limit(WINDOW_BYTES=2048)
+    written, words = asyncio.Event(), [f"word {number} " for number in range(400)]
+
+    async def speaker(turn: Turn) -> None:
+        for word in words:
+            await turn.text(word)
+            await turn.flush()
+        written.set()
+        await turn.text("end")
+
+    session = await chat(speaker)
+    stream = Stream(await post(body(session, user(ONE))))
+    pieces = stream.response._body
+    await anext(pieces)  # it reads the beginning, and then nothing
+    reading = asyncio.create_task(anext(pieces))
+    await until(written.is_set)
+    first = await reading
+
+    async def rest() -> Any:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    stream.response._body = rest()
+    await stream.all()
+    assert stream.text == "".join(words) + "end"
+    assert len(stream.chunks) < len(words)
+
+
+# Other answers
+
+
+async def test_a_regenerated_answer_replaces_the_first(chat: Any) -> None:
+    counts: list[int] = []
+
+    async def counting(turn: Turn) -> None:
+        counts.append(1)
+        await turn.text(f"answer {len(counts)}")
+
+    session = await chat(counting)
+    first = await send(body(session, user(ONE)))
+    second = await send(body(session, user(ONE), trigger="regenerate-message"))
+    third = await send(body(session, user(ONE), trigger="regenerate-message", messageId=second.held["id"]))
+    again = await send(body(session, user(ONE), trigger="regenerate-message", messageId=second.held["id"]))
+    assert [each.text for each in (first, second, third, again)] == ["answer 1", "answer 2", "answer 3", "answer 3"]
+    assert (await stored(session, first.held["id"])).replaced_by == second.held["id"]
+    assert (await send(body(session, user(ONE)))).text == "answer 3"  # what takes its place answers the message
+
+
+async def test_a_request_for_another_answer_joins_the_one_under_way(chat: Any) -> None:
+    agent = Held()
+    session = await chat(agent)
+    first = asyncio.create_task(send(body(session, user(ONE))))
+    await until(lambda: agent.starts)
+    second = asyncio.create_task(send(body(session, user(ONE), trigger="regenerate-message")))
+    await until(lambda: len(process.started().connections) == 2)  # type: ignore[union-attr]
+    agent.go_on.set()
+    one, two = await asyncio.gather(first, second)
+    assert one.held == two.held and agent.starts == 1
+
+
+async def test_nothing_can_be_regenerated_where_nothing_was_said() -> None:
+    session = await new_session()
+    for request in (
+        body(session, trigger="regenerate-message"),
+        body(session, user(ONE), trigger="regenerate-message"),
+    ):
+        assert refusal_of(await post(request)) == (409, "not_retryable")
+    await threads.run(lambda: a_message(models.Session.objects.get(pk=session), uid=ONE))
+    assert refusal_of(await post(body(session, user(ONE), trigger="regenerate-message"))) == (409, "not_retryable")
