@@ -23,7 +23,7 @@ class Answer:
         self.batches: list[list[Chunk]] = []
         self.delays_ms: list[float] = []
         self._written: list[float] = []
-        self.ticker = Ticker(cast(Any, self.loop), rollup_ms, MOST_MS, distant=distant)
+        self.ticker = Ticker(cast(Any, self.loop), rollup_ms, MOST_MS, distant=distant, cpu=lambda: 0.0)
         self._writer = ResponseWriter(
             "m_1", ticker=self.ticker, check=lambda chunk: None, chunk_bytes=60_000, submit=self._submit
         )

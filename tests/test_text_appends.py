@@ -38,7 +38,7 @@ class Response:
         self.stored: list[Chunk] = []
         self.writer = ResponseWriter(
             self.uid,
-            ticker=Ticker(cast(Any, self.loop), 40, 150),
+            ticker=Ticker(cast(Any, self.loop), 40, 150, cpu=lambda: 0.0),
             check=partial(check, max_bytes=LIMIT),
             chunk_bytes=LIMIT,
             submit=self._submit,

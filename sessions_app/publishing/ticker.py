@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 
 from sessions_app.core.rollup_window import RollupWindow
@@ -18,12 +19,20 @@ Send = Callable[[], None]
 class Ticker:
     """The ticker of one process. `window` says how long a response's text waits, from `least_ms` to `most_ms`.
 
-    `distant`: it is stored at another site.
+    `distant`: it is stored at another site. `cpu`: counts the process's seconds of CPU time.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, least_ms: int, most_ms: int, *, distant: bool = False) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        least_ms: int,
+        most_ms: int,
+        *,
+        distant: bool = False,
+        cpu: Callable[[], float] = time.process_time,
+    ) -> None:
         most = max(least_ms, most_ms) / 1000 - MOMENT_S
-        self.window = RollupWindow(least_ms / 1000, most, distant=distant)
+        self.window = RollupWindow(least_ms / 1000, most, cpu, distant=distant)
         self.now = loop.time
         self._loop = loop
         self._due: dict[int, list[Send]] = {}  # by the moment's number
