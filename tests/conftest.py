@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from sessions_app.fairness import rates
 from sessions_app.models import RetentionPolicy
 from tests import services
+from tests.support.left_process import end_left_process
 
 # Tables that every test finds as the migrations filled them, and leaves so.
 KEPT_TABLES = {"django_content_type", "auth_permission"}
@@ -69,6 +70,12 @@ def quick_flush() -> Iterator[None]:
         patch.setattr(flush, "sql_flush", delete_rows)
         patch.setattr(flush, "emit_post_migrate_signal", lambda *arguments: None)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_process_left() -> None:
+    """End the process that an earlier file's tests have left: in these tests it would be one more worker."""
+    end_left_process()
 
 
 @pytest.fixture(scope="session")
