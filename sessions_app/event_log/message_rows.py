@@ -38,8 +38,7 @@ _names = {
     "messages": models.Message._meta.db_table,
     "journal": models.JournalEntry._meta.db_table,
 }
-# The journal's rows of a session after a serial, from the last one back. It takes the session twice, and `floor` once
-# or twice what that takes.
+# The journal's rows of a session after a serial, from the last one back. It takes the session, and `floor` twice.
 SESSION_JOURNAL = (
     "entries(message_id, serial, event, previous) AS (SELECT j.message_id, j.serial, j.event, j.previous"
     " FROM {sessions} s JOIN {journal} j ON j.id = s.journal WHERE s.id = %s AND j.serial > {floor}"

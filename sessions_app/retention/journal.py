@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Iterable
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, F, Max, OuterRef, QuerySet
@@ -18,6 +19,7 @@ from django.utils import timezone
 from sessions_app.database import locking
 from sessions_app.database.connection_failures import describe
 from sessions_app.event_log import queries, sql
+from sessions_app.event_log.sql import Key
 from sessions_app.models import JournalEntry, Message
 from sessions_app.telemetry import metrics
 
@@ -34,12 +36,15 @@ def trim(upto: int, *, batch: int = BATCH, stop: threading.Event | None = None) 
     """Remove the journal's rows up to this id; return how many. After each step, pause for as long as it took."""
     stop = stop or threading.Event()
     removed = 0
-    while not stop.is_set():
+    before: set[Key] = set()
+    while not stop.is_set() and (last := _last_of(upto, batch)):
         began = time.monotonic()
-        done = _step(upto, batch)
-        if done is None:
+        done, folded = _step(last)
+        if not done and folded == before:
+            logger.error("events of %d messages can't be folded, and stay in the journal", len(folded))
             break
         removed += done
+        before = folded
         stop.wait(time.monotonic() - began)
     return removed
 
@@ -49,29 +54,29 @@ def newest() -> int:
     return JournalEntry.objects.aggregate(newest=Max("id"))["newest"] or 0
 
 
-def _step(upto: int, batch: int) -> int | None:
-    """Remove a batch of rows, or fold some of the messages that need them; return how many. None if there are none."""
+def _last_of(upto: int, batch: int) -> int:
+    """Return the id of the last row of the next batch; 0 if there is none."""
     ids = JournalEntry.objects.filter(id__lte=upto).order_by("id").values_list("id", flat=True)[:batch]
-    last = max(ids, default=None)
-    if last is None:
-        return None
+    return max(ids, default=0)
+
+
+def _step(last: int) -> tuple[int, set[Key]]:
+    """Fold messages that need the rows up to an id, and remove these if those are all; return how many, and which."""
     rows = JournalEntry.objects.filter(id__lte=last)
-    needing = list(_needed_by(rows)[:FOLDED])
+    needing = set(_needed_by(rows)[:FOLDED])
     with transaction.atomic():
         locking.sessions({session for session, _ in needing})
         _fold(needing)
-        if len(needing) == FOLDED:
-            return 0  # there may be others
-        return _remove(rows)
+        return (_remove(rows) if len(needing) < FOLDED else 0), needing
 
 
-def _needed_by(rows: QuerySet[JournalEntry]) -> QuerySet[JournalEntry, tuple[str, str]]:
+def _needed_by(rows: QuerySet[JournalEntry]) -> QuerySet[JournalEntry, Key]:
     """Return the messages that aren't folded up to these rows: sessions and uids."""
     needed = rows.filter(message__status=Message.Status.STREAMING, message__last_serial__lt=F("serial"))
     return needed.order_by().values_list("message__session", "message__uid").distinct()
 
 
-def _fold(messages: list[tuple[str, str]]) -> None:
+def _fold(messages: Iterable[Key]) -> None:
     """Fold what the journal has of these messages into their rows, as their writers would.
 
     Their growth isn't counted here: a response's writer counts it when it folds next.
