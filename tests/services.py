@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import psycopg
@@ -36,6 +36,7 @@ PROGRAMS = {
     "redis": ("redis-server",),
 }
 POSTGRES_DIRS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+NODE_MODULES = Path(__file__).parent / "node_modules"
 START_DEADLINE_S = 60
 # Below those that the kernel gives to clients: one of them may have a server's port while the server restarts.
 PORTS = range(15_000, 32_000)
@@ -51,7 +52,18 @@ def require(service: str) -> str:
     """The path of a service's program; without it the test is skipped, or fails where CI=true."""
     if program := find(service):
         return program
-    message = f"{service} is not installed: `make setup` as root installs it"
+    _lack(f"{service} is not installed: `make setup` as root installs it")
+
+
+def require_package(name: str) -> Path:
+    """The folder of an npm package; without it likewise."""
+    folder = NODE_MODULES / name
+    if not folder.is_dir():
+        _lack(f"the npm package {name} is not installed: `make setup` installs it")
+    return folder
+
+
+def _lack(message: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

@@ -18,11 +18,12 @@ from sessions_app.auth.provider_keys import ProviderKeys
 from tests.support import tokens as own
 from tests.support.api import refusal
 from tests.support.identity_provider import (
+    ALGORITHMS,
     AUDIENCE,
     ISSUER,
     OTHER_RSA,
+    OWNER,
     PRIVATE,
-    SUB,
     Clock,
     Provider,
     claims,
@@ -41,9 +42,6 @@ from tests.support.identity_provider import (
 from tests.support.stored import a_session
 
 __all__ = ["clock", "keys", "known", "provider"]  # fixtures
-
-OWNER = f"oidc:{SUB}"
-ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 
 
 def part(data: Any) -> str:

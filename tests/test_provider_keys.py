@@ -12,8 +12,9 @@ from sessions_app.auth import provider_keys, provider_tokens, tokens
 from sessions_app.auth.provider_keys import ProviderKeys
 from tests.support import tokens as own
 from tests.support.identity_provider import (
+    ALGORITHMS,
     OTHER_RSA,
-    SUB,
+    OWNER,
     Clock,
     Provider,
     clock,
@@ -28,9 +29,6 @@ from tests.support.identity_provider import (
 )
 
 __all__ = ["clock", "keys", "known", "provider"]  # fixtures
-
-OWNER = f"oidc:{SUB}"
-ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 
 
 class TestKeyDocument:

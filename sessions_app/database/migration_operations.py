@@ -9,16 +9,19 @@ import time
 
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.ddl_references import Statement
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
+from django.db.models import Model
 
 STEP = 200  # keys of one step: about 20 ms of SQLite's one write lock
 
 
-class AddIndexInUse(migrations.AddIndex):
-    """Add an index to a table that is written meanwhile: on PostgreSQL concurrently."""
+class _Concurrently(Operation):
+    """An operation that adds an index: on PostgreSQL concurrently."""
 
     atomic = False
+    model_name: str
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
@@ -26,28 +29,29 @@ class AddIndexInUse(migrations.AddIndex):
         if schema_editor.connection.vendor != "postgresql":
             super().database_forwards(app_label, schema_editor, from_state, to_state)
             return
-        name = schema_editor.quote_name(self.index.name)
-        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # half of one, of an attempt that failed
-        model = to_state.apps.get_model(app_label, self.model_name)
-        schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True), params=None)
+        name, create = self._index(to_state.apps.get_model(app_label, self.model_name), schema_editor)
+        # Half of one is there after an attempt that failed.
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema_editor.quote_name(name)}")
+        schema_editor.execute(create, params=None)
+
+    def _index(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> tuple[str, Statement | str]:
+        """Return the index's name and the statement that creates it."""
+        raise NotImplementedError
 
 
-class AddUniqueInUse(migrations.AddConstraint):
-    """Add a unique constraint with a condition, which is an index: on PostgreSQL concurrently."""
+class AddIndexInUse(_Concurrently, migrations.AddIndex):
+    """Add an index to a table that is written meanwhile."""
 
-    atomic = False
+    def _index(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> tuple[str, Statement | str]:
+        return self.index.name, self.index.create_sql(model, schema_editor, concurrently=True)
 
-    def database_forwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
-    ) -> None:
-        if schema_editor.connection.vendor != "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-            return
-        name = schema_editor.quote_name(self.constraint.name)
-        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # half of one, of an attempt that failed
-        model = to_state.apps.get_model(app_label, self.model_name)
+
+class AddUniqueInUse(_Concurrently, migrations.AddConstraint):
+    """Add a unique constraint with a condition, which is an index."""
+
+    def _index(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> tuple[str, Statement | str]:
         create = str(self.constraint.create_sql(model, schema_editor))
-        schema_editor.execute(create.replace("CREATE UNIQUE INDEX", "CREATE UNIQUE INDEX CONCURRENTLY", 1), params=None)
+        return self.constraint.name, create.replace("CREATE UNIQUE INDEX", "CREATE UNIQUE INDEX CONCURRENTLY", 1)
 
 
 class UpdateFew(migrations.RunSQL):

@@ -1,6 +1,5 @@
 """Accessibility: axe finds nothing wrong with the page in any state, in both colour schemes and on a phone."""
 
-import os
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from tests.browser.dictated_agent import START, DictatedAgent, begin, delta
 from tests.browser.test_appearance import WHOLE
 from tests.browser.test_unread import hide, line
 from tests.browser.visitor import Tab, Visitor
-from tests.support.harness import ROOT
+from tests.services import require_package
 from tests.support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.browser
@@ -23,7 +22,6 @@ DESKTOP: ViewportSize = {"width": 1200, "height": 800}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
-AXE = ROOT / "tests/node_modules/axe-core/axe.min.js"
 # WCAG 2.2 AA and axe's best practices. What it can't decide is no violation.
 RUN = """async () => {
   const { violations } = await axe.run(document, { resultTypes: ["violations"] });
@@ -34,9 +32,7 @@ RUN = """async () => {
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    if not AXE.exists() and os.environ.get("CI") != "true":
-        pytest.skip("axe-core is not installed: `make setup` installs it")
-    return AXE.read_text()
+    return (require_package("axe-core") / "axe.min.js").read_text()
 
 
 Check = Callable[..., None]

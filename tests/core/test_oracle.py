@@ -1,7 +1,6 @@
 """Two independent folds of the same random responses, the AI SDK's and the browser's: all must agree."""
 
 import json
-import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,7 @@ from sessions_app.core.vocabulary import CHUNKS, check
 from tests.core import conversations
 from tests.core.conversations import attached, conversation
 from tests.core.sequences import events, folded, response
-from tests.services import require
+from tests.services import require, require_package
 
 pytestmark = pytest.mark.hypothesis  # its profile says how many responses
 
@@ -54,8 +53,7 @@ def test_the_random_responses_are_valid_and_use_every_chunk_type() -> None:
 
 def test_our_fold_equals_the_ai_sdks() -> None:
     require("node")
-    if not (JS.parent / "node_modules" / "ai").is_dir() and os.environ.get("CI") != "true":
-        pytest.skip("the AI SDK is not installed: `make setup` installs it")
+    require_package("ai")
     lines: list[dict[str, Any]] = []
     for seed, chunks in enumerate(responses()):
         within = [Random(seed).randint(1, len(chunks))] if seed % 3 == 0 else []

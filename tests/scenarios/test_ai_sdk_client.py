@@ -1,7 +1,6 @@
 """The vendor's AI SDK client, unmodified, against a real server: what it holds is what is stored."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.services import require
+from tests.services import require, require_package
 from tests.support.harness import StartServer, guest
 
 TESTS = Path(__file__).parents[1]
@@ -19,8 +18,7 @@ DEADLINE_S = 100
 
 @pytest.mark.parametrize("command", ["runserver", "uvicorn"])
 def test_an_unmodified_chat_ends_with_what_is_stored(start_server: StartServer, command: str) -> None:
-    if not (TESTS / "node_modules" / "ai").is_dir() and os.environ.get("CI") != "true":
-        pytest.skip("the AI SDK is not installed: `make setup` installs it")
+    require_package("ai")
     server = start_server(command, HOLDFAST_DEMO_TOKENS_PER_S="1000")
     headers = guest(server)
     headers["X-CSRFToken"] = headers["Cookie"].partition("csrftoken=")[2].partition(";")[0]

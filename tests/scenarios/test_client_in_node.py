@@ -1,14 +1,13 @@
 """The browser's client runs without a browser: in Node, over a socket or over HTTP alone."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.services import require
+from tests.services import require, require_package
 from tests.support.harness import Server, StartServer, guest
 
 TESTS = Path(__file__).parents[1]
@@ -24,8 +23,7 @@ def server(start_shared_server: StartServer) -> Server:
 
 @pytest.mark.parametrize("transport", ["websocket", "stream"])
 def test_the_client_sends_follows_the_answer_and_exits(server: Server, transport: str) -> None:
-    if not (TESTS / "node_modules" / "undici").is_dir() and os.environ.get("CI") != "true":
-        pytest.skip("undici is not installed: `make setup` installs it")
+    require_package("undici")
     headers = guest(server)
     headers["X-CSRFToken"] = headers["Cookie"].partition("csrftoken=")[2].partition(";")[0]
     session = (
@@ -51,8 +49,7 @@ def test_the_client_sends_follows_the_answer_and_exits(server: Server, transport
 
 @pytest.mark.parametrize("transport", ["websocket", "stream"])
 def test_the_ai_sdks_chat_ends_with_the_stored_messages(server: Server, transport: str) -> None:
-    if not (TESTS / "node_modules" / "@ai-sdk" / "react").is_dir() and os.environ.get("CI") != "true":
-        pytest.skip("@ai-sdk/react is not installed: `make setup` installs it")
+    require_package("@ai-sdk/react")
     headers = guest(server)
     headers["X-CSRFToken"] = headers["Cookie"].partition("csrftoken=")[2].partition(";")[0]
     said = {"url": server.url, "headers": headers, "transport": transport, "text": "Hello"}

@@ -26,6 +26,8 @@ PRIVATE: dict[str, Any] = {
     "ES256": ec.generate_private_key(ec.SECP256R1()),
     "EdDSA": ed25519.Ed25519PrivateKey.generate(),
 }
+OWNER = f"oidc:{SUB}"
+ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 OTHER_RSA = rsa.generate_private_key(65537, 2048)
 
 

@@ -1,24 +1,13 @@
 // The AI SDK's Chat in Node over the client: sends a message, regenerates the answer, prints what it has, and ends.
 
 import { Chat } from "@ai-sdk/react";
-import { WebSocket } from "undici"; // Node has one of its own from 22 on, which can't send a cookie
 import { HoldfastChatTransport } from "../../../static/holdfast/ai-sdk.js";
-import { Holdfast } from "../../../static/holdfast/index.js";
+import { clientInNode } from "./client-in-node.mjs";
 
-const { url, headers, transport: name, text } = JSON.parse(process.argv[2]);
+const said = JSON.parse(process.argv[2]);
+const { text } = said;
 
-class SocketWithHeaders extends WebSocket {
-  constructor(address) {
-    super(address, { headers });
-  }
-}
-
-const holdfast = new Holdfast({
-  url: `${url}/ws/`,
-  api: `${url}/api/`,
-  WebSocket: name === "websocket" ? SocketWithHeaders : null,
-  fetch: (address, init) => fetch(address, { ...init, headers: { ...init.headers, ...headers } }),
-});
+const holdfast = clientInNode(said);
 holdfast.connect();
 
 const session = async (chatId) => (await holdfast.createSession({ external_id: chatId })).id;

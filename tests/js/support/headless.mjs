@@ -1,22 +1,11 @@
 // The client in Node: follows a session, sends a message, prints the state after the answer, and ends.
 
-import { WebSocket } from "undici"; // Node has one of its own from 22 on, which can't send a cookie
-import { Holdfast } from "../../../static/holdfast/index.js";
+import { clientInNode } from "./client-in-node.mjs";
 
-const { url, session: id, headers, transport, text } = JSON.parse(process.argv[2]);
+const said = JSON.parse(process.argv[2]);
+const { session: id, text } = said;
 
-class SocketWithHeaders extends WebSocket {
-  constructor(address) {
-    super(address, { headers });
-  }
-}
-
-const holdfast = new Holdfast({
-  url: `${url}/ws/`,
-  api: `${url}/api/`,
-  WebSocket: transport === "websocket" ? SocketWithHeaders : null,
-  fetch: (address, init) => fetch(address, { ...init, headers: { ...init.headers, ...headers } }),
-});
+const holdfast = clientInNode(said);
 const states = [];
 holdfast.addEventListener("connection", ({ detail }) => states.push(detail.state));
 holdfast.connect();
