@@ -1,0 +1,132 @@
+// The AI SDK's useChat with its own DefaultChatTransport, over a Holdfast server.
+
+import { type UseChatHelpers, useChat } from "@ai-sdk/react";
+import { DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses } from "ai";
+import { StrictMode, useEffect, useEffectEvent, useRef, useState } from "react";
+import { createRoot } from "react-dom/client";
+import { Composer } from "../shared/Composer";
+import { type Shown, Message } from "../shared/Message";
+import { idInAddress, keepInAddress, site, token } from "../shared/holdfast";
+
+// An id of our own: the first message creates the session.
+const chatId = idInAddress("chat") ?? keepInAddress("chat", crypto.randomUUID());
+const headers = async () => ({ Authorization: `Bearer ${await token()}` });
+const transport = new DefaultChatTransport<Shown>({ api: `${site}/api/chat`, headers });
+const RETRY_MS = 2000;
+const TIMEOUT_MS = 10_000;
+
+async function request(path: string, options: RequestInit = {}) {
+  const given = { ...options.headers, ...(await headers()) };
+  const answer = await fetch(site + path, { ...options, headers: given, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer;
+}
+
+/** The chat as it is stored. */
+async function stored(): Promise<Shown[]> {
+  const sessions = await (await request(`/api/sessions/?external_id=${chatId}`)).json();
+  if (sessions.results.length === 0) return [];
+  const page = await (await request(`/api/sessions/${sessions.results[0].id}/messages/?limit=200`)).json();
+  return page.results.reverse(); // the newest comes first
+}
+
+const stop = () =>
+  request(`/api/chat/${chatId}/stop`, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
+
+function Chat() {
+  const chat = useChat<Shown>({
+    id: chatId,
+    transport,
+    sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
+  });
+  const { messages, status, addToolApprovalResponse } = chat;
+  const problem = useCatchUp(chat);
+  const working = status === "submitted" || status === "streaming";
+  const last = messages.at(-1);
+  return (
+    <main>
+      <header>
+        <h1>useChat</h1>
+        <span role="status">{problem ? wordsOf(problem) : working ? "Answering …" : "Ready"}</span>
+      </header>
+      <section className="follows">
+        <div>
+          {messages.map((message) => (
+            <Message
+              key={message.id}
+              message={message}
+              onDecide={(id, approved) => addToolApprovalResponse({ id, approved })}
+            />
+          ))}
+        </div>
+      </section>
+      <nav>
+        {working && <button onClick={stop}>Stop</button>}
+        {!working && last?.role === "assistant" && <button onClick={() => chat.regenerate()}>Ask again</button>}
+      </nav>
+      <Composer onSend={(text) => chat.sendMessage({ text })} />
+    </main>
+  );
+}
+
+/**
+ * Load what is stored, and go on with an answer that is under way: when the page opens, when it is looked at again, and
+ * after a lost connection, from which useChat doesn't return by itself. Returns why the chat may not be up to date.
+ */
+function useCatchUp({ status, error, setMessages, regenerate, resumeStream }: UseChatHelpers<Shown>): Error | undefined {
+  const [problem, setProblem] = useState<Error>();
+  const busy = useRef(false);
+  const catchUp = useEffectEvent(async () => {
+    if (busy.current || document.visibilityState === "hidden") return;
+    busy.current = true;
+    try {
+      const known = await stored();
+      let unsent: Shown[] = []; // a message that was lost on its way: its id makes sending it again harmless
+      setMessages((held) => {
+        unsent = held.slice(-1).filter(({ id, role }) => role === "user" && !known.some((message) => message.id === id));
+        return [...known, ...unsent];
+      });
+      setProblem(undefined);
+      await (unsent.length > 0 ? regenerate() : resumeStream());
+    } catch (reason) {
+      setProblem(reason as Error);
+    } finally {
+      busy.current = false;
+    }
+  });
+  const reads = status === "submitted" || status === "streaming";
+  const isLost = problem !== undefined || isOffline(error);
+  useEffect(() => void catchUp(), []);
+  useEffect(() => {
+    if (reads) return;
+    const timer = isLost ? setInterval(catchUp, RETRY_MS) : undefined;
+    const look = () => void catchUp();
+    window.addEventListener("online", look);
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      clearInterval(timer);
+      window.removeEventListener("online", look);
+      document.removeEventListener("visibilitychange", look);
+    };
+  }, [reads, isLost]);
+  return problem ?? error;
+}
+
+/** Whether the network failed, as far as fetch can tell. */
+const isOffline = (error?: Error) => error instanceof TypeError || error?.name === "TimeoutError";
+
+/** A problem in words. Holdfast's refusals are JSON: code and message. */
+function wordsOf(problem: Error): string {
+  if (isOffline(problem)) return "Offline: trying again …";
+  try {
+    return JSON.parse(problem.message).message;
+  } catch {
+    return problem.message;
+  }
+}
+
+createRoot(document.getElementById("root") as HTMLElement).render(
+  <StrictMode>
+    <Chat />
+  </StrictMode>,
+);
