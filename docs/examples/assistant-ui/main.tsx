@@ -11,9 +11,10 @@ import {
 } from "@assistant-ui/react";
 import { Holdfast } from "holdfast-client";
 import { useHoldfastThread } from "holdfast-client/assistant-ui";
-import { HoldfastProvider, useConnection } from "holdfast-client/react";
+import { HoldfastProvider } from "holdfast-client/react";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { Connection } from "../shared/Connection";
 import { idInAddress, keepInAddress, site, token } from "../shared/holdfast";
 
 const holdfast = new Holdfast({ url: `${site.replace("http", "ws")}/ws/`, api: `${site}/api/`, token });
@@ -30,7 +31,7 @@ function Chat({ id }: { id: string }) {
         <main>
           <header>
             <h1>assistant-ui</h1>
-            <span role="status">{useConnection().state}</span>
+            <Connection />
           </header>
           <ThreadPrimitive.Viewport asChild>
             <section>

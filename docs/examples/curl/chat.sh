@@ -1,7 +1,8 @@
 #!/bin/sh
-# A session by curl: create it, send, read the answer's stream, go away, resume from the cursor, stop the agent.
-# HOLDFAST is the site; with TOKEN you are whom it acts as, else a guest.
+# chat.sh [TEXT]: a session by curl. Create it, send, follow the answer, go away, resume from the cursor, stop the agent.
+# HOLDFAST is the site; with TOKEN you are whom that acts as, else a guest.
 set -eu
+text=${1:-Hello} # without quotes and backslashes, which JSON would need escaped
 site=${HOLDFAST:-http://127.0.0.1:8000}
 cookies=$(mktemp)
 stream=$(mktemp)
@@ -22,7 +23,7 @@ echo "$session"
 api=$site/api/sessions/$session
 
 echo "# Send: with the same id it may be sent again, and counts once"
-message="{\"id\": \"curl-message-$$\", \"kind\": \"message\", \"payload\": {\"parts\": [{\"type\": \"text\", \"text\": \"Hello\"}]}}"
+message="{\"id\": \"curl-message-$$\", \"kind\": \"message\", \"payload\": {\"parts\": [{\"type\": \"text\", \"text\": \"$text\"}]}}"
 curl "$@" -d "$message" "$api/signals/"
 curl "$@" -d "$message" "$api/signals/"
 

@@ -1,10 +1,11 @@
 // The same chat with Holdfast's own client and its React hooks.
 
 import { Holdfast } from "holdfast-client";
-import { HoldfastProvider, useConnection, useSession } from "holdfast-client/react";
+import { HoldfastProvider, useSession } from "holdfast-client/react";
 import { StrictMode, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { Composer } from "../shared/Composer";
+import { Connection } from "../shared/Connection";
 import { Message } from "../shared/Message";
 import { idInAddress, keepInAddress, site, token } from "../shared/holdfast";
 
@@ -52,20 +53,6 @@ function Chat() {
       <Composer onSend={id ? session.send : begin} />
     </main>
   );
-}
-
-const WORDS: Record<string, string> = {
-  initialized: "Connecting …",
-  connecting: "Connecting …",
-  connected: "Connected",
-  disconnected: "Connection lost: trying again",
-  suspended: "No connection: trying every 30 s",
-};
-
-/** What the connection really is; `holdfast-client/status-element` says it in more detail. */
-function Connection() {
-  const { state, reason } = useConnection();
-  return <span role="status" data-state={state}>{WORDS[state] ?? reason?.message ?? state}</span>;
 }
 
 createRoot(document.getElementById("root") as HTMLElement).render(

@@ -2,7 +2,7 @@
 
 import { type UseChatHelpers, useChat } from "@ai-sdk/react";
 import { DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses } from "ai";
-import { StrictMode, useEffect, useEffectEvent, useRef, useState } from "react";
+import { StrictMode, useEffect, useEffectEvent, useRef, useState, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
 import { Composer } from "../shared/Composer";
 import { type Shown, Message } from "../shared/Message";
@@ -73,12 +73,13 @@ function Chat() {
  * Load what is stored, and go on with an answer that is under way: when the page opens, when it is looked at again, and
  * after a lost connection, from which useChat doesn't return by itself. Returns why the chat may not be up to date.
  */
-function useCatchUp({ status, error, setMessages, regenerate, resumeStream }: UseChatHelpers<Shown>): Error | undefined {
+function useCatchUp({ status, error, setMessages, regenerate, resumeStream, stop }: UseChatHelpers<Shown>) {
   const [problem, setProblem] = useState<Error>();
-  const busy = useRef(false);
+  const isOnline = useSyncExternalStore(onNetwork, () => navigator.onLine);
+  const loads = useRef(false);
   const catchUp = useEffectEvent(async () => {
-    if (busy.current || document.visibilityState === "hidden") return;
-    busy.current = true;
+    if (loads.current || document.visibilityState === "hidden") return;
+    loads.current = true;
     try {
       const known = await stored();
       let unsent: Shown[] = []; // a message that was lost on its way: its id makes sending it again harmless
@@ -87,29 +88,37 @@ function useCatchUp({ status, error, setMessages, regenerate, resumeStream }: Us
         return [...known, ...unsent];
       });
       setProblem(undefined);
-      await (unsent.length > 0 ? regenerate() : resumeStream());
+      void (unsent.length > 0 ? regenerate() : resumeStream());
     } catch (reason) {
       setProblem(reason as Error);
     } finally {
-      busy.current = false;
+      loads.current = false;
     }
   });
+  const stopReading = useEffectEvent(stop);
+  useEffect(() => {
+    // The network came, at first or again: what is being read may hang on a connection of the old one.
+    if (isOnline) void stopReading().then(catchUp);
+  }, [isOnline]);
   const reads = status === "submitted" || status === "streaming";
   const isLost = problem !== undefined || isOffline(error);
-  useEffect(() => void catchUp(), []);
   useEffect(() => {
-    if (reads) return;
-    const timer = isLost ? setInterval(catchUp, RETRY_MS) : undefined;
+    if (reads || !isOnline) return;
     const look = () => void catchUp();
-    window.addEventListener("online", look);
+    const timer = isLost ? setInterval(look, RETRY_MS) : undefined;
     document.addEventListener("visibilitychange", look);
     return () => {
       clearInterval(timer);
-      window.removeEventListener("online", look);
       document.removeEventListener("visibilitychange", look);
     };
-  }, [reads, isLost]);
-  return problem ?? error;
+  }, [reads, isOnline, isLost]);
+  return isOnline ? (problem ?? error) : new TypeError("offline");
+}
+
+function onNetwork(notify: () => void) {
+  const types = ["online", "offline"];
+  for (const type of types) window.addEventListener(type, notify);
+  return () => types.forEach((type) => window.removeEventListener(type, notify));
 }
 
 /** Whether the network failed, as far as fetch can tell. */
