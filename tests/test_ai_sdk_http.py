@@ -245,7 +245,9 @@ async def test_a_request_for_another_answer_joins_the_one_under_way(chat: Any) -
 
 
 @pytest.mark.parametrize("named", [{}, {"messageId": ONE}])
-async def test_regenerating_sends_a_message_that_was_lost_on_its_way(chat: Any, limit: Any, named: dict[str, str]) -> None:
+async def test_regenerating_sends_a_message_that_was_lost_on_its_way(
+    chat: Any, limit: Any, named: dict[str, str]
+) -> None:
     session = await chat(parrot)
     request = body(session, user(TWO, "earlier"), user(ONE, "Hi"), trigger="regenerate-message", **named)
     answer = await send(request)

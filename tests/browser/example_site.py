@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,9 @@ def example_site(start: StartServer, place: Path, **environment: str) -> Iterato
         how["env"]["VITE_HOLDFAST"] = f"http://127.0.0.1:{network.port}"
         vite = [services.require("node"), "node_modules/vite/bin/vite.js"]
         subprocess.run([*vite, "build", "--logLevel", "warn"], check=True, timeout=BUILD_S, **how)
-        preview = subprocess.Popen([*vite, "preview", "--host", "127.0.0.1", "--port", str(port), "--strictPort"], **how)
+        preview = subprocess.Popen(
+            [*vite, "preview", "--host", "127.0.0.1", "--port", str(port), "--strictPort"], **how
+        )
         try:
             services.wait_for_port(port, preview)
             yield ExampleSite(server, network, port)
@@ -155,8 +157,7 @@ class Reader:
 def texts(messages: list[dict[str, Any]], kinds: tuple[str, ...]) -> list[list[str]]:
     """Return each message's role and the texts of its parts of these kinds."""
     return [
-        [message["role"], *(part["text"] for part in message["parts"] if part["type"] in kinds)]
-        for message in messages
+        [message["role"], *(part["text"] for part in message["parts"] if part["type"] in kinds)] for message in messages
     ]
 
 
@@ -180,6 +181,9 @@ class ExampleTab:
     def wait_says(self, text: str) -> None:
         """Wait until the newest answer has this text."""
         expect(self.answer).to_contain_text(text)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        wait_for(condition, DEADLINE_S, lambda: f"shown {self.shown()}")
 
     def shown(self) -> list[list[str]]:
         shown: list[list[str]] = self.page.evaluate(SHOWN)
