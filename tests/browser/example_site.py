@@ -143,9 +143,9 @@ class Reader:
     def wait_stored(self, text: str) -> None:
         wait_for(lambda: text in str(self.stored()[-1]["parts"]), DEADLINE_S, lambda: f"{text!r} isn't stored")
 
-    def wait_ended(self, status: str = "complete", within: float = DEADLINE_S) -> None:
+    def wait_ended(self, status: str = "complete") -> None:
         """Wait until the newest answer has ended with this status."""
-        wait_for(lambda: self.stored()[-1]["status"] == status, within, lambda: f"{self.stored()[-1]}")
+        wait_for(lambda: self.stored()[-1]["status"] == status, DEADLINE_S, lambda: f"{self.stored()[-1]}")
 
     def check(self, *kinds: str) -> None:
         """Check that every tab shows the stored texts, to the letter, and nothing else. `kinds`: of parts."""

@@ -74,6 +74,18 @@ def test_a_stopped_answer_is_asked_for_again(reader: Reader) -> None:
     reader.check()
 
 
+@pytest.mark.parametrize("reader", PAGES, indirect=True)
+def test_an_answer_that_waits_for_a_decision_is_stopped(reader: Reader) -> None:
+    tab = reader.first
+    tab.say("say One; ask pay")
+    expect(tab.button("Deny")).to_be_visible()
+    tab.button("Stop").click()
+    reader.wait_ended("cancelled")
+    expect(tab.button("Ask again")).to_be_visible()
+    expect(tab.button("Deny")).to_have_count(0)
+    reader.check()
+
+
 @pytest.mark.parametrize("reader", ["usechat", "react"], indirect=True)
 def test_a_message_that_could_not_be_sent_is_sent_once(reader: Reader) -> None:
     tab = reader.first

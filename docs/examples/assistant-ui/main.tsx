@@ -82,7 +82,7 @@ const Reasoning = ({ text }: { text: string }) => (
 );
 
 function Call({ toolName, args, result, approval, respondToApproval }: ToolCallMessagePartProps) {
-  const asks = approval !== undefined && approval.approved === undefined;
+  const asks = approval && approval.approved === undefined && !approval.resolution;
   return (
     <div className="call">
       <b>{toolName}</b>

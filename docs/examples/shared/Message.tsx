@@ -16,12 +16,15 @@ const NOTES: Record<string, string> = {
   interrupted: "Interrupted: the agent is gone",
 };
 
+/** Whether a message has ended, as far as its status says: one that useChat is reading has none. */
+export const hasEnded = ({ status }: Shown) => status !== undefined && status !== "streaming";
+
 export function Message({ message, onDecide }: { message: Shown; onDecide: Decide }) {
   const { id, role, parts, status = "", reason } = message;
   return (
     <article data-id={id} data-role={role} data-status={status}>
       {parts.map((part, index) => (
-        <PartView key={index} part={part} onDecide={onDecide} />
+        <PartView key={index} part={part} onDecide={hasEnded(message) ? null : onDecide} />
       ))}
       {status in NOTES && (
         <small>
@@ -33,7 +36,7 @@ export function Message({ message, onDecide }: { message: Shown; onDecide: Decid
   );
 }
 
-function PartView({ part, onDecide }: { part: Part; onDecide: Decide }) {
+function PartView({ part, onDecide }: { part: Part; onDecide: Decide | null }) {
   if (part.type === "text") return <p data-part="text">{part.text}</p>; // Markdown: put your renderer here
   if (part.type === "reasoning") {
     return (
@@ -46,14 +49,14 @@ function PartView({ part, onDecide }: { part: Part; onDecide: Decide }) {
   return "toolCallId" in part ? <CallView call={part} onDecide={onDecide} /> : null;
 }
 
-function CallView({ call, onDecide }: { call: Call; onDecide: Decide }) {
+function CallView({ call, onDecide }: { call: Call; onDecide: Decide | null }) {
   const { approval } = call;
   const name = call.type === "dynamic-tool" ? call.toolName : call.type.slice("tool-".length);
   return (
     <div className="call" data-state={call.state}>
       <b>{call.title ?? name}</b>
       <pre>{argumentsOf(call)}</pre>
-      {call.state === "approval-requested" && (
+      {call.state === "approval-requested" && onDecide && (
         <p>
           <button onClick={() => onDecide(call.approval.id, true)}>Approve</button>
           <button onClick={() => onDecide(call.approval.id, false)}>Deny</button>

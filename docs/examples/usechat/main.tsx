@@ -5,7 +5,7 @@ import { DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalRespons
 import { StrictMode, useEffect, useEffectEvent, useRef, useState, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
 import { Composer } from "../shared/Composer";
-import { type Shown, Message } from "../shared/Message";
+import { type Shown, Message, hasEnded } from "../shared/Message";
 import { idInAddress, keepInAddress, site, token } from "../shared/holdfast";
 
 // An id of our own: the first message creates the session.
@@ -30,9 +30,6 @@ async function stored(): Promise<Shown[]> {
   return page.results.reverse(); // the newest comes first
 }
 
-const stop = () =>
-  request(`/api/chat/${chatId}/stop`, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
-
 function Chat() {
   const chat = useChat<Shown>({
     id: chatId,
@@ -40,14 +37,22 @@ function Chat() {
     sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
   });
   const { messages, status, addToolApprovalResponse } = chat;
-  const problem = useCatchUp(chat);
-  const working = status === "submitted" || status === "streaming";
+  const { problem, attempt } = useCatchUp(chat);
   const last = messages.at(-1);
+  const waits = last && !hasEnded(last) && last.parts.some((part) => "toolCallId" in part && part.state === "approval-requested");
+  const reads = status === "submitted" || status === "streaming";
+  const stop = async () => {
+    const headers = { "Content-Type": "application/json" };
+    await request(`/api/chat/${chatId}/stop`, { method: "POST", headers, body: "{}" });
+    if (reads) return; // the stream tells the rest
+    await chat.resumeStream();
+    chat.setMessages(await stored());
+  };
   return (
     <main>
       <header>
         <h1>useChat</h1>
-        <span role="status">{problem ? wordsOf(problem) : working ? "Answering …" : "Ready"}</span>
+        <span role="status">{problem ? wordsOf(problem) : waits ? "Waiting for you" : reads ? "Answering …" : "Ready"}</span>
       </header>
       <section className="follows">
         <div>
@@ -61,8 +66,8 @@ function Chat() {
         </div>
       </section>
       <nav>
-        {working && <button onClick={stop}>Stop</button>}
-        {!working && last?.role === "assistant" && <button onClick={() => chat.regenerate()}>Ask again</button>}
+        {(reads || waits) && <button onClick={() => attempt(stop)}>Stop</button>}
+        {!reads && !waits && last?.role === "assistant" && <button onClick={() => chat.regenerate()}>Ask again</button>}
       </nav>
       <Composer onSend={(text) => chat.sendMessage({ text })} />
     </main>
@@ -71,7 +76,7 @@ function Chat() {
 
 /**
  * Load what is stored, and go on with an answer that is under way: when the page opens, when it is looked at again, and
- * after a lost connection, from which useChat doesn't return by itself. Returns why the chat may not be up to date.
+ * after a lost connection, from which useChat doesn't return by itself. `problem`: why the chat may not be up to date.
  */
 function useCatchUp({ status, error, setMessages, regenerate, resumeStream, stop }: UseChatHelpers<Shown>) {
   const [problem, setProblem] = useState<Error>();
@@ -112,7 +117,8 @@ function useCatchUp({ status, error, setMessages, regenerate, resumeStream, stop
       document.removeEventListener("visibilitychange", look);
     };
   }, [reads, isOnline, isLost]);
-  return isOnline ? (problem ?? error) : new TypeError("offline");
+  const attempt = (work: () => Promise<unknown>) => void work().catch(setProblem);
+  return { problem: isOnline ? (problem ?? error) : new TypeError("offline"), attempt };
 }
 
 function onNetwork(notify: () => void) {
