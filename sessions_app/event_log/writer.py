@@ -44,9 +44,10 @@ logger = logging.getLogger(__name__)
 
 # Too long, out of range, NUL or half a surrogate pair: by PostgreSQL, and by SQLite's client.
 UNSTORABLE = (DataError, OverflowError, ValueError)
-GROUP = 512  # writes in one transaction: bounds how long the next ones wait
-# Session changes and ends of messages among them: each is some twenty statements, 3 to 20 ms, and what others' agents
-# write waits meanwhile.
+# In one transaction, which bounds how long the next ones wait: writes; among them ends of messages, of half a
+# millisecond each, and session changes, of some twenty statements and 3 to 20 ms.
+GROUP = 512
+ENDS = 64
 CHANGES = 16
 
 P = ParamSpec("P")
@@ -262,18 +263,26 @@ def _divide(waiting: list[Write]) -> tuple[list[Write], list[Write]]:
     group: list[Write] = []
     later: list[Write] = []
     held: set[str] = set()  # sessions of which something is left
-    changes = 0
+    changes = ends = 0
     for item in waiting:
         if isinstance(item, DatabaseJob):
             fits = item.at_once or not later
+        elif len(group) >= GROUP or item.session in held:
+            fits = False
+        elif isinstance(item, SessionChange):
+            fits = changes < CHANGES
+            changes += fits
+        elif item.ends:
+            fits = ends < ENDS
+            ends += fits
         else:
-            is_change = isinstance(item, SessionChange) or item.ends
-            fits = len(group) < GROUP and item.session not in held and not (is_change and changes == CHANGES)
-            if fits:
-                changes += is_change
-            else:
+            fits = True
+        if fits:
+            group.append(item)
+        else:
+            later.append(item)
+            if not isinstance(item, DatabaseJob):
                 held.add(item.session)
-        (group if fits else later).append(item)
     return group, later
 
 
