@@ -124,7 +124,7 @@ def test_a_page_with_event_source_resumes_by_itself(reader: Reader) -> None:
 
 def test_the_shell_script_creates_sends_follows_resumes_and_stops(site: ExampleSite) -> None:
     services.require("curl")
-    script = [EXAMPLES / "curl" / "chat.sh", "say One; until the-end"]
+    script = [str(EXAMPLES / "curl" / "chat.sh"), "say One; until the-end"]
     environment = os.environ | {"HOLDFAST": site.server.url}
     run = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
     assert (run.returncode, run.stderr) == (0, "")

@@ -1,9 +1,10 @@
 import { type KeyboardEvent, useState } from "react";
 
-/** The field to write in. A text that can't be sent comes back, with the reason. */
-export function Composer({ onSend }: { onSend: (text: string) => Promise<unknown> }) {
+/** The field to write in. A text that can't be sent comes back, with the reason. `busy`: nothing can be sent now. */
+export function Composer({ onSend, busy = false }: { onSend: (text: string) => Promise<unknown>; busy?: boolean }) {
   const [text, setText] = useState("");
   const [problem, setProblem] = useState("");
+  const canSend = !busy && text.trim() !== "";
   const send = async () => {
     setText("");
     setProblem("");
@@ -17,7 +18,7 @@ export function Composer({ onSend }: { onSend: (text: string) => Promise<unknown
   const sendByEnter = (event: KeyboardEvent) => {
     if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
     event.preventDefault();
-    if (text.trim()) void send();
+    if (canSend) void send();
   };
   return (
     <form action={send}>
@@ -30,7 +31,7 @@ export function Composer({ onSend }: { onSend: (text: string) => Promise<unknown
         onChange={({ target }) => setText(target.value)}
         onKeyDown={sendByEnter}
       />
-      <button disabled={!text.trim()}>Send</button>
+      <button disabled={!canSend}>Send</button>
     </form>
   );
 }

@@ -69,7 +69,7 @@ function Chat() {
         {(reads || waits) && <button onClick={() => attempt(stop)}>Stop</button>}
         {!reads && !waits && last?.role === "assistant" && <button onClick={() => chat.regenerate()}>Ask again</button>}
       </nav>
-      <Composer onSend={(text) => chat.sendMessage({ text })} />
+      <Composer busy={reads} onSend={(text) => chat.sendMessage({ text })} />
     </main>
   );
 }
