@@ -10,7 +10,7 @@ from sessions_app import models, process
 from sessions_app.database import threads
 from sessions_app.runs import lifecycle
 from sessions_app.transports.ai_sdk import stream as ai_sdk_stream
-from tests.support.chat import ONE, TWO, Stream, body, chat, messages, post, send, stored, user
+from tests.support.chat import ONE, TWO, Held, Stream, body, chat, messages, parrot, post, send, stored, user
 from tests.support.harness import until
 from tests.support.requests import Browser, limit, new_session, refusal_of, running
 from tests.support.stored import a_message
@@ -18,24 +18,6 @@ from tests.support.stored import a_message
 __all__ = ["chat", "limit", "running"]  # fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-async def parrot(turn: Turn) -> None:
-    await turn.text(turn.prompt)
-
-
-class Held:
-    """An agent that says a word, waits to be let go, and says another."""
-
-    def __init__(self) -> None:
-        self.go_on = asyncio.Event()
-        self.starts = 0
-
-    async def __call__(self, turn: Turn) -> None:
-        self.starts += 1
-        await turn.text("first ")
-        await self.go_on.wait()
-        await turn.text("second")
 
 
 # Answers

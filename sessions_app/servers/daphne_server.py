@@ -31,7 +31,7 @@ from sessions_app.core.asgi_types import Application, Message, Receive, Scope, S
 from sessions_app.servers import lifecycle
 from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, generic_channel
 from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
-from sessions_app.servers.websocket_frames import ReceiveQueue
+from sessions_app.servers.websocket_frames import LIMITS, ReceiveQueue
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +147,8 @@ class SessionServer(Server):
     async def handle_reply(self, protocol: Any, message: Message) -> None:
         """Override: a fast path for text frames, and backpressure from clients."""
         text = message.get("text")
+        if LIMITS in message:
+            protocol.limit_messages(message[LIMITS])
         if message["type"] == "http.response.body":
             await take_body(protocol, more=message.get("more_body", False))
         if text and isinstance(protocol, SocketProtocol):
