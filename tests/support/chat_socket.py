@@ -61,11 +61,12 @@ class ChatSocket:
         text = frame if isinstance(frame, str) else json.dumps(frame)
         self.inbox.put_nowait({"type": "websocket.receive", "text": text})
 
-    def send(self, body: Chunk, request: str = "r1", **fields: Any) -> "Request":
-        """Send a chat's body as the vendor's transport does, and return the request."""
-        own = {name: body[name] for name in ("id", "trigger", "messageId", "messages") if name in body}
-        rest = {name: value for name, value in body.items() if name not in own}
-        self.say({"type": "send", "requestId": request, **own, "headers": {}, "body": rest, **fields})
+    def send(self, chat: Chunk, request: str = "r1", **fields: Any) -> "Request":
+        """Send a body as the vendor's transport does, and return the request. `fields`: of the frame itself."""
+        own = {name: chat[name] for name in ("id", "trigger", "messageId", "messages") if name in chat}
+        rest = {name: value for name, value in chat.items() if name not in own}
+        frame = {"type": "send", "requestId": request, **own, "headers": {}, "body": rest}
+        self.say(frame | fields)
         return Request(self, request)
 
     def resume(self, chat: str, request: str = "r1") -> "Request":

@@ -113,12 +113,12 @@ class SocketRequests:
 
     async def _submit(self, request: str, asked: JsonObject) -> None:
         self._count("write")
-        body = asked.get("body") or {}
-        if not isinstance(body, dict):
+        body = asked.get("body")
+        if not isinstance(body, dict | None):
             raise HoldfastError("bad_frame", "`body` must be an object")
         identity, address = self.connection.identity, self.connection.address
-        body = {**body, **{name: asked.get(name) for name in _ASKED}}
-        answer = await chat.submit(self._server, identity, body, address=address)
+        whole = {**(body or {}), **{name: asked.get(name) for name in _ASKED}}
+        answer = await chat.submit(self._server, identity, whole, address=address)
         await self._say(frame("start", request))
         if answer.reader.uid:
             await self._follow(request, answer)

@@ -12,7 +12,7 @@ from sessions_app.servers.websocket_frames import MessageLimits
 from sessions_app.transports.ai_sdk.socket_requests import SocketRequests, refusal_frame, request_in
 from sessions_app.transports.sockets import SocketConsumer
 
-# Of CHAT_BODY_BYTES. A frame between the two is refused by its request's name; beyond this it isn't read at all.
+# A frame beyond its limit is refused by its request's name; one beyond this isn't read at all.
 TOO_BIG_FACTOR = 2
 FIRST_FRAME_S = 3.0  # for a client that may not connect: only an answer to a request of its own tells it why
 
@@ -33,13 +33,12 @@ class ChatConsumer(SocketConsumer):
             await self._refuse(scope, problem, receive)
             return
         requests.connection = connection
-        limits = conf.settings
-        await self._accept(scope, MessageLimits(TOO_BIG_FACTOR * limits.chat_body_bytes, limits.request_body_s))
+        await self._accept(scope, _limits(conf.settings.chat_body_bytes))
         await self._pay(server, connection)
         await self._serve(server, scope, connection, requests, receive)
 
     async def _refuse(self, scope: Scope, problem: HoldfastError, receive: Receive) -> None:
-        await self._accept(scope)
+        await self._accept(scope, _limits(conf.settings.frame_bytes))
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_FRAME_S):
                 message = await receive()
@@ -47,3 +46,7 @@ class ChatConsumer(SocketConsumer):
                 return
             await self._send([refusal_frame(request_in(message.get("text")), problem)])
         await self._close(4000 + problem.kind.status)
+
+
+def _limits(most: int) -> MessageLimits:
+    return MessageLimits(TOO_BIG_FACTOR * most, conf.settings.request_body_s)
