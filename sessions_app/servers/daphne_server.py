@@ -31,6 +31,7 @@ from sessions_app.core.asgi_types import Application, Message, Receive, Scope, S
 from sessions_app.servers import lifecycle
 from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, generic_channel
 from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
+from sessions_app.servers.request_limits import ResponseCut
 from sessions_app.servers.websocket_frames import LIMITS, ReceiveQueue
 
 logger = logging.getLogger(__name__)
@@ -136,11 +137,14 @@ class SessionServer(Server):
         """Run an application. If its response fails midway, abort it: Daphne would retry an error page endlessly."""
         try:
             await running
+        except ResponseCut:
+            if getattr(request, "channel", None) is not None:  # Twisted deletes it after the response
+                request.channel.transport.loseConnection()
         except Exception:
             if not request._response_started:
                 raise
             logger.exception("the response to %s failed midway", request.path.decode("ascii", "replace"))
-            channel = getattr(request, "channel", None)  # Twisted deletes it after the response
+            channel = getattr(request, "channel", None)
             if channel is not None:
                 channel.transport.abortConnection()
 

@@ -14,7 +14,7 @@ from sessions_app.core import frames
 from sessions_app.core.ai_sdk import ResponseReader
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.external_ids import EXTERNAL_ID
-from sessions_app.core.wire_types import Chunk, JsonObject
+from sessions_app.core.wire_types import Chunk, FollowedFrame, JsonObject
 from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.fairness.payer import payer_of
@@ -26,6 +26,9 @@ from sessions_app.telemetry import log_context
 from sessions_app.transports.ai_sdk import answers, requests
 from sessions_app.transports.ai_sdk.requests import ChatRequest, Signal
 from sessions_app.transports.attach_requests import attach_frame
+
+# Ends of a connection after which its client is to come back: for useChat a lost network, an error it wouldn't be.
+COMES_BACK = ("slow_reader", "going_away")
 
 Encode = Callable[[list[Chunk]], list[str]]  # chunks to texts of one wire
 
@@ -91,29 +94,28 @@ async def session_to_send_to(identity: Identity, chat: ChatRequest, address: str
     return str(session.pk)
 
 
-async def tell(frame: JsonObject, answer: Answer, connection: Connection, encode: Encode) -> list[str]:
+async def tell(frame: FollowedFrame, answer: Answer, connection: Connection, encode: Encode) -> list[str]:
     """Return what a frame of its session says of an answer. Raises HoldfastError for one that ends the stream."""
-    kind = frame["type"]
-    if kind == "events":
+    if frame["type"] == "events":
         return encode(answer.reader.follow(frame["events"]))
-    if kind == "attached":
+    if frame["type"] == "attached":
         # Read after the connection follows the session: what was stored in between comes twice, and counts once.
         async with connection.turn(is_patient=True) as bill:
             message = await threads.run(answers.stored, answer.session, answer.reader.uid)
             texts = encode(answer.reader.catch_up(message, frame["signals"]))
             bill.charge(sum(map(frames.size, texts)))
         return texts
-    if kind in ("error", "detached"):
-        problem = frame.get("error", frame)
-        raise HoldfastError.stored(problem["code"], problem["message"])
-    if kind == "heartbeat":
+    if frame["type"] == "heartbeat":
         answer.reader.beat()
+    elif frame["type"] != "going-away":
+        problem = frame["error"] if frame["type"] == "detached" else frame
+        raise HoldfastError.stored(problem["code"], problem["message"])
     return []
 
 
 def error_chunk(problem: Refusal) -> Chunk:
     """Return the chunk that ends a stream for another reason than its response's end."""
-    return {"type": "error", "errorText": problem.as_dict()["message"]}
+    return {"type": "error", "errorText": str(problem.as_dict()["message"])}
 
 
 class Sender:

@@ -16,7 +16,7 @@ from sessions_app import conf
 from sessions_app.core import frames, json_text
 from sessions_app.core.asgi_types import Send
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.wire_types import Chunk, JsonObject
+from sessions_app.core.wire_types import Chunk, ErrorFrame, FollowedFrame, JsonObject
 from sessions_app.delivery.connection import Connection
 from sessions_app.fairness import rates
 from sessions_app.http.errors import ApiError, Refusal, refusal_of
@@ -31,8 +31,6 @@ HEAD_LENGTH = 4096  # characters of a frame in which its request's id is looked 
 # In a text the quotes would be escaped.
 _ID = re.compile(rf'"requestId"\s*:\s*("(?:[^"\\]|\\.){{0,{ID_LENGTH}}}")')
 _ASKED = ("id", "trigger", "messageId", "messages")  # what a frame itself says; `body` may have anything else
-# The closed socket says enough, and so that the client comes back by itself.
-_ENDS_SOCKET_ONLY = ("slow_reader", "going_away")
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +89,7 @@ class SocketRequests:
         connection.heard_at = now
         request = request_in(text)
         try:
-            asked = _read(text)
-            request = asked["requestId"]
+            request, asked = _read(text)
             await self._handle(request, asked)
         except Exception as error:
             await self._refuse(request, _refusal(error))
@@ -127,9 +124,10 @@ class SocketRequests:
 
     async def _resume(self, request: str, asked: JsonObject) -> None:
         self._count("link")
-        if not isinstance(asked.get("id"), str):
+        chat_id = asked.get("id")
+        if not isinstance(chat_id, str):
             raise HoldfastError("bad_frame", "`id` must be the chat's id")
-        answer = await chat.under_way(self.connection.identity, asked["id"])
+        answer = await chat.under_way(self.connection.identity, chat_id)
         if answer is None:
             await self._say(frame("no-active", request))
             return
@@ -149,18 +147,18 @@ class SocketRequests:
     async def tell(self, texts: list[str]) -> None:
         """Tell the open requests what frames of the connection say. Returns when the server has taken it."""
         while texts:  # taken out, as the caller holds the list while the client doesn't read
-            said = orjson.loads(texts.pop(0))
+            said: FollowedFrame = orjson.loads(texts.pop(0))
             if said["type"] == "error" and "session" not in said:
                 await self._fail_all(said)
                 continue
             for place, open_ in enumerate(self._concerned(said)):
                 await self._tell(open_, said, is_copy=place > 0)
 
-    def _concerned(self, said: JsonObject) -> list[OpenRequest]:
+    def _concerned(self, said: FollowedFrame) -> list[OpenRequest]:
         session = said.get("session")
         return [each for each in self._open.values() if session in (None, each.answer.session)]
 
-    async def _tell(self, open_: OpenRequest, said: JsonObject, *, is_copy: bool) -> None:
+    async def _tell(self, open_: OpenRequest, said: FollowedFrame, *, is_copy: bool) -> None:
         is_over = False
         try:
             texts = await chat.tell(said, open_.answer, self.connection, open_.encode)
@@ -187,10 +185,10 @@ class SocketRequests:
         self._close(request)
         await self._say(refusal_frame(request, problem))
 
-    async def _fail_all(self, said: JsonObject) -> None:
+    async def _fail_all(self, said: ErrorFrame) -> None:
         """End all requests with an error that ends the connection."""
         open_, self._open = [*self._open], {}
-        if said["code"] not in _ENDS_SOCKET_ONLY:
+        if said["code"] not in chat.COMES_BACK:
             for request in open_:
                 await self._say(refusal_frame(request, HoldfastError.stored(said["code"], said["message"])))
 
@@ -201,8 +199,8 @@ class SocketRequests:
             logger.debug("a chat's client has gone: %s", error)
 
 
-def _read(text: str | None) -> JsonObject:
-    """Return a client's frame. Raises HoldfastError and ApiError."""
+def _read(text: str | None) -> tuple[str, JsonObject]:
+    """Return a client's frame, and before it its request's id. Raises HoldfastError and ApiError."""
     if text is None:
         raise HoldfastError("bad_frame", "frames must be text, not binary")
     most = conf.settings.chat_body_bytes
@@ -214,9 +212,10 @@ def _read(text: str | None) -> JsonObject:
         raise ApiError("bad_json", str(error)) from None
     if not isinstance(asked, dict) or not isinstance(asked.get("type"), str):
         raise HoldfastError("bad_frame", "a frame must be an object with a `type`")
-    if not isinstance(asked.get("requestId"), str) or not 0 < len(asked["requestId"]) <= ID_LENGTH:
+    request = asked.get("requestId")
+    if not isinstance(request, str) or not 0 < len(request) <= ID_LENGTH:
         raise HoldfastError("bad_frame", f"`requestId` must be a string of 1 to {ID_LENGTH} characters")
-    return asked
+    return request, asked
 
 
 def _refusal(error: Exception) -> Refusal:

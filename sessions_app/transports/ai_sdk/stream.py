@@ -1,7 +1,8 @@
 """Stream of one response to an AI SDK client over HTTP: the frames of a connection, as the client's chunks in events.
 
 It ends with the response, or when that only waits for people: the client sends nothing while it reads. Whatever else
-ends it is an `error` chunk, since a stream that just ends is a complete answer to the client.
+ends it is an `error` chunk, since a stream that just ends is a complete answer to the client; or it breaks off, if the
+client is to come back.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from django.http import HttpRequest
 from sessions_app.auth.identity import Identity
 from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.wire_types import Chunk
+from sessions_app.core.wire_types import Chunk, FollowedFrame
 from sessions_app.delivery.connection import Connection
 from sessions_app.process import Process
+from sessions_app.servers.request_limits import ResponseCut
 from sessions_app.transports import sse
 from sessions_app.transports.ai_sdk import chat
 from sessions_app.transports.ai_sdk.chat import Answer
@@ -54,6 +56,8 @@ async def body(
                 while texts and not reader.is_over:
                     # Taken out, as `send` holds the list while the client doesn't read.
                     yield (await _told(texts.pop(0), answer, connection)).encode()
+    except ResponseCut:
+        raise
     except HoldfastError as problem:
         yield "".join(_events([chat.error_chunk(problem)])).encode()
     except Exception:
@@ -68,10 +72,10 @@ async def nothing() -> AsyncGenerator[bytes, None]:
 
 
 async def _told(text: str, answer: Answer, connection: Connection) -> str:
-    """Return a frame as the client gets it. Raises HoldfastError for one that ends the stream."""
-    frame = orjson.loads(text)
-    if frame["type"] == "going-away":
-        raise HoldfastError("going_away")
+    """Return a frame as the client gets it. Raises HoldfastError and ResponseCut for one that ends the stream."""
+    frame: FollowedFrame = orjson.loads(text)
+    if frame["type"] == "going-away" or (frame["type"] == "error" and frame["code"] in chat.COMES_BACK):
+        raise ResponseCut
     told = await chat.tell(frame, answer, connection, partial(_events, cursor=frames.cursor_of(text)))
     return KEEP_ALIVE if frame["type"] == "heartbeat" else "".join(told)
 
