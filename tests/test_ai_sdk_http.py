@@ -82,6 +82,51 @@ async def test_the_metadata_of_a_message_is_kept(chat: Any) -> None:
     assert (await stored(session, ONE)).metadata == {"sent": "by phone"}
 
 
+async def test_metadata_and_the_finish_reason_of_an_answer_are_told_live_and_later(chat: Any) -> None:
+    go_on = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        await turn.text("first ")
+        await turn.metadata({"model": "m-1", "usage": {"input": 3}})
+        await turn.text("second")
+        await go_on.wait()
+        await turn.metadata({"usage": {"output": 4}})
+        turn.finish_reason = "length"
+
+    session = await chat(agent)
+    live = Stream(await post(body(session, user(ONE))))
+    reading = asyncio.create_task(live.all())
+    await until(lambda: "second" in live.text if live.message else False)
+    again = Stream(await Browser().get(f"/api/chat/{session}/stream/"))
+    resuming = asyncio.create_task(again.all())
+    await until(lambda: "text-delta" in again.types)
+    go_on.set()
+    await asyncio.gather(reading, resuming)
+    late = await send(body(session, user(ONE)))
+    message = await stored(session, live.held["id"])
+    assert message.metadata == {"model": "m-1", "usage": {"input": 3, "output": 4}} and message.reason == "length"
+    for stream in (live, again, late):
+        assert stream.message is not None and stream.message.metadata == message.metadata
+        assert stream.chunks[-1] == {"type": "finish", "finishReason": "length"}
+        assert stream.message.parts == message.parts and stream.types.count("text-start") == 1
+
+
+async def test_metadata_of_a_start_and_of_a_finish_is_told_in_these_chunks(running: process.Process) -> None:
+    session = await new_session()
+    response = running.writers.unprompted(session, agent="test")
+    await response.write({"type": "start", "messageId": response.uid, "messageMetadata": {"model": "m-1"}})
+    await response.flush()
+    live = Stream(await Browser().get(f"/api/chat/{session}/stream/"))
+    reading = asyncio.create_task(live.all())
+    await until(lambda: live.chunks)
+    end: Any = {"type": "finish", "finishReason": "other", "messageMetadata": {"tokens": 7}}
+    await response.write(end)
+    await response.flush()
+    await reading
+    assert live.chunks[-1] == end and live.message is not None
+    assert live.message.metadata == (await stored(session, response.uid)).metadata == {"model": "m-1", "tokens": 7}
+
+
 # Leaving and coming back
 
 

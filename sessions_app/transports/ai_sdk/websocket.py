@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from django.core.handlers.asgi import get_script_prefix
+from django.urls import set_script_prefix
+
 from sessions_app import conf, process
 from sessions_app.core.asgi_types import Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
@@ -22,6 +25,7 @@ class ChatConsumer(SocketConsumer):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._send_message = send
+        set_script_prefix(get_script_prefix(scope))  # as for a request: errors name addresses
         await receive()  # websocket.connect
         server = await process.current()
         requests = SocketRequests(server, send)
