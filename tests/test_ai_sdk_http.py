@@ -1,6 +1,7 @@
 """Chats of AI SDK clients over HTTP: answers, resumed and stopped ones, other answers."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -241,6 +242,37 @@ async def test_a_client_that_does_not_read_gets_the_state_when_it_does(chat: Any
     await stream.all()
     assert stream.text == "".join(words) + "end"
     assert len(stream.chunks) < len(words)
+
+
+async def test_a_client_that_never_reads_is_left_behind(chat: Any, limit: Any, running: process.Process) -> None:
+    limit(WINDOW_BYTES=2048, SLOW_READER_MS=100)
+
+    async def speaker(turn: Turn) -> None:
+        for _ in range(400):
+            await turn.text("a few words " * 10)
+            await turn.flush()
+
+    session = await chat(speaker)
+    stream = Stream(await post(body(session, user(ONE))))
+
+    async def serve() -> None:  # as a server does whose client takes the head, and then nothing
+        async with aclosing(stream.response._body) as pieces:
+            await anext(pieces)
+            async for _ in pieces:
+                await asyncio.Event().wait()
+
+    serving = asyncio.create_task(serve())
+    most = 0
+
+    def is_over() -> bool:
+        nonlocal most
+        most = max([most, *(sum(map(len, connection._queue)) for connection in running.connections)])
+        return serving.done() and not running.connections
+
+    await until(is_over)
+    assert most < 100_000 and serving.cancelled()
+    [(_, _), (_, answer)] = await messages(session)
+    assert (await send(body(session, user(ONE)))).held["id"] == answer  # its agent has gone on
 
 
 # Other answers
