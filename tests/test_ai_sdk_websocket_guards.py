@@ -269,3 +269,14 @@ async def test_signals_and_requests_have_their_rates(limit: Any, name: str) -> N
         await socket.send(body(session, user(ONE))).all()
         assert await socket.send(body(session, user(TWO)), "r2").code() == "rate_limited"
         assert await count(models.Signal) == 1
+
+
+async def test_large_frames_count_before_they_are_parsed(limit: Any) -> None:
+    limit(WRITES_PER_MINUTE=1)
+    async with ChatSocket() as socket:
+        socket.say(json.dumps({"type": "resume", "requestId": "r1", "id": "a-chat", "body": {"x": "x" * 70_000}}))
+        await socket.until(lambda: len(socket.frames) == 1)
+        socket.say('{"type": "resume", "requestId": "r2", "id": ' + "x" * 70_000)
+        await socket.until(lambda: len(socket.frames) == 2)
+    assert [frame["type"] for frame in socket.frames] == ["no-active", "error"]
+    assert json.loads(socket.frames[1]["errorText"])["code"] == "rate_limited"  # not bad_json
