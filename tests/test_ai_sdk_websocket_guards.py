@@ -33,7 +33,7 @@ REFUSED = pytest.mark.parametrize(
         ({"messages": [user(ONE) | {"parts": [{"type": "file", "url": "data:,"}]}]}, "files_unsupported"),
         ({"trigger": "regenerate-message"}, "not_retryable"), ({"type": "steer"}, "unknown_type"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )  # fmt: skip
 
 
