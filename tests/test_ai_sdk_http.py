@@ -9,6 +9,7 @@ import pytest
 from agents_app.turn import Turn
 from sessions_app import models, process
 from sessions_app.database import threads
+from sessions_app.diagnostics.connection_records import Ended
 from sessions_app.runs import lifecycle
 from sessions_app.servers.request_limits import ResponseCut
 from sessions_app.transports.ai_sdk import stream as ai_sdk_stream
@@ -38,6 +39,15 @@ async def test_a_message_is_answered_by_a_stream(chat: Any, slash: str) -> None:
     assert message.parts == answer.message.parts and message.status == answer.message.status == "complete"
     assert await messages(session) == [("user", ONE), ("assistant", answer.held["id"])]
     assert all(int(id.rpartition("-")[2]) for id in answer.ids) and answer.ids  # cursors
+
+
+async def test_a_stream_that_is_over_was_not_left(chat: Any, running: process.Process) -> None:
+    session = await chat(parrot)
+    await send(body(session, user(ONE)))
+    left = Stream(await post(body(session, user(TWO))))
+    await left.until("start")
+    ends = [each.end.ended for each in running.connection_recorder._waiting]
+    assert ends == [Ended.BY_SERVER, Ended.LEFT]  # what cuts connections is told by the others
 
 
 async def test_a_repeated_message_joins_its_answer(chat: Any) -> None:
