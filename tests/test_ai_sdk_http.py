@@ -9,8 +9,9 @@ from agents_app.turn import Turn
 from sessions_app import models, process
 from sessions_app.database import threads
 from sessions_app.runs import lifecycle
+from sessions_app.servers.request_limits import ResponseCut
 from sessions_app.transports.ai_sdk import stream as ai_sdk_stream
-from tests.support.chat import ONE, TWO, Stream, body, chat, messages, post, send, stored, user
+from tests.support.chat import ONE, TWO, Held, Stream, body, chat, messages, parrot, post, send, stored, user
 from tests.support.harness import until
 from tests.support.requests import Browser, limit, new_session, refusal_of, running
 from tests.support.stored import a_message
@@ -18,24 +19,6 @@ from tests.support.stored import a_message
 __all__ = ["chat", "limit", "running"]  # fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-async def parrot(turn: Turn) -> None:
-    await turn.text(turn.prompt)
-
-
-class Held:
-    """An agent that says a word, waits to be let go, and says another."""
-
-    def __init__(self) -> None:
-        self.go_on = asyncio.Event()
-        self.starts = 0
-
-    async def __call__(self, turn: Turn) -> None:
-        self.starts += 1
-        await turn.text("first ")
-        await self.go_on.wait()
-        await turn.text("second")
 
 
 # Answers
@@ -161,14 +144,17 @@ async def test_an_interrupted_answer_finishes_as_interrupted(chat: Any, running:
     assert answer.chunks[-1] == {"type": "finish", "finishReason": "interrupted", "reason": "The machine burns."}
 
 
-async def test_a_stopping_server_ends_a_stream_with_an_error(chat: Any, running: process.Process) -> None:
+async def test_a_stopping_server_breaks_a_stream_off(chat: Any, running: process.Process) -> None:
+    """A lost network, and nothing else, lets useChat resume by itself."""
     agent = Held()
     session = await chat(agent)
     answer = Stream(await post(body(session, user(ONE))))
     reading = asyncio.create_task(answer.all())
     await until(lambda: "text-delta" in answer.types)
     running.connections.send_all_away()
-    assert (await reading)[-1]["type"] == "error"
+    with pytest.raises(ResponseCut):
+        await reading
+    assert answer.types[-1] == "text-delta" and not answer.is_done
     assert refusal_of(await post(body(session, user(TWO)))) == (503, "going_away")
 
 

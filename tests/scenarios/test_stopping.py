@@ -49,6 +49,27 @@ def test_a_stopping_server_closes_sockets_with_1012_and_exits(
     assert "Traceback" not in server.log
 
 
+@pytest.mark.parametrize(("command", "code"), [("daphne", 0), ("serve", 0), ("uvicorn", -signal.SIGTERM)])
+def test_a_stopping_server_breaks_off_the_streams_of_chats(start_server: StartServer, command: str, code: int) -> None:
+    server = start_server(command, HOLDFAST_DEMO_TOKENS_PER_S="2")
+    headers = guest(server)
+    headers["X-CSRFToken"] = headers["Cookie"].partition("csrftoken=")[2].partition(";")[0]
+    question = {"id": "message-01", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}
+    body = {"id": "a-chat", "trigger": "submit-message", "messages": [question]}
+    text = ""
+    with (
+        httpx.stream("POST", f"{server.url}/api/chat/", json=body, headers=headers, timeout=DEADLINE_S) as response,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        for piece in response.iter_text():
+            text += piece
+            if "-delta" in piece:
+                server.signal(signal.SIGTERM)
+    assert '"type":"start"' in text and '"type":"error"' not in text and "[DONE]" not in text
+    assert server.wait() == code
+    assert "Traceback" not in server.log
+
+
 def test_a_socket_opened_just_before_the_stop_is_closed_as_well(start_server: StartServer) -> None:
     server = start_echo(start_server)
     client = RawSocket(server.port)

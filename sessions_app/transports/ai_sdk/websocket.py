@@ -1,0 +1,52 @@
+"""WebSocket consumer of AI SDK clients: the vendor's `WebSocketChatTransport`, unmodified (PROTOCOL.md §15)."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from sessions_app import conf, process
+from sessions_app.core.asgi_types import Receive, Scope, Send
+from sessions_app.core.errors import HoldfastError
+from sessions_app.servers.websocket_frames import MessageLimits
+from sessions_app.transports.ai_sdk.socket_requests import SocketRequests, refusal_frame, request_in
+from sessions_app.transports.sockets import SocketConsumer
+
+# A frame beyond its limit is refused by its request's name; one beyond this isn't read at all.
+TOO_BIG_FACTOR = 2
+FIRST_FRAME_S = 3.0  # for a client that may not connect: only an answer to a request of its own tells it why
+
+
+class ChatConsumer(SocketConsumer):
+    """Consumer of one WebSocket, which carries any number of requests, one after the other or at once."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._send_message = send
+        await receive()  # websocket.connect
+        server = await process.current()
+        requests = SocketRequests(server, send)
+        try:
+            # Before the handshake's answer: who sends a large frame is known before it is read.
+            visitor = await self._identify(scope)
+            connection = self._admit(server, scope, visitor, requests.tell, is_silent=True)
+        except HoldfastError as problem:
+            await self._refuse(scope, problem, receive)
+            return
+        requests.connection = connection
+        await self._accept(scope, _limits(conf.settings.chat_body_bytes))
+        await self._pay(server, connection)
+        await self._serve(server, scope, connection, requests, receive)
+
+    async def _refuse(self, scope: Scope, problem: HoldfastError, receive: Receive) -> None:
+        await self._accept(scope, _limits(conf.settings.frame_bytes))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_FRAME_S):
+                message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            await self._send([refusal_frame(request_in(message.get("text")), problem)])
+        await self._close(4000 + problem.kind.status)
+
+
+def _limits(most: int) -> MessageLimits:
+    return MessageLimits(TOO_BIG_FACTOR * most, conf.settings.request_body_s)
