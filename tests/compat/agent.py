@@ -1,7 +1,7 @@
 """The runs' agent: writes all that an answer may have, as its seed says.
 
-Its prompt is the JSON of an `Order`. Work has reasoning, text, sources, data, files, and calls in parallel, of which two
-ask for approval; then a call that runs in the client. `together`: in the same step.
+Its prompt is the JSON of an `Order`. An answer has reasoning, text, sources, data, files, and calls in parallel, of
+which two ask for approval; then a call that runs in the client. `together`: in the same step.
 """
 
 import asyncio
@@ -77,7 +77,9 @@ async def show(turn: Turn, random: Random) -> None:
     await turn.write({**document, "filename": "gang.pdf", "providerMetadata": {"shelf": {"page": 3}}})
     await turn.write({"type": "file", "url": PICTURE, "mediaType": "image/png"})
     await turn.write({"type": "reasoning-file", "url": PICTURE, "mediaType": "image/png"})
-    await turn.write({"type": "custom", "kind": "compat.note", "providerMetadata": {"compat": {"note": words(random, 3)}}})
+    await turn.write(
+        {"type": "custom", "kind": "compat.note", "providerMetadata": {"compat": {"note": words(random, 3)}}}
+    )
     await turn.data("chart", value(random))
     await turn.data("progress", {"done": 0}, id="p-1")
     await turn.data("passing", value(random), transient=True)
@@ -93,7 +95,9 @@ async def search(turn: Turn, random: Random, number: int) -> None:
     text = json.dumps(given, ensure_ascii=False)
     await turn.write({"type": "tool-input-start", **call, **dynamic, "title": "Søg"})
     for at in range(0, len(text), 9):
-        await turn.write({"type": "tool-input-delta", "toolCallId": call["toolCallId"], "inputTextDelta": text[at : at + 9]})
+        await turn.write(
+            {"type": "tool-input-delta", "toolCallId": call["toolCallId"], "inputTextDelta": text[at : at + 9]}
+        )
         await asyncio.sleep(PACE_S)
     await turn.write({"type": "tool-input-available", **call, **dynamic, "input": given, "title": "Søg"})
     await asyncio.sleep(PACE_S * random.randint(1, 5))

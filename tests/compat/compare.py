@@ -1,13 +1,15 @@
 """The stored messages as each client shows them. Whatever isn't named here has to be equal.
 
-AI SDK: `id`, `role`, `parts` and `metadata`, as stored; undefined fields don't count. Two fields may be missing for a time
-(PROTOCOL.md §15): `callProviderMetadata` of a decision, where the client that decided set the approval's state itself; and
-the mark of a client's tool until the call's outcome, where the call's input came before it.
+AI SDK: `id`, `role`, `parts` and `metadata`, as stored; a part's field may be null or missing. Two fields may be
+missing for a time (PROTOCOL.md §15): `callProviderMetadata` of a decision, in the client that decided, which set the
+approval's state itself; and the mark of a client's tool until the call's outcome, where the call's input came before
+it.
 
-assistant-ui has a form of its own, made by its vendor's converter (`ai-sdk/src/converters/convertMessage.ts`) or by
-`holdfast-client/assistant-ui`: `of_assistant_ui` says which of the stored fields become which. It adds `argsText`, and a
-message's `attachments`; it leaves out `step-start`, a call's title, marks and input encoding, and ids of reasoning. Its
-vendor's converter makes `createdAt` from the clock; the store's is the stored time.
+assistant-ui has a form of its own, made by its vendor's converter (@assistant-ui/ai-sdk 0.0.7,
+`src/converters/convertMessage.ts`) or by `holdfast-client/assistant-ui`: `of_assistant_ui` says which of the stored
+fields become which. It adds `argsText`, and a message's `attachments`; it leaves out `step-start`, a call's title,
+marks and input encoding, and ids of reasoning. The vendor's converter takes `createdAt` from the clock; the store's
+is the stored time.
 """
 
 import json
@@ -22,11 +24,19 @@ Message = dict[str, Any]
 Part = dict[str, Any]
 
 
-def present(value: Any) -> Any:
-    """Return a value without the fields of objects that are null: JavaScript's undefined, in JSON."""
-    if isinstance(value, dict):
-        return {name: present(each) for name, each in value.items() if each is not None}
-    return [present(each) for each in value] if isinstance(value, list) else value
+def present(messages: list[Message]) -> list[Message]:
+    """Return messages whose own fields, parts' and approvals' have no nulls: JavaScript's undefined, in JSON."""
+    return [_not_null(message) for message in messages]
+
+
+def _not_null(fields: Message) -> Message:
+    found = {name: value for name, value in fields.items() if value is not None}
+    for name in ("parts", "content"):
+        if name in found:
+            found[name] = [_not_null(part) for part in found[name]]
+    if isinstance(found.get("approval"), dict):
+        found["approval"] = _not_null(found["approval"])
+    return found
 
 
 def of_ai_sdk(message: Message) -> Message:
@@ -113,13 +123,20 @@ def in_assistant_ui(message: Message, wire: str) -> Message:
     found["custom"] = message["metadata"]["custom"]
     for part in message["content"]:
         if part["type"] == "tool-call":
-            if json.loads(part["argsText"]) == part["args"]:
+            if is_text_of(part["argsText"], part["args"]):
                 del part["argsText"]
             part["isError"] = part.get("isError") or None
     if wire == STORE:
         created = datetime.fromisoformat(message["createdAt"])
         found |= {"createdAt": round(created.timestamp() * 1000), "status": message.get("status")}
     return found
+
+
+def is_text_of(text: str, value: Any) -> bool:
+    try:
+        return bool(json.loads(text) == value)
+    except ValueError:  # an input that still streams
+        return False
 
 
 def difference(wire: str, shown: list[Message], stored: list[Message], *, decides: bool) -> str:
@@ -144,9 +161,9 @@ def difference(wire: str, shown: list[Message], stored: list[Message], *, decide
 
 def pairs(shown: list[Message], stored: list[Message]) -> Iterator[tuple[Part, Part]]:
     """Yield the parts at the same places."""
-    for one, other in zip(shown, stored):
+    for one, other in zip(shown, stored, strict=False):
         for name in ("parts", "content"):
-            yield from zip(one.get(name, []), other.get(name, []))
+            yield from zip(one.get(name, []), other.get(name, []), strict=False)
 
 
 def first_difference(shown: Any, stored: Any, path: str = "") -> str:
@@ -161,7 +178,7 @@ def first_difference(shown: Any, stored: Any, path: str = "") -> str:
                 return found
         return ""
     if isinstance(shown, list):
-        for index, (one, other) in enumerate(zip(shown, stored)):
+        for index, (one, other) in enumerate(zip(shown, stored, strict=False)):
             if found := first_difference(one, other, f"{path}[{index}]"):
                 return found
         return "" if len(shown) == len(stored) else f"{path}: {len(shown)} items, stored: {len(stored)}"

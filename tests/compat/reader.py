@@ -8,7 +8,7 @@ from typing import Any
 from tests.compat import compare
 from tests.compat.clients import Clients
 
-DEADLINE_S = 40.0
+DEADLINE_S = 20.0
 POLL_S = 0.015
 
 Message = dict[str, Any]

@@ -9,13 +9,19 @@ from tests.compat.scenario import Conversation, Figures, Lane
 from tests.support.harness import Server
 from tests.support.tcp_proxy import TcpProxy
 
-WIRES = ("ai-sdk-http", "ai-sdk-holdfast", "assistant-ui-ai-sdk", "assistant-ui-holdfast")
-STREAMS = 4  # cut points in a conversation: one in each answer's stream
+WIRES = (
+    "ai-sdk-http",
+    "ai-sdk-websocket",
+    "ai-sdk-holdfast",
+    "assistant-ui-ai-sdk",
+    "assistant-ui-holdfast",
+)
 
 # One person says in a minute what takes people hours.
 ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "tests.compat.settings",
     "HOLDFAST_AGENTS": "compat",
+    "HOLDFAST_DEFAULT_AGENT": "compat",
     "HOLDFAST_SIGNALS_PER_MINUTE": "100000",
     "HOLDFAST_LINKS_PER_MINUTE": "100000",
     "HOLDFAST_READS_PER_MINUTE": "1000000",
@@ -38,8 +44,22 @@ class Result(NamedTuple):
     failures: list[Failure]
 
 
-async def run(server: Server, wires: tuple[str, ...], seed: str, conversations: int, lanes: int = 3) -> Result:
-    """Play so many conversations over each wire, and one before without cuts, which says how long its streams are."""
+Lengths = dict[str, int]  # of each step's stream, in bytes
+
+
+async def run(
+    server: Server,
+    wires: tuple[str, ...],
+    seed: str,
+    conversations: int,
+    *,
+    lengths: Lengths | None = None,
+    lanes: int = 3,
+) -> Result:
+    """Play so many conversations over each wire, each with a cut in every stream.
+
+    Without `lengths`, another one before, without cuts, says how long the streams are.
+    """
     result = Result(Figures(), [])
     with ExitStack() as stack:
         proxies = [stack.enter_context(TcpProxy(server.port)) for _ in range(lanes)]
@@ -47,19 +67,20 @@ async def run(server: Server, wires: tuple[str, ...], seed: str, conversations: 
             free: asyncio.Queue[Lane] = asyncio.Queue()
             for proxy in proxies:
                 free.put_nowait(Lane(server, clients, proxy))
-            await asyncio.gather(*(_wire(free, wire, seed, conversations, result) for wire in wires))
+            await asyncio.gather(*(_wire(free, wire, seed, conversations, lengths, result) for wire in wires))
     return result
 
 
-async def _wire(free: asyncio.Queue[Lane], wire: str, seed: str, conversations: int, result: Result) -> None:
-    lengths = (await _converse(free, wire, f"{seed} whole", {}, result)).bytes
+async def _wire(
+    free: asyncio.Queue[Lane], wire: str, seed: str, conversations: int, lengths: Lengths | None, result: Result
+) -> None:
+    if lengths is None:
+        lengths = (await _converse(free, wire, f"{seed} whole", {}, result)).bytes
     seeds = [f"{seed} {number}" for number in range(conversations)]
     await asyncio.gather(*(_converse(free, wire, each, lengths, result) for each in seeds))
 
 
-async def _converse(
-    free: asyncio.Queue[Lane], wire: str, seed: str, lengths: dict[str, int], result: Result
-) -> Figures:
+async def _converse(free: asyncio.Queue[Lane], wire: str, seed: str, lengths: Lengths, result: Result) -> Figures:
     lane = await free.get()
     conversation = Conversation(lane, wire, seed, lengths)
     try:

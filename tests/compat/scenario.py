@@ -16,7 +16,7 @@ from tests.compat.words import value, words
 from tests.support.harness import Server, guest
 from tests.support.tcp_proxy import TcpProxy
 
-STEPS = ("submit", "second reader", "reload", "decide", "client tool", "stop", "regenerate")
+STREAMS = ("submit", "decide", "client tool", "regenerate")  # steps with a cut
 SETTLED = ("output-available", "output-error", "output-denied")
 RELOADS = ("what it held", "the history", "nothing")
 
@@ -54,7 +54,10 @@ class Lane:
 
 
 class Conversation:
-    """A session with the runs' agent, and its readers. `lengths`: of each step's stream, to draw its cut point; empty: no cuts."""
+    """A session with the runs' agent, and its readers.
+
+    `lengths`: of each step's stream, in bytes, for which its cut point is drawn; a step without one isn't cut.
+    """
 
     def __init__(self, lane: Lane, wire: str, seed: str, lengths: dict[str, int]) -> None:
         self.figures = Figures()
@@ -62,7 +65,8 @@ class Conversation:
         self._wire = wire
         self._random = Random(f"{seed} {wire}")
         self._lengths = lengths
-        self._order = Order(self._random.randrange(2**31), together=self._random.random() < 0.3)
+        together = self._random.random() < 0.3 and lengths != {}  # one without has every stream
+        self._order = Order(self._random.randrange(2**31), together=together)
         self._reload = self._random.choice(RELOADS)
 
     async def run(self) -> Figures:
@@ -158,7 +162,9 @@ class Conversation:
         """Return the outcome of the client's tool: an output or an error."""
         parts = (await self._history())[-1]["parts"]
         call = next(part for part in parts if part["type"] == "tool-locate")
-        outcome = {"errorText": words(self._random, 4)} if self._random.random() < 0.3 else {"output": value(self._random)}
+        outcome = (
+            {"errorText": words(self._random, 4)} if self._random.random() < 0.3 else {"output": value(self._random)}
+        )
         return {"tool": "locate", "toolCallId": call["toolCallId"], **outcome}
 
     def _new_reader(self, name: str, *, follows: bool = False) -> Reader:
@@ -180,7 +186,7 @@ class Conversation:
 
     def _measure(self, step: str, began: int) -> None:
         self.figures.bytes[step] = self._lane.proxy.came_down - began
-        if self._lengths:
+        if step in self._lengths:
             missed = self._lane.proxy.will_cut
             self.figures.missed += missed
             self.figures.cuts += not missed
