@@ -262,8 +262,9 @@ function waitsForPeople(session, { id, status, parts, open }) {
   const isWriting = Object.values(open).some((ids) => Object.keys(ids).length);
   if (status !== "streaming" || isWriting) return false;
   const pending = session.approvals.map(({ approval }) => approval);
-  const given = session.signals.flatMap(({ kind, status, payload }) => {
-    return kind === "tool-result" && payload.message === id && !REFUSED.includes(status) ? [payload.call] : [];
+  const given = session.signals.flatMap(({ kind, status, message, payload }) => {
+    const about = payload.message ?? message; // a stored record has it beside its payload
+    return kind === "tool-result" && about === id && !REFUSED.includes(status) ? [payload.call] : [];
   });
   const asked = parts.filter(asksPeople);
   const isUndecided = asked.every(({ approval, toolCallId }) => (approval ? pending.includes(approval.id) : !given.includes(toolCallId)));
