@@ -232,3 +232,5 @@ async def test_a_socket_counts_as_a_connection(running: process.Process, limit: 
             await second.until(lambda: second.code == 4429)
     async with ChatSocket() as third:
         await third.until(lambda: third.accepted)
+    ended = [each.beginning.transport for each in running.connection_recorder._waiting]
+    assert ended == ["websocket", "websocket"]

@@ -1,6 +1,8 @@
 """Chats of AI SDK clients over WebSocket: bad frames, other people's chats, forged histories, handshakes, limits."""
 
 import asyncio
+import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -31,7 +33,7 @@ REFUSED = pytest.mark.parametrize(
         ({"messages": [user(ONE) | {"parts": [{"type": "file", "url": "data:,"}]}]}, "files_unsupported"),
         ({"trigger": "regenerate-message"}, "not_retryable"), ({"type": "steer"}, "unknown_type"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )  # fmt: skip
 
 
@@ -75,6 +77,29 @@ async def test_a_frame_that_cant_be_read_is_an_error_of_the_request_that_it_name
         await good.all()
         errors = [frame["requestId"] for frame in socket.frames if frame["type"] == "error"]
     assert errors == ([] if request_id is None else [request_id])  # the client ignores one that it doesn't know
+
+
+async def test_random_frames_harm_no_other_request(chat: Any, limit: Any) -> None:
+    limit(FRAMES_PER_SECOND=10_000, WRITES_PER_MINUTE=10_000)
+    random = Random("frames")
+    agent = Held()
+    session = await chat(agent)
+    values = [None, "", 7, -1, True, [], {}, [[]], {"a": 1}, "r1", "submit-message", [user(TWO)], "x" * 300, 2**63]
+    names = ["type", "requestId", "id", "trigger", "messageId", "messages", "headers", "body", "metadata", "other"]
+    frame = {"type": "send", "requestId": "bad", "body": {}, **body(session, user(TWO))}
+    async with ChatSocket() as socket:
+        good = socket.send(body(session, user(ONE)), "good")
+        await good.until("text-delta")
+        for _ in range(300):
+            text = json.dumps(
+                frame | {random.choice(names): random.choice(values) for _ in range(random.randint(1, 3))}
+            )
+            socket.say(text if random.random() < 0.8 else text[: random.randrange(len(text))])
+        await socket.until(lambda: len([each for each in socket.frames if each["type"] == "error"]) > 100)
+        agent.go_on.set()
+        await good.all()
+        assert not socket.task.done() and socket.code is None
+    assert good.message().text == "first second"
 
 
 async def test_a_binary_message_is_refused(running: process.Process) -> None:
@@ -180,6 +205,14 @@ async def test_a_refused_client_that_says_nothing_is_closed(monkeypatch: Any, ru
         await socket.until(lambda: socket.code == 4401)
 
 
+async def test_a_stopping_server_closes_a_new_socket_without_an_error(running: process.Process) -> None:
+    """The client comes back then, to the next process."""
+    running.connections.send_all_away()
+    async with ChatSocket() as socket:
+        await socket.until(lambda: socket.code == 4503)
+        assert socket.frames == []
+
+
 async def test_a_token_connects_from_any_origin_as_on_the_other_socket(settings: Any, chat: Any) -> None:
     settings.HOLDFAST = settings.HOLDFAST | {"TOKEN_KEYS": KEYS}
     await chat(parrot)
@@ -236,3 +269,14 @@ async def test_signals_and_requests_have_their_rates(limit: Any, name: str) -> N
         await socket.send(body(session, user(ONE))).all()
         assert await socket.send(body(session, user(TWO)), "r2").code() == "rate_limited"
         assert await count(models.Signal) == 1
+
+
+async def test_large_frames_count_before_they_are_parsed(limit: Any) -> None:
+    limit(WRITES_PER_MINUTE=1)
+    async with ChatSocket() as socket:
+        socket.say(json.dumps({"type": "resume", "requestId": "r1", "id": "a-chat", "body": {"x": "x" * 70_000}}))
+        await socket.until(lambda: len(socket.frames) == 1)
+        socket.say('{"type": "resume", "requestId": "r2", "id": ' + "x" * 70_000)
+        await socket.until(lambda: len(socket.frames) == 2)
+    assert [frame["type"] for frame in socket.frames] == ["no-active", "error"]
+    assert json.loads(socket.frames[1]["errorText"])["code"] == "rate_limited"  # not bad_json

@@ -13,7 +13,7 @@ CHAT_BODY_BYTES = 300_000
 TOO_BIG, LATE = 1009, 1008
 
 
-@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+@pytest.fixture(scope="module", params=["daphne", "serve"])
 def server(start_shared_server: StartServer, request: Any) -> Server:
     return start_shared_server(
         request.param, HOLDFAST_CHAT_BODY_BYTES=str(CHAT_BODY_BYTES), HOLDFAST_REQUEST_BODY_S="1"
@@ -93,3 +93,15 @@ def test_other_addresses_and_plain_requests_are_refused(server: Server) -> None:
         assert refused.value.status == 403
     for path in ("/ws/chat/", "/ws/chat"):
         assert httpx.get(f"{server.url}{path}", timeout=DEADLINE_S).json()["code"] == "upgrade_required"
+
+
+def test_requests_without_reading_are_read_no_further(server: Server) -> None:
+    client = RawSocket(server.port, "/ws/chat/", headers=guest(server), receive_buffer=4096)
+    other = RawSocket(server.port, "/ws/chat/", headers=guest(server))
+    client.socket.settimeout(1)
+    bad = encode(TEXT, json.dumps({"type": "x" * 30, "requestId": "r" * 128}).encode()) * 100
+    with pytest.raises(TimeoutError):
+        for _ in range(5000):  # 100 MB
+            client.socket.sendall(bad)
+    other.send(TEXT, asks())
+    assert [frame["type"] for frame in frames(other, 1)] == ["no-active"]

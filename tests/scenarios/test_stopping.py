@@ -42,9 +42,9 @@ def test_a_stopping_server_closes_sockets_with_1012_and_exits(
     start_server: StartServer, command: str, code: int
 ) -> None:
     server = start_server(command)
-    clients = [RawSocket(server.port, headers=guest(server)) for _ in range(5)]
+    clients = [RawSocket(server.port, path, headers=guest(server)) for path in ("/ws/", "/ws/chat/") * 3]
     server.signal(signal.SIGTERM)
-    assert [answered(client) for client in clients] == [SERVICE_RESTART] * 5
+    assert [answered(client) for client in clients] == [SERVICE_RESTART] * 6
     assert server.wait() == code
     assert "Traceback" not in server.log
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from sessions_app.auth.addresses import page_of
 from sessions_app.auth.identity import Identity
 from sessions_app.core import frames
 from sessions_app.core.ai_sdk import ResponseReader
@@ -159,6 +160,6 @@ class Sender:
         assert chat.message is not None
         parts = requests.held_parts(chat.message)
         answer = await threads.run(answers.held, self._session, chat.message.get("id"))
-        for signal in requests.decisions(parts, answer):
+        for signal in requests.decisions(parts, answer, page_of(self._session)):
             await self.signal(signal)
         return ResponseReader(answer.id, parts)

@@ -89,6 +89,7 @@ class SocketRequests:
         connection.heard_at = now
         request = request_in(text)
         try:
+            self._count_large(text)
             request, asked = _read(text)
             await self._handle(request, asked)
         except Exception as error:
@@ -110,12 +111,10 @@ class SocketRequests:
 
     async def _submit(self, request: str, asked: JsonObject) -> None:
         self._count("write")
-        body = asked.get("body")
-        if not isinstance(body, dict | None):
-            raise HoldfastError("bad_frame", "`body` must be an object")
-        identity, address = self.connection.identity, self.connection.address
-        whole = {**(body or {}), **{name: asked.get(name) for name in _ASKED}}
-        answer = await chat.submit(self._server, identity, whole, address=address)
+        answer = await chat.submit(
+            self._server, self.connection.identity, _body(asked), address=self.connection.address
+        )
+        asked.clear()  # frees the conversation while its answer is told
         await self._say(frame("start", request))
         if answer.reader.uid:
             await self._follow(request, answer)
@@ -137,6 +136,11 @@ class SocketRequests:
     async def _follow(self, request: str, answer: Answer) -> None:
         self._open[request] = OpenRequest(request, answer)
         await answer.attach(self.connection)
+
+    def _count_large(self, text: str | None) -> None:
+        """Count a frame that takes long to parse before it is parsed, as a request with such a body is."""
+        if text is not None and len(text) > conf.settings.frame_bytes:
+            self._count("write")
 
     def _count(self, kind: rates.Kind) -> None:
         if wait_s := rates.take(kind, self.connection.payer):
@@ -216,6 +220,14 @@ def _read(text: str | None) -> tuple[str, JsonObject]:
     if not isinstance(request, str) or not 0 < len(request) <= ID_LENGTH:
         raise HoldfastError("bad_frame", f"`requestId` must be a string of 1 to {ID_LENGTH} characters")
     return request, asked
+
+
+def _body(asked: JsonObject) -> JsonObject:
+    """Return what an HTTP request would have as its body. Raises bad_frame."""
+    body = asked.get("body")
+    if not isinstance(body, dict | None):
+        raise HoldfastError("bad_frame", "`body` must be an object")
+    return {**(body or {}), **{name: asked.get(name) for name in _ASKED}}
 
 
 def _refusal(error: Exception) -> Refusal:

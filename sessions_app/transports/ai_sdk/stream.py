@@ -37,6 +37,7 @@ HEADERS = {
 }
 DONE = "data: [DONE]\n\n"
 KEEP_ALIVE = ": keep-alive\n\n"  # a comment, which clients skip
+OVER = "over"  # reason of a stream's end, for operators: its answer has ended or waits for people
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ async def body(
                 while texts and not reader.is_over:
                     # Taken out, as `send` holds the list while the client doesn't read.
                     yield (await _told(texts.pop(0), answer, connection)).encode()
+            connection.end_reason = connection.end_reason or OVER
     except ResponseCut:
         raise
     except HoldfastError as problem:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from django.core.handlers.asgi import get_script_prefix
+from django.urls import set_script_prefix
+
 from sessions_app import conf, process
 from sessions_app.core.asgi_types import Receive, Scope, Send
 from sessions_app.core.errors import HoldfastError
 from sessions_app.servers.websocket_frames import MessageLimits
+from sessions_app.transports.ai_sdk import chat
 from sessions_app.transports.ai_sdk.socket_requests import SocketRequests, refusal_frame, request_in
 from sessions_app.transports.sockets import SocketConsumer
 
@@ -22,6 +26,7 @@ class ChatConsumer(SocketConsumer):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._send_message = send
+        set_script_prefix(get_script_prefix(scope))  # as for a request: errors name addresses
         await receive()  # websocket.connect
         server = await process.current()
         requests = SocketRequests(server, send)
@@ -39,13 +44,19 @@ class ChatConsumer(SocketConsumer):
 
     async def _refuse(self, scope: Scope, problem: HoldfastError, receive: Receive) -> None:
         await self._accept(scope, _limits(conf.settings.frame_bytes))
+        if problem.code not in chat.COMES_BACK and not await self._told(problem, receive):
+            return
+        await self._close(4000 + problem.kind.status)
+
+    async def _told(self, problem: HoldfastError, receive: Receive) -> bool:
+        """Answer the client's first request with the problem. Return False if it has gone."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_FRAME_S):
                 message = await receive()
             if message["type"] == "websocket.disconnect":
-                return
+                return False
             await self._send([refusal_frame(request_in(message.get("text")), problem)])
-        await self._close(4000 + problem.kind.status)
+        return True
 
 
 def _limits(most: int) -> MessageLimits:
