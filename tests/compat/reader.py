@@ -57,8 +57,19 @@ class Reader:
 
     async def catch_up(self) -> None:
         """Ask for the answer under way, as a page does that is loaded, or that has lost its connection."""
-        if self.is_chat:
-            self._lacks = not await self.call("resume")
+        if not self.is_chat:
+            return
+        before = await self._under_way()
+        self._lacks = not await self.call("resume")
+        if not self._lacks or self.wire == "ai-sdk-holdfast":  # which has no stream where all waits for people
+            return
+        if before and before == await self._under_way() and (state := await self.state())["status"] != "error":
+            raise Differs(f"{self.name}: no stream of {before}, which is under way: {state}")
+
+    async def _under_way(self) -> str | None:
+        """Return the id of the answer under way."""
+        messages = await self._history()
+        return str(messages[-1]["id"]) if messages and messages[-1]["status"] == "streaming" else None
 
     async def wait_for_text(self, number: int) -> None:
         """Wait until some of the text of the answer is there that is message `number`; or the connection is lost."""

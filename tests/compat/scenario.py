@@ -17,6 +17,7 @@ from tests.support.harness import Server, guest
 from tests.support.tcp_proxy import TcpProxy
 
 STREAMS = ("submit", "decide", "client tool", "regenerate")  # steps with a cut
+HANDSHAKE_BYTES = 300  # of a new WebSocket, at most: a message that isn't sent yet has no answer to cut
 SETTLED = ("output-available", "output-error", "output-denied")
 RELOADS = ("what it held", "the history", "nothing")
 
@@ -181,7 +182,8 @@ class Conversation:
     def _arm(self, step: str) -> int:
         """Draw the byte of the step's stream at which all is cut."""
         length = self._lengths.get(step, 0)
-        self._lane.proxy.cut_after_bytes(self._random.randint(1, length) if length else 0)
+        drawn = self._random.randint(HANDSHAKE_BYTES, max(length, HANDSHAKE_BYTES))
+        self._lane.proxy.cut_after_bytes(drawn if length else 0)
         return self._lane.proxy.came_down
 
     def _measure(self, step: str, began: int) -> None:
