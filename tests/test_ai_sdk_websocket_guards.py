@@ -205,6 +205,18 @@ async def test_a_refused_client_that_says_nothing_is_closed(monkeypatch: Any, ru
         await socket.until(lambda: socket.code == 4401)
 
 
+async def test_a_client_that_goes_during_the_handshake_leaves_nothing_behind(running: process.Process) -> None:
+    socket = ChatSocket()
+    socket.inbox.put_nowait({"type": "websocket.connect"})
+
+    async def gone(message: Any) -> None:
+        raise OSError("the client has gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await websocket.ChatConsumer()(socket.scope, socket.inbox.get, gone)
+    assert not running.connections
+
+
 async def test_a_stopping_server_closes_a_new_socket_without_an_error(running: process.Process) -> None:
     """The client comes back then, to the next process."""
     running.connections.send_all_away()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
 
 from channels.consumer import AsyncConsumer
 from django.db import DatabaseError
@@ -36,6 +37,24 @@ class Dispatch(Protocol):
         """Handle one frame; None stands for a binary message."""
 
 
+class Opened(NamedTuple):
+    """An open socket."""
+
+    server: process.Process
+    connection: Connection
+    dispatch: Dispatch
+
+
+@contextmanager
+def opening(server: process.Process, connection: Connection) -> Iterator[None]:
+    """Dismiss an admitted connection if what remains to be done before it is served fails: its client may have gone."""
+    try:
+        yield
+    except BaseException:
+        server.connections.dismiss(connection)
+        raise
+
+
 class SocketConsumer(AsyncConsumer):
     """Consumer of one WebSocket.
 
@@ -45,6 +64,37 @@ class SocketConsumer(AsyncConsumer):
 
     _send_message: Send
     _closed_with: int | None = None  # the code, if this process has closed it
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the client until either side ends the connection, and record how it ended."""
+        self._send_message = send
+        await receive()  # websocket.connect
+        opened = await self._open(scope, receive)
+        if opened is None:
+            return
+        server, connection, dispatch = opened
+        log_context.work_on(connection=connection.id)
+        beginning = server.connection_recorder.begin("websocket", scope["headers"])
+        scope["headers"] = []  # frees memory while the socket is open
+        disconnect: Message | None = None  # the server's; None if this process ends the connection
+        clock = asyncio.get_running_loop().time
+        try:
+            await connection.flush()
+            while not connection.closed:  # no coroutine of its own: it would be one more for each idle socket
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    disconnect = message
+                    break
+                await dispatch.receive(message.get("text"), now=clock())
+                del message  # frees memory until there is another one
+        finally:
+            end = self._end(connection, disconnect)
+            server.connections.dismiss(connection, end.ended)
+            server.connection_recorder.end(beginning, end, owner=connection.identity.owner)
+
+    async def _open(self, scope: Scope, receive: Receive) -> Opened | None:
+        """Accept the handshake and admit the client; refuse it and return None if it may not connect."""
+        raise NotImplementedError
 
     async def _accept(self, scope: Scope, limits: MessageLimits | None = None) -> None:
         """Accept the handshake. `limits`: of this client's messages, if they are others than the server's."""
@@ -84,36 +134,6 @@ class SocketConsumer(AsyncConsumer):
         )
         server.connections.admit(connection)
         return connection
-
-    async def _pay(self, server: process.Process, connection: Connection) -> None:
-        try:
-            await connection.pay_for_opening()
-        except asyncio.CancelledError:
-            server.connections.dismiss(connection)
-            raise
-
-    async def _serve(
-        self, server: process.Process, scope: Scope, connection: Connection, dispatch: Dispatch, receive: Receive
-    ) -> None:
-        """Handle the client's frames until either side ends the connection, and record how it ended."""
-        log_context.work_on(connection=connection.id)
-        beginning = server.connection_recorder.begin("websocket", scope["headers"])
-        scope["headers"] = []  # frees memory while the socket is open
-        disconnect: Message | None = None  # the server's; None if this process ends the connection
-        clock = asyncio.get_running_loop().time
-        try:
-            await connection.flush()
-            while not connection.closed:  # no coroutine of its own: it would be one more for each idle socket
-                message = await receive()
-                if message["type"] == "websocket.disconnect":
-                    disconnect = message
-                    break
-                await dispatch.receive(message.get("text"), now=clock())
-                del message  # frees memory until there is another one
-        finally:
-            end = self._end(connection, disconnect)
-            server.connections.dismiss(connection, end.ended)
-            server.connection_recorder.end(beginning, end, owner=connection.identity.owner)
 
     def _end(self, connection: Connection, disconnect: Message | None) -> ConnectionEnd:
         if disconnect is None or self._closed_with is not None:

@@ -4,35 +4,27 @@ from __future__ import annotations
 
 from sessions_app import process
 from sessions_app.core import frames
-from sessions_app.core.asgi_types import Receive, Scope, Send
+from sessions_app.core.asgi_types import Receive, Scope
 from sessions_app.core.errors import HoldfastError
-from sessions_app.delivery.connection import Connection
 from sessions_app.transports.frame_dispatch import FrameDispatch
-from sessions_app.transports.sockets import SocketConsumer
+from sessions_app.transports.sockets import Opened, SocketConsumer, opening
 
 
 class SessionConsumer(SocketConsumer):
     """Consumer of one WebSocket, which follows any number of sessions (PROTOCOL.md §4 and §5)."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._send_message = send
-        await receive()  # websocket.connect
+    async def _open(self, scope: Scope, receive: Receive) -> Opened | None:
         await self._accept(scope)
         server = await process.current()
         try:
-            connection = await self._open(server, scope)
+            connection = self._admit(server, scope, await self._identify(scope), self._send)
+            with opening(server, connection):
+                await connection.pay_for_opening()
         except HoldfastError as problem:
             await self._refuse(problem)
-            return
+            return None
         connection.greet()
-        await self._serve(server, scope, connection, FrameDispatch(server, connection), receive)
-
-    async def _open(self, server: process.Process, scope: Scope) -> Connection:
-        """Authenticate and admit the connection. Raises HoldfastError if it is refused."""
-        visitor = await self._identify(scope)
-        connection = self._admit(server, scope, visitor, self._send)
-        await self._pay(server, connection)
-        return connection
+        return Opened(server, connection, FrameDispatch(server, connection))
 
     async def _refuse(self, problem: HoldfastError) -> None:
         # After accepting, since a page can't see why a handshake was refused.

@@ -9,12 +9,12 @@ from django.core.handlers.asgi import get_script_prefix
 from django.urls import set_script_prefix
 
 from sessions_app import conf, process
-from sessions_app.core.asgi_types import Receive, Scope, Send
+from sessions_app.core.asgi_types import Receive, Scope
 from sessions_app.core.errors import HoldfastError
 from sessions_app.servers.websocket_frames import MessageLimits
 from sessions_app.transports.ai_sdk import chat
 from sessions_app.transports.ai_sdk.socket_requests import SocketRequests, refusal_frame, request_in
-from sessions_app.transports.sockets import SocketConsumer
+from sessions_app.transports.sockets import Opened, SocketConsumer, opening
 
 # A frame beyond its limit is refused by its request's name; one beyond this isn't read at all.
 TOO_BIG_FACTOR = 2
@@ -24,23 +24,22 @@ FIRST_FRAME_S = 3.0  # for a client that may not connect: only an answer to a re
 class ChatConsumer(SocketConsumer):
     """Consumer of one WebSocket, which carries any number of requests, one after the other or at once."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._send_message = send
+    async def _open(self, scope: Scope, receive: Receive) -> Opened | None:
         set_script_prefix(get_script_prefix(scope))  # as for a request: errors name addresses
-        await receive()  # websocket.connect
         server = await process.current()
-        requests = SocketRequests(server, send)
+        requests = SocketRequests(server, self._send_message)
         try:
             # Before the handshake's answer: who sends a large frame is known before it is read.
             visitor = await self._identify(scope)
             connection = self._admit(server, scope, visitor, requests.tell, is_silent=True)
         except HoldfastError as problem:
             await self._refuse(scope, problem, receive)
-            return
+            return None
         requests.connection = connection
-        await self._accept(scope, _limits(conf.settings.chat_body_bytes))
-        await self._pay(server, connection)
-        await self._serve(server, scope, connection, requests, receive)
+        with opening(server, connection):
+            await self._accept(scope, _limits(conf.settings.chat_body_bytes))
+            await connection.pay_for_opening()
+        return Opened(server, connection, requests)
 
     async def _refuse(self, scope: Scope, problem: HoldfastError, receive: Receive) -> None:
         await self._accept(scope, _limits(conf.settings.frame_bytes))
