@@ -10,7 +10,7 @@ HOLDFAST_ADDRESS ?= 127.0.0.1:8000
 # Containers often forbid bytecode. Tests start hundreds of processes, each of which would compile everything.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak fuzz faults cluster-faults clean
+.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak fuzz compat faults cluster-faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,6 +74,10 @@ soak: setup ## run for long and watch memory (tens of minutes)
 SECONDS ?= 300
 fuzz: setup ## fuzz every door of both servers for SECONDS (300), with SEED or a new one
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+CUTS ?= 20
+compat: setup ## vendors' chat clients through a network that cuts, CUTS (20) times a wire, with SEED or a new one
+	$(BIN)/python -m tests.compat --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
 
 faults: setup ## kill, cut and fill up, many times; property tests with many examples (minutes)
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest -m "hypothesis and not long"

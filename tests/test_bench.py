@@ -7,6 +7,7 @@ import pytest
 from tests.bench import budgets
 from tests.bench.client import TEXT
 from tests.bench.fanout import Chunk, Counter
+from tests.bench.foreign import Chats, HttpReader
 from tests.bench.holdfast import Client
 from tests.bench.order import Order
 from tests.bench.overload import recovery
@@ -173,3 +174,23 @@ def test_the_table_marks_lower_bounds_and_what_is_less_than_it_must_be() -> None
     results.add(budgets.SATURATION, "socketio", {"answers": 1500.0, "is_least": 1.0})
     assert line(results, "| answers |")[4:7] == ["**1,200**", "600, 0.5 ×", "≥ 1,500, 1.2 ×"]
     assert line(results, "the release before |")[4:7] == ["**2** ×", "–", "2.5 ×"]
+
+
+async def test_a_chats_reader_counts_tokens_alone_however_its_body_is_divided() -> None:
+    events = b"".join(b'id: 12345678-%d\ndata: {"delta":" %05d"}\n\n' % (n, 10_000 + n) for n in range(3))
+    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (events[:50], events[50:]))
+    for size in (1, 7, 1000):
+        reader = HttpReader(0, "session", "cookie")
+        answer = b"HTTP/1.1 200 OK\r\n\r\n" + body
+        for at in range(0, len(answer), size):
+            reader.data_received(answer[at : at + size])
+        assert reader.tokens == 3
+        Chats.check(Chats.__new__(Chats), reader, 3)
+
+
+@pytest.mark.parametrize("stamps", [(10_000, 10_002), (10_002, 10_001, 10_003)], ids=["a loss", "another order"])
+async def test_a_chats_loss_or_other_order_is_wrong(stamps: tuple[int, ...]) -> None:
+    reader = HttpReader(0, "session", "cookie")
+    reader.on_text(b"".join(b" %05d" % stamp for stamp in stamps))
+    with pytest.raises(Wrong):
+        Chats.check(Chats.__new__(Chats), reader, 3)

@@ -1,5 +1,7 @@
 // A ChatTransport for the AI SDK's `useChat`, over Holdfast's client: its transports, its outbox, its resumes.
 
+import { asksPeople } from "./approvals.js";
+
 /** @typedef {import("ai").UIMessage} UIMessage */
 /** @typedef {import("ai").UIMessageChunk} UIMessageChunk */
 /** @template {UIMessage} Any @typedef {import("ai").ChatTransport<Any>} ChatTransport */
@@ -257,26 +259,27 @@ class ResponseStream {
 }
 
 /**
- * Whether all that is left to do in a message are decisions and results that have not been sent.
+ * Whether all that is left to do in a message are decisions and results that have not been sent. Calls of earlier steps
+ * that never had an outcome don't count: nothing waits for them.
  * @param {Session} session @param {FoldedMessage} message
  */
 function waitsForPeople(session, { id, status, parts, open }) {
   const isWriting = Object.values(open).some((ids) => Object.keys(ids).length);
-  const calls = parts.filter(({ toolCallId, state }) => toolCallId !== undefined && !isSettled(state));
-  if (status !== "streaming" || isWriting || !calls.length) return false;
+  if (status !== "streaming" || isWriting) return false;
   const pending = session.approvals.map(({ approval }) => approval);
-  const given = session.signals.flatMap(({ kind, status, payload }) => {
-    return kind === "tool-result" && payload.message === id && !REFUSED.includes(status) ? [payload.call] : [];
+  const given = session.signals.flatMap(({ kind, status, message, payload }) => {
+    const about = payload.message ?? message; // a stored record has it beside its payload
+    return kind === "tool-result" && about === id && !REFUSED.includes(status) ? [payload.call] : [];
   });
-  return calls.every(({ state, approval, toolCallId, toolMetadata }) => {
-    if (state === "approval-requested") return pending.includes(approval.id);
-    return state === "input-available" && toolMetadata?.holdfast?.client === true && !given.includes(toolCallId);
-  });
+  const asked = parts.filter(asksPeople);
+  const isUndecided = asked.every(({ approval, toolCallId }) => (approval ? pending.includes(approval.id) : !given.includes(toolCallId)));
+  const step = parts.slice(parts.findLastIndex(({ type }) => type === "step-start") + 1);
+  return asked.length > 0 && isUndecided && !step.some((part) => isUnderWay(part) && !asksPeople(part));
 }
 
-/** @param {string} state of a call */
-function isSettled(state) {
-  return state === "output-available" || state === "output-error" || state === "output-denied";
+/** Whether a part is a call without its final outcome. @param {FoldedPart} part */
+function isUnderWay({ toolCallId, state, preliminary }) {
+  return toolCallId !== undefined && (preliminary === true || !String(state).startsWith("output-"));
 }
 
 /**

@@ -25,6 +25,12 @@ export function askingCalls(messages) {
   );
 }
 
+/** Whether a part is a call that waits for a decision, or for its result from a client. @param {FoldedPart} part */
+export function asksPeople({ state, approval, toolMetadata }) {
+  if (approval) return state === "approval-requested";
+  return state === "input-available" && toolMetadata?.holdfast?.client === true;
+}
+
 /** @param {AskingCall} call */
 export function isPending({ message, part }) {
   return message.status === "streaming" && part.state === "approval-requested";

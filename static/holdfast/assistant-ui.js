@@ -3,6 +3,7 @@
 "use client"; // where React renders components on a server
 
 import { useMemo } from "react";
+import { asksPeople } from "./approvals.js";
 import { useSession } from "./react.js";
 
 /** @typedef {import("@assistant-ui/react").AppendMessage} AppendMessage */
@@ -60,37 +61,58 @@ function errorText(result) {
 
 /** @param {Message} message @returns {ThreadMessageLike} */
 export function convertMessage(message) {
-  const { id, role, created_at: at, status, reason } = message;
+  const { id, role, created_at: at, metadata, status, reason } = message;
   const parts = /** @type {FoldedPart[]} */ (message.parts);
   const content = /** @type {any[]} */ (parts.flatMap((part) => convertPart(part, status) ?? []));
-  const known = { id, role, content, createdAt: new Date(at), metadata: { custom: { status, reason } } };
+  const custom = { ...metadata, status, reason };
+  const known = { id, role, content, createdAt: new Date(at), metadata: { custom } };
   return role === "assistant" ? { ...known, status: statusOf(message, parts) } : known;
 }
 
 /** @param {FoldedPart} part @param {string} status of the message */
 function convertPart(part, status) {
-  const { type, text, url } = part;
-  if (type === "text" || type === "reasoning") return { type, text };
-  if (type === "file") return { type, data: url, mimeType: part.mediaType, filename: part.filename };
-  if (type === "source-url") return { type: "source", sourceType: "url", id: part.sourceId, url, title: part.title };
+  const { type, text, url, mediaType, filename, providerMetadata } = part;
+  const provider = providerMetadata && { providerMetadata };
+  if (type === "text" || type === "reasoning") return { type, text, ...provider };
+  if (type === "file" || type === "reasoning-file") return { type: "file", data: url, mimeType: mediaType, filename };
+  if (type.startsWith("source-")) return { ...convertSource(part), ...provider };
+  if (type === "custom") return { type: "data", name: part.kind, data: providerMetadata ?? null };
   if (type.startsWith("data-")) return { type, id: part.id, data: part.data };
   return part.toolCallId === undefined ? null : convertCall(part, status);
 }
 
+/** @param {FoldedPart} part */
+function convertSource({ type, sourceId: id, url, title, mediaType, filename }) {
+  if (type === "source-url") return { type: "source", sourceType: "url", id, url, title };
+  return { type: "source", sourceType: "document", id, title, mediaType, filename };
+}
+
 /** @param {FoldedPart} part @param {string} status of the message */
-function convertCall({ type, toolName, toolCallId, state, input, output, errorText, preliminary, approval }, status) {
+function convertCall(part, status) {
+  const { type, toolName, toolCallId, state, input, preliminary, approval } = part;
   const name = toolName ?? type.slice("tool-".length);
   const call = { type: "tool-call", toolCallId, toolName: name, args: input ?? {}, ...(preliminary && { isPreliminary: true }) };
-  const result = { "output-available": { result: output }, "output-error": { result: errorText, isError: true } }[String(state)];
   const isMoot = state === "approval-requested" && status !== "streaming"; // the message ended first
   const resolution = isMoot && { resolution: "cancelled" };
-  const decision = approval && { id: approval.id, ...("approved" in approval && { approved: approval.approved }), ...resolution };
-  return { ...call, ...result, ...(approval && { approval: decision }) };
+  return { ...call, ...outcomeOf(part), ...(approval && { approval: { ...convertApproval(approval), ...resolution } }) };
+}
+
+/** @param {FoldedPart} part of a call; assistant-ui takes one that was denied for a failed one */
+function outcomeOf({ state, output, errorText, approval }) {
+  if (state === "output-available") return { result: output };
+  if (state === "output-error") return { result: errorText, isError: true };
+  return state === "output-denied" ? { result: { error: approval?.reason || "Denied" }, isError: true } : {};
+}
+
+/** @param {FoldedPart["approval"]} approval */
+function convertApproval({ id, requestReason: prompt, approved, reason, isAutomatic }) {
+  const given = Object.entries({ prompt, approved, reason, isAutomatic }).filter(([, value]) => value !== undefined);
+  return { id, ...Object.fromEntries(given) };
 }
 
 /** @param {Message} message @param {FoldedPart[]} parts @returns {MessageStatus} */
 function statusOf({ status, reason }, parts) {
-  const asks = parts.some(({ state }) => state === "approval-requested");
+  const asks = parts.some(asksPeople);
   if (status === "streaming") return asks ? { type: "requires-action", reason: "tool-calls" } : { type: "running" };
   if (status === "cancelled") return { type: "incomplete", reason: "cancelled" };
   if (status === "failed") return { type: "incomplete", reason: "error", error: reason };

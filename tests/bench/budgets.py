@@ -7,6 +7,7 @@ ALONE, TOGETHER = "one reader returns to a 10,000-token answer", "100 readers re
 BUSY, FAST = "500 sessions × 20 tokens/s", "200 sessions × 100 tokens/s"
 BUSY_ROLLED, FAST_ROLLED = f"{BUSY}, 40 ms roll-up", f"{FAST}, 40 ms roll-up"
 BUSY_PLAIN = f"{BUSY}, no roll-up"
+FOREIGN = "200 sessions × 20 tokens/s, 40 ms roll-up: the AI SDK's wires"
 SATURATION = "saturation: answers at 20 tokens/s that one core serves with p99 ≤ 250 ms"
 OVERLOAD = "overload: twice as many answers for 20 s"
 FAN_1000 = "fan-out: one answer at 50 tokens/s, 1,000 readers"
@@ -61,6 +62,19 @@ def _fan_out(row: str, most: Budget) -> list[Figure]:
     ]
 
 
+def _foreign(row: str) -> list[Figure]:
+    return [
+        Figure(row, "own_cpu", "our own wire: server CPU s per million tokens"),
+        Figure(row, "http_cpu", "the AI SDK's HTTP wire"),
+        Figure(row, "http_times", "that is, × our own"),
+        Figure(row, "websocket_cpu", "the AI SDK's WebSocket wire"),
+        Figure(row, "websocket_times", "that is, × our own"),
+        Figure(row, "own_p99", "added latency p99, ms: our own wire"),
+        Figure(row, "http_p99", "the AI SDK's HTTP wire"),
+        Figure(row, "websocket_p99", "the AI SDK's WebSocket wire"),
+    ]
+
+
 def _fair(row: str, most: Budget) -> list[Figure]:
     return [
         Figure(row, "rest_quiet_50", "REST p50 when it is quiet, ms"),
@@ -85,6 +99,7 @@ FIGURES = [
     ),
     *_streaming(BUSY_PLAIN, embedded(1.9), embedded(10, scaled=30), embedded(50, scaled=150)),
     *_streaming(FAST_ROLLED, embedded(0.55)),
+    *_foreign(FOREIGN),
     Figure(SATURATION, "answers", "answers", least={"uvicorn": 1300}, bound="is_least"),
     Figure(SATURATION, "answers", "that is, × the release before", least={"uvicorn": 2.2}, beside="before"),
     Figure(SATURATION, "asked", "tokens/s asked for"),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from tests.bench import budgets, connecting, fairness, fanout, rows, saturation, storage, streaming
+from tests.bench import budgets, connecting, fairness, fanout, foreign, rows, saturation, storage, streaming
 from tests.bench.fanout import Fan
 from tests.bench.overload import Overload
 from tests.bench.saturation import Search
@@ -83,6 +83,12 @@ def _writing(quick: bool) -> list[Row]:
     fast = on_one(lambda site: streaming.streaming(site, Load(200, 100, seconds)))
     return [
         Row((budgets.BUSY_ROLLED,), busy, HOLDFAST, rolled),
+        Row(
+            (budgets.FOREIGN,),
+            lambda open_site: foreign.foreign_wires(open_site, Load(200, 20, seconds)),
+            ("uvicorn", "daphne"),
+            rolled | {"HOLDFAST_SSL_REDIRECT": "false"},
+        ),
         # Peers don't roll up: one measurement stands beside both.
         Row((budgets.BUSY_ROLLED, budgets.BUSY_PLAIN), busy, PEERS),
         Row((budgets.BUSY_PLAIN,), busy, (*EMBEDDED, *SCALED), plain, True),

@@ -136,6 +136,60 @@ test("two approvals are decided together, and both outcomes come", { skip }, asy
   assertSame(chat, server);
 });
 
+/** Resume a chat with a call that asks people, and another call after these chunks of it. */
+async function resumed(...chunks) {
+  const page = chatting(following(), { sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses });
+  page.server.publish(SESSION, "m_1", { type: "start", messageId: "m_1" }, ...ASKING, ...chunks);
+  await page.clock.pass(50);
+  page.chat.resumeStream();
+  await page.clock.pass(50);
+  return page;
+}
+
+test("a preliminary output isn't the end of what an approval waits beside", { skip }, async () => {
+  const search = { toolCallId: "call-2", toolName: "search" };
+  const preliminary = { type: "tool-output-available", toolCallId: "call-2", output: 1, preliminary: true };
+  const { chat, clock, server } = await resumed({ type: "tool-input-available", ...search, input: {} }, preliminary);
+  assert.equal(chat.status, "streaming");
+  server.publish(SESSION, "m_1", { type: "tool-output-available", toolCallId: "call-2", output: 2 });
+  await clock.pass(50);
+  assert.equal(chat.status, "ready");
+  assertSame(chat, server);
+});
+
+test("a call of an earlier step without an outcome keeps no approval waiting", { skip }, async () => {
+  const page = chatting(following());
+  const lost = { type: "tool-input-available", toolCallId: "call-0", toolName: "search", input: {} };
+  const sending = page.chat.sendMessage({ text: "Refund it" });
+  await page.clock.pass(50);
+  respond(page.server, "m_1", { type: "start", messageId: "m_1" }, { type: "start-step" }, lost, ...ASKING);
+  await page.clock.pass(50);
+  await sending;
+  assert.equal(page.chat.status, "ready");
+});
+
+test("a client's result that is stored, and not yet in the answer, is waited for no more", { skip }, async () => {
+  const mark = { toolMetadata: { holdfast: { client: true } } };
+  const call = { type: "tool-input-available", toolCallId: "call-2", toolName: "locate", input: {}, ...mark };
+  const page = chatting(following(), { sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses });
+  const { chat, clock, server } = page;
+  chat.sendMessage({ text: "Refund it" });
+  await clock.pass(50);
+  respond(server, "m_1", { type: "start", messageId: "m_1" }, ...ASKING, call);
+  await clock.pass(50);
+  chat.addToolApprovalResponse({ id: "a-1", approved: true });
+  chat.addToolOutput({ tool: "locate", toolCallId: "call-2", output: "here" });
+  await clock.pass(50);
+  const decided = { type: "tool-approval-response", approvalId: "a-1", approved: true };
+  server.publish(SESSION, "m_1", decided, { type: "tool-output-available", toolCallId: "call-1", output: 1 });
+  await clock.pass(50);
+  assert.equal(chat.status, "streaming");
+  server.publish(SESSION, "m_1", { type: "tool-output-available", toolCallId: "call-2", output: "here" }, { type: "finish" });
+  await clock.pass(50);
+  assert.equal(chat.status, "ready");
+  assertSame(chat, server);
+});
+
 test("a refused decision is the chat's error", { skip }, async () => {
   const sendAutomaticallyWhen = lastAssistantMessageIsCompleteWithApprovalResponses;
   const { chat, clock, server } = chatting(following(), { sendAutomaticallyWhen });

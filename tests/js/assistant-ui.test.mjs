@@ -79,6 +79,35 @@ test("an approval that nobody has given before the end is cancelled", { skip }, 
   assert.deepEqual(approval(), { id: "a-1", resolution: "cancelled" });
 });
 
+test("sources, files, denied calls and metadata are shown, and a client's call asks", { skip }, async () => {
+  const { clock, pass, server, thread } = await mounted();
+  const document = { sourceId: "s-1", mediaType: "application/pdf", title: "Tides" };
+  const denied = [
+    { type: "tool-input-available", ...CALL, input: {} },
+    { type: "tool-approval-request", approvalId: "a-1", toolCallId: "call-1", reason: "Much money" },
+    { type: "tool-approval-response", approvalId: "a-1", approved: false, reason: "Too much" },
+    { type: "tool-output-denied", toolCallId: "call-1" },
+  ];
+  const mark = { toolMetadata: { holdfast: { client: true } } };
+  const chunks = [
+    { type: "source-document", ...document, filename: "tides.pdf" },
+    { type: "reasoning-file", mediaType: "image/png", url: "data:," },
+    { type: "custom", kind: "x.note", providerMetadata: { x: { note: 1 } } },
+    ...denied,
+    { type: "tool-input-available", toolCallId: "call-2", toolName: "locate", input: {}, ...mark },
+  ];
+  server.publish(SESSION, "m_1", { type: "start", messageMetadata: { spent: 5 } }, ...chunks);
+  await pass(clock, 50);
+  const [{ content, status, metadata }] = thread().getState().messages;
+  const [source, file, custom, refund] = content;
+  assert.deepEqual([source.sourceType, source.id, source.filename], ["document", "s-1", "tides.pdf"]);
+  assert.deepEqual([file.type, file.data], ["file", "data:,"]);
+  assert.deepEqual([custom.name, custom.data], ["x.note", { x: { note: 1 } }]);
+  assert.deepEqual(refund.approval, { id: "a-1", prompt: "Much money", approved: false, reason: "Too much" });
+  assert.deepEqual([refund.isError, refund.result], [true, { error: "Too much" }]);
+  assert.deepEqual([status.type, metadata.custom.spent], ["requires-action", 5]);
+});
+
 test("stopping the run cancels, and reloading regenerates", { skip }, async () => {
   const { act, clock, pass, server, thread } = await mounted();
   server.publish(SESSION, "user-message-1", { type: "message", role: "user", parts: [{ type: "text", text: "Hello" }] });

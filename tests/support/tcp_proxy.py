@@ -1,4 +1,4 @@
-"""A TCP proxy that makes a network bad on demand: cut, frozen, slow, dropping one direction."""
+"""A TCP proxy that makes a network bad on demand: cut, also at a byte; frozen, slow, dropping one direction."""
 
 import asyncio
 import socket
@@ -24,6 +24,8 @@ class TcpProxy:
         self.deaf: set[Direction] = set()
         self.refusing = False
         self.life_s = 0.0
+        self.came_down = 0  # bytes, of all connections
+        self.cut_at: int | None = None  # of those bytes
         self.writers: set[asyncio.StreamWriter] = set()
         self.stranded: set[asyncio.StreamWriter] = set()
         self.loop = asyncio.new_event_loop()
@@ -79,6 +81,15 @@ class TcpProxy:
         """Reset each new connection after so many seconds; 0: none."""
         self.life_s = seconds
 
+    def cut_after_bytes(self, count: int) -> None:
+        """Reset every connection, once, when so many more bytes have come down from the server; 0: not at all."""
+        self.do(self.set_cut(count))
+
+    @property
+    def will_cut(self) -> bool:
+        """Return whether `cut_after_bytes` has still to come."""
+        return self.cut_at is not None
+
     # How
 
     def do(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -103,6 +114,19 @@ class TcpProxy:
             self.flowing.set()
         else:
             self.flowing.clear()
+
+    async def set_cut(self, count: int) -> None:
+        self.cut_at = self.came_down + count if count else None
+
+    async def forward_down(self, data: bytes, writer: asyncio.StreamWriter) -> None:
+        """Forward bytes from the server, up to the one at which all is cut."""
+        self.came_down += len(data)
+        if self.cut_at is None or self.came_down < self.cut_at:
+            writer.write(data)
+            return
+        writer.write(data[: len(data) - (self.came_down - self.cut_at)])
+        self.cut_at = None
+        await self.reset_all()
 
     async def reset_all(self) -> None:
         for writer in list(self.writers):
@@ -138,7 +162,10 @@ class TcpProxy:
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 if direction not in self.deaf and writer not in self.stranded:
-                    writer.write(data)
+                    if direction == "down":
+                        await self.forward_down(data, writer)
+                    else:
+                        writer.write(data)
                     await writer.drain()
             await self.flowing.wait()
             if writer not in self.stranded:

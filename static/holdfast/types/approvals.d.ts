@@ -52,6 +52,8 @@ export type AskingCall = {
 /** @typedef {{message: FoldedMessage, part: FoldedPart}} AskingCall */
 /** @param {Iterable<FoldedMessage>} messages @returns {AskingCall[]} their calls that ask or asked */
 export declare function askingCalls(messages: Iterable<FoldedMessage>): AskingCall[];
+/** Whether a part is a call that waits for a decision, or for its result from a client. @param {FoldedPart} part */
+export declare function asksPeople({ state, approval, toolMetadata }: FoldedPart): boolean;
 /** @param {AskingCall} call */
 export declare function isPending({ message, part }: AskingCall): boolean;
 /** @param {AskingCall} asking @returns {Approval} */

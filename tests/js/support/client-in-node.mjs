@@ -3,8 +3,11 @@
 import { WebSocket } from "undici"; // Node has one of its own from 22 on, which can't send a cookie
 import { Holdfast } from "../../../static/holdfast/index.js";
 
-/** @param {{url: string, headers: Record<string, string>, transport: string}} options `transport`: "websocket" or "stream" */
-export function clientInNode({ url, headers, transport }) {
+/**
+ * @param {{url: string, headers: Record<string, string>, transport: string, page?: object}} options
+ *   `transport`: "websocket" or "stream"; `page`: another than the process
+ */
+export function clientInNode({ url, headers, transport, page = globalThis }) {
   class SocketWithHeaders extends WebSocket {
     constructor(address) {
       super(address, { headers });
@@ -13,6 +16,7 @@ export function clientInNode({ url, headers, transport }) {
   return new Holdfast({
     url: `${url}/ws/`,
     api: `${url}/api/`,
+    page,
     WebSocket: transport === "websocket" ? SocketWithHeaders : null,
     fetch: (address, init) => fetch(address, { ...init, headers: { ...init.headers, ...headers } }),
   });

@@ -3,5 +3,5 @@
 const BESIDE = import.meta.url;
 
 export function resolve(specifier, context, next) {
-  return /^[./]|^(node|file|data):/.test(specifier) ? next(specifier, context) : next(specifier, { ...context, parentURL: BESIDE });
+  return /^[./#]|^(node|file|data):/.test(specifier) ? next(specifier, context) : next(specifier, { ...context, parentURL: BESIDE });
 }

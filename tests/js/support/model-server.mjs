@@ -206,10 +206,15 @@ export class ModelServer {
     if (!signals.has(id)) {
       signals.set(id, this.sessions.get(session).log.length + 1);
       if (kind === "message") this.publish(session, id, { type: "message", role: "user", parts: payload.parts });
-      else this.record(session, recordOf({ id, kind, at: this.clock.now(), payload }));
+      else this.record(session, recordOf({ id, kind, at: this.clock.now(), ...stored(kind, payload) }));
     }
     client.send({ type: "receipt", session, id, status: "accepted", serial: signals.get(id) });
   }
+}
+
+/** What the record of a signal has of its payload: of a result, the call alone. */
+function stored(kind, payload) {
+  return kind === "tool-result" ? { message: payload.message, payload: { call: payload.call } } : { payload };
 }
 
 /** A signal that has just been accepted, unless `fields` say otherwise. */
