@@ -75,6 +75,8 @@ async def _run(turn: Turn, agent: AbstractAgent[Any, object], deps: object) -> N
                 async for event in events:
                     await writer.write(event)
             await writer.end_stream()
+    assert run.result is not None  # its last node has run
+    await writer.write_output(run.result.output)
 
 
 def _asked(turn: Turn) -> tuple[str, list[ModelMessage]]:

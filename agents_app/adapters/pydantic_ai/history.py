@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import dropwhile
 
@@ -18,6 +19,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from agents_app.adapters.values import OUTPUT, unused
 from sessions_app.core import fold
 from sessions_app.core.wire_types import Part
 
@@ -28,7 +30,8 @@ DENIED = "The person denied this tool call."
 def model_messages(history: list[fold.MessageState]) -> list[ModelMessage]:
     """Return them oldest first, from the first user message: providers refuse a history that begins with an answer.
 
-    Reasoning is left out, since it was signed for the requests of its own run; so are files, sources and data.
+    Reasoning is left out, since it was signed for the requests of its own run; so are files, sources, and data but
+    structured output.
     """
     used: set[str] = set()
     since_a_person = dropwhile(lambda message: message.role == "assistant", history)
@@ -37,16 +40,6 @@ def model_messages(history: list[fold.MessageState]) -> list[ModelMessage]:
 
 def text_of(parts: list[Part]) -> str:
     return "\n".join(part["text"] for part in parts if part["type"] == "text")
-
-
-def unused(id: str, used: set[str]) -> str:
-    """Return an id that is not used yet, the given one if possible, and add it to the used ones."""
-    free, number = id, 1
-    while free in used:
-        number += 1
-        free = f"{id}_{number}"
-    used.add(free)
-    return free
 
 
 def _told(message: fold.MessageState, used: set[str]) -> Iterator[ModelMessage]:
@@ -67,10 +60,12 @@ class _Transcript:
     def told(self, parts: list[Part]) -> Iterator[ModelMessage]:
         for part in parts:
             kind = part["type"]
-            if kind in ("text", "step-start", "steering-message") and self._given:
+            if kind in ("text", f"data-{OUTPUT}", "step-start", "steering-message") and self._given:
                 yield from self._cut()
             if kind == "text" and part["text"]:
                 self._said.append(TextPart(part["text"]))
+            elif kind == f"data-{OUTPUT}":
+                self._said.append(TextPart(json.dumps(part["data"], ensure_ascii=False)))
             elif kind == "steering-message":
                 self._given.append(UserPromptPart(text_of(part["parts"])))
             elif kind.startswith("tool-") or kind == "dynamic-tool":
