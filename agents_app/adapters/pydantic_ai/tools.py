@@ -12,7 +12,7 @@ from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDefinition
 
-from agents_app.adapters.pydantic_ai.history import DENIED
+from agents_app.adapters.history import DENIED
 from agents_app.adapters.pydantic_ai.stream import EventWriter
 from agents_app.tool_call import ToolCall, ToolFailed
 from sessions_app.core.errors import HoldfastError
