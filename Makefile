@@ -34,7 +34,7 @@ test-sqlite: setup
 
 test-postgres: setup
 	$(BIN)/python -m tests.services postgres -- $(BIN)/pytest $(TOGETHER) -m "database and not long" \
-		$(wildcard tests/test_*.py) tests/models
+		$(wildcard tests/test_*.py) tests/models tests/adapters
 
 test-js: setup
 	$(BIN)/python -m tests.services node -- node --test --test-reporter=spec $(shell find tests/js -name '*.test.mjs')

@@ -67,6 +67,31 @@ def conversation(history: list[fold.MessageState]) -> list[Message]:
     return [told for message in since_a_person for told in _told(message, used)]
 
 
+def last_calls(history: list[fold.MessageState]) -> dict[str, Part]:
+    """Return the calls of the newest answer, by id: what a run that was broken off has left."""
+    newest = next((message for message in reversed(history) if message.role == "assistant"), None)
+    parts = newest.parts if newest else []
+    return {part["toolCallId"]: part for part in parts if part["type"].startswith(("tool-", "dynamic-tool"))}
+
+
+def may_have_run(part: Part) -> bool:
+    """Return whether a call's tool may have been run, or may be about to by an approval of an earlier run."""
+    return part["state"] not in ("input-streaming", "input-available", "approval-requested")
+
+
+def result_of(part: Part, name: str, id: str) -> Result:
+    """Return a call's result, as the model is told it."""
+    match part["state"]:
+        case "output-available":
+            return Result(id, name, part.get("output"), "success")
+        case "output-error":
+            return Result(id, name, part["errorText"], "failed")
+        case "output-denied":
+            return Result(id, name, part.get("approval", {}).get("reason") or DENIED, "denied")
+        case _:
+            return Result(id, name, INTERRUPTED, "interrupted")
+
+
 def text_of(parts: list[Part]) -> str:
     return "\n".join(part["text"] for part in parts if part["type"] == "text")
 
@@ -115,16 +140,4 @@ class _Transcript:
         arguments = part["input"] if isinstance(part["input"], dict) else {"input": part["input"]}
         id = unused(part["toolCallId"], self._used)
         self._said.append(Call(id, name, arguments))
-        self._given.append(_result(part, name, id))
-
-
-def _result(part: Part, name: str, id: str) -> Result:
-    match part["state"]:
-        case "output-available":
-            return Result(id, name, part.get("output"), "success")
-        case "output-error":
-            return Result(id, name, part["errorText"], "failed")
-        case "output-denied":
-            return Result(id, name, part.get("approval", {}).get("reason") or DENIED, "denied")
-        case _:
-            return Result(id, name, INTERRUPTED, "interrupted")
+        self._given.append(result_of(part, name, id))

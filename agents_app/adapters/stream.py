@@ -9,7 +9,7 @@ from agents_app.adapters.values import AROUND, OUTPUT, storable, storable_id, un
 from agents_app.backend import Arguments
 from agents_app.tool_call import ToolCall, parsed
 from agents_app.turn import MOST_TOKENS, Turn
-from sessions_app.core.wire_types import Chunk, JsonObject
+from sessions_app.core.wire_types import Chunk
 
 Kind = Literal["text", "reasoning"]
 
@@ -71,10 +71,14 @@ class StreamWriter:
             chunk: Chunk = {"type": "source-url", "sourceId": url, "url": url}
             await self._turn.write(chunk | ({"title": title} if title else {}))
 
+    async def data(self, name: str, value: object) -> None:
+        """Write data of the application's own."""
+        await self.end_texts()
+        await self._turn.data(name, self._storable(value))
+
     async def output(self, value: object) -> None:
         """Write the run's structured output."""
-        await self.end_texts()
-        await self._turn.data(OUTPUT, self._storable(value))
+        await self.data(OUTPUT, value)
 
     # Steps
 
@@ -119,8 +123,8 @@ class StreamWriter:
             call.arguments = parsed(arguments or "{}") if isinstance(arguments, str) else arguments
         except ValueError as problem:
             call.ended = True
-            error: JsonObject = {"input": self._storable(arguments), "errorText": f"Not JSON: {problem}"}
-            await self._turn.write({**chunk, "type": "tool-input-error", **error})  # type: ignore[typeddict-item]
+            chunk["type"] = "tool-input-error"
+            await self._turn.write({**chunk, "input": self._storable(arguments), "errorText": f"Not JSON: {problem}"})
             return
         await self._turn.write({**chunk, "input": self._storable(call.arguments)})
 
@@ -162,7 +166,7 @@ class StreamWriter:
     async def failed(self, key: str, message: str) -> None:
         """End a call with its error, unless it has ended."""
         if id := self.end(key):
-            error = self._storable(message)
+            error = str(self._storable(message))
             await self._turn.write({"type": "tool-output-error", "toolCallId": id, "errorText": error})
 
     # Limits

@@ -14,6 +14,7 @@ from sessions_app.core.text import mend, mend_json
 
 AROUND = 1024  # bytes of a chunk beside the value that it carries and the id of its call
 OUTPUT = "output"  # name of the data part with an agent's structured output
+UNSHOWABLE = "Its arguments are too long, or hold what JSON can't: they can't be shown in full."
 CUT = "\n… cut here. It has {} bytes, and the agent has all of them."
 
 

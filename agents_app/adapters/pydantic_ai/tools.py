@@ -14,11 +14,11 @@ from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDef
 
 from agents_app.adapters.history import DENIED
 from agents_app.adapters.pydantic_ai.stream import EventWriter
+from agents_app.adapters.values import UNSHOWABLE
 from agents_app.tool_call import ToolCall, ToolFailed
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import JsonObject
 
-UNSHOWABLE = "Its arguments are too long, or hold what JSON can't: they can't be shown in full."
 # Exceptions with which a tool tells its model something; any other is a bug in the tool.
 TOLD = (exceptions.ModelRetry, exceptions.ToolRetryError, exceptions.ToolFailed, exceptions.ToolFailedError)
 

@@ -113,7 +113,7 @@ class Kit(Protocol):
 
     name: str
     steers: bool  # whether it takes what people say meanwhile
-    marks_errors: bool  # whether it tells a tool's error from its output
+    marks_errors: bool  # whether it tells apart what a tool tells its model is wrong, and an output
     problem: Callable[[str], Exception]  # with which a tool tells its model something
 
     def make(self, script: list[Step], desk: Desk, *, structured: bool = False) -> Made: ...
