@@ -10,7 +10,7 @@ from typing import Literal
 
 from agents_app.adapters.values import OUTPUT, unused
 from agents_app.backend import Arguments
-from sessions_app.core import fold
+from sessions_app.core import fold, json_text
 from sessions_app.core.wire_types import Part
 
 INTERRUPTED = "The answer was broken off before this tool had a result."
@@ -28,6 +28,11 @@ class Call:
     id: str
     name: str
     arguments: Arguments
+
+    @property
+    def text(self) -> str:
+        """The JSON text of the arguments."""
+        return json_text.of(self.arguments)
 
 
 @dataclass(frozen=True)

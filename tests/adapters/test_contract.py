@@ -25,6 +25,11 @@ def desk() -> Desk:
     return Desk()
 
 
+def needs(kit: Any, ability: str) -> None:
+    if ability in kit.lacks:
+        pytest.skip(f"the framework has no {ability}")
+
+
 async def play(kit: Any, script: list[Step], desk: Desk, *, structured: bool = False, **people: Any) -> Rehearsal:
     made: Made = kit.make(script, desk, structured=structured)
     return await rehearse(made.agent, "Go", **people)
@@ -62,6 +67,7 @@ async def test_interleaved_arguments_go_to_their_own_calls(kit: Any, desk: Desk)
         Call("", "look", "call_A", 0), Call("", "look", "call_B", 1), Call('{"whe', index=0),
         Call('{"where": ', index=1), Call('re": "left"}', index=0), Call('"right"}', index=1),
     ]  # fmt: skip
+    needs(kit, "interleaved arguments")
     told = await play(kit, [["Both. ", *pieces], ["Done."]], desk)
     outputs = {part["input"]["where"]: part["output"] for part in told.message.parts if part["type"] == "tool-look"}
     assert outputs == {"left": "left: found", "right": "right: found"}
@@ -71,8 +77,7 @@ async def test_interleaved_arguments_go_to_their_own_calls(kit: Any, desk: Desk)
 
 
 async def test_ids_that_come_again_in_another_step_are_other_calls(kit: Any, desk: Desk) -> None:
-    if not kit.repeats_ids:
-        pytest.skip("the framework refuses such a model")
+    needs(kit, "repeated ids")
     told = await play(kit, [[look("a")], [look("b")], ["Done."]], desk)
     assert [part["output"] for part in told.message.parts if part["type"] == "tool-look"] == ["a: found", "b: found"]
 
@@ -84,8 +89,9 @@ async def test_a_tools_error_goes_to_the_model(kit: Any, desk: Desk) -> None:
     assert (told.status, told.text) == ("complete", "A pity.")
     assert "No such place." in next(text for role, text in made.requests[1] if role == "tool")
     part = told.tool("look")
-    assert part["state"] == ("output-error" if kit.marks_errors else "output-available")
-    assert "No such place." in part["errorText" if kit.marks_errors else "output"]
+    told_apart = "tool errors" not in kit.lacks
+    assert part["state"] == ("output-error" if told_apart else "output-available")
+    assert "No such place." in part["errorText" if told_apart else "output"]
 
 
 async def test_a_failing_model_fails_the_answer_and_keeps_its_text(kit: Any, desk: Desk) -> None:
@@ -96,19 +102,20 @@ async def test_a_failing_model_fails_the_answer_and_keeps_its_text(kit: Any, des
 
 
 async def test_usage_is_counted(kit: Any, desk: Desk) -> None:
+    needs(kit, "usage")
     told = await play(kit, [[look("here"), Used(10, 3)], ["There.", Used(20, 4)]], desk)
     assert (told.input_tokens, told.output_tokens) == (30, 7)
 
 
 async def test_sources_are_parts(kit: Any, desk: Desk) -> None:
-    if not kit.cites:
-        pytest.skip("the framework's stream has no sources")
+    needs(kit, "sources")
     told = await play(kit, [["It says so.", Cite("https://example.com/a", "A")]], desk)
     [source] = [part for part in told.message.parts if part["type"] == "source-url"]
     assert (source["url"], source["title"], told.text) == ("https://example.com/a", "A", "It says so.")
 
 
 async def test_structured_output_is_data(kit: Any, desk: Desk) -> None:
+    needs(kit, "structured output")
     told = await play(kit, [[look("here", "call_0")], kit.structured(CITY)], desk, structured=True)
     assert told.status == "complete"
     assert [part["data"] for part in told.message.parts if part["type"] == "data-output"] == [json.loads(CITY)]
@@ -140,7 +147,7 @@ async def test_a_broken_off_answer_is_continued(kit: Any, desk: Desk) -> None:
 async def test_a_steer_reaches_the_model_before_its_next_request(kit: Any, desk: Desk) -> None:
     made = kit.make([[look("here")], [look("there", "call_2")], ["Done."]], desk)
     told = await rehearse(made.agent, "Go", steers={1: "and hurry"})
-    if not kit.steers:
+    if "steers" in kit.lacks:
         assert (told.status, told.unread) == ("complete", ["and hurry"])  # it is the next question
         return
     assert told.unread == [] and ("user", "and hurry") in made.requests[1] and ("user", "and hurry") in made.requests[2]

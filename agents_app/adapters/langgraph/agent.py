@@ -28,8 +28,8 @@ from agents_app.adapters import failures
 from agents_app.adapters.approved import ApprovedCalls
 from agents_app.adapters.history import GO_ON, last_calls, may_have_run
 from agents_app.adapters.langgraph.history import answers_to_open_calls, messages, open_calls
-from agents_app.adapters.langgraph.people import People
-from agents_app.adapters.langgraph.stream import GraphWriter, StepRequest
+from agents_app.adapters.langgraph.stream import GraphWriter, StepRequest, questions
+from agents_app.adapters.reviews import Reviews
 from agents_app.turn import AgentFailed, Turn
 from sessions_app.core.busy import WhileBusy
 
@@ -111,11 +111,11 @@ class _Run:
     async def perform(self) -> None:
         async with ApprovedCalls() as approved:
             writer = GraphWriter(self._turn, approved, _tools_beside_output(self._graph))
-            people = People(self._turn, writer, approved)
+            reviews = Reviews(self._turn, writer, approved)
             given = await self._begin(writer)
             while True:
                 if writer.interrupts:
-                    given = Command(resume=await people.answers(writer.interrupts))
+                    given = Command(resume=await reviews.answers(writer.interrupts))
                 await self._stream(given, writer)
                 if not writer.interrupts:
                     return
@@ -147,7 +147,7 @@ class _Run:
         known = _messages_of(state)
         if continues and state.next and not self._may_have_run(known):
             await writer.show(known)
-            writer.interrupts = list(state.interrupts)
+            writer.interrupts = questions(state.interrupts)
             return None
         prompt = HumanMessage(GO_ON) if continues else HumanMessage(turn.prompt, id=self._prompt_id())
         return {"messages": [*answers_to_open_calls(known, turn.history), prompt]}

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, ToolMessage
-from langgraph.types import Interrupt
+from langgraph.types import Interrupt as GraphInterrupt
 
 from agents_app.adapters.approved import ApprovedCalls
+from agents_app.adapters.reviews import Interrupt
 from agents_app.adapters.stream import StreamWriter
 from agents_app.turn import Turn
 
 Update = Mapping[str, object]  # a node's, or several nodes'
+
+
+def questions(interrupts: Iterable[GraphInterrupt[Any]]) -> list[Interrupt]:
+    """Return a graph's interrupts, for people."""
+    return [Interrupt(each.id, each.value, each.response_schema) for each in interrupts]
 
 
 class StepRequest:
@@ -31,7 +37,7 @@ class GraphWriter(StreamWriter):
 
     def __init__(self, turn: Turn, approved: ApprovedCalls, tools: set[str] | None) -> None:
         super().__init__(turn)
-        self.interrupts: list[Interrupt[Any]] = []
+        self.interrupts: list[Interrupt] = []
         self._approved = approved
         self._tools = tools
         self._said: set[str] = set()  # messages of the model, by id
@@ -148,7 +154,7 @@ class GraphWriter(StreamWriter):
         for name, update in nodes.items():
             if name == "__interrupt__":
                 if is_root:
-                    self.interrupts += cast("tuple[Interrupt[Any], ...]", update)
+                    self.interrupts += questions(cast("tuple[GraphInterrupt[Any], ...]", update))
             elif isinstance(update, Mapping):
                 await self._update(update, is_root=is_root)
 

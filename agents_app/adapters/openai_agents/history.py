@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from agents import TResponseInputItem
 
 from agents_app.adapters.history import Call, Message, Result, conversation
-from sessions_app.core import fold, json_text
+from sessions_app.core import fold
 
 
 def input_items(history: list[fold.MessageState]) -> list[TResponseInputItem]:
@@ -23,9 +23,8 @@ def said(text: str) -> TResponseInputItem:
 def _items(message: Message) -> Iterator[TResponseInputItem]:
     for item in message.items:
         match item:
-            case Call(id, name, arguments):
-                text = json_text.of(arguments)
-                yield {"type": "function_call", "call_id": id, "name": name, "arguments": text}
+            case Call(id, name):
+                yield {"type": "function_call", "call_id": id, "name": name, "arguments": item.text}
             case Result(id):
                 yield {"type": "function_call_output", "call_id": id, "output": item.text}
             case str():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from langchain.agents import create_agent
@@ -18,10 +19,7 @@ from agents_app.adapters.langgraph.agent import Steering, answer
 from tests.adapters.kits.script import Call, Cite, Desk, Fail, Hold, Made, Piece, Step, Think, Told, Used
 
 name = "langgraph"
-steers = True
-marks_errors = True
-repeats_ids = True
-cites = True
+lacks = frozenset[str]()
 problem = ToolException
 
 
@@ -93,7 +91,15 @@ class ScriptedModel(BaseChatModel):
         for piece in self.script[len(self.requests) - 1]:
             if isinstance(piece, Hold):
                 await self.desk.hold("model")
-            yield ChatGenerationChunk(message=_chunk(piece))
+            for each in _beginning(piece):
+                yield ChatGenerationChunk(message=_chunk(each))
+
+
+def _beginning(piece: Piece) -> list[Piece]:
+    """Return a call's first piece without arguments, and then those: as providers send it."""
+    if isinstance(piece, Call) and piece.name:
+        return [replace(piece, arguments=""), Call(piece.arguments, index=piece.index)]
+    return [piece]
 
 
 def _chunk(piece: Piece) -> AIMessageChunk:

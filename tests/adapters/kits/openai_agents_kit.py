@@ -22,10 +22,7 @@ from agents_app.adapters.openai_agents.agent import answer
 from tests.adapters.kits.script import Call, Cite, Desk, Fail, Hold, Made, Step, Think, Told, ToolProblem, Used
 
 name = "openai-agents"
-steers = True
-marks_errors = False
-repeats_ids = False
-cites = True
+lacks = frozenset({"repeated ids", "tool errors"})
 problem = ToolProblem
 set_tracing_disabled(True)
 

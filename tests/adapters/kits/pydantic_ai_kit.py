@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_ai import Agent, ModelRetry
+from pydantic_ai import Agent, DeferredToolRequests, ModelRetry
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import Citation, ModelMessage, ModelResponse, ModelResponseStreamEvent, WebCitationSource
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
@@ -19,10 +19,7 @@ from agents_app.adapters.pydantic_ai.agent import answer
 from tests.adapters.kits.script import Call, Cite, Desk, Fail, Hold, Made, Piece, Step, Think, Told, Used
 
 name = "pydantic-ai"
-steers = True
-marks_errors = True
-repeats_ids = True
-cites = True
+lacks = frozenset[str]()
 problem = ModelRetry
 
 
@@ -39,8 +36,12 @@ def make(script: list[Step], desk: Desk, *, structured: bool = False) -> Made:
     return Made(lambda turn: answer(turn, agent), requests)
 
 
-def scripted_agent(script: list[Step], desk: Desk, requests: list[Told], *, structured: bool = False) -> Any:
-    agent: Agent[None, Any] = Agent(ScriptedModel(script, desk, requests), output_type=City if structured else str)
+def scripted_agent(
+    script: list[Step], desk: Desk, requests: list[Told], *, structured: bool = False, deferred: bool = False
+) -> Any:
+    output: Any = City if structured else str
+    model = ScriptedModel(script, desk, requests)
+    agent: Agent[None, Any] = Agent(model, output_type=[output, DeferredToolRequests] if deferred else output)
     agent.tool_plain(desk.look)
     agent.tool_plain(requires_approval=True, metadata={"approval": {"editable": True}})(desk.send)
     return agent

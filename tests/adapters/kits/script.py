@@ -112,8 +112,7 @@ class Kit(Protocol):
     """One framework: makes an agent of a script."""
 
     name: str
-    steers: bool  # whether it takes what people say meanwhile
-    marks_errors: bool  # whether it tells apart what a tool tells its model is wrong, and an output
+    lacks: frozenset[str]  # what the framework can't do or tell
     problem: Callable[[str], Exception]  # with which a tool tells its model something
 
     def make(self, script: list[Step], desk: Desk, *, structured: bool = False) -> Made: ...

@@ -1,16 +1,15 @@
-"""Interrupts of a graph: each becomes an approval, and each decision what the graph is resumed with."""
+"""Interrupts in LangChain's form: each becomes an approval, and each decision what the graph is resumed with."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
-
-from langgraph.types import Interrupt
+from dataclasses import dataclass
+from typing import Any, cast
 
 from agents_app.adapters.approved import ApprovedCalls, together
 from agents_app.adapters.history import DENIED
-from agents_app.adapters.langgraph.stream import GraphWriter
+from agents_app.adapters.stream import StreamWriter
 from agents_app.adapters.values import UNSHOWABLE
 from agents_app.backend import Arguments
 from agents_app.tool_call import ToolCall, ToolFailed
@@ -21,17 +20,26 @@ Answer = dict[str, object]  # one of LangChain's decisions
 QUESTION = "question"  # name of the call that stands for an interrupt of a graph's own
 
 
-class People:
+@dataclass(frozen=True)
+class Interrupt:
+    """A question of a graph. `schema`: of its answer, if the graph tells one."""
+
+    id: str
+    value: object
+    schema: object = None
+
+
+class Reviews:
     """Asks people about the interrupts of one run."""
 
-    def __init__(self, turn: Turn, writer: GraphWriter, approved: ApprovedCalls) -> None:
+    def __init__(self, turn: Turn, writer: StreamWriter, approved: ApprovedCalls) -> None:
         self._turn = turn
         self._writer = writer
         self._approved = approved
         self._taken: set[str] = set()  # calls that a request is about
         self._to_begin: list[tuple[str, ToolCall, Answer]] = []
 
-    async def answers(self, interrupts: list[Interrupt[Any]]) -> dict[str, object]:
+    async def answers(self, interrupts: list[Interrupt]) -> dict[str, object]:
         """Ask about all of them at once; return what each is resumed with, by its id. Approved calls have begun."""
         self._taken.clear()
         self._to_begin.clear()
@@ -45,15 +53,19 @@ class People:
                 answer |= {"type": "reject", "message": str(failure)}
         return {interrupt.id: answer for interrupt, answer in zip(interrupts, answers, strict=True)}
 
-    async def _answer(self, interrupt: Interrupt[Any]) -> object:
+    async def _answer(self, interrupt: Interrupt) -> object:
         match interrupt.value:
             case {"action_requests": list(requests), "review_configs": list(configs)}:
                 keys = [self._key_of(request["name"], request["args"]) for request in requests]
                 allowed = [config["allowed_decisions"] for config in configs]
                 return {"decisions": await together(map(self._about, keys, requests, allowed))}
             case {"type": "tool_approval", "tool_call_id": str(key)} as request:
-                schema = json.dumps(interrupt.response_schema)
-                return await self._about(key, request, [kind for kind in ("edit", "reject") if f'"{kind}"' in schema])
+                schema = json.dumps(interrupt.schema)
+                return await self._about(
+                    key,
+                    cast("Mapping[str, Any]", request),
+                    [kind for kind in ("edit", "reject") if f'"{kind}"' in schema],
+                )
             case value:
                 return await self._question(value)
 
