@@ -94,6 +94,7 @@ clean: ## forget everything that was installed; var/ (the data) stays
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/.tests: .venv/.runtime tests/requirements.txt
+.venv/.tests: .venv/.runtime tests/requirements.txt tests/requirements-without-dependencies.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-without-dependencies.txt
 	@touch $@

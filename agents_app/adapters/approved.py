@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from agents_app.backend import Arguments
 from agents_app.tool_call import ToolCall, ToolFailed
+from agents_app.turn import AgentFailed
 
 T = TypeVar("T")
 
@@ -27,7 +28,8 @@ async def together(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 class ApprovedCalls:
     """`ToolCall.execute` around what a framework does between `begin` and the call's result; for `async with`.
 
-    At the end of the block, calls without a result get the block's error, or an unknown outcome if it was cancelled.
+    At the end of the block, calls without a result get its error, which their tool may have raised; if it was
+    cancelled, or gave up (AgentFailed), their outcome isn't known.
     """
 
     def __init__(self) -> None:
@@ -41,7 +43,7 @@ class ApprovedCalls:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for key, task in self._tasks.items():
-            if isinstance(error, Exception) and key in self._results:
+            if isinstance(error, Exception) and not isinstance(error, AgentFailed) and key in self._results:
                 self._results[key].set_exception(error)
             else:
                 task.cancel()

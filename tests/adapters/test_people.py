@@ -111,12 +111,11 @@ async def test_an_approved_call_that_raises_does_not_show_its_words(kit: Any, ta
     await decide(conversation, "approve")
     answer = await conversation.answered()
     assert desk.sent == ["Ann"] and SECRET not in str(answer)
-    execution = (await conversation.stored(Approval)).execution
-    if kit.name.startswith("ag-ui of pydantic-ai"):  # it tells a failure as an output, and then fails
-        assert (answer.status, execution) == ("failed", Approval.Execution.DONE)
+    if kit.name.startswith("ag-ui"):  # it tells that the run has failed, not the tool
+        assert answer.status == "failed"
         return
     assert (part(conversation)["state"], part(conversation)["errorText"]) == ("output-error", TOOL_FAILED)
-    assert execution == Approval.Execution.FAILED
+    assert (await conversation.stored(Approval)).execution == Approval.Execution.FAILED
 
 
 # Stops

@@ -144,8 +144,8 @@ class _Run:
             await self._writer.end_texts()
         finally:
             result.cancel()
-            if result.run_loop_task:
-                await asyncio.wait({result.run_loop_task})
+            if task := result.run_loop_task:
+                await asyncio.gather(task, return_exceptions=True)  # what it raised, the stream has raised
 
     # Steers
 
