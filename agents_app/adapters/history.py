@@ -10,6 +10,7 @@ from typing import Literal
 
 from agents_app.adapters.values import OUTPUT, unused
 from agents_app.backend import Arguments
+from agents_app.turn import Turn
 from sessions_app.core import fold, json_text
 from sessions_app.core.wire_types import Part
 
@@ -70,6 +71,11 @@ def conversation(history: list[fold.MessageState]) -> list[Message]:
     used: set[str] = set()
     since_a_person = dropwhile(lambda message: message.role == "assistant", history)
     return [told for message in since_a_person for told in _told(message, used)]
+
+
+def goes_on(turn: Turn) -> bool:
+    """Return whether the model is to go on with an answer: not if it was broken off before its first word."""
+    return turn.mode == "continue" and any(part["type"] != "step-start" for part in turn.history[-1].parts)
 
 
 def last_calls(history: list[fold.MessageState]) -> dict[str, Part]:

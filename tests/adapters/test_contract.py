@@ -144,6 +144,14 @@ async def test_a_broken_off_answer_is_continued(kit: Any, desk: Desk) -> None:
     assert made.requests[0][:2] == [("user", "Count"), ("assistant", "One, ")]
 
 
+async def test_an_answer_that_was_broken_off_before_its_first_word_is_begun_again(kit: Any, desk: Desk) -> None:
+    made = kit.make([["One."]], desk)
+    earlier = response("", status="interrupted")
+    earlier.parts = [{"type": "step-start"}]
+    told = await rehearse(made.agent, "Count", mode="continue", earlier=earlier)
+    assert (told.text, made.requests[0]) == ("One.", [("user", "Count")])
+
+
 async def test_a_steer_reaches_the_model_before_its_next_request(kit: Any, desk: Desk) -> None:
     made = kit.make([[look("here")], [look("there", "call_2")], ["Done."]], desk)
     told = await rehearse(made.agent, "Go", steers={1: "and hurry"})

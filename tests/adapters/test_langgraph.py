@@ -12,7 +12,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
 from agents_app.adapters.langgraph.agent import Steering, answer
-from agents_app.testing import _Script, _Stage, approve, deny, person, rehearse
+from agents_app.testing import _Script, _Stage, approve, deny, person, rehearse, response
 from agents_app.turn import Turn
 from sessions_app.core.tools import UNKNOWN_OUTCOME
 from tests.adapters.kits import langgraph_kit as kit
@@ -201,6 +201,14 @@ async def test_regenerating_the_first_answer_begins_anew(desk: Desk) -> None:
     memory.history.pop()
     assert texts(await memory.turn(mode="regenerate")) == "Two."
     assert memory.requests[1] == [("user", "First")]
+
+
+async def test_a_continued_answer_whose_graph_never_got_the_prompt_begins_with_it(desk: Desk) -> None:
+    memory = Memory([["One."], ["Two."]], desk)
+    await memory.turn(prompt="First")
+    memory.history += [person("Second"), response("", status="interrupted")]
+    assert texts(await memory.turn(mode="continue")) == "Two."
+    assert memory.requests[1] == [("user", "First"), ("assistant", "One."), ("user", "Second")]
 
 
 async def test_a_continued_answer_asks_again_from_its_checkpoint(desk: Desk) -> None:

@@ -70,7 +70,7 @@ async def answer(turn: Turn, run: Run) -> None:
     Each turn is a thread of its own, and gets the session's history. Raises AgentFailed if the run fails.
     """
     told = [each for message in history.conversation(turn.history) for each in _messages(message)]
-    if turn.mode == "continue":
+    if history.goes_on(turn):
         told.append(UserMessage(id=_id(), content=history.GO_ON))
     thread = _id()
     resume: list[ResumeEntry] | None = None

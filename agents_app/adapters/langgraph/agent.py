@@ -26,7 +26,7 @@ from langgraph.types import Command, StateSnapshot, StreamMode
 from agents_app import registry
 from agents_app.adapters import failures
 from agents_app.adapters.approved import ApprovedCalls
-from agents_app.adapters.history import GO_ON, last_calls, may_have_run
+from agents_app.adapters.history import GO_ON, goes_on, last_calls, may_have_run
 from agents_app.adapters.langgraph.history import answers_to_open_calls, messages, open_calls
 from agents_app.adapters.langgraph.stream import GraphWriter, StepRequest, questions
 from agents_app.adapters.reviews import Reviews
@@ -136,20 +136,20 @@ class _Run:
     async def _begin(self, writer: GraphWriter) -> Input:
         """Return the graph's input. What a broken-off run was about to ask is in the writer's interrupts."""
         turn = self._turn
-        continues = turn.mode == "continue"
         if not self._remembers:
             told = messages(turn.history)
-            return {"messages": [*told, HumanMessage(GO_ON)] if continues else told}
+            return {"messages": [*told, HumanMessage(GO_ON)] if goes_on(turn) else told}
         if turn.mode == "regenerate":
-            await self._rewind()
-            return {"messages": [HumanMessage(turn.prompt, id=self._prompt_id())]}
+            known = await self._rewind()
+            return {"messages": [*answers_to_open_calls(known, turn.history), self._prompt()]}
         state = await self._graph.aget_state(self._config)
         known = _messages_of(state)
+        continues = turn.mode == "continue" and self._prompt_id() in [message.id for message in known]
         if continues and state.next and not self._may_have_run(known):
             await writer.show(known)
             writer.interrupts = questions(state.interrupts)
             return None
-        prompt = HumanMessage(GO_ON) if continues else HumanMessage(turn.prompt, id=self._prompt_id())
+        prompt = HumanMessage(GO_ON) if continues else self._prompt()
         return {"messages": [*answers_to_open_calls(known, turn.history), prompt]}
 
     def _may_have_run(self, known: list[AnyMessage]) -> bool:
@@ -157,15 +157,19 @@ class _Run:
         shown = last_calls(self._turn.history)
         return any(id in shown and may_have_run(shown[id]) for id in open_calls(known))
 
+    def _prompt(self) -> HumanMessage:
+        return HumanMessage(self._turn.prompt, id=self._prompt_id())
+
     def _prompt_id(self) -> str:
         return next(message.id for message in reversed(self._turn.history) if message.role == "user")
 
-    async def _rewind(self) -> None:
-        """Go back to the newest checkpoint that doesn't have the prompt yet."""
+    async def _rewind(self) -> list[AnyMessage]:
+        """Go back to the newest checkpoint that doesn't have the prompt yet; return its messages."""
         async for state in self._graph.aget_state_history(self._config):
             if self._prompt_id() not in [message.id for message in _messages_of(state)]:
                 self._rewound = dict(state.config["configurable"])
-                return
+                return _messages_of(state)
+        return []
 
 
 def _messages_of(state: StateSnapshot) -> list[AnyMessage]:

@@ -29,7 +29,7 @@ from agents.tool_context import ToolContext
 from agents_app import registry
 from agents_app.adapters import failures
 from agents_app.adapters.approved import ApprovedCalls, together
-from agents_app.adapters.history import DENIED, GO_ON
+from agents_app.adapters.history import DENIED, GO_ON, goes_on
 from agents_app.adapters.openai_agents.history import input_items, said
 from agents_app.adapters.openai_agents.stream import EventWriter
 from agents_app.adapters.values import UNSHOWABLE
@@ -123,7 +123,7 @@ class _Run:
 
     async def perform(self) -> None:
         given: list[TResponseInputItem] | RunState[Any] = input_items(self._turn.history)
-        if isinstance(given, list) and self._turn.mode == "continue":
+        if isinstance(given, list) and goes_on(self._turn):
             given.append(said(GO_ON))
         while True:
             result = Runner.run_streamed(

@@ -12,7 +12,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse
 
 from agents_app import registry
 from agents_app.adapters import failures
-from agents_app.adapters.history import GO_ON
+from agents_app.adapters.history import GO_ON, goes_on
 from agents_app.adapters.pydantic_ai import errors
 from agents_app.adapters.pydantic_ai.history import model_messages
 from agents_app.adapters.pydantic_ai.stream import EventWriter
@@ -81,7 +81,7 @@ async def _run(turn: Turn, agent: AbstractAgent[Any, object], deps: object) -> N
 
 def _asked(turn: Turn) -> tuple[str, list[ModelMessage]]:
     """Return the prompt for the model, and the history before it."""
-    if turn.mode == "continue" and any(part["type"] != "step-start" for part in turn.history[-1].parts):
+    if goes_on(turn):
         return GO_ON, model_messages(turn.history)
     places = (place for place, message in enumerate(turn.history) if message.role == "user")
     return turn.prompt, model_messages(turn.history[: max(places, default=0)])
