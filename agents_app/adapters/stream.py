@@ -74,7 +74,7 @@ class StreamWriter:
     async def data(self, name: str, value: object) -> None:
         """Write data of the application's own."""
         await self.end_texts()
-        await self._turn.data(name, self._storable(value))
+        await self._turn.data(name, self.storable(value))
 
     async def output(self, value: object) -> None:
         """Write the run's structured output."""
@@ -124,9 +124,9 @@ class StreamWriter:
         except ValueError as problem:
             call.ended = True
             chunk["type"] = "tool-input-error"
-            await self._turn.write({**chunk, "input": self._storable(arguments), "errorText": f"Not JSON: {problem}"})
+            await self._turn.write({**chunk, "input": self.storable(arguments), "errorText": f"Not JSON: {problem}"})
             return
-        await self._turn.write({**chunk, "input": self._storable(call.arguments)})
+        await self._turn.write({**chunk, "input": self.storable(call.arguments)})
 
     async def settle(self) -> None:
         """Complete the calls whose arguments have been streamed."""
@@ -145,7 +145,7 @@ class StreamWriter:
     def askable(self, key: str) -> ToolCall | None:
         """Return a call that people can be shown in full, to decide about; None for any other."""
         call = self._calls.get(key)
-        if call is None or call.arguments is None or self._storable(call.arguments) != call.arguments:
+        if call is None or call.arguments is None or self.storable(call.arguments) != call.arguments:
             return None
         return self._turn.call(call.id, call.name, call.arguments)
 
@@ -160,20 +160,16 @@ class StreamWriter:
     async def returned(self, key: str, output: object) -> None:
         """End a call with its output, unless it has ended."""
         if id := self.end(key):
-            output = self._storable(output)
+            output = self.storable(output)
             await self._turn.write({"type": "tool-output-available", "toolCallId": id, "output": output})
 
     async def failed(self, key: str, message: str) -> None:
         """End a call with its error, unless it has ended."""
         if id := self.end(key):
-            error = str(self._storable(message))
+            error = str(self.storable(message))
             await self._turn.write({"type": "tool-output-error", "toolCallId": id, "errorText": error})
 
     # Limits
-
-    def storable(self, value: object) -> object:
-        """Return a value as one of this turn's chunks can hold it."""
-        return self._storable(value)
 
     def usage(self, input_tokens: int | None, output_tokens: int | None) -> None:
         """Count what the provider says the model has read and written, within the bounds of a count."""
@@ -181,5 +177,6 @@ class StreamWriter:
         read, written = counts
         self._turn.usage(input_tokens=read, output_tokens=written)
 
-    def _storable(self, value: object) -> object:
+    def storable(self, value: object) -> object:
+        """Return a value as one of this turn's chunks can hold it."""
         return storable(value, self._turn.chunk_bytes - AROUND - max(map(len, self._used), default=0))
