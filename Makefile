@@ -34,7 +34,7 @@ test-sqlite: setup
 
 test-postgres: setup
 	$(BIN)/python -m tests.services postgres -- $(BIN)/pytest $(TOGETHER) -m "database and not long" \
-		$(wildcard tests/test_*.py) tests/models
+		$(wildcard tests/test_*.py) tests/models tests/adapters
 
 test-js: setup
 	$(BIN)/python -m tests.services node -- node --test --test-reporter=spec $(shell find tests/js -name '*.test.mjs')
@@ -98,6 +98,7 @@ clean: ## forget everything that was installed; var/ (the data) stays
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/.tests: .venv/.runtime tests/requirements.txt
+.venv/.tests: .venv/.runtime tests/requirements.txt tests/requirements-without-dependencies.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-without-dependencies.txt
 	@touch $@

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai import Agent, ModelRetry, NativeOutput, PromptedOutput, RunContext
 from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.messages import (
     BinaryContent,
@@ -20,7 +20,8 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.function import DeltaThinkingPart, DeltaToolCall, FunctionModel
 from pydantic_ai.models.test import TestModel
 
-from agents_app.adapters.pydantic_ai.stream import EventWriter, storable
+from agents_app.adapters.pydantic_ai.stream import EventWriter
+from agents_app.adapters.values import storable
 from agents_app.testing import CHUNK_BYTES, rehearse
 from agents_app.turn import Turn
 from sessions_app.core.fold import MessageState
@@ -185,14 +186,33 @@ async def test_tools_get_the_dependencies_of_their_turn(talk: Any) -> None:
     assert tool(answer)["output"] == "asked: Where?"
 
 
-async def test_a_typed_answer_is_shown_as_its_value(talk: Any) -> None:
-    class Place(BaseModel):
-        shelf: int
+class Place(BaseModel):
+    shelf: int
 
-    agent = Agent(TestModel(custom_output_args={"shelf": 4}), output_type=Place)
-    answer = await (await talk(agent)).ask("Where?")
+
+async def test_structured_output_is_data_and_part_of_the_history(talk: Any) -> None:
+    model, given = scripted(
+        [call("final_result", '{"shelf": "none"}')], [call("final_result", '{"shelf": 4}', "call_2")], ["Yes."]
+    )
+    conversation = await talk(Agent(model, output_type=[Place, str]))
+    answer = await conversation.ask("Where?")
     assert answer.status == "complete"
-    assert tool(answer, "final_result")["input"] == {"shelf": 4}
+    assert [part for part in answer.parts if part["type"] != "step-start"] == [
+        {"type": "data-output", "data": {"shelf": 4}}
+    ]
+    await conversation.ask("Are you sure?")
+    assert request_parts(given[2])[:2] == [("user-prompt", "Where?"), ("text", '{"shelf": 4}')]
+
+
+@pytest.mark.parametrize("kind", [NativeOutput, PromptedOutput])
+async def test_structured_output_that_comes_as_text_is_data(talk: Any, kind: Any) -> None:
+    model, _ = scripted(['{"shelf":', " 4}"])
+    model.profile["supports_json_schema_output"] = True
+    answer = await (await talk(Agent(model, output_type=kind(Place)))).ask("Where?")
+    assert answer.status == "complete"
+    assert [part for part in answer.parts if part["type"] != "step-start"] == [
+        {"type": "data-output", "data": {"shelf": 4}}
+    ]
 
 
 async def test_the_model_gets_the_history(talk: Any) -> None:

@@ -7,8 +7,8 @@ import pytest
 from pydantic_ai import Agent
 from pydantic_ai.models import Model, infer_model
 
+from agents_app.adapters.failures import BROKEN_OFF
 from agents_app.adapters.pydantic_ai.agent import answer
-from agents_app.adapters.pydantic_ai.errors import BROKEN_OFF
 from agents_app.testing import Rehearsal, rehearse
 from tests.support.model_server import Answer, Event, Exchange, ModelServer, call_item, chat, message_item, responses
 

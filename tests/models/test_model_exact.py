@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic_ai import Agent
 
-from agents_app.adapters.pydantic_ai.tools import UNSHOWABLE
+from agents_app.adapters.values import UNSHOWABLE
 from tests.models.scripted import call, request_parts, scripted, tool
 from tests.models.test_model_people import asked, decide
 

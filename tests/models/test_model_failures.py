@@ -12,7 +12,7 @@ from pydantic_ai.models import infer_model
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
-from agents_app.adapters.pydantic_ai.errors import FILTERED, TOO_LONG
+from agents_app.adapters.failures import FILTERED, TOO_LONG
 from sessions_app.core.fold import MessageState
 from tests.support.model_server import (
     Answer,

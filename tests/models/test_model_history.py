@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ToolReturnPart
 
-from agents_app.adapters.pydantic_ai.history import DENIED, INTERRUPTED, model_messages
+from agents_app.adapters.history import DENIED, INTERRUPTED
+from agents_app.adapters.pydantic_ai.history import model_messages
 from sessions_app.core.fold import MessageState
 
 PERSON = {"type": "text", "text": "Where?"}

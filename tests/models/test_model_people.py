@@ -12,8 +12,8 @@ from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import ExternalToolset
 
-from agents_app.adapters.pydantic_ai.agent import GO_ON
-from agents_app.adapters.pydantic_ai.tools import UNSHOWABLE
+from agents_app.adapters.history import GO_ON
+from agents_app.adapters.values import UNSHOWABLE
 from sessions_app import conf
 from sessions_app.database import threads
 from sessions_app.models import Approval, Run

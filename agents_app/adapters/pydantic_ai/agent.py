@@ -11,6 +11,8 @@ from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 
 from agents_app import registry
+from agents_app.adapters import failures
+from agents_app.adapters.history import GO_ON, goes_on
 from agents_app.adapters.pydantic_ai import errors
 from agents_app.adapters.pydantic_ai.history import model_messages
 from agents_app.adapters.pydantic_ai.stream import EventWriter
@@ -24,8 +26,6 @@ D = TypeVar("D")
 
 # Providers whose own words pydantic-ai doesn't keep (xAI), or that send none for some models (Snowflake).
 WITHOUT_OWN_WORDS = ("xai", "snowflake")
-
-GO_ON = "Your answer was broken off. Go on where it ended, and don't repeat what it says already."
 
 
 def register(
@@ -75,11 +75,13 @@ async def _run(turn: Turn, agent: AbstractAgent[Any, object], deps: object) -> N
                 async for event in events:
                     await writer.write(event)
             await writer.end_stream()
+    assert run.result is not None  # its last node has run
+    await writer.write_output(run.result.output)
 
 
 def _asked(turn: Turn) -> tuple[str, list[ModelMessage]]:
     """Return the prompt for the model, and the history before it."""
-    if turn.mode == "continue" and any(part["type"] != "step-start" for part in turn.history[-1].parts):
+    if goes_on(turn):
         return GO_ON, model_messages(turn.history)
     places = (place for place, message in enumerate(turn.history) if message.role == "user")
     return turn.prompt, model_messages(turn.history[: max(places, default=0)])
@@ -96,12 +98,12 @@ def _check_ended(response: ModelResponse) -> None:
     """Raise AgentFailed if the response was cut off, before any tool is called: it may end in half a call."""
     match response.finish_reason:
         case "content_filter":
-            raise AgentFailed(errors.FILTERED)
+            raise AgentFailed(failures.FILTERED)
         case "length":
-            raise AgentFailed(errors.TOO_LONG)
+            raise AgentFailed(failures.TOO_LONG)
         case _ if response.provider_url and not _end_was_sent(response):
             logger.warning("the stream of %s ended without a finish reason", response.provider_name)
-            raise AgentFailed(errors.BROKEN_OFF)
+            raise AgentFailed(failures.BROKEN_OFF)
 
 
 def _end_was_sent(response: ModelResponse) -> bool:

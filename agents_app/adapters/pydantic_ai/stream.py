@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,10 +9,14 @@ from typing import Any, Literal
 from pydantic_ai.messages import (
     ERROR_OUTCOMES,
     AgentStreamEvent,
+    Citation,
     FilePart,
     ModelResponse,
+    ModelResponsePart,
     NativeToolCallPart,
     NativeToolReturnPart,
+    OutputToolCallEvent,
+    OutputToolResultEvent,
     PartDeltaEvent,
     PartEndEvent,
     PartStartEvent,
@@ -26,19 +29,17 @@ from pydantic_ai.messages import (
     ToolCallPartDelta,
     ToolResultEvent,
     ToolReturnPart,
+    WebCitationSource,
 )
-from pydantic_core import to_jsonable_python
+from pydantic_ai.models import ModelRequestParameters
 
-from agents_app.adapters.pydantic_ai.history import unused
+from agents_app.adapters.values import AROUND, OUTPUT, storable, storable_id, unused
 from agents_app.tool_call import ToolCall
 from agents_app.turn import Turn
-from sessions_app.core import json_text, vocabulary
-from sessions_app.core.errors import HoldfastError
+from sessions_app.core import json_text
 from sessions_app.core.text import mend, mend_json
 from sessions_app.core.wire_types import Chunk
 
-AROUND = 1024  # bytes of a chunk beside the value that it carries and the id of its call
-CUT = "\n… cut here. It has {} bytes, and the agent has all of them."
 TOO_LARGE = "\n\n*A file ({}, {} bytes) is too large to be kept here.*\n\n"
 
 
@@ -78,10 +79,30 @@ class EventWriter:
         self._used: set[str] = set()
         self._refused: dict[str, ToolCallPart] = {}  # calls whose arguments don't fit their tool
         self._ended: set[str] = set()  # calls whose result has been written by others
+        self._output_tools: set[str] = set()  # by which the model gives its structured output
+        self._hides_text = False  # which is JSON
+        self._hidden: set[int] = set()  # parts of this stream that are structured output, by index
+        self._cited: set[str] = set()  # addresses of sources
+
+    def expect(self, request: ModelRequestParameters) -> None:
+        """Note which parts of the next response will be structured output: `write_output` shows it, as data."""
+        self._output_tools = {tool.name for tool in request.output_tools}
+        self._hides_text = request.output_mode in ("native", "prompted")
+
+    async def write_output(self, output: object) -> None:
+        """Write the run's structured output; text has been streamed."""
+        if not isinstance(output, str):
+            await self._turn.data(OUTPUT, self.storable(output))
 
     async def write(self, event: AgentStreamEvent) -> None:
-        """Write one event."""
+        """Write one event, unless it is of the structured output."""
         match event:
+            case PartStartEvent(index=index, part=part) if self._is_output(part):
+                self._hidden.add(index)
+            case PartDeltaEvent(index=index) | PartEndEvent(index=index) if index in self._hidden:
+                pass
+            case OutputToolCallEvent() | OutputToolResultEvent():
+                pass
             case PartStartEvent(index=index, part=TextPart() as part):
                 self._open(index, "text", event.previous_part_kind == "text")
                 await self._append(index, part.content)
@@ -102,6 +123,8 @@ class EventWriter:
                 await self._argue(index, delta)
             case PartEndEvent(part=NativeToolCallPart() as call):
                 await self._called(call)
+            case PartEndEvent(part=TextPart(citations=[_, *_] as citations)):
+                await self._cite(citations)
             case ToolCallEvent(part=call):
                 await self._decided(call, event.args_valid)
             case ToolResultEvent(part=result):
@@ -111,6 +134,7 @@ class EventWriter:
         """End the texts of a model's stream: until then any of them may go on."""
         texts = {text.id: text for text in self._texts.values() if text.begun}
         self._texts.clear()
+        self._hidden.clear()
         for text in texts.values():
             await self._turn.write({"type": f"{text.kind}-end", "id": text.id})
 
@@ -124,6 +148,8 @@ class EventWriter:
                 part.content = mend(part.content)
             elif isinstance(part, ToolCallPart):
                 part.args = whole_arguments(part.args)
+                if part.tool_name in self._output_tools:
+                    continue
                 call = next((call for call in streamed if call.provider == part.tool_call_id), None)
                 # A provider may give two calls one id: their decisions and results would be taken for each other's.
                 part.tool_call_id = unused(part.tool_call_id, seen)
@@ -132,6 +158,13 @@ class EventWriter:
                     self._ids[part.tool_call_id] = call.id
                 elif part.tool_call_id not in self._ids:  # it was not streamed
                     self._ids[part.tool_call_id] = unused(storable_id(part.tool_call_id), self._used)
+
+    # --- Structured output ---
+
+    def _is_output(self, part: ModelResponsePart) -> bool:
+        if isinstance(part, ToolCallPart):
+            return part.tool_name in self._output_tools
+        return self._hides_text and isinstance(part, TextPart)
 
     # --- Text and reasoning ---
 
@@ -154,6 +187,14 @@ class EventWriter:
             await self._turn.write({"type": f"{text.kind}-start", "id": text.id})
         delta, text.gap = text.gap + delta, ""
         await self._turn.write({"type": f"{text.kind}-delta", "id": text.id, "delta": delta})
+
+    async def _cite(self, citations: list[Citation]) -> None:
+        sources = (source for citation in citations for source in citation.sources)
+        for source in sources:
+            if isinstance(source, WebCitationSource) and source.url not in self._cited:
+                self._cited.add(source.url)
+                chunk: Chunk = {"type": "source-url", "sourceId": source.url, "url": source.url}
+                await self._turn.write(chunk | ({"title": source.title} if source.title else {}))
 
     async def _file(self, kind: str, url: str) -> None:
         if len(url) > self._most:
@@ -254,27 +295,6 @@ class EventWriter:
     def storable(self, value: object) -> Any:
         """Return a value as one of this turn's chunks can hold it."""
         return storable(value, self._most)
-
-
-def storable_id(id: str) -> str:
-    """Return the id of a provider's call; for one that no response can hold, an id of its digest."""
-    id = mend(id)
-    return id if vocabulary.is_name(id) else f"call_{hashlib.sha256(id.encode()).hexdigest()}"
-
-
-def storable(value: object, most: int) -> Any:
-    """Return a value as a chunk can hold it: as JSON of at most so many bytes, or as its text, cut."""
-    plain = mend_json(to_jsonable_python(value, bytes_mode="base64"))
-    try:
-        if vocabulary.json_bytes(plain) <= most:
-            return plain
-    except HoldfastError:
-        pass  # a number or a nesting that JSON readers refuse
-    text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
-    encoded = text.encode()
-    if len(encoded) <= most:
-        return text
-    return encoded[:most].decode(errors="ignore") + CUT.format(len(encoded))
 
 
 def whole_arguments(arguments: Any) -> Any:

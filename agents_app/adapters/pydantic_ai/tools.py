@@ -9,15 +9,16 @@ from typing import Any
 from pydantic_ai import RunContext, ToolApproved, ToolDenied, ToolReturn, exceptions
 from pydantic_ai.capabilities import AbstractCapability, WrapToolExecuteHandler
 from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDefinition
 
-from agents_app.adapters.pydantic_ai.history import DENIED
+from agents_app.adapters.history import DENIED
 from agents_app.adapters.pydantic_ai.stream import EventWriter
+from agents_app.adapters.values import UNSHOWABLE
 from agents_app.tool_call import ToolCall, ToolFailed
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.wire_types import JsonObject
 
-UNSHOWABLE = "Its arguments are too long, or hold what JSON can't: they can't be shown in full."
 # Exceptions with which a tool tells its model something; any other is a bug in the tool.
 TOLD = (exceptions.ModelRetry, exceptions.ToolRetryError, exceptions.ToolFailed, exceptions.ToolFailedError)
 
@@ -34,6 +35,12 @@ class DeferredTools(AbstractCapability[object]):
 
     def __post_init__(self) -> None:
         self._approved: dict[str, ToolCall] = {}
+
+    async def before_model_request(
+        self, ctx: RunContext[object], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        self.writer.expect(request_context.model_request_parameters)
+        return request_context
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[object], *, requests: DeferredToolRequests
