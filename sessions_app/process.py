@@ -33,6 +33,8 @@ from sessions_app.runs.lease_keeper import LeaseKeeper
 from sessions_app.runs.leases import Lease, Reaper
 from sessions_app.runs.signal_intake import SignalIntake
 from sessions_app.telemetry import metrics, tracing
+from sessions_app.workers.batches import ClaimedBatches
+from sessions_app.workers.remote_workers import RemoteWorkers
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +112,8 @@ class Process:
         self.claims = Claims(self.log_writer, self.lease)
         self.inboxes = RunInboxes(self.log_writer)
         self.signal_intake = SignalIntake(self.log_writer, self.claims, self._on_signal_stored)
+        self.workers = RemoteWorkers(self.log_writer, self.producers, self.inboxes, self.claims)
+        self.claimed_batches = ClaimedBatches(self.log_writer, self.producers, self.workers.release)
         self.reaper = Reaper(self.log_writer, self.lease)
         # Diagnostics.
         self.connection_recorder = ConnectionRecorder(loop.time)
@@ -134,6 +138,7 @@ class Process:
             self._keep("identities", _every(conf.settings.recheck_ms / 1000, self.connections.check_identities)),
             self._keep("reaper", _every(min(lease_s / 3, SCAN_S), self.reaper.scan)),
             self._keep("inboxes", self.inboxes.run),
+            self._keep("remote workers", self.workers.run),
             self._keep("retention", purge.purge_forever),
             self._keep("journal", journal.trim_forever),
             self._keep("connection records", _every(WRITE_EVERY_S, self.connection_recorder.write)),
@@ -181,6 +186,7 @@ class Process:
     def _check_signals(self) -> None:
         self.inboxes.poll_soon()
         self.claims.waiting.set()
+        self.workers.look_soon()
 
     def _keep(self, name: str, work: Step) -> asyncio.Task[None]:
         async def forever() -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 from django.db import connection
@@ -63,6 +63,32 @@ class RunSignals(NamedTuple):
     newest: int | None
 
 
+class OpenInbox(Protocol):
+    """An inbox as the process fills it."""
+
+    run: models.Run
+
+    @property
+    def awaits(self) -> bool:
+        """True while the agent waits for a decision or a result."""
+
+    @property
+    def stopping(self) -> bool:
+        """True once the agent was told to stop."""
+
+    def has(self, key: int) -> bool:
+        """Return True if the signal with this key was already added."""
+
+    def put(self, signal: AgentSignal) -> bool:
+        """Add a signal. Return False if it was already added."""
+
+    def expire(self, approval: str) -> None:
+        """Resolve an approval as expired."""
+
+    def halt(self, *, cancelled: bool) -> None:
+        """Tell the agent to stop: its run was cancelled, or it has been ended elsewhere."""
+
+
 class RunInbox:
     """Inbox of one run. Keeps signals until the agent asks for them; `stop` is set when the agent has to stop."""
 
@@ -72,6 +98,13 @@ class RunInbox:
         self._seen: set[int] = set()
         self._steers: list[AgentSignal] = []
         self._awaited: dict[str, asyncio.Future[AgentSignal | None]] = {}
+
+    @property
+    def stopping(self) -> bool:
+        return self.stop.is_set()
+
+    def halt(self, *, cancelled: bool) -> None:
+        self.stop.set()
 
     @property
     def awaits(self) -> bool:
@@ -119,19 +152,26 @@ class RunInboxes:
 
     def __init__(self, log_writer: LogWriter) -> None:
         self._log_writer = log_writer
-        self._inboxes: dict[str, RunInbox] = {}
+        self._inboxes: dict[str, OpenInbox] = {}
         self._wake = asyncio.Event()
         self._check_at = 0.0  # time of the next check, in the loop's time
         self._missing: set[str] = set()  # runs missing at the last check
 
     def open(self, run: models.Run) -> RunInbox:
         """Open the inbox of a run."""
-        inbox = self._inboxes[run.pk] = RunInbox(run)
-        self.poll_soon()  # it may have received signals while it waited
+        inbox = RunInbox(run)
+        self.add(inbox)
         return inbox
 
-    def close(self, inbox: RunInbox) -> None:
-        self._inboxes.pop(inbox.run.pk, None)
+    def add(self, inbox: OpenInbox) -> None:
+        """Fill this inbox of a run from now on, instead of an earlier one."""
+        self._inboxes[inbox.run.pk] = inbox
+        self.poll_soon()  # it may have received signals while it waited
+
+    def close(self, inbox: OpenInbox) -> None:
+        """Stop filling an inbox, unless another one has taken its place."""
+        if self._inboxes.get(inbox.run.pk) is inbox:
+            del self._inboxes[inbox.run.pk]
 
     def poll_soon(self) -> None:
         """Start a poll: a signal was stored."""
@@ -158,9 +198,9 @@ class RunInboxes:
             inbox = self._inboxes.get(run)
             if inbox is None:
                 continue
-            if cancel is not None and not inbox.stop.is_set():
+            if cancel is not None and not inbox.stopping:
                 self._deliver(inbox, cancel)
-                inbox.stop.set()
+                inbox.halt(cancelled=True)
             if newest is not None and not inbox.has(newest):
                 sent.append(run)
         for run, signal in await threads.run_with_retry(_read, sent) if sent else ():
@@ -188,10 +228,10 @@ class RunInboxes:
         # Only runs that were also missing at the last check: a run being stored now isn't visible yet.
         for run in missing & self._missing:
             if run in self._inboxes:
-                self._inboxes[run].stop.set()
+                self._inboxes[run].halt(cancelled=False)
         self._missing = missing
 
-    def _deliver(self, inbox: RunInbox, key: int) -> None:
+    def _deliver(self, inbox: OpenInbox, key: int) -> None:
         # Not awaited: if it is lost, the signal's final receipt makes up for it.
         receipt = self._log_writer.change_with_retry(inbox.run.session_id, _delivered, key)
         task = asyncio.get_running_loop().create_task(receipt)

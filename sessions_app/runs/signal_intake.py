@@ -58,18 +58,18 @@ class SignalIntake:
         sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits, issued_by=issued_by)
         session = await threads.run(queries.readable, frame.session, owner)
         _count(payer, sent)
-        receipt = await self.store(session.id, sent)
+        receipt = await self.store(session.id, sent, agent=session.agent)
         self._on_stored()
         return receipt
 
-    def store(self, session: str, sent: signals.Sent) -> Awaitable[signal_handlers.Receipt]:
-        """Store a signal and carry it out. If it creates a run, a free agent of this process claims it at once.
+    def store(self, session: str, sent: signals.Sent, *, agent: str) -> Awaitable[signal_handlers.Receipt]:
+        """Store a signal and carry it out. If it creates a run, a free agent claims it at once. `agent`: the session's.
 
         It is queued immediately, before it is awaited, so a sender that disconnects can't undo it.
         """
         stored = self._log_writer.change(session, signal_handlers.handle, sent)
         if sent.kind in signals.CAUSES:
-            self._claims.claim_at_once(session)
+            self._claims.claim_at_once(session, agent)
         return stored
 
 
