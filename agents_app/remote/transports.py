@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import httpx
@@ -18,6 +19,7 @@ ANSWER_S = 20.0  # until a frame is answered; afterwards the transport counts as
 PING_S = 10.0
 CLOSE_S = 1.0
 REQUESTS = 16  # at once
+PUSHED = ("run", "inbox", "expired", "stop")
 
 
 class TransportLost(Exception):
@@ -29,6 +31,9 @@ class PublisherTransport(Protocol):
 
     async def publish(self, frame: Frame) -> Frame:
         """Send a batch; return the frame that answers it. Raises TransportLost."""
+
+    async def ask(self, frame: Frame) -> Frame:
+        """Send a worker's request, which has an `id`; return the frame that answers it. Raises TransportLost."""
 
     async def beat(self, frame: Frame) -> None:
         """Send a beat. Raises TransportLost."""
@@ -46,15 +51,21 @@ class PublisherTransport(Protocol):
 class WebSocketTransport:
     """A WebSocket. Answers arrive in any order."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, told: Callable[[Frame], None]) -> None:
         self._socket = socket
+        self._told = told
         self._waiting: dict[Key, asyncio.Future[Frame]] = {}
         self._reading = asyncio.create_task(self._read())
         self._error: Frame = {}
 
     @classmethod
-    async def open(cls, url: str, token: str) -> WebSocketTransport | Frame:
-        """Return an open transport, or the site's error frame. Raises TransportLost."""
+    async def open(
+        cls, url: str, token: str, told: Callable[[Frame], None] = lambda frame: None
+    ) -> WebSocketTransport | Frame:
+        """Return an open transport, or the site's error frame. Raises TransportLost.
+
+        `told` is called with each frame that no request has asked for.
+        """
         address = f"{url.replace('http', 'ws', 1)}/ws/"
         headers = {"Authorization": f"Bearer {token}"}
         try:
@@ -67,16 +78,22 @@ class WebSocketTransport:
         except (OSError, EOFError, TimeoutError, WebSocketException) as error:
             raise TransportLost(str(error)) from error
         if greeting["type"] == "connected":
-            return cls(socket)
+            return cls(socket, told)
         await socket.close()
         return dict(greeting)
 
     async def publish(self, frame: Frame) -> Frame:
         key = frame["session"], frame["message"], frame["sequence"]
+        return await self._answered(key, {"type": "publish", **frame})
+
+    async def ask(self, frame: Frame) -> Frame:
+        return await self._answered((None, frame["id"], None), frame)
+
+    async def _answered(self, key: Key, frame: Frame) -> Frame:
         answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
         self._waiting[key] = answer
         try:
-            await self._send({"type": "publish", **frame})
+            await self._send(frame)
             async with asyncio.timeout(ANSWER_S):
                 return await answer
         except TimeoutError:
@@ -121,9 +138,13 @@ class WebSocketTransport:
     def _receive(self, frame: Frame) -> bool:
         """Pass an answer on. False if the transport can't be used any longer."""
         uid = frame.get("message" if frame["type"] == "published" else "id")
-        answer = self._waiting.get((frame.get("session"), uid, frame.get("sequence")))
+        answer = self._waiting.get((frame.get("session"), uid, frame.get("sequence"))) or self._waiting.get(
+            (None, uid, None)
+        )
         if answer is not None and not answer.done():
             answer.set_result(frame)
+        elif frame["type"] in PUSHED:
+            self._told(frame)
         elif frame["type"] == "error":  # about a beat, a token, or the close that follows
             self._error = frame
             return bool(frame["retryable"])
@@ -157,6 +178,9 @@ class HttpTransport:
     async def publish(self, frame: Frame) -> Frame:
         rest = {name: value for name, value in frame.items() if name != "session"}
         return await self._post(f"/api/sessions/{frame['session']}/publish/", rest)
+
+    async def ask(self, frame: Frame) -> Frame:
+        raise TransportLost("workers need a WebSocket")
 
     async def beat(self, frame: Frame) -> None:
         error = await self._post("/api/beat/", frame)
