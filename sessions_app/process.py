@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from sessions_app import conf
 from sessions_app.core.attachment import Frame
@@ -26,7 +27,7 @@ from sessions_app.publishing.local_writer import LocalWriters
 from sessions_app.publishing.producers import Producers
 from sessions_app.publishing.ticker import Ticker
 from sessions_app.retention import journal, purge
-from sessions_app.runs import lifecycle
+from sessions_app.runs import absence, lifecycle
 from sessions_app.runs.claims import Claims
 from sessions_app.runs.inbox import RunInboxes
 from sessions_app.runs.lease_keeper import LeaseKeeper
@@ -139,6 +140,7 @@ class Process:
             self._keep("reaper", _every(min(lease_s / 3, SCAN_S), self.reaper.scan)),
             self._keep("inboxes", self.inboxes.run),
             self._keep("remote workers", self.workers.run),
+            self._keep("absent agents", _every(SCAN_S, partial(absence.tell, self.log_writer))),
             self._keep("retention", purge.purge_forever),
             self._keep("journal", journal.trim_forever),
             self._keep("connection records", _every(WRITE_EVERY_S, self.connection_recorder.write)),

@@ -1,15 +1,17 @@
 """Remote workers: runs are claimed, answered, steered, stopped and handed back over the wire."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from django.core.checks import run_checks
 
 from agents_app.local.runner import Runner
 from sessions_app import models
 from sessions_app.database import threads
 from sessions_app.process import Process
+from sessions_app.runs import absence
 from tests.support.harness import DEADLINE_S
 from tests.support.person import text_of
 from tests.support.remote_worker import AGENT, RawWorker
@@ -55,6 +57,12 @@ class Talk:
 
     async def final(self, id: str) -> Any:
         return await self.tab.wait_status(self.session, id, "applied", "rejected", "expired")
+
+    async def record(self, id: str, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """Wait for a signal's record that fits; return it."""
+        signals = self.followed.signals
+        await self.tab.wait_until(lambda: id in signals and condition(signals[id]))
+        return signals[id]
 
     @property
     def answers(self) -> list[Any]:
@@ -470,3 +478,40 @@ async def test_a_history_larger_than_a_frame_is_cut(process: Process, settings: 
             if number < 2:
                 await worker.begin(run, finish())
         assert run["older"] and len(run["messages"]) < 5
+
+
+# Absent agents
+
+
+async def test_people_are_told_that_no_agent_is_there_until_one_comes(process: Process) -> None:
+    async with Talk(process) as talk:
+        asked = await talk.say("Hello")
+        told = await talk.record(asked, lambda record: record["code"] == "no_agent")
+        assert (told["status"], told["reason"]) == ("accepted", absence.NOT_YET)
+        async with RawWorker(process, name="worker-0") as full:
+            await full.claim(most=0)
+            cleared = await talk.record(asked, lambda record: record["code"] is None)
+            assert (cleared["status"], cleared["reason"]) == ("accepted", None)
+            async with RawWorker(process) as worker:
+                await worker.claim()
+                await worker.begin(await worker.given(talk.session), text_start(), delta("Hi"), finish())
+        assert (await talk.final(asked))["status"] == "applied"
+
+
+def test_a_check_and_the_admin_name_agents_without_a_worker(settings: Any, admin_client: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"REMOTE_AGENTS": ["here", "gone"]}
+    models.Worker.objects.create(name="fleet worker-1", producer="fleet worker-1", agents='["here"]')
+    models.Worker.objects.create(name="fleet worker-2", producer="fleet worker-2", agents='["gone"]', alive=False)
+    found = [
+        message.msg for message in run_checks(tags=["database"], databases=["default"]) if message.id == "holdfast.W036"
+    ]
+    assert len(found) == 1 and "'gone'" in found[0]
+    page = admin_client.get("/admin/sessions_app/worker/").content.decode()
+    assert "No worker runs gone" in page and ">here<" in page
+
+
+def test_an_agent_that_runs_in_two_places_is_reported(settings: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"REMOTE_AGENTS": ["demo", "far"]}
+    assert [message.id for message in run_checks(tags=["holdfast"]) if message.id == "holdfast.W037"] == [
+        "holdfast.W037"
+    ]
