@@ -11,7 +11,7 @@ from agents_app.local.runner import Runner
 from sessions_app import models
 from sessions_app.database import threads
 from sessions_app.process import Process
-from sessions_app.runs import absence
+from sessions_app.runs import lifecycle
 from tests.support.harness import DEADLINE_S
 from tests.support.person import text_of
 from tests.support.remote_worker import AGENT, RawWorker
@@ -487,7 +487,7 @@ async def test_people_are_told_that_no_agent_is_there_until_one_comes(process: P
     async with Talk(process) as talk:
         asked = await talk.say("Hello")
         told = await talk.record(asked, lambda record: record["code"] == "no_agent")
-        assert (told["status"], told["reason"]) == ("accepted", absence.NOT_YET)
+        assert (told["status"], told["reason"]) == ("accepted", lifecycle.NOT_YET)
         async with RawWorker(process, name="worker-0") as full:
             await full.claim(most=0)
             cleared = await talk.record(asked, lambda record: record["code"] is None)

@@ -11,7 +11,6 @@ from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
 from sessions_app.runs import lifecycle
 
-NOT_YET = "No agent is there yet. It will be answered when one comes."
 AT_ONCE = 100  # runs in one look
 
 
@@ -44,5 +43,7 @@ def _tell(log: SessionLog, run: str, is_absent: bool) -> None:
     cause: models.Signal | None = None if waiting is None else waiting.cause
     if cause is None or (cause.code == lifecycle.NO_AGENT) == is_absent:
         return
-    cause.code, cause.reason = (lifecycle.NO_AGENT, NOT_YET) if is_absent else ("", "")
+    cause.code = lifecycle.NO_AGENT if is_absent else ""
+    if cause.reason in ("", lifecycle.NOT_YET):  # else it says why it is a question of its own
+        cause.reason = lifecycle.NOT_YET if is_absent else ""
     lifecycle.announce(log, cause)

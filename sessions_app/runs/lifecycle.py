@@ -21,6 +21,7 @@ UNREAD_NEXT = "It came too late for that answer, and is the next question instea
 ENDED_FIRST = "The agent had ended before it could act on this."
 COMPLETE_FIRST = "The answer had ended before it could be stopped."
 NO_AGENT = "no_agent"  # code of a message that waits for an agent elsewhere without a worker; see `absence`
+NOT_YET = "No agent is there yet. It will be answered when one comes."
 # What an empty response's end means for what caused it: a code, and why, if the response doesn't say it.
 UNBEGUN = {
     "cancelled": ("stopped", "It was stopped before an agent began to answer."),
@@ -119,7 +120,7 @@ def settle(log: SessionLog, signal: models.Signal, status: str, *, code: str = "
     """Give a signal its next status, and announce it. Return False if it already has a later one."""
     if not signals.may_follow(signal.status, status):
         return False
-    kept = "" if signal.code == NO_AGENT else signal.reason
+    kept = "" if signal.reason == NOT_YET else signal.reason
     signal.status, signal.code, signal.reason = status, code, without_nul(reason) or kept
     announce(log, signal)
     return True
