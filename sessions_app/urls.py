@@ -48,6 +48,7 @@ api: list[URLPattern | URLResolver] = [
     path("sessions/<str:session>/poll/", described(long_poll.session_poll, "get", schema.SESSION_POLL)),
     # Before the router's route, which describes only GET. The parameter has the router's name.
     path("sessions/<str:pk>/signals/", described(signals, "post", schema.SIGNAL)),
+    path("sessions/<str:session>/runs/", described(http_views.begin_run, "post", schema.BEGIN_RUN)),
     path("sessions/<str:session>/publish/", described(http_views.publish, "post", schema.PUBLISH)),
     # AI SDK clients append to the address that they were given, with a slash at its end or without.
     path("chat/", described(chat.submit, "post", schema.CHAT)),

@@ -34,7 +34,7 @@ def test_the_schema_is_valid_and_has_every_transport(client: Client) -> None:
     }
     views = {
         sse.stream, sse.session_stream, long_poll.poll, long_poll.session_poll, urls.signals,
-        http_views.publish, http_views.beat, chat.submit, chat.resume, chat.stop,
+        http_views.begin_run, http_views.publish, http_views.beat, chat.submit, chat.resume, chat.stop,
     }  # fmt: skip
     assert described == views
 

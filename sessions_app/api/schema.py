@@ -15,6 +15,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from sessions_app.api.base import HoldfastView, OperationSchema, extend_schema
 from sessions_app.api.schema_serializers import (
     BatchSerializer,
+    BegunSerializer,
     ChatSerializer,
     ErrorSerializer,
     FollowSerializer,
@@ -25,6 +26,7 @@ from sessions_app.api.schema_serializers import (
     ReceiptSerializer,
     SessionFramesSerializer,
     SignalRequestSerializer,
+    TurnSerializer,
 )
 from sessions_app.core.frames import SESSION_ID
 
@@ -178,6 +180,25 @@ SIGNAL = _operation(
             request_only=True,
         )
     ],
+)
+BEGIN_RUN = _operation(
+    "begin_run",
+    {200: OpenApiResponse(BegunSerializer, "The turn; that of the first request with this id.")},
+    summary="Begin a turn",
+    description=(
+        "For schedules and events: the session's agent answers, as it answers a person. The same id again begins"
+        " nothing. Requires a token with the scope `work` that names the session's agent."
+    ),
+    parameters=[_SESSION],
+    request=TurnSerializer,
+    examples=[
+        OpenApiExample(
+            "A schedule",
+            {"id": "daily-2026-12-01", "parts": [{"type": "text", "text": "What happened today?"}]},
+            request_only=True,
+        )
+    ],
+    auth=BY_TOKEN,
 )
 PUBLISH = _operation(
     "publish",

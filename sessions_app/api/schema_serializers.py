@@ -194,6 +194,20 @@ class ReceiptSerializer(serializers.Serializer[None]):
     error = ErrorSerializer(required=False, help_text="Reason for a rejection.")
 
 
+class TurnSerializer(serializers.Serializer[None]):
+    id = _matching(SIGNAL_ID, "Chosen by the back end; makes the turn idempotent.")
+    parts = serializers.ListField(child=serializers.JSONField(), help_text="What the agent is asked: text parts.")
+    metadata = serializers.JSONField(required=False, help_text="An object of the application's own.")
+
+
+class BegunSerializer(serializers.Serializer[None]):
+    session = serializers.CharField()
+    id = serializers.CharField()
+    serial = serializers.IntegerField(help_text="Of the turn's message.")
+    run = serializers.CharField(allow_null=True)
+    message = serializers.CharField(help_text="The id of the answer.")
+
+
 class ProducerSerializer(serializers.Serializer[None]):
     producer = _matching(SIGNAL_ID, "Name chosen by the publisher.")
     epoch = serializers.IntegerField(min_value=0, help_text="Increases with each process that takes over the name.")

@@ -5,6 +5,7 @@ Plain async Django views, since the REST framework's views occupy a thread while
 
 from __future__ import annotations
 
+import orjson
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -23,6 +24,16 @@ async def signal(request: HttpRequest, identity: Identity, session: str) -> Http
     server = await process.current()
     receipt, problem = await server.signal_intake.accept(identity, frame, address=address_of(request))
     return json_response(receipt.encode(), problem.kind.status if problem else 200)
+
+
+@guard("POST", kind="publish")
+async def begin_run(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
+    """`POST /api/sessions/<id>/runs/`: begin a turn for a back end."""
+    asked = json_body(request)
+    signal = {"type": "signal", "session": session, "kind": "message"}
+    frame = frames.read({**signal, "id": asked.pop("id", None), "payload": asked})
+    begun = await (await process.current()).signal_intake.begin(identity, frame)
+    return json_response(orjson.dumps(begun._asdict()))
 
 
 # Publishing
