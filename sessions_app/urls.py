@@ -13,7 +13,7 @@ from sessions_app.api.document import DocumentPage, DocumentView
 from sessions_app.api.schema import described
 from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet, TokenViewSet
 from sessions_app.auth.addresses import NAMESPACE
-from sessions_app.transports import http_views, long_poll, sse
+from sessions_app.transports import http_views, long_poll, sse, worker_views
 from sessions_app.transports.ai_sdk import views as chat
 from sessions_app.views import page, restart
 
@@ -57,6 +57,8 @@ api: list[URLPattern | URLResolver] = [
     path("chat", csrf_exempt(partial(chat.submit))),
     path("chat/<str:chat>/stream", csrf_exempt(partial(chat.resume))),
     path("chat/<str:chat>/stop", csrf_exempt(partial(chat.stop))),
+    path("work/", described(worker_views.ask, "post", schema.WORK)),
+    path("work/claim/", described(worker_views.claim, "post", schema.CLAIM)),
     path("beat/", described(http_views.beat, "post", schema.BEAT)),
     path("", include(router.urls)),
     re_path("", NoSuchAddress.as_view()),

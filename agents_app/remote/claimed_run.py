@@ -41,6 +41,11 @@ class ClaimedRun:
         self._keys: dict[str, int] = {}  # of the signals that have come, by their ids
         self._is_over = False  # the site has ended it
 
+    @property
+    def heard(self) -> list[str]:
+        """The ids of the signals that have come."""
+        return list(self._keys)
+
     # What comes from the site
 
     def put(self, signal: Frame) -> None:

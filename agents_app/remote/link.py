@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from agents_app.remote.backend import ClaimedResponse
 from agents_app.remote.publisher import PATIENCE_S, RETRY_FIRST_S, Publisher, problem_of
-from agents_app.remote.transports import Frame, PublisherTransport, TransportLost, WebSocketTransport
+from agents_app.remote.transports import Frame, HttpTransport, PublisherTransport, TransportLost, WebSocketTransport
 from sessions_app.core.errors import HoldfastError
+
+logger = logging.getLogger(__name__)
+
+POLL_PAUSE_S = 0.02  # between two polls: one may bring what the worker is about to do
 
 
 class Link(Publisher):
     """The connection of one worker. `told` is called with each frame that the site sends by itself.
 
-    `held` returns the runs that the worker has; `ended` is called with those of them that don't go on.
+    `held` returns the runs that the worker has, `heard` the newest signals; `ended` is called with the
+    runs that don't go on.
     """
 
     def __init__(
@@ -27,6 +33,7 @@ class Link(Publisher):
         most: int,
         told: Callable[[Frame], None],
         held: Callable[[], list[str]],
+        heard: Callable[[], list[str]],
         ended: Callable[[str], None],
         **options: Any,
     ) -> None:
@@ -35,13 +42,14 @@ class Link(Publisher):
         self._most = most
         self._receive = told
         self._held = held
+        self._heard = heard
         self._ended = ended
         self._claiming = asyncio.Lock()
 
     async def claim_no_more(self) -> None:
         """End claiming; runs that are given all the same are to be handed back."""
         self._most = 0
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.polls:  # the next poll says so
             await self._claim(self._transport)
 
     async def broken(self) -> HoldfastError:
@@ -68,7 +76,11 @@ class Link(Publisher):
         return answer["result"]
 
     async def _open(self, token: str) -> PublisherTransport | Frame:
-        return await WebSocketTransport.open(self._url, token, self._receive)
+        try:
+            return await WebSocketTransport.open(self._url, token, self._receive)
+        except TransportLost as lost:
+            logger.debug("no WebSocket: %s", lost)
+        return await HttpTransport.open(self._url, token, self._who, self._receive)
 
     async def _change(self, transport: PublisherTransport | None) -> None:
         await super()._change(transport)
@@ -86,16 +98,19 @@ class Link(Publisher):
             while transport is self._transport:
                 held = self._held()
                 who = {"id": secrets.token_urlsafe(16), **self._who}
-                claim = {"type": "claim", "agents": self._agents, "most": self._most, "runs": held, **who}
+                about = {"agents": self._agents, "most": self._most, "runs": held, "signals": self._heard()}
                 try:
-                    answer = await transport.ask(claim)
+                    answer = await transport.claim({"type": "claim", **about, **who})
                 except TransportLost:
                     return
                 if answer["type"] == "answer":
                     self._beat_s = min(self._beat_s, answer["result"]["lease_ms"] / 3000)
                     for run in set(held) - set(answer["result"]["runs"]):
                         self._ended(run)
-                    return
+                    if not transport.polls:
+                        return
+                    await asyncio.sleep(POLL_PAUSE_S)
+                    continue
                 if not answer["retryable"]:
                     self._problem = problem_of(answer)
                     await super()._change(None)

@@ -19,6 +19,7 @@ ANSWER_S = 20.0  # until a frame is answered; afterwards the transport counts as
 PING_S = 10.0
 CLOSE_S = 1.0
 REQUESTS = 16  # at once
+POLL_MS = 15_000  # that a claim waits for news over HTTP; below ANSWER_S
 PUSHED = ("run", "inbox", "expired", "stop")
 
 
@@ -29,11 +30,17 @@ class TransportLost(Exception):
 class PublisherTransport(Protocol):
     """An open connection to the site."""
 
+    polls: bool
+    """Whether a claim waits for news, and is then to be sent again."""
+
     async def publish(self, frame: Frame) -> Frame:
         """Send a batch; return the frame that answers it. Raises TransportLost."""
 
     async def ask(self, frame: Frame) -> Frame:
         """Send a worker's request, which has an `id`; return the frame that answers it. Raises TransportLost."""
+
+    async def claim(self, frame: Frame) -> Frame:
+        """Send a worker's claim; return the frame that answers it. Raises TransportLost."""
 
     async def beat(self, frame: Frame) -> None:
         """Send a beat. Raises TransportLost."""
@@ -50,6 +57,8 @@ class PublisherTransport(Protocol):
 
 class WebSocketTransport:
     """A WebSocket. Answers arrive in any order."""
+
+    polls = False
 
     def __init__(self, socket: ClientConnection, told: Callable[[Frame], None]) -> None:
         self._socket = socket
@@ -85,6 +94,9 @@ class WebSocketTransport:
     async def publish(self, frame: Frame) -> Frame:
         key = frame["session"], frame["message"], frame["sequence"]
         return await self._answered(key, {"type": "publish", **frame})
+
+    async def claim(self, frame: Frame) -> Frame:
+        return await self.ask(frame)
 
     async def ask(self, frame: Frame) -> Frame:
         return await self._answered((None, frame["id"], None), frame)
@@ -154,7 +166,10 @@ class WebSocketTransport:
 class HttpTransport:
     """HTTP, one request per batch."""
 
-    def __init__(self, url: str, token: str) -> None:
+    polls = True
+
+    def __init__(self, url: str, token: str, told: Callable[[Frame], None]) -> None:
+        self._told = told
         timeout = httpx.Timeout(ANSWER_S, pool=None)
         self._http = httpx.AsyncClient(base_url=url, timeout=timeout, limits=httpx.Limits(max_connections=REQUESTS))
         self._lost = asyncio.Event()
@@ -162,9 +177,14 @@ class HttpTransport:
         self._header = f"Bearer {token}"
 
     @classmethod
-    async def open(cls, url: str, token: str, beat: Frame) -> HttpTransport | Frame:
-        """Return a transport that has sent a beat, or the site's error frame. Raises TransportLost."""
-        transport = cls(url, token)
+    async def open(
+        cls, url: str, token: str, beat: Frame, told: Callable[[Frame], None] = lambda frame: None
+    ) -> HttpTransport | Frame:
+        """Return a transport that has sent a beat, or the site's error frame. Raises TransportLost.
+
+        `told` is called with each frame that comes with the answer to a claim.
+        """
+        transport = cls(url, token, told)
         try:
             error = await transport._post("/api/beat/", beat)
         except TransportLost:
@@ -180,7 +200,17 @@ class HttpTransport:
         return await self._post(f"/api/sessions/{frame['session']}/publish/", rest)
 
     async def ask(self, frame: Frame) -> Frame:
-        raise TransportLost("workers need a WebSocket")
+        return await self._post("/api/work/", frame)
+
+    async def claim(self, frame: Frame) -> Frame:
+        body = {name: value for name, value in frame.items() if name != "type"}
+        answer = await self._post("/api/work/claim/", {**body, "wait_ms": POLL_MS})
+        if "frames" not in answer:
+            return answer
+        claimed, *news = answer["frames"]
+        for told in news:
+            self._told(told)
+        return dict(claimed)
 
     async def beat(self, frame: Frame) -> None:
         error = await self._post("/api/beat/", frame)

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 MOST = 100
 DRAIN_S = 30.0
+HEARD = 1000  # newest signals that a claim names; an earlier one comes again, and is known
 
 
 class Worker:
@@ -54,7 +55,8 @@ class Worker:
         if unknown or not names:
             raise ValueError(f"no agent is named {unknown[0]!r}" if unknown else "no agent is registered")
         self._link = Link(
-            url, agents=names, most=most, told=self._receive, held=self._held, ended=self._ended,
+            url, agents=names, most=most, told=self._receive, held=self._held, heard=self._heard,
+            ended=self._ended,
             token=token, producer=name, epoch=epoch, beat_s=beat_s,
         )  # fmt: skip
         self._drain_s = drain_s
@@ -154,6 +156,9 @@ class Worker:
 
     def _held(self) -> list[str]:
         return list(self._runs)
+
+    def _heard(self) -> list[str]:
+        return [signal for run in self._runs.values() for signal in run.heard][-HEARD:]
 
     def _ended(self, run: str) -> None:
         if run in self._runs:

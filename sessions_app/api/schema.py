@@ -14,9 +14,11 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from sessions_app.api.base import HoldfastView, OperationSchema, extend_schema
 from sessions_app.api.schema_serializers import (
+    AnswerSerializer,
     BatchSerializer,
     BegunSerializer,
     ChatSerializer,
+    ClaimSerializer,
     ErrorSerializer,
     FollowSerializer,
     FramesSerializer,
@@ -27,6 +29,7 @@ from sessions_app.api.schema_serializers import (
     SessionFramesSerializer,
     SignalRequestSerializer,
     TurnSerializer,
+    WorkSerializer,
 )
 from sessions_app.core.frames import SESSION_ID
 
@@ -238,6 +241,22 @@ CHAT_STOP = _operation(
     description="Aborting a request stops nothing, since a client that leaves its page aborts, too.",
     parameters=[_CHAT],
     request=OpenApiTypes.OBJECT,
+)
+WORK = _operation(
+    "work",
+    {200: OpenApiResponse(AnswerSerializer, "The answer.")},
+    summary="Ask about a claimed run",
+    description="`history`, `begin`, `expire` or `hand-back`. Requires a token with the scope `work`.",
+    request=WorkSerializer,
+    auth=BY_TOKEN,
+)
+CLAIM = _operation(
+    "claim",
+    {200: OpenApiResponse(FramesSerializer, "The answer to the claim, and what there is for the worker.")},
+    summary="Claim runs",
+    description="Waits for runs of these agents, or for signals. Requires a token with the scope `work`.",
+    request=ClaimSerializer,
+    auth=BY_TOKEN,
 )
 BEAT = _operation(
     "beat",

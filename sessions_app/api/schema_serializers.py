@@ -232,3 +232,28 @@ class PublishedSerializer(serializers.Serializer[None]):
     serial = serializers.IntegerField()
     sequence = serializers.IntegerField(required=False, help_text="Sequence number of a batch.")
     status = serializers.CharField(required=False, help_text="Final status of a response sent as NDJSON.")
+
+
+class ClaimSerializer(ProducerSerializer):
+    id = _matching(SIGNAL_ID, "Of the request.")
+    agents = serializers.ListField(child=serializers.CharField(), help_text="Names of the agents that it runs.")
+    most = serializers.IntegerField(min_value=0, max_value=1000, help_text="How many runs it takes at once.")
+    runs = serializers.ListField(child=serializers.CharField(), required=False, help_text="Runs that it has.")
+    signals = serializers.ListField(child=serializers.CharField(), required=False, help_text="Signals that it has.")
+    wait_ms = serializers.IntegerField(min_value=0, required=False, help_text="Time to wait for news. Default: 25 s.")
+
+
+class WorkSerializer(ProducerSerializer):
+    type = serializers.ChoiceField(choices=["history", "begin", "expire", "hand-back"])
+    id = _matching(SIGNAL_ID, "Of the request; a repeat has the same.")
+    session = serializers.CharField(help_text="The run's session.")
+    run = serializers.CharField(help_text="The run.")
+    approval = serializers.CharField(required=False, help_text="Of `begin` and `expire`.")
+    before = serializers.CharField(required=False, help_text="Of `history`: the oldest message that it has.")
+    limit = serializers.IntegerField(min_value=1, required=False, help_text="Of `history`: messages in the page.")
+
+
+class AnswerSerializer(serializers.Serializer[None]):
+    type = serializers.ChoiceField(choices=["answer"])
+    id = serializers.CharField()
+    result = serializers.JSONField()

@@ -70,6 +70,7 @@ class ClientFrame:
     agents: tuple[str, ...] = ()
     most: int = 0
     runs: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
     approval: str = ""
     before: str = ""
     limit: int | None = None
@@ -182,6 +183,12 @@ def _runs(value: object) -> tuple[str, ...]:
     raise HoldfastError("bad_frame", f"`runs` is a list of at most {MOST_RUNS} ids of runs")
 
 
+def _signals(value: object) -> tuple[str, ...]:
+    if isinstance(value, list) and len(value) <= MOST_RUNS:
+        return tuple(map(_id, value))
+    raise HoldfastError("bad_frame", f"`signals` is a list of at most {MOST_RUNS} ids of signals")
+
+
 def _request(value: object) -> str:
     if isinstance(value, str) and SIGNAL_ID.match(value):
         return value
@@ -251,7 +258,7 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
         {"run": _run, "usage": _usage},
     ),
     "beat": ({"producer": _producer, "epoch": _epoch}, {}),
-    "claim": ({**WORKER, "agents": _agents, "most": _most}, {"runs": _runs}),
+    "claim": ({**WORKER, "agents": _agents, "most": _most}, {"runs": _runs, "signals": _signals}),
     "history": (HELD_RUN, {"before": _before, "limit": _limit}),
     "begin": ({**HELD_RUN, "approval": _approval}, {}),
     "expire": ({**HELD_RUN, "approval": _approval}, {}),

@@ -15,6 +15,7 @@ from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.http.guards import guard, json_body, json_response, refused
 from sessions_app.http.throttling import address_of
+from sessions_app.publishing.producers import serial_once_stored
 
 
 @guard("POST")
@@ -43,7 +44,9 @@ async def begin_run(request: HttpRequest, identity: Identity, session: str) -> H
 async def publish(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
     """`POST /api/sessions/<id>/publish/`: publish a batch of a remote producer."""
     frame = frames.read({**json_body(request, halves=True), "type": "publish", "session": session})
-    serial = await (await process.current()).producers.publish(identity, frame)
+    server = await process.current()
+    submit = server.claimed_batches.submit if frame.run else server.producers.submit
+    serial = await serial_once_stored(submit, identity, frame)
     return json_response(frames.published(frame, serial).encode())
 
 

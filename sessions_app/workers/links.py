@@ -45,6 +45,8 @@ class WorkerInbox:
         if self.has(signal.key):
             return False
         self._told.add(signal.key)
+        if signal.id in self._link.heard:
+            return False
         self._link.queue(worker_frames.inbox(self.run.session_id, self.run.pk, signal))
         return True
 
@@ -68,6 +70,7 @@ class WorkerLink:
         self.worker = worker
         self.receiver = receiver
         self.most = frame.most
+        self.heard = frozenset(frame.signals)  # signals that the worker has
         self.held: dict[str, WorkerInbox] = {}
         self.claiming: set[str] = set()
         self.unsure: set[str] = set()  # sessions whose claim has an unknown outcome

@@ -11,6 +11,7 @@ import pytest
 
 from agents_app import registry
 from agents_app.remote import Fenced, Worker
+from agents_app.remote.transports import TransportLost, WebSocketTransport
 from agents_app.sync_turn import SyncTurn
 from agents_app.tool_call import ToolFailed
 from agents_app.turn import AgentFailed, Turn
@@ -33,6 +34,18 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def server(start_shared_server: StartServer) -> Server:
     return start_shared_server(**SETTINGS)
+
+
+@pytest.fixture(params=["websocket", "http"])
+def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each of the two, for a worker that may find no way for a WebSocket."""
+    if request.param == "http":
+
+        async def lost(*_: object) -> None:
+            raise TransportLost("a proxy is in the way")
+
+        monkeypatch.setattr(WebSocketTransport, "open", lost)
+    return str(request.param)
 
 
 def work_token(**changes: Any) -> str:
@@ -68,6 +81,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.usefixtures("wire")
 async def test_an_agent_elsewhere_answers_with_history_usage_and_tools(server: Server) -> None:
     async def agent(turn: Turn) -> None:
         call = await turn.tool("look", {"where": "there"})
@@ -101,6 +115,7 @@ async def test_a_plain_generator_answers_in_a_thread(server: Server) -> None:
         assert text_of(await reader.wait_for_end(session)) == "from a thread "
 
 
+@pytest.mark.usefixtures("wire")
 async def test_steers_are_applied_and_a_stop_ends_the_answer(server: Server) -> None:
     async def agent(turn: Turn) -> None:
         while True:
@@ -120,6 +135,7 @@ async def test_steers_are_applied_and_a_stop_ends_the_answer(server: Server) -> 
         assert (await reader.wait_for_end(session)).status == "cancelled"
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("decision", ["approve", "edit", "deny", "expire"])
 async def test_an_approved_call_runs_once_with_what_was_approved(server: Server, decision: str) -> None:
     ran: list[Any] = []
@@ -204,6 +220,7 @@ async def test_an_agent_that_fails_ends_its_answer(server: Server, problem: Base
         assert answer.status == "failed" and str(answer.reason).startswith(said)
 
 
+@pytest.mark.usefixtures("wire")
 async def test_a_worker_that_stops_lets_its_agents_finish_and_takes_no_more(server: Server) -> None:
     begun, go = asyncio.Event(), asyncio.Event()
 
@@ -226,6 +243,7 @@ async def test_a_worker_that_stops_lets_its_agents_finish_and_takes_no_more(serv
             assert (await other.wait_for_end(waits)).status == "complete"
 
 
+@pytest.mark.usefixtures("wire")
 async def test_a_cancelled_worker_interrupts_what_it_has_begun(server: Server) -> None:
     async def agent(turn: Turn) -> None:
         await turn.text("begun")
@@ -277,6 +295,7 @@ async def test_the_next_process_of_a_name_fences_the_worker(server: Server) -> N
         del registry._agents["far"]
 
 
+@pytest.mark.usefixtures("wire")
 async def test_restarts_of_the_site_leave_the_answer_exact(start_server: StartServer) -> None:
     site = start_server(**SETTINGS)
     go = asyncio.Event()
