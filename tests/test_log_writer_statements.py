@@ -93,10 +93,7 @@ def test_statements_for_answers_that_end_together(writer: Writer, answers: list[
         together(writer, answers[:1], [finish()])
     with statements(writer) as many:
         together(writer, answers[1:], [finish()])
-    # What was sent to a run, and what it asked, is looked for run by run.
-    of_a_run = [sql for sql, _ in one if sql.startswith('SELECT "sessions_app_signal') or "_approval" in sql]
-    assert len(of_a_run) == 3
-    assert len(many) - len(one) == (MANY - 2) * 3
+    assert len(many) == len(one) <= 11
 
 
 def test_a_write_that_fails_at_commit_fails_alone(writer: Writer, answers: list[tuple[Session, Run]]) -> None:

@@ -44,10 +44,11 @@ logger = logging.getLogger(__name__)
 
 # Too long, out of range, NUL or half a surrogate pair: by PostgreSQL, and by SQLite's client.
 UNSTORABLE = (DataError, OverflowError, ValueError)
-GROUP = 512  # writes in one transaction: bounds how long the next ones wait
-# Session changes and ends of messages among them: each is some twenty statements, 20 ms on a busy machine, and the
-# lease's beats wait meanwhile.
-CHANGES = 48
+# In one transaction, which bounds how long the next ones wait: writes; among them ends of messages, of half a
+# millisecond each, and session changes, of some twenty statements and 3 to 20 ms.
+GROUP = 512
+ENDS = 64
+CHANGES = 16
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -167,12 +168,7 @@ class LogWriter:
                 self._is_idle = True
                 self._changed.wait()
             self._is_idle = False
-            fitting = _fitting(self._waiting)
-            group, later = self._waiting[:fitting], self._waiting[fitting:]
-            if later:  # a lease doesn't run out because hundreds of people write at once
-                group += [item for item in later if _is_told_at_once(item)]
-                later = [item for item in later if not _is_told_at_once(item)]
-            self._waiting = later
+            group, self._waiting = _divide(self._waiting)
             return group
 
     def _publish(self, committed: list[Frame], untold: list[tuple[Write, Outcome]], at: float) -> None:
@@ -256,14 +252,38 @@ class LogWriter:
         return result
 
 
-def _fitting(waiting: list[Write]) -> int:
-    """Return how many of the oldest writes fit into one transaction."""
-    changes = 0
-    for number, item in enumerate(waiting[:GROUP]):
-        changes += isinstance(item, SessionChange) or (isinstance(item, Append) and item.ends)
-        if changes > CHANGES:
-            return number
-    return min(len(waiting), GROUP)
+def _divide(waiting: list[Write]) -> tuple[list[Write], list[Write]]:
+    """Return the writes that fit into one transaction, and those that are left for later ones.
+
+    Hundreds of people who write at once, or of answers that end, keep neither other sessions' text waiting nor a
+    lease's beats. What is of one session keeps its order, and a job follows what was written before it.
+    """
+    if len(waiting) <= CHANGES:
+        return waiting, []
+    group: list[Write] = []
+    later: list[Write] = []
+    held: set[str] = set()  # sessions of which something is left
+    changes = ends = 0
+    for item in waiting:
+        if isinstance(item, DatabaseJob):
+            fits = item.at_once or not later
+        elif len(group) >= GROUP or item.session in held:
+            fits = False
+        elif isinstance(item, SessionChange):
+            fits = changes < CHANGES
+            changes += fits
+        elif item.ends:
+            fits = ends < ENDS
+            ends += fits
+        else:
+            fits = True
+        if fits:
+            group.append(item)
+        else:
+            later.append(item)
+            if not isinstance(item, DatabaseJob):
+                held.add(item.session)
+    return group, later
 
 
 def _is_told_at_once(item: Write) -> bool:

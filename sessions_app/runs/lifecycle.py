@@ -5,6 +5,8 @@ Everything here is called in a transaction that holds the lock of the session's 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 from django.db.models import F, QuerySet
 
@@ -67,7 +69,7 @@ def end_unbegun(log: SessionLog, run: models.Run, end: Chunk) -> None:
     log.append(run.uid, [{"type": "start", "messageId": run.uid}, end], place=run.place)
     message = queries.message(log.session, run.uid)
     assert message is not None  # it has just been written
-    _conclude(log, models.Run.objects.select_related("cause").get(pk=run.pk), message)
+    _conclude([(models.Run.objects.select_related("cause").get(pk=run.pk), message)], lambda _: log)
 
 
 def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
@@ -161,15 +163,33 @@ def follow(changes: RunChanges, open_log: OpenLog) -> None:
     if not ended:
         return
     found = models.Run.objects.select_related("cause").in_bulk(ended_runs)
-    for run_id, message in ended:
-        if run_id in found:
-            _conclude(open_log(found[run_id].session_id), found[run_id], message)
+    _conclude([(found[run], message) for run, message in ended if run in found], open_log)
 
 
-def _conclude(log: SessionLog, run: models.Run, message: fold.MessageState) -> None:
-    """Settle an ended run's signals: each gets its final receipt, or becomes the next turn."""
-    if run.cause:
-        _conclude_cause(log, run.cause, message)
+def _conclude(ended: Sequence[tuple[models.Run, fold.MessageState]], open_log: OpenLog) -> None:
+    """Settle ended runs' signals: each gets its final receipt, or becomes the next turn.
+
+    What there is to settle is looked up for all together: nearly always nothing.
+    """
+    unsettled = _unsettled([run for run, _ in ended])
+    for run, message in ended:
+        if run.cause:
+            _conclude_cause(open_log(run.session_id), run.cause, message)
+        if run.session_id in unsettled:
+            _conclude_signals(open_log(run.session_id), run, message)
+    pending = models.Approval.objects.pending().filter(run__in=[run.pk for run, _ in ended])
+    pending.update(status=models.Approval.Status.EXPIRED)
+
+
+def _unsettled(runs: Sequence[models.Run]) -> set[str]:
+    """Return the sessions of these runs with a cancel, or with signals of the runs, that are open."""
+    is_open = models.Signal.objects.open()
+    of_runs = is_open.filter(run__in=[run.pk for run in runs])
+    cancels = is_open.filter(kind="cancel", session__in={run.session_id for run in runs})
+    return {session for found in (of_runs, cancels) for session in found.values_list("session_id", flat=True)}
+
+
+def _conclude_signals(log: SessionLog, run: models.Run, message: fold.MessageState) -> None:
     for cancel in models.Signal.objects.open().filter(session=log.session, kind="cancel"):
         if cancel.message in ("", run.uid):
             _conclude_cancel(log, cancel, message)
@@ -178,7 +198,6 @@ def _conclude(log: SessionLog, run: models.Run, message: fold.MessageState) -> N
             _conclude_steer(log, signal, run, stopped=message.status == "cancelled")
         else:
             settle(log, signal, signals.EXPIRED, reason=ENDED_FIRST)
-    run.approvals.pending().update(status=models.Approval.Status.EXPIRED)
 
 
 def _open_signals(run: models.Run) -> QuerySet[models.Signal]:

@@ -12,7 +12,7 @@ from tests.bench import order
 from tests.bench.client import TEXT
 from tests.bench.metronome import speak
 from tests.bench.order import Order
-from tests.bench.site import Missed, Reader, Site, Wrong, all_hold, gather
+from tests.bench.site import AT_ONCE, Missed, Reader, Site, Wrong, all_hold, gather
 from tests.support import tokens
 from tests.support.harness import Server
 
@@ -219,7 +219,9 @@ class Holdfast(Site[Client]):
         await all_hold(readers, lambda reader: reader.answers > before[reader])
 
     async def _begin(self, readers: Sequence[Client], asked: Sequence[Order]) -> None:
-        await gather([reader.signal(order.encode(each)) for reader, each in zip(readers, asked, strict=True)])
+        for first in range(0, len(readers), AT_ONCE):
+            these = zip(readers[first : first + AT_ONCE], asked[first : first + AT_ONCE], strict=True)
+            await gather([reader.signal(order.encode(each)) for reader, each in these])
 
     def left(self, reader: Client, tokens: int) -> Missed:
         reader.close()

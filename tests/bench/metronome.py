@@ -40,9 +40,13 @@ metronome = Metronome()
 
 
 async def speak(asked: Order, write: Callable[[str], Awaitable[None]]) -> None:
-    """Write the tokens of an order, each when it is due."""
+    """Write the tokens of an order, each when it is due.
+
+    Those that are overdue follow at once, as a model's do: they wait in the buffer of its connection.
+    """
     start = await order.started(asked)
     for number in range(asked.tokens):
-        if number or asked.start:
-            await metronome.at(start + number / asked.rate)
+        due = start + number / asked.rate
+        if due > time.monotonic():
+            await metronome.at(due)
         await write(order.token(asked.padding))

@@ -46,9 +46,19 @@ async def started(order: Order) -> float:
     """Wait until `start` has been called; return when to begin."""
     if not order.start:
         return time.monotonic()
-    while not Path(order.start).exists():
+    if order.start not in _starts:
+        _starts[order.start] = asyncio.create_task(_read_start(Path(order.start)))
+    return await asyncio.shield(_starts[order.start]) + order.phase
+
+
+# By path: thousands of writers that looked for the file, each by itself, would keep the server from its work.
+_starts: dict[str, asyncio.Task[float]] = {}
+
+
+async def _read_start(path: Path) -> float:
+    while not path.exists():
         await asyncio.sleep(NOTICE_S / 10)
-    return float(Path(order.start).read_text()) + order.phase
+    return float(path.read_text())
 
 
 def token(padding: int = 0) -> str:

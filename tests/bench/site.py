@@ -13,7 +13,7 @@ from tests.bench.order import Order
 
 T = TypeVar("T")
 HEARTBEAT = b'{"type":"heartbeat"'  # of Holdfast: it doesn't say why an answer has stopped, as the frame before it may
-AT_ONCE = 50  # connections that are opened at once: not more than people would
+AT_ONCE = 50  # connections that are opened, or questions asked, at once: not more than people would
 
 
 class Wrong(Exception):
