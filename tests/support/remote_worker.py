@@ -3,15 +3,22 @@
 import asyncio
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
+import pytest
+
+from agents_app.local.runner import Runner
+from sessions_app import models
 from sessions_app.auth.identity import Identity
 from sessions_app.core.tokens import Grant
+from sessions_app.database import threads
 from sessions_app.delivery.connection import Connection
 from sessions_app.process import Process
 from sessions_app.transports.frame_dispatch import FrameDispatch
 from tests.support.harness import DEADLINE_S
+from tests.support.stored import a_session
+from tests.support.tab import Tab
 from tests.support.writer import Chunk
 
 Frame = dict[str, Any]
@@ -106,3 +113,57 @@ class RawWorker:
         frame = await self.until(lambda frame: frame["type"] == "inbox" and frame["signal"]["kind"] == kind)
         signal: Frame = frame["signal"]
         return signal
+
+
+OWNER = "guest:1"
+
+
+@pytest.fixture
+async def process(settings: Any) -> AsyncIterator[Process]:
+    settings.HOLDFAST = settings.HOLDFAST | {"TAIL_POLL_MS": 50, "INBOX_POLL_MS": 20, "REMOTE_AGENTS": [AGENT]}
+    process = Process()
+    await process.start([lambda here: Runner(here).run])
+    yield process
+    await process.stop()
+
+
+class Talk:
+    """A session whose agent is elsewhere, with a tab on it."""
+
+    def __init__(self, process: Process) -> None:
+        self.tab = Tab(process, OWNER)
+
+    async def __aenter__(self) -> "Talk":
+        self.session: str = (await threads.run(lambda: a_session(OWNER, agent=AGENT))).pk
+        await self.tab.__aenter__()
+        self.followed = await self.tab.attach(self.session)
+        return self
+
+    async def __aexit__(self, *problem: Any) -> None:
+        await self.tab.__aexit__(*problem)
+
+    async def say(self, text: str, *, kind: str = "message") -> str:
+        return await self.tab.say(self.session, text, kind=kind)
+
+    async def send(self, kind: str, **payload: Any) -> dict[str, Any]:
+        id = await self.tab.signal(self.session, kind, payload)
+        return self.tab.receipts[id]
+
+    async def final(self, id: str) -> Any:
+        return await self.tab.wait_status(self.session, id, "applied", "rejected", "expired")
+
+    async def record(self, id: str, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """Wait for a signal's record that fits; return it."""
+        signals = self.followed.signals
+        await self.tab.wait_until(lambda: id in signals and condition(signals[id]))
+        return signals[id]
+
+    @property
+    def answers(self) -> list[Any]:
+        return [message for message in self.followed.messages.values() if message.role == "assistant"]
+
+    async def run(self) -> models.Run:
+        run: models.Run = await threads.run(
+            models.Run.objects.select_related("worker").filter(session=self.session).latest, "created_at"
+        )
+        return run
