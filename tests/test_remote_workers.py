@@ -1,6 +1,7 @@
 """Remote workers: runs are claimed, begun, handed back and stopped, and people are told of agents that are absent."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.core.checks import run_checks
 from sessions_app import models
 from sessions_app.process import Process
 from sessions_app.runs import lifecycle
+from sessions_app.workers import pages
 from tests.support.harness import DEADLINE_S
 from tests.support.person import text_of
 from tests.support.remote_worker import AGENT, RawWorker, Talk, process
@@ -203,6 +205,28 @@ async def test_what_people_send_while_a_worker_is_away_waits_for_it(process: Pro
                 )
                 assert (await talk.final(signal["id"]))["status"] == "applied"
             await back.publish(run, finish())
+
+
+async def test_a_signal_comes_after_its_run(process: Process, monkeypatch: Any) -> None:
+    """What is sent before the worker has heard of the run: it would know nothing of it."""
+    reading, go = threading.Event(), threading.Event()
+    run_frame = pages.run_frame
+
+    def slow(run: models.Run) -> str:
+        reading.set()
+        assert go.wait(DEADLINE_S)
+        return run_frame(run)
+
+    monkeypatch.setattr(pages, "run_frame", slow)
+    async with Talk(process) as talk, RawWorker(process) as worker:
+        await worker.claim()
+        await talk.say("Hello")
+        assert await asyncio.to_thread(reading.wait, DEADLINE_S)
+        await talk.say("shorter", kind="steer")
+        await asyncio.sleep(0.2)  # several polls of inboxes
+        go.set()
+        await worker.heard("steer")
+        assert [frame["type"] for frame in worker.frames] == ["answer", "run", "inbox"]
 
 
 # Stops and hand-back

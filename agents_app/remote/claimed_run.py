@@ -40,6 +40,7 @@ class ClaimedRun:
         self._inbox = AgentInbox()
         self._keys: dict[str, int] = {}  # of the signals that have come, by their ids
         self._is_over = False  # the site has ended it
+        self.is_left_open = False  # its end could not be written
 
     @property
     def heard(self) -> list[str]:
@@ -148,6 +149,7 @@ class ClaimedRun:
             await self._response.close(chunk)
         except HoldfastError as problem:
             logger.warning("run %s could not be ended: %s", self.id, problem.message)
+            self.is_left_open = problem.code != "fenced"
 
     async def _ask(self, frame: Frame) -> object:
         return await self._link.ask({**frame, "session": self._frame["session"], "run": self.id})

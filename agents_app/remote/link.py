@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from agents_app.remote.backend import ClaimedResponse
@@ -49,8 +49,18 @@ class Link(Publisher):
     async def claim_no_more(self) -> None:
         """End claiming; runs that are given all the same are to be handed back."""
         self._most = 0
+        await self.claim_again()
+
+    async def claim_again(self) -> None:
+        """Say again which runs this worker has: the site ends those that it hasn't any more."""
         if self._transport is not None and not self._transport.polls:  # the next poll says so
             await self._claim(self._transport)
+
+    def start(self, work: Coroutine[None, None, None]) -> None:
+        """Run work in a task that ends with the connection."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def broken(self) -> HoldfastError:
         """Wait until the site refuses this worker for good; return why."""
@@ -85,9 +95,7 @@ class Link(Publisher):
     async def _change(self, transport: PublisherTransport | None) -> None:
         await super()._change(transport)
         if transport is not None:
-            task = asyncio.create_task(self._claim(transport))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.start(self._claim(transport))
 
     async def _claim(self, transport: PublisherTransport) -> None:
         """Say which runs this worker has and how many it takes; end those that the site has given up.

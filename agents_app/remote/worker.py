@@ -145,6 +145,8 @@ class Worker:
         def ended(task: asyncio.Task[None]) -> None:
             del self._runs[run.id]
             self._tasks.discard(task)
+            if run.is_left_open:
+                self._link.start(self._link.claim_again())
 
         task.add_done_callback(ended)
 

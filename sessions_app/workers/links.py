@@ -103,6 +103,10 @@ class WorkerLink:
     def queue(self, text: str) -> None:
         self.receiver.queue(text)
 
+    def hold(self, inbox: WorkerInbox) -> None:
+        """Take a place for a run."""
+        self.held[inbox.run.pk] = inbox
+
     def release(self, run: str) -> WorkerInbox | None:
         """Give up the place of a run that has ended; return its inbox."""
         self.wake()

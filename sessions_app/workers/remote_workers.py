@@ -72,8 +72,10 @@ class RemoteWorkers:
         receiver.queue(worker_frames.answer(frame, result))
         self._admit(link)
         for run in going_on:
-            self._hold(link, run)
-            if run.pk not in frame.runs:
+            link.hold(WorkerInbox(run, link, self.release))
+            if run.pk in frame.runs:
+                self._open(link, run.pk)
+            else:
                 await self._tell(link, run)
         receiver.start(self._attend(link))
 
@@ -81,10 +83,13 @@ class RemoteWorkers:
         """Return the worker's runs that go on."""
         going_on = []
         for run in await threads.run(claiming.runs_of, link.worker):
-            with suppress(HoldfastError):  # not_found: its session is being deleted
-                held = run.pk in frame.runs
+            held = run.pk in frame.runs
+            try:
                 if await self._log_writer.change(run.session_id, claiming.resume, run.pk, link.worker, held=held):
                     going_on.append(run)
+            except HoldfastError as problem:
+                if problem.code != "not_found":  # its session is being deleted
+                    raise
         return going_on
 
     def _admit(self, link: WorkerLink) -> None:
@@ -110,17 +115,23 @@ class RemoteWorkers:
             self._connected.clear()
             self._claims.claim_elsewhere = None
 
-    def _hold(self, link: WorkerLink, run: models.Run) -> None:
-        inbox = link.held[run.pk] = WorkerInbox(run, link, self.release)
-        self._inboxes.add(inbox)
-
     async def _tell(self, link: WorkerLink, run: models.Run) -> None:
-        """Give a run to its worker."""
+        """Give a run to its worker, then what people have sent it: a worker knows no other run's signals."""
         try:
-            link.queue(await threads.run_with_retry(pages.run_frame, run))
+            frame = await threads.run_with_retry(pages.run_frame, run)
         except HoldfastError as problem:  # not_found: its session is being deleted
             logger.debug("run %s was not given to its worker: %s", run.pk, problem.message)
             self.release(run.pk)
+            return
+        if not link.closed:  # else it is told when the worker comes back
+            link.queue(frame)
+            self._open(link, run.pk)
+
+    def _open(self, link: WorkerLink, run: str) -> None:
+        """Pass on what people send to a run from now on, unless it has ended meanwhile."""
+        inbox = link.held.get(run)
+        if inbox is not None:
+            self._inboxes.add(inbox)
 
     def release(self, run: str) -> None:
         """Give up the place of a run that has ended or was handed back."""
@@ -207,7 +218,7 @@ class RemoteWorkers:
         try:
             run = await claim
             if run is not None and not link.closed:
-                self._hold(link, run)
+                link.hold(WorkerInbox(run, link, self.release))
         except HoldfastError as problem:
             self._claim_failed(link, session, problem)
         finally:
