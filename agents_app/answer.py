@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from agents_app.backend import Arguments, ChunkWriter
 from sessions_app.core.errors import HoldfastError
-from sessions_app.core.wire_types import Chunk
+from sessions_app.core.vocabulary import FINISH_REASONS
+from sessions_app.core.wire_types import Chunk, JsonObject
 
 
 class Call:
@@ -55,6 +56,18 @@ class Answer:
         self._kind = ""  # of the part that text is appended to: text or reasoning; empty if none is open
         self._part = ""  # its id
         self._parts = 0
+        self._finish_reason = "stop"
+
+    @property
+    def finish_reason(self) -> str:
+        """The reason that the answer ends with, if it ends well: one of the AI SDK's `finishReason`s."""
+        return self._finish_reason
+
+    @finish_reason.setter
+    def finish_reason(self, reason: str) -> None:
+        if reason not in FINISH_REASONS:
+            raise ValueError(f"a finish reason is one of {', '.join(FINISH_REASONS)}, not {reason!r}")
+        self._finish_reason = reason
 
     async def text(self, delta: str) -> None:
         """Append to the answer."""
@@ -70,6 +83,10 @@ class Answer:
         """Add data of the application's own: a `data-<name>` part of the AI SDK. With an id, replace that part."""
         chunk: Chunk = {"type": f"data-{name}", "data": value}
         await self.write(chunk | ({} if id is None else {"id": id}) | ({"transient": True} if transient else {}))
+
+    async def metadata(self, values: JsonObject) -> None:
+        """Merge values into the message's metadata. Text that is being written goes on."""
+        await self._writer.write({"type": "message-metadata", "messageMetadata": values})
 
     async def write(self, chunk: Chunk) -> None:
         """Write any other chunk of the vocabulary."""
@@ -89,7 +106,7 @@ class Answer:
     async def finish(self) -> None:
         """End the answer, and wait until all of it is stored."""
         await self._end_step()
-        await self._writer.write({"type": "finish", "finishReason": "stop"})
+        await self._writer.write({"type": "finish", "finishReason": self._finish_reason})
         await self._writer.flush()
 
     async def _end_step(self) -> None:

@@ -20,7 +20,7 @@ from agents_app.backend import Arguments
 from agents_app.tool_call import Decision, ToolCall
 from agents_app.turn import Mode, Turn
 from sessions_app.core.fold import MessageState
-from sessions_app.core.wire_types import Chunk
+from sessions_app.core.wire_types import Chunk, JsonObject
 
 T = TypeVar("T")
 
@@ -190,6 +190,19 @@ class SyncTurn:
     def data(self, name: str, value: object, *, id: str | None = None, transient: bool = False) -> None:
         """Add data of the application's own; see `Answer.data`."""
         self._verbs.do(lambda _: self._turn.data(name, value, id=id, transient=transient))
+
+    def metadata(self, values: JsonObject) -> None:
+        """Merge values into the message's metadata."""
+        self._verbs.do(lambda _: self._turn.metadata(values))
+
+    @property
+    def finish_reason(self) -> str:
+        """The reason that the answer ends with; see `Answer.finish_reason`."""
+        return self._turn.finish_reason
+
+    @finish_reason.setter
+    def finish_reason(self, reason: str) -> None:
+        self._turn.finish_reason = reason
 
     def write(self, chunk: Chunk) -> None:
         """Write any other chunk of the vocabulary."""

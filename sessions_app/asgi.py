@@ -24,6 +24,7 @@ from sessions_app.servers import daphne_server, group_member, lifecycle, request
 from sessions_app.telemetry import log_context
 from sessions_app.transports import exposition, ndjson, probes
 from sessions_app.transports.ai_sdk.body import body_first
+from sessions_app.transports.ai_sdk.websocket import ChatConsumer
 from sessions_app.transports.websocket import SessionConsumer
 
 
@@ -34,7 +35,7 @@ def mount(application: Application) -> Application:
     shares the API with pages of the origins that the site lists.
     All other HTTP and WebSocket requests go to the project. The lifespan starts and stops this process.
     """
-    consumer = SessionConsumer.as_asgi()
+    sockets = {"ws/": SessionConsumer.as_asgi(), **dict.fromkeys(("ws/chat/", "ws/chat"), ChatConsumer.as_asgi())}
     probe = probes.application(process.started)
     streamed = {UPLOAD.name: ndjson.upload, CHAT.name: body_first(application)}
     limited = cors.share(body_limit.limit_bodies(streamed, application))
@@ -52,7 +53,7 @@ def mount(application: Application) -> Application:
         elif path is None:
             await application(scope, receive, send)
         elif scope["type"] == "websocket":
-            await (consumer if path == "ws/" else refuse)(scope, receive, send)
+            await sockets.get(path, refuse)(scope, receive, send)
         elif probes.takes(path):
             await probe(scope, receive, send)
         else:

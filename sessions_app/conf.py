@@ -127,8 +127,8 @@ class HoldfastSettings:
     body_bytes: Annotated[int, Range(1024)] = 131_072
     # Largest NDJSON upload: a response of RESPONSE_BYTES in chunks of two characters each. It is never stored whole.
     upload_bytes: Annotated[int, Range(1024)] = 134_217_728
-    # Largest POST to `api/chat/`: AI SDK clients send the whole conversation with each message, of which only the last
-    # one is read. It is held in memory meanwhile, and has REQUEST_BODY_S to arrive.
+    # Largest POST to `api/chat/`, and frame to `ws/chat/`: AI SDK clients send the whole conversation each time,
+    # of which only the last one is read. It is held in memory meanwhile, and has REQUEST_BODY_S to arrive.
     chat_body_bytes: Annotated[int, Range(1024)] = 4_194_304
     # Silence of an upload, without a complete line, after which its agent counts as gone.
     upload_silence_s: Annotated[int, Range(1, 3600)] = 300

@@ -52,11 +52,11 @@ api: list[URLPattern | URLResolver] = [
     path("sessions/<str:session>/publish/", described(http_views.publish, "post", schema.PUBLISH)),
     # AI SDK clients append to the address that they were given, with a slash at its end or without.
     path("chat/", described(chat.submit, "post", schema.CHAT)),
-    path("chat/<str:chat>/stream/", described(chat.resume, "get", schema.CHAT_STREAM)),
-    path("chat/<str:chat>/stop/", described(chat.stop, "post", schema.CHAT_STOP)),
+    path("chat/<str:chat_id>/stream/", described(chat.resume, "get", schema.CHAT_STREAM)),
+    path("chat/<str:chat_id>/stop/", described(chat.stop, "post", schema.CHAT_STOP)),
     path("chat", csrf_exempt(partial(chat.submit))),
-    path("chat/<str:chat>/stream", csrf_exempt(partial(chat.resume))),
-    path("chat/<str:chat>/stop", csrf_exempt(partial(chat.stop))),
+    path("chat/<str:chat_id>/stream", csrf_exempt(partial(chat.resume))),
+    path("chat/<str:chat_id>/stop", csrf_exempt(partial(chat.stop))),
     path("work/", described(worker_views.ask, "post", schema.WORK)),
     path("work/claim/", described(worker_views.claim, "post", schema.CLAIM)),
     path("beat/", described(http_views.beat, "post", schema.BEAT)),
@@ -70,4 +70,6 @@ urlpatterns = [
     path("lab/restart/", restart, name="lab-restart"),
     path("api/", include(api)),
     path("ws/", http_views.upgrade_required),
+    path("ws/chat/", http_views.upgrade_required),
+    path("ws/chat", http_views.upgrade_required),
 ]

@@ -1,6 +1,7 @@
 """Chats of AI SDK clients over HTTP: answers, resumed and stopped ones, other answers."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from agents_app.turn import Turn
 from sessions_app import models, process
 from sessions_app.database import threads
+from sessions_app.diagnostics.connection_records import Ended
 from sessions_app.runs import lifecycle
+from sessions_app.servers.request_limits import ResponseCut
 from sessions_app.transports.ai_sdk import stream as ai_sdk_stream
-from tests.support.chat import ONE, TWO, Stream, body, chat, messages, post, send, stored, user
+from tests.support.chat import ONE, TWO, Held, Stream, body, chat, messages, parrot, post, send, stored, user
 from tests.support.harness import until
 from tests.support.requests import Browser, limit, new_session, refusal_of, running
 from tests.support.stored import a_message
@@ -18,24 +21,6 @@ from tests.support.stored import a_message
 __all__ = ["chat", "limit", "running"]  # fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-async def parrot(turn: Turn) -> None:
-    await turn.text(turn.prompt)
-
-
-class Held:
-    """An agent that says a word, waits to be let go, and says another."""
-
-    def __init__(self) -> None:
-        self.go_on = asyncio.Event()
-        self.starts = 0
-
-    async def __call__(self, turn: Turn) -> None:
-        self.starts += 1
-        await turn.text("first ")
-        await self.go_on.wait()
-        await turn.text("second")
 
 
 # Answers
@@ -54,6 +39,15 @@ async def test_a_message_is_answered_by_a_stream(chat: Any, slash: str) -> None:
     assert message.parts == answer.message.parts and message.status == answer.message.status == "complete"
     assert await messages(session) == [("user", ONE), ("assistant", answer.held["id"])]
     assert all(int(id.rpartition("-")[2]) for id in answer.ids) and answer.ids  # cursors
+
+
+async def test_a_stream_that_is_over_was_not_left(chat: Any, running: process.Process) -> None:
+    session = await chat(parrot)
+    await send(body(session, user(ONE)))
+    left = Stream(await post(body(session, user(TWO))))
+    await left.until("start")
+    ends = [each.end.ended for each in running.connection_recorder._waiting]
+    assert ends == [Ended.BY_SERVER, Ended.LEFT]  # what cuts connections is told by the others
 
 
 async def test_a_repeated_message_joins_its_answer(chat: Any) -> None:
@@ -97,6 +91,51 @@ async def test_the_metadata_of_a_message_is_kept(chat: Any) -> None:
     session = await chat(parrot)
     await send(body(session, user(ONE, metadata={"sent": "by phone"})))
     assert (await stored(session, ONE)).metadata == {"sent": "by phone"}
+
+
+async def test_metadata_and_the_finish_reason_of_an_answer_are_told_live_and_later(chat: Any) -> None:
+    go_on = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        await turn.text("first ")
+        await turn.metadata({"model": "m-1", "usage": {"input": 3}})
+        await turn.text("second")
+        await go_on.wait()
+        await turn.metadata({"usage": {"output": 4}})
+        turn.finish_reason = "length"
+
+    session = await chat(agent)
+    live = Stream(await post(body(session, user(ONE))))
+    reading = asyncio.create_task(live.all())
+    await until(lambda: "second" in live.text if live.message else False)
+    again = Stream(await Browser().get(f"/api/chat/{session}/stream/"))
+    resuming = asyncio.create_task(again.all())
+    await until(lambda: "text-delta" in again.types)
+    go_on.set()
+    await asyncio.gather(reading, resuming)
+    late = await send(body(session, user(ONE)))
+    message = await stored(session, live.held["id"])
+    assert message.metadata == {"model": "m-1", "usage": {"input": 3, "output": 4}} and message.reason == "length"
+    for stream in (live, again, late):
+        assert stream.message is not None and stream.message.metadata == message.metadata
+        assert stream.chunks[-1] == {"type": "finish", "finishReason": "length"}
+        assert stream.message.parts == message.parts and stream.types.count("text-start") == 1
+
+
+async def test_metadata_of_a_start_and_of_a_finish_is_told_in_these_chunks(running: process.Process) -> None:
+    session = await new_session()
+    response = running.writers.unprompted(session, agent="test")
+    await response.write({"type": "start", "messageId": response.uid, "messageMetadata": {"model": "m-1"}})
+    await response.flush()
+    live = Stream(await Browser().get(f"/api/chat/{session}/stream/"))
+    reading = asyncio.create_task(live.all())
+    await until(lambda: live.chunks)
+    end: Any = {"type": "finish", "finishReason": "other", "messageMetadata": {"tokens": 7}}
+    await response.write(end)
+    await response.flush()
+    await reading
+    assert live.chunks[-1] == end and live.message is not None
+    assert live.message.metadata == (await stored(session, response.uid)).metadata == {"model": "m-1", "tokens": 7}
 
 
 # Leaving and coming back
@@ -161,14 +200,17 @@ async def test_an_interrupted_answer_finishes_as_interrupted(chat: Any, running:
     assert answer.chunks[-1] == {"type": "finish", "finishReason": "interrupted", "reason": "The machine burns."}
 
 
-async def test_a_stopping_server_ends_a_stream_with_an_error(chat: Any, running: process.Process) -> None:
+async def test_a_stopping_server_breaks_a_stream_off(chat: Any, running: process.Process) -> None:
+    """A lost network, and nothing else, lets useChat resume by itself."""
     agent = Held()
     session = await chat(agent)
     answer = Stream(await post(body(session, user(ONE))))
     reading = asyncio.create_task(answer.all())
     await until(lambda: "text-delta" in answer.types)
     running.connections.send_all_away()
-    assert (await reading)[-1]["type"] == "error"
+    with pytest.raises(ResponseCut):
+        await reading
+    assert answer.types[-1] == "text-delta" and not answer.is_done
     assert refusal_of(await post(body(session, user(TWO)))) == (503, "going_away")
 
 
@@ -210,6 +252,37 @@ async def test_a_client_that_does_not_read_gets_the_state_when_it_does(chat: Any
     await stream.all()
     assert stream.text == "".join(words) + "end"
     assert len(stream.chunks) < len(words)
+
+
+async def test_a_client_that_never_reads_is_left_behind(chat: Any, limit: Any, running: process.Process) -> None:
+    limit(WINDOW_BYTES=2048, SLOW_READER_MS=100)
+
+    async def speaker(turn: Turn) -> None:
+        for _ in range(400):
+            await turn.text("a few words " * 10)
+            await turn.flush()
+
+    session = await chat(speaker)
+    stream = Stream(await post(body(session, user(ONE))))
+
+    async def serve() -> None:  # as a server does whose client takes the head, and then nothing
+        async with aclosing(stream.response._body) as pieces:
+            await anext(pieces)
+            async for _ in pieces:
+                await asyncio.Event().wait()
+
+    serving = asyncio.create_task(serve())
+    most = 0
+
+    def is_over() -> bool:
+        nonlocal most
+        most = max([most, *(sum(map(len, connection._queue)) for connection in running.connections)])
+        return serving.done() and not running.connections
+
+    await until(is_over)
+    assert most < 100_000 and serving.cancelled()
+    [(_, _), (_, answer)] = await messages(session)
+    assert (await send(body(session, user(ONE)))).held["id"] == answer  # its agent has gone on
 
 
 # Other answers

@@ -10,6 +10,8 @@ from agents_app.turn import Turn
 from sessions_app import models
 from sessions_app.database import threads
 from tests.support.chat import ONE, TWO, Chunk, Stream, body, chat, messages, post, send, stored, user
+from tests.support.chat_socket import ChatSocket
+from tests.support.harness import until
 from tests.support.requests import Browser, refusal_of, running
 
 __all__ = ["chat", "running"]  # fixtures
@@ -126,3 +128,70 @@ async def test_a_partly_read_answer_goes_on_without_repeating_text(chat: Any) ->
     on = Stream(await post(body(session, user(ONE), message, messageId=message["id"])), message)
     await on.all()
     assert "reset-step" in on.types and on.text == "May I? Done."
+
+
+LARGE = 9007199254740993  # 2^53 + 1, which JavaScript takes for 2^53
+
+
+@pytest.mark.parametrize("wire", ["http", "websocket"])
+async def test_what_a_client_cant_show_exactly_is_approved_on_the_sessions_page_only(chat: Any, wire: str) -> None:
+    paid: list[Any] = []
+
+    async def pays(turn: Turn) -> None:
+        call = await turn.tool("pay", {"amount": LARGE})
+        if (await call.approval()).approved:
+            await call.execute(lambda arguments: asyncio.sleep(0, paid.append(arguments["amount"])))
+
+    session = await chat(pays)
+    asked = await send(body(session, user(ONE)))
+    message = decided(asked.held, True)
+    refused = await refusal(wire, body(session, user(ONE), message, messageId=message["id"]))
+    page = f"/s/{session}/"
+    assert refused["code"] == "inexact_arguments" and refused["page"] == page and page in refused["message"]
+    assert await threads.run(models.Signal.objects.filter(session=session).count) == 1 and paid == []
+    response = await Browser().post(f"/api/sessions/{session}/signals/", approval_of(message))  # as the page does
+    assert response.status_code == 200
+    await until(lambda: paid == [LARGE])
+
+
+async def refusal(wire: str, request: Chunk) -> Any:
+    if wire == "http":
+        response = await post(request)
+        assert response.status_code == 409
+        return response.json()
+    async with ChatSocket() as socket:
+        return await socket.send(request).refusal()
+
+
+def approval_of(message: Chunk) -> Chunk:
+    [approval] = [part["approval"] for part in message["parts"] if "approval" in part]
+    payload = {"approval": approval["id"], "input_hash": approval["descriptor"]["input_hash"]}
+    return {"id": "signal-0001", "kind": "approve", "payload": payload}
+
+
+@pytest.mark.parametrize("amount", [LARGE, 7])
+async def test_a_denial_needs_no_exact_arguments(chat: Any, amount: int) -> None:
+    async def pays(turn: Turn) -> None:
+        call = await turn.tool("pay", {"amount": amount})
+        decision = await call.approval()
+        await turn.text("Paid." if decision.approved else "Not paid.")
+
+    session = await chat(pays)
+    asked = await send(body(session, user(ONE)))
+    message = decided(asked.held, False)
+    on = await send(body(session, user(ONE), message, messageId=message["id"]), holds=message)
+    assert on.text == "Not paid."
+
+
+async def test_forged_arguments_make_an_approval_no_more_exact(chat: Any) -> None:
+    async def pays(turn: Turn) -> None:
+        await (await turn.tool("pay", {"amount": LARGE})).approval()
+
+    session = await chat(pays)
+    asked = await send(body(session, user(ONE)))
+    message = decided(asked.held, True)
+    for part in message["parts"]:
+        if "approval" in part:
+            part["input"] = {"amount": 7}
+            part["approval"]["descriptor"] |= {"input_text": "{}"}
+    assert (await refusal("http", body(session, user(ONE), message, messageId=message["id"])))["page"]

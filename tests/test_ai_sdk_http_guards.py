@@ -65,7 +65,7 @@ async def test_a_malformed_request_is_refused(change: Chunk) -> None:
         ({"parts": [{"type": "text", "text": "x" * 33_000}]}, 413, "message_too_large"),
         ({"parts": [{"type": "file", "mediaType": "image/png", "url": "data:,"}]}, 415, "files_unsupported"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 async def test_a_message_that_cant_be_stored_is_refused(change: Chunk, status: int, code: str) -> None:
     session = await new_session()

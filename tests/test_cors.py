@@ -276,3 +276,13 @@ def test_a_request_that_does_not_arrive_in_time_is_told() -> None:
     assert json.loads(body)["code"] == "request_timeout"
     for other in (None, scope | {"path": "/login/"}):
         assert b"access-control" not in asgi.timeout_response(other)
+
+
+@pytest.mark.parametrize("path", ["/api/chat/", "/api/chat", "/api/chat/a-chat/stream", "/api/chat/a-chat/stop/"])
+async def test_preflights_of_chats_are_answered_by_origin(path: str) -> None:
+    method = {"access_control_request_method": "GET" if "stream" in path else "POST"}
+    allowed = await request("OPTIONS", path, origin=ORIGIN, **method)
+    assert (allowed.status, allowed.allowed) == (204, [ORIGIN])
+    refused = await request("OPTIONS", path, origin=OTHER, **method)
+    assert (refused.status, refused.allowed) == (403, [])
+    assert json.loads(refused.body)["code"] == "origin_not_allowed"

@@ -181,6 +181,32 @@ async def test_an_answer_ends_with_its_block(error: BaseException | None, end: C
     assert running.cancelled() if isinstance(error, asyncio.CancelledError) else running.exception() is error
 
 
+async def test_metadata_and_the_finish_reason_are_sent_and_cut_no_text() -> None:
+    site = Site()
+
+    async def block() -> None:
+        async with RemoteAnswer(site.response) as answer:
+            await answer.text("a")
+            await answer.metadata({"model": "m-1"})
+            await answer.text("b")
+            with pytest.raises(ValueError, match="a finish reason is one of stop, length, "):
+                answer.finish_reason = "done"
+            answer.finish_reason = "content-filter"
+
+    running = asyncio.create_task(block())
+    answered = 0
+    async with asyncio.timeout(10):
+        while not running.done():
+            if len(site.batches) > answered:
+                answered += 1
+                site.response.take(answered)
+            await asyncio.sleep(0)
+    chunks = [chunk for _, batch in site.batches for chunk in batch]
+    assert [chunk["type"] for chunk in chunks].count("text-start") == 1 and text_in(chunks) == "ab"
+    assert {"type": "message-metadata", "messageMetadata": {"model": "m-1"}} in chunks
+    assert chunks[-1] == {"type": "finish", "finishReason": "content-filter"}
+
+
 # A refused chunk
 
 

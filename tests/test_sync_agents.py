@@ -44,6 +44,9 @@ def everything(turn: SyncTurn) -> None:
     turn.tool("look", {}).error("nothing")
     turn.data("sent", {"mails": 1}, id="d1")
     turn.write({"type": "custom", "kind": "a.b"})
+    turn.metadata({"model": "m-1", "cost": {"cents": 3}})
+    turn.metadata({"cost": {"cents": 4}})
+    turn.finish_reason = "length" if turn.finish_reason == "stop" else "error"
     turn.text("".join(f"[{heard}]" for heard in turn.step()))
     turn.flush()
 
@@ -57,7 +60,8 @@ async def test_a_plain_function_has_every_verb() -> None:
     answer = await rehearse(
         everything, "Mail", steers={1: "thanks"}, decisions=[approve(edited), deny("No")], results=["home"]
     )
-    assert answer.status == "complete"
+    assert (answer.status, answer.message.reason) == ("complete", "length")
+    assert answer.message.metadata == {"model": "m-1", "cost": {"cents": 4}}
     text = f'Mail from home. sent {2**60} in agent for bob {{"to":"bob","n":{2**60}}}[thanks]'
     assert (answer.text, answer.reasoning) == (text, "They want a mail sent.")
     assert (answer.input_tokens, answer.output_tokens) == (3, 1)

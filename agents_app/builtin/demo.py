@@ -83,7 +83,7 @@ async def _answer_whole(turn: Turn) -> None:
     await call.output({"messages": len(turn.history), "words": words, "durable": True})
     steers = "".join(STEERED.format(steer=in_short(steer)) for steer in await turn.step())
     if steers:
-        await turn.write({"type": "message-metadata", "messageMetadata": {"begins_at": -len(steers)}})
+        await turn.metadata({"begins_at": -len(steers)})
     await speak(turn.text, steers + _answer(turn), crash=is_to_crash(turn))
 
 

@@ -200,7 +200,7 @@ async def _next(turn: Turn, draft: Draft) -> None:
 
 async def _note(turn: Turn, draft: Draft) -> None:
     """Record the report's progress."""
-    await turn.write({"type": "message-metadata", "messageMetadata": {"draft": asdict(draft)}})
+    await turn.metadata({"draft": asdict(draft)})
 
 
 async def _search(turn: Turn, findings: Findings) -> None:

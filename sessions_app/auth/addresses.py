@@ -37,6 +37,11 @@ def _prefix_in(urlconf: str, script_prefix: str, language: str | None) -> str | 
 _known_prefix = functools.lru_cache(maxsize=64)(_prefix_in)
 
 
+def page_of(session: str) -> str:
+    """Return the address of a session's page, from the root of the site."""
+    return reverse(f"{NAMESPACE}:conversation", args=[session])
+
+
 def path_below(scope: Scope) -> str | None:
     """Return an ASGI request's path below Holdfast's prefix, such as `ws/`; None for the project's other pages."""
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))

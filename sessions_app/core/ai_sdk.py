@@ -134,7 +134,8 @@ class ResponseReader:
     def beat(self) -> None:
         """Note a heartbeat. If people are asked, and nothing has come since the last one, other calls wait for that.
 
-        An agent may begin several calls, and then ask people about one after the other.
+        An agent may begin several calls, and then ask people about one after the other. Those that are just slow are
+        waited for: useChat keeps a decision until the stream ends, and sends it by itself only if all calls have ended.
         """
         if self._message is not None and not self._was_told:
             self.is_over = self.is_over or asks_people(self._message, self._decided)

@@ -64,6 +64,7 @@ ERRORS: dict[str, ErrorKind] = {
     "upgrade_required": _client(426, "Only WebSockets open here. The request has no Upgrade header"),
     "not_found": _client(404, "Session not found, or it isn't yours"),
     "too_many_connections": _client(429, "Too many open connections. Close some", close=True, retryable=True),
+    "too_many_requests": _client(429, "Too many open requests on this connection. Let some end", retryable=True),
     "read_limit": _client(429, "You have been answered too much in a short time. Ask again later", retryable=True),
     "rate_limited": _client(429, "Too many requests. Slow down", close=True, retryable=True),
     # Attaching to a session

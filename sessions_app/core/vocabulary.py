@@ -108,7 +108,8 @@ _NAMED_CALL = {"toolCallId": NAME, "toolName": NAME}
 _PROVIDER = {"providerMetadata": Field("an object of objects", _is_object_of_objects)}
 _TOOL = {**_PROVIDER, "providerExecuted": BOOLEAN, "toolMetadata": OBJECT, "dynamic": BOOLEAN}
 _MESSAGE_METADATA = {"messageMetadata": METADATA}
-_FINISH_REASON = _one_of("stop", "length", "content-filter", "tool-calls", "error", "interrupted", "other")
+FINISH_REASONS = ("stop", "length", "content-filter", "tool-calls", "error", "interrupted", "other")
+_FINISH_REASON = _one_of(*FINISH_REASONS)
 
 CHUNKS: dict[str, Shape] = {
     # The message

@@ -346,8 +346,17 @@ class ExpiredFrame(TypedDict):
     approval: str
 
 
-# `events` frames are put together from their events' JSON: see `frames.events`.
+class EventsFrame(TypedDict):
+    """Put together from its events' JSON: see `frames.events`."""
+
+    type: Literal["events"]
+    session: str
+    events: list[Event]
+
+
 ServerFrame = (
     ConnectedFrame | AttachedFrame | ReceiptFrame | HeartbeatFrame | DetachedFrame | PublishedFrame | ErrorFrame
     | AuthenticatedFrame | GoingAwayFrame | AnswerFrame | RunFrame | InboxFrame | StopFrame | ExpiredFrame
 )  # fmt: skip
+# What a connection sends that follows sessions and is asked nothing else.
+FollowedFrame = AttachedFrame | EventsFrame | DetachedFrame | ErrorFrame | HeartbeatFrame | GoingAwayFrame

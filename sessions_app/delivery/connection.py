@@ -49,8 +49,8 @@ class Connection:
     """A client's connection.
 
     `send` writes frames and returns when the transport has accepted them; `close` ends the connection with a code.
-    `address` is the key of the client's (`addresses.client_key`), which limits count by. Times are the
-    event loop's, in seconds.
+    `address` is the key of the client's (`addresses.client_key`), which limits count by. `is_silent`: its client sends
+    no `ack`, as over HTTP. Times are the event loop's, in seconds.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Connection:
         close: Callable[[int], Awaitable[None]],
         transport: Transport = "websocket",
         address: str = "",
+        is_silent: bool = False,
     ) -> None:
         self.id = new_id()
         self.host = host
@@ -80,6 +81,7 @@ class Connection:
         self.heartbeat_at = 0.0  # time of the next heartbeat; set by the registry
         self.ends_at = math.inf  # end of its maximum lifetime; set by the registry
         self.heard_at = -math.inf  # time of the client's last frame
+        self._is_silent = is_silent or transport == "stream"
         self._send = send
         self._close = close
         self._queue: list[str] = []
@@ -107,8 +109,8 @@ class Connection:
         try:
             while self._queue:
                 texts, self._queue = self._queue, []
-                # HTTP has no `ack`: frames that the transport has accepted count as acknowledged.
-                sent = self._in_flight() if self.transport == "stream" else []
+                # Without `ack`, frames that the transport has accepted count as acknowledged.
+                sent = self._in_flight() if self._is_silent else []
                 await self._send(texts)
                 self._land(sent)
         except Exception as error:  # servers raise different errors for a client that has gone

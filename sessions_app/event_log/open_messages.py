@@ -44,7 +44,7 @@ class OpenMessages:
             raise HoldfastError("no_such_message")
         row, stored, message = found
         # Its size and journal are bounded again from here: they are limits, not accounts.
-        size = len(orjson.dumps(message.parts))
+        size = len(orjson.dumps([message.parts, message.metadata]))
         opened = self.open[key] = OpenMessage(
             message, row, is_new=False, stored=stored, size=size, journal_events=conf.settings.journal_events
         )

@@ -44,6 +44,7 @@ HTTP_ERRORS: dict[str, ErrorKind] = {
     "tokens_off": _kind(409, "Tokens are disabled on this site. Set HOLDFAST_TOKEN_KEYS"),
     "session_limit": _kind(409, "You have reached the maximum number of sessions. Delete some"),
     "session_held": _kind(409, "The session is on hold and can't be deleted"),
+    "inexact_arguments": _kind(409, "This client can't show the call's arguments exactly. Decide at that address"),
     "turn_edited": _kind(409, "Turns can't be edited here. Send the new text as a new message"),
     "body_too_large": _kind(413, "The request body is too large"),
     "unsupported_media_type": _kind(415, "Unsupported media type. Send application/json"),

@@ -31,7 +31,8 @@ from sessions_app.core.asgi_types import Application, Message, Receive, Scope, S
 from sessions_app.servers import lifecycle
 from sessions_app.servers.daphne_request import RequestBody, StreamedRequest, generic_channel
 from sessions_app.servers.daphne_websocket import SocketProtocol, share_options, take_body
-from sessions_app.servers.websocket_frames import ReceiveQueue
+from sessions_app.servers.request_limits import ResponseCut
+from sessions_app.servers.websocket_frames import LIMITS, ReceiveQueue
 
 logger = logging.getLogger(__name__)
 
@@ -136,17 +137,22 @@ class SessionServer(Server):
         """Run an application. If its response fails midway, abort it: Daphne would retry an error page endlessly."""
         try:
             await running
+        except ResponseCut:
+            if getattr(request, "channel", None) is not None:  # Twisted deletes it after the response
+                request.channel.transport.loseConnection()
         except Exception:
             if not request._response_started:
                 raise
             logger.exception("the response to %s failed midway", request.path.decode("ascii", "replace"))
-            channel = getattr(request, "channel", None)  # Twisted deletes it after the response
+            channel = getattr(request, "channel", None)
             if channel is not None:
                 channel.transport.abortConnection()
 
     async def handle_reply(self, protocol: Any, message: Message) -> None:
         """Override: a fast path for text frames, and backpressure from clients."""
         text = message.get("text")
+        if LIMITS in message:
+            protocol.limit_messages(message[LIMITS])
         if message["type"] == "http.response.body":
             await take_body(protocol, more=message.get("more_body", False))
         if text and isinstance(protocol, SocketProtocol):

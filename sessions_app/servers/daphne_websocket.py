@@ -9,7 +9,7 @@ from daphne.http_protocol import WebRequest
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet.tcp import Connection
 
-from sessions_app.servers.websocket_frames import encode
+from sessions_app.servers.websocket_frames import POLICY_VIOLATION, MessageLimits, MessageTimer, encode
 
 # Messages of a client that may wait for the application; at the limit the server stops reading from the client.
 INBOX_MESSAGES = 16
@@ -72,6 +72,8 @@ class SocketProtocol(Producer, WebSocketProtocol):
 
     reading = True
     idle_s: float | None = None  # time without traffic before the connection was cut
+    inbox_messages = INBOX_MESSAGES
+    arrival: MessageTimer | None = None  # of large messages
 
     def onOpen(self) -> None:
         super().onOpen()
@@ -83,6 +85,8 @@ class SocketProtocol(Producer, WebSocketProtocol):
             self.__dict__.pop(name, None)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self.arrival is not None:
+            self.arrival.stop()
         if hasattr(self, "server"):  # otherwise autobahn refused the handshake before Daphne saw it
             self.muted = True  # replace Daphne's message, which doesn't say how it ended
             super().onClose(wasClean, code, reason)
@@ -104,9 +108,26 @@ class SocketProtocol(Producer, WebSocketProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         super().onMessage(payload, isBinary)
-        if self.reading and len(self.application_queue.messages) >= INBOX_MESSAGES:
+        if self.arrival is not None:
+            self.arrival.stop()
+        if self.reading and len(self.application_queue.messages) >= self.inbox_messages:
             self.reading = False
             self.transport.pauseProducing()
+
+    def limit_messages(self, limits: MessageLimits) -> None:
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = limits.max_bytes
+        self.inbox_messages = 1
+        self.arrival = MessageTimer(limits.timeout_s, self.time_out)
+
+    def consumeData(self) -> None:
+        super().consumeData()
+        if self.arrival is not None:
+            is_half = self.inside_message or self.current_frame is not None or bool(self.data)
+            self.arrival.watch(is_half=is_half and self.reading and self.state == self.STATE_OPEN)
+
+    def time_out(self) -> None:
+        if self.state == self.STATE_OPEN:
+            self.sendCloseFrame(code=POLICY_VIOLATION, reasonUtf8=b"the message did not arrive in time")
 
     def processData(self) -> bool:
         # Data read before the pause stays in the parser's buffer.

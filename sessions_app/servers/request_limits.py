@@ -1,4 +1,4 @@
-"""Limits of a request that a server keeps before the application is called: its body's size, and time to arrive.
+"""What servers and application agree on about requests: the size and the time of a body, and how a response breaks off.
 
 `sessions_app.asgi.mount` sets the rule; until then nothing is limited.
 """
@@ -13,6 +13,10 @@ from sessions_app.core.asgi_types import Scope
 # Seconds to read what a client still sends after its response is complete. Closing with unread bytes resets the
 # connection, and the client may never see the response.
 LINGER_S = 1.0
+
+
+class ResponseCut(Exception):
+    """Raised by the body of a response: its connection ends as if the network had failed, and nothing is logged."""
 
 
 class BodyRule(NamedTuple):

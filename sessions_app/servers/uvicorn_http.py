@@ -12,10 +12,11 @@ import sys
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from sessions_app import conf
-from sessions_app.servers.request_limits import LINGER_S, RequestLimits
+from sessions_app.core.asgi_types import Receive, Scope, Send
+from sessions_app.servers.request_limits import LINGER_S, RequestLimits, ResponseCut
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,23 @@ def install() -> None:
             _stop_before(name)
         H11Protocol.send_400_response = refuse_malformed  # type: ignore[method-assign]
         H11Protocol.arrival = None  # type: ignore[attr-defined]
+        RequestResponseCycle.run_asgi = run_and_cut(RequestResponseCycle.run_asgi)  # type: ignore[method-assign]
+
+
+def run_and_cut(run_asgi: Any) -> Any:
+    """Return uvicorn's method, with the end of a response that breaks off; its own logs a traceback."""
+
+    async def run(self: RequestResponseCycle, app: Any) -> None:
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await app(scope, receive, send)
+            except ResponseCut:
+                self.disconnected = True
+                self.transport.close()
+
+        await run_asgi(self, application)
+
+    return run
 
 
 def refuse_malformed(self: H11Protocol, msg: str) -> None:

@@ -13,7 +13,15 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.protocol import OPEN
 
 from sessions_app.servers import uvicorn_pings
-from sessions_app.servers.websocket_frames import ReceiveQueue, encode, whole_text
+from sessions_app.servers.websocket_frames import (
+    LIMITS,
+    POLICY_VIOLATION,
+    MessageLimits,
+    MessageTimer,
+    ReceiveQueue,
+    encode,
+    whole_text,
+)
 
 # Replaces uvicorn's logger, which gets three lines per socket, and at DEBUG the content of messages.
 logger = logging.getLogger(__name__)
@@ -33,7 +41,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         "handshake_initiated", "initial_response", "last_ping_rtt", "logger", "loop", "pending_ping_payload",
         "ping_interval", "ping_sent_at", "ping_timeout", "ping_timer", "pong_timer", "queue", "read_paused", "request",
         "response", "root_path", "scheme", "scope", "server", "tasks", "transport", "writable",
-        "is_closed", "is_plain", "pings",
+        "arrival", "is_closed", "is_plain", "pings",
     )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -43,6 +51,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.queue = ReceiveQueue(self)  # type: ignore[assignment]
         self.writable = WRITABLE
         self.pings: set[uvicorn_pings.Pinged] = NO_PINGS  # that the next one is among
+        self.arrival: MessageTimer | None = None  # of large messages
         self.is_closed = False  # by the application
         self.is_plain = False  # accepted, without extensions or debug logging
 
@@ -68,6 +77,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
+            self.watch_arrival()
 
     def data_received(self, data: bytes) -> None:
         payload = whole_text(data, self.config.ws_max_size) if self.takes_frames() else None
@@ -77,6 +87,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             text = None
         if text is None:
             super().data_received(data)
+            self.watch_arrival()
             return
         self.queue.put_nowait({"type": "websocket.receive", "text": text})
         if self.queue.qsize() > 1 and not self.read_paused:  # the application is still at work on others
@@ -97,7 +108,28 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             and not self.close_sent
         )
 
+    def limit_messages(self, limits: MessageLimits) -> None:
+        self.conn.max_message_size = limits.max_bytes
+        self.arrival = MessageTimer(limits.timeout_s, self.time_out)
+
+    def watch_arrival(self) -> None:
+        if self.arrival is not None:
+            is_half = self.conn.current_size is not None or bool(self.conn.reader.buffer)
+            self.arrival.watch(is_half=is_half and not self.read_paused and self.conn.state is OPEN)
+
+    def time_out(self) -> None:
+        if self.conn.state is OPEN and not self.close_sent:
+            self.conn.send_close(POLICY_VIOLATION, "the message did not arrive in time")
+            self.handle_parser_exception()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.arrival is not None:
+            self.arrival.stop()
+        super().connection_lost(exc)
+
     def send_receive_event_to_app(self) -> None:
+        if self.arrival is not None:
+            self.arrival.stop()
         if self.curr_msg_data_type != "text" or self.close_sent or is_utf_8(self.frames):
             super().send_receive_event_to_app()
             return
@@ -119,6 +151,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.accept" and self.conn.state is OPEN:
             self.opened()
+            if LIMITS in message:
+                self.limit_messages(message[LIMITS])
 
     def takes_text(self) -> bool:
         """Return True if a text can be written directly. Otherwise uvicorn waits or raises."""

@@ -2,11 +2,45 @@
 
 import asyncio
 import struct
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from websockets.frames import apply_mask  # type: ignore[attr-defined]  # in C where there is a compiled wheel
 
 from sessions_app.core.asgi_types import Message
+
+LIMITS = "holdfast.limits"  # of a `websocket.accept`: MessageLimits; other servers ignore it
+POLICY_VIOLATION = 1008  # close code (RFC 6455 §7.4.1): a message that doesn't arrive in time
+
+
+class MessageLimits(NamedTuple):
+    """Limits of one client's messages, in place of the server's. The application then reads them one by one."""
+
+    max_bytes: int
+    timeout_s: float  # for a message that has begun to arrive
+
+
+class MessageTimer:
+    """Timer of a message that has begun to arrive."""
+
+    __slots__ = ("_seconds", "_time_out", "_handle")
+
+    def __init__(self, seconds: float, time_out: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._time_out = time_out
+        self._handle: asyncio.TimerHandle | None = None
+
+    def watch(self, *, is_half: bool) -> None:
+        """Start if a message is half there; the time of one message runs on."""
+        if not is_half:
+            self.stop()
+        elif self._handle is None:
+            self._handle = asyncio.get_running_loop().call_later(self._seconds, self._time_out)
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
 
 class Reading(Protocol):

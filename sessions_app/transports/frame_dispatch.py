@@ -15,9 +15,9 @@ from sessions_app.core.limits import TokenBucket
 from sessions_app.core.wire_types import FrameReference
 from sessions_app.delivery.connection import Connection
 from sessions_app.event_log.commands import AppendResult
-from sessions_app.fairness import rates
 from sessions_app.process import Process
 from sessions_app.publishing.producers import serial_of
+from sessions_app.transports.sockets import keep_pace
 from sessions_app.workers.remote_workers import ASKED
 
 MAX_PUBLISHING = 64  # batches of one connection that may wait to be stored, 4 MB at most
@@ -58,7 +58,8 @@ class FrameDispatch:
                 return
             await asyncio.sleep(self._rate.wait_s)
             now = asyncio.get_running_loop().time()
-        await self._keep_pace()
+        if not self._is_paced:  # a publisher has a rate of its own, which is far higher
+            await keep_pace(connection.payer)
         connection.heard_at = now
         about: FrameReference = {}
         try:
@@ -76,14 +77,6 @@ class FrameDispatch:
             connection.queue(frames.error(problem, **about))
         # Don't read from a client that doesn't read: replies to its frames would let the queue grow.
         await connection.drain()
-
-    async def _keep_pace(self) -> None:
-        """Read on only as fast as this person's and this address's connections may together.
-
-        A publisher has a rate of its own, which is far higher.
-        """
-        while not self._is_paced and (wait_s := rates.take("frame", self.connection.payer)):
-            await asyncio.sleep(wait_s)
 
     async def _dispatch(self, frame: ClientFrame, now: float) -> None:
         connection = self.connection

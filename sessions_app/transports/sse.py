@@ -177,7 +177,7 @@ async def body(
 
 
 def _end(connection: Connection, stream: StreamBody) -> ConnectionEnd:
-    if connection.closed:
+    if connection.closed or connection.end_reason:
         return ConnectionEnd(Ended.BY_SERVER)
     now = asyncio.get_running_loop().time()
     return ConnectionEnd(Ended.LEFT, idle_s=min(connection.idle_s(now), now - stream.sent_at))

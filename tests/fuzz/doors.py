@@ -84,6 +84,18 @@ def frames(random: Random, known: Known) -> list[dict[str, Any]]:
     ]
 
 
+def chat_frames(random: Random, known: Known) -> list[dict[str, Any]]:
+    """Return a valid frame of each type of an AI SDK client."""
+    asked = {"requestId": f"r{random.randrange(4)}", "id": random.choice(known.sessions), "headers": {}, "body": {}}
+    message = {"id": f"message-{random.randrange(9)}", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}
+    return [
+        {"type": "send", **asked, "trigger": "submit-message", "messages": [message]},
+        {"type": "send", **asked, "trigger": "regenerate-message", "messages": [message]},
+        {"type": "resume", **asked},
+        {"type": "abort", "requestId": asked["requestId"]},
+    ]
+
+
 def signal(random: Random) -> dict[str, Any]:
     parts = [{"type": "text", "text": random.choice(["Hello", *TEXTS])}]
     message = f"m_{random.randrange(20)}"

@@ -5,6 +5,7 @@ import base64
 import json
 from contextlib import suppress
 from random import Random
+from typing import Any
 
 from tests.fuzz import doors, values
 from tests.fuzz.doors import Known
@@ -16,7 +17,7 @@ QUIET_S = 0.05  # without a frame of the server's, after which the next ones are
 SUBPROTOCOLS = ["holdfast", "holdfast, bearer.x", "é", ",,,", "bearer.", "%00", "x" * 3000, "holdfast, bearer.é", "a b"]
 
 
-def handshake(random: Random, visitor: Visitor, port: int) -> bytes:
+def handshake(random: Random, visitor: Visitor, port: int, path: str) -> bytes:
     headers = {
         "Host": f"127.0.0.1:{port}",
         "Origin": f"http://127.0.0.1:{port}",
@@ -26,7 +27,6 @@ def handshake(random: Random, visitor: Visitor, port: int) -> bytes:
         "Sec-WebSocket-Key": base64.b64encode(random.randbytes(16)).decode(),
         **visitor.headers,
     }
-    path = "/ws/"
     act = random.randrange(12)
     if act == 0:
         headers["Sec-WebSocket-Protocol"] = random.choice(SUBPROTOCOLS)
@@ -50,9 +50,9 @@ def handshake(random: Random, visitor: Visitor, port: int) -> bytes:
     return f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode("utf-8" if act % 2 else "latin-1", "replace")
 
 
-def frame(random: Random, known: Known) -> bytes:
-    """Return one message of a client as frames, or something like it."""
-    whole = values.several(random, random.choice(doors.frames(random, known)))
+def frame(random: Random, valid: list[dict[str, Any]]) -> bytes:
+    """Return one message of a client as frames, or something like one of these."""
+    whole = values.several(random, random.choice(valid))
     payload = json.dumps(whole).encode() if random.random() < 0.7 else values.data(random, whole)
     act = random.randrange(24)
     if act == 0:
@@ -79,14 +79,16 @@ def frame(random: Random, known: Known) -> bytes:
 
 async def conversation(random: Random, known: Known, visitor: Visitor, port: int) -> Exchange:
     """Open a WebSocket, send some frames, read what comes, and leave in one of several ways."""
-    result = Exchange(handshake(random, visitor, port))
+    path = random.choice(["/ws/", "/ws/", "/ws/chat/", "/ws/chat"])
+    frames = doors.chat_frames if "chat" in path else doors.frames
+    result = Exchange(handshake(random, visitor, port, path))
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(result.sent)
         await _read(reader, result)
         result.status = int(result.answer.split(b" ", 2)[1]) if result.answer.startswith(b"HTTP/") else None
         for _ in range(random.randrange(1, 12) if result.status == 101 else 0):
-            data = frame(random, known)
+            data = frame(random, frames(random, known))
             result.sent += data
             writer.write(data)
             await writer.drain()

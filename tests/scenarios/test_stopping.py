@@ -42,9 +42,30 @@ def test_a_stopping_server_closes_sockets_with_1012_and_exits(
     start_server: StartServer, command: str, code: int
 ) -> None:
     server = start_server(command)
-    clients = [RawSocket(server.port, headers=guest(server)) for _ in range(5)]
+    clients = [RawSocket(server.port, path, headers=guest(server)) for path in ("/ws/", "/ws/chat/") * 3]
     server.signal(signal.SIGTERM)
-    assert [answered(client) for client in clients] == [SERVICE_RESTART] * 5
+    assert [answered(client) for client in clients] == [SERVICE_RESTART] * 6
+    assert server.wait() == code
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize(("command", "code"), [("daphne", 0), ("serve", 0), ("uvicorn", -signal.SIGTERM)])
+def test_a_stopping_server_breaks_off_the_streams_of_chats(start_server: StartServer, command: str, code: int) -> None:
+    server = start_server(command, HOLDFAST_DEMO_TOKENS_PER_S="2")
+    headers = guest(server)
+    headers["X-CSRFToken"] = headers["Cookie"].partition("csrftoken=")[2].partition(";")[0]
+    question = {"id": "message-01", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}
+    body = {"id": "a-chat", "trigger": "submit-message", "messages": [question]}
+    text = ""
+    with (
+        httpx.stream("POST", f"{server.url}/api/chat/", json=body, headers=headers, timeout=DEADLINE_S) as response,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        for piece in response.iter_text():
+            text += piece
+            if "-delta" in piece:
+                server.signal(signal.SIGTERM)
+    assert '"type":"start"' in text and '"type":"error"' not in text and "[DONE]" not in text
     assert server.wait() == code
     assert "Traceback" not in server.log
 

@@ -1,5 +1,6 @@
 """An AI SDK client without a browser: its requests, and the message that it makes of a stream's chunks."""
 
+import asyncio
 import copy
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,11 +29,29 @@ def body(session: str, *messages: Chunk, trigger: str = "submit-message", **fiel
     return {"id": session, "messages": list(messages), "trigger": trigger, **fields}
 
 
+class Held:
+    """An agent that says a word, waits to be let go, and says another."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.starts = 0
+
+    async def __call__(self, turn: Turn) -> None:
+        self.starts += 1
+        await turn.text("first ")
+        await self.go_on.wait()
+        await turn.text("second")
+
+
+async def parrot(turn: Turn) -> None:
+    await turn.text(turn.prompt)
+
+
 class Stream:
-    """The chunks of a response as they arrive, and the message that they make."""
+    """The chunks of a response as they arrive, and the message that they make. None: they come another way."""
 
     def __init__(self, response: Any, holds: Chunk | None = None) -> None:
-        assert response.status_code == 200, response.content
+        assert response is None or response.status_code == 200, response.content
         self.response = response
         parts = copy.deepcopy(holds["parts"]) if holds else []
         marks = [[1, 1] for _ in parts]

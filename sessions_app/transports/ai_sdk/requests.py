@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.exact_numbers import is_exact_in_javascript
 from sessions_app.core.message import MessageState
 from sessions_app.core.wire_types import JsonObject, Part
 from sessions_app.http.errors import ApiError
@@ -111,10 +112,11 @@ def _is_approval(approval: object) -> bool:
     return isinstance(approval, dict) and isinstance(approval.get("id"), str)
 
 
-def decisions(held: list[Part], stored: MessageState) -> list[Signal]:
+def decisions(held: list[Part], stored: MessageState, page: str) -> list[Signal]:
     """Return the signals for what the client has decided in an answer, and the answer still waits for.
 
-    Raises already_decided if another decision was made meanwhile.
+    `page`: the address where it can be seen whole. Raises already_decided if another decision was made meanwhile, and
+    inexact_arguments for an approval of a call that the client can't show exactly.
     """
     newest = {part["toolCallId"]: part for part in stored.parts if "toolCallId" in part}
     signals: dict[str, Signal] = {}
@@ -123,21 +125,21 @@ def decisions(held: list[Part], stored: MessageState) -> list[Signal]:
         if call is not None:
             at_place = stored.parts[index] if index < len(stored.parts) else call
             for signal in _about(
-                part, at_place if at_place.get("toolCallId") == call["toolCallId"] else call, stored.id
+                part, at_place if at_place.get("toolCallId") == call["toolCallId"] else call, stored.id, page
             ):
                 signals.setdefault(signal.id, signal)
     return [*signals.values()]
 
 
-def _about(part: Part, call: Part, message: str) -> Iterator[Signal]:
+def _about(part: Part, call: Part, message: str, page: str) -> Iterator[Signal]:
     """Yield what the client has decided about a call that is stored."""
     if "approval" in part and "approval" in call and part["approval"]["id"] == call["approval"]["id"]:
-        yield from _decision(part, call)
+        yield from _decision(part, call, page)
     if part["state"] in RESULTS and _awaits_result(call) and not part.get("preliminary"):
         yield _result(message, part)
 
 
-def _decision(part: Part, call: Part) -> Iterator[Signal]:
+def _decision(part: Part, call: Part, page: str) -> Iterator[Signal]:
     held: Mapping[str, object] = part["approval"]
     approved = held.get("approved")
     if not isinstance(approved, bool):
@@ -150,10 +152,19 @@ def _decision(part: Part, call: Part) -> Iterator[Signal]:
     payload: JsonObject = {"approval": approval}
     if held.get("reason") is not None:
         payload["reason"] = held["reason"]
+    if approved and not _is_shown_exactly(call):  # a denial runs nothing
+        raise ApiError("inexact_arguments", f"they are whole at {page}", page=page)
     if approved:
         descriptor = held.get("descriptor")
         payload["input_hash"] = descriptor.get("input_hash") if isinstance(descriptor, dict) else None
     yield Signal(_id("decide", approval), "approve" if approved else "deny", payload)
+
+
+def _is_shown_exactly(call: Part) -> bool:
+    """Return whether the client has the call's arguments as they are: by values that it doesn't round, or as text."""
+    descriptor: object = call["approval"].get("descriptor")
+    text = descriptor.get("input_text") if isinstance(descriptor, dict) else None
+    return not isinstance(text, str) or call.get("input") == text or is_exact_in_javascript(text)
 
 
 def _awaits_result(call: Part) -> bool:

@@ -1,9 +1,29 @@
 // A chat of the AI SDK as its vendor publishes it: begun by one client, cut off, resumed by another, approved there,
 // asked for again and stopped. Says what the second client has in the end.
 
-import { AbstractChat, DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses } from "ai";
+import {
+  AbstractChat,
+  DefaultChatTransport,
+  WebSocketChatTransport,
+  lastAssistantMessageIsCompleteWithApprovalResponses,
+} from "ai";
+import { WebSocket } from "undici"; // Node has one of its own from 22 on, which can't send a cookie
 
-const { url, chat, headers, prompt } = JSON.parse(process.argv[2]);
+const { wire, url, chat, headers, prompt } = JSON.parse(process.argv[2]);
+
+const sockets = [];
+
+class Socket extends WebSocket {
+  constructor(address, protocols = []) {
+    super(address, { protocols, headers });
+    sockets.push(this);
+  }
+}
+
+const transports = {
+  http: () => new DefaultChatTransport({ api: `${url}/api/chat`, headers }),
+  websocket: () => new WebSocketChatTransport({ url: `${url}/ws/chat/`, webSocket: Socket }),
+};
 
 /** The state that `useChat` keeps in React. */
 class State {
@@ -23,7 +43,7 @@ class Chat extends AbstractChat {
     super({
       id: chat,
       state,
-      transport: new DefaultChatTransport({ api: `${url}/api/chat`, headers }),
+      transport: transports[wire](),
       sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
     });
   }
@@ -47,7 +67,8 @@ const asks = (part) => part.state === "approval-requested";
 const first = new Chat();
 const sending = first.sendMessage({ text: prompt });
 await until(() => first.part(saysMuch));
-await first.stop(); // as a page does that is left
+if (wire === "http") await first.stop(); // as a page does that is left
+else sockets[0].close(1000); // as the network does
 await sending;
 const begun = first.answer;
 
@@ -78,5 +99,6 @@ const response = await fetch(`${url}/api/chat/${chat}/stop`, {
 await stopped;
 
 const errors = [first.error, second.error].filter(Boolean).map(String);
+sockets.forEach((socket) => socket.close());
 const seen = { begun, waiting, approved, idle, regenerated, messages: second.messages, stop: response.status, errors };
 process.stdout.write(JSON.stringify({ ...seen, statuses: [first.status, second.status] }));
