@@ -171,10 +171,19 @@ def _chunks(value: object) -> list[Chunk]:
 # Of remote workers
 
 
-def _run(value: object) -> str:
-    if isinstance(value, str) and SESSION_ID.match(value):
-        return value
-    raise HoldfastError("bad_frame", "`run` is the id of a run, 22 characters of A-Z a-z 0-9 _ -")
+def _matching(pattern: re.Pattern[str], told: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if isinstance(value, str) and pattern.match(value):
+            return value
+        raise HoldfastError("bad_frame", told)
+
+    return read
+
+
+_run = _matching(SESSION_ID, "`run` is the id of a run, 22 characters of A-Z a-z 0-9 _ -")
+_request = _matching(SIGNAL_ID, "`id` is 8 to 64 characters of A-Z a-z 0-9 _ -")
+_approval = _matching(SIGNAL_ID, "`approval` is 8 to 64 characters of A-Z a-z 0-9 _ -")
+_before = _matching(MESSAGE_UID, "`before` is the id of a message")
 
 
 def _runs(value: object) -> tuple[str, ...]:
@@ -189,12 +198,6 @@ def _signals(value: object) -> tuple[str, ...]:
     raise HoldfastError("bad_frame", f"`signals` is a list of at most {MOST_RUNS} ids of signals")
 
 
-def _request(value: object) -> str:
-    if isinstance(value, str) and SIGNAL_ID.match(value):
-        return value
-    raise HoldfastError("bad_frame", "`id` is 8 to 64 characters of A-Z a-z 0-9 _ -")
-
-
 def _agents(value: object) -> tuple[str, ...]:
     if isinstance(value, list) and 0 < len(value) <= MOST_AGENTS and all(map(is_agent_name, value)):
         return tuple(value)
@@ -205,18 +208,6 @@ def _most(value: object) -> int:
     if isinstance(value, int) and _is_whole(value, MOST_RUNS):
         return value
     raise HoldfastError("bad_frame", f"`most` is a number of runs, 0 to {MOST_RUNS}")
-
-
-def _approval(value: object) -> str:
-    if isinstance(value, str) and SIGNAL_ID.match(value):
-        return value
-    raise HoldfastError("bad_frame", "`approval` is 8 to 64 characters of A-Z a-z 0-9 _ -")
-
-
-def _before(value: object) -> str:
-    if isinstance(value, str) and MESSAGE_UID.match(value):
-        return value
-    raise HoldfastError("bad_frame", "`before` is the id of a message")
 
 
 def _limit(value: object) -> int:
