@@ -86,7 +86,7 @@ cluster-faults: setup ## the large size under every fault: three plays of HOLDFA
 	$(BIN)/pytest tests/scenarios/test_cluster.py -m long -s
 
 clean: ## forget everything that was installed; var/ (the data) stays
-	rm -rf .venv tests/node_modules tests/bench/peers/node_modules
+	rm -rf .venv docs/examples/node_modules tests/node_modules tests/bench/peers/node_modules
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit("Holdfast needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 …" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'

@@ -55,9 +55,9 @@ def require(service: str) -> str:
     _lack(f"{service} is not installed: `make setup` as root installs it")
 
 
-def require_package(name: str) -> Path:
+def require_package(name: str, packages: Path = NODE_MODULES) -> Path:
     """The folder of an npm package; without it likewise."""
-    folder = NODE_MODULES / name
+    folder = packages / name
     if not folder.is_dir():
         _lack(f"the npm package {name} is not installed: `make setup` installs it")
     return folder

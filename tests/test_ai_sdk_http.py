@@ -317,12 +317,32 @@ async def test_a_request_for_another_answer_joins_the_one_under_way(chat: Any) -
     assert one.held == two.held and agent.starts == 1
 
 
+@pytest.mark.parametrize("named", [{}, {"messageId": ONE}])
+async def test_regenerating_sends_a_message_that_was_lost_on_its_way(
+    chat: Any, limit: Any, named: dict[str, str]
+) -> None:
+    session = await chat(parrot)
+    request = body(session, user(TWO, "earlier"), user(ONE, "Hi"), trigger="regenerate-message", **named)
+    answer = await send(request)
+    assert answer.text == "Hi"
+    assert await messages(session) == [("user", ONE), ("assistant", answer.held["id"])]
+    browser = Browser()
+    limit(DEFAULT_AGENT="")
+    assert (await send({**request, "id": "a-new-chat"}, browser=browser)).types == []
+    assert len((await browser.get("/api/sessions/?external_id=a-new-chat")).json()["results"]) == 1
+
+
 async def test_nothing_can_be_regenerated_where_nothing_was_said() -> None:
     session = await new_session()
+    answer = {"id": "m_none", "role": "assistant", "parts": []}
     for request in (
         body(session, trigger="regenerate-message"),
-        body(session, user(ONE), trigger="regenerate-message"),
+        body(session, answer, trigger="regenerate-message"),
+        body(session, user(ONE), trigger="regenerate-message", messageId="m_none"),
+        body(session, user(""), trigger="regenerate-message"),
+        body("never-begun", answer, trigger="regenerate-message"),
     ):
-        assert refusal_of(await post(request)) == (409, "not_retryable")
+        expected = (404, "not_found") if request["id"] == "never-begun" else (409, "not_retryable")
+        assert refusal_of(await post(request)) == expected
     await threads.run(lambda: a_message(models.Session.objects.get(pk=session), uid=ONE))
     assert refusal_of(await post(body(session, user(ONE), trigger="regenerate-message"))) == (409, "not_retryable")

@@ -162,7 +162,7 @@ async def test_another_owners_chat_looks_nonexistent() -> None:
     answer = {"id": "m_1", "role": "assistant", "parts": []}
     for chat in (session, "A" * 22, "unknown", "x" * 500, "%2e%2e"):
         assert refusal_of(await post(body(chat, answer))) == (404, "not_found")
-        assert refusal_of(await post(body(chat, user(ONE), trigger="regenerate-message"))) == (404, "not_found")
+        assert refusal_of(await post(body(chat, answer, trigger="regenerate-message"))) == (404, "not_found")
         assert (await Browser().get(f"/api/chat/{chat}/stream")).status_code == 204  # as one that isn't begun
         assert refusal_of(await Browser().post(f"/api/chat/{chat}/stop", {})) == (404, "not_found")
     assert await count(models.Signal) == 0 and await count(models.Session) == 1

@@ -31,7 +31,8 @@ REFUSED = pytest.mark.parametrize(
         ({"messages": [user("short")]}, "bad_signal"), ({"messages": [user(ONE, " ")]}, "bad_signal"),
         ({"messages": [user(ONE, "x" * 33_000)]}, "message_too_large"), ({"messageId": ONE}, "turn_edited"),
         ({"messages": [user(ONE) | {"parts": [{"type": "file", "url": "data:,"}]}]}, "files_unsupported"),
-        ({"trigger": "regenerate-message"}, "not_retryable"), ({"type": "steer"}, "unknown_type"),
+        ({"trigger": "regenerate-message", "messageId": "m_none"}, "not_retryable"),
+        ({"type": "steer"}, "unknown_type"),
     ],
     ids=lambda value: str(value)[:60],
 )  # fmt: skip

@@ -69,7 +69,12 @@ export class HoldfastChatTransport {
     const session = await this.session(chatId);
     await until(session, () => session.ready, abortSignal);
     const last = messages.at(-1);
-    if (trigger === "regenerate-message") return this.#regenerate(session, messageId, abortSignal);
+    if (trigger === "regenerate-message") {
+      // How useChat tries again where a message could not be sent.
+      const isLost = last?.role === "user" && SIGNAL_ID.test(last.id) && session.messages.every(({ id }) => id !== last.id);
+      const resends = isLost && [undefined, last.id].includes(messageId);
+      return resends ? this.#send(session, last, abortSignal) : this.#regenerate(session, messageId, abortSignal);
+    }
     if (last?.role === "assistant") return this.#goOn(session, last, abortSignal);
     if (!last || messageId !== undefined) throw new Error("Holdfast can't change a message that was sent");
     return this.#send(session, last, abortSignal);

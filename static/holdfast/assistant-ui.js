@@ -62,27 +62,29 @@ function errorText(result) {
 export function convertMessage(message) {
   const { id, role, created_at: at, status, reason } = message;
   const parts = /** @type {FoldedPart[]} */ (message.parts);
-  const content = /** @type {any[]} */ (parts.flatMap((part) => convertPart(part) ?? []));
+  const content = /** @type {any[]} */ (parts.flatMap((part) => convertPart(part, status) ?? []));
   const known = { id, role, content, createdAt: new Date(at), metadata: { custom: { status, reason } } };
   return role === "assistant" ? { ...known, status: statusOf(message, parts) } : known;
 }
 
-/** @param {FoldedPart} part */
-function convertPart(part) {
+/** @param {FoldedPart} part @param {string} status of the message */
+function convertPart(part, status) {
   const { type, text, url } = part;
   if (type === "text" || type === "reasoning") return { type, text };
   if (type === "file") return { type, data: url, mimeType: part.mediaType, filename: part.filename };
   if (type === "source-url") return { type: "source", sourceType: "url", id: part.sourceId, url, title: part.title };
   if (type.startsWith("data-")) return { type, id: part.id, data: part.data };
-  return part.toolCallId === undefined ? null : convertCall(part);
+  return part.toolCallId === undefined ? null : convertCall(part, status);
 }
 
-/** @param {FoldedPart} part */
-function convertCall({ type, toolName, toolCallId, state, input, output, errorText, preliminary, approval }) {
+/** @param {FoldedPart} part @param {string} status of the message */
+function convertCall({ type, toolName, toolCallId, state, input, output, errorText, preliminary, approval }, status) {
   const name = toolName ?? type.slice("tool-".length);
   const call = { type: "tool-call", toolCallId, toolName: name, args: input ?? {}, ...(preliminary && { isPreliminary: true }) };
   const result = { "output-available": { result: output }, "output-error": { result: errorText, isError: true } }[String(state)];
-  const decision = approval && { id: approval.id, ...("approved" in approval && { approved: approval.approved }) };
+  const isMoot = state === "approval-requested" && status !== "streaming"; // the message ended first
+  const resolution = isMoot && { resolution: "cancelled" };
+  const decision = approval && { id: approval.id, ...("approved" in approval && { approved: approval.approved }), ...resolution };
   return { ...call, ...result, ...(approval && { approval: decision }) };
 }
 

@@ -203,6 +203,32 @@ test("regenerating asks for another response and streams it", { skip }, async ()
   assertSame(chat, server);
 });
 
+test("regenerating sends a message that could not be sent, and replaces no earlier answer", { skip }, async () => {
+  const page = following();
+  const { chat: first, clock, server } = chatting(page);
+  first.sendMessage({ text: "Hello" });
+  await clock.pass(50);
+  respond(server, "m_1", ...begin("m_1"), delta("first"), ...FINISH);
+  await clock.pass(50);
+  let isOffline = true;
+  const session = async () => {
+    if (isOffline) throw new Error("offline");
+    return SESSION;
+  };
+  const { chat } = chatting(page, { transport: new HoldfastChatTransport(page.holdfast, { session }), messages: first.messages });
+  await chat.sendMessage({ parts: [{ type: "text", text: "And?" }], id: "the-lost-message" });
+  assert.deepEqual([chat.status, chat.error.message], ["error", "offline"]);
+  isOffline = false;
+  chat.regenerate();
+  await clock.pass(50);
+  assert.deepEqual(server.received.filter(({ kind }) => kind === "retry"), []);
+  respond(server, "m_2", ...begin("m_2"), delta("second"), ...FINISH);
+  await clock.pass(50);
+  assert.equal(chat.status, "ready");
+  assert.deepEqual(server.messages(SESSION).at(-2).id, "the-lost-message");
+  assertSame(chat, server);
+});
+
 test("a message that was refused after its acceptance is the chat's error", { skip }, async () => {
   const { chat, clock, server } = chatting(following());
   chat.sendMessage({ text: "Hello" });

@@ -66,6 +66,19 @@ test("a tool call asks, is approved in the thread, and has its result", { skip }
   assert.deepEqual([message().content[0].result, message().status.type], ["done", "complete"]);
 });
 
+test("an approval that nobody has given before the end is cancelled", { skip }, async () => {
+  const { clock, pass, server, thread } = await mounted();
+  const input = { type: "tool-input-available", ...CALL, input: { amount: 5 } };
+  const request = { type: "tool-approval-request", approvalId: "a-1", toolCallId: "call-1", approvalDescriptor: DESCRIPTOR };
+  server.publish(SESSION, "m_1", { type: "start" }, input, request);
+  await pass(clock, 50);
+  const approval = () => thread().getState().messages[0].content[0].approval;
+  assert.deepEqual(approval(), { id: "a-1" });
+  server.publish(SESSION, "m_1", { type: "abort" });
+  await pass(clock, 50);
+  assert.deepEqual(approval(), { id: "a-1", resolution: "cancelled" });
+});
+
 test("stopping the run cancels, and reloading regenerates", { skip }, async () => {
   const { act, clock, pass, server, thread } = await mounted();
   server.publish(SESSION, "user-message-1", { type: "message", role: "user", parts: [{ type: "text", text: "Hello" }] });

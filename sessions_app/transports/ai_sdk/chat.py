@@ -151,6 +151,8 @@ class Sender:
     async def _regenerate(self, chat: ChatRequest) -> ResponseReader:
         last = chat.message.get("id") if chat.message is not None else None
         prompt = last if isinstance(last, str) else None
+        if chat.question and prompt and not await threads.run(answers.stored, self._session, prompt):
+            return await self._answer_to(requests.message_signal(chat.question))  # it was lost on its way
         found = await threads.run(answers.to_regenerate, self._session, chat.message_id, prompt)
         if found.under_way:
             return ResponseReader(found.under_way)

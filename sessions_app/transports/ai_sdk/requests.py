@@ -32,8 +32,18 @@ class ChatRequest(NamedTuple):
 
     @property
     def begins(self) -> bool:
-        """Return whether it may begin a chat: with a person's message."""
-        return self.trigger == SUBMIT and self.message is not None and self.message["role"] == "user"
+        """Return whether it may begin a chat: with a person's message, or again with one that was lost on its way."""
+        is_submit = self.trigger == SUBMIT and self.message is not None and self.message["role"] == "user"
+        return is_submit or self.question is not None
+
+    @property
+    def question(self) -> ChatRequest | None:
+        """The submission of the message that it wants an answer to; None unless it is to regenerate a message's."""
+        if self.trigger != REGENERATE or self.message is None or self.message.get("role") != "user":
+            return None
+        if self.message_id not in (None, self.message.get("id")):
+            return None
+        return self._replace(trigger=SUBMIT, message_id=None)
 
 
 class Signal(NamedTuple):
