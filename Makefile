@@ -4,13 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # `make run` is for trying and developing. A real site sets HOLDFAST_DEBUG=false and its own secret key.
-run types bench soak faults cluster-faults: export HOLDFAST_DEBUG ?= true
+run types bench soak faults cluster-faults worker-faults: export HOLDFAST_DEBUG ?= true
 HOLDFAST_ADDRESS ?= 127.0.0.1:8000
 
 # Containers often forbid bytecode. Tests start hundreds of processes, each of which would compile everything.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak fuzz compat faults cluster-faults clean
+.PHONY: help run setup test test-sqlite test-postgres test-js declarations lint format types check bench soak fuzz compat faults cluster-faults worker-faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -82,6 +82,9 @@ compat: setup ## vendors' chat clients through a network that cuts, CUTS (20) ti
 faults: setup ## kill, cut and fill up, many times; property tests with many examples (minutes)
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest -m "hypothesis and not long"
 	$(BIN)/pytest -m "long and not soak" --ignore tests/scenarios/test_cluster.py
+
+worker-faults: setup ## kill sites and workers elsewhere while people steer, stop and decide, many times (minutes)
+	$(BIN)/pytest tests/scenarios/test_worker_faults.py -m long -s
 
 cluster-faults: setup ## the large size under every fault: three plays of HOLDFAST_FAULT_MINUTES (10) each
 	$(BIN)/pytest tests/scenarios/test_cluster.py -m long -s

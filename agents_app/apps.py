@@ -11,11 +11,12 @@ class AgentsAppConfig(AppConfig):
     def ready(self) -> None:
         from agents_app import registry
         from agents_app.builtin import demo, model_agent
-        from agents_app.checks import check_model
+        from agents_app.checks import check_model, check_places
         from agents_app.local.runner import Runner
         from sessions_app import conf, process
 
         register(check_model, "holdfast")
+        register(check_places, "holdfast")
         if conf.settings.demo_agent:
             registry.agent("demo")(demo.demo)
         if conf.settings.agent_model:

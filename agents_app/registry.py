@@ -8,10 +8,9 @@ from typing import TypeVar
 from agents_app.sync_turn import Agent
 from sessions_app.core import busy
 from sessions_app.core.busy import WhileBusy
+from sessions_app.core.tokens import AGENT_LENGTH, is_agent_name
 
 A = TypeVar("A", bound=Agent)
-
-NAME_LENGTH = 64  # of the columns that name an agent
 
 _agents: dict[str, Agent] = {}
 
@@ -27,8 +26,8 @@ def agent(name: str, *, while_busy: WhileBusy = "queue") -> Callable[[A], A]:
     `queue`, is given to the agent as a `steer`, stops the agent (`interrupt`), or is refused (`reject`).
     """
 
-    if not 0 < len(name) <= NAME_LENGTH or not name.isprintable():
-        raise ValueError(f"an agent's name is 1 to {NAME_LENGTH} printable characters, not {name[:80]!r}")
+    if not is_agent_name(name):
+        raise ValueError(f"an agent's name is 1 to {AGENT_LENGTH} printable characters, not {name[:80]!r}")
 
     def register(function: A) -> A:
         if name in _agents:

@@ -16,7 +16,7 @@ from agents_app.backend import ApprovalRequest, Arguments, Backend
 from sessions_app.core import json_text
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import AgentSignal
-from sessions_app.core.tools import CLIENTS, UNKNOWN_OUTCOME
+from sessions_app.core.tools import CLIENTS, UNKNOWN_OUTCOME, UNTOLD
 from sessions_app.core.wire_types import Chunk, JsonObject
 
 T = TypeVar("T")
@@ -26,7 +26,6 @@ MOST_EXPIRES_S = 10 * 365 * 86_400  # ten years
 EXPIRED = "No decision arrived in time."
 NO_RESULT = "No result arrived in time."
 TOOL_FAILED = "The tool failed."
-UNTOLD = "It was done, but its output is too large or is not JSON, and can't be shown."
 NOT_APPROVED = "It was not approved, or it has been called before."
 
 

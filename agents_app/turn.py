@@ -8,10 +8,9 @@ from agents_app.answer import Answer
 from agents_app.backend import Arguments, Backend
 from agents_app.tool_call import ToolCall
 from sessions_app.core.fold import MessageState
+from sessions_app.core.frames import MOST_TOKENS
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.wire_types import Chunk
-
-MOST_TOKENS = 2**40  # in one count: millions of them fit into the run's sum, a 64-bit integer
 
 Mode = Literal["answer", "continue", "regenerate"]
 

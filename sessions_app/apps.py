@@ -11,5 +11,5 @@ class SessionsAppConfig(AppConfig):
     def ready(self) -> None:
         # Imported to register the checks and signal receivers.
         from sessions_app.auth import middleware  # noqa: F401
-        from sessions_app.checks import installation, services, settings  # noqa: F401
+        from sessions_app.checks import installation, services, settings, workers  # noqa: F401
         from sessions_app.database import sqlite_file  # noqa: F401

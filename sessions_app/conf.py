@@ -224,6 +224,9 @@ class HoldfastSettings:
     default_agent: str = ""
     # Agents that may be chosen for a new session; sessions_app doesn't know which process runs them.
     agents: tuple[str, ...] = ()
+    # Names of agents that run in workers elsewhere, which claim their runs with a token (PROTOCOL.md §16). All others
+    # run in the site's own processes.
+    remote_agents: tuple[str, ...] = ()
     # Run agents in the web server's processes; otherwise `manage.py runagents` does, in processes of its own.
     run_agents: bool = True
     # Agents at work at once in one process; they wait for their models most of the time. One owner gets half of them at

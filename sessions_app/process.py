@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from sessions_app import conf
 from sessions_app.core.attachment import Frame
@@ -26,13 +27,15 @@ from sessions_app.publishing.local_writer import LocalWriters
 from sessions_app.publishing.producers import Producers
 from sessions_app.publishing.ticker import Ticker
 from sessions_app.retention import journal, purge
-from sessions_app.runs import lifecycle
+from sessions_app.runs import absence, lifecycle
 from sessions_app.runs.claims import Claims
 from sessions_app.runs.inbox import RunInboxes
 from sessions_app.runs.lease_keeper import LeaseKeeper
 from sessions_app.runs.leases import Lease, Reaper
 from sessions_app.runs.signal_intake import SignalIntake
 from sessions_app.telemetry import metrics, tracing
+from sessions_app.workers.batches import ClaimedBatches
+from sessions_app.workers.remote_workers import RemoteWorkers
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +113,8 @@ class Process:
         self.claims = Claims(self.log_writer, self.lease)
         self.inboxes = RunInboxes(self.log_writer)
         self.signal_intake = SignalIntake(self.log_writer, self.claims, self._on_signal_stored)
+        self.workers = RemoteWorkers(self.log_writer, self.producers, self.inboxes, self.claims)
+        self.claimed_batches = ClaimedBatches(self.log_writer, self.producers, self.workers.release)
         self.reaper = Reaper(self.log_writer, self.lease)
         # Diagnostics.
         self.connection_recorder = ConnectionRecorder(loop.time)
@@ -134,6 +139,8 @@ class Process:
             self._keep("identities", _every(conf.settings.recheck_ms / 1000, self.connections.check_identities)),
             self._keep("reaper", _every(min(lease_s / 3, SCAN_S), self.reaper.scan)),
             self._keep("inboxes", self.inboxes.run),
+            self._keep("remote workers", self.workers.run),
+            self._keep("absent agents", _every(SCAN_S, partial(absence.tell, self.log_writer))),
             self._keep("retention", purge.purge_forever),
             self._keep("journal", journal.trim_forever),
             self._keep("connection records", _every(WRITE_EVERY_S, self.connection_recorder.write)),
@@ -181,6 +188,7 @@ class Process:
     def _check_signals(self) -> None:
         self.inboxes.poll_soon()
         self.claims.waiting.set()
+        self.workers.look_soon()
 
     def _keep(self, name: str, work: Step) -> asyncio.Task[None]:
         async def forever() -> None:

@@ -13,7 +13,7 @@ from sessions_app.api.document import DocumentPage, DocumentView
 from sessions_app.api.schema import described
 from sessions_app.api.views import NoSuchAddress, PolicyViewSet, SessionViewSet, TokenViewSet
 from sessions_app.auth.addresses import NAMESPACE
-from sessions_app.transports import http_views, long_poll, sse
+from sessions_app.transports import http_views, long_poll, sse, worker_views
 from sessions_app.transports.ai_sdk import views as chat
 from sessions_app.views import page, restart
 
@@ -48,6 +48,7 @@ api: list[URLPattern | URLResolver] = [
     path("sessions/<str:session>/poll/", described(long_poll.session_poll, "get", schema.SESSION_POLL)),
     # Before the router's route, which describes only GET. The parameter has the router's name.
     path("sessions/<str:pk>/signals/", described(signals, "post", schema.SIGNAL)),
+    path("sessions/<str:session>/runs/", described(http_views.begin_run, "post", schema.BEGIN_RUN)),
     path("sessions/<str:session>/publish/", described(http_views.publish, "post", schema.PUBLISH)),
     # AI SDK clients append to the address that they were given, with a slash at its end or without.
     path("chat/", described(chat.submit, "post", schema.CHAT)),
@@ -56,6 +57,8 @@ api: list[URLPattern | URLResolver] = [
     path("chat", csrf_exempt(partial(chat.submit))),
     path("chat/<str:chat_id>/stream", csrf_exempt(partial(chat.resume))),
     path("chat/<str:chat_id>/stop", csrf_exempt(partial(chat.stop))),
+    path("work/", described(worker_views.ask, "post", schema.WORK)),
+    path("work/claim/", described(worker_views.claim, "post", schema.CLAIM)),
     path("beat/", described(http_views.beat, "post", schema.BEAT)),
     path("", include(router.urls)),
     re_path("", NoSuchAddress.as_view()),

@@ -13,7 +13,7 @@ from drf_spectacular.validation import validate_schema
 from sessions_app import urls
 from sessions_app.api import document
 from sessions_app.api.schema import CURL_POLL, TAG
-from sessions_app.transports import http_views, long_poll, sse
+from sessions_app.transports import http_views, long_poll, sse, worker_views
 from sessions_app.transports.ai_sdk import views as chat
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,8 @@ def test_the_schema_is_valid_and_has_every_transport(client: Client) -> None:
     }
     views = {
         sse.stream, sse.session_stream, long_poll.poll, long_poll.session_poll, urls.signals,
-        http_views.publish, http_views.beat, chat.submit, chat.resume, chat.stop,
+        http_views.begin_run, http_views.publish, http_views.beat, worker_views.ask, worker_views.claim,
+        chat.submit, chat.resume, chat.stop,
     }  # fmt: skip
     assert described == views
 

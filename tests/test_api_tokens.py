@@ -169,3 +169,29 @@ def test_the_documented_recipe_for_other_back_ends_works(client: Client) -> None
     text = program["token"](KEY, "new", SUB, "read send", ["*"])
     session = a_session(SUB)
     assert client.get(f"/api/sessions/{session.pk}/", headers=bearer(text)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("held", "agents", "missing"),
+    [
+        (("issue_token",), ["billing"], "issue_token_for_others"),
+        (("issue_token", "issue_token_for_others"), ["*"], "issue_token_for_all_agents"),
+        (("issue_token", "issue_token_for_others"), ["billing", "*"], "issue_token_for_all_agents"),
+    ],
+)
+def test_a_worker_token_needs_permissions(held: tuple[str, ...], agents: list[str], missing: str) -> None:
+    assert lacks(issue(staff_with(*held), ASKED | {"scope": "work", "agents": agents}), missing)
+
+
+@pytest.mark.parametrize(
+    ("more", "agents"), [((), ("billing", "help desk")), (("issue_token_for_all_agents",), ("*",))]
+)
+def test_a_worker_token_names_its_agents(more: tuple[str, ...], agents: tuple[str, ...]) -> None:
+    staff = staff_with("issue_token", "issue_token_for_others", *more)
+    _, grant = tokens.read(issue(staff, ASKED | {"scope": "work", "agents": list(agents)}).json()["token"])
+    assert grant.agents == agents
+
+
+def test_a_worker_token_without_agents_is_refused(staff: Client) -> None:
+    response = issue(staff, ASKED | {"scope": "work"})
+    assert refusal(response) == (400, "invalid") and response.json()["fields"].keys() == {"agents"}

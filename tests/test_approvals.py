@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from django.db import OperationalError, transaction
 
-from agents_app.local.backend import insert_approval
 from agents_app.local.runner import Runner
-from agents_app.tool_call import EXPIRED, TOOL_FAILED, UNTOLD, Decision, ToolFailed
+from agents_app.tool_call import EXPIRED, TOOL_FAILED, Decision, ToolFailed
 from agents_app.turn import Turn
 from sessions_app import models
 from sessions_app.auth.identity import Identity
 from sessions_app.core.signals import input_hash
 from sessions_app.core.tokens import SCOPES, Grant
-from sessions_app.core.tools import UNKNOWN_OUTCOME
+from sessions_app.core.tools import UNKNOWN_OUTCOME, UNTOLD
 from sessions_app.database import threads
 from sessions_app.process import Process
+from sessions_app.runs import calls
 from tests.support.agents import Conversation
 from tests.support.person import Frame, text_of
 from tests.support.stored import a_session
@@ -379,8 +379,8 @@ def test_an_approval_gets_a_new_key_at_each_attempt() -> None:
         for uid in ("approval_1", "approval_2")
     )
     with pytest.raises(OperationalError), transaction.atomic():
-        insert_approval(asked, log=None)  # type: ignore[arg-type]
+        calls.insert_approval(asked, log=None)  # type: ignore[arg-type]
         raise OperationalError("database is locked")
     other.save()  # SQLite gives it the number that the other had
-    insert_approval(asked, log=None)  # type: ignore[arg-type]
+    calls.insert_approval(asked, log=None)  # type: ignore[arg-type]
     assert models.Approval.objects.count() == 2

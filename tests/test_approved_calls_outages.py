@@ -10,7 +10,6 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.db.backends.signals import connection_created
 
-from agents_app.local import backend
 from agents_app.local.runner import Runner
 from agents_app.turn import Turn
 from sessions_app import models
@@ -18,7 +17,7 @@ from sessions_app.core.message import MessageState
 from sessions_app.database import threads
 from sessions_app.event_log import writer as writer_module
 from sessions_app.process import Process
-from sessions_app.runs import claims
+from sessions_app.runs import calls, claims
 from tests.support.agents import Conversation
 from tests.support.harness import DEADLINE_S
 from tests.support.person import Frame
@@ -230,7 +229,7 @@ async def test_a_locked_database_delays_a_call(process: Process) -> None:
 
 
 def begun_by(attempt: str, approval: models.Approval, writer: Writer) -> bool | None:
-    change = writer.change(approval.session, backend.begin_call, approval.uid, approval.run_id, attempt)
+    change = writer.change(approval.session, calls.begin_call, approval.uid, approval.run_id, attempt)
     begun: bool | None = change.result(DEADLINE_S)
     return begun
 

@@ -9,8 +9,9 @@ from django.db import DataError, connection, models
 
 from agents_app import registry
 from agents_app.tool_call import ToolFailed
-from agents_app.turn import MOST_TOKENS, Turn
+from agents_app.turn import Turn
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.frames import MOST_TOKENS
 from sessions_app.core.vocabulary import CHUNKS, NAME, NAME_BYTES, check
 from sessions_app.database import threads
 from sessions_app.models import Approval, Run, Signal

@@ -28,6 +28,7 @@ sessions_app.urls
 sessions_app.views
 sessions_app.transports
 sessions_app.process sessions_app.admin sessions_app.api sessions_app.management
+sessions_app.workers
 sessions_app.runs sessions_app.publishing sessions_app.delivery
     sessions_app.retention sessions_app.http sessions_app.checks
 sessions_app.fairness

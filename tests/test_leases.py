@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from agents_app.local.backend import end_call
 from sessions_app import models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.event_log import queries
-from sessions_app.runs import leases, lifecycle
+from sessions_app.runs import calls, leases, lifecycle
 from sessions_app.runs.leases import DEAD, Lease, Reaper
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session, unfolded
@@ -142,7 +141,7 @@ def test_an_outcome_stored_at_the_last_moment_is_not_reported_as_unknown(alive: 
     )  # fmt: skip
     output = {"type": "tool-output-available", "toolCallId": "call_1", "output": "written"}
     with alive.writer.together():  # the worker's last commit, and the end that another process puts to its run
-        done = partial(end_call, approval.uid, models.Approval.Execution.DONE)
+        done = partial(calls.end_call, approval.uid, models.Approval.Execution.DONE)
         stored = alive.writer.submit(session, "m_1", [output], **run_fields(run), also=((0, done),))
         ended = alive.writer.change(session, lifecycle.end_orphan, run.pk, {"type": "interrupt", "reason": DEAD})
     stored.result(DEADLINE_S)

@@ -63,7 +63,9 @@ def may_be_loaded(path: Path, *, remote: bool) -> bool:
             return True
         case ("agents_app", name):
             return name.removesuffix(".py") in PURE
-        case ("agents_app", "remote", _) | ("sessions_app", "publishing", "__init__.py"):
+        case ("agents_app", "remote", _) | ("sessions_app", "publishing" | "runs", "__init__.py"):
+            return remote
+        case ("sessions_app", "runs", "agent_inbox.py"):
             return remote
         case ("sessions_app", "publishing", "response_writer.py" | "ticker.py"):
             return remote

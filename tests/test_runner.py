@@ -148,7 +148,7 @@ async def test_a_signal_is_answered_though_its_sender_has_left(process: Process,
         sent = Sent("left", "message", OWNER, {"parts": [{"type": "text", "text": "Hello"}]})
         while process.claims.claim_next is None:
             await asyncio.sleep(0)
-        taking = asyncio.ensure_future(process.signal_intake.store(talk.session, sent))
+        taking = asyncio.ensure_future(process.signal_intake.store(talk.session, sent, agent="test"))
         await asyncio.sleep(0)
         taking.cancel()
         assert text_of(await talk.answered()) == "Hello"

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from agents_app.local import backend
 from sessions_app import models
 from sessions_app.core import busy
 from sessions_app.core.signals import Sent, input_hash
 from sessions_app.event_log import queries
-from sessions_app.runs import claims, inbox, lifecycle, signal_handlers
+from sessions_app.runs import calls, claims, inbox, lifecycle, signal_handlers
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
 from tests.support.writer import Writer, begun, finish, run_fields
@@ -119,7 +118,7 @@ def test_one_of_two_concurrent_decisions_counts_and_the_call_begins_once(two: tu
         approved = models.Approval.objects.get(session=session).status == "approved"
         assert approved == (problems[0] is None)
         may = outcomes(
-            *(writer.change(session, backend.begin_call, "approval_1", run.pk, models.new_id()) for writer in two)
+            *(writer.change(session, calls.begin_call, "approval_1", run.pk, models.new_id()) for writer in two)
         )
         assert sorted(may) == [False, approved]
 

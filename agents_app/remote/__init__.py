@@ -1,4 +1,6 @@
-"""A client for agents in other processes, on any machine: publishes to a site's sessions. Needs no Django.
+"""A client for agents in other processes, on any machine. Needs no Django. A `Worker` is asked, a `Publisher` speaks:
+
+Worker("https://chat.example", token=TOKEN, name="billing-1").serve()
 
 async with Publisher("https://chat.example", token=TOKEN, producer="billing-agent") as publisher:
     async with publisher.answer(session) as answer:
@@ -7,5 +9,6 @@ async with Publisher("https://chat.example", token=TOKEN, producer="billing-agen
 
 from agents_app.remote.answer import RemoteAnswer
 from agents_app.remote.publisher import Fenced, Publisher
+from agents_app.remote.worker import Worker
 
-__all__ = ["Fenced", "Publisher", "RemoteAnswer"]
+__all__ = ["Fenced", "Publisher", "RemoteAnswer", "Worker"]

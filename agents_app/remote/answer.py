@@ -50,6 +50,15 @@ class RemoteResponse:
         self._writer = ResponseWriter(uid, ticker=ticker, check=check, chunk_bytes=CHUNK_BYTES, submit=self._submit)
         self.append = self._writer.append
 
+    def fields(self) -> dict[str, object]:
+        """Return what the frame of the next batch has besides."""
+        return {}
+
+    @property
+    def begun(self) -> bool:
+        """Return whether anything was written."""
+        return self._writer.begun
+
     async def write(self, chunk: Chunk) -> None:
         """Add one chunk; see `ResponseWriter.write`."""
         await self._writer.write(chunk)

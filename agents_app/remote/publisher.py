@@ -109,11 +109,11 @@ class Publisher:
         """Send a batch until it is answered. Repeats are stored once."""
         frame = {
             "session": response.session, "message": response.uid, "sequence": response.sequence,
-            "chunks": response.batch, **self._who,
+            "chunks": response.batch, **response.fields(), **self._who,
         }  # fmt: skip
         try:
             async with asyncio.timeout(PATIENCE_S):
-                answer = await self._answer(frame)
+                answer = await self._answer(lambda transport: transport.publish(frame))
         except TimeoutError:
             answer = {"type": "error", "code": "storage_unavailable", "message": "The site can't be reached."}
         except HoldfastError as problem:
@@ -121,17 +121,18 @@ class Publisher:
         if answer["type"] == "published":
             response.take(answer["serial"])
         else:
-            response.refuse(_problem(answer))
+            response.refuse(problem_of(answer))
 
-    async def _answer(self, frame: Frame) -> Frame:
+    async def _answer(self, send: Callable[[PublisherTransport], Awaitable[Frame]]) -> Frame:
+        """Send a frame until it is answered."""
         pause_s = RETRY_FIRST_S
         while True:
             transport = await self._current_transport()
             try:
                 async with self._room:
-                    answer = await transport.publish(frame)
+                    answer = await send(transport)
             except TransportLost as lost:
-                logger.debug("batch %s of %s: %s", frame["sequence"], frame["message"], lost)
+                logger.debug("a frame to %s was not answered: %s", self._url, lost)
                 answer = {"code": "", "retryable": True}
             if not (answer.get("retryable") or answer.get("code") == "token_expired"):
                 return answer
@@ -171,16 +172,18 @@ class Publisher:
 
     async def _connect(self) -> PublisherTransport | None:
         """Return an open transport; None if the site refused, after `_handle_refusal`. Raises TransportLost."""
-        token = await self._current_token()
-        try:
-            opened: PublisherTransport | Frame = await WebSocketTransport.open(self._url, token)
-        except TransportLost as lost:
-            logger.debug("no WebSocket: %s", lost)
-            opened = await HttpTransport.open(self._url, token, self._who)
+        opened = await self._open(await self._current_token())
         if isinstance(opened, dict):
             await self._handle_refusal(opened)
             return None
         return opened
+
+    async def _open(self, token: str) -> PublisherTransport | Frame:
+        try:
+            return await WebSocketTransport.open(self._url, token)
+        except TransportLost as lost:
+            logger.debug("no WebSocket: %s", lost)
+        return await HttpTransport.open(self._url, token, self._who)
 
     async def _use(self, transport: PublisherTransport) -> None:
         await self._change(transport)
@@ -217,7 +220,7 @@ class Publisher:
         if expired:
             self._fresh_at = 0.0
         elif not error["retryable"]:
-            self._problem = _problem(error)
+            self._problem = problem_of(error)
             await self._change(None)
             return
         await asyncio.sleep(random.uniform(0, 2 * RETRY_FIRST_S))
@@ -245,7 +248,7 @@ def _life_s(token: str) -> float:
     return float(claims["exp"] - time.time())
 
 
-def _problem(error: Frame) -> HoldfastError:
+def problem_of(error: Frame) -> HoldfastError:
     """Return an error frame's failure. A code that this version doesn't know counts as `internal`."""
     kind = Fenced if error["code"] == "fenced" else HoldfastError
     return kind.stored(error["code"] if error["code"] in ERRORS else "internal", error["message"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import httpx
@@ -18,6 +19,8 @@ ANSWER_S = 20.0  # until a frame is answered; afterwards the transport counts as
 PING_S = 10.0
 CLOSE_S = 1.0
 REQUESTS = 16  # at once
+POLL_MS = 15_000  # that a claim waits for news over HTTP; below ANSWER_S
+PUSHED = ("run", "inbox", "expired", "stop")
 
 
 class TransportLost(Exception):
@@ -27,8 +30,17 @@ class TransportLost(Exception):
 class PublisherTransport(Protocol):
     """An open connection to the site."""
 
+    polls: bool
+    """Whether a claim waits for news, and is then to be sent again."""
+
     async def publish(self, frame: Frame) -> Frame:
         """Send a batch; return the frame that answers it. Raises TransportLost."""
+
+    async def ask(self, frame: Frame) -> Frame:
+        """Send a worker's request, which has an `id`; return the frame that answers it. Raises TransportLost."""
+
+    async def claim(self, frame: Frame) -> Frame:
+        """Send a worker's claim; return the frame that answers it. Raises TransportLost."""
 
     async def beat(self, frame: Frame) -> None:
         """Send a beat. Raises TransportLost."""
@@ -46,15 +58,23 @@ class PublisherTransport(Protocol):
 class WebSocketTransport:
     """A WebSocket. Answers arrive in any order."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    polls = False
+
+    def __init__(self, socket: ClientConnection, told: Callable[[Frame], None]) -> None:
         self._socket = socket
+        self._told = told
         self._waiting: dict[Key, asyncio.Future[Frame]] = {}
         self._reading = asyncio.create_task(self._read())
         self._error: Frame = {}
 
     @classmethod
-    async def open(cls, url: str, token: str) -> WebSocketTransport | Frame:
-        """Return an open transport, or the site's error frame. Raises TransportLost."""
+    async def open(
+        cls, url: str, token: str, told: Callable[[Frame], None] = lambda frame: None
+    ) -> WebSocketTransport | Frame:
+        """Return an open transport, or the site's error frame. Raises TransportLost.
+
+        `told` is called with each frame that no request has asked for.
+        """
         address = f"{url.replace('http', 'ws', 1)}/ws/"
         headers = {"Authorization": f"Bearer {token}"}
         try:
@@ -67,16 +87,25 @@ class WebSocketTransport:
         except (OSError, EOFError, TimeoutError, WebSocketException) as error:
             raise TransportLost(str(error)) from error
         if greeting["type"] == "connected":
-            return cls(socket)
+            return cls(socket, told)
         await socket.close()
         return dict(greeting)
 
     async def publish(self, frame: Frame) -> Frame:
         key = frame["session"], frame["message"], frame["sequence"]
+        return await self._answered(key, {"type": "publish", **frame})
+
+    async def claim(self, frame: Frame) -> Frame:
+        return await self.ask(frame)
+
+    async def ask(self, frame: Frame) -> Frame:
+        return await self._answered((None, frame["id"], None), frame)
+
+    async def _answered(self, key: Key, frame: Frame) -> Frame:
         answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
         self._waiting[key] = answer
         try:
-            await self._send({"type": "publish", **frame})
+            await self._send(frame)
             async with asyncio.timeout(ANSWER_S):
                 return await answer
         except TimeoutError:
@@ -121,9 +150,13 @@ class WebSocketTransport:
     def _receive(self, frame: Frame) -> bool:
         """Pass an answer on. False if the transport can't be used any longer."""
         uid = frame.get("message" if frame["type"] == "published" else "id")
-        answer = self._waiting.get((frame.get("session"), uid, frame.get("sequence")))
+        answer = self._waiting.get((frame.get("session"), uid, frame.get("sequence"))) or self._waiting.get(
+            (None, uid, None)
+        )
         if answer is not None and not answer.done():
             answer.set_result(frame)
+        elif frame["type"] in PUSHED:
+            self._told(frame)
         elif frame["type"] == "error":  # about a beat, a token, or the close that follows
             self._error = frame
             return bool(frame["retryable"])
@@ -133,7 +166,10 @@ class WebSocketTransport:
 class HttpTransport:
     """HTTP, one request per batch."""
 
-    def __init__(self, url: str, token: str) -> None:
+    polls = True
+
+    def __init__(self, url: str, token: str, told: Callable[[Frame], None]) -> None:
+        self._told = told
         timeout = httpx.Timeout(ANSWER_S, pool=None)
         self._http = httpx.AsyncClient(base_url=url, timeout=timeout, limits=httpx.Limits(max_connections=REQUESTS))
         self._lost = asyncio.Event()
@@ -141,9 +177,14 @@ class HttpTransport:
         self._header = f"Bearer {token}"
 
     @classmethod
-    async def open(cls, url: str, token: str, beat: Frame) -> HttpTransport | Frame:
-        """Return a transport that has sent a beat, or the site's error frame. Raises TransportLost."""
-        transport = cls(url, token)
+    async def open(
+        cls, url: str, token: str, beat: Frame, told: Callable[[Frame], None] = lambda frame: None
+    ) -> HttpTransport | Frame:
+        """Return a transport that has sent a beat, or the site's error frame. Raises TransportLost.
+
+        `told` is called with each frame that comes with the answer to a claim.
+        """
+        transport = cls(url, token, told)
         try:
             error = await transport._post("/api/beat/", beat)
         except TransportLost:
@@ -157,6 +198,19 @@ class HttpTransport:
     async def publish(self, frame: Frame) -> Frame:
         rest = {name: value for name, value in frame.items() if name != "session"}
         return await self._post(f"/api/sessions/{frame['session']}/publish/", rest)
+
+    async def ask(self, frame: Frame) -> Frame:
+        return await self._post("/api/work/", frame)
+
+    async def claim(self, frame: Frame) -> Frame:
+        body = {name: value for name, value in frame.items() if name != "type"}
+        answer = await self._post("/api/work/claim/", {**body, "wait_ms": POLL_MS})
+        if "frames" not in answer:
+            return answer
+        claimed, *news = answer["frames"]
+        for told in news:
+            self._told(told)
+        return dict(claimed)
 
     async def beat(self, frame: Frame) -> None:
         error = await self._post("/api/beat/", frame)

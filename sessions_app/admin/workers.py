@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-from django.contrib import admin
+import orjson
+from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
+from sessions_app import conf
 from sessions_app.admin.readonly import ReadOnlyAdmin, ago, clip, moment
+from sessions_app.event_log import queries
 from sessions_app.models import Run, Worker
 
 
@@ -20,7 +23,7 @@ class ListedWorker(Protocol):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ["process", "alive", "running", "seen", "beats", "started"]
+    list_display = ["process", "alive", "runs_agents", "running", "seen", "beats", "started"]
     list_filter = ["alive"]
     search_fields = ["=id", "name"]
 
@@ -32,6 +35,18 @@ class WorkerAdmin(ReadOnlyAdmin):
     @admin.display(description="name", ordering="name")
     def process(self, worker: Worker) -> str:
         return clip(worker.name)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Warn of agents elsewhere that have no worker."""
+        if missing := sorted(set(conf.settings.remote_agents) - queries.remote_agents()):
+            messages.warning(request, f"No worker runs {', '.join(missing)}: their messages wait.")
+        listed: HttpResponse = super().changelist_view(request, extra_context)
+        return listed
+
+    @admin.display(description="agents")
+    def runs_agents(self, worker: Worker) -> str:
+        """The agents of a remote worker."""
+        return clip(", ".join(orjson.loads(worker.agents))) if worker.agents else ""
 
     @admin.display(description="started", ordering="started_at")
     def started(self, worker: Worker) -> str:

@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 from sessions_app.http.errors import ApiError
 
 ISSUE_FOR_OTHERS = "sessions_app.issue_token_for_others"
+ISSUE_FOR_ALL_AGENTS = "sessions_app.issue_token_for_all_agents"
 
 
 def require(user: AbstractUser | AnonymousUser, permission: str) -> None:

@@ -14,8 +14,11 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from sessions_app.api.base import HoldfastView, OperationSchema, extend_schema
 from sessions_app.api.schema_serializers import (
+    AnswerSerializer,
     BatchSerializer,
+    BegunSerializer,
     ChatSerializer,
+    ClaimSerializer,
     ErrorSerializer,
     FollowSerializer,
     FramesSerializer,
@@ -25,6 +28,8 @@ from sessions_app.api.schema_serializers import (
     ReceiptSerializer,
     SessionFramesSerializer,
     SignalRequestSerializer,
+    TurnSerializer,
+    WorkSerializer,
 )
 from sessions_app.core.frames import SESSION_ID
 
@@ -179,6 +184,25 @@ SIGNAL = _operation(
         )
     ],
 )
+BEGIN_RUN = _operation(
+    "begin_run",
+    {200: OpenApiResponse(BegunSerializer, "The turn; that of the first request with this id.")},
+    summary="Begin a turn",
+    description=(
+        "For schedules and events: the session's agent answers, as it answers a person. The same id again begins"
+        " nothing. Requires a token with the scope `work` that names the session's agent."
+    ),
+    parameters=[_SESSION],
+    request=TurnSerializer,
+    examples=[
+        OpenApiExample(
+            "A schedule",
+            {"id": "daily-2026-12-01", "parts": [{"type": "text", "text": "What happened today?"}]},
+            request_only=True,
+        )
+    ],
+    auth=BY_TOKEN,
+)
 PUBLISH = _operation(
     "publish",
     {200: OpenApiResponse(PublishedSerializer, "Stored.")},
@@ -217,6 +241,22 @@ CHAT_STOP = _operation(
     description="Aborting a request stops nothing, since a client that leaves its page aborts, too.",
     parameters=[_CHAT],
     request=OpenApiTypes.OBJECT,
+)
+WORK = _operation(
+    "work",
+    {200: OpenApiResponse(AnswerSerializer, "The answer.")},
+    summary="Ask about a claimed run",
+    description="`history`, `begin`, `expire` or `hand-back`. Requires a token with the scope `work`.",
+    request=WorkSerializer,
+    auth=BY_TOKEN,
+)
+CLAIM = _operation(
+    "claim",
+    {200: OpenApiResponse(FramesSerializer, "The answer to the claim, and what there is for the worker.")},
+    summary="Claim runs",
+    description="Waits for runs of these agents, or for signals. Requires a token with the scope `work`.",
+    request=ClaimSerializer,
+    auth=BY_TOKEN,
 )
 BEAT = _operation(
     "beat",

@@ -194,6 +194,20 @@ class ReceiptSerializer(serializers.Serializer[None]):
     error = ErrorSerializer(required=False, help_text="Reason for a rejection.")
 
 
+class TurnSerializer(serializers.Serializer[None]):
+    id = _matching(SIGNAL_ID, "Chosen by the back end; makes the turn idempotent.")
+    parts = serializers.ListField(child=serializers.JSONField(), help_text="What the agent is asked: text parts.")
+    metadata = serializers.JSONField(required=False, help_text="An object of the application's own.")
+
+
+class BegunSerializer(serializers.Serializer[None]):
+    session = serializers.CharField()
+    id = serializers.CharField()
+    serial = serializers.IntegerField(help_text="Of the turn's message.")
+    run = serializers.CharField(allow_null=True)
+    message = serializers.CharField(help_text="The id of the answer.")
+
+
 class ProducerSerializer(serializers.Serializer[None]):
     producer = _matching(SIGNAL_ID, "Name chosen by the publisher.")
     epoch = serializers.IntegerField(min_value=0, help_text="Increases with each process that takes over the name.")
@@ -218,3 +232,28 @@ class PublishedSerializer(serializers.Serializer[None]):
     serial = serializers.IntegerField()
     sequence = serializers.IntegerField(required=False, help_text="Sequence number of a batch.")
     status = serializers.CharField(required=False, help_text="Final status of a response sent as NDJSON.")
+
+
+class ClaimSerializer(ProducerSerializer):
+    id = _matching(SIGNAL_ID, "Of the request.")
+    agents = serializers.ListField(child=serializers.CharField(), help_text="Names of the agents that it runs.")
+    most = serializers.IntegerField(min_value=0, max_value=1000, help_text="How many runs it takes at once.")
+    runs = serializers.ListField(child=serializers.CharField(), required=False, help_text="Runs that it has.")
+    signals = serializers.ListField(child=serializers.CharField(), required=False, help_text="Signals that it has.")
+    wait_ms = serializers.IntegerField(min_value=0, required=False, help_text="Time to wait for news. Default: 25 s.")
+
+
+class WorkSerializer(ProducerSerializer):
+    type = serializers.ChoiceField(choices=["history", "begin", "expire", "hand-back"])
+    id = _matching(SIGNAL_ID, "Of the request; a repeat has the same.")
+    session = serializers.CharField(help_text="The run's session.")
+    run = serializers.CharField(help_text="The run.")
+    approval = serializers.CharField(required=False, help_text="Of `begin` and `expire`.")
+    before = serializers.CharField(required=False, help_text="Of `history`: the oldest message that it has.")
+    limit = serializers.IntegerField(min_value=1, required=False, help_text="Of `history`: messages in the page.")
+
+
+class AnswerSerializer(serializers.Serializer[None]):
+    type = serializers.ChoiceField(choices=["answer"])
+    id = serializers.CharField()
+    result = serializers.JSONField()

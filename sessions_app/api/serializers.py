@@ -165,9 +165,14 @@ class TokenSerializer(Strict[None]):
     """Request for a token (claims: PROTOCOL.md §13)."""
 
     sub = serializers.CharField(help_text="Identity that the token acts as: user:5, ext:alice, agent:billing.")
-    scope = serializers.CharField(help_text="Space-separated: read, send, approve, cancel, publish.")
+    scope = serializers.CharField(help_text="Space-separated: read, send, approve, cancel, publish, work.")
     sessions = serializers.ListField(
         child=serializers.CharField(), help_text="Session ids, or id prefixes that end in *."
+    )
+    agents = serializers.ListField(
+        child=serializers.CharField(trim_whitespace=False),
+        required=False,
+        help_text="Names of agents to work as, with the scope `work`; `*` alone is any.",
     )
     life_s = serializers.IntegerField(
         min_value=1, required=False, help_text="Lifetime in seconds. Default: the site's maximum."
@@ -184,6 +189,11 @@ class TokenSerializer(Strict[None]):
 
     def validate_life_s(self, life_s: int) -> int:
         return _valid(life_s, "" if life_s <= conf.settings.token_max_s else f"At most {conf.settings.token_max_s}.")
+
+    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if problem := tokens.agents_problem(asked.get("agents"), asked["scope"]):
+            raise serializers.ValidationError({"agents": problem})
+        return asked
 
 
 def _valid(value: T, problem: str) -> T:

@@ -24,7 +24,13 @@ from sessions_app import conf
 from sessions_app.api import pagination
 from sessions_app.api.base import HoldfastView, extend_schema
 from sessions_app.api.pagination import SessionPages
-from sessions_app.api.permissions import ISSUE_FOR_OTHERS, ModelPermissions, TokenPermissions, require
+from sessions_app.api.permissions import (
+    ISSUE_FOR_ALL_AGENTS,
+    ISSUE_FOR_OTHERS,
+    ModelPermissions,
+    TokenPermissions,
+    require,
+)
 from sessions_app.api.schema_serializers import (
     ChangesSerializer,
     ErrorSerializer,
@@ -45,6 +51,7 @@ from sessions_app.api.serializers import (
 from sessions_app.auth import tokens
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.frames import SESSION_ID
+from sessions_app.core.tokens import ALL, BACKEND_SCOPES
 from sessions_app.delivery import catchup
 from sessions_app.event_log import queries
 from sessions_app.http.authentication import IsAuthenticatedOrGuest, identity_of
@@ -312,8 +319,9 @@ class PolicyViewSet(HoldfastView, viewsets.ModelViewSet[RetentionPolicy]):
         description=(
             "For external agents and back ends; those that hold a key can sign their own. "
             "Requires the permission `sessions_app.issue_token`. A `sub` other than your own `user:<id>`, "
-            "or the scope `publish`, which writes to other people's sessions, "
-            "also requires `sessions_app.issue_token_for_others`."
+            "or the scopes `publish` and `work`, which reach other people's sessions, "
+            "also require `sessions_app.issue_token_for_others`; `agents` with `*` requires "
+            "`sessions_app.issue_token_for_all_agents` as well."
         ),
         request=TokenSerializer,
         responses=_responses(400, 403, 409, created=IssuedTokenSerializer),
@@ -345,6 +353,8 @@ class TokenViewSet(HoldfastView, viewsets.ViewSet):
         identity = identity_of(request)
         if _reaches_others(asked.validated_data, identity.owner):
             require(request.user, ISSUE_FOR_OTHERS)
+        if ALL in asked.validated_data.get("agents", ()):
+            require(request.user, ISSUE_FOR_ALL_AGENTS)
         if problem := subject_problem(asked.validated_data["sub"]):
             raise ValidationError({"sub": [problem]})
         token, grant = tokens.issue(**{"life_s": conf.settings.token_max_s, **asked.validated_data}, by=identity.owner)
@@ -359,12 +369,13 @@ class TokenViewSet(HoldfastView, viewsets.ViewSet):
 
 
 def _described(asked: Mapping[str, Any]) -> str:
-    return f"sub {asked['sub']}, scope {asked['scope']}, sessions {' '.join(asked['sessions'])}"
+    agents = f", agents {', '.join(asked['agents'])}" if "agents" in asked else ""
+    return f"sub {asked['sub']}, scope {asked['scope']}, sessions {' '.join(asked['sessions'])}{agents}"
 
 
 def _reaches_others(asked: Mapping[str, str], owner: str) -> bool:
-    """Return True if the token acts as another identity, or writes to others' sessions (scope `publish`)."""
-    return asked["sub"] != owner or "publish" in asked["scope"].split()
+    """Return True if the token acts as another identity, or reaches others' sessions (scopes `publish` and `work`)."""
+    return asked["sub"] != owner or not BACKEND_SCOPES.isdisjoint(asked["scope"].split())
 
 
 @extend_schema(exclude=True)

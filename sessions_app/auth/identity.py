@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
@@ -46,6 +46,11 @@ class Identity(NamedTuple):
         """Raise forbidden_scope unless the identity has the scope."""
         if scope not in (OWNERS_SCOPES if self.grant is None else self.grant.scopes):
             raise HoldfastError("forbidden_scope", scope)
+
+    def require_one_of(self, scopes: Collection[str]) -> None:
+        """Raise forbidden_scope unless the identity has one of the scopes."""
+        if (OWNERS_SCOPES if self.grant is None else self.grant.scopes).isdisjoint(scopes):
+            raise HoldfastError("forbidden_scope", " or ".join(sorted(scopes)))
 
     def check(self, scope: str, session: str) -> None:
         """Raise forbidden_scope without the scope, not_found for a session that the token doesn't cover."""

@@ -6,7 +6,7 @@ A back end that holds a key can sign its own (docs/publishing.md shows how). PRO
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import jwt
@@ -31,7 +31,9 @@ _known = VerifiedTokens()
 _jwt = jwt.PyJWT({"require": CLAIMS, "strict_aud": True, "enforce_minimum_key_length": True})
 
 
-def issue(*, sub: str, scope: str, sessions: list[str], life_s: int, by: str = "") -> tuple[str, Grant]:
+def issue(
+    *, sub: str, scope: str, sessions: list[str], life_s: int, by: str = "", agents: Sequence[str] = ()
+) -> tuple[str, Grant]:
     """Sign a token with the site's first key; return it and its grant. The site must have a key.
 
     `by` is the identity that has it issued: all that is sent with the token records it.
@@ -43,6 +45,8 @@ def issue(*, sub: str, scope: str, sessions: list[str], life_s: int, by: str = "
     }  # fmt: skip
     if by:
         claims["by"] = by
+    if agents:
+        claims["agents"] = list(agents)
     kid, key = next(iter(conf.settings.token_keys.items()))
     _, grant = tokens.read_claims(claims, most_s=conf.settings.token_max_s)
     return _jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": kid}), grant

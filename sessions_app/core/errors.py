@@ -59,6 +59,7 @@ ERRORS: dict[str, ErrorKind] = {
     "bad_token": _client(401, "The token is invalid", close=True),
     "token_expired": _client(401, "The token has expired or was revoked. Get a new one", close=True),
     "forbidden_scope": _client(403, "A required scope is missing"),
+    "forbidden_agent": _client(403, "This token can't work as that agent"),
     "forbidden_origin": _client(403, "Pages of this origin may not use this site's cookies", close=True),
     "upgrade_required": _client(426, "Only WebSockets open here. The request has no Upgrade header"),
     "not_found": _client(404, "Session not found, or it isn't yours"),

@@ -15,6 +15,7 @@ from sessions_app.core.attachment import Frame
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.text import mend
+from sessions_app.core.tokens import MOST_AGENTS, is_agent_name
 from sessions_app.core.wire_types import (
     Chunk,
     ErrorFrame,
@@ -34,10 +35,14 @@ BATCH_CHUNKS = 1024
 HELD_MESSAGES = 64  # in one attach; a session has one or two streaming messages
 HELD_PARTS = 4096  # in one message
 MAX_LENGTH = 1 << 31
+MOST_RUNS = 1000  # of one remote worker
+MOST_TOKENS = 2**40  # in one count: millions of them fit into the run's sum, a 64-bit integer
+USAGE = ("input_tokens", "output_tokens")
 _WITH_CURSOR = re.compile(r'\{"type":"(?:attached|events)","session":"[^"]+","cursor":"([^"]+)"')
 NAME = 64  # characters of an id that an error repeats
 
 Held = dict[str, list[int]]
+Usage = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,16 @@ class ClientFrame:
     epoch: int = 0
     sequence: int = 0
     chunks: list[Chunk] = field(default_factory=list)  # not checked yet: see `vocabulary.check`
+    # Of remote workers
+    run: str = ""
+    usage: Usage | None = None
+    agents: tuple[str, ...] = ()
+    most: int = 0
+    runs: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
+    approval: str = ""
+    before: str = ""
+    limit: int | None = None
 
 
 def _session(value: object) -> str:
@@ -153,7 +168,67 @@ def _chunks(value: object) -> list[Chunk]:
     raise HoldfastError("bad_frame", f"`chunks` is a list of 1 to {BATCH_CHUNKS} chunks")
 
 
+# Of remote workers
+
+
+def _matching(pattern: re.Pattern[str], told: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if isinstance(value, str) and pattern.match(value):
+            return value
+        raise HoldfastError("bad_frame", told)
+
+    return read
+
+
+_run = _matching(SESSION_ID, "`run` is the id of a run, 22 characters of A-Z a-z 0-9 _ -")
+_request = _matching(SIGNAL_ID, "`id` is 8 to 64 characters of A-Z a-z 0-9 _ -")
+_approval = _matching(SIGNAL_ID, "`approval` is 8 to 64 characters of A-Z a-z 0-9 _ -")
+_before = _matching(MESSAGE_UID, "`before` is the id of a message")
+
+
+def _runs(value: object) -> tuple[str, ...]:
+    if isinstance(value, list) and len(value) <= MOST_RUNS:
+        return tuple(map(_run, value))
+    raise HoldfastError("bad_frame", f"`runs` is a list of at most {MOST_RUNS} ids of runs")
+
+
+def _signals(value: object) -> tuple[str, ...]:
+    if isinstance(value, list) and len(value) <= MOST_RUNS:
+        return tuple(map(_id, value))
+    raise HoldfastError("bad_frame", f"`signals` is a list of at most {MOST_RUNS} ids of signals")
+
+
+def _agents(value: object) -> tuple[str, ...]:
+    if isinstance(value, list) and 0 < len(value) <= MOST_AGENTS and all(map(is_agent_name, value)):
+        return tuple(value)
+    raise HoldfastError("bad_frame", f"`agents` is a list of 1 to {MOST_AGENTS} names of agents")
+
+
+def _most(value: object) -> int:
+    if isinstance(value, int) and _is_whole(value, MOST_RUNS):
+        return value
+    raise HoldfastError("bad_frame", f"`most` is a number of runs, 0 to {MOST_RUNS}")
+
+
+def _limit(value: object) -> int:
+    if isinstance(value, int) and value and _is_whole(value, MAX_LENGTH):
+        return value
+    raise HoldfastError("bad_frame", "`limit` is a number of messages, 1 or more")
+
+
+def _usage(value: object) -> Usage:
+    if (
+        isinstance(value, dict)
+        and value.keys() <= set(USAGE)
+        and all(_is_whole(n, MOST_TOKENS) for n in value.values())
+    ):
+        return value
+    raise HoldfastError("bad_frame", f"`usage` has {' and '.join(USAGE)}, whole numbers from 0 to {MOST_TOKENS}")
+
+
 Reader = Callable[[object], Any]
+WORKER: dict[str, Reader] = {"id": _request, "producer": _producer, "epoch": _epoch}
+HELD_RUN: dict[str, Reader] = {**WORKER, "session": _session, "run": _run}
 
 # type → (required fields, optional fields)
 CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
@@ -171,9 +246,14 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
             "session": _session, "message": _message, "producer": _producer, "epoch": _epoch, "sequence": _sequence,
             "chunks": _chunks,
         },
-        {},
+        {"run": _run, "usage": _usage},
     ),
     "beat": ({"producer": _producer, "epoch": _epoch}, {}),
+    "claim": ({**WORKER, "agents": _agents, "most": _most}, {"runs": _runs, "signals": _signals}),
+    "history": (HELD_RUN, {"before": _before, "limit": _limit}),
+    "begin": ({**HELD_RUN, "approval": _approval}, {}),
+    "expire": ({**HELD_RUN, "approval": _approval}, {}),
+    "hand-back": (HELD_RUN, {}),
 }  # fmt: skip
 
 

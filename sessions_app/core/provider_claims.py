@@ -36,6 +36,7 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     if unknown := ours - OWNERS_SCOPES:
         allowed = ", ".join(sorted(SCOPE_PREFIX + name for name in OWNERS_SCOPES))
         raise HoldfastError(
-            "bad_token", f"{SCOPE_PREFIX}{min(unknown)} is none of {allowed}; only the site's own keys allow to publish"
+            "bad_token",
+            f"{SCOPE_PREFIX}{min(unknown)} is none of {allowed}; only the site's own keys allow to publish or work",
         )
     return ours or OWNERS_SCOPES

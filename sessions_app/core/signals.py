@@ -44,13 +44,22 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A checked signal. `actor`: its sender. `issued_by`: the issuer of the token that it was sent with, if known."""
+    """A checked signal. `actor`: its sender. `issued_by`: the issuer of the token that it was sent with, if known.
+
+    `owner`: of the session, if that isn't the sender.
+    """
 
     id: str
     kind: str
     actor: str
     payload: Payload = field(default_factory=Payload)
     issued_by: str = ""
+    owner: str = ""
+
+    @property
+    def payer(self) -> str:
+        """Return the owner whom what it stores is charged to."""
+        return self.owner or self.actor
 
 
 class AgentSignal(NamedTuple):

@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 
 from sessions_app.core.errors import HoldfastError
 
-SCOPES = ("read", "send", "approve", "cancel", "publish")
-OWNERS_SCOPES = frozenset(SCOPES) - {"publish"}  # what the owner of a session may do without a token
-ALL = "*"  # the pattern that every session fits
+SCOPES = ("read", "send", "approve", "cancel", "publish", "work")
+BACKEND_SCOPES = frozenset({"publish", "work"})  # reach sessions of any owner
+OWNERS_SCOPES = frozenset(SCOPES) - BACKEND_SCOPES  # what the owner of a session may do without a token
+ALL = "*"  # the pattern that every session fits, and every agent
 MOST_SESSIONS = 64  # patterns in one token
+MOST_AGENTS = 64  # names in one token
+AGENT_LENGTH = 64  # of the columns that name an agent
 SUBJECT_LENGTH = 80
 # Guests are known by their cookie alone. No space and no control character: owners stand in logs.
 SUBJECT = re.compile(r"(?!guest:)[a-z][a-z0-9_-]*:[!-~]+\Z")
@@ -40,10 +43,20 @@ class Grant(NamedTuple):
     sessions: tuple[str, ...]
     issued_by: str = ""  # the identity that had it issued; empty if the signer doesn't say
     key: str = ""  # fingerprint of the identity provider's key that signed it; empty for the site's own keys
+    agents: tuple[str, ...] = ()  # names that it may work as, with the scope `work`
 
     def covers(self, session: str) -> bool:
         """Return whether a session's id fits one of the patterns. `ALL` itself fits only `ALL`."""
         return any(_fits(session, pattern) for pattern in self.sessions)
+
+    def names(self, agent: str) -> bool:
+        """Return whether it may work as this agent."""
+        return agent in self.agents or ALL in self.agents
+
+    @property
+    def is_backend(self) -> bool:
+        """Return whether it acts for many people from one address."""
+        return not BACKEND_SCOPES.isdisjoint(self.scopes)
 
 
 def _fits(session: str, pattern: str) -> bool:
@@ -57,14 +70,15 @@ def read_claims(claims: Mapping[str, Any], *, most_s: int) -> tuple[str, Grant]:
     """
     subject, scope, sessions = claims["sub"], claims["scope"], claims["sessions"]
     issued_at, expires_at, jti = claims["iat"], claims["exp"], claims["jti"]
-    issuer = claims.get("by")
+    issuer, agents = claims.get("by"), claims.get("agents")
     for problem in (
         subject_problem(subject), scope_problem(scope), sessions_problem(sessions), id_problem(jti),
-        issuer_problem(issuer), times_problem(issued_at, expires_at, most_s),
+        issuer_problem(issuer), times_problem(issued_at, expires_at, most_s), agents_problem(agents, scope),
     ):  # fmt: skip
         if problem:
             raise HoldfastError("bad_token", problem)
-    return subject, Grant(jti, issued_at, expires_at, frozenset(scope.split(" ")), tuple(sessions), issuer or "")
+    scopes = frozenset(scope.split(" "))
+    return subject, Grant(jti, issued_at, expires_at, scopes, tuple(sessions), issuer or "", agents=tuple(agents or ()))
 
 
 # Problems of single claims; empty if there is none
@@ -98,6 +112,21 @@ def issuer_problem(issuer: object) -> str:
     if issuer is None or not subject_problem(issuer):
         return ""
     return "`by`, if there is one, is the identity that had the token issued, in the form of `sub`."
+
+
+def agents_problem(agents: object, scope: object) -> str:
+    """`agents` belongs to the scope `work`, and to no other."""
+    if agents is None:
+        works = isinstance(scope, str) and "work" in scope.split(" ")
+        return "The scope `work` needs `agents`, the names of agents to work as." if works else ""
+    if isinstance(agents, list) and 0 < len(agents) <= MOST_AGENTS and all(map(is_agent_name, agents)):
+        return ""
+    return f"`agents` is a list of 1 to {MOST_AGENTS} names of agents, or of * alone."
+
+
+def is_agent_name(name: object) -> bool:
+    """Return whether an agent may have this name."""
+    return isinstance(name, str) and 0 < len(name) <= AGENT_LENGTH and name.isprintable()
 
 
 def _is_pattern(pattern: object) -> bool:

@@ -13,6 +13,7 @@ _Provider = Literal["callProviderMetadata", "resultProviderMetadata"]
 
 CLIENTS: JsonObject = {"holdfast": {"client": True}}  # toolMetadata of a call whose agent waits for a client's result
 UNKNOWN_OUTCOME = "The agent stopped while this ran: whether it took effect is not known."  # of a call that had begun
+UNTOLD = "It was done, but its output is too large or is not JSON, and can't be shown."  # of an approved call
 
 
 class ToolChange(NamedTuple):

@@ -294,6 +294,58 @@ class GoingAwayFrame(TypedDict):
     reconnect_in_ms: int
 
 
+# To a remote worker (§16)
+
+
+class AnswerFrame(TypedDict):
+    type: Literal["answer"]
+    id: str
+    result: object
+
+
+class RunFrame(TypedDict):
+    type: Literal["run"]
+    session: str
+    run: str
+    agent: str
+    message: str
+    mode: str
+    messages: list[WireMessage]
+    older: bool
+
+
+class ToldSignal(TypedDict):
+    """A signal as the agent that it was sent to receives it. `target`: the approval or tool call that it is about."""
+
+    id: str
+    kind: str
+    actor: str
+    target: str
+    payload: Payload
+    issued_by: NotRequired[str]
+
+
+class InboxFrame(TypedDict):
+    type: Literal["inbox"]
+    session: str
+    run: str
+    signal: ToldSignal
+
+
+class StopFrame(TypedDict):
+    type: Literal["stop"]
+    session: str
+    run: str
+    reason: str
+
+
+class ExpiredFrame(TypedDict):
+    type: Literal["expired"]
+    session: str
+    run: str
+    approval: str
+
+
 class EventsFrame(TypedDict):
     """Put together from its events' JSON: see `frames.events`."""
 
@@ -304,7 +356,7 @@ class EventsFrame(TypedDict):
 
 ServerFrame = (
     ConnectedFrame | AttachedFrame | ReceiptFrame | HeartbeatFrame | DetachedFrame | PublishedFrame | ErrorFrame
-    | AuthenticatedFrame | GoingAwayFrame
+    | AuthenticatedFrame | GoingAwayFrame | AnswerFrame | RunFrame | InboxFrame | StopFrame | ExpiredFrame
 )  # fmt: skip
 # What a connection sends that follows sessions and is asked nothing else.
 FollowedFrame = AttachedFrame | EventsFrame | DetachedFrame | ErrorFrame | HeartbeatFrame | GoingAwayFrame

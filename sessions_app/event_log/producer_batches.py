@@ -23,6 +23,7 @@ class ProducerBatches:
         self._runs: dict[str, Published] = {}  # with the last batch of each, as it is by now
         self._staged: dict[str, Published] = {}  # those of them that have a new one
         self._joiners: dict[str, SurrogateJoiner] = {}  # of the batch that is being staged, by its run
+        self._taken: dict[str, int] = {}  # chunks taken of that batch, by its run
 
     def look_up(self, appends: Iterable[Append]) -> None:
         """Read the batches' workers and runs; count a beat of their producers."""
@@ -31,7 +32,13 @@ class ProducerBatches:
         self._runs |= sql.published_runs({batch.run for batch in batches})
 
     def has_begun(self, append: Append) -> bool:
-        return append.run in self._runs
+        """Return whether a batch of its run is stored; a run that its worker has claimed waits for the first."""
+        last = self._runs.get(append.run)
+        return last is not None and last.sequence > 0
+
+    def taken(self, batch: Append) -> int:
+        """Return how many of a staged batch's chunks were taken: less than its events, where halves were joined."""
+        return self._taken[batch.run]
 
     def stored(self, batch: Append, *, exists: bool) -> int | None:
         """Return the serial of a batch that is stored already; None if it is the next one. Raises what refuses it.
@@ -46,9 +53,11 @@ class ProducerBatches:
                 raise HoldfastError("out_of_order", "1 is expected")
             if exists:
                 raise HoldfastError("message_exists")
+            if batch.starts is None:  # the run that it was claimed with is gone
+                raise HoldfastError("fenced")
             return None
         if last.worker != batch.worker:
-            raise HoldfastError("message_exists" if batch.sequence == 1 else "fenced")
+            raise HoldfastError("fenced" if batch.starts is None else "message_exists")
         if batch.sequence <= last.sequence:
             _check_repeat(batch, last)
             if batch.sequence == last.sequence and last.refusal:
@@ -69,8 +78,10 @@ class ProducerBatches:
         """Yield a batch's chunks, the halves of characters joined with those of the batches before it."""
         last = self._runs.get(batch.run)
         joiner = self._joiners[batch.run] = SurrogateJoiner.load(last.halves if last else None)
-        for chunk in batch.chunks:
+        for position, chunk in enumerate(batch.chunks):
+            self._taken[batch.run] = position
             yield from joiner.join(chunk)
+        self._taken[batch.run] = len(batch.chunks)
 
     def note(self, batch: Append, message: fold.MessageState, refusal: HoldfastError | None) -> None:
         """Record a staged batch. One that was cut short counts too: its repeat gets the same answer."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
+import orjson
 from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Length
@@ -250,6 +251,12 @@ def tails(session_ids: Iterable[str]) -> dict[str, Tail]:
     """Return the tails of those of the sessions that can still be read."""
     rows = models.Session.objects.visible().filter(pk__in=list(session_ids))
     return {pk: Tail(epoch, tail, owner) for pk, epoch, tail, owner in rows.values_list("pk", "epoch", "tail", "owner")}
+
+
+def remote_agents() -> set[str]:
+    """Return the agents that living workers elsewhere run."""
+    told = models.Worker.objects.alive().exclude(agents=None).values_list("agents", flat=True)
+    return {agent for text in told for agent in orjson.loads(text or "[]")}
 
 
 def _session(session_id: str) -> SessionRow:

@@ -217,7 +217,7 @@ class Transaction:
         begins = opened.is_new
         self._messages.add(key, opened, events)
         if append.also:
-            self._follow_ups.add_also(append, len(events))
+            self._follow_ups.add_also(append, self._reads.batches.taken(append) if append.sequence else len(events))
         if begins:
             self._activity.add_beginning(append, opened.message)
             if append.run:

@@ -12,7 +12,7 @@ class Payer(NamedTuple):
 
     owner: str
     address: str  # as `addresses.client_key` returns it
-    is_backend: bool = False  # a token with the scope `publish`: it acts for many people from one address
+    is_backend: bool = False  # a token of a back end, which acts for many people from one address
 
 
 def payer_of(identity: Identity | None, address: str) -> Payer:
@@ -20,4 +20,4 @@ def payer_of(identity: Identity | None, address: str) -> Payer:
     if identity is None:
         return Payer("", address)
     grant = identity.grant
-    return Payer(identity.owner, address, grant is not None and "publish" in grant.scopes)
+    return Payer(identity.owner, address, grant is not None and grant.is_backend)

@@ -33,6 +33,7 @@ class RevokedToken(models.Model):
         permissions = [  # here because tokens that are issued have no table
             ("issue_token", "Can issue tokens"),
             ("issue_token_for_others", "Can issue tokens for others"),
+            ("issue_token_for_all_agents", "Can issue tokens that work as any agent"),
         ]
 
     def __str__(self) -> str:

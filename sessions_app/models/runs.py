@@ -27,6 +27,12 @@ class Worker(models.Model):
     )
     producer = models.CharField(max_length=160, blank=True, help_text="For a remote producer: its identity and name.")
     epoch = models.BigIntegerField(default=0, help_text="For a remote producer. A higher epoch fences it.")
+    agents = models.TextField(  # NULL, since a column with a default would rewrite the table on SQLite
+        null=True, help_text="For a remote worker: JSON, the names of the agents that it runs."
+    )
+    link = models.CharField(  # likewise
+        max_length=22, null=True, editable=False, help_text="For a remote worker: its newest connection, which claims."
+    )
     beats = models.BigIntegerField(default=0)
     alive = models.BooleanField(default=True)
     started_at = models.DateTimeField(default=timezone.now)

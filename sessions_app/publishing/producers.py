@@ -10,6 +10,7 @@ import asyncio
 import base64
 import hashlib
 import json
+from collections.abc import Awaitable, Callable
 
 from django.db import DatabaseError
 from django.utils import timezone
@@ -20,6 +21,7 @@ from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.text import whole_text
+from sessions_app.core.tokens import BACKEND_SCOPES
 from sessions_app.core.wire_types import Chunk
 from sessions_app.database import locking, threads
 from sessions_app.event_log import queries, sql
@@ -27,6 +29,7 @@ from sessions_app.event_log.commands import Append, AppendResult, OnResult
 from sessions_app.event_log.writer import LogWriter
 
 REMEMBERED = 10_000  # producers; beyond it all are looked up again
+Submit = Callable[[Identity, ClientFrame, OnResult], Awaitable[None]]
 DIGEST_BYTES = 6  # 8 characters; chance repeats one in 2^48 times
 
 
@@ -43,13 +46,12 @@ class Producers:
         Batches of one message are to be submitted in their order.
         """
         who.check("publish", frame.session)
-        for chunk in frame.chunks:
-            vocabulary.check(whole_text(chunk), max_bytes=conf.settings.chunk_bytes)
+        check_chunks(frame.chunks)
         starts = _run(frame) if frame.sequence == 1 else None
         try:
             if starts is not None:
                 await threads.run(queries.writable, frame.session)
-            worker = await self._worker(who.owner, frame)
+            worker = await self.worker_of(who.owner, frame)
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
         if starts is not None:
@@ -63,30 +65,23 @@ class Producers:
                 run=models.derived_id(frame.session, frame.message),
                 worker=worker,
                 sequence=frame.sequence,
-                digest=_digest(frame.chunks),
+                digest=digest(frame.chunks),
                 starts=starts,
             )
         )
 
     async def publish(self, who: Identity, frame: ClientFrame) -> int:
         """Store a batch; return the serial of its last chunk. Raises HoldfastError."""
-        outcome: asyncio.Future[AppendResult | HoldfastError] = asyncio.get_running_loop().create_future()
-
-        def on_result(result: AppendResult | HoldfastError) -> None:
-            if not outcome.done():  # its waiter may have been cancelled
-                outcome.set_result(result)
-
-        await self.submit(who, frame, on_result)
-        return serial_of(await outcome)
+        return await serial_once_stored(self.submit, who, frame)
 
     async def beat(self, who: Identity, frame: ClientFrame) -> None:
         """A producer lives. Raises fenced."""
-        who.require("publish")
-        worker = await self._worker(who.owner, frame)
+        who.require_one_of(BACKEND_SCOPES)
+        worker = await self.worker_of(who.owner, frame)
         if not await self._log_writer.do(_beat, worker):
             raise HoldfastError("fenced", "this producer has begun a later epoch")
 
-    async def _worker(self, owner: str, frame: ClientFrame) -> str:
+    async def worker_of(self, owner: str, frame: ClientFrame) -> str:
         """Return the worker that a producer is in an epoch; the first time it ends those of its earlier epochs.
 
         Raises fenced if it has a later one.
@@ -101,6 +96,24 @@ class Producers:
                 self._known.clear()
             self._known.add(worker)
         return worker
+
+
+async def serial_once_stored(submit: Submit, who: Identity, frame: ClientFrame) -> int:
+    """Submit a batch and wait until it is stored; return the serial of its last chunk. Raises HoldfastError."""
+    outcome: asyncio.Future[AppendResult | HoldfastError] = asyncio.get_running_loop().create_future()
+
+    def on_result(result: AppendResult | HoldfastError) -> None:
+        if not outcome.done():  # its waiter may have been cancelled
+            outcome.set_result(result)
+
+    await submit(who, frame, on_result)
+    return serial_of(await outcome)
+
+
+def check_chunks(chunks: list[Chunk]) -> None:
+    """Raise bad_chunk or unknown_chunk if one of a batch's chunks can't be stored."""
+    for chunk in chunks:
+        vocabulary.check(whole_text(chunk), max_bytes=conf.settings.chunk_bytes)
 
 
 def _register(worker: str, producer: str, epoch: int) -> bool:
@@ -125,7 +138,7 @@ def _run(frame: ClientFrame) -> models.Run:
     )
 
 
-def _digest(chunks: list[Chunk]) -> str:
+def digest(chunks: list[Chunk]) -> str:
     """Return the digest by which a repeated batch is told from another one with its number."""
     text = json.dumps(chunks, sort_keys=True).encode()  # not orjson: halves of surrogate pairs may wait for theirs
     return base64.urlsafe_b64encode(hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()).decode()

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 from django.db import connection
@@ -23,6 +23,7 @@ from sessions_app.database import threads
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.runs import lifecycle
+from sessions_app.runs.agent_inbox import AgentInbox
 
 logger = logging.getLogger(__name__)
 
@@ -63,55 +64,38 @@ class RunSignals(NamedTuple):
     newest: int | None
 
 
-class RunInbox:
-    """Inbox of one run. Keeps signals until the agent asks for them; `stop` is set when the agent has to stop."""
+class OpenInbox(Protocol):
+    """An inbox as the process fills it."""
 
-    def __init__(self, run: models.Run) -> None:
-        self.run = run
-        self.stop = asyncio.Event()
-        self._seen: set[int] = set()
-        self._steers: list[AgentSignal] = []
-        self._awaited: dict[str, asyncio.Future[AgentSignal | None]] = {}
+    run: models.Run
 
     @property
     def awaits(self) -> bool:
         """True while the agent waits for a decision or a result."""
-        return not all(future.done() for future in self._awaited.values())
+
+    @property
+    def stopping(self) -> bool:
+        """True once the agent was told to stop."""
 
     def has(self, key: int) -> bool:
         """Return True if the signal with this key was already added."""
-        return key in self._seen
 
     def put(self, signal: AgentSignal) -> bool:
         """Add a signal. Return False if it was already added."""
-        if self.has(signal.key):
-            return False
-        self._seen.add(signal.key)
-        if signal.kind == "steer":
-            self._steers.append(signal)
-        elif not self._future(signal.target).done():
-            self._future(signal.target).set_result(signal)
-        return True
 
     def expire(self, approval: str) -> None:
         """Resolve an approval as expired."""
-        if not self._future(approval).done():
-            self._future(approval).set_result(None)
 
-    def take_steers(self) -> list[AgentSignal]:
-        """Return the steers received since the last call."""
-        steers, self._steers = self._steers, []
-        return steers
+    def halt(self, *, cancelled: bool) -> None:
+        """Tell the agent to stop: its run was cancelled, or it has been ended elsewhere."""
 
-    async def wait_for(self, target: str, timeout_s: float | None) -> AgentSignal | None:
-        """Wait for an approval's decision or a tool call's result. Return None if it expires or times out."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(self._future(target))
-        return None
 
-    def _future(self, target: str) -> asyncio.Future[AgentSignal | None]:
-        return self._awaited.setdefault(target, asyncio.get_running_loop().create_future())
+class RunInbox(AgentInbox):
+    """Inbox of one run in this process."""
+
+    def __init__(self, run: models.Run) -> None:
+        super().__init__()
+        self.run = run
 
 
 class RunInboxes:
@@ -119,19 +103,26 @@ class RunInboxes:
 
     def __init__(self, log_writer: LogWriter) -> None:
         self._log_writer = log_writer
-        self._inboxes: dict[str, RunInbox] = {}
+        self._inboxes: dict[str, OpenInbox] = {}
         self._wake = asyncio.Event()
         self._check_at = 0.0  # time of the next check, in the loop's time
         self._missing: set[str] = set()  # runs missing at the last check
 
     def open(self, run: models.Run) -> RunInbox:
         """Open the inbox of a run."""
-        inbox = self._inboxes[run.pk] = RunInbox(run)
-        self.poll_soon()  # it may have received signals while it waited
+        inbox = RunInbox(run)
+        self.add(inbox)
         return inbox
 
-    def close(self, inbox: RunInbox) -> None:
-        self._inboxes.pop(inbox.run.pk, None)
+    def add(self, inbox: OpenInbox) -> None:
+        """Fill this inbox of a run from now on, instead of an earlier one."""
+        self._inboxes[inbox.run.pk] = inbox
+        self.poll_soon()  # it may have received signals while it waited
+
+    def close(self, inbox: OpenInbox) -> None:
+        """Stop filling an inbox, unless another one has taken its place."""
+        if self._inboxes.get(inbox.run.pk) is inbox:
+            del self._inboxes[inbox.run.pk]
 
     def poll_soon(self) -> None:
         """Start a poll: a signal was stored."""
@@ -158,9 +149,9 @@ class RunInboxes:
             inbox = self._inboxes.get(run)
             if inbox is None:
                 continue
-            if cancel is not None and not inbox.stop.is_set():
+            if cancel is not None and not inbox.stopping:
                 self._deliver(inbox, cancel)
-                inbox.stop.set()
+                inbox.halt(cancelled=True)
             if newest is not None and not inbox.has(newest):
                 sent.append(run)
         for run, signal in await threads.run_with_retry(_read, sent) if sent else ():
@@ -188,10 +179,10 @@ class RunInboxes:
         # Only runs that were also missing at the last check: a run being stored now isn't visible yet.
         for run in missing & self._missing:
             if run in self._inboxes:
-                self._inboxes[run].stop.set()
+                self._inboxes[run].halt(cancelled=False)
         self._missing = missing
 
-    def _deliver(self, inbox: RunInbox, key: int) -> None:
+    def _deliver(self, inbox: OpenInbox, key: int) -> None:
         # Not awaited: if it is lost, the signal's final receipt makes up for it.
         receipt = self._log_writer.change_with_retry(inbox.run.session_id, _delivered, key)
         task = asyncio.get_running_loop().create_task(receipt)

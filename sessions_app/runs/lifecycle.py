@@ -22,6 +22,8 @@ UNREAD_STOPPED = "The agent was stopped before it read this. It is kept in the c
 UNREAD_NEXT = "It came too late for that answer, and is the next question instead."
 ENDED_FIRST = "The agent had ended before it could act on this."
 COMPLETE_FIRST = "The answer had ended before it could be stopped."
+NO_AGENT = "no_agent"  # code of a message that waits for an agent elsewhere without a worker; see `absence`
+NOT_YET = "No agent is there yet. It will be answered when one comes."
 # What an empty response's end means for what caused it: a code, and why, if the response doesn't say it.
 UNBEGUN = {
     "cancelled": ("stopped", "It was stopped before an agent began to answer."),
@@ -120,7 +122,8 @@ def settle(log: SessionLog, signal: models.Signal, status: str, *, code: str = "
     """Give a signal its next status, and announce it. Return False if it already has a later one."""
     if not signals.may_follow(signal.status, status):
         return False
-    signal.status, signal.code, signal.reason = status, code, without_nul(reason) or signal.reason
+    kept = "" if signal.reason == NOT_YET else signal.reason
+    signal.status, signal.code, signal.reason = status, code, without_nul(reason) or kept
     announce(log, signal)
     return True
 

@@ -53,7 +53,7 @@ def handle(log: SessionLog, sent: Sent) -> Receipt:
     known = Signal.objects.filter(session=log.session, uid=sent.id).first()
     if known is None:
         if sent.kind in ASKS:
-            quota.check_room(sent.actor)
+            quota.check_room(sent.payer)
         return _HANDLERS[sent.kind](log, sent)
     if known.kind != sent.kind and {known.kind, sent.kind} != {"message", "steer"}:
         raise HoldfastError("conflict", f"it is an earlier {known.kind}'s")
@@ -111,7 +111,7 @@ def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Recei
     signal = _row(log, sent, serial=stored.serial, status=status, reason=reason)
     signal.save()
     if agent:
-        _check_waiting(sent.actor)
+        _check_waiting(sent.payer)
         lifecycle.create(log, signal, agent=agent, prompt=sent.id)
     if sent.kind != "message":
         lifecycle.announce(log, signal)
@@ -136,7 +136,7 @@ def _retry(log: SessionLog, sent: Sent) -> Receipt:
         if problem.code != "already_retried":
             raise
         return _refuse(log, sent, problem, About(message=sent.payload["message"]))
-    _check_waiting(sent.actor)
+    _check_waiting(sent.payer)
     signal = _row(log, sent, serial=log.next_serial)
     signal.save()
     agent = _agent(log) or earlier.agent

@@ -18,7 +18,7 @@ from sessions_app.event_log import queries
 from sessions_app.event_log.writer import LogWriter
 from sessions_app.fairness import rates
 from sessions_app.fairness.payer import Payer, payer_of
-from sessions_app.runs import signal_handlers
+from sessions_app.runs import signal_handlers, turns
 from sessions_app.runs.claims import Claims
 from sessions_app.telemetry import metrics, tracing
 
@@ -58,18 +58,34 @@ class SignalIntake:
         sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits, issued_by=issued_by)
         session = await threads.run(queries.readable, frame.session, owner)
         _count(payer, sent)
-        receipt = await self.store(session.id, sent)
+        receipt = await self.store(session.id, sent, agent=session.agent)
         self._on_stored()
         return receipt
 
-    def store(self, session: str, sent: signals.Sent) -> Awaitable[signal_handlers.Receipt]:
-        """Store a signal and carry it out. If it creates a run, a free agent of this process claims it at once.
+    async def begin(self, identity: Identity, frame: ClientFrame) -> turns.Begun:
+        """Begin a turn for a back end that may work as the session's agent. Raises HoldfastError."""
+        identity.check("work", frame.session)
+        assert identity.grant is not None  # no owner has the scope
+        at = await threads.run(turns.target, frame.session)
+        if not identity.grant.names(at.agent):
+            raise HoldfastError("forbidden_agent", f"its `agents` don't name {at.agent!r}")
+        by, issued_by = identity.owner, identity.grant.issued_by
+        sent = turns.read(frame.id, frame.payload or {}, at, by=by, issued_by=issued_by)
+        receipt = await self.store(frame.session, sent, agent=at.agent)
+        if receipt.problem:
+            raise receipt.problem
+        self._on_stored()
+        metrics.signals.labels("message", "accepted").inc()
+        return await threads.run(turns.begun, frame.session, frame.id)
+
+    def store(self, session: str, sent: signals.Sent, *, agent: str) -> Awaitable[signal_handlers.Receipt]:
+        """Store a signal and carry it out. If it creates a run, a free agent claims it at once. `agent`: the session's.
 
         It is queued immediately, before it is awaited, so a sender that disconnects can't undo it.
         """
         stored = self._log_writer.change(session, signal_handlers.handle, sent)
         if sent.kind in signals.CAUSES:
-            self._claims.claim_at_once(session)
+            self._claims.claim_at_once(session, agent)
         return stored
 
 

@@ -18,6 +18,7 @@ from sessions_app.event_log.commands import AppendResult
 from sessions_app.process import Process
 from sessions_app.publishing.producers import serial_of
 from sessions_app.transports.sockets import keep_pace
+from sessions_app.workers.remote_workers import ASKED
 
 MAX_PUBLISHING = 64  # batches of one connection that may wait to be stored, 4 MB at most
 BURST_S = 2  # seconds' worth of frames that may arrive at once
@@ -42,7 +43,7 @@ class FrameDispatch:
         self._published: asyncio.Event | None = None  # set when one of them is stored
         # A publisher that exceeds its rate is slowed down; any other client is closed.
         grant = connection.identity.grant
-        self._is_paced = grant is not None and "publish" in grant.scopes
+        self._is_paced = grant is not None and grant.is_backend
         rate = conf.settings.publishes_per_second if self._is_paced else conf.settings.frames_per_second
         self._rate = TokenBucket(rate, rate * BURST_S)
 
@@ -97,6 +98,10 @@ class FrameDispatch:
             await self._publish(frame)
         elif frame.type == "beat":
             await self._process.producers.beat(connection.identity, frame)
+        elif frame.type == "claim":
+            await self._process.workers.claim(connection, frame)
+        elif frame.type in ASKED:
+            connection.queue(await self._process.workers.ask(connection.identity, frame))
         else:
             raise AssertionError(f"no handler for {frame.type}")
 
@@ -129,7 +134,8 @@ class FrameDispatch:
                 self._published.set()
             self._reply(frame, outcome)
 
-        await self._process.producers.submit(self.connection.identity, frame, on_result)
+        publisher = self._process.claimed_batches if frame.run else self._process.producers
+        await publisher.submit(self.connection.identity, frame, on_result)
         self._publishing += 1
 
     def _reply(self, batch: ClientFrame, outcome: AppendResult | HoldfastError) -> None:

@@ -5,6 +5,7 @@ Plain async Django views, since the REST framework's views occupy a thread while
 
 from __future__ import annotations
 
+import orjson
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -14,6 +15,7 @@ from sessions_app.core import frames
 from sessions_app.core.errors import HoldfastError
 from sessions_app.http.guards import guard, json_body, json_response, refused
 from sessions_app.http.throttling import address_of
+from sessions_app.publishing.producers import serial_once_stored
 
 
 @guard("POST")
@@ -25,6 +27,16 @@ async def signal(request: HttpRequest, identity: Identity, session: str) -> Http
     return json_response(receipt.encode(), problem.kind.status if problem else 200)
 
 
+@guard("POST", kind="publish")
+async def begin_run(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
+    """`POST /api/sessions/<id>/runs/`: begin a turn for a back end."""
+    asked = json_body(request)
+    signal = {"type": "signal", "session": session, "kind": "message"}
+    frame = frames.read({**signal, "id": asked.pop("id", None), "payload": asked})
+    begun = await (await process.current()).signal_intake.begin(identity, frame)
+    return json_response(orjson.dumps(begun._asdict()))
+
+
 # Publishing
 
 
@@ -32,7 +44,9 @@ async def signal(request: HttpRequest, identity: Identity, session: str) -> Http
 async def publish(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
     """`POST /api/sessions/<id>/publish/`: publish a batch of a remote producer."""
     frame = frames.read({**json_body(request, halves=True), "type": "publish", "session": session})
-    serial = await (await process.current()).producers.publish(identity, frame)
+    server = await process.current()
+    submit = server.claimed_batches.submit if frame.run else server.producers.submit
+    serial = await serial_once_stored(submit, identity, frame)
     return json_response(frames.published(frame, serial).encode())
 
 

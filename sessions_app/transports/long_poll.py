@@ -30,7 +30,7 @@ async def poll(request: HttpRequest, identity: Identity) -> HttpResponse:
     body = json_body(request)
     attaches = attaches_in(body)
     long_poll = LongPoll(await process.current(), identity, request)
-    texts = await long_poll.respond(attaches, wait_s=_wait_s(body.get("wait_ms")))
+    texts = await long_poll.respond(attaches, wait_s=wait_s_of(body.get("wait_ms")))
     return json_response(_frames(texts))
 
 
@@ -38,7 +38,7 @@ async def poll(request: HttpRequest, identity: Identity) -> HttpResponse:
 async def session_poll(request: HttpRequest, identity: Identity, session: str) -> HttpResponse:
     """`GET /api/sessions/<id>/poll/`: changes in one session, and the cursor for the next poll."""
     attach = attach_frame(attach_query(request, session))
-    wait_s = _wait_s(whole_number(request, "wait_ms"))
+    wait_s = wait_s_of(whole_number(request, "wait_ms"))
     long_poll = LongPoll(await process.current(), identity, request)
     texts = await long_poll.respond([attach], wait_s=wait_s, refusals=False)
     cursors = [cursor for text in texts if (cursor := frames.cursor_of(text))]
@@ -126,7 +126,8 @@ class LongPoll:
         self._arrival.set()
 
 
-def _wait_s(wait_ms: object) -> float:
+def wait_s_of(wait_ms: object) -> float:
+    """Return the seconds that a poll waits at most. Raises bad_frame."""
     if wait_ms is None:
         return conf.settings.poll_ms / 1000
     if not isinstance(wait_ms, int) or isinstance(wait_ms, bool) or wait_ms < 0:

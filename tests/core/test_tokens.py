@@ -53,6 +53,17 @@ def test_invalid_session_lists_are_refused(sessions: Any) -> None:
     assert "`sessions`" in refusal(sessions=sessions)
 
 
+def test_a_worker_token_names_its_agents() -> None:
+    _, grant = read_claims(CLAIMS | {"scope": "work", "agents": ["billing", "help desk"]}, most_s=300)
+    assert grant.names("billing") and grant.names("help desk") and not grant.names("bill")
+    assert read_claims(CLAIMS | {"scope": "work", "agents": ["*"]}, most_s=300)[1].names("any")
+
+
+@pytest.mark.parametrize("agents", [None, [], ["x"] * 65, "billing", [""], ["x" * 65], ["a\n"], [7], [None]])
+def test_invalid_agents_are_refused(agents: Any) -> None:
+    assert "`agents`" in refusal(scope="read work", agents=agents)
+
+
 @pytest.mark.parametrize("jti", ["", "x" * 65, "a b", "a/b", 7, None])
 def test_invalid_ids_are_refused(jti: Any) -> None:
     assert "`jti`" in refusal(jti=jti)

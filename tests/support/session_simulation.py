@@ -12,12 +12,11 @@ from typing import Any
 
 import orjson
 
-from agents_app.local import backend
 from sessions_app import models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.signals import Limits
-from sessions_app.runs import claims, inbox, leases, lifecycle, signal_handlers
+from sessions_app.runs import calls, claims, inbox, leases, lifecycle, signal_handlers
 from tests.support.harness import DEADLINE_S
 from tests.support.person import Frame
 from tests.support.simulated_agent import Agent, Call
@@ -184,7 +183,7 @@ class SessionSimulation:
             for steer in self.agent.inbox.take_steers()
         ]
         chunks = [text_end(), *(chunk for chunk, _ in steers), text_start()]
-        also = [(number + 1, partial(backend.apply_signal, key)) for number, (_, key) in enumerate(steers)]
+        also = [(number + 1, partial(calls.apply_signal, key)) for number, (_, key) in enumerate(steers)]
         return self._write(*chunks, also=tuple(also))
 
     def ask(self) -> Any:
@@ -201,7 +200,7 @@ class SessionSimulation:
         return self._write(
             {"type": "tool-input-available", "toolCallId": call.id, "toolName": "act", "input": arguments},
             {"type": "tool-approval-request", "toolCallId": call.id, "approvalId": call.approval},
-            also=((1, partial(backend.insert_approval, approval)),),
+            also=((1, partial(calls.insert_approval, approval)),),
         )
 
     def decide(self) -> Any:
@@ -214,7 +213,7 @@ class SessionSimulation:
             return None
         decision = awaited.result()
         call.state = "decided" if decision.kind == "approve" else "denied"
-        return self._respond(call, decision.kind == "approve", also=((0, partial(backend.apply_signal, decision.key)),))
+        return self._respond(call, decision.kind == "approve", also=((0, partial(calls.apply_signal, decision.key)),))
 
     def expire(self) -> Any:
         if not self._speaks() or not (call := self.agent and self.agent.call("asked")):
@@ -239,7 +238,7 @@ class SessionSimulation:
             return None
         call.state = "done"
         chunk = {"type": "tool-output-available", "toolCallId": call.id, "output": 1}
-        return self._write(chunk, also=((0, partial(backend.end_call, call.approval, models.Approval.Execution.DONE)),))
+        return self._write(chunk, also=((0, partial(calls.end_call, call.approval, models.Approval.Execution.DONE)),))
 
     def deliver(self) -> Any:
         """Let the inbox report a signal's delivery, some time after it."""
@@ -308,7 +307,7 @@ class SessionSimulation:
         return reap
 
     def _execute(self, agent: Agent, call: Call) -> Callable[[], None]:
-        done = self.writer.change(self.session, backend.begin_call, call.approval, agent.run.pk, models.new_id())
+        done = self.writer.change(self.session, calls.begin_call, call.approval, agent.run.pk, models.new_id())
         arguments = json.loads(models.Approval.objects.get(uid=call.approval).input)
 
         def apply() -> None:

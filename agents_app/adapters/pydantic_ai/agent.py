@@ -17,8 +17,9 @@ from agents_app.adapters.pydantic_ai import errors
 from agents_app.adapters.pydantic_ai.history import model_messages
 from agents_app.adapters.pydantic_ai.stream import EventWriter
 from agents_app.adapters.pydantic_ai.tools import DeferredTools
-from agents_app.turn import MOST_TOKENS, AgentFailed, Turn
+from agents_app.turn import AgentFailed, Turn
 from sessions_app.core.busy import WhileBusy
+from sessions_app.core.frames import MOST_TOKENS
 
 logger = logging.getLogger(__name__)
 
