@@ -78,10 +78,11 @@ fuzz: setup ## fuzz every door of both servers for SECONDS (300), with SEED or a
 CUTS ?= 20
 compat: setup ## vendors' chat clients through a network that cuts, CUTS (20) times a wire, with SEED or a new one
 	$(BIN)/python -m tests.compat --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
+	$(BIN)/pytest tests/browser -m "long and compat"
 
 faults: setup ## kill, cut and fill up, many times; property tests with many examples (minutes)
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest -m "hypothesis and not long"
-	$(BIN)/pytest -m "long and not soak" --ignore tests/scenarios/test_cluster.py
+	$(BIN)/pytest -m "long and not soak and not compat" --ignore tests/scenarios/test_cluster.py
 
 worker-faults: setup ## kill sites and workers elsewhere while people steer, stop and decide, many times (minutes)
 	$(BIN)/pytest tests/scenarios/test_worker_faults.py -m long -s

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from agents_app.adapters.values import AROUND, OUTPUT, storable, storable_id, unused
+from agents_app.adapters.values import AROUND, OUTPUT, storable, storable_id, token_counts, unused
 from agents_app.backend import Arguments
 from agents_app.tool_call import ToolCall, parsed
-from agents_app.turn import MOST_TOKENS, Turn
+from agents_app.turn import Turn
 from sessions_app.core.wire_types import Chunk
 
 Kind = Literal["text", "reasoning"]
@@ -173,9 +173,7 @@ class StreamWriter:
 
     def usage(self, input_tokens: int | None, output_tokens: int | None) -> None:
         """Count what the provider says the model has read and written, within the bounds of a count."""
-        counts = (min(max(int(count or 0), 0), MOST_TOKENS) for count in (input_tokens, output_tokens))
-        read, written = counts
-        self._turn.usage(input_tokens=read, output_tokens=written)
+        self._turn.usage(**token_counts(input_tokens, output_tokens))
 
     def storable(self, value: object) -> object:
         """Return a value as one of this turn's chunks can hold it."""

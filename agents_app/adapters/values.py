@@ -10,6 +10,7 @@ from pydantic_core import to_jsonable_python
 
 from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.frames import MOST_TOKENS
 from sessions_app.core.text import mend, mend_json
 
 AROUND = 1024  # bytes of a chunk beside the value that it carries and the id of its call
@@ -47,3 +48,9 @@ def storable(value: object, most: int) -> Any:
     if len(encoded) <= most:
         return text
     return encoded[:most].decode(errors="ignore") + CUT.format(len(encoded))
+
+
+def token_counts(input_tokens: int | None, output_tokens: int | None) -> dict[str, int]:
+    """Return what a provider says its model has read and written, by name, within the bounds of a count."""
+    counts = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    return {name: min(max(int(count or 0), 0), MOST_TOKENS) for name, count in counts.items()}

@@ -17,9 +17,9 @@ from agents_app.adapters.pydantic_ai import errors
 from agents_app.adapters.pydantic_ai.history import model_messages
 from agents_app.adapters.pydantic_ai.stream import EventWriter
 from agents_app.adapters.pydantic_ai.tools import DeferredTools
+from agents_app.adapters.values import token_counts
 from agents_app.turn import AgentFailed, Turn
 from sessions_app.core.busy import WhileBusy
-from sessions_app.core.frames import MOST_TOKENS
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ async def _run(turn: Turn, agent: AbstractAgent[Any, object], deps: object) -> N
                 asked = True
             elif Agent.is_call_tools_node(node):
                 response = node.model_response
-                turn.usage(**_usage(response))
+                turn.usage(**token_counts(response.usage.input_tokens, response.usage.output_tokens))
                 _check_ended(response)
                 writer.settle(response)
             else:
@@ -86,13 +86,6 @@ def _asked(turn: Turn) -> tuple[str, list[ModelMessage]]:
         return GO_ON, model_messages(turn.history)
     places = (place for place, message in enumerate(turn.history) if message.role == "user")
     return turn.prompt, model_messages(turn.history[: max(places, default=0)])
-
-
-def _usage(response: ModelResponse) -> dict[str, int]:
-    """Return the tokens that the provider says it has counted, within the bounds of a count."""
-    usage = response.usage
-    counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-    return {name: min(max(int(count or 0), 0), MOST_TOKENS) for name, count in counts.items()}
 
 
 def _check_ended(response: ModelResponse) -> None:
