@@ -167,7 +167,7 @@ def registered_together(writer: Writer, *frames: ClientFrame) -> Iterator[list[F
     busy = asyncio.run_coroutine_threadsafe(writer.log_writer.do(be_busy), writer.loop)
     assert begun.wait(DEADLINE_S)
     producers = publishing.Producers(writer.log_writer)
-    yield [asyncio.run_coroutine_threadsafe(producers._worker("agent:a", frame), writer.loop) for frame in frames]
+    yield [asyncio.run_coroutine_threadsafe(producers.worker_of("agent:a", frame), writer.loop) for frame in frames]
     wait_until(lambda: writer.log_writer.waiting == len(frames))
     ended.set()
     busy.result(DEADLINE_S)
