@@ -76,6 +76,18 @@ async def test_an_approved_call_runs_once_with_what_was_approved(server: Server,
 
 
 @pytest.mark.usefixtures("worker")
+async def test_the_documented_call_runs_when_it_is_approved(server: Server) -> None:
+    async with asking(server) as (reader, session):
+        await reader.say(session, "lend")
+        await reader.wait_until(lambda: descriptor(reader, session))
+        approval, shown = descriptor(reader, session)
+        await reader.signal(session, "approve", {"approval": approval, "input_hash": shown["input_hash"]})
+        answer = await reader.wait_for_end(session)
+        assert answer.status == "complete"
+        assert [part["output"] for part in answer.parts if "output" in part] == ["Middlemarch is lent"]
+
+
+@pytest.mark.usefixtures("worker")
 async def test_a_stop_ends_the_answer(server: Server) -> None:
     async with asking(server) as (reader, session):
         await reader.say(session, "count")

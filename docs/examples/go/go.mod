@@ -1,3 +1,3 @@
 module holdfast.example/worker
 
-go 1.21
+go 1.23

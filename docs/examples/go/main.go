@@ -1,5 +1,4 @@
-// A worker of a Holdfast site in Go, by the standard library alone: it answers by repeating what it is asked, word by word.
-// PROTOCOL.md §16, over HTTP.
+// A worker of a Holdfast site (PROTOCOL.md §16, over HTTP) that repeats what it is asked, by the standard library alone.
 package main
 
 import (
@@ -8,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -22,19 +22,8 @@ type object = map[string]any
 type Frame struct {
 	Type, Session, Run, Message, Reason string
 	Result                              struct{ Runs []string }
-	Messages                            []struct {
-		Role  string
-		Parts []struct{ Type, Text string }
-	}
+	Messages                            []struct{ Parts []struct{ Text string } }
 }
-
-// Refusal is the site's error.
-type Refusal struct {
-	Code, Message string
-	Retryable     bool
-}
-
-func (refusal Refusal) Error() string { return refusal.Code + ": " + refusal.Message }
 
 var (
 	url, token = strings.TrimRight(os.Getenv("HOLDFAST_URL"), "/"), os.Getenv("HOLDFAST_TOKEN")
@@ -50,8 +39,7 @@ var (
 // ask sends a request until it is answered: all of them are repeatable, with the same body.
 func ask(path string, fields object, answer any) error {
 	fields["producer"], fields["epoch"] = name, epoch
-	body, err := json.Marshal(fields)
-	for err == nil {
+	for body, _ := json.Marshal(fields); ; time.Sleep(300 * time.Millisecond) {
 		request, _ := http.NewRequest("POST", url+path, bytes.NewReader(body))
 		request.Header.Set("Authorization", "Bearer "+token)
 		request.Header.Set("Content-Type", "application/json")
@@ -64,14 +52,15 @@ func ask(path string, fields object, answer any) error {
 			} else if cut == nil && response.StatusCode == 200 {
 				return json.Unmarshal(text, answer)
 			}
-			var refusal Refusal
+			var refusal struct {
+				Code, Message string
+				Retryable     bool
+			}
 			if json.Unmarshal(text, &refusal) == nil && refusal.Code != "" && !refusal.Retryable {
-				return refusal
+				return fmt.Errorf("%s: %s", refusal.Code, refusal.Message)
 			}
 		}
-		time.Sleep(300 * time.Millisecond)
 	}
-	return err
 }
 
 // answer repeats the prompt, one batch a word.
@@ -84,14 +73,11 @@ func answer(run Frame, stop chan string) {
 			"message": run.Message, "run": run.Run, "sequence": sequence, "chunks": chunks}, &object{})
 	}
 	prompt := ""
-	for _, message := range run.Messages {
-		for _, part := range message.Parts {
-			if message.Role == "user" && part.Type == "text" {
-				prompt = part.Text
-			}
-		}
+	for _, part := range run.Messages[len(run.Messages)-1].Parts {
+		prompt += part.Text
 	}
-	err := publish(object{"type": "start", "messageId": run.Message}, object{"type": "start-step"}, object{"type": "text-start", "id": "t"})
+	err := publish(object{"type": "start", "messageId": run.Message}, object{"type": "start-step"},
+		object{"type": "text-start", "id": "t"})
 	for _, word := range strings.SplitAfter(prompt, " ") {
 		select {
 		case reason := <-stop:
@@ -100,17 +86,20 @@ func answer(run Frame, stop chan string) {
 			}
 			return
 		case <-time.After(20 * time.Millisecond):
-			if err != nil {
-				break
+			if err == nil {
+				err = publish(object{"type": "text-delta", "id": "t", "delta": word})
 			}
-			err = publish(object{"type": "text-delta", "id": "t", "delta": word})
 		}
 	}
 	if err == nil {
 		err = publish(object{"type": "text-end", "id": "t"}, object{"type": "finish-step"}, object{"type": "finish", "finishReason": "stop"})
 	}
+	log.Println("ended", run.Run, err)
+}
+
+func check(err error) {
 	if err != nil {
-		log.Printf("run %s: %v", run.Run, err)
+		log.Fatal(err)
 	}
 }
 
@@ -122,11 +111,8 @@ func stopRun(run, reason string) {
 
 // claim polls once: it says which runs go on here, and takes new ones and news.
 func claim(number int) error {
-	held := []string{}
 	lock.Lock()
-	for run := range runs {
-		held = append(held, run)
-	}
+	held := append([]string{}, slices.Collect(maps.Keys(runs))...)
 	lock.Unlock()
 	var news struct{ Frames []Frame }
 	id := fmt.Sprintf("claim-%d-%d", epoch, number)
@@ -139,13 +125,11 @@ func claim(number int) error {
 		}
 	}
 	for _, frame := range news.Frames {
-		_, isHeld := runs[frame.Run]
-		switch {
-		case frame.Type == "run" && !isHeld:
+		if frame.Type == "stop" {
+			stopRun(frame.Run, frame.Reason)
+		} else if frame.Type == "run" && runs[frame.Run] == nil {
 			runs[frame.Run] = make(chan string, 1)
 			go answer(frame, runs[frame.Run])
-		case frame.Type == "stop":
-			stopRun(frame.Run, frame.Reason)
 		}
 	}
 	return err
@@ -153,16 +137,13 @@ func claim(number int) error {
 
 func main() {
 	go func() { // the sign of life: at least every third of the site's lease
-		for ; ; time.Sleep(time.Second) {
-			if err := ask("/api/beat/", object{}, &object{}); err != nil {
-				log.Fatal(err)
-			}
+		for {
+			check(ask("/api/beat/", object{}, &object{}))
+			time.Sleep(time.Second)
 		}
 	}()
 	for number := 0; ; number++ {
-		if err := claim(number); err != nil {
-			log.Fatal(err)
-		}
+		check(claim(number))
 		time.Sleep(20 * time.Millisecond)
 	}
 }

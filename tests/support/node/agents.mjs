@@ -1,12 +1,31 @@
 // The worker of tests/scenarios/test_node_workers.py: `node agents.mjs URL TOKEN NAME`. Each prompt names what it does.
 
-
-import { Worker } from "../../../agents_app/node/index.js";
+import { readFileSync } from "node:fs";
 
 import { simulateReadableStream, streamText } from "ai";
 import { MockLanguageModelV4 } from "ai/test";
 
+import { Worker } from "../../../agents_app/node/index.js";
+
 const [url, token, name] = process.argv.slice(2);
+const page = readFileSync(new URL("../../../docs/agents.md", import.meta.url), "utf8").split("## Agents in Node\n")[1].split("\n## ")[0];
+const [register, lends] = [...page.matchAll(/```js\n(.*?)```/gs)].map(([, block]) => block.replace(/^import .*\n/gm, ""));
+const AsyncFunction = (async () => undefined).constructor;
+
+/** Return the agent that the documentation's code registers. */
+async function documented(names) {
+  let registered;
+  class Registry {
+    agent(_, agent) {
+      registered = agent;
+    }
+    async run() {}
+  }
+  const all = { Worker: Registry, streamText, token, ...names };
+  await new AsyncFunction(...Object.keys(all), register)(...Object.values(all));
+  return registered;
+}
+
 const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
 
 const does = {
@@ -29,7 +48,11 @@ const does = {
       { type: "finish", finishReason: { unified: "length", raw: "length" }, usage },
     ];
     const model = new MockLanguageModelV4({ doStream: async () => ({ stream: simulateReadableStream({ chunks }) }) });
-    await turn.stream(streamText({ model, prompt: turn.prompt }).toUIMessageStream());
+    await (await documented({ model }))(turn);
+  },
+
+  async lend(turn) {
+    await new AsyncFunction("turn", "lend", lends)(turn, (book) => `${book} is lent`);
   },
 
   async count(turn) {
