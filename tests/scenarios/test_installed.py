@@ -127,7 +127,10 @@ IN_REPOSITORY = ("sessions_app", "agents_app", "templates/holdfast", "static/hol
 def in_the_repository() -> set[str]:
     """Return the paths of all files that belong into the wheel."""
     files = (path for folder in IN_REPOSITORY for path in (ROOT / folder).rglob("*") if path.is_file())
-    return {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    node = ROOT / "agents_app" / "node"  # the npm package holdfast-agent
+    return {
+        str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts and node not in path.parents
+    }
 
 
 def test_the_metadata_name_the_licence_and_the_publishers_three_packages(wheel: Path) -> None:
