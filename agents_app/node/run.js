@@ -51,8 +51,11 @@ export class Run {
   /** Run the agent, and end its response. @param {Agent} agent */
   async perform(agent) {
     const answering = this.#answer(agent);
-    const stopped = this.stopped().catch(() => new Promise((resolve) => setTimeout(resolve, GRACE_MS)));
+    /** @type {NodeJS.Timeout | undefined} */
+    let timer;
+    const stopped = this.stopped().catch(() => new Promise((resolve) => (timer = setTimeout(resolve, GRACE_MS))));
     const end = await Promise.race([answering, stopped]);
+    clearTimeout(timer);
     await this.#close(this.signal.aborted ? this.#stopChunk() : /** @type {Chunk | null} */ (end)).catch((problem) => {
       if (problem.code !== "fenced") console.error(`holdfast-agent: run ${this.frame.run} could not be ended: ${problem.message}`);
     });

@@ -25,21 +25,36 @@ def server(start_shared_server: StartServer) -> Server:
     return start_shared_server(**SETTINGS)
 
 
+class NodeWorker:
+    """The agents of `AGENTS`, in a process of Node."""
+
+    def __init__(self, server: Server, log: Path) -> None:
+        self._command = [services.require("node"), str(AGENTS), server.url, work_token()]
+        self._log = log
+        services.require_package("ai")
+
+    def start(self) -> None:
+        command = [*self._command, f"node-{time.time_ns()}"]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
+        assert self.process.stdout and self.process.stdout.readline(), self._log.read_text()
+
+    def wait(self) -> None:
+        """Wait until it has ended well."""
+        assert self.process.wait(DEADLINE_S) == 0, self._log.read_text()
+
+
 @pytest.fixture(scope="module")
-def worker(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator["subprocess.Popen[bytes]"]:
-    """The agents of `AGENTS`, in Node; SIGTERM ends them, drained."""
-    node = services.require("node")
-    services.require_package("ai")
-    log = Path(tmp_path_factory.mktemp("node") / "log")
-    with log.open("wb") as output:
-        command = [node, str(AGENTS), server.url, work_token(), f"node-{time.time_ns()}"]
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+def worker(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeWorker]:
+    """A worker that runs; SIGTERM ends it at the end."""
+    worker = NodeWorker(server, tmp_path_factory.mktemp("node") / "log")
+    worker.start()
     try:
-        yield process
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(DEADLINE_S) == 0, log.read_text()
+        yield worker
+        worker.process.send_signal(signal.SIGTERM)
+        worker.wait()
     finally:
-        process.kill()
+        worker.process.kill()
 
 
 def descriptor(reader: Follower, session: str) -> Any:
@@ -114,3 +129,30 @@ async def test_a_killed_site_and_a_steer_leave_the_text_exact(server: Server) ->
         assert (answer.status, told) == ("complete", "the end")
         assert numbers == [f"{number}é" for number in range(len(numbers))]
         assert reader.taken_back == []
+
+
+async def test_a_worker_that_is_told_to_stop_lets_its_agent_finish(server: Server, worker: NodeWorker) -> None:
+    async with asking(server) as (reader, session):
+        await reader.say(session, "count")
+        await reader.wait_until(lambda: "3é" in reader.sessions[session].text)
+        worker.process.send_signal(signal.SIGTERM)
+        shown = len(reader.sessions[session].text)
+        await reader.wait_until(lambda: len(reader.sessions[session].text) > shown)
+        await reader.say(session, "the end", kind="steer")
+        answer = await reader.wait_for_end(session)
+        assert (answer.status, text_of(answer)[-9:]) == ("complete", "[the end]")
+        await in_thread(worker.wait)
+        worker.start()
+
+
+async def test_a_worker_that_is_told_twice_interrupts_its_agent(server: Server, worker: NodeWorker) -> None:
+    async with asking(server) as (reader, session):
+        await reader.say(session, "count")
+        await reader.wait_until(lambda: "3é" in reader.sessions[session].text)
+        worker.process.send_signal(signal.SIGTERM)
+        shown = len(reader.sessions[session].text)
+        await reader.wait_until(lambda: len(reader.sessions[session].text) > shown)
+        worker.process.send_signal(signal.SIGTERM)
+        assert (await reader.wait_for_end(session)).status == "interrupted"
+        await in_thread(worker.wait)
+        worker.start()

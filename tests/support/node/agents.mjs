@@ -69,4 +69,6 @@ const does = {
   },
 };
 
-await new Worker({ url, token, name }).agent("far", (turn) => does[turn.prompt](turn)).run();
+const running = new Worker({ url, token, name }).agent("far", (turn) => does[turn.prompt](turn)).run();
+console.log("ready to run"); // and to be told to stop
+await running;
