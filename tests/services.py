@@ -1,4 +1,4 @@
-"""The programs that some tests need beside Python: Chromium, Node, nginx, pgbouncer, PostgreSQL, Redis.
+"""The programs that some tests need beside Python: Chromium, Go, Node, nginx, pgbouncer, PostgreSQL, Redis.
 
 As a command it runs another if a service is there: `python -m tests.services postgres -- pytest` with a
 PostgreSQL server of its own, `python -m tests.services node -- node --test`.
@@ -29,6 +29,7 @@ from psycopg.rows import dict_row
 PROGRAMS = {
     "chromium": ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"),
     "curl": ("curl",),
+    "go": ("go",),
     "nginx": ("nginx",),
     "pgbouncer": ("pgbouncer",),
     "node": ("node",),

@@ -1,0 +1,151 @@
+// A worker: claims the runs of its agents at a site by long polls, and answers them.
+
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Run } from "./run.js";
+import { Site } from "./site.js";
+
+const POLL_MS = 15_000; // that a claim waits for news
+const POLL_PAUSE_MS = 20; // between two polls: one may bring what the worker is about to do
+const BEAT_MS = 3_000;
+const HEARD = 1000; // newest signals that a claim names; an earlier one comes again, and is known
+
+/** @typedef {Record<string, any>} Frame */
+/** @typedef {import("./run.js").Agent} Agent */
+
+export class Worker {
+  #site;
+  #who;
+  #most;
+  #drainMs;
+  #beatMs = BEAT_MS;
+  /** @type {Map<string, Agent>} */
+  #agents = new Map();
+  /** @type {Map<string, Run>} */
+  #runs = new Map();
+  /** @type {Set<Promise<void>>} */
+  #work = new Set();
+  #isStopping = false;
+  #poll = new AbortController();
+  #end = new AbortController();
+
+  /**
+   * @param {object} options
+   * @param {string} options.url the site's
+   * @param {string | (() => string | Promise<string>)} options.token one with the scope `work` that names the agents,
+   *   or a function that returns a fresh one
+   * @param {string} options.name this process's, 8 to 64 of A-Z a-z 0-9 _ -; the next process with it fences this one
+   * @param {number} [options.most] how many runs at once
+   * @param {number} [options.drainMs] how long agents may go on once it is told to stop
+   */
+  constructor({ url, token, name, most = 100, drainMs = 30_000 }) {
+    if (!/^[\w-]{8,64}$/.test(name ?? "")) throw new TypeError(`A worker's name is 8 to 64 of A-Z a-z 0-9 _ -, not ${name}.`);
+    this.#site = new Site(url, token);
+    this.#who = { producer: name, epoch: Date.now() };
+    this.#most = most;
+    this.#drainMs = drainMs;
+  }
+
+  /** Register an agent. @param {string} name @param {Agent} agent @returns {this} */
+  agent(name, agent) {
+    this.#agents.set(name, agent);
+    return this;
+  }
+
+  /**
+   * Answer until `stop`, SIGTERM or SIGINT, and let agents at work finish; a second signal interrupts them. Rejects with
+   * HoldfastError if the site refuses this worker: its token, its agents, or, as `fenced`, its epoch.
+   */
+  async run() {
+    if (!this.#agents.size) throw new TypeError("The worker has no agent: register one with worker.agent(name, …).");
+    const told = () => (this.#isStopping ? this.#end.abort() : this.stop());
+    process.on("SIGTERM", told).on("SIGINT", told);
+    const beating = this.#keepBeating();
+    try {
+      await this.#claim();
+    } finally {
+      await this.#endAll();
+      this.#end.abort();
+      process.off("SIGTERM", told).off("SIGINT", told);
+      await beating;
+    }
+  }
+
+  /** Claim no more, let the agents at work finish within `drainMs`, and end `run`. */
+  stop() {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#poll.abort();
+    setTimeout(() => this.#end.abort(), this.#drainMs).unref();
+  }
+
+  async #claim() {
+    while (!this.#end.signal.aborted) {
+      const isLast = this.#isStopping;
+      if (!isLast) this.#poll = new AbortController();
+      try {
+        await this.#claimOnce(isLast ? this.#end.signal : AbortSignal.any([this.#poll.signal, this.#end.signal]));
+      } catch (problem) {
+        if (!this.#end.signal.aborted && !this.#poll.signal.aborted) throw problem;
+        if (isLast && !this.#end.signal.aborted) throw problem;
+      }
+      if (isLast && !this.#work.size) return;
+      await sleep(POLL_PAUSE_MS);
+    }
+  }
+
+  /** @param {AbortSignal} signal */
+  async #claimOnce(signal) {
+    const held = [...this.#runs.keys()];
+    const signals = [...this.#runs.values()].flatMap(({ inbox }) => [...inbox.heard]).slice(-HEARD);
+    const most = this.#isStopping ? 0 : this.#most;
+    const about = { agents: [...this.#agents.keys()], most, runs: held, signals };
+    const waitMs = this.#isStopping ? 200 : POLL_MS; // a drain ends soon after its last run
+    const claim = { id: randomBytes(12).toString("base64url"), ...this.#who, ...about, wait_ms: waitMs };
+    const [{ result }, ...news] = (await this.#site.ask("/api/work/claim/", claim, signal)).frames;
+    this.#beatMs = Math.min(BEAT_MS, result.lease_ms / 3);
+    for (const id of held) if (!result.runs.includes(id)) this.#runs.get(id)?.stop("ended");
+    for (const frame of news) this.#receive(frame);
+  }
+
+  /** @param {Frame} frame */
+  #receive(frame) {
+    const run = this.#runs.get(frame.run);
+    if (frame.type === "run") {
+      if (!run) this.#start(new Run(this.#site, this.#who, frame));
+    } else if (frame.type === "inbox") run?.inbox.put(frame.signal);
+    else if (frame.type === "expired") run?.inbox.expire(frame.approval);
+    else if (frame.type === "stop") run?.stop(frame.reason);
+  }
+
+  /** @param {Run} run */
+  #start(run) {
+    const { run: id, agent } = run.frame;
+    const answer = this.#agents.get(agent);
+    this.#runs.set(id, run);
+    const work = (this.#isStopping || !answer ? run.handBack() : run.perform(answer))
+      .catch((problem) => console.error(`holdfast-agent: run ${id}: ${problem.message}`))
+      .then(() => {
+        this.#runs.delete(id);
+        this.#work.delete(work);
+      });
+    this.#work.add(work);
+  }
+
+  /** The sign of life between batches. */
+  async #keepBeating() {
+    const { signal } = this.#end;
+    while (!signal.aborted) {
+      const beat = this.#site.ask("/api/beat/", this.#who, signal);
+      await beat.catch(() => undefined); // a refusal comes to the claim too
+      await sleep(this.#beatMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** Interrupt the agents at work; give their ends a moment to reach the site. */
+  async #endAll() {
+    for (const run of this.#runs.values()) run.interrupt();
+    await Promise.race([Promise.all(this.#work), sleep(5_000, undefined, { ref: false })]);
+  }
+}

@@ -1,0 +1,3 @@
+module holdfast.example/worker
+
+go 1.23
