@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents_app.remote import Fenced, RemoteAnswer
+from agents_app.remote import Fenced, Publisher, RemoteAnswer, Worker
 from agents_app.remote.answer import CHUNK_BYTES, REFUSE_WHOLE, RemoteResponse, batches
+from agents_app.remote.publisher import problem_of
 from sessions_app import conf
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import BATCH_CHUNKS
@@ -333,3 +334,16 @@ async def test_an_answer_ended_by_another_is_left_alone() -> None:
     problem = await site.serve(block(), ("fenced", "start"))
     assert isinstance(problem, HoldfastError) and problem.code == "fenced"
     assert len(site.batches) == 1
+
+
+@pytest.mark.parametrize("name", ["bench", "a b c d e f", "x" * 65])
+def test_a_name_that_sites_refuse_is_refused_at_its_line(name: str) -> None:
+    with pytest.raises(ValueError, match="8 to 64 of A-Z"):
+        Publisher("http://site", token="t", producer=name)
+    with pytest.raises(ValueError, match="8 to 64 of A-Z"):
+        Worker("http://site", token="t", name=name, agents=["demo"])
+
+
+def test_a_traceback_shows_what_the_site_said() -> None:
+    problem = problem_of({"type": "error", "code": "bad_frame", "message": "`epoch` is a whole number"})
+    assert "`epoch` is a whole number" in str(problem)

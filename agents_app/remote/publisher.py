@@ -19,6 +19,7 @@ from agents_app.remote.answer import RemoteAnswer, RemoteResponse
 from agents_app.remote.beats import BeatThread
 from agents_app.remote.transports import Frame, HttpTransport, PublisherTransport, TransportLost, WebSocketTransport
 from sessions_app.core.errors import ERRORS, HoldfastError
+from sessions_app.core.frames import SIGNAL_ID
 from sessions_app.publishing.ticker import Ticker
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class Publisher:
         rollup_ms: int = ROLLUP_MS,
         beat_s: float = BEAT_S,
     ) -> None:
+        if producer and not SIGNAL_ID.match(producer):
+            raise ValueError(f"a producer's or worker's name is 8 to 64 of A-Z a-z 0-9 _ -, not {producer[:80]!r}")
         self._url = url.rstrip("/")
         self._token = token
         self._who = {

@@ -130,6 +130,7 @@ class HoldfastError(Exception):
         """Return a failure that was stored with this code and message."""
         problem = cls(code)
         problem.message = message
+        problem.args = (code, message)  # what a traceback shows
         return problem
 
     def as_dict(self) -> ErrorBody:

@@ -14,6 +14,7 @@ FAN_1000 = "fan-out: one answer at 50 tokens/s, 1,000 readers"
 FAN_10000 = "fan-out: one answer at 50 tokens/s, 10,000 readers"
 CONNECTING = "1,000 readers come, 50 at a time, with signed tokens (Socket.IO and Nchan: without)"
 FIRST, FIRST_APART = "from send to first token, agents in the server", "from send to first token, agents in a worker"
+FIRST_ELSEWHERE = "from send to first token, agents elsewhere"
 FAIR = "a second person, while one guest does the worst that limits allow"
 FAIR_TEN = "the same, while ten guests do at one address"
 IDLE = "5,000 sessions idle, one reader each"
@@ -139,6 +140,8 @@ FIGURES = [
     Figure(FIRST, "p99", "p99, ms", 19),
     Figure(FIRST_APART, "p50", "p50, ms", 36),
     Figure(FIRST_APART, "p99", "p99, ms", 55),
+    Figure(FIRST_ELSEWHERE, "p50", "p50, ms", 40),
+    Figure(FIRST_ELSEWHERE, "p99", "p99, ms", 120),
     *_fair(FAIR, 3),
     *_fair(FAIR_TEN, None),
     Figure(IDLE, "KiB", "KiB for each", 15),

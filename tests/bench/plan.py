@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from tests.bench import budgets, connecting, fairness, fanout, foreign, rows, saturation, storage, streaming
+from tests.bench import budgets, connecting, elsewhere, fairness, fanout, foreign, rows, saturation, storage, streaming
 from tests.bench.fanout import Fan
 from tests.bench.overload import Overload
 from tests.bench.saturation import Search
@@ -141,6 +141,13 @@ def _returning(quick: bool) -> list[Row]:
         Row((budgets.TOGETHER,), together, ALONE, rolled, True),
         Row((budgets.FIRST,), first, EMBEDDED, once=True),
         Row((budgets.FIRST_APART,), first, SCALED, once=True),
+        Row(
+            (budgets.FIRST_ELSEWHERE,),
+            lambda open_site: elsewhere.first_tokens(open_site, asked),
+            ("uvicorn", "daphne"),
+            KEYS | elsewhere.SETTINGS,
+            True,
+        ),
         Row((budgets.FAIR,), guest, EMBEDDED, LIMITED),
         Row((budgets.FAIR_TEN,), guests, EMBEDDED, LIMITED, True),
     ]
