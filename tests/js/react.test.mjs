@@ -115,12 +115,12 @@ test("sessions are listed page by page, created, and listed again after a failur
     return new Response(JSON.stringify({ results: [{ id: next ? "one" : "two" }], next }));
   };
   const page = { ...created, ...openPage(created) };
-  const { act, clock, network, pass, seen } = await mounted(() => useSessions(), page);
-  for (let count = 0; count < 100 && (seen[0].loading || !seen[0].error); count += 1) await pass(clock, 10);
+  const { act, clock, network, pass, seen, until } = await mounted(() => useSessions(), page);
+  await until(clock, () => !seen[0].loading && seen[0].error);
   assert.deepEqual([seen[0].loading, seen[0].error.offline, seen[0].sessions], [false, true, []]);
   fails = false;
   network.cut();
-  for (let count = 0; count < 100 && (seen[0].loading || seen[0].error); count += 1) await pass(clock, 100);
+  await until(clock, () => !seen[0].loading && !seen[0].error);
   const ids = () => seen[0].sessions.map(({ id }) => id);
   assert.deepEqual([ids(), seen[0].more, seen[0].error], [["one"], true, null]);
   await act(() => seen[0].loadMore());

@@ -24,5 +24,12 @@ export async function renderer() {
   const unmount = () => act(async () => root.unmount());
   /** Let time pass, and React follow. @param {import("./clock.mjs").Clock} clock @param {number} ms */
   const pass = (clock, ms) => act(() => clock.pass(ms));
-  return { act, createElement, render, unmount, pass, text: () => window.document.body.textContent };
+  /** Let time pass until a condition holds: what React and imports do takes real time. */
+  const until = async (clock, condition) => {
+    for (const ends = Date.now() + 10_000; !condition(); await new Promise((resolve) => setTimeout(resolve, 1))) {
+      if (Date.now() > ends) throw new Error("it has not come true in 10 s");
+      await pass(clock, 10);
+    }
+  };
+  return { act, createElement, render, unmount, pass, until, text: () => window.document.body.textContent };
 }
