@@ -127,7 +127,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,  # seconds to wait for that lock
         "factory": SiteConnection,  # reads on a full disk too, and never opens a file put in the place of another
         # WAL: readers don't wait for the writer. FULL: a commit survives a power cut. The cache stays at SQLite's 2 MB
-        # for each of a process's eight connections: a larger one costs memory, and measured no faster.
+        # for each of a process's threads: a larger one costs memory, and measured no faster.
         # Commits change the same pages repeatedly, so checkpoint every 32 MB of WAL instead of every 4 MB.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=8000;",
     }
