@@ -125,6 +125,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         # between; one that takes the write lock at its start waits instead.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,  # seconds to wait for that lock
+        "cached_statements": 32,  # of Python's 128: each keeps its last parameters, such as messages that were written
         "factory": SiteConnection,  # reads on a full disk too, and never opens a file put in the place of another
         # WAL: readers don't wait for the writer. FULL: a commit survives a power cut. The cache stays at SQLite's 2 MB
         # for each of a process's threads: a larger one costs memory, and measured no faster.
