@@ -13,7 +13,7 @@ from sessions_app.diagnostics.connection_records import Ended
 from sessions_app.runs import lifecycle
 from sessions_app.servers.request_limits import ResponseCut
 from sessions_app.transports.ai_sdk import stream as ai_sdk_stream
-from tests.support.chat import ONE, TWO, Held, Stream, body, chat, messages, parrot, post, send, stored, user
+from tests.support.chat import ONE, TWO, Held, Speaker, Stream, body, chat, messages, parrot, post, send, stored, user
 from tests.support.harness import until
 from tests.support.requests import Browser, limit, new_session, refusal_of, running
 from tests.support.stored import a_message
@@ -226,21 +226,13 @@ async def test_comments_keep_a_silent_stream_alive(chat: Any, limit: Any) -> Non
 
 async def test_a_client_that_does_not_read_gets_the_state_when_it_does(chat: Any, limit: Any) -> None:
     limit(WINDOW_BYTES=2048)
-    written, words = asyncio.Event(), [f"word {number} " for number in range(400)]
-
-    async def speaker(turn: Turn) -> None:
-        for word in words:
-            await turn.text(word)
-            await turn.flush()
-        written.set()
-        await turn.text("end")
-
+    speaker = Speaker()
     session = await chat(speaker)
     stream = Stream(await post(body(session, user(ONE))))
     pieces = stream.response._body
     await anext(pieces)  # it reads the beginning, and then nothing
     reading = asyncio.create_task(anext(pieces))
-    await until(written.is_set)
+    await until(speaker.written.is_set)
     first = await reading
 
     async def rest() -> Any:
@@ -250,8 +242,8 @@ async def test_a_client_that_does_not_read_gets_the_state_when_it_does(chat: Any
 
     stream.response._body = rest()
     await stream.all()
-    assert stream.text == "".join(words) + "end"
-    assert len(stream.chunks) < len(words)
+    assert stream.text == speaker.text
+    assert len(stream.chunks) < len(speaker.words)
 
 
 async def test_a_client_that_never_reads_is_left_behind(chat: Any, limit: Any, running: process.Process) -> None:

@@ -10,7 +10,7 @@ from agents_app.turn import Turn
 from sessions_app import models, process
 from sessions_app.core.errors import HoldfastError
 from sessions_app.database import threads
-from tests.support.chat import ONE, TWO, Held, body, chat, messages, parrot, stored, user
+from tests.support.chat import ONE, TWO, Held, Speaker, body, chat, messages, parrot, stored, user
 from tests.support.chat_socket import ChatSocket, Request
 from tests.support.harness import until
 from tests.support.requests import limit, new_session, running
@@ -178,24 +178,16 @@ async def test_a_deleted_session_ends_its_requests_only(chat: Any, running: proc
 
 async def test_a_client_that_does_not_read_gets_the_state_when_it_does(chat: Any, limit: Any) -> None:
     limit(WINDOW_BYTES=2048)
-    written, words = asyncio.Event(), [f"word {number} " for number in range(400)]
-
-    async def speaker(turn: Turn) -> None:
-        for word in words:
-            await turn.text(word)
-            await turn.flush()
-        written.set()
-        await turn.text("end")
-
+    speaker = Speaker()
     session = await chat(speaker)
     async with ChatSocket() as socket:
         request = socket.send(body(session, user(ONE)))
         await request.until("start")
         socket.reads.clear()
-        await until(written.is_set)
+        await until(speaker.written.is_set)
         socket.reads.set()
         await request.all()
-    assert request.message().text == "".join(words) + "end" and len(request.chunks) < len(words)
+    assert request.message().text == speaker.text and len(request.chunks) < len(speaker.words)
 
 
 async def test_a_client_that_never_reads_is_left_behind(chat: Any, limit: Any, running: process.Process) -> None:

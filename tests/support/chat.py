@@ -43,6 +43,22 @@ class Held:
         await turn.text("second")
 
 
+class Speaker:
+    """An agent that says more, word by word, than a client holds that doesn't read. `written`: all but the end is."""
+
+    def __init__(self) -> None:
+        self.words = [f"word {number} " for number in range(400)]
+        self.text = "".join(self.words) + "end"
+        self.written = asyncio.Event()
+
+    async def __call__(self, turn: Turn) -> None:
+        for word in self.words:
+            await turn.text(word)
+            await turn.flush()
+        self.written.set()
+        await turn.text("end")
+
+
 async def parrot(turn: Turn) -> None:
     await turn.text(turn.prompt)
 
