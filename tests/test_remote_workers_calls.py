@@ -37,6 +37,16 @@ RESPONSE = {"type": "tool-approval-response", "approvalId": "approval_1", "appro
 OUTPUT = {"type": "tool-output-available", "toolCallId": "c1", "output": "paid"}
 
 
+async def with_an_approved_call(talk: Talk, worker: RawWorker) -> Any:
+    """Return a run that the worker has begun, and whose call people have approved."""
+    await worker.claim()
+    await talk.say("Pay")
+    run = await worker.given(talk.session)
+    await worker.begin(run, *asks())
+    await talk.send("approve", approval="approval_1", input_hash=(await approval_of(talk)).input_hash)
+    return run
+
+
 async def approval_of(talk: Talk) -> models.Approval:
     return await threads.run(models.Approval.objects.get, session=talk.session)
 
@@ -83,11 +93,7 @@ async def test_usage_of_a_repeated_batch_counts_once(process: Process) -> None:
 
 async def test_a_call_that_has_begun_when_its_worker_dies_has_an_unknown_outcome(process: Process) -> None:
     async with Talk(process) as talk, RawWorker(process) as worker:
-        await worker.claim()
-        await talk.say("Pay")
-        run = await worker.given(talk.session)
-        await worker.begin(run, *asks())
-        await talk.send("approve", approval="approval_1", input_hash=(await approval_of(talk)).input_hash)
+        run = await with_an_approved_call(talk, worker)
         await worker.publish(run, RESPONSE)
         assert await worker.about(run, "begin", approval="approval_1") == "begun"
         async with RawWorker(process, epoch=2) as successor:
@@ -99,11 +105,7 @@ async def test_a_call_that_has_begun_when_its_worker_dies_has_an_unknown_outcome
 
 async def test_a_begin_that_comes_after_a_stop_runs_nothing(process: Process) -> None:
     async with Talk(process) as talk, RawWorker(process) as worker:
-        await worker.claim()
-        await talk.say("Pay")
-        run = await worker.given(talk.session)
-        await worker.begin(run, *asks())
-        await talk.send("approve", approval="approval_1", input_hash=(await approval_of(talk)).input_hash)
+        run = await with_an_approved_call(talk, worker)
         await talk.send("cancel")
         assert await worker.about(run, "begin", approval="approval_1") == "stop"
 
