@@ -29,7 +29,7 @@ from tests.support.concurrent_user import ConcurrentUser
 from tests.support.harness import StartServer
 from tests.support.history_checker import Recorder
 from tests.support.recording_tab import RecordingTab
-from tests.support.scripted import EFFECTS, SETTINGS
+from tests.support.scripted import EFFECTS, SETTINGS, effects_in
 from tests.support.session_invariants import Rows, check, rows_of_postgres
 from tests.support.tokens import KEYS, token
 
@@ -150,7 +150,7 @@ class FaultRounds:
             self.cluster.check_alive()
             for person in (*asking, reader):
                 await person.settle()
-            ran = self.effects.read_text().split()
+            ran = effects_in(self.effects)
             for effect in ran:
                 self.recorder.note("ran", effect=effect)
             for person in asking:

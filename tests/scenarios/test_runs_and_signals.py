@@ -12,7 +12,7 @@ from tests.scenarios.test_faults import freeze_outside_a_transaction
 from tests.scenarios.test_kill import check_against_store, in_thread
 from tests.support.concurrent_user import ConcurrentUser, RoamingTab
 from tests.support.harness import Server, StartServer
-from tests.support.scripted import EFFECTS, SETTINGS
+from tests.support.scripted import EFFECTS, SETTINGS, effects_in
 from tests.support.session_invariants import check, rows_of_file
 
 LEASE_S = 3
@@ -58,7 +58,7 @@ async def fault_round(
         await asyncio.gather(failing, *asking)
         for person in everybody:
             await person.settle()
-        ran = effects.read_text().split()
+        ran = effects_in(effects)
         for person in everybody:
             check(person, rows_of_file(database, person.session), ran)
             for server in servers:
@@ -66,14 +66,16 @@ async def fault_round(
 
 
 @asynccontextmanager
-async def concurrent_user(servers: list[Server], random: Random) -> AsyncIterator[ConcurrentUser]:
+async def concurrent_user(
+    servers: list[Server], random: Random, *, agent: str = "", **habits: float
+) -> AsyncIterator[ConcurrentUser]:
     urls = [server.url for server in servers]
     async with RoamingTab(*urls, random=random) as first, RoamingTab(*urls, random=random) as second:
-        session = await first.create_session()
+        session = await first.create_session(agent=agent)
         second.http.cookies = first.http.cookies  # the same person, in another tab
         for tab in (first, second):
             await tab.follow(session)
-        yield ConcurrentUser(first, second, session, random)
+        yield ConcurrentUser(first, second, session, random, **habits)
 
 
 async def fail(processes: list[Server], database: Path, random: Random, faults: list[str]) -> None:

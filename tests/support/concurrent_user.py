@@ -69,14 +69,22 @@ class RoamingTab(RetryingFollower):
 
 
 class ConcurrentUser:
-    """A user with one session and two tabs on it; `sent` holds each signal's kind and payload, by id."""
+    """A user with one session and two tabs on it; `sent` holds each signal's kind and payload, by id.
 
-    def __init__(self, first: RetryingFollower, second: RetryingFollower, session: str, random: Random) -> None:
+    `steers`, `stops`: how probably they say something or stop the answer, at each moment.
+    """
+
+    def __init__(
+        self, first: RetryingFollower, second: RetryingFollower, session: str, random: Random,
+        *, steers: float = 0.15, stops: float = 0.1,
+    ) -> None:  # fmt: skip
         self.tabs = [first, second]
         self.session = session
         self.sent: dict[str, tuple[str, Frame]] = {}
         self.receipts: dict[str, Frame] = {}
         self._random = random
+        self._steers = steers
+        self._stops = stops
         self._decided: set[str] = set()
         self._actions: set[asyncio.Task[None]] = set()
 
@@ -122,17 +130,15 @@ class ConcurrentUser:
 
     def _do_something(self) -> None:
         chance = self._random.random()
-        if chance < 0.15:
+        if chance < self._steers:
             self._soon("steer", self._text())
-        elif chance < 0.20:
-            self._soon("cancel", {})
-        elif chance < 0.25:
-            self._soon("cancel", {})
-            self._soon("cancel", {})
-        elif chance < 0.30:
+        elif chance < self._steers + 0.05:
             hop = asyncio.ensure_future(self._random.choice(self.tabs).hop())
             self._actions.add(hop)
             hop.add_done_callback(self._actions.discard)
+        elif chance > 1 - self._stops:
+            for _ in range(self._random.choice([1, 2])):
+                self._soon("cancel", {})
 
     def _decide(self) -> None:
         """Decide most approvals that either tab shows; sometimes both tabs decide."""

@@ -79,8 +79,8 @@ def rows_of_models(session: str) -> Rows:
     return Rows(rows)
 
 
-def check(person: ConcurrentUser, rows: Rows, effects: list[str]) -> None:
-    """Check everything. `effects`: what the approved calls of all sessions left behind, in order."""
+def check(person: ConcurrentUser, rows: Rows, effects: dict[str, list[str]]) -> None:
+    """Check everything. `effects`: the processes in which the approved calls of all sessions ran, by what they did."""
     timeline = timeline_of(person)
     messages = person.tabs[0].sessions[person.session].messages
     check_all_has_ended(rows)
@@ -91,6 +91,7 @@ def check(person: ConcurrentUser, rows: Rows, effects: list[str]) -> None:
     check_approvals(messages, rows, effects)
     check_steers(messages, rows)
     check_words(messages)
+    check_writers(timeline)
 
 
 def check_all_has_ended(rows: Rows) -> None:
@@ -217,16 +218,16 @@ def check_stops(timeline: Timeline, rows: Rows) -> None:
             assert rows.messages[row["message"]]["status"] == "cancelled", id
 
 
-def check_approvals(messages: Messages, rows: Rows, effects: list[str]) -> None:
+def check_approvals(messages: Messages, rows: Rows, effects: dict[str, list[str]]) -> None:
     """Check that approved calls ran at most once, as the answer says, and unapproved ones never."""
-    assert len(effects) == len(set(effects)), "an approved call ran twice"
+    assert all(len(processes) == 1 for processes in effects.values()), f"an approved call ran twice: {effects}"
     parts = {
         part["approval"]["id"]: part for message in messages.values() for part in message.parts if part.get("approval")
     }
     assert parts.keys() == {row["uid"] for row in rows.approvals}
     for row in rows.approvals:
         part = parts[row["uid"]]
-        ran = effects.count(json.loads(row["input"])["effect"])
+        ran = len(effects.get(json.loads(row["input"])["effect"], []))
         decision = rows.keys.get(row["decision_id"])
         assert row["status"] != "pending", row
         if ran:
@@ -275,3 +276,12 @@ def check_words(messages: Messages) -> None:
             words = re.sub(r"\[[^]]*\]", "", text_of(message)).split()
             assert words == [str(number) for number in range(len(words))], message
             assert ended(message)
+
+
+def check_writers(timeline: Timeline) -> None:
+    """Check that one process alone has written each answer: nothing of an old fence comes after a newer one."""
+    writers: dict[str, str] = {}
+    for event in timeline.values():
+        if event.get("chunk", {}).get("type") == "message-metadata":
+            process = event["chunk"]["messageMetadata"]["process"]
+            assert writers.setdefault(event["message"], process) == process, event

@@ -35,7 +35,7 @@ class SessionSimulation:
         self.reaper = leases.Reaper(writer.log_writer, leases.Lease(writer.log_writer))
         self.agent: Agent | None = None
         self.dead: list[Agent] = []
-        self.effects: list[str] = []
+        self.effects: dict[str, list[str]] = {}  # the processes in which each approved call ran
         self.receipts: dict[str, tuple[signals.Sent, Any]] = {}
         self.number = 0
 
@@ -313,7 +313,7 @@ class SessionSimulation:
         def apply() -> None:
             if outcome(done) is True:
                 call.state = "begun"
-                self.effects.append(arguments["effect"])
+                self.effects.setdefault(arguments["effect"], []).append("here")
 
         return apply
 
