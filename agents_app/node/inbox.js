@@ -1,6 +1,6 @@
 // What people say and decide during one run.
 
-/** @typedef {{id: string, kind: string, actor: string, target: string, payload: Record<string, any>}} Signal */
+/** @typedef {{id: string, kind: string, actor: string, target: string, payload: Record<string, any>, issued_by?: string}} Signal */
 
 export class Inbox {
   /** @type {Set<string>} ids of the signals that have come: each may be told again */

@@ -1,9 +1,9 @@
 // A run's response: what is written goes to the site in numbered batches, one in flight, and joined meanwhile.
 
 import { HoldfastError } from "./errors.js";
-import { Waiting } from "./batches.js";
+import { BATCH_BYTES, Waiting } from "./batches.js";
 
-const ROLLUP_MS = 20; // for the chunks that come together with the first one
+const ROLLUP_MS = 20; // between two batches
 const UNSTORED_BYTES = 64 * 1024; // writes wait beyond this
 
 // Refusals of a malformed chunk: nothing of its batch is stored, and the batch's number is free. Others store what comes
@@ -11,7 +11,13 @@ const UNSTORED_BYTES = 64 * 1024; // writes wait beyond this
 const REFUSE_WHOLE = ["bad_chunk", "unknown_chunk"];
 
 // After these nothing more of the run can be stored.
-const LOST = ["fenced", "not_found", "storage_unavailable", "forbidden_scope", "bad_token", "token_expired"];
+const LOST = [
+  ...["fenced", "not_found", "expired", "message_ended", "storage_unavailable"],
+  ...["forbidden_scope", "forbidden_agent", "bad_token", "token_expired"],
+];
+
+// Chunks that show nothing yet: what follows them comes in a moment.
+const OPENING = ["start", "start-step", "text-start", "reasoning-start"];
 
 /** @typedef {import("./batches.js").Chunk} Chunk */
 /** @typedef {{input_tokens: number, output_tokens: number}} Usage */
@@ -21,8 +27,12 @@ export class Response {
   #publish;
   #sequence = 0;
   #isSending = false;
+  #sentAt = -Infinity;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
+  #due = Infinity; // when it fires
+  #isUrgent = false;
+  #onLost;
   /** @type {Error | null} */
   #problem = null;
   /** @type {Set<() => void>} */
@@ -36,9 +46,11 @@ export class Response {
    * @param {string} id of its message
    * @param {(batch: {sequence: number, chunks: Chunk[], usage?: Usage}) => Promise<unknown>} publish sends a batch
    *   until it is answered, and rejects with HoldfastError
+   * @param {() => void} [onLost] is called when nothing more can be stored
    */
-  constructor(id, publish) {
+  constructor(id, publish, onLost = () => undefined) {
     this.id = id;
+    this.#onLost = onLost;
     this.#publish = publish;
   }
 
@@ -50,15 +62,14 @@ export class Response {
   async write(chunk) {
     this.#check();
     this.#waiting.add(chunk);
-    this.#timer ??= setTimeout(() => this.#send(), ROLLUP_MS);
+    this.#schedule((OPENING.includes(chunk.type) ? performance.now() : this.#sentAt) + ROLLUP_MS);
     await this.#until(() => this.#waiting.bytes <= UNSTORED_BYTES);
   }
 
   /** Wait until everything written is stored. */
   async flush() {
     this.#check();
-    void this.#send();
-    await this.#until(() => this.#waiting.isEmpty && !this.#isSending);
+    await this.#sendAll();
   }
 
   /** End the response with a chunk, also after a refusal; what is unstored goes first. @param {Chunk} chunk */
@@ -70,8 +81,14 @@ export class Response {
     this.#problem = null;
     if (!this.hasBegun) this.#waiting.add({ type: "start", messageId: this.id });
     this.#waiting.add(chunk);
-    void this.#send();
-    await this.#until(() => this.#waiting.isEmpty && !this.#isSending);
+    await this.#sendAll();
+  }
+
+  /** End the response without a word: what is unstored is given up. */
+  drop() {
+    this.isClosed = true;
+    clearTimeout(this.#timer);
+    this.#waiting.clear();
   }
 
   /** Have the next batch count this. @param {Usage} usage */
@@ -91,21 +108,45 @@ export class Response {
     if (this.#problem) throw this.#problem;
   }
 
+  async #sendAll() {
+    this.#isUrgent = true;
+    void this.#send();
+    await this.#until(() => this.#waiting.isEmpty && !this.#isSending);
+  }
+
+  /** Send what waits, at the latest then. @param {number} due */
+  #schedule(due) {
+    if (due >= this.#due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => this.#send(), due - performance.now());
+  }
+
   async #send() {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#due = Infinity;
     if (this.#isSending) return;
     this.#isSending = true;
     try {
-      while (!this.#waiting.isEmpty) await this.#store(this.#waiting.take());
+      do await this.#sendNext();
+      while (!this.#waiting.isEmpty && (this.#isUrgent || this.#waiting.bytes > BATCH_BYTES));
+      this.#isUrgent &&= !this.#waiting.isEmpty;
     } catch (problem) {
       this.#waiting.clear();
-      this.#problem = /** @type {HoldfastError} */ (problem);
-      this.isLost = LOST.includes(this.#problem.code);
+      this.#problem = /** @type {Error} */ (problem);
+      this.isLost = LOST.includes(/** @type {HoldfastError} */ (problem).code);
+      if (this.isLost) this.#onLost();
     } finally {
       this.#isSending = false;
       this.#notify();
     }
+    if (!this.#waiting.isEmpty) this.#schedule(this.#sentAt + ROLLUP_MS);
+  }
+
+  async #sendNext() {
+    if (this.#waiting.isEmpty) return;
+    await this.#store(this.#waiting.take());
+    this.#sentAt = performance.now();
   }
 
   /** Store a batch, or as much of it as the site takes. @param {Chunk[]} chunks @returns {Promise<void>} */

@@ -10,6 +10,8 @@ import { Turn } from "./turn.js";
 const HISTORY = 50; // messages that an agent receives
 const GRACE_MS = 1_000; // for a stopped agent to tidy up; then its response ends without it
 const GONE = "The agent's process was stopped before it finished.";
+const STOPPED = "Stopped.";
+const STOPPED_BUSY = "Stopped. The agent was still busy and was cut off: what it still does is not shown.";
 const FAILED = "The agent failed. What it had written is kept; ask again, or see the log of its process.";
 
 /** @typedef {import("./batches.js").Chunk} Chunk */
@@ -29,7 +31,8 @@ export class Run {
     this.#who = who;
     this.frame = frame;
     const about = { message: frame.message, run: frame.run, ...who };
-    this.response = new Response(frame.message, (batch) => site.ask(`/api/sessions/${frame.session}/publish/`, { ...about, ...batch }));
+    const publish = (/** @type {Frame} */ batch) => site.ask(`/api/sessions/${frame.session}/publish/`, { ...about, ...batch });
+    this.response = new Response(frame.message, publish, () => this.stop("ended"));
   }
 
   get signal() {
@@ -54,9 +57,9 @@ export class Run {
     /** @type {NodeJS.Timeout | undefined} */
     let timer;
     const stopped = this.stopped().catch(() => new Promise((resolve) => (timer = setTimeout(resolve, GRACE_MS))));
-    const end = await Promise.race([answering, stopped]);
+    const end = await Promise.race([answering, stopped.then(() => "busy")]);
     clearTimeout(timer);
-    await this.#close(this.signal.aborted ? this.#stopChunk() : /** @type {Chunk | null} */ (end)).catch((problem) => {
+    await this.#close(this.signal.aborted ? this.#stopChunk(end === "busy") : /** @type {Chunk | null} */ (end)).catch((problem) => {
       if (problem.code !== "fenced") console.error(`holdfast-agent: run ${this.frame.run} could not be ended: ${problem.message}`);
     });
   }
@@ -123,20 +126,18 @@ export class Run {
     }
   }
 
-  /** @returns {Chunk | null} */
-  #stopChunk() {
+  /** @param {boolean} isBusy its agent goes on all the same @returns {Chunk | null} */
+  #stopChunk(isBusy) {
     if (!this.#ending) return null;
-    return { type: this.#ending, reason: this.#ending === "abort" ? "Stopped." : GONE };
+    const stopped = isBusy ? STOPPED_BUSY : STOPPED;
+    return { type: this.#ending, reason: this.#ending === "abort" ? stopped : GONE };
   }
 
   /** @param {Chunk | null} chunk */
   async #close(chunk) {
-    if (!chunk) {
-      this.response.isClosed = true;
-      return;
-    }
-    if (chunk.type === "interrupt" && !this.response.hasBegun && (await this.handBack())) return;
-    await this.response.close(chunk);
+    const isOver = !chunk || (chunk.type === "interrupt" && !this.response.hasBegun && (await this.handBack()));
+    if (isOver) this.response.drop();
+    else await this.response.close(chunk);
   }
 
   /** Return the newest messages: those that came with the run, and what didn't fit into its frame. */

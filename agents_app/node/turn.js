@@ -1,11 +1,13 @@
 // One turn of an agent: what it is asked, and what it writes.
 
 import { AgentFailed } from "./errors.js";
+import { SdkTools } from "./sdk-tools.js";
+import { CHUNK_BYTES } from "./batches.js";
 import { ToolCall } from "./tool-call.js";
 
 const NO_END = "The agent's stream ended before its answer did. What had been written is kept. Ask again.";
 const BROKEN_OFF = "The agent's stream was stopped. What had been written is kept. Ask again.";
-const NO_ANSWER = "The agent asks for an approval, and its stream has no way back for the decision: use turn.tool.";
+const NO_ANSWER = "The agent asks for an approval, and its stream has no way back for the decision: pass streamText the tools by turn.tools.";
 const MOST_TOKENS = 2 ** 40;
 const FINISH_REASONS = ["stop", "length", "content-filter", "tool-calls", "error", "other"];
 
@@ -18,8 +20,9 @@ export class Turn {
   #part = "";
   #count = 0;
   #finishReason = "stop";
+  #sdkTools;
 
-  /** @param {Run} run @param {Record<string, any>[]} history */
+  /** @param {Run} run @param {import("./index.d.ts").Message[]} history */
   constructor(run, history) {
     this.#run = run;
     this.session = run.frame.session;
@@ -27,6 +30,12 @@ export class Turn {
     this.history = history;
     this.prompt = textOf(history.findLast(({ role }) => role === "user")?.parts ?? []);
     this.signal = run.signal;
+    this.#sdkTools = new SdkTools(this, run.signal);
+  }
+
+  /** The largest chunk that `write` takes, in bytes of its JSON. */
+  get chunkBytes() {
+    return CHUNK_BYTES;
   }
 
   get finishReason() {
@@ -52,6 +61,16 @@ export class Turn {
   /** Write any other chunk of the AI SDK's. @param {Chunk} chunk */
   write(chunk) {
     return handled(Promise.all([this.#close(), this.#run.write(chunk)]).then(() => undefined));
+  }
+
+  /**
+   * Add data of the application's own: a `data-<name>` part of the AI SDK. With an id, replace that part.
+   * @param {string} name
+   * @param {unknown} value
+   * @param {{id?: string, transient?: boolean}} [options]
+   */
+  data(name, value, { id, transient = false } = {}) {
+    return this.write({ type: `data-${name}`, data: value, ...(id !== undefined && { id }), ...(transient && { transient }) });
   }
 
   /** Merge values into the message's metadata. Text that is being written goes on. @param {Record<string, unknown>} values */
@@ -85,29 +104,54 @@ export class Turn {
    * Write a tool call and return it: it takes its output, or asks people about it.
    * @param {string} name
    * @param {Record<string, unknown> | string} args or their JSON text, which people then see and approve byte for byte
+   * @param {{title?: string}} [options]
    */
-  async tool(name, args) {
-    const call = new ToolCall(this.#run, `call_${++this.#count}`, name, args);
-    await this.write({ type: "tool-input-start", toolCallId: call.id, toolName: name });
-    await this.#run.write({ type: "tool-input-available", toolCallId: call.id, toolName: name, input: call.input });
+  async tool(name, args, { title } = {}) {
+    const call = this.call(`call_${++this.#count}`, name, args);
+    await Promise.all([this.#close(), call.begin(title)]);
     return call;
   }
 
-  /** Write a UI message stream, such as `streamText(…).toUIMessageStream()`, up to its end. @param {AsyncIterable<any>} chunks */
+  /**
+   * Return a call that was written chunk by chunk, with `write` or `stream`: to ask people about it, or for its result.
+   * @param {string} id
+   * @param {string} name
+   * @param {Record<string, unknown> | string} args
+   */
+  call(id, name, args) {
+    return new ToolCall(this.#run, id, name, args);
+  }
+
+  /**
+   * Return tools for a `streamText` whose stream is given to `stream`: those with `needsApproval`, and those that are
+   * named here, ask people, and then run at most once with what was approved.
+   * @template {Record<string, any>} T
+   * @param {T} tools
+   * @param {{[name: string]: {reason?: string, expiresMs?: number | null, editable?: boolean}}} [approvals]
+   * @returns {T}
+   */
+  tools(tools, approvals = {}) {
+    return this.#sdkTools.wrap(tools, approvals);
+  }
+
+  /**
+   * Write a UI message stream, such as `streamText(…).toUIMessageStream()`, up to its end.
+   * @param {AsyncIterable<any> | ReadableStream<any>} chunks
+   */
   async stream(chunks) {
     let steps = 0;
     let isFinished = false;
-    for await (const chunk of chunks) {
-      this.signal.throwIfAborted();
+    for await (const chunk of until(this.signal, chunks)) {
       if ("messageMetadata" in chunk && ["start", "finish"].includes(chunk.type)) await this.metadata(chunk.messageMetadata ?? {});
       if (chunk.type === "start-step") {
         if (steps++) await this.#nextStep(); // the first one has begun with the turn
       } else if (chunk.type === "finish") {
         isFinished = true;
         if (FINISH_REASONS.includes(chunk.finishReason)) this.#finishReason = chunk.finishReason;
-      } else if (!["start", "finish-step"].includes(chunk.type)) {
+      } else if (!["start", "finish-step"].includes(chunk.type) && !this.#sdkTools.hasOutcomeOf(chunk)) {
         refuse(chunk);
         await this.write(chunk);
+        if (chunk.type === "tool-input-available") this.#sdkTools.show(chunk.toolCallId);
       }
     }
     if (!isFinished) throw new AgentFailed(NO_END);
@@ -156,6 +200,33 @@ export class Turn {
 function handled(written) {
   written.catch(() => undefined);
   return written;
+}
+
+/**
+ * Yield a stream's chunks until the signal is aborted; then cancel the stream, whatever it waits for, and throw.
+ * @param {AbortSignal} signal
+ * @param {AsyncIterable<any> | ReadableStream<any>} chunks
+ */
+async function* until(signal, chunks) {
+  const controller = new AbortController();
+  const aborted = new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true, signal: controller.signal });
+  });
+  const reader = "getReader" in chunks ? chunks.getReader() : null;
+  const iterator = reader ? null : /** @type {AsyncIterable<any>} */ (chunks)[Symbol.asyncIterator]();
+  let isDone = false;
+  try {
+    while (true) {
+      signal.throwIfAborted();
+      const next = await Promise.race([reader ? reader.read() : iterator?.next(), aborted]);
+      if ((isDone = next.done)) return;
+      yield next.value;
+    }
+  } finally {
+    controller.abort();
+    const ended = isDone ? null : reader ? reader.cancel(signal.reason) : iterator?.return?.();
+    ended?.catch(() => undefined); // nothing more of it is wanted
+  }
 }
 
 /** @param {Chunk} chunk */

@@ -7,8 +7,10 @@ import { Run } from "./run.js";
 import { Site } from "./site.js";
 
 const POLL_MS = 15_000; // that a claim waits for news
+const SHORT_POLL_MS = 200; // of the first claim, which tells the lease, and of a drain's, which ends soon after its last run
+const LATE_MS = 5_000; // after which a poll counts as lost
 const POLL_PAUSE_MS = 20; // between two polls: one may bring what the worker is about to do
-const BEAT_MS = 3_000;
+const BEAT_MS = 3_000; // at most
 const HEARD = 1000; // newest signals that a claim names; an earlier one comes again, and is known
 
 /** @typedef {Record<string, any>} Frame */
@@ -19,7 +21,7 @@ export class Worker {
   #who;
   #most;
   #drainMs;
-  #beatMs = BEAT_MS;
+  #leaseMs = 0; // unknown before the first answer
   /** @type {Map<string, Agent>} */
   #agents = new Map();
   /** @type {Map<string, Run>} */
@@ -38,11 +40,13 @@ export class Worker {
    * @param {string} options.name this process's, 8 to 64 of A-Z a-z 0-9 _ -; the next process with it fences this one
    * @param {number} [options.most] how many runs at once
    * @param {number} [options.drainMs] how long agents may go on once it is told to stop
+   * @param {number} [options.epoch] higher in the next process with the name; the current time by default
    */
-  constructor({ url, token, name, most = 100, drainMs = 30_000 }) {
+  constructor({ url, token, name, most = 100, drainMs = 30_000, epoch = Date.now() }) {
     if (!/^[\w-]{8,64}$/.test(name ?? "")) throw new TypeError(`A worker's name is 8 to 64 of A-Z a-z 0-9 _ -, not ${name}.`);
     this.#site = new Site(url, token);
-    this.#who = { producer: name, epoch: Date.now() };
+    if (!Number.isInteger(most) || most < 1 || most > 1000) throw new TypeError(`A worker takes 1 to 1000 runs at once, not ${most}.`);
+    this.#who = { producer: name, epoch };
     this.#most = most;
     this.#drainMs = drainMs;
   }
@@ -101,10 +105,10 @@ export class Worker {
     const signals = [...this.#runs.values()].flatMap(({ inbox }) => [...inbox.heard]).slice(-HEARD);
     const most = this.#isStopping ? 0 : this.#most;
     const about = { agents: [...this.#agents.keys()], most, runs: held, signals };
-    const waitMs = this.#isStopping ? 200 : POLL_MS; // a drain ends soon after its last run
+    const waitMs = this.#isStopping || !this.#leaseMs ? SHORT_POLL_MS : POLL_MS;
     const claim = { id: randomBytes(12).toString("base64url"), ...this.#who, ...about, wait_ms: waitMs };
-    const [{ result }, ...news] = (await this.#site.ask("/api/work/claim/", claim, signal)).frames;
-    this.#beatMs = Math.min(BEAT_MS, result.lease_ms / 3);
+    const [{ result }, ...news] = (await this.#site.ask("/api/work/claim/", claim, { signal, patienceMs: Infinity, answerMs: waitMs + LATE_MS })).frames;
+    this.#leaseMs = result.lease_ms;
     for (const id of held) if (!result.runs.includes(id)) this.#runs.get(id)?.stop("ended");
     for (const frame of news) this.#receive(frame);
   }
@@ -133,13 +137,14 @@ export class Worker {
     this.#work.add(work);
   }
 
-  /** The sign of life between batches. */
+  /** The sign of life between batches. None waits for the one before it, which a dead connection may hold up. */
   async #keepBeating() {
     const { signal } = this.#end;
     while (!signal.aborted) {
-      const beat = this.#site.ask("/api/beat/", this.#who, signal);
-      await beat.catch(() => undefined); // a refusal comes to the claim too
-      await sleep(this.#beatMs, undefined, { signal }).catch(() => undefined);
+      const leaseMs = this.#leaseMs || BEAT_MS;
+      const beat = this.#site.ask("/api/beat/", this.#who, { signal, patienceMs: 0, answerMs: leaseMs });
+      beat.catch(() => undefined); // a refusal comes to the claim too
+      await sleep(Math.min(BEAT_MS, leaseMs / 3), undefined, { signal }).catch(() => undefined);
     }
   }
 
