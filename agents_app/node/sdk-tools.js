@@ -7,7 +7,7 @@ const NOT_STREAMED = "turn.tools is for a streamText whose stream is given to tu
 const STREAMED_MS = 10_000; // within which a call is in the turn's stream
 
 /** @typedef {Record<string, any>} Tool */
-/** @typedef {{reason?: string, expiresMs?: number | null, editable?: boolean}} Asked */
+/** @typedef {import("./index.d.ts").ApprovalOptions} Asked */
 
 export class SdkTools {
   #turn;
@@ -23,7 +23,7 @@ export class SdkTools {
     this.#signal = signal;
   }
 
-  /** @template {Record<string, any>} T @param {T} tools @param {Record<string, Asked>} approvals @returns {T} */
+  /** @template {Record<string, any>} T @param {T} tools @param {{[name in keyof T]?: Asked}} approvals @returns {T} */
   wrap(tools, approvals) {
     const entries = Object.entries(tools).map(([name, tool]) => {
       const isAsked = tool.execute && (tool.needsApproval || name in approvals);

@@ -22,6 +22,9 @@ export class Site {
   /** @type {Promise<string> | null} */
   #freshening = null;
   #isAway = false; // and the log says so
+  /** @type {Set<AbortController>} requests under way */
+  #ongoing = new Set();
+  #isClosed = false;
 
   /** @param {string} url @param {string | (() => string | Promise<string>)} token */
   constructor(url, token) {
@@ -48,23 +51,51 @@ export class Site {
         return frame;
       } catch (error) {
         signal?.throwIfAborted();
+        if (this.#isClosed) throw new HoldfastError("storage_unavailable", "The worker has ended.");
         const problem = passing(/** @type {Error} */ (error));
-        this.#note(problem.message);
+        if (problem.message) this.#note(problem.message); // else the next one has a fresh token
         if (performance.now() > end) throw new HoldfastError("storage_unavailable", `The site can't be reached: ${problem.message}`);
         await sleep(problem.afterMs + Math.random() * pauseMs, undefined, { signal });
       }
     }
   }
 
-  /** @param {string} path @param {string} text @param {number} answerMs @param {AbortSignal} [signal] @returns {Promise<Frame>} */
+  /** End the requests under way, and repeat none. */
+  close() {
+    this.#isClosed = true;
+    for (const request of this.#ongoing) request.abort();
+  }
+
+  /**
+   * Send a request once. AbortSignal.any would do, and keep something of each request as long as its signals live.
+   * @param {string} path
+   * @param {string} text
+   * @param {number} answerMs
+   * @param {AbortSignal} [signal]
+   */
   async #once(path, text, answerMs, signal) {
-    const limit = AbortSignal.timeout(answerMs);
+    const request = new AbortController();
+    const abort = () => request.abort();
+    const timer = setTimeout(abort, answerMs);
+    signal?.addEventListener("abort", abort);
+    this.#ongoing.add(request);
+    try {
+      return await this.#fetch(path, text, request.signal);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+      this.#ongoing.delete(request);
+    }
+  }
+
+  /** @param {string} path @param {string} text @param {AbortSignal} signal @returns {Promise<Frame>} */
+  async #fetch(path, text, signal) {
     const response = await fetch(this.#url + path, {
       method: "POST",
       headers: { authorization: `Bearer ${await this.#fresh()}`, "content-type": "application/json" },
       body: text,
       redirect: "manual", // followed, it would be a GET
-      signal: signal ? AbortSignal.any([limit, signal]) : limit,
+      signal,
     });
     const answer = await response.text();
     if (response.status === 204) return {};
@@ -73,7 +104,8 @@ export class Site {
     if (!frame?.code) throw new Passing(told(response));
     const expired = frame.code === "token_expired" && typeof this.#source === "function";
     if (expired) this.#freshAt = 0;
-    if (expired || frame.retryable) throw new Passing(frame.message, frame.retry_after_ms);
+    if (expired) throw new Passing("");
+    if (frame.retryable) throw new Passing(frame.message, frame.retry_after_ms);
     throw new HoldfastError(frame.code, frame.message);
   }
 
@@ -116,7 +148,7 @@ class Passing extends Error {
 /** Return a failure that passes; throw any other one. @param {Error} error @returns {Passing} */
 function passing(error) {
   if (error instanceof Passing) return error;
-  if (error.name === "TimeoutError" || error.name === "AbortError") return new Passing("It takes too long.");
+  if (error.name === "AbortError") return new Passing("It takes too long.");
   // fetch gives the network's failures a cause, and its caller's faults none.
   if (error instanceof TypeError && error.cause) return new Passing(`${/** @type {any} */ (error.cause).message || error.message}.`);
   throw error;

@@ -127,7 +127,7 @@ export class Turn {
    * named here, ask people, and then run at most once with what was approved.
    * @template {Record<string, any>} T
    * @param {T} tools
-   * @param {{[name: string]: {reason?: string, expiresMs?: number | null, editable?: boolean}}} [approvals]
+   * @param {{[name in keyof T]?: import("./index.d.ts").ApprovalOptions}} [approvals]
    * @returns {T}
    */
   tools(tools, approvals = {}) {

@@ -22,6 +22,8 @@ export class Worker {
   #most;
   #drainMs;
   #leaseMs = 0; // unknown before the first answer
+  /** @type {Promise<void> | null} */
+  #beating = null;
   /** @type {Map<string, Agent>} */
   #agents = new Map();
   /** @type {Map<string, Run>} */
@@ -63,16 +65,15 @@ export class Worker {
    */
   async run() {
     if (!this.#agents.size) throw new TypeError("The worker has no agent: register one with worker.agent(name, …).");
-    const told = () => (this.#isStopping ? this.#end.abort() : this.stop());
+    const told = () => (this.#isStopping ? this.#interrupt() : this.stop());
     process.on("SIGTERM", told).on("SIGINT", told);
-    const beating = this.#keepBeating();
     try {
       await this.#claim();
     } finally {
       await this.#endAll();
-      this.#end.abort();
+      this.#interrupt();
+      this.#site.close();
       process.off("SIGTERM", told).off("SIGINT", told);
-      await beating;
     }
   }
 
@@ -81,18 +82,22 @@ export class Worker {
     if (this.#isStopping) return;
     this.#isStopping = true;
     this.#poll.abort();
-    setTimeout(() => this.#end.abort(), this.#drainMs).unref();
+    setTimeout(() => this.#interrupt(), this.#drainMs).unref();
+  }
+
+  #interrupt() {
+    this.#end.abort();
+    this.#poll.abort();
   }
 
   async #claim() {
     while (!this.#end.signal.aborted) {
       const isLast = this.#isStopping;
-      if (!isLast) this.#poll = new AbortController();
+      this.#poll = new AbortController();
       try {
-        await this.#claimOnce(isLast ? this.#end.signal : AbortSignal.any([this.#poll.signal, this.#end.signal]));
+        await this.#claimOnce(this.#poll.signal);
       } catch (problem) {
-        if (!this.#end.signal.aborted && !this.#poll.signal.aborted) throw problem;
-        if (isLast && !this.#end.signal.aborted) throw problem;
+        if (!this.#poll.signal.aborted) throw problem;
       }
       if (isLast && !this.#work.size) return;
       await sleep(POLL_PAUSE_MS);
@@ -109,6 +114,7 @@ export class Worker {
     const claim = { id: randomBytes(12).toString("base64url"), ...this.#who, ...about, wait_ms: waitMs };
     const [{ result }, ...news] = (await this.#site.ask("/api/work/claim/", claim, { signal, patienceMs: Infinity, answerMs: waitMs + LATE_MS })).frames;
     this.#leaseMs = result.lease_ms;
+    this.#beating ??= this.#keepBeating();
     for (const id of held) if (!result.runs.includes(id)) this.#runs.get(id)?.stop("ended");
     for (const frame of news) this.#receive(frame);
   }
@@ -141,10 +147,9 @@ export class Worker {
   async #keepBeating() {
     const { signal } = this.#end;
     while (!signal.aborted) {
-      const leaseMs = this.#leaseMs || BEAT_MS;
-      const beat = this.#site.ask("/api/beat/", this.#who, { signal, patienceMs: 0, answerMs: leaseMs });
+      const beat = this.#site.ask("/api/beat/", this.#who, { signal, patienceMs: 0, answerMs: this.#leaseMs });
       beat.catch(() => undefined); // a refusal comes to the claim too
-      await sleep(Math.min(BEAT_MS, leaseMs / 3), undefined, { signal }).catch(() => undefined);
+      await sleep(Math.min(BEAT_MS, this.#leaseMs / 3), undefined, { signal }).catch(() => undefined);
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 
-import { simulateReadableStream, streamText } from "ai";
+import { isStepCount, jsonSchema, simulateReadableStream, streamText, tool } from "ai";
 import { MockLanguageModelV4 } from "ai/test";
 
 import { Worker } from "../../../agents_app/node/index.js";
@@ -28,6 +28,31 @@ async function documented(names) {
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
 
+// A model of the AI SDK's that says what it is told to
+
+const usage = { inputTokens: { total: 3 }, outputTokens: { total: 4 } };
+const end = (reason) => ({ type: "finish", finishReason: { unified: reason, raw: reason }, usage });
+const text = (...deltas) => [
+  { type: "text-start", id: "1" },
+  ...deltas.map((delta) => ({ type: "text-delta", id: "1", delta })),
+  { type: "text-end", id: "1" },
+  end("length"),
+];
+const call = (toolCallId, toolName, input) => ({ type: "tool-call", toolCallId, toolName, input });
+const results = (prompt) => prompt.at(-1).content.map(({ output }) => output);
+const checked = (value) => (value.book ? { success: true, value } : { success: false, error: new Error("no book") });
+
+/** @param {any[]} steps the chunks of each step, or what returns them */
+function scripted(steps) {
+  const rest = [...steps];
+  const doStream = async (options) => {
+    const step = rest.shift();
+    const chunks = [{ type: "stream-start", warnings: [] }, ...(typeof step === "function" ? step(options) : step)];
+    return { stream: simulateReadableStream({ chunks }) };
+  };
+  return new MockLanguageModelV4({ doStream });
+}
+
 const does = {
   async pay(turn) {
     const call = await turn.tool("pay", '{"amount": 1.10}');
@@ -39,16 +64,38 @@ const does = {
   },
 
   async stream(turn) {
-    const usage = { inputTokens: { total: 3 }, outputTokens: { total: 4 } };
-    const chunks = [
-      { type: "stream-start", warnings: [] },
-      { type: "text-start", id: "1" },
-      ...["Streamed ", "by ", "the SDK"].map((delta) => ({ type: "text-delta", id: "1", delta })),
-      { type: "text-end", id: "1" },
-      { type: "finish", finishReason: { unified: "length", raw: "length" }, usage },
-    ];
-    const model = new MockLanguageModelV4({ doStream: async () => ({ stream: simulateReadableStream({ chunks }) }) });
-    await (await documented({ model }))(turn);
+    const spoken = text("Streamed ", "by ", "the SDK");
+    await (await documented({ model: scripted([spoken]) }))(turn);
+    await turn.metadata({ model: "mock" });
+  },
+
+  /** Two calls of one step: one that people decide about, and one that runs at once; then what the model was told. */
+  async sdk(turn) {
+    let told;
+    const lend = tool({
+      inputSchema: jsonSchema({ type: "object" }, { validate: checked }),
+      execute: ({ book }) => `${book} is lent`,
+    });
+    const look = tool({ inputSchema: jsonSchema({ type: "object" }), execute: () => "on the shelf" });
+    const calls = [call("1", "lend", '{"book": "Emma"}'), call("2", "look", "{}")];
+    const model = scripted([[...calls, end("tool-calls")], ({ prompt }) => ((told = results(prompt)), text("Done."))]);
+    const tools = turn.tools({ lend, look }, { lend: { reason: "Lends a book", editable: true } });
+    const { prompt, signal: abortSignal } = turn;
+    const onEnd = ({ totalUsage }) => turn.usage(totalUsage);
+    const result = streamText({ model, prompt, abortSignal, tools, stopWhen: isStepCount(3), onEnd });
+    await turn.stream(result.toUIMessageStream());
+    await turn.text(JSON.stringify(told));
+  },
+
+  async locate(turn) {
+    const where = await turn.tool("locate", {});
+    await turn.text(JSON.stringify(await where.result()));
+  },
+
+  async lose(turn) {
+    await turn.text("mine");
+    turn.signal.addEventListener("abort", () => console.error(`lost: ${turn.signal.reason.message}`));
+    await new Promise(() => undefined);
   },
 
   async lend(turn) {
