@@ -1,4 +1,4 @@
-"""Agents elsewhere, in Python and in Node, while sites and workers are killed: everything ends, and happens at most once."""
+"""Agents in Python and Node elsewhere, while sites and workers are killed: all ends, and happens at most once."""
 
 import asyncio
 import os
@@ -55,7 +55,7 @@ async def fault_round(
 ) -> None:
     """Servers on one file, and a worker in Python and one in Node; each is killed so many times.
 
-    People ask at least so many questions, and until the last kill. Only when things happen doesn't follow from the seed.
+    People ask at least so many questions, and until the last kill. Only the times don't follow from the seed.
     """
     began = time.monotonic()
     effects = place / "effects"

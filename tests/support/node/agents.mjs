@@ -9,7 +9,7 @@ import { Worker } from "../../../agents_app/node/index.js";
 
 const [url, token, name] = process.argv.slice(2);
 const page = readFileSync(new URL("../../../docs/agents.md", import.meta.url), "utf8").split("## Agents in Node\n")[1].split("\n## ")[0];
-const [register, lends] = [...page.matchAll(/```js\n(.*?)```/gs)].map(([, block]) => block.replace(/^import .*\n/gm, ""));
+const [register, lends, asks] = [...page.matchAll(/```js\n(.*?)```/gs)].map(([, block]) => block.replace(/^import .*\n/gm, ""));
 const AsyncFunction = (async () => undefined).constructor;
 
 /** Return the agent that the documentation's code registers. */
@@ -69,21 +69,18 @@ const does = {
     await turn.metadata({ model: "mock" });
   },
 
-  /** Two calls of one step: one that people decide about, and one that runs at once; then what the model was told. */
+  /** Two calls of one step: one that people decide about, and one that runs at once, by the documentation's code; then what the model was told. */
   async sdk(turn) {
     let told;
     const lend = tool({
       inputSchema: jsonSchema({ type: "object" }, { validate: checked }),
       execute: ({ book }) => `${book} is lent`,
     });
-    const look = tool({ inputSchema: jsonSchema({ type: "object" }), execute: () => "on the shelf" });
-    const calls = [call("1", "lend", '{"book": "Emma"}'), call("2", "look", "{}")];
+    const search = tool({ inputSchema: jsonSchema({ type: "object" }), execute: () => "on the shelf" });
+    const calls = [call("1", "lend", '{"book": "Emma"}'), call("2", "search", "{}")];
     const model = scripted([[...calls, end("tool-calls")], ({ prompt }) => ((told = results(prompt)), text("Done."))]);
-    const tools = turn.tools({ lend, look }, { lend: { reason: "Lends a book", editable: true } });
-    const { prompt, signal: abortSignal } = turn;
-    const onEnd = ({ totalUsage }) => turn.usage(totalUsage);
-    const result = streamText({ model, prompt, abortSignal, tools, stopWhen: isStepCount(3), onEnd });
-    await turn.stream(result.toUIMessageStream());
+    const names = { turn, streamText, isStepCount, model, search, lend };
+    await new AsyncFunction(...Object.keys(names), asks)(...Object.values(names));
     await turn.text(JSON.stringify(told));
   },
 
