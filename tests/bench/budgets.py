@@ -15,6 +15,7 @@ FAN_10000 = "fan-out: one answer at 50 tokens/s, 10,000 readers"
 CONNECTING = "1,000 readers come, 50 at a time, with signed tokens (Socket.IO and Nchan: without)"
 FIRST, FIRST_APART = "from send to first token, agents in the server", "from send to first token, agents in a worker"
 FIRST_ELSEWHERE = "from send to first token, agents elsewhere"
+FIRST_NODE = "from send to first token, agents elsewhere in Node"
 FAIR = "a second person, while one guest does the worst that limits allow"
 FAIR_TEN = "the same, while ten guests do at one address"
 IDLE = "5,000 sessions idle, one reader each"
@@ -143,6 +144,8 @@ FIGURES = [
     Figure(FIRST_APART, "p99", "p99, ms", 55),
     Figure(FIRST_ELSEWHERE, "p50", "p50, ms", 40),
     Figure(FIRST_ELSEWHERE, "p99", "p99, ms", 120),
+    Figure(FIRST_NODE, "p50", "p50, ms", 40),
+    Figure(FIRST_NODE, "p99", "p99, ms", 120),
     *_fair(FAIR, 3),
     *_fair(FAIR_TEN, None),
     Figure(IDLE, "KiB", "KiB for each", 15),

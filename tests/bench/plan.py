@@ -149,6 +149,13 @@ def _returning(quick: bool) -> list[Row]:
             KEYS | elsewhere.SETTINGS,
             True,
         ),
+        Row(
+            (budgets.FIRST_NODE,),
+            lambda open_site: elsewhere.first_tokens(open_site, asked, language="node"),
+            ("uvicorn", "daphne"),
+            KEYS | elsewhere.SETTINGS,
+            True,
+        ),
         Row((budgets.FAIR,), guest, EMBEDDED, LIMITED),
         Row((budgets.FAIR_TEN,), guests, EMBEDDED, LIMITED, True),
     ]
