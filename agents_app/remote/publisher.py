@@ -40,6 +40,12 @@ class Fenced(HoldfastError):
     """The answer was ended by another, or the producer has begun a later epoch: stop publishing it."""
 
 
+def check_name(producer: str) -> None:
+    """Raise ValueError for a name that no site takes; an empty one is replaced by a random one."""
+    if producer and not SIGNAL_ID.match(producer):
+        raise ValueError(f"a producer's or worker's name is 8 to 64 of A-Z a-z 0-9 _ -, not {producer[:80]!r}")
+
+
 class Publisher:
     """A producer that publishes to a site's sessions. Use it with `async with`.
 
@@ -59,8 +65,7 @@ class Publisher:
         rollup_ms: int = ROLLUP_MS,
         beat_s: float = BEAT_S,
     ) -> None:
-        if producer and not SIGNAL_ID.match(producer):
-            raise ValueError(f"a producer's or worker's name is 8 to 64 of A-Z a-z 0-9 _ -, not {producer[:80]!r}")
+        check_name(producer)
         self._url = url.rstrip("/")
         self._token = token
         self._who = {
