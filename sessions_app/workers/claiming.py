@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Collection, Container
 
 import orjson
 
@@ -12,7 +12,7 @@ from sessions_app.core.frames import ClientFrame
 from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import SessionLog
-from sessions_app.models import Approval, Run, Worker
+from sessions_app.models import Approval, RemoteAgent, Run, Worker
 from sessions_app.runs import calls, claims, lifecycle
 
 LATER = "this worker has begun a later epoch"
@@ -20,12 +20,30 @@ TAKEN_OVER = "another connection claims as this worker"
 UNKNOWN: Chunk = {"type": "interrupt", "reason": "The agent's process was restarted before it finished."}
 
 
-def enrol(worker: str, link: str, agents: Sequence[str]) -> bool:
+def enrol(worker: str, link: str, frame: ClientFrame) -> bool:
     """Note a worker's agents and its newest link, with a beat. Return False if it has a later epoch."""
     if sql.beat_producers({worker}):
         return False
-    Worker.objects.filter(pk=worker).update(agents=orjson.dumps(sorted(agents)).decode(), link=link)
+    Worker.objects.filter(pk=worker).update(agents=orjson.dumps(sorted(frame.agents)).decode(), link=link)
+    _declare(worker, frame)
     return True
+
+
+def _declare(worker: str, frame: ClientFrame) -> None:
+    """Note what becomes of messages to these agents while they are at work, unless a newer worker has said it."""
+    declared = {agent: frame.while_busy.get(agent, "queue") for agent in sorted(set(frame.agents))}
+    since = Worker.objects.values_list("started_at", flat=True).get(pk=worker)
+    known = RemoteAgent.objects.filter(pk__in=declared, since__gte=since)
+    settled = {each.name for each in known if each.since > since or each.while_busy == declared[each.name]}
+    news = [
+        RemoteAgent(name=agent, while_busy=policy, since=since)
+        for agent, policy in declared.items()
+        if agent not in settled
+    ]
+    RemoteAgent.objects.bulk_create(news, ignore_conflicts=True)
+    for agent in news:
+        older = RemoteAgent.objects.filter(pk=agent.name, since__lte=since)
+        older.update(while_busy=agent.while_busy, since=since)
 
 
 def waiting_agents(agents: Collection[str]) -> set[str]:

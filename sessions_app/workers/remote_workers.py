@@ -63,7 +63,7 @@ class RemoteWorkers:
             known = self._links.get(worker)
             if known is not None and known.receiver is receiver:
                 known.closed = True  # no claim of before may be taken for another connection's
-            if not await self._log_writer.do(claiming.enrol, worker, link.id, frame.agents, order=worker):
+            if not await self._log_writer.do(claiming.enrol, worker, link.id, frame, order=worker):
                 raise HoldfastError("fenced", claiming.LATER)
             going_on = await self._resumed(link, frame)
         except DatabaseError:

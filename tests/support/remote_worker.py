@@ -76,8 +76,10 @@ class RawWorker:
         answer = await self.until(lambda frame: frame.get("id") == id)
         return answer["result"] if answer["type"] == "answer" else answer["code"]
 
-    async def claim(self, *, most: int = 10, agents: tuple[str, ...] = (AGENT,), runs: tuple[str, ...] = ()) -> Any:
-        return await self.ask("claim", agents=list(agents), most=most, runs=list(runs))
+    async def claim(
+        self, *, most: int = 10, agents: tuple[str, ...] = (AGENT,), runs: tuple[str, ...] = (), **fields: Any
+    ) -> Any:
+        return await self.ask("claim", agents=list(agents), most=most, runs=list(runs), **fields)
 
     async def given(self, session: str, number: int = 1) -> Frame:
         """Wait until it has been given so many runs of a session; return the last."""
