@@ -7,6 +7,7 @@ import logging
 from typing import cast
 
 from agents_app import registry, sync_turn
+from agents_app.remote import trace_context
 from agents_app.remote.backend import RemoteBackend
 from agents_app.remote.link import Link
 from agents_app.remote.transports import Frame
@@ -75,8 +76,9 @@ class ClaimedRun:
     # The agent
 
     async def perform(self) -> None:
-        """Run the agent, and end its response."""
-        agent = asyncio.create_task(self._answer())
+        """Run the agent, within the site's trace, and end its response."""
+        with trace_context.of(self._frame.get("traceparent", "")):
+            agent = asyncio.create_task(self._answer())
         stop = asyncio.create_task(self._inbox.stop.wait())
         try:
             await asyncio.wait({agent, stop}, return_when=asyncio.FIRST_COMPLETED)

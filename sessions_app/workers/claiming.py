@@ -19,6 +19,8 @@ LATER = "this worker has begun a later epoch"
 TAKEN_OVER = "another connection claims as this worker"
 UNKNOWN: Chunk = {"type": "interrupt", "reason": "The agent's process was restarted before it finished."}
 
+NOT_PERMITTED: Chunk = {"type": "interrupt", "reason": "The agent's process has lost its permission to answer."}
+
 
 def enrol(worker: str, link: str, frame: ClientFrame) -> bool:
     """Note a worker's agents and its newest link, with a beat. Return False if it has a later epoch."""
@@ -57,17 +59,19 @@ def runs_of(worker: str) -> list[Run]:
     return list(Run.objects.running().filter(worker=worker))
 
 
-def resume(log: SessionLog, run: str, worker: str, *, held: bool) -> bool:
+def resume(log: SessionLog, run: str, worker: str, *, held: bool, permitted: bool) -> bool:
     """Return whether a run goes on at its worker, which has come back.
 
-    One that the worker doesn't hold, and has begun, was lost with its memory: it ends as interrupted.
+    One that the worker doesn't hold, and has begun, was lost with its memory: it ends as interrupted. So does one that
+    has begun, and that the worker's token of now doesn't permit; another worker may claim it if it has not.
     """
     found = Run.objects.running().filter(pk=run, worker=worker).first()
     if found is None:
         return False
-    if held or not claims.has_begun(found):
+    if permitted and (held or not claims.has_begun(found)):
         return True
-    lifecycle.end_orphan(log, run, UNKNOWN)
+    if not claims.hand_back_run(log, run, worker):
+        lifecycle.end_orphan(log, run, UNKNOWN if permitted else NOT_PERMITTED)
     return False
 
 

@@ -26,7 +26,7 @@ class Page(NamedTuple):
     older: bool
 
 
-def run_frame(run: Run) -> str:
+def run_frame(run: Run, traceparent: str) -> str:
     """Return the frame that gives a worker a run. Reads the database."""
     page = _page(run, history.of_run(run, limit=FIRST))
     return worker_frames.run(
@@ -37,6 +37,7 @@ def run_frame(run: Run) -> str:
         mode=run.mode,
         messages=page.messages,
         older=page.older,
+        traceparent=traceparent,
     )
 
 

@@ -25,8 +25,10 @@ from sessions_app.publishing.producers import Producers
 from sessions_app.runs import claims
 from sessions_app.runs.claims import Claims
 from sessions_app.runs.inbox import RunInboxes
+from sessions_app.telemetry import metrics
 from sessions_app.workers import claiming, pages
 from sessions_app.workers.links import Receiver, WorkerInbox, WorkerLink
+from sessions_app.workers.run_spans import RunSpans
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class RemoteWorkers:
         self._inboxes = inboxes
         self._claims = claims
         self._links: dict[str, WorkerLink] = {}  # by worker
+        self._workers: dict[Receiver, str] = {}  # that their connections claim as
+        self._spans = RunSpans()
         self._connected = asyncio.Event()  # set while there is a link
         self._looks = asyncio.Event()  # a run may wait
         self._claiming: set[asyncio.Task[None]] = set()
@@ -59,6 +63,8 @@ class RemoteWorkers:
             raise HoldfastError("going_away")
         try:
             worker = await self._producers.worker_of(who.owner, frame)
+            if self._workers.get(receiver, worker) != worker:
+                raise HoldfastError("bad_frame", "this connection claims as another `producer` or `epoch` already")
             link = WorkerLink(worker, frame, receiver)
             known = self._links.get(worker)
             if known is not None and known.receiver is receiver:
@@ -83,9 +89,12 @@ class RemoteWorkers:
         """Return the worker's runs that go on."""
         going_on = []
         for run in await threads.run(claiming.runs_of, link.worker):
-            held = run.pk in frame.runs
+            held, permitted = run.pk in frame.runs, link.permits(run.session_id, run.agent)
+            resumed = self._log_writer.change(
+                run.session_id, claiming.resume, run.pk, link.worker, held=held, permitted=permitted
+            )
             try:
-                if await self._log_writer.change(run.session_id, claiming.resume, run.pk, link.worker, held=held):
+                if await resumed:
                     going_on.append(run)
             except HoldfastError as problem:
                 if problem.code != "not_found":  # its session is being deleted
@@ -99,6 +108,7 @@ class RemoteWorkers:
                 earlier.queue(frames.error(HoldfastError("fenced", claiming.TAKEN_OVER)))
             self._leave(earlier)
         self._links[link.worker] = link
+        self._workers[link.receiver] = link.worker
         self._connected.set()
         self._claims.claim_elsewhere = self._claim_at_once
 
@@ -106,11 +116,12 @@ class RemoteWorkers:
         """Forget a link; its runs are its worker's as long as the lease lasts."""
         link.closed = True
         link.wake()
-        for inbox in link.held.values():
-            self._inboxes.close(inbox)
-        link.held.clear()
+        for run in tuple(link.held):
+            if inbox := link.release(run):
+                self._inboxes.close(inbox)
         if self._links.get(link.worker) is link:
             del self._links[link.worker]
+            self._workers.pop(link.receiver, None)
         if not self._links:
             self._connected.clear()
             self._claims.claim_elsewhere = None
@@ -118,7 +129,7 @@ class RemoteWorkers:
     async def _tell(self, link: WorkerLink, run: models.Run) -> None:
         """Give a run to its worker, then what people have sent it: a worker knows no other run's signals."""
         try:
-            frame = await threads.run_with_retry(pages.run_frame, run)
+            frame = await threads.run_with_retry(pages.run_frame, run, self._spans.traceparent(run.pk))
         except HoldfastError as problem:  # not_found: its session is being deleted
             logger.debug("run %s was not given to its worker: %s", run.pk, problem.message)
             self.release(run.pk)
@@ -133,8 +144,9 @@ class RemoteWorkers:
         if inbox is not None:
             self._inboxes.add(inbox)
 
-    def release(self, run: str) -> None:
-        """Give up the place of a run that has ended or was handed back."""
+    def release(self, run: str, status: str = "left") -> None:
+        """Give up the place of a run that has ended, with this status of its response, or was handed back."""
+        self._spans.end(run, status)
         for link in self._links.values():
             if inbox := link.release(run):
                 self._inboxes.close(inbox)
@@ -160,6 +172,7 @@ class RemoteWorkers:
             self._stopping = True
             for link in tuple(self._links.values()):
                 self._leave(link)
+            self._spans.end_all()
             raise
 
     async def _wake_concerned(self) -> None:
@@ -217,8 +230,11 @@ class RemoteWorkers:
         run = None
         try:
             run = await claim
-            if run is not None and not link.closed:
-                link.hold(WorkerInbox(run, link, self.release))
+            if run is not None:
+                self._spans.begin(run)
+                metrics.claimed(run.created_at, run.started_at or run.created_at)
+                if not link.closed:
+                    link.hold(WorkerInbox(run, link, self.release))
         except HoldfastError as problem:
             self._claim_failed(link, session, problem)
         finally:
