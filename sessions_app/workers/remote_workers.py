@@ -74,6 +74,7 @@ class RemoteWorkers:
             going_on = await self._resumed(link, frame)
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
+        self._check_room(link)  # after all that waits: many polls may come at once
         result = {"runs": [run.pk for run in going_on], "lease_ms": conf.settings.lease_ms}
         receiver.queue(worker_frames.answer(frame, result))
         self._admit(link)
@@ -84,6 +85,13 @@ class RemoteWorkers:
             else:
                 await self._tell(link, run)
         receiver.start(self._attend(link))
+
+    def _check_room(self, link: WorkerLink) -> None:
+        """Raise too_many_connections for one worker more than an owner may have connections: polls aren't counted."""
+        owner, most = link.receiver.identity.owner, conf.settings.connections_per_owner
+        others = [each for each in self._links.values() if each.worker != link.worker]
+        if sum(each.receiver.identity.owner == owner for each in others) >= most:
+            raise HoldfastError("too_many_connections", f"at most {most} workers")
 
     async def _resumed(self, link: WorkerLink, frame: ClientFrame) -> list[models.Run]:
         """Return the worker's runs that go on."""
