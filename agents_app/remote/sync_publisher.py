@@ -105,7 +105,7 @@ class SyncPublisher:
             if self._closed:
                 raise PublisherClosed("this publisher is closed")
             if self._loop is None:
-                started = Future[asyncio.AbstractEventLoop]()
+                started: Future[asyncio.AbstractEventLoop] = Future()
                 self._thread = threading.Thread(target=self._run, args=(started,), name="publisher", daemon=True)
                 self._thread.start()
                 self._loop = started.result()

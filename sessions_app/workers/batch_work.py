@@ -71,7 +71,8 @@ def _steer(run: ClaimedRun, chunk: Chunk) -> Meant:
     found = Signal.objects.filter(session=run.session, run=run.run, kind="steer", uid=chunk["id"]).first()
     if found is None:
         raise HoldfastError("bad_chunk", f"no steer {chunk['id'][:64]} was sent to this run")
-    said = {**chunk, "parts": orjson.loads(found.payload)["parts"]}
+    said = chunk.copy()
+    said["parts"] = orjson.loads(found.payload)["parts"]
     return Meant(said, partial(calls.apply_steer, run.run, chunk["id"]))
 
 
