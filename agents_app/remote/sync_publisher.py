@@ -54,7 +54,7 @@ class SyncPublisher:
         beat_s: float = BEAT_S,
     ) -> None:
         check_name(producer)
-        self._make = lambda: Publisher(
+        self._make: Callable[[], Publisher] = lambda: Publisher(
             url, token=_awaitable(token), producer=producer, epoch=epoch, rollup_ms=rollup_ms, beat_s=beat_s
         )
         self._process = 0  # that has opened it
