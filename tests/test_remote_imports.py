@@ -67,7 +67,11 @@ def may_be_loaded(path: Path, *, remote: bool) -> bool:
             return name.removesuffix(".py") in PURE
         case ("agents_app", "remote", _) | ("sessions_app", "publishing" | "runs", "__init__.py"):
             return remote
-        case ("sessions_app", "runs", "agent_inbox.py"):
+        case ("sessions_app", "runs", "agent_inbox.py") | (
+            "sessions_app",
+            "telemetry",
+            "__init__.py" | "log_context.py",
+        ):
             return remote
         case ("sessions_app", "publishing", "response_writer.py" | "ticker.py"):
             return remote

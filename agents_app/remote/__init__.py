@@ -10,8 +10,9 @@ async with Publisher("https://chat.example", token=TOKEN, producer="billing-agen
 """
 
 from agents_app.remote.answer import RemoteAnswer
+from agents_app.remote.log_filter import RunFilter
 from agents_app.remote.publisher import Fenced, Publisher
 from agents_app.remote.sync_publisher import PublisherClosed, SyncPublisher
 from agents_app.remote.worker import Worker
 
-__all__ = ["Fenced", "Publisher", "PublisherClosed", "RemoteAnswer", "SyncPublisher", "Worker"]
+__all__ = ["Fenced", "Publisher", "PublisherClosed", "RemoteAnswer", "RunFilter", "SyncPublisher", "Worker"]

@@ -18,6 +18,7 @@ from sessions_app.core.message import from_wire
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.wire_types import Chunk
 from sessions_app.runs.agent_inbox import AgentInbox
+from sessions_app.telemetry import log_context
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class ClaimedRun:
 
     async def perform(self) -> None:
         """Run the agent, within the site's trace, and end its response."""
+        log_context.work_on(session=self._frame["session"], run=self.id)
         with trace_context.of(self._frame.get("traceparent", "")):
             agent = asyncio.create_task(self._answer())
         stop = asyncio.create_task(self._inbox.stop.wait())
