@@ -13,10 +13,11 @@ from sessions_app import models
 from sessions_app import process as processes
 from sessions_app.core.frames import BATCH_CHUNKS, MOST_TOKENS
 from sessions_app.database import threads
+from sessions_app.delivery.connection import Connection
 from sessions_app.process import Process
 from tests.support.harness import DEADLINE_S
 from tests.support.person import text_of
-from tests.support.remote_worker import AGENT, HttpWorker, RawWorker, Talk
+from tests.support.remote_worker import AGENT, HttpWorker, RawWorker, Talk, grant
 from tests.support.tokens import KEYS, token
 from tests.support.writer import delta, finish, text_start
 
@@ -114,6 +115,25 @@ async def test_a_token_that_does_not_name_the_agent_or_the_session(process: Proc
                 assert [frame for frame in thief.frames if frame["type"] in ("run", "inbox")] == []
         await talk.tab.wait_until(lambda: talk.answers[-1].status == "interrupted")
         assert (await other.run()).status == "waiting"  # for a worker that may
+
+
+async def test_a_token_that_no_longer_names_the_agent(process: Process, wire: Any) -> None:
+    """The same worker, with another token: it learns nothing more of its run."""
+    async with Talk(process) as talk, wire(process) as worker:
+        run = await given(talk, worker, *asks())
+        worker.identity = worker.identity._replace(grant=grant(agents=("another",)))
+        if isinstance(worker.connection, Connection):
+            worker.connection.identity = worker.identity
+        assert await worker.about(run, "history") == "not_found"
+        assert await worker.about(run, "begin", approval="approval_1") == "not_found"
+        assert await worker.about(run, "hand-back") == "not_found"
+        assert await worker.publish(run, delta("x")) == "not_found"
+        assert await worker.claim(runs=(run["run"],)) == "forbidden_agent"
+        await approve(talk)
+        await talk.say("a secret", kind="steer")
+        assert await worker.about(run, "history") == "not_found"  # and several polls of inboxes later
+        await asyncio.sleep(0.1)
+        assert [frame for frame in worker.frames if frame["type"] == "inbox"] == []
 
 
 async def test_chunks_after_a_hand_back(process: Process, wire: Any) -> None:

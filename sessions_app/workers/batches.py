@@ -40,6 +40,8 @@ class ClaimedBatches:
         check_chunks(frame.chunks)
         try:
             run = await self._run(frame)
+            if who.grant is None or not who.grant.names(run.agent):
+                raise HoldfastError("not_found")
             worker = await self._producers.worker_of(who.owner, frame)
             chunks, also = frame.chunks, list[tuple[int, Also]]()
             if batch_work.has_meaning(chunks):

@@ -9,6 +9,7 @@ import orjson
 from sessions_app import models
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
+from sessions_app.core.tokens import Grant
 from sessions_app.core.wire_types import Chunk
 from sessions_app.event_log import sql
 from sessions_app.event_log.commands import SessionLog
@@ -87,45 +88,45 @@ def claim(
 # Requests about a run that it holds
 
 
-def begin(log: SessionLog, worker: str, frame: ClientFrame) -> str:
+def begin(log: SessionLog, worker: str, grant: Grant, frame: ClientFrame) -> str:
     """Record that an approved call begins; see `calls.begin_call`. The request's id is the attempt's."""
-    _held(log, worker, frame)
+    _held(log, worker, grant, frame)
     attempt = models.derived_id(frame.run, frame.id)
     begun = calls.begin_call(log, frame.approval, frame.run, attempt)
     return "stop" if begun is None else "begun" if begun else "refused"
 
 
-def expire(log: SessionLog, worker: str, frame: ClientFrame) -> bool:
+def expire(log: SessionLog, worker: str, grant: Grant, frame: ClientFrame) -> bool:
     """End the time to decide about an approval of the run. Return False if it was decided."""
-    _held(log, worker, frame)
+    _held(log, worker, grant, frame)
     if not Approval.objects.filter(run=frame.run, uid=frame.approval).exists():
         raise HoldfastError("no_such_approval")
     return lifecycle.expire(log, frame.approval)
 
 
-def hand_back(log: SessionLog, worker: str, frame: ClientFrame) -> bool:
+def hand_back(log: SessionLog, worker: str, grant: Grant, frame: ClientFrame) -> bool:
     """Return a run to the queue if nothing was written for it. Repeatable."""
-    run = _run(log, frame)
+    run = _run(log, grant, frame)
     if run.worker_id not in (worker, None):
         raise HoldfastError("fenced")
     return run.status != Run.Status.ENDED and claims.hand_back_run(log, frame.run, worker)
 
 
-def _run(log: SessionLog, frame: ClientFrame) -> Run:
+def _run(log: SessionLog, grant: Grant, frame: ClientFrame) -> Run:
     run = Run.objects.select_related("worker").filter(pk=frame.run, session=log.session).first()
-    if run is None:
+    if run is None or not grant.names(run.agent):
         raise HoldfastError("not_found")
     return run
 
 
-def _held(log: SessionLog, worker: str, frame: ClientFrame) -> None:
-    run = _run(log, frame)
+def _held(log: SessionLog, worker: str, grant: Grant, frame: ClientFrame) -> None:
+    run = _run(log, grant, frame)
     is_held = run.worker is not None and run.worker.pk == worker and run.worker.alive
     if not is_held or run.status != Run.Status.RUNNING:
         raise HoldfastError("fenced")
 
 
-REQUESTS: dict[str, Callable[[SessionLog, str, ClientFrame], object]] = {
+REQUESTS: dict[str, Callable[[SessionLog, str, Grant, ClientFrame], object]] = {
     "begin": begin,
     "expire": expire,
     "hand-back": hand_back,

@@ -43,7 +43,7 @@ class WorkerInbox:
         return key in self._told
 
     def put(self, signal: AgentSignal) -> bool:
-        if self.has(signal.key):
+        if self.has(signal.key) or not self._link.permits(self.run.session_id, self.run.agent):
             return False
         self._told.add(signal.key)
         if signal.id in self._link.heard:

@@ -263,14 +263,15 @@ class RemoteWorkers:
     async def ask(self, who: Identity, frame: ClientFrame) -> str:
         """Do what a worker asks for about a run; return the answer. Raises HoldfastError."""
         who.check("work", frame.session)
+        assert who.grant is not None  # no other has the scope
         try:
             worker = await self._producers.worker_of(who.owner, frame)
             if frame.type == "history":
-                page = await threads.run(pages.asked_for, worker, frame)
+                page = await threads.run(pages.asked_for, worker, who.grant, frame)
                 return worker_frames.answer(frame, page._asdict())
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
-        result = await self._log_writer.change(frame.session, claiming.REQUESTS[frame.type], worker, frame)
+        result = await self._log_writer.change(frame.session, claiming.REQUESTS[frame.type], worker, who.grant, frame)
         if frame.type == "hand-back":
             self.release(frame.run)
         return worker_frames.answer(frame, result)

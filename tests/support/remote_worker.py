@@ -41,6 +41,7 @@ class RawWorker:
         self.frames: list[Frame] = []
         self.sequences: dict[str, int] = {}
         self._changed = asyncio.Condition()
+        self.connection: Connection | None = None  # of a socket
 
     async def __aenter__(self) -> Self:
         self.connection = Connection(self.process.connections, self.identity, send=self._deliver, close=self._closed)
@@ -49,6 +50,7 @@ class RawWorker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        assert self.connection
         self.process.connections.dismiss(self.connection)
 
     async def _deliver(self, texts: list[str]) -> None:
