@@ -63,6 +63,8 @@ export interface Turn {
   readonly history: Message[];
   /** Aborted when a person stops the answer, or the site or the worker ends it. */
   readonly signal: AbortSignal;
+  /** The site's span of the run, as W3C Trace Context has it, if the site traces: for `propagation.extract`. */
+  readonly traceparent: string;
   /** The largest chunk that `write` takes, in bytes of its JSON. */
   readonly chunkBytes: number;
   /** Why the answer ends, if it ends well: "stop" by default. */
@@ -96,6 +98,9 @@ export interface Turn {
   stream(chunks: AsyncIterable<any> | ReadableStream<any>): Promise<void>;
 }
 
+/** What becomes of a message that arrives while the agent is at work in its session. */
+export type WhileBusy = "queue" | "steer" | "interrupt" | "reject";
+
 export interface WorkerOptions {
   /** The site's. */
   url: string;
@@ -113,7 +118,8 @@ export interface WorkerOptions {
 
 export class Worker {
   constructor(options: WorkerOptions);
-  agent(name: string, agent: (turn: Turn) => unknown): this;
+  /** Register an agent. `whileBusy`: "queue" by default. */
+  agent(name: string, agent: (turn: Turn) => unknown, options?: { whileBusy?: WhileBusy }): this;
   /** Answer until `stop`, SIGTERM or SIGINT. Rejects with HoldfastError if the site refuses this worker. */
   run(): Promise<void>;
   /** Claim no more, let the agents at work finish within `drainMs`, and end `run`. */

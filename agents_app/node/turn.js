@@ -27,6 +27,7 @@ export class Turn {
     this.#run = run;
     this.session = run.frame.session;
     this.mode = run.frame.mode;
+    this.traceparent = run.frame.traceparent ?? "";
     this.history = history;
     this.prompt = textOf(history.findLast(({ role }) => role === "user")?.parts ?? []);
     this.signal = run.signal;

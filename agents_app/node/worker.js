@@ -11,6 +11,7 @@ const SHORT_POLL_MS = 200; // of the first claim, which tells the lease, and of 
 const LATE_MS = 5_000; // after which a poll counts as lost
 const POLL_PAUSE_MS = 20; // between two polls: one may bring what the worker is about to do
 const BEAT_MS = 3_000; // at most
+const WHILE_BUSY = ["queue", "steer", "interrupt", "reject"];
 const HEARD = 1000; // newest signals that a claim names; an earlier one comes again, and is known
 
 /** @typedef {Record<string, any>} Frame */
@@ -26,6 +27,8 @@ export class Worker {
   #beating = null;
   /** @type {Map<string, Agent>} */
   #agents = new Map();
+  /** @type {Record<string, string>} by agent */
+  #whileBusy = {};
   /** @type {Map<string, Run>} */
   #runs = new Map();
   /** @type {Set<Promise<void>>} */
@@ -53,9 +56,18 @@ export class Worker {
     this.#drainMs = drainMs;
   }
 
-  /** Register an agent. @param {string} name @param {Agent} agent @returns {this} */
-  agent(name, agent) {
+  /**
+   * Register an agent.
+   * @param {string} name
+   * @param {Agent} agent
+   * @param {{whileBusy?: import("./index.d.ts").WhileBusy}} [options] whileBusy: what becomes of a message that arrives
+   *   while the agent is at work in its session
+   * @returns {this}
+   */
+  agent(name, agent, { whileBusy = "queue" } = {}) {
+    if (!WHILE_BUSY.includes(whileBusy)) throw new TypeError(`whileBusy is one of ${WHILE_BUSY.join(", ")}, not ${whileBusy}.`);
     this.#agents.set(name, agent);
+    this.#whileBusy[name] = whileBusy;
     return this;
   }
 
@@ -109,7 +121,7 @@ export class Worker {
     const held = [...this.#runs.keys()];
     const signals = [...this.#runs.values()].flatMap(({ inbox }) => [...inbox.heard]).slice(-HEARD);
     const most = this.#isStopping ? 0 : this.#most;
-    const about = { agents: [...this.#agents.keys()], most, runs: held, signals };
+    const about = { agents: [...this.#agents.keys()], while_busy: this.#whileBusy, most, runs: held, signals };
     const waitMs = this.#isStopping || !this.#leaseMs ? SHORT_POLL_MS : POLL_MS;
     const claim = { id: randomBytes(12).toString("base64url"), ...this.#who, ...about, wait_ms: waitMs };
     const [{ result }, ...news] = (await this.#site.ask("/api/work/claim/", claim, { signal, patienceMs: Infinity, answerMs: waitMs + LATE_MS })).frames;

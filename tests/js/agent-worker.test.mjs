@@ -126,14 +126,16 @@ test("an expired token is replaced by a fresh one, which several requests share"
   assert.ok(given <= 3, `it asked for ${given} tokens`);
 });
 
-test("a token of an hour's life is replaced before it expires", async () => {
+test("one token serves for most of its life; claims declare what happens while an agent is busy", async () => {
   const site = await FakeSite.open();
   let given = 0;
-  await site.serve((turn) => turn.text("Hello"), async () => {
-    site.tell(run());
+  await site.serve((turn) => turn.text(turn.traceparent), async (worker) => {
+    worker.agent("near", never, { whileBusy: "steer" });
+    site.tell(run({ traceparent: "00-1-2-01" }));
     await site.until(() => site.end);
   }, { token: async () => (given++, jwt(3600)) });
-  assert.equal(given, 1);
+  assert.deepEqual([given, site.text], [1, "00-1-2-01"]);
+  assert.deepEqual(site.claims.at(-1).while_busy, { far: "queue", near: "steer" });
 });
 
 test("a site that is gone for an hour is waited for, whatever answers in its place", async (context) => {
@@ -294,4 +296,5 @@ test("a worker that is set up wrongly says so at its line", async () => {
     assert.throws(() => new Worker({ ...options, ...wrong }), TypeError, JSON.stringify(wrong));
   }
   await assert.rejects(new Worker(options).run(), /no agent/);
+  assert.throws(() => new Worker(options).agent("far", never, { whileBusy: "wait" }), TypeError);
 });
