@@ -13,10 +13,10 @@ from sessions_app import conf, models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tokens import ALL
-from sessions_app.database import threads
+from sessions_app.database import rows, threads
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.event_log.writer import LogWriter
-from sessions_app.runs import lifecycle
+from sessions_app.runs import lifecycle, run_rows
 from sessions_app.runs.leases import Lease
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def claim_run(
     if not _may_claim(run, worker, free):
         return None
     run.status, run.worker_id, run.started_at = models.Run.Status.RUNNING, worker, log.now
-    run.save(update_fields=["status", "worker", "started_at"])
+    rows.update(run, ("status", "worker_id", "started_at"))
     if run.cause:
         lifecycle.settle(log, run.cause, signals.DELIVERED)
     return run
@@ -183,9 +183,7 @@ def _may_claim(run: models.Run, worker: str, free: int) -> bool:
     So one owner gets half of the places at most, two a third each, and so on, and the next one finds a place: the
     dynamic threshold of shared buffers (Choudhury and Hahne, 1998).
     """
-    owner = models.Session.objects.filter(pk=run.session_id).values("owner")
-    of_owner = models.Run.objects.running().filter(worker=worker, session__owner__in=owner).exclude(cause=None)
-    return of_owner.count() < min(free, conf.settings.runs_per_owner)
+    return run_rows.count_running(worker, run.session_id) < min(free, conf.settings.runs_per_owner)
 
 
 def hand_back_run(log: SessionLog, run: str, worker: str) -> bool:
