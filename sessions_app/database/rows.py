@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from django.db import connection
-from django.db.models import AutoField, Field, Model
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import AutoField, CharField, Field, ForeignKey, IntegerField, Model, TextField
 
 Row = TypeVar("Row", bound=Model)
 
 PARAMETERS = 8000  # in one statement: below the databases' limits
+PLAIN = (CharField, ForeignKey, IntegerField, TextField)  # fields whose values need no conversion
 
 
 def insert(rows: Sequence[Model]) -> None:
@@ -30,7 +32,8 @@ def insert(rows: Sequence[Model]) -> None:
 
 
 def _insert(model: type[Model], fields: Sequence[Field[Any, Any]], rows: Sequence[Model]) -> None:
-    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows for field in fields]
+    connection = connections[DEFAULT_DB_ALIAS]  # not Django's proxy of it, which looks it up at each use
+    values = [_converted(field, row, connection) for row in rows for field in fields]
     has_keys = len(fields) == len(model._meta.concrete_fields)
     with connection.cursor() as cursor:
         cursor.execute(_insertion(model, len(rows), returning=not has_keys), values)
@@ -43,7 +46,8 @@ def _insert(model: type[Model], fields: Sequence[Field[Any, Any]], rows: Sequenc
 
 def update(row: Model, names: Sequence[str]) -> None:
     """Write these fields of a row, given by their attributes: `run_id`, not `run`."""
-    values = [_field(type(row), name).get_db_prep_save(getattr(row, name), connection) for name in names]
+    connection = connections[DEFAULT_DB_ALIAS]
+    values = [_converted(_field(type(row), name), row, connection) for name in names]
     with connection.cursor() as cursor:
         cursor.execute(_update(type(row), tuple(names)), [*values, row.pk])
 
@@ -57,15 +61,27 @@ def columns(model: type[Model], alias: str) -> str:
 def read(model: type[Row], values: Sequence[Any]) -> Row:
     """Return the row that has these `columns`."""
     found = list(values)
+    connection = connections[DEFAULT_DB_ALIAS]
     for place, expression in _dates(model):
         for convert in connection.ops.get_db_converters(expression):
             found[place] = convert(found[place], expression, connection)
-    return model.from_db(connection.alias, [field.attname for field in model._meta.concrete_fields], found)
+    return model.from_db(connection.alias, _attributes(model), found)
+
+
+def _converted(field: Field[Any, Any], row: Model, connection: BaseDatabaseWrapper) -> Any:
+    value = getattr(row, field.attname)
+    return value if isinstance(field, PLAIN) else field.get_db_prep_save(value, connection)
+
+
+@lru_cache
+def _attributes(model: type[Model]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
 
 
 @lru_cache
 def _dates(model: type[Model]) -> list[tuple[int, Any]]:
     """Return the columns that a database may have in a form of its own, each with its place."""
+    connection = connections[DEFAULT_DB_ALIAS]
     found = [(place, field.get_col(model._meta.db_table)) for place, field in enumerate(model._meta.concrete_fields)]
     return [(place, column) for place, column in found if connection.ops.get_db_converters(column)]
 

@@ -225,7 +225,7 @@ class LogWriter:
         appends = [item for item in group if isinstance(item, Append)]
         changes = [item for item in group if isinstance(item, SessionChange)]
         jobs = [item for item in group if isinstance(item, DatabaseJob)]
-        with ExitStack() as last, transaction.atomic():
+        with ExitStack() as last, transaction.atomic(), sqlite_file.checked_at_both_ends():
             work = Transaction(self._open_messages, appends, {change.session for change in changes})
             # A dictionary by identity: the outcomes are in the group's order, the appends are made first.
             outcomes: dict[int, Outcome] = {id(append): work.stage(append) for append in appends}
