@@ -21,28 +21,31 @@ from sessions_app.runs.leases import Lease
 
 logger = logging.getLogger(__name__)
 
+Claim = asyncio.Task[models.Run | None]  # a claim under way, and the run that is claimed
+
 
 class Claims:
     """Claims of one process, as the worker of its lease."""
 
     def __init__(self, log_writer: LogWriter, lease: Lease) -> None:
         self.waiting = asyncio.Event()  # hint that a run is waiting
-        self.claim_next: Callable[[str], None] | None = None  # set by this process's agent runner, while it has one
+        self.claim_next: Callable[[str], Claim | None] | None = None  # set while agents run here
         self.claim_elsewhere: Callable[[str, str], None] | None = None  # set while a remote worker is connected here
         self._log_writer = log_writer
         self._lease = lease
         self._unsure: set[str] = set()  # sessions whose claim has an unknown outcome
 
-    def claim_at_once(self, session: str, agent: str) -> None:
+    def claim_at_once(self, session: str, agent: str) -> Claim | None:
         """Let a free agent claim the run that a signal creates, in the signal's transaction.
 
-        `agent`: the session's. One of this process, or of a remote worker that is connected here.
+        `agent`: the session's. One of this process, whose claim is returned, or of a remote worker that is connected
+        here.
         """
         if is_inside(agent):
-            if self.claim_next is not None:
-                self.claim_next(session)
-        elif self.claim_elsewhere is not None:
+            return None if self.claim_next is None else self.claim_next(session)
+        if self.claim_elsewhere is not None:
             self.claim_elsewhere(session, agent)
+        return None
 
     async def claimable(self, most: int) -> list[str]:
         """Return up to `most` sessions with a run to claim, as many as there are places free.

@@ -6,7 +6,7 @@ Plain SQL: the ORM takes ten times as long to write such a statement as the data
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -117,10 +117,10 @@ def _run(row: tuple[object, ...]) -> models.Run:
     return run
 
 
-def _one(query: str, values: list[SqlValue]) -> tuple[SqlValue, ...]:
+def _one(query: str, values: list[SqlValue]) -> tuple[Any, ...]:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
-        row: tuple[SqlValue, ...] = cursor.fetchone()
+        row: tuple[Any, ...] = cursor.fetchone()
     return row
 
 
