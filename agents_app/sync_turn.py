@@ -17,10 +17,10 @@ from queue import SimpleQueue
 from typing import Any, TypeGuard, TypeVar, cast
 
 from agents_app.backend import Arguments
+from agents_app.sync_answer import SyncAnswer, SyncCall
 from agents_app.tool_call import Decision, ToolCall
 from agents_app.turn import Mode, Turn
 from sessions_app.core.fold import MessageState
-from sessions_app.core.wire_types import Chunk, JsonObject
 
 T = TypeVar("T")
 
@@ -130,6 +130,10 @@ class Verbs:
         result: T = work.result()
         return result
 
+    def await_(self, verb: Callable[[], Awaitable[T]]) -> T:
+        """Have a verb done that needs nothing done here meanwhile."""
+        return self.do(lambda _: verb())
+
     def _begin(self, verb: Callable[[Calls], Awaitable[T]], calls: Calls) -> None:
         if self._stopped:
             calls.put(None)
@@ -167,50 +171,17 @@ def _unless_done(done: asyncio.Future[T], settle: Callable[[Any], None], value: 
         settle(value)
 
 
-class SyncTurn:
+class SyncTurn(SyncAnswer):
     """One turn of an agent in a thread: see `Turn`, whose verbs it has."""
 
     def __init__(self, turn: Turn, verbs: Verbs) -> None:
+        super().__init__(turn, verbs.await_)
         self._turn = turn
         self._verbs = verbs
-        self.session = turn.session
         self.history: list[MessageState] = turn.history
         self.prompt: str = turn.prompt
         self.mode: Mode = turn.mode
         self.chunk_bytes: int = turn.chunk_bytes
-
-    def text(self, delta: str) -> None:
-        """Append to the answer."""
-        self._verbs.do(lambda _: self._turn.text(delta))
-
-    def reasoning(self, delta: str) -> None:
-        """Append to the reasoning, which people may look at."""
-        self._verbs.do(lambda _: self._turn.reasoning(delta))
-
-    def data(self, name: str, value: object, *, id: str | None = None, transient: bool = False) -> None:
-        """Add data of the application's own; see `Answer.data`."""
-        self._verbs.do(lambda _: self._turn.data(name, value, id=id, transient=transient))
-
-    def metadata(self, values: JsonObject) -> None:
-        """Merge values into the message's metadata."""
-        self._verbs.do(lambda _: self._turn.metadata(values))
-
-    @property
-    def finish_reason(self) -> str:
-        """The reason that the answer ends with; see `Answer.finish_reason`."""
-        return self._turn.finish_reason
-
-    @finish_reason.setter
-    def finish_reason(self, reason: str) -> None:
-        self._turn.finish_reason = reason
-
-    def write(self, chunk: Chunk) -> None:
-        """Write any other chunk of the vocabulary."""
-        self._verbs.do(lambda _: self._turn.write(chunk))
-
-    def flush(self) -> None:
-        """Wait until everything written is stored."""
-        self._verbs.do(lambda _: self._turn.flush())
 
     def step(self) -> list[str]:
         """Begin the next step; return what people have said meanwhile."""
@@ -233,41 +204,32 @@ class SyncTurn:
         self._verbs.do(count)
 
 
-class SyncToolCall:
+class SyncToolCall(SyncCall):
     """A tool call of an agent in a thread: see `ToolCall`, whose verbs it has."""
 
     def __init__(self, call: ToolCall, verbs: Verbs) -> None:
-        self._call = call
+        super().__init__(call, verbs.await_)
+        self._tool_call = call
         self._verbs = verbs
-        self.id = call.id
-        self.name = call.name
 
     @property
     def input(self) -> Arguments:
         """The arguments, as the approver has edited them."""
-        return self._call.input
+        return self._tool_call.input
 
     @property
     def input_text(self) -> str:
         """The JSON text of the arguments."""
-        return self._call.input_text
-
-    def output(self, output: object) -> None:
-        """End the call with its output: any JSON value."""
-        self._verbs.do(lambda _: self._call.output(output))
-
-    def error(self, message: str) -> None:
-        """End the call with its error."""
-        self._verbs.do(lambda _: self._call.error(message))
+        return self._tool_call.input_text
 
     def approval(self, reason: str = "", *, expires_s: float | None = 300, editable: bool = False) -> Decision:
         """Ask people about exactly this call, and wait for the first decision."""
-        return self._verbs.do(lambda _: self._call.approval(reason, expires_s=expires_s, editable=editable))
+        return self._verbs.do(lambda _: self._tool_call.approval(reason, expires_s=expires_s, editable=editable))
 
     def execute(self, function: Callable[[Arguments], T]) -> T:
         """Call a function with the approved arguments, at most once whatever dies, in this thread."""
-        return self._verbs.do(lambda calls: self._call.execute(partial(self._verbs.in_thread, function, calls)))
+        return self._verbs.do(lambda calls: self._tool_call.execute(partial(self._verbs.in_thread, function, calls)))
 
     def result(self, timeout_s: float | None = 300) -> Any:
         """Wait for the result of a tool that runs at the client. Raises ToolFailed."""
-        return self._verbs.do(lambda _: self._call.result(timeout_s))
+        return self._verbs.do(lambda _: self._tool_call.result(timeout_s))

@@ -13,6 +13,7 @@ from django.utils import timezone
 from sessions_app.admin import transcript
 from sessions_app.core import fold
 from sessions_app.models import RetentionPolicy, RevokedSubject, RevokedToken, Run, Worker
+from sessions_app.runs import turns
 from tests.support.stored import a_message, a_session, default_policy, hours_ago
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +50,14 @@ def test_a_link_leads_to_a_session_whatever_is_in_its_id(operator: Client) -> No
     shown = page(operator, f"/admin/sessions_app/message/{message.pk}/change/")
     [address] = re.findall(r'href="([^"]*/sessions_app/session/[^"]+/change/)"', shown)
     assert "In its transcript" in page(operator, address)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transcript_names_the_back_end_that_began_a_turn(operator: Client) -> None:
+    session = a_session("guest:1", agent="demo")
+    turns.begin(session.pk, "What happened?", id="daily-2026-12-01", by="agent:<b>cron</b>")
+    shown = page(operator, f"/admin/sessions_app/session/{quote(session.pk)}/change/")
+    assert "<h3>user · begun by agent:&lt;b&gt;cron&lt;/b&gt; · " in shown
 
 
 def test_the_page_of_a_message_shows_its_text(operator: Client) -> None:

@@ -19,7 +19,7 @@ agents_app.adapters agents_app.local
 agents_app.testing agents_app.remote
 agents_app.registry
 agents_app.sync_turn
-agents_app.turn
+agents_app.turn agents_app.sync_answer
 agents_app.tool_call
 agents_app.answer
 agents_app.backend

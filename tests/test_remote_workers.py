@@ -212,10 +212,10 @@ async def test_a_signal_comes_after_its_run(process: Process, monkeypatch: Any) 
     reading, go = threading.Event(), threading.Event()
     run_frame = pages.run_frame
 
-    def slow(run: models.Run) -> str:
+    def slow(run: models.Run, traceparent: str) -> str:
         reading.set()
         assert go.wait(DEADLINE_S)
-        return run_frame(run)
+        return run_frame(run, traceparent)
 
     monkeypatch.setattr(pages, "run_frame", slow)
     async with Talk(process) as talk, RawWorker(process) as worker:

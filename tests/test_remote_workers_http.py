@@ -50,7 +50,7 @@ async def asked(session: str) -> None:
 
 async def test_a_poll_waits_for_a_run_which_is_answered(running: Process) -> None:
     session = await new_session("guest:1", agent="far")
-    waiting = asyncio.create_task(poll())
+    waiting = asyncio.create_task(poll(wait_ms=20_000))
     async with asyncio.timeout(10):
         while not running.workers._links:
             await asyncio.sleep(0.01)
@@ -115,3 +115,27 @@ async def test_a_stopping_process_ends_polls(running: Process) -> None:
         await running.stop()
         assert (await waiting).status_code == 200
     assert refusal_of(await post("/api/work/claim/", a_claim())) == (503, "going_away")
+
+
+async def test_an_owner_has_no_more_workers_than_connections(running: Process, settings: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"CONNECTIONS_PER_OWNER": 3}
+    polls = [
+        asyncio.create_task(post("/api/work/claim/", a_claim(producer=f"worker-{number}", wait_ms=25_000)))
+        for number in range(12)
+    ]
+    refused = [refusal_of(await each) for each in await finished(polls, 9)]
+    assert {code for _, code in refused} == {"too_many_connections"}
+    assert len(running.workers._links) == 3
+    other = await post("/api/work/claim/", a_claim(wait_ms=0), sub="agent:other")
+    assert other.status_code == 200
+    for each in polls:
+        each.cancel()
+    await asyncio.gather(*polls, return_exceptions=True)
+
+
+async def finished(tasks: list[Any], count: int) -> list[Any]:
+    """Wait until so many tasks have ended; return them."""
+    async with asyncio.timeout(10):
+        while sum(task.done() for task in tasks) < count:
+            await asyncio.sleep(0.01)
+    return [task for task in tasks if task.done()]

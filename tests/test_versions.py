@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,8 @@ TESTED = {
     "websockets": (
         "17.4",
         "servers/uvicorn_websocket.py: ServerProtocol's logger, debug, state, parser, reader and current_size; "
-        "frames.apply_mask. Run tests/test_uvicorn_websocket.py.",
+        "frames.apply_mask. Run tests/test_uvicorn_websocket.py, test_uvicorn_pings.py, test_remote.py and "
+        "tests/scenarios/test_pings.py, test_remote.py and test_framework_workers.py, with OLDEST_WEBSOCKETS too.",
     ),
     "asgiref": (
         "3.13.0",
@@ -48,6 +49,9 @@ TESTED = {
         "Run tests/test_http_transports.py and tests/scenarios/test_http_transports.py.",
     ),
 }
+
+
+OLDEST_WEBSOCKETS = "16.1.1"  # for the OpenAI Agents SDK, which excludes 17
 
 
 def pinned() -> dict[str, str]:
@@ -72,6 +76,18 @@ def requirements() -> list[Requirement]:
 def test_the_ranges_of_the_distribution_admit_what_is_tested() -> None:
     for requirement in requirements():
         assert requirement.specifier.contains(version(requirement.name)), f"{requirement} isn't what is tested"
+
+
+def test_the_openai_agents_sdk_installs_beside_the_server() -> None:
+    served = {canonicalize_name(each.name): each.specifier for each in requirements()}
+    asked = [Requirement(line) for line in requires("openai-agents") or () if "extra ==" not in line]
+    for requirement in asked:
+        name = canonicalize_name(requirement.name)
+        tested = OLDEST_WEBSOCKETS if name == "websockets" else version(name)
+        assert requirement.specifier.contains(tested) and (name not in served or served[name].contains(tested)), name
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    [server] = [Requirement(line) for line in extras["server"] if line.startswith("websockets")]
+    assert server.specifier.contains(OLDEST_WEBSOCKETS)
 
 
 def test_the_distribution_names_all_that_requirements_txt_pins() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -181,6 +180,6 @@ class RemoteAnswer(Answer):
 
 
 def _end_of(problem: BaseException) -> Chunk:
-    if isinstance(problem, asyncio.CancelledError):
+    if not isinstance(problem, Exception):  # cancelled, Ctrl-C, or the process exits
         return {"type": "interrupt", "reason": STOPPED}
     return {"type": "error", "errorText": problem.message if isinstance(problem, HoldfastError) else FAILED}

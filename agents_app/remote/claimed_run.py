@@ -7,6 +7,7 @@ import logging
 from typing import cast
 
 from agents_app import registry, sync_turn
+from agents_app.remote import trace_context
 from agents_app.remote.backend import RemoteBackend
 from agents_app.remote.link import Link
 from agents_app.remote.transports import Frame
@@ -17,6 +18,7 @@ from sessions_app.core.message import from_wire
 from sessions_app.core.signals import AgentSignal
 from sessions_app.core.wire_types import Chunk
 from sessions_app.runs.agent_inbox import AgentInbox
+from sessions_app.telemetry import log_context
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +77,10 @@ class ClaimedRun:
     # The agent
 
     async def perform(self) -> None:
-        """Run the agent, and end its response."""
-        agent = asyncio.create_task(self._answer())
+        """Run the agent, within the site's trace, and end its response."""
+        log_context.work_on(session=self._frame["session"], run=self.id)
+        with trace_context.of(self._frame.get("traceparent", "")):
+            agent = asyncio.create_task(self._answer())
         stop = asyncio.create_task(self._inbox.stop.wait())
         try:
             await asyncio.wait({agent, stop}, return_when=asyncio.FIRST_COMPLETED)

@@ -11,6 +11,7 @@ from typing import Any
 from agents_app.remote.backend import ClaimedResponse
 from agents_app.remote.publisher import PATIENCE_S, RETRY_FIRST_S, Publisher, problem_of
 from agents_app.remote.transports import Frame, HttpTransport, PublisherTransport, TransportLost, WebSocketTransport
+from sessions_app.core import busy
 from sessions_app.core.errors import HoldfastError
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Link(Publisher):
     ) -> None:
         super().__init__(url, **options)
         self._agents = list(agents)
+        self._while_busy = {agent: busy.policy_of(agent) for agent in self._agents}
         self._most = most
         self._receive = told
         self._held = held
@@ -106,7 +108,10 @@ class Link(Publisher):
             while transport is self._transport:
                 held = self._held()
                 who = {"id": secrets.token_urlsafe(16), **self._who}
-                about = {"agents": self._agents, "most": self._most, "runs": held, "signals": self._heard()}
+                about = {
+                    "agents": self._agents, "while_busy": self._while_busy, "most": self._most, "runs": held,
+                    "signals": self._heard(),
+                }  # fmt: skip
                 try:
                     answer = await transport.claim({"type": "claim", **about, **who})
                 except TransportLost:

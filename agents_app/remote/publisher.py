@@ -40,6 +40,12 @@ class Fenced(HoldfastError):
     """The answer was ended by another, or the producer has begun a later epoch: stop publishing it."""
 
 
+def check_name(producer: str) -> None:
+    """Raise ValueError for a name that no site takes; an empty one is replaced by a random one."""
+    if producer and not SIGNAL_ID.match(producer):
+        raise ValueError(f"a producer's or worker's name is 8 to 64 of A-Z a-z 0-9 _ -, not {producer[:80]!r}")
+
+
 class Publisher:
     """A producer that publishes to a site's sessions. Use it with `async with`.
 
@@ -59,8 +65,7 @@ class Publisher:
         rollup_ms: int = ROLLUP_MS,
         beat_s: float = BEAT_S,
     ) -> None:
-        if producer and not SIGNAL_ID.match(producer):
-            raise ValueError(f"a producer's or worker's name is 8 to 64 of A-Z a-z 0-9 _ -, not {producer[:80]!r}")
+        check_name(producer)
         self._url = url.rstrip("/")
         self._token = token
         self._who = {
@@ -77,7 +82,7 @@ class Publisher:
         self._transport: PublisherTransport | None = None
         self._changed = asyncio.Condition()  # another transport, or none
         self._room = asyncio.Semaphore(AT_ONCE)
-        self._fresh_at = 0.0  # when another token is needed
+        self._fresh_at = 0.0  # when another token is needed, by the monotonic clock
         self._beats = BeatThread(self._url, self._who, self._beat_s)
         self._keeping = asyncio.create_task(self._keep_connected())
         return self
@@ -213,7 +218,7 @@ class Publisher:
             while True:
                 await transport.beat(self._who)
                 await asyncio.sleep(self._beat_s)
-                if time.time() >= self._fresh_at:
+                if time.monotonic() >= self._fresh_at:
                     await transport.authenticate(await self._current_token())
         await transport.close()
 
@@ -237,7 +242,7 @@ class Publisher:
             return self._token
         try:
             token = await self._token()
-            self._fresh_at = time.time() + TOKEN_LIFE * _life_s(token)
+            self._fresh_at = time.monotonic() + TOKEN_LIFE * _life_s(token)
         except Exception as error:  # the application's own function
             raise TransportLost(f"no token: {error!r}") from error
         self._beats.token = token
@@ -245,10 +250,12 @@ class Publisher:
 
 
 def _life_s(token: str) -> float:
-    """Return for how many seconds a token is still valid, by its own claim."""
+    """Return for how many seconds a token is still valid, by its own claims: this machine's clock may be wrong."""
     payload = token.split(".")[1]
     claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return float(claims["exp"] - time.time())
+    whole = float(claims["exp"] - claims["iat"])
+    left = float(claims["exp"] - time.time())
+    return left if 0 < left < whole else whole
 
 
 def problem_of(error: Frame) -> HoldfastError:

@@ -25,6 +25,7 @@ class Entry(NamedTuple):
     """One message."""
 
     message: fold.MessageState
+    begun_by: str  # the back end that began a turn with it; else empty
     created_at: datetime
     passages: list[Passage]
 
@@ -32,7 +33,12 @@ class Entry(NamedTuple):
 def entry(message: fold.MessageState) -> Entry:
     passages = [passage for part in message.parts if (passage := _passage(part)).text or passage.label]
     created_at = datetime.fromtimestamp(message.created_at / 1000, UTC)
-    return Entry(message, created_at, [Passage(label, _cut(text)) for label, text in passages])
+    return Entry(message, _begun_by(message), created_at, [Passage(label, _cut(text)) for label, text in passages])
+
+
+def _begun_by(message: fold.MessageState) -> str:
+    said = (message.metadata or {}).get("holdfast")
+    return str(said.get("begun_by", "")) if message.role == "user" and isinstance(said, dict) else ""
 
 
 def _passage(part: Part) -> Passage:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from sessions_app.core import json_text
+from sessions_app.core import busy, json_text
 from sessions_app.core.attachment import Frame
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
@@ -68,6 +68,7 @@ class ClientFrame:
     run: str = ""
     usage: Usage | None = None
     agents: tuple[str, ...] = ()
+    while_busy: dict[str, busy.WhileBusy] = field(default_factory=dict)
     most: int = 0
     runs: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
@@ -186,16 +187,16 @@ _approval = _matching(SIGNAL_ID, "`approval` is 8 to 64 characters of A-Z a-z 0-
 _before = _matching(MESSAGE_UID, "`before` is the id of a message")
 
 
-def _runs(value: object) -> tuple[str, ...]:
-    if isinstance(value, list) and len(value) <= MOST_RUNS:
-        return tuple(map(_run, value))
-    raise HoldfastError("bad_frame", f"`runs` is a list of at most {MOST_RUNS} ids of runs")
+def _ids_of(what: str, read_one: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:
+    def read(value: object) -> tuple[str, ...]:
+        if isinstance(value, list) and len(value) <= MOST_RUNS:
+            return tuple(map(read_one, value))
+        raise HoldfastError("bad_frame", f"`{what}` is a list of at most {MOST_RUNS} ids of {what}")
+
+    return read
 
 
-def _signals(value: object) -> tuple[str, ...]:
-    if isinstance(value, list) and len(value) <= MOST_RUNS:
-        return tuple(map(_id, value))
-    raise HoldfastError("bad_frame", f"`signals` is a list of at most {MOST_RUNS} ids of signals")
+_runs, _signals = _ids_of("runs", _run), _ids_of("signals", _id)
 
 
 def _agents(value: object) -> tuple[str, ...]:
@@ -217,11 +218,7 @@ def _limit(value: object) -> int:
 
 
 def _usage(value: object) -> Usage:
-    if (
-        isinstance(value, dict)
-        and value.keys() <= set(USAGE)
-        and all(_is_whole(n, MOST_TOKENS) for n in value.values())
-    ):
+    if isinstance(value, dict) and set(value) <= set(USAGE) and all(_is_whole(n, MOST_TOKENS) for n in value.values()):
         return value
     raise HoldfastError("bad_frame", f"`usage` has {' and '.join(USAGE)}, whole numbers from 0 to {MOST_TOKENS}")
 
@@ -249,7 +246,8 @@ CLIENT_FRAMES: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
         {"run": _run, "usage": _usage},
     ),
     "beat": ({"producer": _producer, "epoch": _epoch}, {}),
-    "claim": ({**WORKER, "agents": _agents, "most": _most}, {"runs": _runs, "signals": _signals}),
+    "claim": ({**WORKER, "agents": _agents, "most": _most},
+              {"runs": _runs, "signals": _signals, "while_busy": busy.read}),
     "history": (HELD_RUN, {"before": _before, "limit": _limit}),
     "begin": ({**HELD_RUN, "approval": _approval}, {}),
     "expire": ({**HELD_RUN, "approval": _approval}, {}),

@@ -161,7 +161,8 @@ def _metadata(payload: Mapping[str, object]) -> Payload:
     if not isinstance(metadata, dict):
         raise HoldfastError("bad_signal", "`metadata` is an object")
     _check_json(metadata, "metadata", METADATA_BYTES)
-    return {"metadata": metadata}
+    # What the site says of a message, such as who began its turn, no sender can say.
+    return {"metadata": {name: value for name, value in metadata.items() if name != "holdfast"}}
 
 
 def _cancel(payload: Mapping[str, object], limits: Limits) -> Payload:

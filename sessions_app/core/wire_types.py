@@ -312,6 +312,7 @@ class RunFrame(TypedDict):
     mode: str
     messages: list[WireMessage]
     older: bool
+    traceparent: NotRequired[str]
 
 
 class ToldSignal(TypedDict):

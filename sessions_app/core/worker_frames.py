@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sessions_app.core.frames import ClientFrame, encode
 from sessions_app.core.signals import AgentSignal
-from sessions_app.core.wire_types import ToldSignal, WireMessage
+from sessions_app.core.wire_types import RunFrame, ToldSignal, WireMessage
 
 
 def answer(request: ClientFrame, result: object) -> str:
@@ -13,15 +13,30 @@ def answer(request: ClientFrame, result: object) -> str:
 
 
 def run(
-    *, session: str, run: str, agent: str, message: str, mode: str, messages: list[WireMessage], older: bool
+    *,
+    session: str,
+    run: str,
+    agent: str,
+    message: str,
+    mode: str,
+    messages: list[WireMessage],
+    older: bool,
+    traceparent: str,
 ) -> str:
     """Build the frame that gives a worker a run, with the newest page of its history."""
-    return encode(
-        {
-            "type": "run", "session": session, "run": run, "agent": agent, "message": message, "mode": mode,
-            "messages": messages, "older": older,
-        }
-    )  # fmt: skip
+    given: RunFrame = {
+        "type": "run",
+        "session": session,
+        "run": run,
+        "agent": agent,
+        "message": message,
+        "mode": mode,
+        "messages": messages,
+        "older": older,
+    }
+    if traceparent:
+        given["traceparent"] = traceparent
+    return encode(given)
 
 
 def inbox(session: str, run: str, signal: AgentSignal) -> str:

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sessions_app.core.branches import Place
+from sessions_app.core.busy import POLICIES
 from sessions_app.models.ids import new_id, new_uid
 from sessions_app.models.sessions import Session
 from sessions_app.models.signals import Signal
@@ -48,6 +49,20 @@ class Worker(models.Model):
                 fields=["producer", "epoch"], condition=~Q(producer=""), name="one_worker_of_a_producer_in_an_epoch"
             )
         ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RemoteAgent(models.Model):
+    """An agent elsewhere, as the newest worker that runs it has declared it. It stays when no worker is there."""
+
+    name = models.CharField(primary_key=True, max_length=64)
+    while_busy = models.CharField(
+        max_length=16, choices=[(policy, policy) for policy in POLICIES],
+        help_text="What becomes of a message that arrives while the agent is at work.",
+    )  # fmt: skip
+    since = models.DateTimeField(help_text="When the worker that has declared it began, by the site's clock.")
 
     def __str__(self) -> str:
         return self.name

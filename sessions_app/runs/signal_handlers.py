@@ -22,8 +22,8 @@ from sessions_app.core.wire_types import Chunk, Part, Payload
 from sessions_app.database import rows
 from sessions_app.event_log import queries, quota
 from sessions_app.event_log.commands import SessionLog
-from sessions_app.models import Approval, Run, Signal, new_id
-from sessions_app.runs import lifecycle, retries, run_rows
+from sessions_app.models import Approval, RemoteAgent, Run, Signal, new_id
+from sessions_app.runs import claims, lifecycle, retries, run_rows
 from sessions_app.runs.run_rows import SignalContext
 
 STOPPED = "It was stopped before an agent began to answer."
@@ -82,7 +82,7 @@ def _was_refused(signal: Signal) -> bool:
 
 
 def _message(log: SessionLog, sent: Sent, found: SignalContext) -> Receipt:
-    policy = busy.policy_of(found.agent) if found.has_active else "queue"
+    policy = _while_busy(found.agent) if found.has_active else "queue"
     if policy == "reject":
         raise HoldfastError("busy")
     if policy == "steer":
@@ -91,6 +91,13 @@ def _message(log: SessionLog, sent: Sent, found: SignalContext) -> Receipt:
         active = lifecycle.at_work(log.session)
         _stop(log, active, _store(log, Sent(f"stop_{new_id()}", "cancel", sent.actor, issued_by=sent.issued_by)))
     return _turn(log, sent, found.agent)
+
+
+def _while_busy(agent: str) -> str:
+    """Return what becomes of a message while the agent is at work."""
+    if claims.is_inside(agent):
+        return busy.policy_of(agent)
+    return RemoteAgent.objects.filter(pk=agent).values_list("while_busy", flat=True).first() or "queue"
 
 
 def _steer(log: SessionLog, sent: Sent, found: SignalContext) -> Receipt:

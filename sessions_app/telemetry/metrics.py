@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 
 from prometheus_client import (
     Counter,
@@ -88,9 +88,9 @@ signals = Counter(
 receipts = Counter("holdfast_receipts_total", "Status changes of signals that were announced", ["kind", "status"])
 
 # Runs
-runs = Gauge("holdfast_runs", "Active agents in this process", ["agent"])
+runs = Gauge("holdfast_runs", "Active agents in this process, or of workers elsewhere connected to it", ["agent"])
 runs_ended = Counter(
-    "holdfast_runs_ended_total", "Runs that ended in this process. status: the response's", ["agent", "status"]
+    "holdfast_runs_ended_total", "Runs whose end this process wrote. status: the response's", ["agent", "status"]
 )
 run_seconds = Histogram("holdfast_run_seconds", "Time from a run's claim to its end", ["agent"], buckets=LENGTHS_S)
 run_wait_seconds = Histogram("holdfast_run_wait_seconds", "Time from a run's cause to its claim", buckets=LENGTHS_S)
@@ -145,7 +145,7 @@ def run(agent: str, caused_at: datetime, claimed_at: datetime | None) -> Iterato
     """Measure a run. `agent` is a registered name; `claimed_at` is None for a run that did not wait to be claimed."""
     began = time.monotonic()
     if claimed_at is not None:
-        run_wait_seconds.observe(max(0.0, (claimed_at - caused_at).total_seconds()))  # two machines' clocks may differ
+        claimed(caused_at, claimed_at)
     outcome = RunOutcome()
     try:
         with runs.labels(agent).track_inprogress():
@@ -153,3 +153,15 @@ def run(agent: str, caused_at: datetime, claimed_at: datetime | None) -> Iterato
     finally:
         runs_ended.labels(agent, outcome.status).inc()
         run_seconds.labels(agent).observe(time.monotonic() - began)
+
+
+def claimed(caused_at: datetime, claimed_at: datetime) -> None:
+    """Record how long a run has waited."""
+    run_wait_seconds.observe(max(0.0, (claimed_at - caused_at).total_seconds()))  # two machines' clocks may differ
+
+
+def ended_elsewhere(agent: str, status: str, claimed_at: datetime | None) -> None:
+    """Record the end of a run that a worker elsewhere has answered."""
+    runs_ended.labels(agent, status).inc()
+    if claimed_at is not None:
+        run_seconds.labels(agent).observe(max(0.0, (datetime.now(UTC) - claimed_at).total_seconds()))

@@ -53,8 +53,23 @@ def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
 
 def linked_span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
     """Start a separate trace, linked to the current span as its cause, for work that outlasts it."""
+    return _span(name, attributes, context=Context(), links=_cause())
+
+
+def begin_linked(name: str, **attributes: str | int) -> Span:
+    """As `linked_span`, for work that no block holds: its `end` is called, and it is never the current span."""
+    return _tracer.start_span(f"holdfast.{name}", context=Context(), attributes=_prefixed(attributes), links=_cause())
+
+
+def traceparent(span: Span) -> str:
+    """Return a span's context in the form of W3C Trace Context."""
+    context = span.get_span_context()
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def _cause() -> list[Link]:
     cause = trace.get_current_span().get_span_context()
-    return _span(name, attributes, context=Context(), links=[Link(cause)] if cause.is_valid else [])
+    return [Link(cause)] if cause.is_valid else []
 
 
 @contextmanager

@@ -7,7 +7,7 @@ people's decisions is written as the site knows it: by its own clock, and with t
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from sessions_app.core.text import without_nul
 from sessions_app.core.wire_types import Chunk, JsonObject
 from sessions_app.event_log.commands import Also
 from sessions_app.event_log.moments import milliseconds
-from sessions_app.models import Approval
+from sessions_app.models import Approval, Signal
 from sessions_app.runs import calls
 
 MOST_EXPIRES_MS = 10 * 365 * 86_400_000  # ten years
@@ -35,6 +35,8 @@ class ClaimedRun(NamedTuple):
     session: str
     uid: str
     place: Place | None
+    agent: str
+    claimed_at: datetime | None
 
 
 class Meant(NamedTuple):
@@ -47,6 +49,7 @@ class Meant(NamedTuple):
 def prepare(run: ClaimedRun, chunks: list[Chunk]) -> tuple[list[Chunk], list[tuple[int, Also]]]:
     """Return the chunks to store, with the work for their transaction. Reads the database; raises HoldfastError."""
     stored, work = [], []
+    _check_approvals(chunks)
     for position, chunk in enumerate(chunks):
         meaning = MEANINGS.get(chunk["type"])
         meant = Meant(chunk) if meaning is None else meaning(run, chunk)
@@ -56,8 +59,21 @@ def prepare(run: ClaimedRun, chunks: list[Chunk]) -> tuple[list[Chunk], list[tup
     return stored, work
 
 
+def _check_approvals(chunks: list[Chunk]) -> None:
+    """Raise bad_chunk if two requests of one batch, which the database doesn't know yet, have one id."""
+    asked = [chunk["approvalId"] for chunk in chunks if chunk["type"] == "tool-approval-request"]
+    if len(set(asked)) < len(asked):
+        raise HoldfastError("bad_chunk", "two approvals have one `approvalId`")
+
+
 def _steer(run: ClaimedRun, chunk: Chunk) -> Meant:
-    return Meant(chunk, partial(calls.apply_steer, run.run, chunk["id"]))
+    """Tell what people have said, in their words, whatever the worker's are. Raises if they have not."""
+    found = Signal.objects.filter(session=run.session, run=run.run, kind="steer", uid=chunk["id"]).first()
+    if found is None:
+        raise HoldfastError("bad_chunk", f"no steer {chunk['id'][:64]} was sent to this run")
+    said = chunk.copy()
+    said["parts"] = orjson.loads(found.payload)["parts"]
+    return Meant(said, partial(calls.apply_steer, run.run, chunk["id"]))
 
 
 def _outcome(run: ClaimedRun, chunk: Chunk) -> Meant:

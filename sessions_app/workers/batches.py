@@ -8,6 +8,7 @@ from functools import partial
 from django.db import DatabaseError
 
 from sessions_app.auth.identity import Identity
+from sessions_app.core import vocabulary
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.frames import ClientFrame
 from sessions_app.database import threads
@@ -16,6 +17,7 @@ from sessions_app.event_log.writer import LogWriter
 from sessions_app.models import Run
 from sessions_app.publishing.producers import Producers, check_chunks, digest
 from sessions_app.runs import calls
+from sessions_app.telemetry import metrics
 from sessions_app.workers import batch_work
 from sessions_app.workers.batch_work import ClaimedRun
 
@@ -23,9 +25,10 @@ REMEMBERED = 10_000  # runs; beyond it all are looked up again
 
 
 class ClaimedBatches:
-    """The batches that remote workers publish at one process. `on_end` is called with a run whose end is stored."""
+    """The batches that remote workers publish at one process. `on_end` is called with a run whose end is stored,
+    and its status."""
 
-    def __init__(self, log_writer: LogWriter, producers: Producers, on_end: Callable[[str], None]) -> None:
+    def __init__(self, log_writer: LogWriter, producers: Producers, on_end: Callable[[str, str], None]) -> None:
         self._log_writer = log_writer
         self._producers = producers
         self._on_end = on_end
@@ -37,6 +40,8 @@ class ClaimedBatches:
         check_chunks(frame.chunks)
         try:
             run = await self._run(frame)
+            if who.grant is None or not who.grant.names(run.agent):
+                raise HoldfastError("not_found")
             worker = await self._producers.worker_of(who.owner, frame)
             chunks, also = frame.chunks, list[tuple[int, Also]]()
             if batch_work.has_meaning(chunks):
@@ -74,7 +79,13 @@ class ClaimedBatches:
 
     def _stored(self, append: Append, on_result: OnResult, outcome: AppendResult | HoldfastError) -> None:
         if append.ends and isinstance(outcome, AppendResult) and outcome.refusal is None:
-            self._on_end(append.run)
+            status = vocabulary.ENDS[append.chunks[-1]["type"]]
+            known = self._known.pop(append.run, None)
+            if known is not None and not outcome.repeated:
+                metrics.ended_elsewhere(known.agent, status, known.claimed_at)
+            self._on_end(append.run, status)
+        elif isinstance(outcome, HoldfastError):
+            self._known.pop(append.run, None)  # another worker may claim it
         on_result(outcome)
 
 
@@ -82,4 +93,4 @@ def _claimed_run(run: str) -> ClaimedRun:
     found = Run.objects.filter(pk=run).exclude(agent="").first()
     if found is None:
         raise HoldfastError("not_found")
-    return ClaimedRun(found.pk, found.session_id, found.uid, found.place)
+    return ClaimedRun(found.pk, found.session_id, found.uid, found.place, found.agent, found.started_at)

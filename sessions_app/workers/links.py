@@ -11,6 +11,7 @@ from sessions_app.auth.identity import Identity
 from sessions_app.core import worker_frames
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.signals import AgentSignal
+from sessions_app.telemetry import metrics
 
 
 class Receiver(Protocol):
@@ -42,7 +43,7 @@ class WorkerInbox:
         return key in self._told
 
     def put(self, signal: AgentSignal) -> bool:
-        if self.has(signal.key):
+        if self.has(signal.key) or not self._link.permits(self.run.session_id, self.run.agent):
             return False
         self._told.add(signal.key)
         if signal.id in self._link.heard:
@@ -97,8 +98,12 @@ class WorkerLink:
 
     def takes(self, session: str, agent: str) -> bool:
         """Return whether it has a place for a run of this session and agent."""
+        return self.free > 0 and agent in self._agents and self.permits(session, agent)
+
+    def permits(self, session: str, agent: str) -> bool:
+        """Return whether its token of now names the agent and covers the session."""
         grant = self.receiver.identity.grant
-        return self.free > 0 and agent in self.agents and grant is not None and grant.covers(session)
+        return grant is not None and grant.names(agent) and grant.covers(session)
 
     def queue(self, text: str) -> None:
         self.receiver.queue(text)
@@ -106,11 +111,15 @@ class WorkerLink:
     def hold(self, inbox: WorkerInbox) -> None:
         """Take a place for a run."""
         self.held[inbox.run.pk] = inbox
+        metrics.runs.labels(inbox.run.agent).inc()
 
     def release(self, run: str) -> WorkerInbox | None:
         """Give up the place of a run that has ended; return its inbox."""
         self.wake()
-        return self.held.pop(run, None)
+        inbox = self.held.pop(run, None)
+        if inbox is not None:
+            metrics.runs.labels(inbox.run.agent).dec()
+        return inbox
 
     def wake(self) -> None:
         """Let it look for runs to claim."""

@@ -12,6 +12,7 @@ from sessions_app.core.errors import HoldfastError
 from sessions_app.core.fold import MessageState
 from sessions_app.core.frames import ClientFrame
 from sessions_app.core.message import to_wire
+from sessions_app.core.tokens import Grant
 from sessions_app.core.wire_types import WireMessage
 from sessions_app.models import Run
 from sessions_app.runs import history
@@ -26,7 +27,7 @@ class Page(NamedTuple):
     older: bool
 
 
-def run_frame(run: Run) -> str:
+def run_frame(run: Run, traceparent: str) -> str:
     """Return the frame that gives a worker a run. Reads the database."""
     page = _page(run, history.of_run(run, limit=FIRST))
     return worker_frames.run(
@@ -37,13 +38,14 @@ def run_frame(run: Run) -> str:
         mode=run.mode,
         messages=page.messages,
         older=page.older,
+        traceparent=traceparent,
     )
 
 
-def asked_for(worker: str, frame: ClientFrame) -> Page:
+def asked_for(worker: str, grant: Grant, frame: ClientFrame) -> Page:
     """Return a page of the history of a run that a worker holds. Raises not_found, if it doesn't."""
     run = Run.objects.running().filter(pk=frame.run, session=frame.session, worker=worker).first()
-    if run is None:
+    if run is None or not grant.names(run.agent):
         raise HoldfastError("not_found")
     limit = min(frame.limit or FIRST, conf.settings.history_max)
     found = history.earlier(run, before=frame.before, limit=limit) if frame.before else history.of_run(run, limit=limit)

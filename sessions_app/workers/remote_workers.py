@@ -25,8 +25,10 @@ from sessions_app.publishing.producers import Producers
 from sessions_app.runs import claims
 from sessions_app.runs.claims import Claims
 from sessions_app.runs.inbox import RunInboxes
+from sessions_app.telemetry import metrics
 from sessions_app.workers import claiming, pages
 from sessions_app.workers.links import Receiver, WorkerInbox, WorkerLink
+from sessions_app.workers.run_spans import RunSpans
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class RemoteWorkers:
         self._inboxes = inboxes
         self._claims = claims
         self._links: dict[str, WorkerLink] = {}  # by worker
+        self._workers: dict[Receiver, str] = {}  # that their connections claim as
+        self._spans = RunSpans()
         self._connected = asyncio.Event()  # set while there is a link
         self._looks = asyncio.Event()  # a run may wait
         self._claiming: set[asyncio.Task[None]] = set()
@@ -59,15 +63,18 @@ class RemoteWorkers:
             raise HoldfastError("going_away")
         try:
             worker = await self._producers.worker_of(who.owner, frame)
+            if self._workers.get(receiver, worker) != worker:
+                raise HoldfastError("bad_frame", "this connection claims as another `producer` or `epoch` already")
             link = WorkerLink(worker, frame, receiver)
             known = self._links.get(worker)
             if known is not None and known.receiver is receiver:
                 known.closed = True  # no claim of before may be taken for another connection's
-            if not await self._log_writer.do(claiming.enrol, worker, link.id, frame.agents, order=worker):
+            if not await self._log_writer.do(claiming.enrol, worker, link.id, frame, order=worker):
                 raise HoldfastError("fenced", claiming.LATER)
             going_on = await self._resumed(link, frame)
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
+        self._check_room(link)  # after all that waits: many polls may come at once
         result = {"runs": [run.pk for run in going_on], "lease_ms": conf.settings.lease_ms}
         receiver.queue(worker_frames.answer(frame, result))
         self._admit(link)
@@ -79,13 +86,23 @@ class RemoteWorkers:
                 await self._tell(link, run)
         receiver.start(self._attend(link))
 
+    def _check_room(self, link: WorkerLink) -> None:
+        """Raise too_many_connections for one worker more than an owner may have connections: polls aren't counted."""
+        owner, most = link.receiver.identity.owner, conf.settings.connections_per_owner
+        others = [each for each in self._links.values() if each.worker != link.worker]
+        if sum(each.receiver.identity.owner == owner for each in others) >= most:
+            raise HoldfastError("too_many_connections", f"at most {most} workers")
+
     async def _resumed(self, link: WorkerLink, frame: ClientFrame) -> list[models.Run]:
         """Return the worker's runs that go on."""
         going_on = []
         for run in await threads.run(claiming.runs_of, link.worker):
-            held = run.pk in frame.runs
+            held, permitted = run.pk in frame.runs, link.permits(run.session_id, run.agent)
+            resumed = self._log_writer.change(
+                run.session_id, claiming.resume, run.pk, link.worker, held=held, permitted=permitted
+            )
             try:
-                if await self._log_writer.change(run.session_id, claiming.resume, run.pk, link.worker, held=held):
+                if await resumed:
                     going_on.append(run)
             except HoldfastError as problem:
                 if problem.code != "not_found":  # its session is being deleted
@@ -99,6 +116,7 @@ class RemoteWorkers:
                 earlier.queue(frames.error(HoldfastError("fenced", claiming.TAKEN_OVER)))
             self._leave(earlier)
         self._links[link.worker] = link
+        self._workers[link.receiver] = link.worker
         self._connected.set()
         self._claims.claim_elsewhere = self._claim_at_once
 
@@ -106,11 +124,12 @@ class RemoteWorkers:
         """Forget a link; its runs are its worker's as long as the lease lasts."""
         link.closed = True
         link.wake()
-        for inbox in link.held.values():
-            self._inboxes.close(inbox)
-        link.held.clear()
+        for run in tuple(link.held):
+            if inbox := link.release(run):
+                self._inboxes.close(inbox)
         if self._links.get(link.worker) is link:
             del self._links[link.worker]
+            self._workers.pop(link.receiver, None)
         if not self._links:
             self._connected.clear()
             self._claims.claim_elsewhere = None
@@ -118,7 +137,7 @@ class RemoteWorkers:
     async def _tell(self, link: WorkerLink, run: models.Run) -> None:
         """Give a run to its worker, then what people have sent it: a worker knows no other run's signals."""
         try:
-            frame = await threads.run_with_retry(pages.run_frame, run)
+            frame = await threads.run_with_retry(pages.run_frame, run, self._spans.traceparent(run.pk))
         except HoldfastError as problem:  # not_found: its session is being deleted
             logger.debug("run %s was not given to its worker: %s", run.pk, problem.message)
             self.release(run.pk)
@@ -133,8 +152,9 @@ class RemoteWorkers:
         if inbox is not None:
             self._inboxes.add(inbox)
 
-    def release(self, run: str) -> None:
-        """Give up the place of a run that has ended or was handed back."""
+    def release(self, run: str, status: str = "left") -> None:
+        """Give up the place of a run that has ended, with this status of its response, or was handed back."""
+        self._spans.end(run, status)
         for link in self._links.values():
             if inbox := link.release(run):
                 self._inboxes.close(inbox)
@@ -160,6 +180,7 @@ class RemoteWorkers:
             self._stopping = True
             for link in tuple(self._links.values()):
                 self._leave(link)
+            self._spans.end_all()
             raise
 
     async def _wake_concerned(self) -> None:
@@ -217,8 +238,11 @@ class RemoteWorkers:
         run = None
         try:
             run = await claim
-            if run is not None and not link.closed:
-                link.hold(WorkerInbox(run, link, self.release))
+            if run is not None:
+                self._spans.begin(run)
+                metrics.claimed(run.created_at, run.started_at or run.created_at)
+                if not link.closed:
+                    link.hold(WorkerInbox(run, link, self.release))
         except HoldfastError as problem:
             self._claim_failed(link, session, problem)
         finally:
@@ -239,14 +263,15 @@ class RemoteWorkers:
     async def ask(self, who: Identity, frame: ClientFrame) -> str:
         """Do what a worker asks for about a run; return the answer. Raises HoldfastError."""
         who.check("work", frame.session)
+        assert who.grant is not None  # no other has the scope
         try:
             worker = await self._producers.worker_of(who.owner, frame)
             if frame.type == "history":
-                page = await threads.run(pages.asked_for, worker, frame)
+                page = await threads.run(pages.asked_for, worker, who.grant, frame)
                 return worker_frames.answer(frame, page._asdict())
         except DatabaseError:
             raise HoldfastError("storage_unavailable") from None
-        result = await self._log_writer.change(frame.session, claiming.REQUESTS[frame.type], worker, frame)
+        result = await self._log_writer.change(frame.session, claiming.REQUESTS[frame.type], worker, who.grant, frame)
         if frame.type == "hand-back":
             self.release(frame.run)
         return worker_frames.answer(frame, result)

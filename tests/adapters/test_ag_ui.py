@@ -12,6 +12,7 @@ from pydantic_ai.ui.ag_ui import AGUIAdapter
 from agents_app.adapters.ag_ui.agent import MALFORMED, NO_END, Item, answer
 from agents_app.adapters.ag_ui.stream import FAILED
 from agents_app.testing import Rehearsal, approve, deny, rehearse
+from sessions_app.core.fold import MessageState
 from tests.adapters.kits import ag_ui_kits, langgraph_kit, pydantic_ai_kit
 from tests.adapters.kits.script import Call, Desk, Step, Think, Told, look, send
 
@@ -33,16 +34,16 @@ SCRIPT: list[Step] = [
 )
 async def test_the_answer_is_exactly_the_native_one(native: Any, ag_ui: Any, decision: Any) -> None:
     told = [await rehearse(kit.make(SCRIPT, Desk()).agent, "Go", decisions=[decision]) for kit in (native, ag_ui)]
-    assert parts(told[0]) == parts(told[1])
+    assert parts(told[0].message) == parts(told[1].message)
     assert told[1].text == "First, 😀 I look.Then Done:\n\n* one\n* two"
 
 
-def parts(told: Rehearsal) -> list[Any]:
+def parts(message: MessageState) -> list[Any]:
     """Return the parts without ids of approvals, times, and the words in which a framework asks."""
-    plain = json.loads(json.dumps(told.message.parts))
+    plain = json.loads(json.dumps(message.parts))
     for part in plain:
-        part.get("approval", {}).pop("requestReason", None)
-        part.get("approval", {}).pop("descriptor", None)
+        for name in ("id", "requestReason", "descriptor"):
+            part.get("approval", {}).pop(name, None)
         part.pop("callProviderMetadata", None)
         if "output" in part:  # to the model LangChain says too that a person has edited the call
             part["output"] = part["output"].rpartition("Tool response:\n")[2]

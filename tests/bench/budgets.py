@@ -119,6 +119,7 @@ FIGURES = [
     Figure(OVERLOAD, "overload_written", "of the tokens asked for, written meanwhile, %"),
     Figure(OVERLOAD, "overload_before", "memory before, MiB"),
     Figure(OVERLOAD, "overload_after", "memory after, MiB"),
+    Figure(OVERLOAD, "overload_again", "memory after a second overload, MiB"),
     Figure(OVERLOAD, "overload_recovery", "until latency is below 100 ms again, s"),
     Figure(OVERLOAD, "overload_load", "of the load's core, %"),
     *_fan_out(FAN_1000, 8),

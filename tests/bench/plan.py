@@ -20,9 +20,10 @@ HOLDFAST = (*EMBEDDED, "remote", *SCALED)
 NAMES = (*HOLDFAST, *PEERS)
 ALONE = (*EMBEDDED, *PEERS)  # one process each
 WITHOUT_REMOTE = (*EMBEDDED, *SCALED, *PEERS)
-SESSIONS = 5000
-MOST_ANSWERS = SESSIONS // saturation.TIMES - 100  # of saturation: overload needs room for its probes
+SESSIONS = 10_000  # two overloads
+MOST_ANSWERS = SESSIONS // (2 * saturation.TIMES) - 100  # of saturation: an overload needs room for its probes
 FAN_READERS = 10_000
+IDLE_READERS = 5000
 ROOM = 500  # files that a process has open besides its sockets
 # The defaults; and REST over http.
 LIMITED = {
@@ -104,7 +105,7 @@ def _saturation(quick: bool) -> list[Row]:
         return saturation.saturation(open_site, seconds, search, overloaded)
 
     names, rolled = (budgets.SATURATION, budgets.OVERLOAD), {"HOLDFAST_ROLLUP_MS": "40"}
-    files = 2 * SESSIONS + ROOM  # Nchan's writer has a socket for each answer
+    files = SESSIONS + ROOM  # of one overload: Nchan's writer has a socket for each answer, too
     return [
         Row(names, saturate, (*UVICORN, *PEERS), rolled, files=files),
         Row(names, saturate, SCALED, rolled, True, files),
@@ -154,7 +155,7 @@ def _returning(quick: bool) -> list[Row]:
 
 
 def _resting(quick: bool) -> list[Row]:
-    sessions, seconds = (500, 15.0) if quick else (SESSIONS, 60.0)  # a minute has a ping of each connection
+    sessions, seconds = (500, 15.0) if quick else (IDLE_READERS, 60.0)  # a minute has a ping of each connection
     tokens, messages = (1000, storage.QUICK) if quick else (10_000, storage.MESSAGES)
     idle = on_one(lambda site: rows.idle(site, sessions, seconds))
     stalled = on_one(lambda site: rows.stalled(site, 5, 4))

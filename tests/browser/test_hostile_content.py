@@ -257,3 +257,16 @@ def check_admin(page: Page, server: Server, title: str, session: str) -> None:
         page.goto(path)
         expect(page.get_by_text(title).first).to_be_visible()
         assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_turn_that_a_back_end_began_names_it_in_plain_text(visitor: Visitor, server: Server) -> None:
+    tab = visitor.open_with("demo", "Hello")
+    tab.wait_ended()
+    by = "agent:<img/src=x/onerror=alert(1)>"
+    server.manage("begin_turn", tab.session, "What happened today?", "--id", "daily-2026-12-01", "--by", by)
+    begun = tab.page.get_by_role("heading", name="Begun by <img/src=x/onerror=alert(1)>")
+    expect(begun).to_be_visible()
+    expect(tab.answers).to_have_count(2)
+    check_harmless(tab.page, set())
+    tab.page.reload()
+    expect(begun).to_be_visible()

@@ -4,6 +4,7 @@ import { test } from "node:test";
 
 import {
   answerNotice,
+  begunNotice,
   caughtUpNotice,
   clockTime,
   composerHint,
@@ -27,6 +28,14 @@ const text = { type: "text", text: "So far" };
 test("a complete or streaming answer needs no words", () => {
   assert.equal(answerNotice({ status: "complete", reason: null, parts: [text] }), "");
   assert.equal(answerNotice({ status: "streaming", reason: null, parts: [text] }), "");
+});
+
+test("a message that a back end has begun a turn with says so", () => {
+  const begunBy = (begun_by, role = "user") => begunNotice({ role, metadata: { holdfast: { begun_by } } });
+  assert.equal(begunBy("agent:billing-cron"), "Begun by billing-cron");
+  assert.equal(begunBy("ext:alice"), "Begun by ext:alice");
+  assert.equal(begunBy("agent:billing-cron", "assistant"), "");
+  for (const metadata of [undefined, null, {}, { holdfast: null }]) assert.equal(begunNotice({ role: "user", metadata }), "");
 });
 
 test("an interrupted answer names the cause and says that its text is kept", () => {

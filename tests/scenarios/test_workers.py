@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 
 from agents_app import registry
-from agents_app.remote import Fenced, Worker
+from agents_app.remote import Fenced, RunFilter, Worker
 from agents_app.remote.transports import TransportLost, WebSocketTransport
 from agents_app.sync_turn import SyncTurn
 from agents_app.tool_call import ToolFailed
 from agents_app.turn import AgentFailed, Turn
+from sessions_app.core import busy
 from sessions_app.core.errors import HoldfastError
 from tests.scenarios.test_remote import in_thread
 from tests.support.follower import Follower
@@ -133,6 +135,46 @@ async def test_steers_are_applied_and_a_stop_ends_the_answer(server: Server) -> 
         cancel = await reader.signal(session, "cancel", {})
         assert (await reader.wait_status(session, cancel, "applied", "rejected"))["status"] == "applied"
         assert (await reader.wait_for_end(session)).status == "cancelled"
+
+
+async def test_log_lines_of_an_agent_name_its_session_and_run(server: Server) -> None:
+    lines: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = lines.append  # type: ignore[method-assign]
+    handler.addFilter(RunFilter())
+    log = logging.getLogger("an.application")
+    log.addHandler(handler)
+
+    def agent(turn: SyncTurn) -> None:
+        log.warning("in its thread")
+
+    async with asking(server) as (reader, session), working(server, agent):
+        await reader.say(session, "Hello")
+        assert (await reader.wait_for_end(session)).status == "complete"
+    log.warning("outside")
+    log.removeHandler(handler)
+    within, outside = [(line.__dict__["session"], bool(line.__dict__["run"])) for line in lines]
+    assert (within, outside) == ((session, True), ("", False))
+
+
+@pytest.mark.usefixtures("wire")
+async def test_what_an_agent_declares_about_messages_meanwhile_counts(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(busy._policies, "far", "reject")
+    go = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        await turn.text("word ")
+        await go.wait()
+
+    async with asking(server) as (reader, session), working(server, agent):
+        await reader.say(session, "Go on")
+        await reader.wait_until(lambda: "word" in reader.sessions[session].text)
+        refused = await reader.say(session, "And on")
+        assert reader.receipts[refused]["error"]["code"] == "busy"
+        go.set()
+        assert (await reader.wait_for_end(session)).status == "complete"
 
 
 @pytest.mark.usefixtures("wire")

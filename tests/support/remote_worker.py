@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
 import pytest
+from django.test import AsyncClient
 
 from agents_app.local.runner import Runner
 from sessions_app import models
@@ -19,6 +20,7 @@ from sessions_app.transports.frame_dispatch import FrameDispatch
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
 from tests.support.tab import Tab
+from tests.support.tokens import bearer, token
 from tests.support.writer import Chunk
 
 Frame = dict[str, Any]
@@ -39,6 +41,7 @@ class RawWorker:
         self.frames: list[Frame] = []
         self.sequences: dict[str, int] = {}
         self._changed = asyncio.Condition()
+        self.connection: Connection | None = None  # of a socket
 
     async def __aenter__(self) -> Self:
         self.connection = Connection(self.process.connections, self.identity, send=self._deliver, close=self._closed)
@@ -47,6 +50,7 @@ class RawWorker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        assert self.connection
         self.process.connections.dismiss(self.connection)
 
     async def _deliver(self, texts: list[str]) -> None:
@@ -76,8 +80,10 @@ class RawWorker:
         answer = await self.until(lambda frame: frame.get("id") == id)
         return answer["result"] if answer["type"] == "answer" else answer["code"]
 
-    async def claim(self, *, most: int = 10, agents: tuple[str, ...] = (AGENT,), runs: tuple[str, ...] = ()) -> Any:
-        return await self.ask("claim", agents=list(agents), most=most, runs=list(runs))
+    async def claim(
+        self, *, most: int = 10, agents: tuple[str, ...] = (AGENT,), runs: tuple[str, ...] = (), **fields: Any
+    ) -> Any:
+        return await self.ask("claim", agents=list(agents), most=most, runs=list(runs), **fields)
 
     async def given(self, session: str, number: int = 1) -> Frame:
         """Wait until it has been given so many runs of a session; return the last."""
@@ -113,6 +119,60 @@ class RawWorker:
         frame = await self.until(lambda frame: frame["type"] == "inbox" and frame["signal"]["kind"] == kind)
         signal: Frame = frame["signal"]
         return signal
+
+
+class HttpWorker(RawWorker):
+    """The same over HTTP: its claims are long polls, and the runs that it was given are said again in each."""
+
+    async def __aenter__(self) -> Self:
+        self._client = AsyncClient(enforce_csrf_checks=True)
+        self._polling: asyncio.Task[None] | None = None
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._polling:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
+
+    async def send(self, frame: Frame) -> None:
+        if frame["type"] == "claim":
+            if self._polling:
+                self._polling.cancel()
+                await asyncio.gather(self._polling, return_exceptions=True)
+            await self._poll(frame, wait_ms=0)
+            self._polling = asyncio.create_task(self._keep_polling(frame))
+        elif frame["type"] == "publish":
+            rest = {name: value for name, value in frame.items() if name not in ("type", "session")}
+            answer = await self._post(f"/api/sessions/{frame['session']}/publish/", rest)
+            about = {"type": "published", "session": frame["session"], "sequence": frame["sequence"]}
+            await self._deliver([json.dumps(about | answer)])
+        elif frame["type"] == "beat":
+            await self._post("/api/beat/", self.who)
+        else:
+            await self._deliver([json.dumps({"id": frame["id"]} | await self._post("/api/work/", frame))])
+
+    async def _keep_polling(self, frame: Frame) -> None:
+        while True:
+            held = {told["run"] for told in self.frames if told["type"] == "run"} | set(frame["runs"])
+            heard = [told["signal"]["id"] for told in self.frames if told["type"] == "inbox"]
+            more = {"id": secrets.token_hex(8), "runs": sorted(held), "signals": heard}
+            await self._poll(frame | more, wait_ms=500)
+            await asyncio.sleep(0.01)
+
+    async def _poll(self, frame: Frame, *, wait_ms: int) -> None:
+        body = {name: value for name, value in frame.items() if name != "type"}
+        answer = await self._post("/api/work/claim/", {**body, "wait_ms": wait_ms})
+        await self._deliver([json.dumps(each) for each in answer.get("frames", [{"id": frame["id"]} | answer])])
+
+    async def _post(self, path: str, body: Frame) -> Frame:
+        grant = self.identity.grant
+        assert grant is not None
+        text = token(sub=self.identity.owner, scope="work", agents=list(grant.agents), sessions=list(grant.sessions))
+        response = await self._client.post(
+            path, json.dumps(body), content_type="application/json", headers=bearer(text)
+        )
+        told: Frame = json.loads(response.content) if response.content else {}
+        return told if response.status_code < 400 else {"type": "error", **told}
 
 
 OWNER = "guest:1"

@@ -7,7 +7,7 @@ import { icon } from "./icon.js";
 import { FallbackView, createPartView } from "./parts.js";
 import { showText } from "./show-text.js";
 import {
-  MESSAGE_PROBLEM, answerNotice, clockTime, deliveryNotice, receiptOf, retryNotice, workNotice,
+  MESSAGE_PROBLEM, answerNotice, begunNotice, clockTime, deliveryNotice, receiptOf, retryNotice, workNotice,
 } from "./wording.js";
 
 const DELIVERY_ICONS = { waiting: "clock", sending: "clock", failed: "alert" };
@@ -60,8 +60,9 @@ export class MessageView {
     this.element.dataset.testid = "message";
     this.element.dataset.id = message.id;
     this.element.dataset.role = message.role;
-    const speaker = create("h2", "visually-hidden");
-    speaker.textContent = SPEAKERS[message.role] ?? message.role;
+    const begun = begunNotice(message);
+    const speaker = create("h2", begun ? "message-begun" : "visually-hidden");
+    speaker.textContent = begun || (SPEAKERS[message.role] ?? message.role);
     this.#notice.dataset.testid = "message-notice";
     this.#problem.dataset.testid = "message-problem";
     this.#problem.hidden = true;

@@ -39,6 +39,15 @@ export function steerNotice(mine) {
 }
 
 /**
+ * @param {{role: string, metadata?: object|null}} message
+ * @returns {string} which back end began the turn with it; empty if a person has said it
+ */
+export function begunNotice({ role, metadata }) {
+  const by = role === "user" ? metadata?.holdfast?.begun_by : undefined;
+  return by ? `Begun by ${String(by).replace(/^agent:/, "")}` : "";
+}
+
+/**
  * The notice below an answer that did not complete.
  * @param {{status: string, reason: string|null, parts: object[]}} message
  * @param {boolean|null} [byMe] whether this user stopped it; null if unknown
