@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 # Too long, out of range, NUL or half a surrogate pair: by PostgreSQL, and by SQLite's client.
 UNSTORABLE = (DataError, OverflowError, ValueError)
 # In one transaction, which bounds how long the next ones wait: writes; among them ends of messages, of half a
-# millisecond each, and session changes, of some twenty statements and 3 to 20 ms.
+# millisecond each, and session changes, of some ten statements and 1 to 5 ms.
 GROUP = 512
 ENDS = 64
 CHANGES = 16
