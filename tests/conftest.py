@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from django.core.management.commands import flush
 from django.db import connections
 from hypothesis import HealthCheck, settings
 
+from sessions_app.database import threads
 from sessions_app.fairness import rates
 from sessions_app.models import RetentionPolicy
 from tests import services
@@ -53,6 +55,20 @@ def django_db_modify_db_settings(
     database = connections["default"]
     if database.vendor == "sqlite":
         database.settings_dict["TEST"]["NAME"] = str(place / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """The test database. PostgreSQL drops it once it has no other connection, and waits 5 s before it refuses."""
+    yield
+    together = threading.Barrier(threads.THREADS)
+    for closed in [threads._threads.submit(close_connection, together) for _ in range(threads.THREADS)]:
+        closed.result()
+
+
+def close_connection(together: threading.Barrier) -> None:
+    connections.close_all()
+    together.wait()  # so that each thread takes one of these jobs
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -190,7 +190,9 @@ async def test_an_agent_that_writes_nothing_completes(answer: Any) -> None:
     assert (await answer(agent)).status == "complete"
 
 
-async def test_an_agent_that_writes_too_much_fails(answer: Any, monkeypatch: Any) -> None:
+async def test_an_agent_that_writes_too_much_fails(answer: Any, settings: Any) -> None:
+    settings.HOLDFAST = settings.HOLDFAST | {"RESPONSE_BYTES": 500_000}  # 4 MB take 20 s at the pace of its reader
+
     async def agent(turn: Turn) -> None:
         while True:
             await turn.text("x" * 50_000)

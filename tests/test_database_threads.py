@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 from django.db import OperationalError
 
 from sessions_app.database import threads
-from sessions_app.database.threads import THREADS
+from sessions_app.database.threads import OF_A_LANE, THREADS, Lanes
 
 
 async def test_a_job_returns_its_result_from_another_thread() -> None:
@@ -71,6 +72,57 @@ async def test_a_caller_that_goes_during_its_job_spoils_no_other() -> None:
     go.set()
     assert await threads.run(lambda: "there") == "there"
     assert gone.cancelled()
+
+
+async def test_calls_of_a_lane_take_up_no_more_threads_than_they_may() -> None:
+    lanes, go = Lanes(2), threading.Event()
+    begun: list[int] = []
+
+    def call(number: int) -> None:
+        begun.append(number)
+        assert go.wait(10)
+
+    calls = [asyncio.create_task(lanes.run("one", partial(call, number))) for number in range(3 * OF_A_LANE)]
+    async with asyncio.timeout(10):
+        while len(begun) < 2:
+            await asyncio.sleep(0.001)
+    assert await lanes.run("another", lambda: "there") == await threads.run(lambda: "there") == "there"
+    assert sorted(begun) == [0, 1]
+    go.set()
+    await asyncio.gather(*calls)
+    assert sorted(begun) == list(range(3 * OF_A_LANE))
+    assert not lanes._lanes
+
+
+async def test_a_long_lane_lets_others_in() -> None:
+    lanes, go, done = Lanes(THREADS), threading.Event(), list[str]()
+
+    def call(name: str) -> None:
+        assert go.wait(10)
+        done.append(name)
+
+    calls = [asyncio.create_task(lanes.run("long", partial(call, "long"))) for _ in range(4 * THREADS * OF_A_LANE)]
+    await asyncio.sleep(0)
+    other = asyncio.create_task(threads.run(call, "other"))
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(other, *calls)
+    assert done.index("other") < 2 * THREADS * OF_A_LANE
+
+
+async def test_a_lane_goes_on_after_errors_and_callers_that_have_gone() -> None:
+    lanes, go, ran = Lanes(1), threading.Event(), list[str]()
+    first = asyncio.create_task(lanes.run("one", partial(go.wait, 10)))
+    await asyncio.sleep(0)
+    gone = asyncio.create_task(lanes.run("one", partial(ran.append, "gone")))
+    failing = asyncio.create_task(lanes.run("one", partial(int, "no number")))
+    there = asyncio.create_task(lanes.run("one", partial(ran.append, "there")))
+    await asyncio.sleep(0)
+    gone.cancel()
+    go.set()
+    results = await asyncio.gather(first, gone, failing, there, return_exceptions=True)
+    assert [type(result) for result in results] == [bool, asyncio.CancelledError, ValueError, type(None)]
+    assert ran == ["there"]
 
 
 def test_a_closed_loop_stops_no_thread() -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -168,28 +170,46 @@ async def test_live_text_counts_and_in_debt_it_comes_as_state(process: Process, 
         await alice.wait_until(lambda: followed.text.endswith("the end"))
 
 
-async def test_a_person_has_one_answer_read_at_a_time_and_an_address_two() -> None:
+async def test_a_person_has_one_answer_read_at_a_time_and_an_address_two_threads() -> None:
     turns = answers.Answers()
     reading: list[str] = []
-    go = asyncio.Event()
+    go = threading.Event()
+
+    def reads(owner: str) -> None:
+        reading.append(owner)
+        assert go.wait(10)
 
     async def read(owner: str, address: str) -> None:
-        async with turns.turn(Payer(owner, address), is_patient=True):
-            reading.append(owner)
-            await go.wait()
+        async with turns.turn(Payer(owner, address), is_patient=True) as bill:
+            await bill.read(partial(reads, owner))
 
     people = [(ALICE, HERE), (ALICE, THERE), (BOB, HERE), ("guest:carol", HERE), ("guest:dave", THERE)]
     tasks = [asyncio.create_task(read(*each)) for each in people]
     async with asyncio.timeout(5):
         while len(reading) < 3:
             await asyncio.sleep(0)
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert reading == [ALICE, BOB, "guest:dave"]
+    await threads.run(lambda: None)  # the fourth thread is free
+    assert sorted(reading) == [ALICE, BOB, "guest:dave"]
     go.set()
     await asyncio.gather(*tasks)
     assert len(reading) == len(people)
-    assert turns._people._queues == {} and turns._addresses._queues == {}
+    assert turns._people._queues == turns._addresses._queues == turns._lanes._lanes == {}
+
+
+async def test_no_more_than_so_many_answers_of_an_address_are_next() -> None:
+    turns, entered, go = answers.Answers(), list[str](), asyncio.Event()
+
+    async def enter(owner: str) -> None:
+        async with turns.turn(Payer(owner, HERE), is_patient=True):
+            entered.append(owner)
+            await go.wait()
+
+    tasks = [asyncio.create_task(enter(f"guest:{n}")) for n in range(2 * answers.OF_ONE_ADDRESS)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(entered) == answers.OF_ONE_ADDRESS
+    go.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_a_person_has_two_requests_worked_on_at_a_time_and_an_address_three() -> None:

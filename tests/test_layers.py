@@ -1,7 +1,7 @@
 """Layers: which package may import which, late and type-only imports included. docs/architecture.md explains them."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -71,23 +71,26 @@ def unit(module: str) -> str:
     return next(name for name in names if name in RANK)
 
 
-def imported(source: str, known: dict[str, Path]) -> Iterator[str]:
-    """Yield the product's modules that a module's source imports, wherever in it."""
+@cache  # six tests ask for every module's
+def imported(source: str) -> frozenset[str]:
+    """Return the product's modules that a module's source imports, wherever in it."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and node.module in known:
+            found |= MODULES.keys() & {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
             assert node.level == 0
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            yield from names & known.keys()
-            if names - known.keys():
-                yield node.module
+            found |= names & MODULES.keys()
+            if names - MODULES.keys():
+                found.add(node.module)
+    return frozenset(found)
 
 
 def upward(module: str, source: str) -> list[str]:
     """Return what a module imports from its own line of the table, or from one above."""
     own = unit(module)
-    targets = {target for target in imported(source, MODULES) if unit(target) != own}
+    targets = {target for target in imported(source) if unit(target) != own}
     return sorted(target for target in targets if RANK[unit(target)] >= RANK[own])
 
 
@@ -120,7 +123,7 @@ def test_a_downward_import_is_allowed() -> None:
 
 def test_modules_have_no_import_cycle() -> None:
     graph = {
-        module: {target for target in imported(path.read_text(), MODULES) if target != module}
+        module: {target for target in imported(path.read_text()) if target != module}
         for module, path in MODULES.items()
         if module not in ALIASES
     }
@@ -134,7 +137,7 @@ def test_packages_have_no_import_cycle() -> None:
     graph: dict[str, set[str]] = {}
     for module, path in MODULES.items():
         if module not in ALIASES:
-            graph.setdefault(unit(module), set()).update(map(unit, imported(path.read_text(), MODULES)))
+            graph.setdefault(unit(module), set()).update(map(unit, imported(path.read_text())))
     for name, targets in graph.items():
         targets.discard(name)
     TopologicalSorter(graph).prepare()
@@ -149,12 +152,10 @@ def test_the_top_package_holds_djangos_modules_the_settings_and_the_process() ->
 
 @pytest.mark.parametrize("alias", sorted(ALIASES))
 def test_no_module_imports_an_alias(alias: str) -> None:
-    assert [name for name, path in MODULES.items() if alias in imported(path.read_text(), MODULES)] == []
+    assert [name for name, path in MODULES.items() if alias in imported(path.read_text())] == []
 
 
 def test_only_the_top_layer_imports_the_process() -> None:
-    users = {
-        unit(name) for name, path in MODULES.items() if "sessions_app.process" in imported(path.read_text(), MODULES)
-    }
+    users = {unit(name) for name, path in MODULES.items() if "sessions_app.process" in imported(path.read_text())}
     tops = {name for name in users if name.split(".")[0] in ("agents_app", "project")}
     assert users - tops <= {"sessions_app.transports", "sessions_app.asgi", "sessions_app.process"}

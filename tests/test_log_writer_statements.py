@@ -8,7 +8,9 @@ import pytest
 from django.db import connection
 
 from sessions_app.core.errors import HoldfastError
+from sessions_app.core.signals import Sent
 from sessions_app.models import Message, Run, Session, Worker
+from sessions_app.runs import claims, signal_handlers
 from tests.support.harness import DEADLINE_S
 from tests.support.stored import a_session
 from tests.support.writer import Writer, a_run, begun, delta, finish, run_fields, serials, text_of, writer
@@ -94,6 +96,18 @@ def test_statements_for_answers_that_end_together(writer: Writer, answers: list[
     with statements(writer) as many:
         together(writer, answers[1:], [finish()])
     assert len(many) == len(one) <= 11
+
+
+def test_statements_for_a_question_that_is_claimed_with_it(writer: Writer, answers: list[tuple[Session, Run]]) -> None:
+    session, worker = a_session("user:2", agent="test"), answers[0][1].worker_id
+    sent = Sent("q_1", "message", "user:2", {"parts": [{"type": "text", "text": "Hello"}]})
+    with statements(writer) as asked, writer.together():
+        receipt = writer.change(session, signal_handlers.handle, sent)
+        claimed = writer.change(session, claims.claim_run, worker)
+    assert receipt.result(DEADLINE_S).problem is None
+    run = claimed.result(DEADLINE_S)
+    assert (run.worker_id, run.cause.uid, run.cause.status) == (worker, "q_1", "delivered")
+    assert len(asked) <= 19  # four of them savepoints
 
 
 def test_a_write_that_fails_at_commit_fails_alone(writer: Writer, answers: list[tuple[Session, Run]]) -> None:

@@ -155,6 +155,21 @@ async def test_a_signal_is_answered_though_its_sender_has_left(process: Process,
         await cancelled(runner)
 
 
+async def test_others_hear_of_a_question_that_is_left_to_them(process: Process, monkeypatch: Any) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(process.fanout, "announce_signal", lambda: told.append("told"))
+    async with Conversation(process, parrot) as talk:
+        await talk.say("Nobody is here")
+        assert told == ["told"]
+        runner = asyncio.create_task(Runner(process).run())
+        await talk.answered()
+        told.clear()
+        await talk.say("Claimed at once")
+        await talk.answered(2)
+        assert told == []
+        await cancelled(runner)
+
+
 async def test_a_session_deleted_while_claiming_affects_no_other_run(process: Process, monkeypatch: Any) -> None:
     async with Conversation(process, parrot) as gone, Conversation(process, parrot) as talk:
         for each in (gone, talk):

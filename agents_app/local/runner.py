@@ -21,6 +21,7 @@ from sessions_app.database import threads
 from sessions_app.process import Process
 from sessions_app.publishing.local_writer import LocalWriter
 from sessions_app.runs import history
+from sessions_app.runs.claims import Claim
 from sessions_app.runs.inbox import RunInbox
 from sessions_app.telemetry import log_context, metrics, tracing
 
@@ -45,7 +46,7 @@ class Runner:
         self._process = process
         self._most = conf.settings.runs_per_process if most is None else most
         self._drain_s = drain_s
-        self._claims: dict[str, asyncio.Task[models.Run | None]] = {}  # by session
+        self._claims: dict[str, Claim] = {}  # by session
         self._held: set[str] = set()  # claimed runs
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -79,18 +80,21 @@ class Runner:
                 self._claim(session)
             await self._claimed()
 
-    def _claim(self, session: str) -> None:
+    def _claim(self, session: str) -> Claim | None:
         """Claim the session's next run if there is room, in the transaction of the signal about to cause it, if any."""
-        if self._free() > 0 and session not in self._claims:
-            self._claims[session] = asyncio.create_task(self._process.claims.claim(session, self._held, self._free()))
-            self._claims[session].add_done_callback(partial(self._begin, session))
+        if self._free() <= 0 or session in self._claims:
+            return None
+        claim = asyncio.create_task(self._process.claims.claim(session, self._held, self._free()))
+        self._claims[session] = claim
+        claim.add_done_callback(partial(self._begin, session))
+        return claim
 
     async def _claimed(self) -> None:
         """Wait for the claims under way. No cancellation undoes a claim."""
         if self._claims:
             await asyncio.wait(self._claims.values())
 
-    def _begin(self, session: str, claim: asyncio.Task[models.Run | None]) -> None:
+    def _begin(self, session: str, claim: Claim) -> None:
         del self._claims[session]
         run = None if claim.cancelled() else claim.result()
         if run is None:

@@ -1,7 +1,7 @@
 """The SQLite file: it must stay the one at its path, and after a clean stop it alone holds everything.
 
 A file that is replaced or deleted under a running process goes on being written to, and what was acknowledged is gone
-at the next start. So every statement, and every commit of the log before it is acknowledged, compares the file with
+at the next start. So every transaction, and every commit of the log before it is acknowledged, compares the file with
 the one that this process opened first; connections to any other are refused until the process is restarted.
 """
 
@@ -75,6 +75,19 @@ def checked_once() -> Iterator[None]:
         guard.is_trusting = False
 
 
+@contextmanager
+def checked_at_both_ends() -> Iterator[None]:
+    """As `checked_once`, for a transaction that writes: looks at the file again before its COMMIT, which writes it.
+
+    A look is a system call, which gives the interpreter's lock to another thread: at each statement it would be felt.
+    """
+    with checked_once():
+        yield
+    guard = _guard()
+    if guard is not None:
+        guard.check_file()
+
+
 def _guard() -> _Guard | None:
     return next((each for each in connection.execute_wrappers if isinstance(each, _Guard)), None)
 
@@ -94,17 +107,17 @@ class _Guard:
     """One connection's check of its files, called by Django around every statement."""
 
     def __init__(self, path: str) -> None:
-        self.is_trusting = False  # within a transaction that only reads
+        self.is_trusting = False  # within a transaction, which looks at the file itself
         self._path = path
         self._side_files: dict[str, FileId] = {}  # as first seen; SQLite keeps them while a connection is open
 
     def __call__(self, execute: Execute, sql: str, parameters: Any, many: bool, context: dict[str, Any]) -> Any:
         if not self.is_trusting:
-            self._check_file()
+            self.check_file()
         return execute(sql, parameters, many, context)
 
     def check_all(self) -> None:
-        self._check_file()
+        self.check_file()
         for suffix in SIDE_FILES:
             found, first = identify(self._path + suffix), self._side_files.get(suffix)
             if found is not None and first is None:
@@ -112,7 +125,7 @@ class _Guard:
             elif found != first:
                 raise FileReplaced(replaced(self._path + suffix))
 
-    def _check_file(self) -> None:
+    def check_file(self) -> None:
         if not is_in_place(self._path):
             raise FileReplaced(replaced(self._path))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connection, reset_queries
 
@@ -28,6 +28,7 @@ Answer = TypeVar("Answer")
 
 THREADS = 4  # SQLite and PostgreSQL clients release the interpreter while they wait; more gain nothing on few cores
 AT_ONCE = 100  # questions of a batch that one thread answers
+OF_A_LANE = 8  # calls of a lane that a thread makes before those that have waited for longer
 
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
 
@@ -67,6 +68,12 @@ def _give(result: asyncio.Future[Any], outcome: object, problem: BaseException |
         result.set_exception(problem)
 
 
+class _Work(Protocol):
+    """What a thread does next."""
+
+    def run(self) -> None: ...
+
+
 class _Jobs:
     """Jobs in the order in which they came. A thread takes the next one as long as there is one.
 
@@ -74,11 +81,11 @@ class _Jobs:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[_Work] = deque()
         self._at_work = 0
         self._lock = threading.Lock()
 
-    def put(self, job: _Job) -> None:
+    def put(self, job: _Work) -> None:
         with self._lock:
             self._waiting.append(job)
             if self._at_work == THREADS:
@@ -91,7 +98,7 @@ class _Jobs:
             job.run()
             del job  # its result may be large, and the thread may wait for long
 
-    def _next(self) -> _Job | None:
+    def _next(self) -> _Work | None:
         with self._lock:
             if self._waiting:
                 return self._waiting.popleft()
@@ -100,6 +107,67 @@ class _Jobs:
 
 
 _jobs = _Jobs()
+
+
+class _Lane:
+    """Calls of one key, in the order in which they came. `users`: those who wait for one."""
+
+    def __init__(self, most: int) -> None:
+        self.users = 0
+        self._most = most
+        self._waiting: deque[_Job] = deque()
+        self._at_work = 0
+        self._lock = threading.Lock()
+
+    def put(self, job: _Job) -> None:
+        with self._lock:
+            self._waiting.append(job)
+            if self._at_work == self._most:
+                return
+            self._at_work += 1
+        _jobs.put(self)
+
+    def run(self) -> None:
+        for _ in range(OF_A_LANE):
+            job = self._next()
+            if job is None:
+                return
+            job.run()
+            del job  # see above
+        _jobs.put(self)  # behind what others have asked for
+
+    def _next(self) -> _Job | None:
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._at_work -= 1
+            return None
+
+
+class Lanes:
+    """Calls by key: `run` for which those of one key take up at most so many threads.
+
+    A thread makes one call after the other. To wait for a place before each would wake a thread, and the event loop,
+    for each: a hundred readers who return at once are most often one household, office or proxy.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lanes: dict[str, _Lane] = {}
+
+    async def run(self, key: str, function: Callable[[], T]) -> T:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(self._most)
+        lane.users += 1
+        try:
+            result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            lane.put(_Job(partial(_call, function), result))
+            return await result
+        finally:
+            lane.users -= 1
+            if not lane.users:
+                del self._lanes[key]
 
 
 async def run_with_retry(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -15,7 +15,6 @@ from sessions_app.core import frames
 from sessions_app.core.attachment import Attachment, Frame, State, Window
 from sessions_app.core.cursor import Cursor
 from sessions_app.core.errors import HoldfastError
-from sessions_app.database import threads
 from sessions_app.delivery import catchup
 from sessions_app.delivery.feeds import Feeds
 from sessions_app.delivery.flusher import Work
@@ -144,7 +143,7 @@ class Subscription:
                     if reading != self._reading:
                         return None
                     with metrics.catchup_seconds.time(), tracing.span("catch-up", session=session) as span:
-                        result = await threads.run(read)
+                        result = await bill.read(read)
                         size = frames.size(result.text)
                         bill.charge(size)
                         span.set_attribute("holdfast.bytes", size)

@@ -15,6 +15,11 @@ def stored_bytes(owner: str) -> int:
 
 def check_room(owner: str) -> None:
     """Raise storage_full if an owner has stored as much as they may."""
+    check(stored_bytes(owner))
+
+
+def check(stored: int) -> None:
+    """Raise storage_full if these are as many bytes as an owner may store."""
     most = conf.settings.stored_bytes_per_owner
-    if stored_bytes(owner) >= most:
+    if stored >= most:
         raise HoldfastError("storage_full", f"at most {most} bytes")

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from sessions_app import models
 from sessions_app.core import fold, frames
+from sessions_app.database import rows
 from sessions_app.database.locking import BOUND_IDLE_SQL
 
 ROWS = 2000  # in one statement: with five values each far below the databases' limits on parameters
@@ -160,10 +161,13 @@ def existing_messages(keys: set[Key]) -> dict[Key, tuple[str, int, int]]:
     """Return the role and the first and last serial of those messages that exist."""
     if not keys:
         return {}
-    rows = models.Message.objects.filter(
-        session__in={session for session, _ in keys}, uid__in={uid for _, uid in keys}
-    ).values_list("session_id", "uid", "role", "first_serial", "last_serial")
-    return {(session, uid): (role, first, last) for session, uid, role, first, last in rows if (session, uid) in keys}
+    query = (
+        f"WITH asked(session, name) AS (VALUES {_places(2, len(keys))}) SELECT session_id, uid, role, first_serial,"
+        f" last_serial FROM asked JOIN {MESSAGES} ON session_id = session AND uid = name"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query, [value for key in keys for value in key])
+        return {(session, uid): (role, first, last) for session, uid, role, first, last in cursor.fetchall()}
 
 
 def runs_of_messages(keys: set[Key]) -> dict[Key, set[str]]:
@@ -179,7 +183,7 @@ def runs_of_messages(keys: set[Key]) -> dict[Key, set[str]]:
 
 def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: datetime) -> list[Written]:
     """Return their rows, in the same order."""
-    rows = models.Message.objects.bulk_create(
+    new = [
         models.Message(
             session_id=session,
             uid=uid,
@@ -192,8 +196,9 @@ def insert_messages(messages: Iterable[tuple[Key, fold.MessageState]], now: date
             **_columns(message)._asdict(),
         )
         for (session, uid), message in messages
-    )
-    return [Written(row.pk, frames.size(row.parts)) for row in rows]
+    ]
+    rows.insert(new)
+    return [Written(row.pk, frames.size(row.parts)) for row in new]
 
 
 def conflate(messages: Sequence[tuple[int, fold.MessageState]], now: datetime) -> list[Written]:
@@ -203,19 +208,19 @@ def conflate(messages: Sequence[tuple[int, fold.MessageState]], now: datetime) -
     """
     if not messages:
         return []
-    rows = [(key, _columns(message)) for key, message in messages]
+    changed = [(key, _columns(message)) for key, message in messages]
     assignments = ", ".join(f'"{name}" = %s' for name in _Columns._fields)
     update = f"UPDATE {MESSAGES} SET {assignments}, updated_at = %s WHERE id = %s"
     moment = connection.ops.adapt_datetimefield_value(now)
     with connection.cursor() as cursor:
-        cursor.executemany(update, [(*columns, moment, key) for key, columns in rows])
-    return [Written(key, frames.size(columns.parts)) for key, columns in rows]
+        cursor.executemany(update, [(*columns, moment, key) for key, columns in changed])
+    return [Written(key, frames.size(columns.parts)) for key, columns in changed]
 
 
-def insert_journal(rows: list[JournalRow]) -> None:
+def insert_journal(entries: list[JournalRow]) -> None:
     with connection.cursor() as cursor:
-        for start in range(0, len(rows), ROWS):
-            batch = rows[start : start + ROWS]
+        for start in range(0, len(entries), ROWS):
+            batch = entries[start : start + ROWS]
             query = f"INSERT INTO {JOURNAL} (id, message_id, serial, event, previous) VALUES {_places(5, len(batch))}"
             cursor.execute(query, [value for row in batch for value in row])
 
@@ -251,16 +256,23 @@ def move_leaves(leaves: dict[str, str]) -> None:
 
 def note_activity(sessions: set[str], titles: dict[str, str], now: datetime) -> None:
     """Note sessions in which a message began or ended. A first message gives its session a title."""
-    if sessions:
-        models.Session.objects.filter(pk__in=sessions).update(active_at=now)
-    for session, title in titles.items():
-        models.Session.objects.filter(pk=session, title="").update(title=title)
+    if not sessions:
+        return
+    query = (
+        f"WITH noted(session, name) AS (VALUES {_places(2, len(sessions))}) UPDATE {SESSIONS} SET active_at = %s,"
+        f" title = CASE WHEN title = '' THEN noted.name ELSE title END FROM noted WHERE id = noted.session"
+    )
+    noted = [value for session in sessions for value in (session, titles.get(session, ""))]
+    with connection.cursor() as cursor:
+        cursor.execute(query, [*noted, connection.ops.adapt_datetimefield_value(now)])
 
 
 def note_runs(started: list[models.Run], ended: set[str]) -> None:
-    models.Run.objects.bulk_create(started)
+    rows.insert(started)
     if ended:
-        models.Run.objects.filter(pk__in=ended).update(status=models.Run.Status.ENDED, ended_at=timezone.now())
+        query = f"UPDATE {RUNS} SET status = 'ended', ended_at = %s WHERE id IN ({','.join(['%s'] * len(ended))})"
+        with connection.cursor() as cursor:
+            cursor.execute(query, [connection.ops.adapt_datetimefield_value(timezone.now()), *ended])
 
 
 @lru_cache(maxsize=256)

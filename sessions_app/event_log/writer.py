@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 # Too long, out of range, NUL or half a surrogate pair: by PostgreSQL, and by SQLite's client.
 UNSTORABLE = (DataError, OverflowError, ValueError)
 # In one transaction, which bounds how long the next ones wait: writes; among them ends of messages, of half a
-# millisecond each, and session changes, of some twenty statements and 3 to 20 ms.
+# millisecond each, and session changes, of some ten statements and 1 to 5 ms.
 GROUP = 512
 ENDS = 64
 CHANGES = 16
@@ -225,7 +225,7 @@ class LogWriter:
         appends = [item for item in group if isinstance(item, Append)]
         changes = [item for item in group if isinstance(item, SessionChange)]
         jobs = [item for item in group if isinstance(item, DatabaseJob)]
-        with ExitStack() as last, transaction.atomic():
+        with ExitStack() as last, transaction.atomic(), sqlite_file.checked_at_both_ends():
             work = Transaction(self._open_messages, appends, {change.session for change in changes})
             # A dictionary by identity: the outcomes are in the group's order, the appends are made first.
             outcomes: dict[int, Outcome] = {id(append): work.stage(append) for append in appends}

@@ -13,13 +13,15 @@ from sessions_app import conf, models
 from sessions_app.core import signals
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.tokens import ALL
-from sessions_app.database import threads
+from sessions_app.database import rows, threads
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.event_log.writer import LogWriter
-from sessions_app.runs import lifecycle
+from sessions_app.runs import lifecycle, run_rows
 from sessions_app.runs.leases import Lease
 
 logger = logging.getLogger(__name__)
+
+Claim = asyncio.Task[models.Run | None]  # a claim under way, and the run that is claimed
 
 
 class Claims:
@@ -27,22 +29,23 @@ class Claims:
 
     def __init__(self, log_writer: LogWriter, lease: Lease) -> None:
         self.waiting = asyncio.Event()  # hint that a run is waiting
-        self.claim_next: Callable[[str], None] | None = None  # set by this process's agent runner, while it has one
+        self.claim_next: Callable[[str], Claim | None] | None = None  # set while agents run here
         self.claim_elsewhere: Callable[[str, str], None] | None = None  # set while a remote worker is connected here
         self._log_writer = log_writer
         self._lease = lease
         self._unsure: set[str] = set()  # sessions whose claim has an unknown outcome
 
-    def claim_at_once(self, session: str, agent: str) -> None:
+    def claim_at_once(self, session: str, agent: str) -> Claim | None:
         """Let a free agent claim the run that a signal creates, in the signal's transaction.
 
-        `agent`: the session's. One of this process, or of a remote worker that is connected here.
+        `agent`: the session's. One of this process, whose claim is returned, or of a remote worker that is connected
+        here.
         """
         if is_inside(agent):
-            if self.claim_next is not None:
-                self.claim_next(session)
-        elif self.claim_elsewhere is not None:
+            return None if self.claim_next is None else self.claim_next(session)
+        if self.claim_elsewhere is not None:
             self.claim_elsewhere(session, agent)
+        return None
 
     async def claimable(self, most: int) -> list[str]:
         """Return up to `most` sessions with a run to claim, as many as there are places free.
@@ -171,7 +174,7 @@ def claim_run(
     if not _may_claim(run, worker, free):
         return None
     run.status, run.worker_id, run.started_at = models.Run.Status.RUNNING, worker, log.now
-    run.save(update_fields=["status", "worker", "started_at"])
+    rows.update(run, ("status", "worker_id", "started_at"))
     if run.cause:
         lifecycle.settle(log, run.cause, signals.DELIVERED)
     return run
@@ -183,9 +186,7 @@ def _may_claim(run: models.Run, worker: str, free: int) -> bool:
     So one owner gets half of the places at most, two a third each, and so on, and the next one finds a place: the
     dynamic threshold of shared buffers (Choudhury and Hahne, 1998).
     """
-    owner = models.Session.objects.filter(pk=run.session_id).values("owner")
-    of_owner = models.Run.objects.running().filter(worker=worker, session__owner__in=owner).exclude(cause=None)
-    return of_owner.count() < min(free, conf.settings.runs_per_owner)
+    return run_rows.count_running(worker, run.session_id) < min(free, conf.settings.runs_per_owner)
 
 
 def hand_back_run(log: SessionLog, run: str, worker: str) -> bool:

@@ -15,8 +15,10 @@ from sessions_app.core import fold, signals, tools
 from sessions_app.core.errors import HoldfastError
 from sessions_app.core.text import SurrogateJoiner, without_nul
 from sessions_app.core.wire_types import Chunk
+from sessions_app.database import rows
 from sessions_app.event_log import queries, signal_records
 from sessions_app.event_log.commands import OpenLog, RunChanges, SessionLog
+from sessions_app.runs import run_rows
 
 UNREAD_STOPPED = "The agent was stopped before it read this. It is kept in the conversation."
 UNREAD_NEXT = "It came too late for that answer, and is the next question instead."
@@ -30,13 +32,15 @@ UNBEGUN = {
     "interrupted": ("interrupted", None),
 }
 
+# What changes of a signal once it is stored: attributes of its row.
+CHANGEABLE = ("status", "code", "reason", "run_id", "message", "last_serial", "changed_at")
+
 RUNNING, WAITING, ENDED = models.Run.Status.RUNNING, models.Run.Status.WAITING, models.Run.Status.ENDED
 
 
 def at_work(session: str) -> list[models.Run]:
     """Return a session's runs that have not ended, the running ones first."""
-    active = models.Run.objects.active().filter(session=session)
-    return sorted(active.order_by("created_at"), key=lambda run: run.status != RUNNING)
+    return run_rows.active(session)
 
 
 def is_elsewhere(run: models.Run) -> bool:
@@ -53,13 +57,14 @@ def create(
     mode: str = models.Run.Mode.ANSWER,
     earlier: str = "",
 ) -> models.Run:
-    """Create a run that a signal causes. The signal must have been saved."""
-    run = models.Run.objects.create(
-        session_id=log.session, agent=agent, prompt=prompt, cause=signal, mode=mode, earlier=earlier, parent=log.leaf
-    )
+    """Create a run that a signal causes, and save the signal if it is new. One that isn't is to be announced."""
+    run = models.Run(session_id=log.session, agent=agent, prompt=prompt, mode=mode, earlier=earlier, parent=log.leaf)
     log.grow(run.uid)
     signal.run, signal.message = run, run.uid
-    signal.save(update_fields=["run", "message", "reason"])
+    if signal._state.adding:
+        rows.insert([signal])  # its run follows: foreign keys are checked at COMMIT
+    run.cause = signal
+    rows.insert([run])
     return run
 
 
@@ -69,7 +74,7 @@ def end_unbegun(log: SessionLog, run: models.Run, end: Chunk) -> None:
     log.append(run.uid, [{"type": "start", "messageId": run.uid}, end], place=run.place)
     message = queries.message(log.session, run.uid)
     assert message is not None  # it has just been written
-    _conclude([(models.Run.objects.select_related("cause").get(pk=run.pk), message)], lambda _: log)
+    _conclude([(run_rows.by_key([run.pk])[run.pk], message)], lambda _: log)
 
 
 def interrupt(log: SessionLog, run_id: str, reason: str) -> bool:
@@ -131,7 +136,10 @@ def settle(log: SessionLog, signal: models.Signal, status: str, *, code: str = "
 def announce(log: SessionLog, signal: models.Signal) -> None:
     """Save a signal, and add its record to the log for all readers."""
     signal.last_serial, signal.changed_at = log.next_serial, log.now
-    signal.save()
+    if signal._state.adding:
+        rows.insert([signal])
+    else:
+        rows.update(signal, CHANGEABLE)
     log.say(signal_records.record(signal))
 
 
@@ -157,13 +165,14 @@ def follow(changes: RunChanges, open_log: OpenLog) -> None:
     begun, ended = changes
     ended_runs = {run for run, _ in ended}
     if began := [run for run in begun if run not in ended_runs]:
-        for run in models.Run.objects.filter(pk__in=began).exclude(cause=None).select_related("cause"):
-            assert run.cause is not None  # the query says so
-            settle(open_log(run.session_id), run.cause, signals.APPLIED)
+        for run in run_rows.by_key(began).values():
+            if run.cause is not None:
+                settle(open_log(run.session_id), run.cause, signals.APPLIED)
     if not ended:
         return
-    found = models.Run.objects.select_related("cause").in_bulk(ended_runs)
-    _conclude([(found[run], message) for run, message in ended if run in found], open_log)
+    found = run_rows.by_key(ended_runs)
+    if found:
+        _conclude([(found[run], message) for run, message in ended if run in found], open_log)
 
 
 def _conclude(ended: Sequence[tuple[models.Run, fold.MessageState]], open_log: OpenLog) -> None:
@@ -171,22 +180,14 @@ def _conclude(ended: Sequence[tuple[models.Run, fold.MessageState]], open_log: O
 
     What there is to settle is looked up for all together: nearly always nothing.
     """
-    unsettled = _unsettled([run for run, _ in ended])
+    runs = [run for run, _ in ended]
+    unsettled = run_rows.unsettled(runs)
     for run, message in ended:
         if run.cause:
             _conclude_cause(open_log(run.session_id), run.cause, message)
         if run.session_id in unsettled:
             _conclude_signals(open_log(run.session_id), run, message)
-    pending = models.Approval.objects.pending().filter(run__in=[run.pk for run, _ in ended])
-    pending.update(status=models.Approval.Status.EXPIRED)
-
-
-def _unsettled(runs: Sequence[models.Run]) -> set[str]:
-    """Return the sessions of these runs with a cancel, or with signals of the runs, that are open."""
-    is_open = models.Signal.objects.open()
-    of_runs = is_open.filter(run__in=[run.pk for run in runs])
-    cancels = is_open.filter(kind="cancel", session__in={run.session_id for run in runs})
-    return {session for found in (of_runs, cancels) for session in found.values_list("session_id", flat=True)}
+    run_rows.expire_approvals(runs)
 
 
 def _conclude_signals(log: SessionLog, run: models.Run, message: fold.MessageState) -> None:

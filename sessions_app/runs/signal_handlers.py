@@ -19,10 +19,12 @@ from sessions_app.core.message import MessageState
 from sessions_app.core.signals import Sent
 from sessions_app.core.text import SurrogateJoiner
 from sessions_app.core.wire_types import Chunk, Part, Payload
+from sessions_app.database import rows
 from sessions_app.event_log import queries, quota
 from sessions_app.event_log.commands import SessionLog
 from sessions_app.models import Approval, RemoteAgent, Run, Signal, new_id
-from sessions_app.runs import claims, lifecycle, retries
+from sessions_app.runs import claims, lifecycle, retries, run_rows
+from sessions_app.runs.run_rows import SignalContext
 
 STOPPED = "It was stopped before an agent began to answer."
 STOPPED_ELSEWHERE = "It was stopped. Its agent can't add anything more."
@@ -50,11 +52,16 @@ NOTHING = About()
 
 def handle(log: SessionLog, sent: Sent) -> Receipt:
     """Store a signal and carry it out. A repeated id gets its first receipt again. Raises HoldfastError."""
-    known = Signal.objects.filter(session=log.session, uid=sent.id).first()
-    if known is None:
-        if sent.kind in ASKS:
-            quota.check_room(sent.payer)
-        return _HANDLERS[sent.kind](log, sent)
+    found = run_rows.context(log.session, sent.id, sent.payer)
+    if found.is_known:
+        return _repeat(log, sent)
+    if sent.kind in ASKS:
+        quota.check(found.stored)
+    return _HANDLERS[sent.kind](log, sent, found)
+
+
+def _repeat(log: SessionLog, sent: Sent) -> Receipt:
+    known = Signal.objects.get(session=log.session, uid=sent.id)
     if known.kind != sent.kind and {known.kind, sent.kind} != {"message", "steer"}:
         raise HoldfastError("conflict", f"it is an earlier {known.kind}'s")
     if _canonical(orjson.loads(known.payload)) != _canonical(sent.payload):
@@ -74,17 +81,16 @@ def _was_refused(signal: Signal) -> bool:
 # Messages, steers and retries
 
 
-def _message(log: SessionLog, sent: Sent) -> Receipt:
-    agent = _agent(log)
-    active = lifecycle.at_work(log.session)
-    policy = _while_busy(agent) if active else "queue"
+def _message(log: SessionLog, sent: Sent, found: SignalContext) -> Receipt:
+    policy = _while_busy(found.agent) if found.has_active else "queue"
     if policy == "reject":
         raise HoldfastError("busy")
     if policy == "steer":
-        return _steer(log, replace(sent, kind="steer"))
+        return _steer(log, replace(sent, kind="steer"), found)
     if policy == "interrupt":
+        active = lifecycle.at_work(log.session)
         _stop(log, active, _store(log, Sent(f"stop_{new_id()}", "cancel", sent.actor, issued_by=sent.issued_by)))
-    return _turn(log, sent, agent)
+    return _turn(log, sent, found.agent)
 
 
 def _while_busy(agent: str) -> str:
@@ -94,12 +100,12 @@ def _while_busy(agent: str) -> str:
     return RemoteAgent.objects.filter(pk=agent).values_list("while_busy", flat=True).first() or "queue"
 
 
-def _steer(log: SessionLog, sent: Sent) -> Receipt:
+def _steer(log: SessionLog, sent: Sent, found: SignalContext) -> Receipt:
     active = [
         run for run in lifecycle.at_work(log.session) if run.cancel_id is None and not lifecycle.is_elsewhere(run)
     ]
     if not active:
-        return _turn(log, sent, _agent(log), reason=NO_ACTIVE_AGENT)
+        return _turn(log, sent, found.agent, reason=NO_ACTIVE_AGENT)
     if models.Message.objects.filter(session=log.session, uid=sent.id).exists():
         raise HoldfastError("message_exists")
     signal = _store(log, sent, About(active[0], active[0].uid))
@@ -116,10 +122,11 @@ def _turn(log: SessionLog, sent: Sent, agent: str, *, reason: str = "") -> Recei
         return Receipt(stored.serial)
     status = signals.ACCEPTED if agent else signals.APPLIED
     signal = _row(log, sent, serial=stored.serial, status=status, reason=reason)
-    signal.save()
     if agent:
         _check_waiting(sent.payer)
         lifecycle.create(log, signal, agent=agent, prompt=sent.id)
+    else:
+        rows.insert([signal])
     if sent.kind != "message":
         lifecycle.announce(log, signal)
     return Receipt(stored.serial)
@@ -132,11 +139,11 @@ def _is_same(written: MessageState, payload: Payload) -> bool:
 def _check_waiting(owner: str) -> None:
     """Raise too_many_waiting if as many runs of an owner wait as may."""
     most = conf.settings.waiting_runs_per_owner
-    if Run.objects.waiting().filter(session__owner=owner).count() >= most:
+    if run_rows.count_waiting(owner) >= most:
         raise HoldfastError("too_many_waiting", f"at most {most}")
 
 
-def _retry(log: SessionLog, sent: Sent) -> Receipt:
+def _retry(log: SessionLog, sent: Sent, found: SignalContext) -> Receipt:
     try:
         earlier, mode = retries.read(log, sent)
     except HoldfastError as problem:
@@ -145,9 +152,9 @@ def _retry(log: SessionLog, sent: Sent) -> Receipt:
         return _refuse(log, sent, problem, About(message=sent.payload["message"]))
     _check_waiting(sent.payer)
     signal = _row(log, sent, serial=log.next_serial)
-    signal.save()
-    agent = _agent(log) or earlier.agent
-    lifecycle.create(log, signal, agent=agent, prompt=earlier.prompt, mode=mode, earlier=earlier.uid)
+    lifecycle.create(
+        log, signal, agent=found.agent or earlier.agent, prompt=earlier.prompt, mode=mode, earlier=earlier.uid
+    )
     lifecycle.announce(log, signal)
     return Receipt(signal.serial)
 
@@ -155,7 +162,7 @@ def _retry(log: SessionLog, sent: Sent) -> Receipt:
 # Cancelling
 
 
-def _cancel(log: SessionLog, sent: Sent) -> Receipt:
+def _cancel(log: SessionLog, sent: Sent, found: SignalContext) -> Receipt:
     wanted = sent.payload.get("message")
     active = [run for run in lifecycle.at_work(log.session) if wanted in (None, run.uid)]
     if not active:
@@ -180,7 +187,7 @@ def _stop(log: SessionLog, active: list[Run], signal: Signal) -> None:
 # Approvals and tools
 
 
-def _decide(log: SessionLog, sent: Sent) -> Receipt:
+def _decide(log: SessionLog, sent: Sent, found: SignalContext) -> Receipt:
     approval = Approval.objects.select_related("run", "decision").filter(
         session=log.session, uid=sent.payload["approval"]
     ).first()  # fmt: skip
@@ -219,7 +226,7 @@ def _why_expired(log: SessionLog, approval: Approval) -> str:
     return "its answer was replaced by another one" if replaced.exists() else ""
 
 
-def _tool_result(log: SessionLog, sent: Sent) -> Receipt:
+def _tool_result(log: SessionLog, sent: Sent, found: SignalContext) -> Receipt:
     message, call = sent.payload["message"], sent.payload["call"]
     run = Run.objects.running().filter(session=log.session, uid=message).first()
     if run is None:
@@ -239,7 +246,7 @@ def _waits(call: str) -> Callable[[Part], bool]:
     return lambda part: part.get("toolCallId") == call and part["state"] in ("input-available", "approval-responded")
 
 
-_HANDLERS: dict[str, Callable[[SessionLog, Sent], Receipt]] = {
+_HANDLERS: dict[str, Callable[[SessionLog, Sent, SignalContext], Receipt]] = {
     "message": _message,
     "steer": _steer,
     "cancel": _cancel,
@@ -296,7 +303,3 @@ def _row(
         status=status,
         reason=reason,
     )
-
-
-def _agent(log: SessionLog) -> str:
-    return models.Session.objects.values_list("agent", flat=True).get(pk=log.session)

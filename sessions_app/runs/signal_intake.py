@@ -19,12 +19,12 @@ from sessions_app.event_log.writer import LogWriter
 from sessions_app.fairness import rates
 from sessions_app.fairness.payer import Payer, payer_of
 from sessions_app.runs import signal_handlers, turns
-from sessions_app.runs.claims import Claims
+from sessions_app.runs.claims import Claim, Claims
 from sessions_app.telemetry import metrics, tracing
 
 
 class SignalIntake:
-    """Signal intake of one process. `on_stored` is called after each stored signal."""
+    """Signal intake of one process. `on_stored` is called after each stored signal that is left for others to find."""
 
     def __init__(self, log_writer: LogWriter, claims: Claims, on_stored: Callable[[], None]) -> None:
         self._log_writer = log_writer
@@ -58,9 +58,7 @@ class SignalIntake:
         sent = signals.read(frame.id, frame.kind, frame.payload or {}, actor=owner, limits=limits, issued_by=issued_by)
         session = await threads.run(queries.readable, frame.session, owner)
         _count(payer, sent)
-        receipt = await self.store(session.id, sent, agent=session.agent)
-        self._on_stored()
-        return receipt
+        return await self.store(session.id, sent, agent=session.agent)
 
     async def begin(self, identity: Identity, frame: ClientFrame) -> turns.Begun:
         """Begin a turn for a back end that may work as the session's agent. Raises HoldfastError."""
@@ -74,7 +72,6 @@ class SignalIntake:
         receipt = await self.store(frame.session, sent, agent=at.agent)
         if receipt.problem:
             raise receipt.problem
-        self._on_stored()
         metrics.signals.labels("message", "accepted").inc()
         return await threads.run(turns.begun, frame.session, frame.id)
 
@@ -84,9 +81,23 @@ class SignalIntake:
         It is queued immediately, before it is awaited, so a sender that disconnects can't undo it.
         """
         stored = self._log_writer.change(session, signal_handlers.handle, sent)
-        if sent.kind in signals.CAUSES:
-            self._claims.claim_at_once(session, agent)
-        return stored
+        claim = self._claims.claim_at_once(session, agent) if sent.kind in signals.CAUSES else None
+        return self._announced(stored, claim)
+
+    async def _announced(
+        self, stored: Awaitable[signal_handlers.Receipt], claim: Claim | None
+    ) -> signal_handlers.Receipt:
+        receipt = await stored
+        if claim is None:
+            self._on_stored()
+        else:
+            claim.add_done_callback(self._announce_unclaimed)
+        return receipt
+
+    def _announce_unclaimed(self, claim: Claim) -> None:
+        # Who has claimed the session's run knows all that there is. None was at work beside it, which had to hear.
+        if claim.cancelled() or claim.result() is None:
+            self._on_stored()
 
 
 def _count(payer: Payer, sent: signals.Sent) -> None:

@@ -15,6 +15,7 @@ from sessions_app.models import Approval
 from tests.adapters.kits import KITS
 from tests.adapters.kits.script import Desk, Hold, Step, look, send
 from tests.support.agents import Conversation, process
+from tests.support.harness import until
 from tests.support.person import text_of
 
 __all__ = ["process"]
@@ -132,7 +133,8 @@ async def test_a_stop_while_the_model_speaks(talk: Any, desk: Desk) -> None:
 async def test_a_stop_while_a_tool_runs(talk: Any, desk: Desk) -> None:
     desk.holds = True
     conversation = await talk([look("here")])
-    await conversation.wait_until(lambda: desk.looked and part(conversation, "look").get("state") == "input-available")
+    await conversation.wait_until(lambda: part(conversation, "look").get("state") == "input-available")
+    await until(lambda: desk.looked)  # which may come after the last frame
     answer = await stopped(conversation)
     assert (answer.status, answer.reason, desk.stopped) == ("cancelled", "Stopped.", ["look"])
 

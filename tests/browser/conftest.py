@@ -17,8 +17,11 @@ __all__ = ["migrated", "start_server", "start_shared_server"]
 
 Visit = Callable[..., Visitor]
 
-# Without Redis a server finds what other processes write by looking: more often than once a second here.
-QUICK = {"HOLDFAST_TAIL_POLL_MS": "100"}
+QUICK = {
+    "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
+    # Without Redis a server finds what other processes write by looking: more often than once a second here.
+    "HOLDFAST_TAIL_POLL_MS": "100",
+}
 
 expect.set_options(timeout=DEADLINE_S * 1000)
 

@@ -1,6 +1,7 @@
 """Real servers for tests: started, killed and restarted as processes, each with its own directory and database."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -214,9 +215,17 @@ async def until(condition: Callable[[], object]) -> None:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy: migrating takes seconds, copying does not."""
-    path = tmp_path_factory.mktemp("migrated") / "holdfast.sqlite3"
-    manage("migrate", "--verbosity", "0", environment=environment_of(f"sqlite:///{path}", {}))
+    """A migrated SQLite file to copy: migrating takes seconds, copying does not. Processes of one run share it."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    path, new = place / "migrated.sqlite3", place / "migrating.sqlite3"
+    with (place / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            new.unlink(missing_ok=True)
+            manage("migrate", "--verbosity", "0", environment=environment_of(f"sqlite:///{new}", {}))
+            new.rename(path)
     return path
 
 

@@ -102,7 +102,7 @@ async def tell(frame: FollowedFrame, answer: Answer, connection: Connection, enc
     if frame["type"] == "attached":
         # Read after the connection follows the session: what was stored in between comes twice, and counts once.
         async with connection.turn(is_patient=True) as bill:
-            message = await threads.run(answers.stored, answer.session, answer.reader.uid)
+            message = await bill.read(partial(answers.stored, answer.session, answer.reader.uid))
             texts = encode(answer.reader.catch_up(message, frame["signals"]))
             bill.charge(sum(map(frames.size, texts)))
         return texts

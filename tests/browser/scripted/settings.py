@@ -1,5 +1,5 @@
-"""The project's settings, with the scripted agent."""
+"""The settings of browser tests, with the scripted agent."""
 
-from project.settings import *  # noqa: F403
+from tests.browser.settings import *  # noqa: F403
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.browser.scripted"]  # noqa: F405
