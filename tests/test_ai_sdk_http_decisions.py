@@ -113,8 +113,8 @@ async def test_a_result_of_a_client_tool_continues_the_answer(chat: Any, fails: 
     part |= {"state": "output-error", "errorText": "off"} if fails else {"state": "output-available", "output": "Bonn"}
     on = await send(body(session, user(ONE), message, messageId=message["id"]), holds=message)
     assert on.text == ("Unknown: off" if fails else "You are in Bonn") and on.types[-1] == "finish"
-    outcome = next(chunk for chunk in on.chunks if chunk["type"].startswith("tool-output"))
-    assert outcome["toolMetadata"] == {"holdfast": {"client": True}}
+    marks = [chunk["toolMetadata"] for chunk in (*asked.chunks, *on.chunks) if "toolMetadata" in chunk]
+    assert {"holdfast": {"client": True}} in marks  # with the input if the agent already waited, else with the outcome
 
 
 async def test_a_partly_read_answer_goes_on_without_repeating_text(chat: Any) -> None:
