@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.test_remote_imports import PROGRAM, ROOT
+from tests.test_remote_imports import DJANGO, PROGRAM, ROOT
 
 FRAMEWORKS = {"pydantic_ai", "langgraph", "langchain", "agents", "ag_ui"}
 ADAPTERS = {
@@ -21,7 +21,7 @@ LOADED = f"print('LOADED', *({FRAMEWORKS!r} & sys.modules.keys()))"
 
 @pytest.mark.parametrize(("module", "frameworks"), ADAPTERS.items())
 def test_an_adapter_imports_its_framework_alone_and_no_django(module: str, frameworks: set[str]) -> None:
-    command = [sys.executable, "-c", PROGRAM + LOADED, module]
+    command = [sys.executable, "-c", PROGRAM.format(blocked=DJANGO) + LOADED, module]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.splitlines()[-1].split()[1:]) == frameworks

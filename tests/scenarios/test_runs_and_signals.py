@@ -67,11 +67,11 @@ async def fault_round(
 
 @asynccontextmanager
 async def concurrent_user(
-    servers: list[Server], random: Random, *, agent: str = "", **habits: float
+    servers: list[Server], random: Random, *, agent: str | None = None, **habits: float
 ) -> AsyncIterator[ConcurrentUser]:
     urls = [server.url for server in servers]
     async with RoamingTab(*urls, random=random) as first, RoamingTab(*urls, random=random) as second:
-        session = await first.create_session(agent=agent)
+        session = await first.create_session(**({} if agent is None else {"agent": agent}))
         second.http.cookies = first.http.cookies  # the same person, in another tab
         for tab in (first, second):
             await tab.follow(session)
