@@ -74,6 +74,33 @@ class _Work(Protocol):
     def run(self) -> None: ...
 
 
+class _Queue:
+    """Work in the order in which it came, done by at most so many threads. `wake` sets one more to it."""
+
+    def __init__(self, most: int, wake: Callable[[], object]) -> None:
+        self._most = most
+        self._wake = wake
+        self._waiting: deque[_Work] = deque()
+        self._at_work = 0
+        self._lock = threading.Lock()
+
+    def put(self, work: _Work) -> None:
+        with self._lock:
+            self._waiting.append(work)
+            if self._at_work == self._most:
+                return
+            self._at_work += 1
+        self._wake()
+
+    def next(self) -> _Work | None:
+        """Return what a thread does next; None if nothing is left, and the thread is free."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._at_work -= 1
+            return None
+
+
 class _Jobs:
     """Jobs in the order in which they came. A thread takes the next one as long as there is one.
 
@@ -81,29 +108,13 @@ class _Jobs:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[_Work] = deque()
-        self._at_work = 0
-        self._lock = threading.Lock()
-
-    def put(self, job: _Work) -> None:
-        with self._lock:
-            self._waiting.append(job)
-            if self._at_work == THREADS:
-                return
-            self._at_work += 1
-        _threads.submit(self._work)
+        self._queue = _Queue(THREADS, lambda: _threads.submit(self._work))
+        self.put = self._queue.put
 
     def _work(self) -> None:
-        while (job := self._next()) is not None:
+        while (job := self._queue.next()) is not None:
             job.run()
             del job  # its result may be large, and the thread may wait for long
-
-    def _next(self) -> _Work | None:
-        with self._lock:
-            if self._waiting:
-                return self._waiting.popleft()
-            self._at_work -= 1
-            return None
 
 
 _jobs = _Jobs()
@@ -114,34 +125,17 @@ class _Lane:
 
     def __init__(self, most: int) -> None:
         self.users = 0
-        self._most = most
-        self._waiting: deque[_Job] = deque()
-        self._at_work = 0
-        self._lock = threading.Lock()
-
-    def put(self, job: _Job) -> None:
-        with self._lock:
-            self._waiting.append(job)
-            if self._at_work == self._most:
-                return
-            self._at_work += 1
-        _jobs.put(self)
+        self._queue = _Queue(most, lambda: _jobs.put(self))
+        self.put = self._queue.put
 
     def run(self) -> None:
         for _ in range(OF_A_LANE):
-            job = self._next()
+            job = self._queue.next()
             if job is None:
                 return
             job.run()
             del job  # see above
         _jobs.put(self)  # behind what others have asked for
-
-    def _next(self) -> _Job | None:
-        with self._lock:
-            if self._waiting:
-                return self._waiting.popleft()
-            self._at_work -= 1
-            return None
 
 
 class Lanes:
